@@ -1,0 +1,1 @@
+"""Boxes, blocks, halos and voxel sizes: frozen values and pure functions, in voxels and nm."""

@@ -1,0 +1,94 @@
+"""Voxel sizes, the grids they span, and how to get from one grid to another in phase.
+
+Voxel i of a grid with voxels of `s` nm covers the interval [i * s, (i + 1) * s) from the
+volume's corner; all grids of a volume share that corner. So a position on one grid has one
+place on every other, whatever block it is computed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, isfinite
+from typing import NewType
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.errors import GridError
+from volproc.grid.blocks import reflected
+from volproc.grid.box import Box, Shape, each
+
+VoxelNm = NewType("VoxelNm", tuple[float, float, float])
+"""Voxel size in nm, (z, y, x), all positive. Made by `parse_voxel_nm` only."""
+
+
+def parse_voxel_nm(values: Sequence[float]) -> VoxelNm:
+    """Voxel size from three positive, finite numbers in nm; GridError otherwise."""
+    numbers = [float(v) for v in values]
+    if len(numbers) != 3 or not all(isfinite(v) and v > 0 for v in numbers):
+        raise GridError(f"a voxel size needs three positive numbers in nm (z, y, x), got {numbers}")
+    return VoxelNm((numbers[0], numbers[1], numbers[2]))
+
+
+def rescaled_shape(shape: Shape, *, source_nm: VoxelNm, target_nm: VoxelNm) -> Shape:
+    """Voxels of `target_nm` that cover a volume: the last one may reach beyond by less than half.
+
+    >>> rescaled_shape((518, 8192, 8192), source_nm=VoxelNm((50, 10, 10)), target_nm=VoxelNm((50, 50, 50)))
+    (518, 1638, 1638)
+    """
+    return each(lambda n, s, t: max(1, int(n * s / t + 0.5)), shape, source_nm, target_nm)
+
+
+@dataclass(frozen=True)
+class Taps:
+    """How output voxels of one axis are weighted sums of input voxels.
+
+    `indices` and `weights` have shape (outputs, taps); indices count from `first`,
+    the first input voxel needed, and stay below `count`.
+    """
+
+    first: int
+    count: int
+    indices: npt.NDArray[np.intp]
+    weights: npt.NDArray[np.float32]
+
+
+def taps(start: int, stop: int, *, size_in: int, size_out: int, factor: float) -> Taps:
+    """Weights for output voxels `start` to `stop` of an axis that is `factor` times coarser.
+
+    A triangle of half-width max(1, factor) input voxels around the output voxel's centre:
+    linear interpolation when refining, anti-aliased when coarsening, identity at factor 1.
+    Output voxels beyond the volume are mirrored ones; input beyond its end has no weight.
+    The weights of a voxel depend on its position in the volume only, never on the block.
+    """
+    out = reflected(start, stop, size_out)
+    half_width = max(1.0, factor)
+    centre = (out + 0.5) * factor - 0.5
+    lowest = np.floor(centre - half_width).astype(np.intp) + 1
+    raw = lowest[:, None] + np.arange(ceil(2 * half_width))
+    weights = np.maximum(0.0, 1.0 - np.abs(raw - centre[:, None]) / half_width)
+    weights[(raw < 0) | (raw >= size_in)] = 0.0
+    # a last output voxel that reaches beyond the input may have no tap inside: it repeats the end
+    lost = weights.sum(axis=1) == 0
+    weights[lost, 0] = 1.0
+    weights /= weights.sum(axis=1, keepdims=True)
+    inside = np.clip(raw, 0, size_in - 1)
+    inside[lost] = size_in - 1
+    first, last = int(inside.min()), int(inside.max())
+    return Taps(first, last - first + 1, inside - first, weights.astype(np.float32))
+
+
+def nearest(start: int, stop: int, *, size_in: int, factor: float) -> npt.NDArray[np.intp]:
+    """The input voxel that holds the centre of each output voxel, for labels."""
+    centres = (np.arange(start, stop) + 0.5) * factor
+    return np.minimum(np.floor(centres).astype(np.intp), size_in - 1)
+
+
+def covering(box: Box, *, factor: tuple[float, float, float], shape_in: Shape) -> Box:
+    """Input voxels that hold the centres of the output voxels of `box` (see `nearest`)."""
+    ranges = [
+        nearest(a, b, size_in=n, factor=f)
+        for a, b, n, f in zip(box.start, box.stop, shape_in, factor, strict=True)
+    ]
+    return Box(each(lambda r: int(r[0]), ranges), each(lambda r: int(r[-1]) + 1, ranges))
