@@ -1,0 +1,1 @@
+"""OME-Zarr volumes: metadata, reading and writing of boxes, resampling, pyramids."""

@@ -1,0 +1,1 @@
+"""Where Dask workers come from, one file per kind."""

@@ -1,0 +1,46 @@
+"""Workers on this machine."""
+
+from __future__ import annotations
+
+import dask
+from distributed import LocalCluster
+
+from volproc.engine.distributed import DaskEngine
+from volproc.engine.memory import machine_bytes, machine_cores
+
+SETTINGS = {
+    # Blocks are sized to fit: spilling would only hide that one does not.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": 0.85,
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.scheduler.allowed-failures": 10,
+    # compiling a network can hold a worker's event loop for minutes
+    "distributed.scheduler.worker-ttl": "10 minutes",
+    "distributed.comm.timeouts.connect": "60s",
+    "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": 1,
+    "distributed.nanny.pre-spawn-environ.MKL_NUM_THREADS": 1,
+    "distributed.nanny.pre-spawn-environ.OPENBLAS_NUM_THREADS": 1,
+}
+
+
+def local_engine(
+    *, workers: int = 0, threads: int = 1, worker_bytes: int = 0, dashboard: bool = False
+) -> DaskEngine:
+    """An engine on `workers` processes of this machine (0: one per core) with `threads` each.
+
+    `worker_bytes` 0 shares nine tenths of the machine's memory among them. Workers die with
+    this process, however it ends.
+    """
+    workers = workers or machine_cores()
+    worker_bytes = worker_bytes or int(0.9 * machine_bytes() / workers)
+    dask.config.set(SETTINGS)
+    cluster = LocalCluster(
+        n_workers=workers,
+        threads_per_worker=threads,
+        memory_limit=worker_bytes,
+        processes=True,
+        dashboard_address="127.0.0.1:8787" if dashboard else None,
+        silence_logs=40,
+    )
+    return DaskEngine(cluster, worker_bytes=worker_bytes)

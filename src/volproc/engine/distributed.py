@@ -1,0 +1,60 @@
+"""Blocks on Dask workers: one task each, a few in flight per worker, nothing else on the scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Self
+
+from distributed import Client, as_completed
+
+from volproc.engine.protocol import Outcome, Task, do_block
+from volproc.grid.blocks import Block
+
+IN_FLIGHT_PER_THREAD = 2
+"""One block at work and one waiting: enough to keep a worker busy, and the scheduler's memory flat."""
+
+
+class DaskEngine:
+    """An engine on any Dask cluster. A context manager: leaving it closes the cluster.
+
+    A worker that dies has its blocks done again by another; one block that kills
+    workers time and again (`distributed.scheduler.allowed-failures`) becomes a failed block.
+    """
+
+    def __init__(self, cluster: Any, *, worker_bytes: int) -> None:
+        self.cluster = cluster
+        self.client = Client(cluster)
+        self.worker_bytes = worker_bytes
+
+    def map(self, task: Task, blocks: Iterable[Block]) -> Iterator[Outcome]:
+        """One outcome per block, as they come."""
+        waiting = iter(blocks)
+        shared = self.client.scatter(task, broadcast=False, hash=False)
+        sent = {}
+
+        def send(block: Block) -> Any:
+            future = self.client.submit(do_block, shared, block, pure=False)
+            sent[future.key] = block
+            return future
+
+        running = as_completed([send(b) for b in islice(waiting, self._in_flight())])
+        for future in running:
+            block = sent.pop(future.key)
+            if future.status == "error":
+                yield Outcome(block, failure=f"{type(future.exception()).__name__}: a worker died")
+            else:
+                yield future.result()
+            for following in islice(waiting, 1):
+                running.add(send(following))
+
+    def _in_flight(self) -> int:
+        threads = sum(self.client.nthreads().values())
+        return max(2, IN_FLIGHT_PER_THREAD * threads)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.cluster.close()

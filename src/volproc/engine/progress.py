@@ -1,0 +1,126 @@
+"""What happens during a run, as events; and two who listen: a terminal bar and a log of JSON lines."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """A step begins; `done` of its `total` blocks were recorded by an earlier run."""
+
+    step: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class BlockDone:
+    """A block is written and recorded. `peak_bytes` is the most its worker ever used."""
+
+    step: str
+    block: int
+    done: int
+    total: int
+    voxels: int
+    worker: int
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class BlockFailed:
+    """A block has failed for good."""
+
+    step: str
+    block: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class StepFinished:
+    """All blocks of a step are done. `voxels` counts those of this run only."""
+
+    step: str
+    blocks: int
+    voxels: int
+    seconds: float
+    peak_bytes: int
+
+
+Event = StepStarted | BlockDone | BlockFailed | StepFinished
+Watcher = Callable[[Event], None]
+
+
+class JsonLines:
+    """Appends every event to a file, one JSON object a line, with its kind and time (Unix seconds)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, event: Event) -> None:
+        line = {"event": type(event).__name__, "time": round(time.time(), 3), **asdict(event)}
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class TerminalBar:
+    """One bar per step with blocks, voxels per second and time left. A context manager."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description:24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:>14}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console or Console(stderr=True),
+        )
+        self._bar: dict[str, TaskID] = {}
+        self._began: dict[str, float] = {}
+        self._voxels: dict[str, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StepStarted):
+            self._began[event.step] = time.monotonic()
+            self._voxels[event.step] = 0
+            self._bar[event.step] = self._bars.add_task(
+                event.step, total=event.total, completed=event.done, rate=""
+            )
+        elif isinstance(event, BlockDone):
+            self._voxels[event.step] += event.voxels
+            rate = self._voxels[event.step] / (time.monotonic() - self._began[event.step])
+            text = f"{rate / 1e6:.3g} Mvoxel/s"
+            self._bars.update(self._bar[event.step], completed=event.done, rate=text)
+        elif isinstance(event, BlockFailed):
+            self._bars.console.print(f"{event.step}: block {event.block} failed: {event.reason}")
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()

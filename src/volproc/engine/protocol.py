@@ -1,0 +1,102 @@
+"""What a task, a step and an engine are. A block is one task: load, compute, store."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from volproc.errors import VolprocError
+from volproc.grid.blocks import Block
+
+
+class Task(Protocol):
+    """What is done to one block. Frozen and small: it travels to the workers, arrays never do.
+
+    Done twice it must write the same; it writes nothing outside its block's core.
+    """
+
+    def load(self, block: Block) -> Any:
+        """Read what `compute` needs."""
+
+    def compute(self, block: Block, loaded: Any) -> Any:
+        """Work on it. Only one block of a process is here at a time, so it owns the device."""
+
+    def store(self, block: Block, result: Any) -> Any:
+        """Write the core; return a small record that JSON can hold."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A task over blocks, with what it will cost: all that a plan shows and an engine needs.
+
+    `digest` names everything the result depends on; `peak_bytes` is for one block at a time,
+    the interpreter and libraries excluded; `flop` counts a multiply-add as two.
+    """
+
+    name: str
+    task: Task
+    blocks: Sequence[Block]
+    digest: str
+    peak_bytes: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    flop: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one block: a record, or the reason why there is none."""
+
+    block: Block
+    record: Any = None
+    failure: str | None = None
+    user_can_mend: bool = False
+    worker: int = 0
+    peak_bytes: int = 0
+
+
+class Engine(Protocol):
+    """Runs a task over blocks and yields their outcomes in any order."""
+
+    worker_bytes: int
+    """Memory one worker may use."""
+
+    def map(self, task: Task, blocks: Iterable[Block]) -> Iterator[Outcome]:
+        """One outcome per block, as they come."""
+
+
+TRIES = 3
+_device = threading.Lock()
+
+
+def do_block(task: Task, block: Block) -> Outcome:
+    """Load, compute and store one block, up to three times; never raises.
+
+    A VolprocError is the same every time, so it is not tried again.
+    """
+    failure = ""
+    for _ in range(TRIES):
+        try:
+            loaded = task.load(block)
+            with _device:
+                result = task.compute(block, loaded)
+            record = task.store(block, result)
+        except VolprocError as error:
+            return _outcome(block, failure=str(error), user_can_mend=True)
+        except Exception as error:
+            failure = f"{type(error).__name__}: {error}"
+        else:
+            return _outcome(block, record=record)
+    return _outcome(block, failure=f"{failure} (tried {TRIES} times)")
+
+
+def _outcome(block: Block, **what: Any) -> Outcome:
+    # ru_maxrss counts kilobytes on Linux and bytes on macOS
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return Outcome(block, worker=os.getpid(), peak_bytes=peak, **what)

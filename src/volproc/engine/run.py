@@ -1,0 +1,96 @@
+"""Runs steps: what is recorded is left alone, the rest goes to the engine, and is recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from volproc.engine.ledger import Ledger, forget, ledger_path
+from volproc.engine.memory import check_memory
+from volproc.engine.progress import (
+    BlockDone,
+    BlockFailed,
+    Event,
+    StepFinished,
+    StepStarted,
+    Watcher,
+)
+from volproc.engine.protocol import Engine, Outcome, Step
+from volproc.errors import BlocksFailedError, VolprocError
+
+MOST_FAILURES = 10
+"""A step with this many failed blocks is given up: the next ones would fail as well."""
+
+
+@dataclass
+class Runner:
+    """An engine, a folder for the record of what is done, and those who want to hear of it."""
+
+    engine: Engine
+    records: Path
+    watchers: Sequence[Watcher] = ()
+
+    def run(self, step: Step) -> list[Any]:
+        """Do the blocks of `step` that are not recorded yet; records of all blocks, in their order.
+
+        MemoryPromiseError before anything starts; the VolprocError of a block that the user can
+        mend, or BlocksFailedError, after all others are done.
+        """
+        check_memory(step, worker_bytes=self.engine.worker_bytes)
+        path = ledger_path(self.records, step.name)
+        ledger = Ledger(path, digest=step.digest, blocks=len(step.blocks))
+        began, voxels, peak = time.monotonic(), 0, 0
+        failed: list[Outcome] = []
+        self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks)))
+        todo = (block for block in step.blocks if block.index not in ledger.records)
+        for outcome in self.engine.map(step.task, todo):
+            peak = max(peak, outcome.peak_bytes)
+            if outcome.failure is not None:
+                failed.append(outcome)
+                self._tell(BlockFailed(step.name, outcome.block.index, outcome.failure))
+                if len(failed) == MOST_FAILURES:
+                    break
+                continue
+            ledger.add(outcome.block.index, outcome.record)
+            voxels += outcome.block.core.size
+            self._tell(_done(step, outcome, len(ledger.records)))
+        if failed:
+            raise _failure(step, failed)
+        seconds = time.monotonic() - began
+        self._tell(StepFinished(step.name, len(step.blocks), voxels, round(seconds, 3), peak))
+        return [ledger.records[block.index] for block in step.blocks]
+
+    def forget(self, step: str) -> None:
+        """Drop the record of a step whose output is about to be made anew."""
+        forget(self.records, step)
+
+    def _tell(self, event: Event) -> None:
+        for watch in self.watchers:
+            watch(event)
+
+
+def _done(step: Step, outcome: Outcome, done: int) -> BlockDone:
+    return BlockDone(
+        step=step.name,
+        block=outcome.block.index,
+        done=done,
+        total=len(step.blocks),
+        voxels=outcome.block.core.size,
+        worker=outcome.worker,
+        peak_bytes=outcome.peak_bytes,
+    )
+
+
+def _failure(step: Step, failed: list[Outcome]) -> VolprocError:
+    first = failed[0]
+    if all(outcome.user_can_mend for outcome in failed):
+        more = f" (and {len(failed) - 1} more blocks)" if len(failed) > 1 else ""
+        return VolprocError(f"{step.name}: {first.failure}{more}")
+    listed = ", ".join(f"{o.block.index} ({o.block.core})" for o in failed)
+    return BlocksFailedError(
+        f"{step.name}: {len(failed)} of {len(step.blocks)} blocks failed: {listed}; first reason: "
+        f"{first.failure}; the finished blocks are kept, the same command goes on from here"
+    )

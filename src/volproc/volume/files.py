@@ -1,0 +1,44 @@
+"""Small files beside volumes, at any path or fsspec URL: there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from uuid import uuid4
+
+import fsspec
+
+from volproc.volume.store import reading, writing
+
+
+def write_file(url: str, content: bytes) -> None:
+    """Store `content` at `url`, its folder included; a killed writer leaves no half file there."""
+    filesystem, path = fsspec.core.url_to_fs(url)
+    with writing(url):
+        if isinstance(filesystem, fsspec.implementations.local.LocalFileSystem):
+            filesystem.makedirs(os.path.dirname(path), exist_ok=True)
+            partial = f"{path}.{uuid4().hex}.partial"
+            filesystem.pipe_file(partial, content)
+            os.replace(partial, path)
+        else:
+            filesystem.pipe_file(path, content)  # object stores take objects whole
+
+
+def read_file(url: str) -> bytes:
+    """What `write_file` stored at `url`; VolumeError if it is not there."""
+    filesystem, path = fsspec.core.url_to_fs(url)
+    with reading(url):
+        content: bytes = filesystem.cat_file(path)
+    return content
+
+
+def beside(url: str, ending: str) -> str:
+    """A name next to the outermost .zarr folder of `url`, ending in `ending`.
+
+    >>> beside("runs/objects.zarr", ".csv")
+    'runs/objects.csv'
+    >>> beside("image.zarr/labels/nuclei", ".csv")
+    'image-nuclei.csv'
+    """
+    outer, _, inner = url.rstrip("/").partition(".zarr")
+    name = inner.rstrip("/").rpartition("/")[2].removesuffix(".zarr")
+    return f"{outer}-{name}{ending}" if name else f"{outer}{ending}"

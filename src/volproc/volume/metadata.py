@@ -1,0 +1,254 @@
+"""What a volume is, without its voxels: levels, voxel sizes, chunks; to and from OME-Zarr metadata.
+
+OME-Zarr 0.5 (https://ngff.openmicroscopy.org/0.5) is written, 0.4 and 0.5 are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, Literal
+
+from volproc.errors import VolumeError
+from volproc.grid.box import Box, Shape, each, whole_box
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
+
+Kind = Literal["image", "labels"]
+
+CHUNK = (64, 64, 64)
+SHARD_BYTES = 64 * 2**20
+SMALLEST_LEVEL = 256
+"""A pyramid stops when no axis is longer than this many voxels."""
+
+NM_PER_UNIT = {
+    "angstrom": 0.1,
+    "picometer": 1e-3,
+    "nanometer": 1.0,
+    "micrometer": 1e3,
+    "millimeter": 1e6,
+    "meter": 1e9,
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """One array of a pyramid. `shards` is the write unit: no two tasks may share one."""
+
+    path: str
+    shape: Shape
+    chunks: Shape
+    shards: Shape
+    voxel_nm: VoxelNm
+    translation_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def box(self) -> Box:
+        """All voxels of the level."""
+        return whole_box(self.shape)
+
+
+@dataclass(frozen=True)
+class VolumeInfo:
+    """A volume as its metadata tells it. `levels` start with the finest.
+
+    `channels` is empty where there is no channel axis; `made_by` is volproc's own record
+    (version, step, digest, finished) and empty for volumes that others wrote.
+    """
+
+    url: str
+    kind: Kind
+    dtype: str
+    levels: tuple[Level, ...]
+    channels: tuple[str, ...] = ()
+    made_by: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels of the finest level, (z, y, x)."""
+        return self.levels[0].shape
+
+    @property
+    def voxel_nm(self) -> VoxelNm:
+        """Voxel size of the finest level in nm."""
+        return self.levels[0].voxel_nm
+
+    @property
+    def write_unit(self) -> Shape:
+        """Voxels of one shard of the finest level."""
+        return self.levels[0].shards
+
+    @property
+    def box(self) -> Box:
+        """All voxels of the finest level."""
+        return whole_box(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Raw bytes of all levels."""
+        per_voxel = itemsize(self.dtype) * max(1, len(self.channels))
+        return per_voxel * sum(prod(level.shape) for level in self.levels)
+
+    def stamped(self, **record: Any) -> VolumeInfo:
+        """The same volume with `record` added to what volproc keeps about its making."""
+        return replace(self, made_by={**self.made_by, **record})
+
+
+def itemsize(dtype: str) -> int:
+    """Bytes of one voxel of `dtype`.
+
+    >>> itemsize("uint16")
+    2
+    """
+    import numpy as np
+
+    return np.dtype(dtype).itemsize
+
+
+def new_volume(
+    url: str,
+    *,
+    shape: Shape,
+    voxel_nm: VoxelNm,
+    dtype: str,
+    kind: Kind = "image",
+    channels: tuple[str, ...] = (),
+    chunks: Shape = CHUNK,
+    shards: Shape | None = None,
+    max_levels: int = 12,
+) -> VolumeInfo:
+    """A volume to be written: its pyramid, chunks, and shards of about 64 MB of raw voxels.
+
+    Levels halve the axes with the finest voxels until voxels are near isotropic, then all three,
+    until every axis is at most 256 long. An odd axis is rounded up; scale and translation stay exact.
+    """
+    bytes_per_voxel = itemsize(dtype) * max(1, len(channels))
+    levels: list[Level] = []
+    factor = (1, 1, 1)
+    size, voxel = shape, voxel_nm
+    while True:
+        offset = each(lambda v, f: v * (f - 1) / (2 * f), voxel, factor)
+        units = shards if shards else shard_shape(size, chunks=chunks, bytes_per_voxel=bytes_per_voxel)
+        levels.append(Level(str(len(levels)), size, chunks, units, voxel, offset))
+        if max(size) <= SMALLEST_LEVEL or len(levels) == max_levels:
+            return VolumeInfo(url, kind, dtype, tuple(levels), channels)
+        step = next_factor(size, voxel)
+        factor = each(lambda a, b: a * b, factor, step)
+        size = each(lambda n, s: -(-n // s), size, step)
+        voxel = VoxelNm(each(lambda v, f: v * f, voxel_nm, factor))
+
+
+def next_factor(shape: Shape, voxel_nm: VoxelNm) -> Shape:
+    """By how much each axis shrinks to the next level: 2 where voxels are finest, else 1.
+
+    >>> next_factor((518, 8192, 8192), VoxelNm((50, 10, 10)))
+    (1, 2, 2)
+    >>> next_factor((518, 2048, 2048), VoxelNm((50, 40, 40)))
+    (2, 2, 2)
+    """
+    finest = min(voxel_nm)
+    step = each(lambda n, v: 2 if n > 1 and v < 1.5 * finest else 1, shape, voxel_nm)
+    return step if max(step) > 1 else each(lambda n: 2 if n > 1 else 1, shape)
+
+
+def shard_shape(shape: Shape, *, chunks: Shape, bytes_per_voxel: int) -> Shape:
+    """Whole chunks that make up to 64 MB, in nearly equal parts along each axis.
+
+    >>> shard_shape((518, 8192, 8192), chunks=(64, 64, 64), bytes_per_voxel=1)
+    (192, 512, 512)
+    """
+    across = each(lambda n, c: -(-n // c), shape, chunks)
+    parts = [1, 1, 1]
+    while True:
+        unit = each(lambda n, p, c: -(-n // p) * c, across, parts, chunks)
+        if prod(unit) * bytes_per_voxel <= SHARD_BYTES or unit == chunks:
+            return unit
+        longest = max(range(3), key=lambda axis: (unit[axis] / chunks[axis], axis))
+        parts[longest] += 1
+
+
+def to_ome(info: VolumeInfo) -> dict[str, Any]:
+    """Group attributes of OME-Zarr 0.5, with volproc's own record beside them."""
+    axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if info.channels else []
+    axes += [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    name = info.url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".zarr")
+    multiscale = {
+        "name": name,
+        "axes": axes,
+        "datasets": [_dataset(level, channel_axis=bool(info.channels)) for level in info.levels],
+    }
+    ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
+    if info.kind == "labels":
+        ome["image-label"] = {"version": "0.5"}
+    elif info.channels:
+        ome["omero"] = {"channels": [_channel(label) for label in info.channels]}
+    return {"ome": ome, "volproc": info.made_by}
+
+
+def _dataset(level: Level, *, channel_axis: bool) -> dict[str, Any]:
+    scale = [1.0] * channel_axis + list(level.voxel_nm)
+    translation = [0.0] * channel_axis + list(level.translation_nm)
+    return {
+        "path": level.path,
+        "coordinateTransformations": [
+            {"type": "scale", "scale": scale},
+            {"type": "translation", "translation": translation},
+        ],
+    }
+
+
+def _channel(label: str) -> dict[str, Any]:
+    colour = {"x": "FF0000", "y": "00FF00", "z": "0000FF"}.get(label, "FFFFFF")
+    window = {"start": 0, "end": 255, "min": 0, "max": 255}
+    return {"label": label, "color": colour, "active": True, "window": window}
+
+
+def multiscale_of(attributes: dict[str, Any], *, url: str) -> dict[str, Any]:
+    """The first multiscale of 0.5 (under "ome") or 0.4 attributes; VolumeError if there is none."""
+    found = attributes.get("ome", attributes).get("multiscales")
+    if not found:
+        raise VolumeError(
+            f"{url} is not an OME-Zarr image: its metadata has no multiscales; "
+            "convert it with `volproc ingest SOURCE OUT.zarr`"
+        )
+    first: dict[str, Any] = found[0]
+    return first
+
+
+def spatial_axes(multiscale: dict[str, Any], *, url: str) -> tuple[int, float]:
+    """How many axes stand before z, y, x, and the nm in one unit; VolumeError if not so."""
+    axes = multiscale.get("axes", [])
+    names = [axis["name"] for axis in axes]
+    if names[-3:] != ["z", "y", "x"] or not set(names[:-3]) <= {"t", "c"}:
+        raise VolumeError(f"{url} has axes {names}; a volume needs (t, c,) z, y, x")
+    units = {axis.get("unit") for axis in axes[-3:]}
+    if len(units) != 1 or units - set(NM_PER_UNIT):
+        raise VolumeError(
+            f"{url} gives its axes the unit {sorted(map(str, units))}, expected one of "
+            f"{', '.join(NM_PER_UNIT)}; state the voxel size with --voxel-nm Z Y X"
+        )
+    return len(names) - 3, NM_PER_UNIT[units.pop()]
+
+
+def scale_and_translation(
+    dataset: dict[str, Any], multiscale: dict[str, Any], *, leading: int, nm: float, url: str
+) -> tuple[VoxelNm, tuple[float, float, float]]:
+    """Voxel size and offset of a level in nm, the multiscale's own transformations included."""
+    scale, offset = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
+    steps = [
+        *dataset.get("coordinateTransformations", []),
+        *multiscale.get("coordinateTransformations", []),
+    ]
+    for step in steps:
+        values = step.get(step["type"], [1.0] * (leading + 3))[leading:]
+        if step["type"] == "scale":
+            scale = [a * b for a, b in zip(scale, values, strict=True)]
+            offset = [a * b for a, b in zip(offset, values, strict=True)]
+        elif step["type"] == "translation":
+            offset = [a + b for a, b in zip(offset, values, strict=True)]
+    if not steps or min(scale) <= 0:
+        raise VolumeError(
+            f"{url} level {dataset.get('path')} has voxel size {scale if steps else 'none'}; expected "
+            "three positive numbers; state them with --voxel-nm Z Y X"
+        )
+    z, y, x = (o * nm for o in offset)
+    return parse_voxel_nm([s * nm for s in scale]), (z, y, x)
