@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Self
 
-from distributed import Client, as_completed
+from distributed import Client, Future, as_completed
 
 from volproc.engine.protocol import Outcome, Task, do_block
 from volproc.grid.blocks import Block
@@ -30,23 +30,26 @@ class DaskEngine:
     def map(self, task: Task, blocks: Iterable[Block]) -> Iterator[Outcome]:
         """One outcome per block, as they come."""
         waiting = iter(blocks)
-        shared = self.client.scatter(task, broadcast=False, hash=False)
-        sent = {}
+        sent: dict[Future, Block] = {}
 
-        def send(block: Block) -> Any:
-            future = self.client.submit(do_block, shared, block, pure=False)
-            sent[future.key] = block
+        def send(block: Block) -> Future:
+            # The task travels with each block: kept on one worker, it would die with it.
+            future = self.client.submit(do_block, task, block, pure=False)
+            sent[future] = block
             return future
 
         running = as_completed([send(b) for b in islice(waiting, self._in_flight())])
-        for future in running:
-            block = sent.pop(future.key)
-            if future.status == "error":
-                yield Outcome(block, failure=f"{type(future.exception()).__name__}: a worker died")
-            else:
-                yield future.result()
-            for following in islice(waiting, 1):
-                running.add(send(following))
+        try:
+            for future in running:
+                block = sent.pop(future)
+                if future.status == "finished":
+                    yield future.result()
+                else:
+                    yield Outcome(block, failure="its worker died every time; too little memory?")
+                for following in islice(waiting, 1):
+                    running.add(send(following))
+        finally:
+            self.client.cancel(list(sent))
 
     def _in_flight(self) -> int:
         threads = sum(self.client.nthreads().values())

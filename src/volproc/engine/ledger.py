@@ -38,7 +38,8 @@ class Ledger:
         line = json.dumps({"block": block, "record": record})
         with self._writing(), self.path.open("a") as file:
             file.write(line + "\n")
-        self.records[block] = record
+        # as it will be read back: tuples become lists, whole-number keys become words
+        self.records[block] = json.loads(line)["record"]
 
     def _begin(self) -> None:
         with self._writing():

@@ -135,7 +135,7 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
     """
     info = info.stamped(version=version, step=step, digest=digest, finished=False)
     there = _made_by(info.url)
-    if there and there.get("digest") == digest:
+    if there.get("digest") == digest:
         _remove_partial_files(info.url)
         return Volume(info.stamped(finished=there.get("finished", False)))
     if not there and _occupied(info.url):
@@ -154,6 +154,11 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
             _create_array(group, info, level)
         _register_label(info)
         return _stamp(info)
+
+
+def is_begun(url: str, *, digest: str) -> bool:
+    """Whether the volume of this `digest` was made at `url`, finished or not."""
+    return bool(_made_by(url).get("digest") == digest)
 
 
 def exists(url: str) -> bool:

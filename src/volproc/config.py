@@ -1,0 +1,236 @@
+"""Every option, with its default, unit and meaning. One TOML file; unknown keys are errors.
+
+A file is overruled by the environment (VOLPROC_PREDICT__AXES=zy), the environment by flags
+(--set predict.axes=zy). Relative paths in a file are seen from the file's folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from volproc.errors import ConfigError
+from volproc.fusion import Fusion
+from volproc.grid.blocks import Connectivity
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Triple = tuple[Positive, Positive, Positive]
+Voxels = tuple[Count, Count, Count]
+Stage = Literal["ingest", "predict", "label", "evaluate", "report"]
+
+STAGES: tuple[Stage, ...] = ("ingest", "predict", "label", "evaluate", "report")
+
+
+class Options(BaseModel):
+    """Frozen; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+T = TypeVar("T", bound=Options)
+
+
+class RunOptions(Options):
+    """What the whole run works on."""
+
+    source: str = ""
+    """The image: a TIFF file, a folder of TIFF slices, or an OME-Zarr volume."""
+    folder: str = "run"
+    """Where everything is written: volumes, tables, the report, and the record of what is done."""
+
+
+class ClusterOptions(Options):
+    """Who does the work."""
+
+    kind: Literal["local", "serial"] = "local"
+    """local: Dask workers on this machine. serial: this process alone, for debugging."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Worker processes; 0 is one per core."""
+    threads: Count = 1
+    """Blocks one worker has in hand; more than 1 overlaps reading with computing on a GPU."""
+    worker_memory_gb: Annotated[float, Field(ge=0)] = 0.0
+    """Memory of one worker in GB (10^9 bytes); 0 shares 90% of the machine."""
+
+
+class IngestOptions(Options):
+    """From microscope files to OME-Zarr."""
+
+    voxel_nm: Triple | None = None
+    """Voxel size in nm (z, y, x), where the files do not state it or state it wrongly."""
+    match_slices: bool = False
+    """Bring every slice to the volume's mean and spread: for slices that were stretched one by one."""
+
+
+class PredictOptions(Options):
+    """The network along three axes, and the fusion of their votes."""
+
+    model: str = "nuclei-50nm"
+    """A model folder (weights.safetensors and card.json), or the name of a shipped model."""
+    voxel_nm: Triple | None = None
+    """Voxel size of the image in nm (z, y, x), where its metadata lacks it."""
+    axes: Annotated[str, Field(pattern="^(z|y|x|zy|zx|yx|zyx)$")] = "zyx"
+    """Axes to look along."""
+    fusion: Fusion = "mean"
+    """union, majority, mean or max of the axes' votes."""
+    threshold: Fraction = 0.5
+    """Probability from which an axis votes yes (union and majority)."""
+    votes: bool = True
+    """Keep each axis' probability as a volume of channels x, y, z (red, green, blue)."""
+    block: Voxels | None = None
+    """Voxels (at the model's voxel size) one task writes; by default one shard of the output."""
+    tile: Annotated[int, Field(ge=16)] = 256
+    """Pixels of a plane that the network answers at once, without its halo."""
+    batch: Count = 4
+    """Tiles in one call of the network."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network runs; auto takes a GPU if there is one."""
+
+
+class LabelOptions(Options):
+    """Connected components of the prediction."""
+
+    connectivity: Connectivity = 26
+    """Which voxels are neighbours: 6 share a face, 18 also an edge, 26 also a corner."""
+    threshold: Fraction = 0.5
+    """Probability from which a voxel is foreground."""
+    min_volume_um3: Annotated[float, Field(ge=0)] = 1.25
+    """Smaller objects are dropped; um³."""
+    native: bool = False
+    """Also write the labels on the image's own grid."""
+    block: Voxels | None = None
+    """Voxels one task labels; by default one shard of the output."""
+
+
+class EvaluateOptions(Options):
+    """Scores against a label volume."""
+
+    truth: str = ""
+    """An OME-Zarr label volume of the same field of view, or a TIFF of one (with truth_voxel_nm)."""
+    truth_voxel_nm: Triple | None = None
+    """Voxel size of a truth given as TIFF, nm (z, y, x)."""
+    truth_labels: tuple[int, ...] = ()
+    """Label values that count as foreground; all but 0 if empty."""
+    slices: tuple[int, int] | None = None
+    """Score these z slices of the truth only: first, and one past the last."""
+    threshold: Fraction = 0.5
+    """Probability from which a voxel counts as foreground."""
+
+
+class ReportOptions(Options):
+    """The page at the end."""
+
+    title: str = ""
+    """Heading of the page; by default the name of the source."""
+    slices: Count = 3
+    """Pictures along each axis."""
+
+
+class PhantomOptions(Options):
+    """A made volume with its truth."""
+
+    shape: Voxels = (128, 1024, 1024)
+    """Voxels (z, y, x)."""
+    voxel_nm: Triple = (50.0, 10.0, 10.0)
+    """Voxel size in nm (z, y, x)."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Same seed, same voxels."""
+
+
+class Workflow(Options):
+    """A whole workflow file: one table per stage, all with defaults."""
+
+    run: RunOptions = RunOptions()
+    cluster: ClusterOptions = ClusterOptions()
+    ingest: IngestOptions = IngestOptions()
+    predict: PredictOptions = PredictOptions()
+    label: LabelOptions = LabelOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
+    report: ReportOptions = ReportOptions()
+
+    @model_validator(mode="after")
+    def _has_source(self) -> Self:
+        if not self.run.source:
+            raise ValueError("[run] source is missing; name the image, e.g. source = \"stack.tif\"")
+        return self
+
+
+PATHS = {("run", "source"), ("run", "folder"), ("evaluate", "truth")}
+"""Options that hold a path, which a file gives relative to itself."""
+
+
+def load_workflow(
+    path: Path, *, flags: Iterable[str] = (), environment: Mapping[str, str] = os.environ
+) -> Workflow:
+    """The options of a TOML file, overruled by the environment, then by `flags` (table.key=value).
+
+    ConfigError, one line, names the key that is wrong and what it may be.
+    """
+    try:
+        tables: dict[str, Any] = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read the workflow file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from error
+    _anchor(tables, path.parent)
+    for name, value in sorted(environment.items()):
+        if name.startswith("VOLPROC_") and "__" in name:
+            _set(tables, name.removeprefix("VOLPROC_").lower().replace("__", ".", 1), value)
+    for flag in flags:
+        key, equals, value = flag.partition("=")
+        if not equals or "." not in key:
+            raise ConfigError(f"--set needs table.key=value, got {flag!r}")
+        _set(tables, key, value)
+    return check(Workflow, tables, where=str(path))
+
+
+def check(kind: type[T], values: dict[str, Any], *, where: str) -> T:
+    """`values` as options of `kind`; ConfigError, one line, for the first that is wrong."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{where}: {_explained(kind, first)}") from error
+
+
+def _explained(kind: type[Options], error: Any) -> str:
+    place = [str(part) for part in error["loc"]]
+    name = f"[{place[0]}] {'.'.join(place[1:])}" if len(place) > 1 else ".".join(place)
+    if error["type"] == "extra_forbidden":
+        known = _names(kind, place[:-1])
+        close = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+        return f"unknown key {name}; {hint}"
+    if error["type"] == "value_error":
+        return str(error["msg"]).removeprefix("Value error, ")
+    return f"{name} = {json.dumps(error['input'], default=str)}: {error['msg'].lower()}"
+
+
+def _names(kind: type[Options], tables: list[str]) -> list[str]:
+    for table in tables:
+        kind = kind.model_fields[table].annotation  # type: ignore[assignment]
+    return list(kind.model_fields)
+
+
+def _anchor(tables: dict[str, Any], folder: Path) -> None:
+    for table, key in PATHS:
+        value = tables.get(table, {}).get(key) if isinstance(tables.get(table), dict) else None
+        if isinstance(value, str) and value and "://" not in value:
+            tables[table][key] = str(folder / value)
+
+
+def _set(tables: dict[str, Any], key: str, text: str) -> None:
+    table, _, option = key.partition(".")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    tables.setdefault(table, {})[option] = value

@@ -1,0 +1,89 @@
+"""The volume a stage writes: begun, its pyramid made level by level, and marked finished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy.typing as npt
+
+from volproc import __version__
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.grid.blocks import Block, Tiling
+from volproc.grid.box import Shape
+from volproc.volume.metadata import VolumeInfo, itemsize
+from volproc.volume.pyramid import coarsen, source_box, step_between
+from volproc.volume.store import Volume, create_volume, is_begun
+
+
+def begin_volume(
+    runner: Runner, info: VolumeInfo, *, step: str, digest: str, steps: Iterable[Step]
+) -> Volume:
+    """The volume a stage will fill: taken up again, or made anew with the records of `steps` dropped.
+
+    The records go first: killed in between, blocks are done twice rather than trusted unwritten.
+    """
+    if not is_begun(info.url, digest=digest):
+        for one in steps:
+            runner.forget(one.name)
+    return create_volume(info, step=step, digest=digest, version=__version__)
+
+
+def finish_volume(runner: Runner, volume: Volume, pyramid: Iterable[Step]) -> Volume:
+    """Make the pyramid of a volume whose finest level is written, and mark it finished."""
+    for step in pyramid:
+        runner.run(step)
+    return volume.finish()
+
+
+def pyramid_steps(info: VolumeInfo, *, digest: str, name: str) -> tuple[Step, ...]:
+    """One step per coarser level of `info`, each reading the level before it."""
+    return tuple(_level_step(info, n, digest, name) for n in range(1, len(info.levels)))
+
+
+def _level_step(info: VolumeInfo, level: int, digest: str, name: str) -> Step:
+    finer, coarser = info.levels[level - 1], info.levels[level]
+    blocks = Tiling(shape=coarser.shape, core=coarser.shards)
+    per_voxel = itemsize(info.dtype) * max(1, len(info.channels))
+    ratio = prod(step_between(finer, coarser))
+    core = prod(blocks[0].core.shape) * per_voxel
+    return Step(
+        name=f"pyramid of {name}, level {level}",
+        task=Coarsen(Volume(info), level),
+        blocks=blocks,
+        digest=digest,
+        peak_bytes=core * (ratio + 4),  # source, result, and 3 times the shard while it is encoded
+        bytes_read=prod(finer.shape) * per_voxel,
+        bytes_written=prod(coarser.shape) * per_voxel,
+    )
+
+
+@dataclass(frozen=True)
+class Coarsen:
+    """Task: one shard of a level from the level before it."""
+
+    volume: Volume
+    level: int
+
+    def load(self, block: Block) -> npt.NDArray[Any]:
+        """Voxels of the finer level under the block."""
+        finer, coarser = self._levels()
+        return self.volume.read(
+            source_box(block.core, finer=finer, coarser=coarser), level=self.level - 1
+        )
+
+    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Mean of an image, mode of labels."""
+        step: Shape = step_between(*self._levels())
+        return coarsen(loaded, step, kind=self.volume.info.kind)
+
+    def store(self, block: Block, result: npt.NDArray[Any]) -> None:
+        """Write the shard."""
+        self.volume.write(block.core, result, level=self.level)
+
+    def _levels(self) -> tuple[Any, Any]:
+        levels = self.volume.info.levels
+        return levels[self.level - 1], levels[self.level]
