@@ -68,6 +68,8 @@ class IngestOptions(Options):
     """Voxel size in nm (z, y, x), where the files do not state it or state it wrongly."""
     match_slices: bool = False
     """Bring every slice to the volume's mean and spread: for slices that were stretched one by one."""
+    missing: Literal["refuse", "repeat"] = "refuse"
+    """What becomes of a gap in the slices' numbers; repeat shows the slice before again."""
 
 
 class PredictOptions(Options):
@@ -85,10 +87,10 @@ class PredictOptions(Options):
     """Probability from which an axis votes yes (union and majority)."""
     votes: bool = True
     """Keep each axis' probability as a volume of channels x, y, z (red, green, blue)."""
+    tile: Voxels | None = None
+    """Voxels (at the model's voxel size) the network answers at once per axis; chosen to suit."""
     block: Voxels | None = None
-    """Voxels (at the model's voxel size) one task writes; by default one shard of the output."""
-    tile: Annotated[int, Field(ge=16)] = 256
-    """Pixels of a plane that the network answers at once, without its halo."""
+    """Voxels (at the model's voxel size) one task writes; by default one tile."""
     batch: Count = 4
     """Tiles in one call of the network."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -233,4 +235,6 @@ def _set(tables: dict[str, Any], key: str, text: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    tables.setdefault(table, {})[option] = value
+    options = tables.setdefault(table, {})
+    if isinstance(options, dict):  # anything else is refused by `check`
+        options[option] = value

@@ -53,6 +53,13 @@ class Taps:
     indices: npt.NDArray[np.intp]
     weights: npt.NDArray[np.float32]
 
+    def part(self, start: int, stop: int) -> Taps:
+        """The taps of outputs `start` to `stop` only; `first` now counts from this one's `first`."""
+        indices = self.indices[start:stop]
+        lowest = int(indices.min())
+        count = int(indices.max()) - lowest + 1
+        return Taps(lowest, count, indices - lowest, self.weights[start:stop])
+
 
 def taps(start: int, stop: int, *, size_in: int, size_out: int, factor: float) -> Taps:
     """Weights for output voxels `start` to `stop` of an axis that is `factor` times coarser.

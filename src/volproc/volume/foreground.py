@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import VolumeError
+from volproc.fusion import level_of
 from volproc.volume.metadata import VolumeInfo
 
 
@@ -24,7 +25,7 @@ def foreground_level(info: VolumeInfo, *, threshold: float) -> float:
     if kind == "f":
         return threshold
     if info.kind == "image" and info.dtype == "uint8":
-        return max(1, int(threshold * 255 + 0.5))
+        return level_of(threshold)
     return 1
 
 

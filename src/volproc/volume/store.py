@@ -292,6 +292,8 @@ def _with_voxel_size(
 def _channel_names(attributes: dict[str, Any], *, count: int) -> tuple[str, ...]:
     listed = attributes.get("ome", attributes).get("omero", {}).get("channels", [])
     names = [str(channel.get("label", index)) for index, channel in enumerate(listed)]
+    if count == 1:  # an axis of length 1 is left out when reading
+        return ()
     return tuple(names) if len(names) == count else tuple(map(str, range(count)))
 
 

@@ -1,0 +1,1 @@
+"""Microscope files in, one OME-Zarr out."""

@@ -1,0 +1,283 @@
+"""Plan and run of `predict`: image in, one fused uint8 volume (and the votes) out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from volproc.config import PredictOptions
+from volproc.engine.ledger import digest
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.errors import ConfigError, ModelError, VolumeError
+from volproc.fusion import fuse
+from volproc.grid.blocks import Block, Tiling
+from volproc.grid.box import Box, Shape, each
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.model.normalise import Normalisation, constants_from
+from volproc.model.weights import Card, load_card, model_folder
+from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.stages.predict.infer import device_for, network, vote
+from volproc.stages.predict.tiling import Layout, lay_out
+from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
+from volproc.volume.resample import Resampling, as_tensor, resample, resampling_to
+from volproc.volume.store import Volume, open_volume
+
+MOST_REFINING = 2.0
+"""An image with voxels more than this many times coarser than the model's is refused."""
+
+SLAB = 16
+"""Planes resampled at a time: bounds the float32 copies."""
+
+SAMPLE_VOXELS = 2**26
+"""The normalisation constants come from the finest level that has no more voxels than this."""
+
+
+@dataclass(frozen=True)
+class PredictPlan:
+    """Everything decided about a prediction before a voxel is read."""
+
+    image: VolumeInfo
+    output: VolumeInfo
+    votes: VolumeInfo | None
+    way: Resampling
+    layout: Layout
+    blocks: Tiling
+    card: Card
+    model: str
+    options: PredictOptions
+    digest: str
+
+    @property
+    def pyramid(self) -> tuple[Step, ...]:
+        """The coarser levels of the prediction."""
+        return pyramid_steps(self.output, digest=self.digest, name="prediction")
+
+    @property
+    def votes_pyramid(self) -> tuple[Step, ...]:
+        """The coarser levels of the votes, if they are kept."""
+        return pyramid_steps(self.votes, digest=self.digest, name="votes") if self.votes else ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, with what they cost."""
+        return (self.step(Normalisation(0.0, 1.0)), *self.pyramid, *self.votes_pyramid)
+
+    def step(self, constants: Normalisation) -> Step:
+        """The step that predicts, with the volume's normalisation constants."""
+        windows = [self.layout.window(block.core, self.options.axes) for block in self.blocks]
+        sources = [self.way.source(window) for window in windows]
+        bytes_in = itemsize(self.image.dtype)
+        return Step(
+            name="predict",
+            task=Predict(
+                image=Volume(self.image),
+                output=Volume(self.output),
+                votes=Volume(self.votes) if self.votes else None,
+                way=self.way,
+                layout=self.layout,
+                constants=constants,
+                model=self.model,
+                model_digest=self.card.weights_sha256,
+                options=self.options,
+            ),
+            blocks=self.blocks,
+            digest=self.digest,
+            peak_bytes=max(self._peak(w, s) for w, s in zip(windows, sources, strict=True)),
+            bytes_read=sum(source.size for source in sources) * bytes_in,
+            bytes_written=prod(self.output.shape) * (1 + (3 if self.votes else 0)),
+            flop=sum(self._flop(block) for block in self.blocks),
+        )
+
+    def _flop(self, block: Block) -> int:
+        total = 0
+        for axis in self.options.axes:
+            for one in self.layout.passes(block.core, axis):  # type: ignore[arg-type]
+                n = "zyx".index(axis)
+                height, width = (s for i, s in enumerate(one.window.shape) if i != n)
+                total += self.card.spec.flop(height, width)
+        return total
+
+    def _peak(self, window: Box, source: Box) -> int:
+        """Bytes of one block: what is read, the resampled window, votes, activations."""
+        voxel = 1 if self.image.dtype == "uint8" else 4
+        slab = 3 * 4 * SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
+        sides = sorted(window.shape)[-2:]
+        activations = self.card.spec.activation_bytes(*sides) * self.options.batch
+        votes = prod(self.blocks.core) * (2 * len(self.options.axes) + 4)
+        encoding = 3 * prod(self.blocks.core) * (4 if self.votes else 1)
+        read = source.size * itemsize(self.image.dtype)
+        return read + window.size * voxel + slab + votes + max(activations, encoding)
+
+
+def plan_predict(
+    image: VolumeInfo,
+    url: str,
+    options: PredictOptions,
+    *,
+    votes_url: str | None = None,
+    identity: str = "",
+) -> PredictPlan:
+    """Decide level, grid, tiles and blocks for predicting `image` into `url`.
+
+    `identity` is the image's digest (`Volume.identity`), part of the plan's own. ConfigError
+    or ModelError when image and model cannot meet.
+    """
+    _require_image(image)
+    device_for(options.device)
+    model = str(model_folder(options.model))
+    card = load_card(model)
+    voxel_nm = parse_voxel_nm(card.voxel_nm)
+    _require_reachable(image, voxel_nm, card)
+    way = resampling_to(image, voxel_nm)
+    layout = lay_out(
+        way.shape_out,
+        reach=card.reach,
+        stride=card.stride,
+        slices_in=card.slices_in,
+        slices_out=card.slices_out,
+        tile=options.tile,
+    )
+    block = options.block or layout.tile
+    wanted = {"url": url, "shape": way.shape_out, "voxel_nm": voxel_nm, "dtype": "uint8"}
+    shards = {"chunks": each(_chunk, block), "shards": block}
+    output = new_volume(**wanted, **shards)  # type: ignore[arg-type]
+    votes = None
+    if votes_url:
+        channels = tuple(axis for axis in "xyz" if axis in options.axes)
+        votes = new_volume(**{**wanted, **shards, "url": votes_url}, channels=channels)  # type: ignore[arg-type]
+    lasting = options.model_dump(exclude={"model", "device", "batch", "votes"})
+    return PredictPlan(
+        image=image,
+        output=output,
+        votes=votes,
+        way=way,
+        layout=layout,
+        blocks=Tiling(shape=way.shape_out, core=block),
+        card=card,
+        model=model,
+        options=options,
+        digest=digest("predict", identity, card.weights_sha256, lasting, layout, votes_url),
+    )
+
+
+def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
+    """The finished prediction."""
+    steps = plan.steps
+    outputs = [info for info in (plan.output, plan.votes) if info]
+    volumes = [
+        begin_volume(runner, info, step="predict", digest=plan.digest, steps=steps)
+        for info in outputs
+    ]
+    image = Volume(plan.image)
+    constants = volume_constants(image)
+    written = [volume.info for volume in volumes]
+    plan = replace(plan, output=written[0], votes=written[1] if len(written) > 1 else None)
+    runner.run(plan.step(constants))
+    if plan.votes:
+        finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
+    return finish_volume(runner, Volume(plan.output), plan.pyramid)
+
+
+def volume_constants(image: Volume) -> Normalisation:
+    """The volume's normalisation constants, from one of its levels: the same for every block."""
+    sizes = [prod(level.shape) for level in image.info.levels]
+    level = next((n for n, size in enumerate(sizes) if size <= SAMPLE_VOXELS), len(sizes) - 1)
+    box = image.info.levels[level].box
+    if box.size > SAMPLE_VOXELS:  # no pyramid: whole planes around the middle
+        planes = max(1, SAMPLE_VOXELS // (box.shape[1] * box.shape[2]))
+        first = (box.shape[0] - planes) // 2
+        box = Box((first, 0, 0), (first + planes, box.shape[1], box.shape[2]))
+    return constants_from(image.read(box, level=level))
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Task: one block of the prediction, and of the votes."""
+
+    image: Volume
+    output: Volume
+    votes: Volume | None
+    way: Resampling
+    layout: Layout
+    constants: Normalisation
+    model: str
+    model_digest: str
+    options: PredictOptions
+
+    def load(self, block: Block) -> npt.NDArray[Any]:
+        """The image's voxels under the block's window, at the level that is read."""
+        source = self.way.source(self.layout.window(block.core, self.options.axes))
+        values = self.image.read(source, level=self.way.level)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise VolumeError(
+                f"{self.image.info.url} holds NaN or infinite voxels in {source}; "
+                "replace them before predicting"
+            )
+        return values
+
+    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """uint8 votes of every axis, in the order of `options.axes`."""
+        device = device_for(self.options.device)
+        window = self.layout.window(block.core, self.options.axes)
+        return vote(
+            resampled(as_tensor(loaded).to(device), self.way, window),
+            origin=window,
+            core=block.core,
+            axes=self.options.axes,  # type: ignore[arg-type]
+            layout=self.layout,
+            module=network(self.model, digest=self.model_digest, device=device),
+            constants=self.constants,
+            batch=self.options.batch,
+        )
+
+    def store(self, block: Block, result: npt.NDArray[np.uint8]) -> dict[str, int]:
+        """Write the fused block, and the votes as channels x, y, z."""
+        options = self.options
+        fused = fuse(result, mode=options.fusion, threshold=options.threshold)
+        self.output.write(block.core, fused)
+        if self.votes:
+            order = [options.axes.index(name) for name in self.votes.info.channels]
+            self.votes.write(block.core, result[order])
+        return {"voxels": int(fused.size), "sum": int(fused.sum(dtype=np.int64))}
+
+
+def resampled(values: torch.Tensor, way: Resampling, window: Box) -> torch.Tensor:
+    """Voxels of `window` on the model's grid, slab by slab; uint8 stays uint8 (rounded)."""
+    z, y, x = way.axes(window)
+    kind = torch.uint8 if values.dtype == torch.uint8 else torch.float32
+    out = torch.empty(window.shape, dtype=kind, device=values.device)
+    for first in range(0, window.shape[0], SLAB):
+        part = z.part(first, first + SLAB)
+        slab = resample(values[part.first : part.first + part.count], (part, y, x))
+        out[first : first + SLAB] = slab.round_() if kind is torch.uint8 else slab
+    return out
+
+
+def _require_image(image: VolumeInfo) -> None:
+    if image.kind == "labels":
+        raise VolumeError(f"{image.url} is a label volume; predict needs the image it belongs to")
+    if len(image.channels) > 1:
+        raise VolumeError(
+            f"{image.url} has {len(image.channels)} channels ({', '.join(image.channels)}); predict "
+            "needs one: ingest the channel you want on its own"
+        )
+
+
+def _require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, card: Card) -> None:
+    if any(v > MOST_REFINING * m for v, m in zip(image.voxel_nm, voxel_nm, strict=True)):
+        raise ModelError(
+            f"model {card.name} works at {list(voxel_nm)} nm, but {image.url} has voxels of "
+            f"{list(image.voxel_nm)} nm, more than {MOST_REFINING:g} times coarser; take a model for "
+            "coarser voxels, or check the image's voxel size"
+        )
+
+
+def _chunk(block: int) -> int:
+    """The divisor of a block's length that is nearest to 64."""
+    return min((d for d in range(1, block + 1) if block % d == 0), key=lambda d: abs(d - 64))

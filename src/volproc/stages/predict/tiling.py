@@ -1,0 +1,156 @@
+"""Where the network's tiles lie: anchored to the volume, so that no block size can move them.
+
+Along one axis, with the volume mirrored by `border` voxels at its two ends:
+
+    mirror |<------------------- volume ------------------->| mirror
+    |border|----tile----|----tile----|----tile----|----tile-|-------|
+    |...window of tile 0 ....halo|
+                   |halo....window of tile 2 .....halo|
+
+A tile's window has the halo of the network's reach on every side where there is something to
+see, so it gets the same answer as in one pass over the whole mirrored plane. Windows begin and
+end on multiples of the network's stride.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from volproc.grid.box import Box, Shape, each
+from volproc.stages.predict.orientation import Axis, along, back
+
+BORDER_STRIDES = 2
+"""Mirrored voxels at the volume's border, in strides of the network."""
+
+MOST_VOXELS = 48 * 2**20
+"""Voxels of a tile's cube, at the most: bounds the memory of a block."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Tiles of a volume of `shape` for a network: everything about them that is the same all over.
+
+    `tile` is per volume axis; a plane along z has tiles of (tile y, tile x) pixels. Along the
+    viewing axis a pass takes `slices_in` planes and answers the central `slices_out`.
+    """
+
+    shape: Shape
+    tile: Shape
+    halo: int
+    border: int
+    stride: int
+    slices_in: int
+    slices_out: int
+
+    @property
+    def margin(self) -> int:
+        """Planes read before and after those answered."""
+        return (self.slices_in - self.slices_out) // 2
+
+    def passes(self, core: Box, axis: Axis) -> Iterator[Pass]:
+        """All passes along `axis` whose answers meet `core`, planes of one tile together."""
+        depth, height, width = (
+            self._spans(core, volume_axis, in_plane=n > 0)
+            for n, volume_axis in enumerate(along(axis, (0, 1, 2)))
+        )
+        for h, w, d in product(height, width, depth):
+            window = Box(*(back(axis, (d[0][i], h[0][i], w[0][i])) for i in (0, 1)))
+            answer = Box(*(back(axis, (d[1][i], h[1][i], w[1][i])) for i in (0, 1)))
+            yield Pass(axis, window, answer)
+
+    def window(self, core: Box, axes: str) -> Box:
+        """Voxels that all passes for `core` look at together; may reach beyond the volume."""
+        ends = [
+            span
+            for axis in axes
+            for span in zip(*(self._hull(core, axis)), strict=True)  # type: ignore[arg-type]
+        ]
+        by_axis = [ends[n::3] for n in range(3)]
+        return Box(
+            each(lambda spans: min(s[0] for s in spans), by_axis),
+            each(lambda spans: max(s[1] for s in spans), by_axis),
+        )
+
+    def _hull(self, core: Box, axis: Axis) -> tuple[Shape, Shape]:
+        spans = [
+            self._spans(core, n, in_plane=n != along(axis, (0, 1, 2))[0]) for n in range(3)
+        ]
+        return each(lambda s: s[0][0][0], spans), each(lambda s: s[-1][0][1], spans)
+
+    def _spans(self, core: Box, n: int, *, in_plane: bool) -> list[Span]:
+        """(window, answer) of every tile on volume axis `n` that meets `core`."""
+        step = self.tile[n] if in_plane else self.slices_out
+        starts = range(core.start[n] // step * step, core.stop[n], step)
+        if not in_plane:
+            return [
+                ((a - self.margin, a + step + self.margin), (a, a + step)) for a in starts
+            ]
+        first, last = -self.border, _up(self.shape[n] + self.border, self.stride)
+        return [
+            ((max(first, a - self.halo), min(last, a + step + self.halo)), (a, min(a + step, last)))
+            for a in starts
+        ]
+
+
+Span = tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What the network sees at once (`window`) and which voxels it answers for (`answer`)."""
+
+    axis: Axis
+    window: Box
+    answer: Box
+
+
+def lay_out(
+    shape: Shape,
+    *,
+    reach: int,
+    stride: int,
+    slices_in: int,
+    slices_out: int,
+    tile: Shape | None = None,
+    halo: int | None = None,
+) -> Layout:
+    """Tiles for a volume of `shape`: `tile` rounded up to the stride, or chosen to suit.
+
+    The choice depends on the volume and the network only: cubes of at most half the volume
+    (two workers have something to do) and 48 Mvoxels, cut where they are longest.
+    """
+    halo = _up(reach, stride) if halo is None else halo
+    given = each(lambda t: _up(t, stride), tile) if tile else _choose(shape, stride)
+    whole = each(lambda n: _up(n, stride), shape)
+    return Layout(
+        shape=shape,
+        tile=each(min, given, whole),
+        halo=halo,
+        border=BORDER_STRIDES * stride,
+        stride=stride,
+        slices_in=slices_in,
+        slices_out=slices_out,
+    )
+
+
+def _choose(shape: Shape, stride: int) -> Shape:
+    limit = min(MOST_VOXELS, max(prod(shape) * 9 // 16, 2**20))
+    parts = [1, 1, 1]
+    while True:
+        tile = each(lambda n, p: _up(-(-n // p), stride), shape, parts)
+        if prod(tile) <= limit or max(tile) <= 4 * stride:
+            return tile
+        # of equally long axes the last: reading is cheapest along z
+        parts[max(range(3), key=lambda axis: (tile[axis], axis))] += 1
+
+
+def _up(number: int, step: int) -> int:
+    """The next multiple of `step`.
+
+    >>> _up(300, 16)
+    304
+    """
+    return -(-number // step) * step
