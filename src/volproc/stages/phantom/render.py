@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,17 +26,27 @@ def render(
 
     A nucleus is everything inside the outer surface of its envelope. The dividing cell has none.
     """
+    image = np.empty(box.shape, np.uint8)
+    truth = np.empty(box.shape, np.uint32)
+    render_into(scene, box, image, truth)
+    return image, truth
+
+
+def render_into(
+    scene: Scene, box: Box, image: npt.NDArray[np.uint8], truth: npt.NDArray[Any]
+) -> None:
+    """`render` into arrays of the box's shape; `truth` of any type that holds the ids.
+
+    GridError unless `box` lies inside the volume.
+    """
     whole = whole_box(scene.shape)
     if not (box.size and whole.contains(box)):
         raise GridError(f"cannot render {box}: it must be a part of the volume, {whole}")
-    image = np.empty(box.shape, np.uint8)
-    truth = np.empty(box.shape, np.uint32)
     for slab in _slabs(box, scene):
         part = slab.within(box.start).slices
         _render_slab(scene, slab, image[part], truth[part])
     if scene.lost_slice is not None and box.start[0] <= scene.lost_slice < box.stop[0]:
         image[scene.lost_slice - box.start[0]] = _lost_image(scene, box)
-    return image, truth
 
 
 def truth_at(scene: Scene, voxel: Shape) -> int:
@@ -118,7 +128,7 @@ def _fields(first: Shape, count: Shape, tables: Tables, seed: int) -> Fields:
 
 
 def _render_slab(
-    scene: Scene, box: Box, image: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint32]
+    scene: Scene, box: Box, image: npt.NDArray[np.uint8], truth: npt.NDArray[Any]
 ) -> None:
     fields, steps, tables = _prepared(scene, box)
     seed = np.uint32(scene.seed & 0xFFFFFFFF)
@@ -142,7 +152,7 @@ def _draw(
     tables: Tables,
     grey: npt.NDArray[np.float32],
     ground: npt.NDArray[np.uint8],
-    truth: npt.NDArray[np.uint32],
+    truth: npt.NDArray[Any],
 ) -> None:
     profiles = membrane_lines(_width_nm(scene))
     draw_ground(

@@ -169,3 +169,12 @@ def add_noise(image, grey, offsets, z, first, side, spread, seed):
             noise = here[i] + side * (above[i] + below[i])
             value = grey[j, i] + offset + scale * noise
             image[j, i] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
+
+
+@njit(cache=True, nogil=True)
+def voxels_per_id(truth, count):
+    """How many voxels hold each id below `count`."""
+    found = np.zeros(count, np.int64)
+    for label in truth.flat:
+        found[label] += 1
+    return found
