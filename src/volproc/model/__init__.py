@@ -1,0 +1,1 @@
+"""Networks, their weights and cards, and how images are brought to what they expect."""

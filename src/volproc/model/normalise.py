@@ -1,0 +1,58 @@
+"""Bringing images to mean 0 and spread 1, with constants fixed once per volume.
+
+Constants of a tile or a slice would make a voxel's value depend on the block it is read in;
+these come from one sample of the whole volume and are then applied voxel by voxel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from volproc.errors import VolumeError
+
+Method = Literal["mean-std-unsaturated"]
+"""How constants are found: mean and standard deviation of the voxels that are not saturated."""
+
+METHOD: Method = "mean-std-unsaturated"
+CLIP = 5.0
+"""Normalised values are kept within -CLIP and CLIP."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """(value - mean) / std, clipped to +-CLIP."""
+
+    mean: float
+    std: float
+
+    def apply(self, values: Tensor) -> Tensor:
+        """`values` normalised, float32, each voxel on its own; NaN becomes 0, the mean."""
+        scaled = values.to(torch.float32, copy=True).sub_(self.mean).mul_(1 / self.std)
+        if values.is_floating_point():
+            scaled.nan_to_num_(nan=0.0, posinf=CLIP, neginf=-CLIP)
+        return scaled.clamp_(-CLIP, CLIP)
+
+
+def constants_from(sample: npt.NDArray[Any]) -> Normalisation:
+    """Constants for a volume from a sample of it, such as a coarse pyramid level.
+
+    Whole-number voxels at either end of their type (0 and 255 for uint8) are left out: they are
+    padding, burnt-out or lost. Without anything else to go by they are taken after all.
+    VolumeError when no voxel is a number.
+    """
+    finite = sample[np.isfinite(sample)]
+    if finite.size == 0:
+        raise VolumeError("a volume without a single finite voxel cannot be normalised; check its source")
+    known = finite
+    if np.issubdtype(sample.dtype, np.integer):
+        ends = np.iinfo(sample.dtype)
+        inside = finite[(finite > ends.min) & (finite < ends.max)]
+        known = inside if inside.size else finite
+    std = float(known.std(dtype=np.float64))
+    return Normalisation(mean=float(known.mean(dtype=np.float64)), std=std if std > 0 else 1.0)

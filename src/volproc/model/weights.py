@@ -1,0 +1,187 @@
+"""Model folders: weights.safetensors beside card.json. Nothing is ever unpickled.
+
+The card says what the network needs (voxel size, slices, reach), what it answers, what it was
+trained on and under which terms, and the digest of the weights it belongs to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from volproc import __version__
+from volproc.errors import ModelError
+from volproc.model.normalise import METHOD, Method
+from volproc.model.unet import UNet, UNetSpec
+
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+SHIPPED = Path(__file__).parent / "shipped"
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class TrainedOn(_Frozen):
+    """Data that went into the weights, and the terms they came under."""
+
+    name: str
+    terms: str
+
+
+class Card(_Frozen):
+    """What there is to know about a model without loading its weights."""
+
+    name: str
+    voxel_nm: tuple[Positive, Positive, Positive]
+    """Voxel size (z, y, x) in nm at which the network sees the image."""
+    slices_in: Annotated[int, Field(ge=1)]
+    slices_out: Annotated[int, Field(ge=1)]
+    reach: Annotated[int, Field(ge=0)]
+    """Receptive-field radius in pixels: the halo a tile needs, exactly."""
+    stride: Annotated[int, Field(ge=1)]
+    """Tile origins and sizes are multiples of this many pixels."""
+    normalisation: Method = METHOD
+    """How the constants are found, once per volume."""
+    classes: tuple[str, ...] = ("nucleus",)
+    """What the network marks; one sigmoid per class and slice."""
+    spec: UNetSpec
+    """The network's description."""
+    trained_on: tuple[TrainedOn, ...] = ()
+    licence: str = ""
+    """Terms of the weights themselves."""
+    scores: dict[str, float] = {}
+    """Score by what it is and was measured on, such as "Dice, cell 329, slices 130 to 149"."""
+    notes: str = ""
+    """What a user should know: how it was trained, where it fails."""
+    made_by: str = f"volproc {__version__}"
+    format: Literal["volproc-unet-1"] = "volproc-unet-1"
+    weights_sha256: str = ""
+    """Digest of weights.safetensors; written by `save_model`."""
+
+
+def card_for(spec: UNetSpec, *, name: str, voxel_nm: tuple[float, float, float], **more: Any) -> Card:
+    """A card with all that follows from the network's description filled in."""
+    return Card(
+        name=name,
+        voxel_nm=voxel_nm,
+        slices_in=spec.slices_in,
+        slices_out=spec.slices_out,
+        reach=spec.reach,
+        stride=spec.stride,
+        spec=spec,
+        **more,
+    )
+
+
+def save_model(folder: Path, module: UNet, card: Card) -> Card:
+    """Write the model and return its card, now with the weights' digest.
+
+    The card is written last: a folder with a card is complete. ModelError for weights that are
+    not numbers or a card of another network.
+    """
+    if module.spec != card.spec:
+        raise ModelError(f"the card of {card.name} describes {card.spec}, the network is {module.spec}")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    _require_finite(tensors, where=card.name)
+    data = save_tensors(tensors)
+    final = card.model_copy(update={"weights_sha256": hashlib.sha256(data).hexdigest()})
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / WEIGHTS, data)
+    _replace(folder / CARD, final.model_dump_json(indent=2).encode() + b"\n")
+    return final
+
+
+def load_model(folder: Path) -> tuple[UNet, Card]:
+    """The network, in eval mode on the CPU, and its card. ModelError names the file that is wrong."""
+    card = load_card(folder)
+    path = folder / WEIGHTS
+    data = _read(path)
+    if hashlib.sha256(data).hexdigest() != card.weights_sha256:
+        raise ModelError(f"{path} is not the file its card was written for (SHA-256 differs); copy the folder again")
+    try:
+        tensors = load_tensors(data)
+    except Exception as error:
+        raise ModelError(f"{path} is not a safetensors file: {error}; copy the folder again") from error
+    module = UNet(card.spec)
+    _require_fit(module.state_dict(), tensors, path=path)
+    _require_finite(tensors, where=str(path))
+    module.load_state_dict(tensors)
+    return module.eval(), card
+
+
+def load_card(folder: Path) -> Card:
+    """The card of a model folder, checked; ModelError if it is missing or not usable."""
+    path = folder / CARD
+    try:
+        card = Card.model_validate_json(_read(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ModelError(f"{path} is not a model card of this version: {place}: {first['msg']}") from error
+    spec = card.spec
+    told = (card.slices_in, card.slices_out, card.reach, card.stride)
+    true = (spec.slices_in, spec.slices_out, spec.reach, spec.stride)
+    if told != true:
+        raise ModelError(
+            f"{path} says slices in, out, reach, stride = {told}, its network has {true}; "
+            "use the card that came with the weights"
+        )
+    return card
+
+
+def model_folder(name: str) -> Path:
+    """The folder of a shipped model, or `name` as a path; ModelError if there is neither."""
+    shipped = SHIPPED / name
+    folder = shipped if "/" not in name and (shipped / CARD).is_file() else Path(name)
+    if not folder.is_dir():
+        known = ", ".join(sorted(path.parent.name for path in SHIPPED.glob(f"*/{CARD}"))) or "none"
+        raise ModelError(f"no model {name!r}: neither a folder nor shipped (shipped: {known})")
+    return folder
+
+
+def _require_fit(wanted: dict[str, Tensor], found: dict[str, Tensor], *, path: Path) -> None:
+    odd = sorted(wanted.keys() ^ found.keys())
+    if odd:
+        side = "lacks" if odd[0] in wanted else "has the unknown"
+        raise ModelError(f"{path} {side} tensor {odd[0]!r}: it belongs to another network than its card's")
+    for name, value in wanted.items():
+        if value.shape != found[name].shape:
+            raise ModelError(
+                f"{path}: tensor {name!r} has shape {tuple(found[name].shape)}, "
+                f"the card's network needs {tuple(value.shape)}"
+            )
+
+
+def _require_finite(tensors: dict[str, Tensor], *, where: str) -> None:
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ModelError(f"{where}: tensor {name!r} holds NaN or infinity; train again or take an older model")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"cannot read {path}: {error.strerror}; a model is a folder with {WEIGHTS} and {CARD}"
+        ) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
