@@ -1,0 +1,108 @@
+"""Connected components of one block, and which of them touch those of its neighbours."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import cc3d
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from volproc.grid.blocks import Connectivity
+from volproc.grid.box import Shape
+
+Labels = npt.NDArray[np.uint32]
+
+AXES_THAT_CHANGE: dict[Connectivity, int] = {6: 1, 18: 2, 26: 3}
+
+
+def label_components(
+    mask: npt.NDArray[np.bool_], *, connectivity: Connectivity
+) -> tuple[Labels, int]:
+    """Components of one block as ids from 1 (0 is background), and how many there are.
+
+    The same mask always gets the same ids: the second pass counts on it.
+    """
+    # cc3d 4.1 sets aside too few ids for arrays of 1 or 3 voxels along an axis that are full of
+    # single voxels, and then stops with a RuntimeError; a layer of background gives it enough
+    roomy = np.pad(mask, [(0, int(n < 4)) for n in mask.shape]) if min(mask.shape) < 4 else mask
+    # one memory order only, because cc3d numbers in memory order
+    labels, count = cc3d.connected_components(
+        np.ascontiguousarray(roomy), connectivity=connectivity, return_N=True, out_dtype=np.uint32
+    )
+    if roomy is not mask:
+        labels = np.ascontiguousarray(labels[tuple(map(slice, mask.shape))])
+    return labels, int(count)
+
+
+def border(labels: Labels, step: Shape) -> Labels:
+    """The voxels of a block that face the neighbour at `step`: a face, an edge or a corner.
+
+    >>> border(np.arange(8, dtype=np.uint32).reshape(2, 2, 2), (0, 1, -1)).ravel().tolist()
+    [2, 6]
+    """
+    here = {-1: slice(0, 1), 0: slice(None), 1: slice(-1, None)}
+    return labels[tuple(here[s] for s in step)]
+
+
+def touching_ids(
+    near: Labels, far: Labels, *, step: Shape, connectivity: Connectivity
+) -> npt.NDArray[np.uint32]:
+    """Pairs (id in `near`, id in `far`) of components that touch, each once, shape (n, 2).
+
+    `near` is the border of a block towards the neighbour at `step`, `far` the neighbour's border
+    towards the block. What the connectivity leaves after `step` may change within the border:
+    a face is crossed straight with 6, also sideways with 18, and diagonally with 26.
+    """
+    left = AXES_THAT_CHANGE[connectivity] - sum(map(abs, step))
+    offsets = product(*((0,) if s else (-1, 0, 1) for s in step))
+    buffer = np.empty(near.size, dtype=np.uint64)
+    found = [
+        np.unique(buffer[: _meet(near, far, offset, buffer)])
+        for offset in offsets
+        if sum(map(abs, offset)) <= left
+    ]
+    packed = np.unique(np.concatenate(found))
+    return np.stack([packed >> np.uint64(32), packed], axis=1).astype(np.uint32)
+
+
+def relabel(labels: Labels, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`table[labels]`: the block's ids replaced by those of the whole volume.
+
+    In place where `table` is uint32, so that a block needs no second array.
+    """
+    out = labels if table.dtype == labels.dtype else np.empty(labels.shape, dtype=table.dtype)
+    _look_up(labels.reshape(-1), table, out.reshape(-1))
+    return out
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _meet(near: Labels, far: Labels, offset: Shape, out: npt.NDArray[np.uint64]) -> int:
+    """Pairs of ids at `offset` from each other, packed into `out`; runs of a pair count once."""
+    depth, height, width = near.shape
+    dz, dy, dx = offset
+    found = 0
+    last = np.uint64(0)
+    for z in range(max(0, -dz), min(depth, depth - dz)):
+        for y in range(max(0, -dy), min(height, height - dy)):
+            for x in range(max(0, -dx), min(width, width - dx)):
+                a = near[z, y, x]
+                if a == 0:
+                    continue
+                b = far[z + dz, y + dy, x + dx]
+                if b == 0:
+                    continue
+                pair = (np.uint64(a) << np.uint64(32)) | np.uint64(b)
+                if pair != last:
+                    out[found] = pair
+                    found += 1
+                    last = pair
+    return found
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _look_up(labels: Labels, table: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
+    for i in range(labels.size):
+        out[i] = table[labels[i]]

@@ -1,0 +1,231 @@
+import csv
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage
+from skimage.measure import regionprops
+
+from volproc.config import LabelOptions
+from volproc.engine.run import Runner
+from volproc.engine.serial import SerialEngine
+from volproc.errors import ConfigError, LedgerError, VolprocError, VolumeError
+from volproc.grid.scale import parse_voxel_nm
+from volproc.stages.label.stage import plan_label, run_label
+from volproc.volume.metadata import new_volume
+from volproc.volume.store import create_volume, open_volume
+
+VOXEL_NM = parse_voxel_nm((50, 50, 50))
+EVERYTHING = {"min_volume_um3": 0.0}
+
+
+def write_volume(url, values, *, voxel_nm=VOXEL_NM, kind="image", channels=()):
+    info = new_volume(
+        str(url),
+        shape=values.shape[-3:],
+        voxel_nm=voxel_nm,
+        dtype=str(values.dtype),
+        kind=kind,
+        channels=channels,
+        chunks=(16, 16, 16),
+        shards=(32, 32, 32),
+        max_levels=1,
+    )
+    volume = create_volume(info, step="test", digest="made", version="0")
+    volume.write(info.box, values)
+    return volume.finish()
+
+
+@pytest.fixture
+def blobs():
+    """Rounded objects and specks, many of them across block borders; probabilities times 255."""
+    noise = np.random.default_rng(7).standard_normal((40, 56, 64))
+    smooth = ndimage.gaussian_filter(noise, 2)
+    return np.clip(128 + 400 * smooth, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def mask(tmp_path, blobs):
+    return write_volume(tmp_path / "mask.zarr", blobs)
+
+
+def label(mask, url, folder, *, engine=None, **options):
+    plan = plan_label(mask.info, str(url), LabelOptions(**options), identity=mask.identity)
+    return run_label(plan, Runner(engine or SerialEngine(), folder))
+
+
+def expected_labels(foreground, *, minimum=1, structure=None):
+    labels = ndimage.label(foreground, np.ones((3, 3, 3)) if structure is None else structure)[0]
+    sizes = np.bincount(labels.ravel())
+    final = np.zeros(len(sizes), dtype=np.uint32)
+    large = [i for i in range(1, len(sizes)) if sizes[i] >= minimum]
+    final[large] = np.arange(1, len(large) + 1)  # scipy numbers by first voxels, too
+    return final[labels]
+
+
+@pytest.mark.parametrize("block", [None, (16, 16, 16), (24, 20, 64), (40, 56, 9)])
+def test_labels_equal_those_of_the_whole_array(tmp_path, mask, blobs, block):
+    result = label(mask, tmp_path / "objects.zarr", tmp_path, block=block, min_volume_um3=0.00625)
+    labels = open_volume(tmp_path / "objects.zarr")
+    expected = expected_labels(blobs >= 128, minimum=50)
+    np.testing.assert_array_equal(labels.read(labels.info.box), expected)
+    assert labels.info.kind == "labels"
+    assert labels.info.dtype == "uint32"
+    assert result.objects == expected.max()
+    assert result.dropped == expected_labels(blobs >= 128).max() - expected.max()
+
+
+def test_table_opens_in_pandas_and_agrees_with_skimage(tmp_path, mask, blobs):
+    result = label(mask, tmp_path / "objects.zarr", tmp_path, block=(16, 16, 16), **EVERYTHING)
+    assert result.table == str(tmp_path / "objects.csv")
+    table = pd.read_csv(result.table)
+    regions = regionprops(expected_labels(blobs >= 128))
+    assert table["id"].tolist() == [region.label for region in regions]
+    assert table["voxels"].tolist() == [region.num_pixels for region in regions]
+    assert table["touches_border"].dtype == bool
+    for axis, name in enumerate("zyx"):
+        assert table[f"start_{name}"].tolist() == [r.bbox[axis] for r in regions]
+        assert table[f"stop_{name}"].tolist() == [r.bbox[axis + 3] for r in regions]
+        np.testing.assert_allclose(
+            table[f"centroid_{name}"], [r.centroid[axis] for r in regions], rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            table[f"centroid_{name}_nm"], (table[f"centroid_{name}"] + 0.5) * 50, rtol=1e-6
+        )
+    np.testing.assert_allclose(table["volume_um3"], table["voxels"] * 0.000125)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "threshold"),
+    [
+        (np.array([0, 1], dtype=bool), "image", 0.5),
+        (np.array([0, 255], dtype="uint8"), "image", 0.5),
+        (np.array([0, 1], dtype="uint8"), "image", 0.0),
+        (np.array([127, 128], dtype="uint8"), "image", 0.5),
+        (np.array([0, 7], dtype="uint16"), "image", 0.5),
+        (np.array([0, 1], dtype="uint8"), "labels", 0.5),
+        (np.array([-1, 3], dtype="int32"), "labels", 0.5),
+        (np.array([0.2, 0.5], dtype="float32"), "image", 0.5),
+    ],
+)
+def test_every_kind_of_mask(tmp_path, values, kind, threshold):
+    cube = np.zeros((8, 8, 8), dtype=int)
+    cube[2:4, 2:4, 2:4] = 1
+    cube[6, 6, 6] = 1
+    mask = write_volume(tmp_path / "mask.zarr", values[cube], kind=kind)
+    result = label(mask, tmp_path / "o.zarr", tmp_path, threshold=threshold, **EVERYTHING)
+    assert result.objects == 2
+
+
+def test_no_objects_give_an_empty_table_with_its_header(tmp_path, mask):
+    result = label(mask, tmp_path / "objects.zarr", tmp_path, min_volume_um3=1000)
+    assert result.objects == 0
+    with open(result.table) as file:
+        lines = list(csv.reader(file))
+    assert len(lines) == 1
+    assert lines[0][:3] == ["id", "voxels", "volume_um3"]
+    labels = open_volume(tmp_path / "objects.zarr")
+    assert not labels.read(labels.info.box).any()
+
+
+def test_labels_on_the_native_grid(tmp_path, mask, blobs):
+    image = new_volume(
+        "image.zarr", shape=(40, 280, 320), voxel_nm=parse_voxel_nm((50, 10, 10)), dtype="uint8"
+    )
+    options = LabelOptions(native=True, **EVERYTHING)
+    plan = plan_label(mask.info, str(tmp_path / "objects.zarr"), options, native=image)
+    result = run_label(plan, Runner(SerialEngine(), tmp_path))
+    native = open_volume(tmp_path / "objects-native.zarr")
+    assert result.native is not None
+    assert native.info.voxel_nm == (50, 10, 10)
+    expected = expected_labels(blobs >= 128).repeat(5, axis=1).repeat(5, axis=2)
+    np.testing.assert_array_equal(native.read(native.info.box), expected)
+
+
+def test_done_again_nothing_changes_and_other_options_start_anew(tmp_path, mask, blobs):
+    first = label(mask, tmp_path / "objects.zarr", tmp_path, **EVERYTHING)
+    before = (tmp_path / "objects.csv").read_bytes()
+    again = label(mask, tmp_path / "objects.zarr", tmp_path, **EVERYTHING)
+    assert (again.objects, again.dropped) == (first.objects, first.dropped)
+    assert (tmp_path / "objects.csv").read_bytes() == before
+    other = label(mask, tmp_path / "objects.zarr", tmp_path, connectivity=6, **EVERYTHING)
+    labels = other.labels.read(other.labels.info.box)
+    faces = ndimage.generate_binary_structure(3, 1)
+    np.testing.assert_array_equal(labels, expected_labels(blobs >= 128, structure=faces))
+
+
+def test_tables_removed_by_hand_are_made_again(tmp_path, mask):
+    first = label(mask, tmp_path / "objects.zarr", tmp_path, **EVERYTHING)
+    shutil.rmtree(tmp_path / "objects.tables")
+    again = label(mask, tmp_path / "objects.zarr", tmp_path, **EVERYTHING)
+    assert again.objects == first.objects
+
+
+def test_tables_of_another_run_are_not_trusted(tmp_path, mask):
+    label(mask, tmp_path / "objects.zarr", tmp_path, **EVERYTHING)
+    plan = plan_label(
+        mask.info, str(tmp_path / "objects.zarr"), LabelOptions(), identity=mask.identity
+    )
+    with pytest.raises(LedgerError, match="with other options"):
+        plan.tables.load(0)
+
+
+def test_a_mask_with_channels_is_refused(tmp_path):
+    votes = write_volume(
+        tmp_path / "votes.zarr", np.zeros((3, 8, 8, 8), dtype="uint8"), channels=("x", "y", "z")
+    )
+    with pytest.raises(VolumeError, match=r"has channels \(x, y, z\)"):
+        plan_label(votes.info, "objects.zarr", LabelOptions())
+
+
+def test_not_a_number_is_refused(tmp_path):
+    values = np.zeros((8, 8, 8), dtype="float32")
+    values[3, 3, 3] = np.nan
+    mask = write_volume(tmp_path / "mask.zarr", values)
+    with pytest.raises(VolprocError, match="not a number"):
+        label(mask, tmp_path / "objects.zarr", tmp_path)
+
+
+def test_a_mask_of_zero_and_one_is_explained(tmp_path):
+    mask = write_volume(tmp_path / "mask.zarr", np.ones((8, 8, 8), dtype="uint8"))
+    with pytest.raises(VolumeError, match="threshold = 0"):
+        label(mask, tmp_path / "objects.zarr", tmp_path)
+
+
+def test_other_types_are_refused(mask):
+    with pytest.raises(VolumeError, match="complex64"):
+        plan_label(replace(mask.info, dtype="complex64"), "objects.zarr", LabelOptions())
+
+
+def test_native_needs_an_image_of_the_same_size(mask):
+    with pytest.raises(ConfigError, match="needs the image"):
+        plan_label(mask.info, "objects.zarr", LabelOptions(native=True))
+    other = new_volume("image.zarr", shape=(40, 56, 64), voxel_nm=(50, 10, 10), dtype="uint8")
+    with pytest.raises(VolumeError, match=r"2800 nm long along y, .* is 560 nm"):
+        plan_label(mask.info, "objects.zarr", LabelOptions(native=True), native=other)
+
+
+def test_plan_tells_costs_without_reading(mask):
+    plan = plan_label(mask.info, "objects.zarr", LabelOptions(block=(16, 16, 16)))
+    first, second, *_ = plan.steps
+    assert [first.name, second.name] == ["label", "relabel"]
+    assert first.bytes_read == 40 * 56 * 64
+    assert second.bytes_written == 4 * 40 * 56 * 64
+    assert len(first.blocks) == 3 * 4 * 4
+    assert 0 < first.peak_bytes < second.peak_bytes
+
+
+@pytest.mark.dask
+def test_the_same_on_dask(tmp_path, mask):
+    from volproc.engine.clusters.local import local_engine
+
+    options = {"block": (16, 16, 16), **EVERYTHING}
+    serial = label(mask, tmp_path / "serial.zarr", tmp_path / "serial", **options)
+    with local_engine(workers=2, worker_bytes=2 * 10**9) as engine:
+        dask = label(mask, tmp_path / "dask.zarr", tmp_path / "dask", engine=engine, **options)
+    np.testing.assert_array_equal(
+        serial.labels.read(mask.info.box), dask.labels.read(mask.info.box)
+    )
+    assert (tmp_path / "serial.csv").read_bytes() == (tmp_path / "dask.csv").read_bytes()
