@@ -6,6 +6,7 @@ order whatever box it is computed in, so results do not depend on the block size
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -29,6 +30,11 @@ class Resampling:
     shape_out: Shape
     factor: tuple[float, float, float]
     voxel_nm: VoxelNm
+
+    @property
+    def order(self) -> list[int]:
+        """Axes by how much they shrink, most first: the others then have less to do."""
+        return sorted(range(3), key=lambda axis: -self.factor[axis])
 
     def axes(self, window: Box) -> tuple[Taps, Taps, Taps]:
         """Taps of each axis for output voxels `window`, which may reach beyond the volume."""
@@ -67,13 +73,14 @@ def _not_coarser(level: Level, voxel_nm: VoxelNm) -> bool:
     return all(v <= 1.01 * wanted for v, wanted in zip(level.voxel_nm, voxel_nm, strict=True))
 
 
-def resample(values: torch.Tensor, axes: tuple[Taps, Taps, Taps]) -> torch.Tensor:
+def resample(
+    values: torch.Tensor, axes: tuple[Taps, Taps, Taps], *, order: Iterable[int] = (0, 1, 2)
+) -> torch.Tensor:
     """Float32 voxels, shape = outputs of each axis, from `values` of shape (z, y, x).
 
-    The axis that shrinks most goes first: the others then have less to do.
+    The axes go in `order`, which must not depend on the box: rounding differs between orders.
     """
     out = values.to(torch.float32)
-    order = sorted(range(3), key=lambda axis: axes[axis].indices.shape[0] / axes[axis].count)
     for axis in order:
         out = _along(out, axes[axis], axis)
     return out
@@ -100,7 +107,7 @@ def read_resampled(
 ) -> torch.Tensor:
     """Float32 voxels of `window` on the new grid, mirrored beyond the volume's border."""
     values = volume.read(way.source(window), level=way.level)
-    return resample(as_tensor(values).to(device), way.axes(window))
+    return resample(as_tensor(values).to(device), way.axes(window), order=way.order)
 
 
 def as_tensor(values: npt.NDArray[Any]) -> torch.Tensor:

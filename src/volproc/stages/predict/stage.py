@@ -14,19 +14,19 @@ from volproc.config import PredictOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
-from volproc.errors import ConfigError, ModelError, VolumeError
+from volproc.errors import ModelError, VolumeError
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block, Tiling
-from volproc.grid.box import Box, Shape, each
+from volproc.grid.box import Box, each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.normalise import Normalisation, constants_from
 from volproc.model.weights import Card, load_card, model_folder
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
-from volproc.stages.predict.infer import device_for, network, vote
+from volproc.stages.predict.infer import activation_bytes, batch_for, device_for, network, vote
 from volproc.stages.predict.tiling import Layout, lay_out
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.resample import Resampling, as_tensor, resample, resampling_to
-from volproc.volume.store import Volume, open_volume
+from volproc.volume.store import Volume
 
 MOST_REFINING = 2.0
 """An image with voxels more than this many times coarser than the model's is refused."""
@@ -108,7 +108,7 @@ class PredictPlan:
         voxel = 1 if self.image.dtype == "uint8" else 4
         slab = 3 * 4 * SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
         sides = sorted(window.shape)[-2:]
-        activations = self.card.spec.activation_bytes(*sides) * self.options.batch
+        activations = batch_for(self.options) * activation_bytes(self.card.spec, *sides)
         votes = prod(self.blocks.core) * (2 * len(self.options.axes) + 4)
         encoding = 3 * prod(self.blocks.core) * (4 if self.votes else 1)
         read = source.size * itemsize(self.image.dtype)
@@ -125,12 +125,12 @@ def plan_predict(
 ) -> PredictPlan:
     """Decide level, grid, tiles and blocks for predicting `image` into `url`.
 
-    `identity` is the image's digest (`Volume.identity`), part of the plan's own. ConfigError
+    `identity` is the image's digest (`Volume.identity`), part of the plan's own. VolumeError
     or ModelError when image and model cannot meet.
     """
     _require_image(image)
     device_for(options.device)
-    model = str(model_folder(options.model))
+    model = model_folder(options.model)
     card = load_card(model)
     voxel_nm = parse_voxel_nm(card.voxel_nm)
     _require_reachable(image, voxel_nm, card)
@@ -160,7 +160,7 @@ def plan_predict(
         layout=layout,
         blocks=Tiling(shape=way.shape_out, core=block),
         card=card,
-        model=model,
+        model=str(model),
         options=options,
         digest=digest("predict", identity, card.weights_sha256, lasting, layout, votes_url),
     )
@@ -233,7 +233,7 @@ class Predict:
             layout=self.layout,
             module=network(self.model, digest=self.model_digest, device=device),
             constants=self.constants,
-            batch=self.options.batch,
+            batch=batch_for(self.options),
         )
 
     def store(self, block: Block, result: npt.NDArray[np.uint8]) -> dict[str, int]:
@@ -254,7 +254,8 @@ def resampled(values: torch.Tensor, way: Resampling, window: Box) -> torch.Tenso
     out = torch.empty(window.shape, dtype=kind, device=values.device)
     for first in range(0, window.shape[0], SLAB):
         part = z.part(first, first + SLAB)
-        slab = resample(values[part.first : part.first + part.count], (part, y, x))
+        planes = values[part.first : part.first + part.count]
+        slab = resample(planes, (part, y, x), order=way.order)
         out[first : first + SLAB] = slab.round_() if kind is torch.uint8 else slab
     return out
 
