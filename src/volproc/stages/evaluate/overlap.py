@@ -1,0 +1,100 @@
+"""How much of a result lies on the truth, counted in voxels; and the scores made of the counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.fusion import FUSIONS, fuse, level_of
+
+FORMULAS = {
+    "dice": "2 TP / (2 TP + FP + FN)",
+    "iou": "TP / (TP + FP + FN)",
+    "precision": "TP / (TP + FP)",
+    "recall": "TP / (TP + FN)",
+}
+"""TP: voxels of both, FP: of the result only, FN: of the truth only."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Counts of voxels, which add up over slices and blocks, and their scores.
+
+    A score whose denominator is 0 (nothing there on either side) is None: undefined, not perfect.
+
+    >>> (Overlap(3, 1, 0) + Overlap(0, 0, 2)).dice
+    0.6666666666666666
+    """
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+
+    def __add__(self, other: Overlap) -> Overlap:
+        return Overlap(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
+
+    @property
+    def dice(self) -> float | None:
+        """Dice coefficient, also called F1."""
+        return _share(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    @property
+    def iou(self) -> float | None:
+        """Intersection over union, also called Jaccard index."""
+        return _share(self.tp, self.tp + self.fp + self.fn)
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the result that is true."""
+        return _share(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the truth that was found."""
+        return _share(self.tp, self.tp + self.fn)
+
+    def as_row(self) -> dict[str, float | int | None]:
+        """Scores first, then the counts they come from."""
+        scores = {name: getattr(self, name) for name in FORMULAS}
+        return {**scores, "tp": self.tp, "fp": self.fp, "fn": self.fn}
+
+
+def overlap_by_slice(
+    result: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """TP, FP and FN of every z slice, shape (slices, 3)."""
+    both = np.count_nonzero(result & truth, axis=(1, 2))
+    found = np.count_nonzero(result, axis=(1, 2))
+    true = np.count_nonzero(truth, axis=(1, 2))
+    return np.stack([both, found - both, true - both], axis=1).astype(np.int64)
+
+
+def truth_foreground(values: npt.NDArray[Any], labels: Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Where `values` are one of `labels`, or anything but 0 if `labels` is empty."""
+    inside: npt.NDArray[np.bool_] = values != 0
+    if labels:
+        inside = values == labels[0]
+        for label in labels[1:]:
+            inside |= values == label
+    return inside
+
+
+def answers_in(
+    votes: npt.NDArray[np.uint8], *, threshold: float
+) -> Iterator[npt.NDArray[np.bool_]]:
+    """Foreground of each of `votes` (axes, z, y, x) alone, then of each mode of fusing them.
+
+    In the order of the axes and of FUSIONS, one at a time to spare memory.
+    """
+    for vote in votes:
+        yield vote >= level_of(threshold)
+    for mode in FUSIONS:
+        yield fuse(votes, mode=mode, threshold=threshold) >= level_of(threshold)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,137 @@
+"""Plan and run of `evaluate`: results and a truth in, scores out. Only counts leave a block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from volproc.config import EvaluateOptions
+from volproc.engine.ledger import digest
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.errors import ConfigError, VolumeError
+from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box, Shape
+from volproc.stages.evaluate.counting import CountOverlap, result_of
+from volproc.stages.evaluate.overlap import Overlap
+from volproc.stages.evaluate.scores import Score, Scores
+from volproc.volume.files import write_file
+from volproc.volume.metadata import VolumeInfo
+from volproc.volume.store import Volume
+
+BLOCK_VOXELS = 2**24
+THICKNESS = 32
+WORKING_BYTES = 8
+"""Per voxel of truth and result: the sum of votes in uint16, its rounding, and three masks."""
+
+
+@dataclass(frozen=True)
+class EvaluatePlan:
+    """Everything decided about an evaluation before a voxel is read."""
+
+    counts: CountOverlap
+    options: EvaluateOptions
+    url: str
+    digest: str
+
+    @property
+    def step(self) -> Step:
+        """Counts of every block of the truth's grid."""
+        truth = self.counts.truth.info
+        blocks = tuple(Tiling(truth.shape, block_of(truth)).over(self.counts.scored))
+        read = [self.counts.bytes_read(block) for block in blocks]
+        boxes = (blocks[0].core, *self._sources(blocks[0].core))
+        largest = max(box.size for box in boxes)
+        return Step(
+            name="evaluate",
+            task=self.counts,
+            blocks=blocks,
+            digest=self.digest,
+            peak_bytes=max(read) + 2 * largest * WORKING_BYTES,
+            bytes_read=sum(read),
+        )
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, with what they cost."""
+        return (self.step,)
+
+    def _sources(self, box: Box) -> list[Box]:
+        return [result.sampling.source(box) for result in self.counts.results]
+
+
+def plan_evaluate(
+    results: Mapping[str, VolumeInfo],
+    truth: VolumeInfo,
+    options: EvaluateOptions,
+    *,
+    url: str = "",
+    identity: str = "",
+) -> EvaluatePlan:
+    """Decide how to score `results` (name to mask, labels, probability or votes) against `truth`.
+
+    They may be on other grids than the truth: each voxel of the truth is compared with the
+    result's voxel at its centre. `url` is where the scores are written as JSON, if anywhere;
+    `identity` is a digest of all volumes, part of the plan's own. VolumeError for volumes that
+    cannot be compared, ConfigError for slices that are not there.
+    """
+    if truth.channels or np.dtype(truth.dtype).kind not in "bui":
+        raise VolumeError(
+            f"{truth.url} holds {truth.dtype}{' in channels' * bool(truth.channels)}; the truth "
+            "needs whole numbers and no channel axis"
+        )
+    first, end = options.slices or (0, truth.shape[0])
+    if not 0 <= first < end <= truth.shape[0]:
+        raise ConfigError(
+            f"[evaluate] slices = [{first}, {end}], but {truth.url} has {truth.shape[0]} slices "
+            "counted from 0; give the first and one past the last"
+        )
+    counts = CountOverlap(
+        truth=Volume(truth),
+        labels=options.truth_labels,
+        results=tuple(
+            result_of(name, info, truth=truth, threshold=options.threshold)
+            for name, info in results.items()
+        ),
+        scored=Box((first, 0, 0), (end, *truth.shape[1:])),
+    )
+    lasting = options.model_dump(include={"truth_labels", "threshold"})
+    made = digest("evaluate", identity, list(results), lasting, first, end)
+    return EvaluatePlan(counts=counts, options=options, url=url, digest=made)
+
+
+def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
+    """The scores of every answer, written to the plan's `url` if it has one."""
+    slices: dict[str, dict[int, Overlap]] = {}
+    for record in runner.run(plan.step):
+        for name, counts in record["counts"].items():
+            of_answer = slices.setdefault(name, {})
+            for z, count in enumerate(counts, start=record["first"]):
+                of_answer[z] = of_answer.get(z, Overlap()) + Overlap(*count)
+    truth, scored = plan.counts.truth.info, plan.counts.scored
+    about = {
+        "truth": truth.url,
+        "truth_labels": list(plan.options.truth_labels) or "all but 0",
+        "voxel_nm": list(truth.voxel_nm),
+        "slices": [scored.start[0], scored.stop[0]],
+        "threshold": plan.options.threshold,
+        "results": {result.name: result.volume.info.url for result in plan.counts.results},
+    }
+    scores = Scores(tuple(Score(name, found) for name, found in slices.items()), about)
+    if plan.url:
+        write_file(plan.url, scores.to_json().encode())
+    return scores
+
+
+def block_of(truth: VolumeInfo) -> Shape:
+    """Whole chunks of `truth`: few slices, and as wide as 16 million voxels allow.
+
+    Wide rather than thick, because a block's record holds counts for each of its slices.
+    """
+    (thick, rows, columns), (_, height, width) = truth.levels[0].chunks, truth.shape
+    depth = thick * -(-THICKNESS // thick)
+    across = min(-(-width // columns), max(1, BLOCK_VOXELS // (depth * rows * columns)))
+    down = min(-(-height // rows), max(1, BLOCK_VOXELS // (depth * rows * columns * across)))
+    return depth, rows * down, columns * across

@@ -1,0 +1,190 @@
+import json
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from volproc.config import EvaluateOptions
+from volproc.engine.run import Runner
+from volproc.engine.serial import SerialEngine
+from volproc.errors import ConfigError, VolprocError, VolumeError
+from volproc.fusion import FUSIONS, fuse
+from volproc.grid.scale import nearest, parse_voxel_nm
+from volproc.stages.evaluate import stage
+from volproc.stages.evaluate.stage import block_of, plan_evaluate, run_evaluate
+from volproc.volume.metadata import new_volume
+from volproc.volume.store import create_volume
+
+SHAPE = (36, 40, 44)
+
+
+def write_volume(url, values, *, voxel_nm=(50, 50, 50), kind="image", channels=()):
+    info = new_volume(
+        str(url),
+        shape=values.shape[-3:],
+        voxel_nm=parse_voxel_nm(voxel_nm),
+        dtype=str(values.dtype),
+        kind=kind,
+        channels=channels,
+        chunks=(16, 16, 16),
+        shards=(32, 32, 32),
+        max_levels=1,
+    )
+    volume = create_volume(info, step="test", digest="made", version="0")
+    volume.write(info.box, values)
+    return volume.finish().info
+
+
+def smooth(seed, *shape):
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 2)
+    return np.clip(128 + 500 * noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def votes():
+    common = smooth(0, *SHAPE).astype(int)
+    single = [common + smooth(seed, *SHAPE) - 128 for seed in (1, 2, 3)]
+    return np.clip(single, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def truth():
+    return (smooth(0, *SHAPE) > 128).astype(np.uint8) * 2
+
+
+def evaluate(folder, results, truth, *, url="", **options):
+    plan = plan_evaluate(results, truth, EvaluateOptions(**options), url=url)
+    return run_evaluate(plan, Runner(SerialEngine(), folder))
+
+
+def dice(result, truth):
+    return 2 * (result & truth).sum() / (result.sum() + truth.sum())
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(stage, "BLOCK_VOXELS", 5000)
+    monkeypatch.setattr(stage, "THICKNESS", 16)
+
+
+def test_votes_are_scored_per_axis_and_per_mode(tmp_path, votes, truth, small_blocks):
+    result = write_volume(tmp_path / "votes.zarr", votes, channels=("x", "y", "z"))
+    expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
+    scores = evaluate(tmp_path, {"votes": result}, expert)
+    assert [score.name for score in scores.scores] == [
+        "votes x", "votes y", "votes z", *(f"votes {mode}" for mode in FUSIONS),
+    ]  # fmt: skip
+    assert scores["votes y"].whole.dice == pytest.approx(dice(votes[1] >= 128, truth > 0))
+    for mode in FUSIONS:
+        fused = fuse(votes, mode=mode, threshold=0.5) >= 128
+        assert scores[f"votes {mode}"].whole.dice == pytest.approx(dice(fused, truth > 0))
+
+
+def test_every_slice_is_scored(tmp_path, votes, truth, small_blocks):
+    result = write_volume(tmp_path / "prediction.zarr", votes[0])
+    expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
+    score = evaluate(tmp_path, {"prediction": result}, expert)["prediction"]
+    assert sorted(score.slices) == list(range(SHAPE[0]))
+    for z in (0, 17, 35):
+        assert score.slices[z].dice == pytest.approx(dice(votes[0, z] >= 128, truth[z] > 0))
+    assert score.between(5, 20).dice == pytest.approx(dice(votes[0, 5:20] >= 128, truth[5:20] > 0))
+
+
+def test_a_range_of_slices(tmp_path, votes, truth, small_blocks):
+    result = write_volume(tmp_path / "prediction.zarr", votes[0])
+    expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
+    scores = evaluate(tmp_path, {"prediction": result}, expert, slices=(10, 33))
+    expected = dice(votes[0, 10:33] >= 128, truth[10:33] > 0)
+    assert scores["prediction"].whole.dice == pytest.approx(expected)
+    assert sorted(scores["prediction"].slices) == list(range(10, 33))
+
+
+@pytest.mark.parametrize("voxel_nm", [(50, 10, 10), (50, 40, 40), (100, 50, 25)])
+def test_the_truth_may_be_on_another_grid(tmp_path, votes, voxel_nm, small_blocks):
+    shape = tuple(round(n * 50 / v) for n, v in zip(SHAPE, voxel_nm, strict=True))
+    expert_values = smooth(0, *shape)
+    result = write_volume(tmp_path / "prediction.zarr", votes[0])
+    expert = write_volume(tmp_path / "truth.zarr", expert_values, kind="labels", voxel_nm=voxel_nm)
+    scores = evaluate(tmp_path, {"prediction": result}, expert, truth_labels=(140, 150))
+    at = np.ix_(
+        *(
+            nearest(0, n, size_in=m, factor=v / 50)
+            for n, m, v in zip(shape, SHAPE, voxel_nm, strict=True)
+        )
+    )
+    listed = np.isin(expert_values, (140, 150))
+    assert scores["prediction"].whole.dice == pytest.approx(dice(votes[0][at] >= 128, listed))
+
+
+def test_labels_and_masks_are_results_too(tmp_path, votes, truth):
+    foreground = votes[0] >= 128
+    objects = ndimage.label(foreground)[0].astype(np.uint32)
+    results = {
+        "objects": write_volume(tmp_path / "objects.zarr", objects, kind="labels"),
+        "mask": write_volume(tmp_path / "mask.zarr", foreground),
+    }
+    expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
+    scores = evaluate(tmp_path, results, expert)
+    assert scores["objects"].whole == scores["mask"].whole
+    assert scores["mask"].whole.dice == pytest.approx(dice(foreground, truth > 0))
+
+
+def test_scores_do_not_depend_on_the_blocks(tmp_path, votes, truth, monkeypatch):
+    result = write_volume(tmp_path / "prediction.zarr", votes[0])
+    expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
+    whole = evaluate(tmp_path / "one", {"prediction": result}, expert)
+    monkeypatch.setattr(stage, "BLOCK_VOXELS", 1)
+    monkeypatch.setattr(stage, "THICKNESS", 1)
+    assert block_of(expert) == (16, 16, 16)
+    assert evaluate(tmp_path / "two", {"prediction": result}, expert) == whole
+
+
+def test_json_names_formulas_and_slices(tmp_path, votes, truth):
+    result = write_volume(tmp_path / "prediction.zarr", votes[0])
+    expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
+    url = str(tmp_path / "scores.json")
+    scores = evaluate(tmp_path, {"prediction": result}, expert, url=url, slices=(2, 4))
+    with open(url) as file:
+        found = json.load(file)
+    assert found["formulas"]["dice"] == "2 TP / (2 TP + FP + FN)"
+    assert found["slices"] == [2, 4]
+    (listed,) = found["scores"]
+    assert listed["answer"] == "prediction"
+    assert [one["z"] for one in listed["slices"]] == [2, 3]
+    assert listed["dice"] == scores.rows()[0]["dice"]
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path, votes, truth):
+    result = write_volume(tmp_path / "prediction.zarr", votes[0])
+    expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
+    other = write_volume(tmp_path / "other.zarr", truth, kind="labels", voxel_nm=(50, 10, 10))
+    floats = write_volume(tmp_path / "floats.zarr", truth.astype("float32"))
+    channels = write_volume(
+        tmp_path / "float_votes.zarr", votes.astype("float32"), channels=("x", "y", "z")
+    )
+    with pytest.raises(VolumeError, match="same field of view"):
+        plan_evaluate({"prediction": result}, other, EvaluateOptions())
+    with pytest.raises(VolumeError, match="whole numbers"):
+        plan_evaluate({"prediction": result}, floats, EvaluateOptions())
+    with pytest.raises(VolumeError, match="votes are uint8"):
+        plan_evaluate({"votes": channels}, expert, EvaluateOptions())
+    with pytest.raises(ConfigError, match=r"slices = \[30, 37\]"):
+        plan_evaluate({"prediction": result}, expert, EvaluateOptions(slices=(30, 37)))
+
+
+def test_not_a_number_is_refused(tmp_path, truth):
+    result = write_volume(tmp_path / "prediction.zarr", np.full(SHAPE, np.nan, dtype="float32"))
+    expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
+    with pytest.raises(VolprocError, match="not a number"):
+        evaluate(tmp_path, {"prediction": result}, expert)
+
+
+def test_plan_tells_costs_without_reading(tmp_path):
+    result = new_volume("votes.zarr", shape=(30, 400, 400), voxel_nm=(50, 50, 50), dtype="uint8",
+                        channels=("x", "y", "z"))  # fmt: skip
+    truth = new_volume("truth.zarr", shape=(30, 2000, 2000), voxel_nm=(50, 10, 10), dtype="uint8")
+    (step,) = plan_evaluate({"votes": result}, truth, EvaluateOptions()).steps
+    assert step.name == "evaluate"
+    assert step.bytes_read >= 30 * 2000 * 2000 + 3 * 30 * 400 * 400
+    assert step.bytes_read < 1.1 * (30 * 2000 * 2000 + 3 * 30 * 400 * 400)
+    assert step.peak_bytes > 0
