@@ -48,7 +48,9 @@ def constants_from(sample: npt.NDArray[Any]) -> Normalisation:
     """
     finite = sample[np.isfinite(sample)]
     if finite.size == 0:
-        raise VolumeError("a volume without a single finite voxel cannot be normalised; check its source")
+        raise VolumeError(
+            "a volume without a single finite voxel cannot be normalised; check its source"
+        )
     known = finite
     if np.issubdtype(sample.dtype, np.integer):
         ends = np.iinfo(sample.dtype)

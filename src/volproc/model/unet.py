@@ -58,7 +58,7 @@ class UNetSpec:
     @property
     def stride(self) -> int:
         """Pixels by which tile origins may differ; heights and widths are multiples of it."""
-        return self.stem * 2 ** (len(self.widths) - 1)
+        return self.stem << (len(self.widths) - 1)
 
     @property
     def margin(self) -> int:
@@ -98,7 +98,7 @@ class UNetSpec:
         return low - self.convs_down, high + self.convs_down
 
     def flop(self, height: int, width: int) -> int:
-        """Floating-point operations of one pass over `height` x `width` pixels (2 per multiply-add).
+        """Floating-point operations of a pass over `height` x `width` pixels, 2 per multiply-add.
 
         Convolutions only; the rest is memory traffic.
         """
@@ -158,6 +158,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(spec.widths[0], spec.slices_out * spec.stem**2, 1)
 
     def forward(self, planes: Tensor) -> Tensor:
+        """Logits for normalised planes."""
         values = nn.functional.pixel_unshuffle(planes, self.spec.stem)
         skips: list[Tensor] = []
         for level, convolve in enumerate(self.down):
@@ -167,4 +168,3 @@ class UNet(nn.Module):
             values = torch.cat([skips[level], self.lift[level](values)], dim=1)
             values = self.up[level](values)
         return nn.functional.pixel_shuffle(self.head(values), self.spec.stem)
-

@@ -70,7 +70,9 @@ class Card(_Frozen):
     """Digest of weights.safetensors; written by `save_model`."""
 
 
-def card_for(spec: UNetSpec, *, name: str, voxel_nm: tuple[float, float, float], **more: Any) -> Card:
+def card_for(
+    spec: UNetSpec, *, name: str, voxel_nm: tuple[float, float, float], **more: Any
+) -> Card:
     """A card with all that follows from the network's description filled in."""
     return Card(
         name=name,
@@ -91,8 +93,12 @@ def save_model(folder: Path, module: UNet, card: Card) -> Card:
     not numbers or a card of another network.
     """
     if module.spec != card.spec:
-        raise ModelError(f"the card of {card.name} describes {card.spec}, the network is {module.spec}")
-    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+        raise ModelError(
+            f"the card of {card.name} describes {card.spec}, the network is {module.spec}"
+        )
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()
+    }
     _require_finite(tensors, where=card.name)
     data = save_tensors(tensors)
     final = card.model_copy(update={"weights_sha256": hashlib.sha256(data).hexdigest()})
@@ -103,16 +109,21 @@ def save_model(folder: Path, module: UNet, card: Card) -> Card:
 
 
 def load_model(folder: Path) -> tuple[UNet, Card]:
-    """The network, in eval mode on the CPU, and its card. ModelError names the file that is wrong."""
+    """The network, in eval mode on the CPU, and its card; ModelError names what is wrong."""
     card = load_card(folder)
     path = folder / WEIGHTS
     data = _read(path)
     if hashlib.sha256(data).hexdigest() != card.weights_sha256:
-        raise ModelError(f"{path} is not the file its card was written for (SHA-256 differs); copy the folder again")
+        raise ModelError(
+            f"{path} is not the file its card was written for (SHA-256 differs); "
+            "copy the folder again"
+        )
     try:
         tensors = load_tensors(data)
     except Exception as error:
-        raise ModelError(f"{path} is not a safetensors file: {error}; copy the folder again") from error
+        raise ModelError(
+            f"{path} is not a safetensors file: {error}; copy the folder again"
+        ) from error
     module = UNet(card.spec)
     _require_fit(module.state_dict(), tensors, path=path)
     _require_finite(tensors, where=str(path))
@@ -128,7 +139,9 @@ def load_card(folder: Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ModelError(f"{path} is not a model card of this version: {place}: {first['msg']}") from error
+        raise ModelError(
+            f"{path} is not a model card of this version: {place}: {first['msg']}"
+        ) from error
     spec = card.spec
     told = (card.slices_in, card.slices_out, card.reach, card.stride)
     true = (spec.slices_in, spec.slices_out, spec.reach, spec.stride)
@@ -154,7 +167,9 @@ def _require_fit(wanted: dict[str, Tensor], found: dict[str, Tensor], *, path: P
     odd = sorted(wanted.keys() ^ found.keys())
     if odd:
         side = "lacks" if odd[0] in wanted else "has the unknown"
-        raise ModelError(f"{path} {side} tensor {odd[0]!r}: it belongs to another network than its card's")
+        raise ModelError(
+            f"{path} {side} tensor {odd[0]!r}: it belongs to another network than its card's"
+        )
     for name, value in wanted.items():
         if value.shape != found[name].shape:
             raise ModelError(
@@ -166,7 +181,10 @@ def _require_fit(wanted: dict[str, Tensor], found: dict[str, Tensor], *, path: P
 def _require_finite(tensors: dict[str, Tensor], *, where: str) -> None:
     for name, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise ModelError(f"{where}: tensor {name!r} holds NaN or infinity; train again or take an older model")
+            raise ModelError(
+                f"{where}: tensor {name!r} holds NaN or infinity; "
+                "train again or take an older model"
+            )
 
 
 def _read(path: Path) -> bytes:

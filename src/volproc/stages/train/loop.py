@@ -1,0 +1,196 @@
+"""The training loop: steps, checkpoints, a log. Killed and started again, it ends the same.
+
+    step n:  batch(n) -> loss -> optimiser -> average of the weights
+    every `checkpoint` steps: the whole state, written beside and renamed into place
+
+A step depends on the state before it and on its number, on nothing else (no global random
+numbers, no clock), so going on from a checkpoint is the same as not having been interrupted.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import cos, pi
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from volproc.errors import ModelError
+from volproc.model.unet import UNet, UNetSpec
+from volproc.stages.train.losses import bce_dice
+
+Batches = Callable[[int], tuple[Tensor, Tensor]]
+"""Planes and truth of a step, from its number alone."""
+Scores = Callable[[UNet], Mapping[str, float]]
+"""Scores of a network by name."""
+Watch = Callable[[Mapping[str, Any]], None]
+"""Told after every step: {"step", "steps", "loss"} and, where validated, the scores."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn; everything in steps."""
+
+    steps: int
+    learning_rate: float = 2e-3
+    """The highest one, reached after `warmup`, then a half cosine down to 0."""
+    warmup: int = 50
+    weight_decay: float = 1e-4
+    average: float = 0.998
+    """The kept weights are a running average over about 1 / (1 - average) steps."""
+    checkpoint: int = 100
+    validate: int = 500
+
+    def rate(self, step: int) -> float:
+        """The learning rate of `step`."""
+        rising = min(1.0, (step + 1) / self.warmup)
+        return self.learning_rate * rising * 0.5 * (1 + cos(pi * step / self.steps))
+
+
+@dataclass
+class State:
+    """Everything a step changes."""
+
+    step: int
+    """Steps done."""
+    network: UNet
+    average: UNet
+    optimiser: torch.optim.Optimizer
+
+    def dump(self) -> dict[str, Any]:
+        """What `load` takes."""
+        return {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Go back to a dumped state."""
+        self.step = int(saved["step"])
+        self.network.load_state_dict(saved["network"])
+        self.average.load_state_dict(saved["average"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+
+
+def new_state(spec: UNetSpec, schedule: Schedule, *, seed: int, device: torch.device) -> State:
+    """An untrained network whose weights depend on `seed` only."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = UNet(spec)
+    # measured on 2 AVX512 cores: channels_last in float32 trains 2x faster than contiguous,
+    # and 1.5x faster than bfloat16 autocast
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+    )
+    return State(0, network, copy.deepcopy(network).eval().requires_grad_(False), optimiser)
+
+
+def train(
+    state: State,
+    schedule: Schedule,
+    *,
+    batches: Batches,
+    folder: Path,
+    key: str,
+    scores: Scores | None = None,
+    watch: Watch = lambda _: None,
+) -> UNet:
+    """The averaged network after `schedule.steps` steps, going on from `folder` where it can.
+
+    `folder` gets checkpoint.pt and log.jsonl. `key` names what the training depends on:
+    ModelError where the checkpoint belongs to another one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    resume(state, folder, key=key)
+    while state.step < schedule.steps:
+        record: dict[str, Any] = {"loss": one_step(state, schedule, batches)}
+        last = state.step == schedule.steps
+        if scores and (last or state.step % schedule.validate == 0):
+            record |= scores(state.average)
+        log(folder, {"step": state.step, **record})
+        if last or state.step % schedule.checkpoint == 0:
+            save(state, folder, key=key)
+        watch({"step": state.step, "steps": schedule.steps, **record})
+    return state.average
+
+
+def one_step(state: State, schedule: Schedule, batches: Batches) -> float:
+    """The loss before the step; `state` is one step further."""
+    device = next(state.network.parameters()).device
+    planes, truth = (part.to(device) for part in batches(state.step))
+    for group in state.optimiser.param_groups:
+        group["lr"] = schedule.rate(state.step)
+    state.network.train()
+    loss = bce_dice(state.network(planes.to(memory_format=torch.channels_last)), truth)
+    state.optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    clip_grad_norm_(state.network.parameters(), 1.0)
+    state.optimiser.step()
+    state.step += 1
+    update_average(state, decay=min(schedule.average, state.step / (state.step + 9)))
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def update_average(state: State, *, decay: float) -> None:
+    """Move the averaged weights and BatchNorm statistics towards the newest."""
+    newest = state.network.state_dict()
+    for name, kept in state.average.state_dict().items():
+        if kept.is_floating_point():
+            kept.lerp_(newest[name], 1 - decay)
+        else:
+            kept.copy_(newest[name])
+
+
+def save(state: State, folder: Path, *, key: str) -> None:
+    """Write the checkpoint beside the old one and rename it into place."""
+    unfinished = folder / "checkpoint.pt.part"
+    with unfinished.open("wb") as file:
+        torch.save({"key": key, **state.dump()}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(folder / "checkpoint.pt")
+
+
+def resume(state: State, folder: Path, *, key: str) -> None:
+    """Bring `state` and the log to the last checkpoint in `folder`, if there is one."""
+    path = folder / "checkpoint.pt"
+    if path.exists():
+        try:
+            saved = torch.load(path, weights_only=True)
+        except Exception as error:
+            raise ModelError(
+                f"{path} is not a checkpoint of volproc; remove it to train from the start"
+            ) from error
+        if saved["key"] != key:
+            raise ModelError(
+                f"{path} belongs to a training with other options or data; "
+                "remove the folder or train into another one"
+            )
+        state.load(saved)
+    cut_log(folder / "log.jsonl", steps=state.step)
+
+
+def log(folder: Path, record: Mapping[str, Any]) -> None:
+    """Add one line to log.jsonl."""
+    with (folder / "log.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def cut_log(path: Path, *, steps: int) -> None:
+    """Keep the lines of the first `steps` steps: later ones will be written again."""
+    if path.exists():
+        lines = path.read_text().splitlines(keepends=True)[:steps]
+        unfinished = path.with_suffix(".part")
+        unfinished.write_text("".join(lines))
+        unfinished.replace(path)

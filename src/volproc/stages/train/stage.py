@@ -1,0 +1,213 @@
+"""From image and label volumes to a model folder: plan_train decides, run_train obeys.
+
+    volumes ──resampled to voxel_nm──> pairs in memory ──> sampler ──> loop ──> model folder
+                                                                        │
+                                                     MODEL/training/ checkpoint.pt, log.jsonl
+
+Killed at any moment and started again, it ends with the same weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from volproc.config import TrainOptions
+from volproc.engine.ledger import digest
+from volproc.errors import ConfigError
+from volproc.grid.box import whole_box
+from volproc.grid.scale import VoxelNm, covering, nearest, parse_voxel_nm
+from volproc.model.normalise import Normalisation, constants_from
+from volproc.model.unet import UNetSpec
+from volproc.model.weights import Card, TrainedOn, card_for, save_model
+from volproc.stages.train.loop import Schedule, Watch, new_state, train
+from volproc.stages.train.sampling import Pair, Sampler, pair_of
+from volproc.stages.train.validate import Validator
+from volproc.volume.metadata import VolumeInfo
+from volproc.volume.resample import read_resampled, resampling_to
+from volproc.volume.store import Volume, open_volume
+
+KEPT_BYTES = 2
+"""Per voxel of every volume: an 8-bit image and its truth."""
+WORKING_BYTES = 24
+"""Per voxel of the volume that is being read: resampling in float32, search for surfaces."""
+
+SAMPLE_VOXELS = 2**26
+"""Normalisation constants come from the finest level that has no more voxels than this."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image, its labels, and how often patches come from it."""
+
+    image: VolumeInfo
+    labels: VolumeInfo
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """All that a training depends on, and what it costs."""
+
+    options: TrainOptions
+    sources: tuple[Source, ...]
+    validation: tuple[Source, ...]
+    spec: UNetSpec
+    voxel_nm: VoxelNm
+    digest: str
+    peak_bytes: int
+    flop: int
+
+
+def sources_of(
+    images: Sequence[str], labels: Sequence[str], weights: Sequence[float] = ()
+) -> tuple[Source, ...]:
+    """Pairs of volumes from their paths; ConfigError unless there are labels for every image."""
+    shares = tuple(weights) or (1.0,) * len(images)
+    if not len(images) == len(labels) == len(shares):
+        raise ConfigError(
+            f"[train] has {len(images)} images, {len(labels)} labels and {len(shares)} weights; "
+            "give one label volume (and one weight, or none at all) per image"
+        )
+    return tuple(
+        Source(open_volume(image).info, open_volume(truth).info, share)
+        for image, truth, share in zip(images, labels, shares, strict=True)
+    )
+
+
+def plan_train(
+    sources: Sequence[Source], options: TrainOptions, *, validation: Sequence[Source] = ()
+) -> TrainPlan:
+    """Check that volumes and network fit, and add up the costs. Reads metadata only."""
+    spec = UNetSpec(options.slices_in, options.slices_out, options.widths, options.stem)
+    voxel_nm = parse_voxel_nm((options.voxel_nm,) * 3)
+    if not sources:
+        raise ConfigError("[train] images is empty; name at least one image and its labels")
+    if options.patch % spec.stride:
+        raise ConfigError(
+            f"[train] patch = {options.patch} is not a multiple of the stride {spec.stride}"
+        )
+    for source in (*sources, *validation):
+        _require_fit(source, voxel_nm)
+    shapes = [resampling_to(s.image, voxel_nm).shape_out for s in (*sources, *validation)]
+    patches = options.batch * 3 * options.steps  # a step back costs two steps forth
+    lasting = options.model_dump(mode="json", exclude={"model_out", "checkpoint_steps"})
+    what = (lasting, *map(_described, (*sources, *validation)))
+    return TrainPlan(
+        options=options,
+        sources=tuple(sources),
+        validation=tuple(validation),
+        spec=spec,
+        voxel_nm=voxel_nm,
+        digest=digest(*what),
+        peak_bytes=sum(map(prod, shapes)) * KEPT_BYTES + max(map(prod, shapes)) * WORKING_BYTES,
+        flop=patches * spec.flop(options.patch, options.patch),
+    )
+
+
+def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None) -> Card:
+    """Train, or go on training, and write the model; returns its card."""
+    options = plan.options
+    device = torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu")
+        if options.device == "auto"
+        else options.device
+    )
+    sampler = Sampler(
+        pairs=[load_pair(source, plan.voxel_nm) for source in plan.sources],
+        weights=tuple(source.weight for source in plan.sources),
+        spec=plan.spec,
+        patch=options.patch,
+        batch=options.batch,
+        seed=options.seed,
+    )
+    validator = Validator([load_pair(source, plan.voxel_nm) for source in plan.validation])
+    schedule = Schedule(
+        steps=options.steps,
+        learning_rate=options.learning_rate,
+        checkpoint=options.checkpoint_steps,
+        validate=options.validate_steps,
+    )
+    folder = Path(options.model_out)
+    network = train(
+        new_state(plan.spec, schedule, seed=options.seed, device=device),
+        schedule,
+        batches=sampler,
+        folder=folder / "training",
+        key=plan.digest,
+        scores=validator if plan.validation else None,
+        watch=watch,
+    )
+    return save_model(folder, network, _card(plan, validator(network)))
+
+
+def load_pair(source: Source, voxel_nm: VoxelNm) -> Pair:
+    """Image and labels of a source on the model's grid, in memory."""
+    way = resampling_to(source.image, voxel_nm)
+    window = whole_box(way.shape_out)
+    image = read_resampled(Volume(source.image), way, window).numpy()
+    if source.image.dtype == "uint8":
+        image = image.round().astype(np.uint8)
+    labels = labels_on(source.labels, way.shape_out, voxel_nm)
+    return pair_of(image, labels, normalisation=constants_of(Volume(source.image)))
+
+
+def constants_of(image: Volume) -> Normalisation:
+    """Constants as predict finds them: from the finest level of at most `SAMPLE_VOXELS`."""
+    sizes = [prod(level.shape) for level in image.info.levels]
+    level = next((n for n, size in enumerate(sizes) if size <= SAMPLE_VOXELS), len(sizes) - 1)
+    return constants_from(image.read(image.info.levels[level].box, level=level))
+
+
+def labels_on(
+    info: VolumeInfo, shape: tuple[int, int, int], voxel_nm: VoxelNm
+) -> npt.NDArray[np.generic]:
+    """Labels at the centres of `shape` voxels of `voxel_nm`."""
+    z, y, x = (float(t / s) for t, s in zip(voxel_nm, info.voxel_nm, strict=True))
+    needed = covering(whole_box(shape), factor=(z, y, x), shape_in=info.shape)
+    values = Volume(info).read(needed)
+    picks = (
+        nearest(0, n, size_in=size, factor=f) - first
+        for n, size, f, first in zip(shape, info.shape, (z, y, x), needed.start, strict=True)
+    )
+    return values[np.ix_(*picks)]
+
+
+def _require_fit(source: Source, voxel_nm: VoxelNm) -> None:
+    image, labels = source.image, source.labels
+    if labels.kind != "labels":
+        raise ConfigError(f"[train] labels: {labels.url} is an image; expected a label volume")
+    if image.kind != "image" or image.channels:
+        raise ConfigError(f"[train] images: {image.url} is not an image of one channel")
+    spans = zip(image.shape, image.voxel_nm, labels.shape, labels.voxel_nm, voxel_nm, strict=True)
+    for length, size, other_length, other_size, coarse in spans:
+        if abs(length * size - other_length * other_size) > 2 * max(size, other_size, coarse):
+            raise ConfigError(
+                f"{image.url} and {labels.url} do not cover the same field of view: "
+                f"{image.shape} voxels of {image.voxel_nm} nm, "
+                f"{labels.shape} of {labels.voxel_nm} nm"
+            )
+
+
+def _described(source: Source) -> tuple[str, str, float]:
+    return Volume(source.image).identity, Volume(source.labels).identity, source.weight
+
+
+def _card(plan: TrainPlan, scores: Mapping[str, float]) -> Card:
+    options = plan.options
+    return card_for(
+        plan.spec,
+        name=options.name,
+        voxel_nm=plan.voxel_nm,
+        classes=(options.object_name,),
+        trained_on=tuple(TrainedOn(**entry.model_dump()) for entry in options.trained_on),
+        licence=options.licence,
+        scores={f"validation {name}": score for name, score in scores.items()},
+        notes=options.notes,
+    )

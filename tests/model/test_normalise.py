@@ -1,0 +1,52 @@
+"""Normalisation: constants from a sample, then every voxel on its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from volproc.errors import VolumeError
+from volproc.model.normalise import CLIP, Normalisation, constants_from
+
+
+def test_constants_are_mean_and_spread() -> None:
+    sample = np.random.default_rng(0).normal(100, 10, (20, 30, 30)).astype(np.float32)
+    found = constants_from(sample)
+    assert found.mean == pytest.approx(100, abs=0.3)
+    assert found.std == pytest.approx(10, abs=0.3)
+
+
+@pytest.mark.parametrize(("dtype", "end"), [("uint8", 255), ("uint8", 0), ("uint16", 65535)])
+def test_saturated_voxels_have_no_say(dtype: str, end: int) -> None:
+    sample = np.random.default_rng(0).integers(100, 150, (10, 20, 20)).astype(dtype)
+    before = constants_from(sample)
+    sample = np.concatenate([sample, np.full_like(sample, end)])
+    assert constants_from(sample) == before
+
+
+def test_a_volume_of_saturated_voxels_still_has_constants() -> None:
+    assert constants_from(np.zeros((2, 2, 2), np.uint8)) == Normalisation(0.0, 1.0)
+
+
+def test_nan_is_left_out_and_nothing_but_nan_refused() -> None:
+    sample = np.array([1.0, 3.0, np.nan, np.inf], np.float32)
+    assert constants_from(sample) == Normalisation(2.0, 1.0)
+    with pytest.raises(VolumeError, match="without a single finite voxel"):
+        constants_from(np.full(3, np.nan, np.float32))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
+def test_each_voxel_on_its_own(dtype: torch.dtype) -> None:
+    values = torch.arange(100).reshape(4, 5, 5).to(dtype)
+    before = values.clone()
+    whole = Normalisation(50.0, 20.0).apply(values)
+    assert torch.equal(values, before)
+    assert whole.dtype == torch.float32
+    assert torch.equal(whole[2, 3], Normalisation(50.0, 20.0).apply(values[2, 3]))
+    torch.testing.assert_close(whole.flatten()[70], torch.tensor(1.0))
+
+
+def test_values_are_clipped_and_nan_is_the_mean() -> None:
+    values = torch.tensor([-1e9, 1e9, float("nan"), float("inf")])
+    assert Normalisation(0.0, 1.0).apply(values).tolist() == [-CLIP, CLIP, 0.0, CLIP]

@@ -1,0 +1,159 @@
+"""The stage: what it refuses, and that volumes become a model folder, interrupted or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from volproc import __version__
+from volproc.config import TrainedOnOptions, TrainOptions
+from volproc.errors import ConfigError, VolumeError
+from volproc.grid.box import Shape, whole_box
+from volproc.grid.scale import VoxelNm
+from volproc.model.weights import CARD, WEIGHTS, load_model
+from volproc.stages.train.stage import load_pair, plan_train, run_train, sources_of
+from volproc.volume.metadata import Kind, new_volume
+from volproc.volume.store import create_volume
+
+FINE = VoxelNm((50.0, 25.0, 25.0))
+SHAPE: Shape = (12, 40, 40)
+
+
+class Killed(Exception):
+    """Stands for a signal."""
+
+
+def save(path: Path, values: np.ndarray, *, voxel_nm: VoxelNm, kind: Kind) -> str:
+    z, y, x = values.shape
+    info = new_volume(
+        str(path), shape=(z, y, x), voxel_nm=voxel_nm, dtype=str(values.dtype), kind=kind
+    )
+    volume = create_volume(info, step="test", digest=path.name, version=__version__)
+    volume.write(whole_box(info.shape), values)
+    volume.finish()
+    return info.url
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> dict[str, Any]:
+    """A bright ball at 50 x 25 x 25 nm, with labels at 50 nm."""
+    z, y, x = np.ogrid[:12, :40, :40]
+    ball = (2 * (z - 6)) ** 2 + (y - 20) ** 2 + (x - 20) ** 2 < 100
+    image = (100 + 60 * ball + (3 * z + y + x) % 11).astype(np.uint8)
+    labels = ball[:, ::2, ::2].astype(np.uint16)
+    return {
+        "images": (save(tmp_path / "image.zarr", image, voxel_nm=FINE, kind="image"),),
+        "labels": (
+            save(tmp_path / "ball.zarr", labels, voxel_nm=VoxelNm((50.0,) * 3), kind="labels"),
+        ),
+    }
+
+
+def options(volumes: dict[str, Any], out: Path, **more: Any) -> TrainOptions:
+    small = {"widths": (3, 4), "slices_in": 4, "slices_out": 2, "patch": 16, "batch": 2}
+    return TrainOptions(
+        **{
+            **volumes,
+            **small,
+            "validation_images": volumes["images"],
+            "validation_labels": volumes["labels"],
+            "steps": 6,
+            "checkpoint_steps": 2,
+            "validate_steps": 3,
+            "model_out": str(out),
+            "device": "cpu",
+            "trained_on": (TrainedOnOptions(name="a ball", terms="free"),),
+            **more,
+        }
+    )
+
+
+def trained(chosen: TrainOptions, *, stop: int | None = None) -> Any:
+    def watch(event: Any) -> None:
+        if event["step"] == stop:
+            raise Killed
+
+    sources = sources_of(chosen.images, chosen.labels, chosen.weights)
+    held_out = sources_of(chosen.validation_images, chosen.validation_labels)
+    return run_train(plan_train(sources, chosen, validation=held_out), watch=watch)
+
+
+def test_volumes_become_a_model_folder(volumes: dict[str, Any], tmp_path: Path) -> None:
+    card = trained(options(volumes, tmp_path / "model"))
+    module, read = load_model(tmp_path / "model")
+    assert read == card
+    assert (card.voxel_nm, card.slices_in, card.slices_out) == ((50, 50, 50), 4, 2)
+    assert card.trained_on[0].terms == "free"
+    assert set(card.scores) == {f"validation dice_{axis}" for axis in "zyx"}
+    assert module(torch.zeros(1, 4, 8, 8)).shape == (1, 2, 8, 8)
+
+
+def test_killed_and_resumed_the_model_is_the_same(volumes: dict[str, Any], tmp_path: Path) -> None:
+    trained(options(volumes, tmp_path / "a" / "model"))
+    again = options(volumes, tmp_path / "b" / "model")
+    for stop in (1, 3, 5):
+        with pytest.raises(Killed):
+            trained(again, stop=stop)
+    trained(again)
+    for name in (WEIGHTS, CARD, "training/log.jsonl"):
+        ours, theirs = (tmp_path / side / "model" / name for side in "ab")
+        assert ours.read_bytes() == theirs.read_bytes(), name
+
+
+def test_image_and_labels_meet_on_one_grid(volumes: dict[str, Any]) -> None:
+    source = sources_of(volumes["images"], volumes["labels"])[0]
+    pair = load_pair(source, VoxelNm((50.0, 50.0, 50.0)))
+    assert pair.image.shape == pair.truth.shape == (12, 20, 20)
+    inside, outside = pair.image[pair.truth].mean(), pair.image[~pair.truth].mean()
+    assert inside > outside + 40
+
+
+def test_a_plan_adds_up_the_costs(volumes: dict[str, Any], tmp_path: Path) -> None:
+    sources = sources_of(volumes["images"], volumes["labels"])
+    short = plan_train(sources, options(volumes, tmp_path))
+    long = plan_train(sources, options(volumes, tmp_path, steps=12))
+    assert long.flop == 2 * short.flop
+    assert long.digest != short.digest
+    assert short.peak_bytes > 12 * 20 * 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patch": 18}, r"patch = 18 is not a multiple of the stride 4"),
+        ({"images": (), "labels": ()}, r"images is empty"),
+        ({"labels": ()}, r"1 images, 0 labels"),
+        ({"weights": (1, 2)}, r"2 weights"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    volumes: dict[str, Any], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        trained(options(volumes, tmp_path / "model", **changes))
+    assert not (tmp_path / "model").exists()
+
+
+def test_volumes_in_the_wrong_place_are_refused(volumes: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    swapped = {"images": volumes["labels"], "labels": volumes["images"]}
+    with pytest.raises(ConfigError, match="is an image; expected a label volume"):
+        trained(options(swapped, out))
+    with pytest.raises(ConfigError, match="is not an image of one channel"):
+        trained(options({**volumes, "images": volumes["labels"]}, out))
+    with pytest.raises(VolumeError, match="does not exist"):
+        trained(options({**volumes, "images": (str(tmp_path / "none.zarr"),)}, out))
+
+
+def test_labels_of_another_field_of_view_are_refused(
+    volumes: dict[str, Any], tmp_path: Path
+) -> None:
+    small = save(
+        tmp_path / "small.zarr", np.ones((12, 10, 20), np.uint8), voxel_nm=FINE, kind="labels"
+    )
+    with pytest.raises(ConfigError, match=r"do not cover the same field of view"):
+        trained(options({**volumes, "labels": (small,)}, tmp_path / "model"))
