@@ -12,9 +12,9 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from volproc.errors import ConfigError
 from volproc.fusion import Fusion
@@ -28,6 +28,7 @@ Voxels = tuple[Count, Count, Count]
 Stage = Literal["ingest", "predict", "label", "evaluate", "report"]
 
 STAGES: tuple[Stage, ...] = ("ingest", "predict", "label", "evaluate", "report")
+"""In the order they run."""
 
 
 class Options(BaseModel):
@@ -68,6 +69,8 @@ class IngestOptions(Options):
     """Voxel size in nm (z, y, x), where the files do not state it or state it wrongly."""
     match_slices: bool = False
     """Bring every slice to the volume's mean and spread: for slices that were stretched one by one."""
+    labels: bool = False
+    """The files hold labels, not an image: the pyramid takes the most frequent value, not the mean."""
     missing: Literal["refuse", "repeat"] = "refuse"
     """What becomes of a gap in the slices' numbers; repeat shows the slice before again."""
 
@@ -116,9 +119,7 @@ class EvaluateOptions(Options):
     """Scores against a label volume."""
 
     truth: str = ""
-    """An OME-Zarr label volume of the same field of view, or a TIFF of one (with truth_voxel_nm)."""
-    truth_voxel_nm: Triple | None = None
-    """Voxel size of a truth given as TIFF, nm (z, y, x)."""
+    """An OME-Zarr label volume of the same field of view (`volproc ingest --labels` makes one)."""
     truth_labels: tuple[int, ...] = ()
     """Label values that count as foreground; all but 0 if empty."""
     slices: tuple[int, int] | None = None
@@ -134,6 +135,68 @@ class ReportOptions(Options):
     """Heading of the page; by default the name of the source."""
     slices: Count = 3
     """Pictures along each axis."""
+
+
+class TrainedOnOptions(Options):
+    """One source of training data, for the model's card."""
+
+    name: str
+    """What it is."""
+    terms: str
+    """Under which terms it may be used."""
+
+
+class TrainOptions(Options):
+    """A network trained from images and their labels."""
+
+    name: str = "model"
+    """Name on the card."""
+    object_name: str = "nucleus"
+    """What the labels mark."""
+    model_out: str = "model"
+    """Folder of the model, and of the checkpoints to go on from."""
+    images: tuple[str, ...] = ()
+    """OME-Zarr images."""
+    labels: tuple[str, ...] = ()
+    """OME-Zarr label volumes, one per image; all but 0 is foreground."""
+    weights: tuple[Positive, ...] = ()
+    """How often patches come from each image, relative to the others; equally often if empty."""
+    validation_images: tuple[str, ...] = ()
+    """Images the network is scored on but never learns from."""
+    validation_labels: tuple[str, ...] = ()
+    """Their label volumes."""
+    voxel_nm: Positive = 50.0
+    """Voxel size in nm, the same along all axes, at which the network sees the images."""
+    slices_in: Count = 12
+    """Neighbouring planes the network reads."""
+    slices_out: Count = 8
+    """Planes it answers: the central ones."""
+    widths: tuple[Count, ...] = (32, 64, 96, 128)
+    """Channels per level of the U-Net, finest first."""
+    stem: Annotated[int, Field(ge=1)] = 2
+    """Pixels of a side that become channels before the first convolution; 1 for none."""
+    patch: Count = 192
+    """Pixels of a side of the training patches, a multiple of the network's stride."""
+    batch: Count = 8
+    """Patches per step."""
+    steps: Count = 3000
+    """Steps of the optimiser."""
+    learning_rate: Positive = 2e-3
+    """Highest learning rate; it warms up and falls along a cosine."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Same seed, same patches, same first weights."""
+    checkpoint_steps: Count = 100
+    """Steps between checkpoints."""
+    validate_steps: Count = 500
+    """Steps between scores on the validation images."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it trains; auto takes a GPU if there is one."""
+    licence: str = ""
+    """Terms of the weights, for the card."""
+    notes: str = ""
+    """What a user of the model should know, for the card."""
+    trained_on: tuple[TrainedOnOptions, ...] = ()
+    """The data and their terms, for the card."""
 
 
 class PhantomOptions(Options):
@@ -158,15 +221,32 @@ class Workflow(Options):
     evaluate: EvaluateOptions = EvaluateOptions()
     report: ReportOptions = ReportOptions()
 
-    @model_validator(mode="after")
-    def _has_source(self) -> Self:
+    train: TrainOptions | None = None
+
+    def require_source(self) -> str:
+        """The source; ConfigError if there is none."""
         if not self.run.source:
-            raise ValueError("[run] source is missing; name the image, e.g. source = \"stack.tif\"")
-        return self
+            raise ConfigError('[run] source is missing; name the image, e.g. source = "stack.tif"')
+        return self.run.source
+
+    def require_train(self) -> TrainOptions:
+        """The [train] options; ConfigError if the file has none."""
+        if self.train is None:
+            raise ConfigError("the workflow file has no [train] table: it names images and labels")
+        return self.train
 
 
-PATHS = {("run", "source"), ("run", "folder"), ("evaluate", "truth")}
-"""Options that hold a path, which a file gives relative to itself."""
+PATHS = {
+    ("run", "source"),
+    ("run", "folder"),
+    ("evaluate", "truth"),
+    ("train", "model_out"),
+    ("train", "images"),
+    ("train", "labels"),
+    ("train", "validation_images"),
+    ("train", "validation_labels"),
+}
+"""Options that hold paths, which a file gives relative to itself."""
 
 
 def load_workflow(
@@ -223,10 +303,19 @@ def _names(kind: type[Options], tables: list[str]) -> list[str]:
 
 
 def _anchor(tables: dict[str, Any], folder: Path) -> None:
+    def seen_from(value: Any) -> Any:
+        if isinstance(value, list):
+            return [seen_from(one) for one in value]
+        return str(folder / value) if isinstance(value, str) and _is_path(value) else value
+
     for table, key in PATHS:
-        value = tables.get(table, {}).get(key) if isinstance(tables.get(table), dict) else None
-        if isinstance(value, str) and value and "://" not in value:
-            tables[table][key] = str(folder / value)
+        options = tables.get(table)
+        if isinstance(options, dict) and key in options:
+            options[key] = seen_from(options[key])
+
+
+def _is_path(text: str) -> bool:
+    return bool(text) and "://" not in text
 
 
 def _set(tables: dict[str, Any], key: str, text: str) -> None:

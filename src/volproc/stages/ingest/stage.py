@@ -21,13 +21,13 @@ from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.ingest.reader import Source, open_source
 from volproc.stages.ingest.slices import SliceTable, matched, matching, moments
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
-from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
+from volproc.volume.metadata import Kind, VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
 
 SLAB_BYTES = 256 * 2**20
 """A block takes whole planes, or as many rows of shards as stay below this."""
 
-DTYPES = ("uint8", "uint16", "int16", "float32")
+DTYPES = ("uint8", "uint16", "int16", "uint32", "float32")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,12 @@ def plan_ingest(path: Path, url: str, options: IngestOptions) -> IngestPlan:
             f"{path} states no voxel size; give it with --voxel-nm Z Y X, or [ingest] voxel_nm"
         )
     voxel_nm = parse_voxel_nm(options.voxel_nm or source.voxel_nm or ())
-    output = new_volume(url, shape=source.shape, voxel_nm=voxel_nm, dtype=source.dtype)
+    if options.labels and (options.match_slices or source.dtype == "float32"):
+        raise IngestError(f"{path}: labels are whole numbers that must not change; drop match_slices")
+    kind: Kind = "labels" if options.labels else "image"
+    output = new_volume(
+        url, shape=source.shape, voxel_nm=voxel_nm, dtype=source.dtype, kind=kind
+    )
     name = digest("ingest", source.identity, source.shape, source.dtype, options, voxel_nm)
     return IngestPlan(source, output, options, name)
 
