@@ -229,3 +229,41 @@ def test_the_same_on_dask(tmp_path, mask):
         serial.labels.read(mask.info.box), dask.labels.read(mask.info.box)
     )
     assert (tmp_path / "serial.csv").read_bytes() == (tmp_path / "dask.csv").read_bytes()
+
+
+class Interrupted(Exception):
+    pass
+
+
+class EngineThatStops(SerialEngine):
+    """Does so many blocks of all steps together, then the lights go out."""
+
+    def __init__(self, blocks):
+        super().__init__()
+        self.left = blocks
+
+    def map(self, task, blocks):
+        for outcome in super().map(task, blocks):
+            if self.left == 0:
+                raise Interrupted
+            self.left -= 1
+            yield outcome
+
+
+def files(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and "tables" not in str(path)
+    }
+
+
+@pytest.mark.parametrize("blocks", [0, 7, 48, 95])
+def test_interrupted_and_run_again_ends_as_if_undisturbed(tmp_path, mask, blocks):
+    options = {"block": (16, 16, 16), **EVERYTHING}
+    label(mask, tmp_path / "quiet" / "objects.zarr", tmp_path / "records", **options)
+    url, records = tmp_path / "torn" / "objects.zarr", tmp_path / "torn_records"
+    with pytest.raises(Interrupted):
+        label(mask, url, records, engine=EngineThatStops(blocks), **options)
+    label(mask, url, records, **options)
+    assert files(tmp_path / "torn") == files(tmp_path / "quiet")
