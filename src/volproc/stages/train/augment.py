@@ -71,7 +71,7 @@ def shade(block: Tensor, *, rng: Rng, by: Strengths = DEFAULT) -> Tensor:
     exponent = float(np.exp(rng.normal(0, by.gamma)))
     # gamma on the range in which almost all values lie, so that it bends but hardly shifts
     unit = ((block + CLIP) / (2 * CLIP)).clamp(0, 1)
-    bent = unit.pow(exponent) * (2 * CLIP) - 0.5**exponent * (2 * CLIP)
+    bent = unit.pow(exponent) * (2 * CLIP) - float(0.5**exponent) * (2 * CLIP)
     return bent * float(np.exp(rng.normal(0, by.contrast))) + float(rng.normal(0, by.brightness))
 
 
