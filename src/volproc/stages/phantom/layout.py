@@ -96,7 +96,7 @@ def _dividing(sites: list[_Site], extent: Nm3, seed: int) -> _Site | None:
 def _cell(site: _Site, seed: int, *, divides: bool) -> Cell:
     rng = _random(seed, 5, *site.place)
     turn = _turn(rng)
-    room = (rng.uniform(1500, 2600), rng.uniform(2000, 3800), rng.uniform(2000, 3800))
+    room = (rng.uniform(1800, 3000), rng.uniform(2600, 4200), rng.uniform(2600, 4200))
     axes: Nm3 = each(lambda a, b: a + b, site.nucleus_axes, room)
     if divides:
         return Cell(site.centre, axes, turn, None, tuple(_chromosomes(site.centre, rng)))
@@ -125,7 +125,7 @@ def _triple(values: npt.NDArray[np.float64]) -> Nm3:
 
 def _folds(axes: Nm3, rng: np.random.Generator) -> Iterator[Fold]:
     """Deep invaginations, upright and inclined, and one cut that parts the upper or lower slices."""
-    for _ in range(int(rng.integers(3, 7))):
+    for _ in range(int(rng.integers(2, 6))):
         angle, tilt = rng.uniform(0, 2 * np.pi), rng.uniform(-0.5, 0.5)
         flat = np.array([0.0, np.sin(angle), np.cos(angle)])
         outward = np.cos(tilt) * flat + np.sin(tilt) * np.array([1.0, 0, 0])
@@ -139,7 +139,7 @@ def _folds(axes: Nm3, rng: np.random.Generator) -> Iterator[Fold]:
             _triple(normal), rng.uniform(-0.35, 0.35) * axes[1],
             _triple(outward), rng.uniform(-0.15, 0.55) * axes[1],
             _triple(along), rng.uniform(-0.5, 0.5) * axes[0], rng.uniform(0.3, 0.8) * axes[0],
-            rng.uniform(50, 160),
+            rng.uniform(45, 120),
         )  # fmt: skip
     yield _parting_fold(axes, rng)
 
@@ -154,7 +154,7 @@ def _parting_fold(axes: Nm3, rng: np.random.Generator) -> Fold:
         _triple(normal), rng.uniform(-0.4, 0.4) * axes[1],
         _triple(through), -20_000.0,
         (1.0, 0.0, 0.0), side * axes[0], rng.uniform(0.5, 0.8) * axes[0],
-        rng.uniform(60, 200),
+        rng.uniform(50, 150),
     )  # fmt: skip
 
 

@@ -7,12 +7,16 @@ is + - * / and whole numbers: the same bits whether the compiler vectorises a lo
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+import numpy.typing as npt
 
-SEED = np.uint32  # seeds and salts are unsigned 32-bit everywhere
+from volproc.stages.phantom.compiled import compiled
+
+Row = npt.NDArray[np.float64]
+Octaves = npt.NDArray[np.float64]
+"""Waves to be added up: rows of (length in nm, amplitude, salt)."""
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def mixed(h: int) -> int:
     """A 32-bit number scrambled so that neighbours share nothing ("lowbias32", C. Wellons)."""
     h = np.uint32(h ^ (h >> np.uint32(16)))
@@ -22,7 +26,7 @@ def mixed(h: int) -> int:
     return np.uint32(h ^ (h >> np.uint32(16)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hashed(z: int, y: int, x: int, seed: int) -> int:
     """32 random bits of a lattice point; negative indices are fine."""
     h = np.uint32(np.uint32(z) * np.uint32(0x8DA6B343))
@@ -31,48 +35,132 @@ def hashed(z: int, y: int, x: int, seed: int) -> int:
     return mixed(np.uint32(h ^ np.uint32(np.uint32(x) * np.uint32(0xCB1AB31F))))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def unit(z: int, y: int, x: int, seed: int) -> float:
     """A random number in [0, 1) of a lattice point."""
     return hashed(z, y, x, seed) * (1.0 / 4294967296.0)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _slope(h: int, dz: float, dy: float, dx: float) -> float:
-    """Height at (dz, dy, dx) of the random plane through the origin that `h` stands for."""
-    gz = np.float64(np.uint32(h & np.uint32(1023))) - 511.5
-    gy = np.float64(np.uint32((h >> np.uint32(10)) & np.uint32(1023))) - 511.5
-    gx = np.float64(np.uint32((h >> np.uint32(20)) & np.uint32(1023))) - 511.5
-    return (gz * dz + gy * dy + gx * dx) * (1.0 / 511.5)
+@compiled
+def _plane_hash(z: int, seed: int) -> int:
+    return mixed(np.uint32(np.uint32(np.uint32(z) * np.uint32(0x8DA6B343)) ^ np.uint32(seed)))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
+def _edge_hash(plane: int, y: int) -> int:
+    return np.uint32(plane ^ np.uint32(np.uint32(y) * np.uint32(0xD8163841)))
+
+
+@compiled
+def _gradient(edge: int, x: int) -> tuple[float, float, float]:
+    """The random gradient (z, y, x) of a lattice point, each part in [-1, 1]."""
+    h = mixed(np.uint32(edge ^ np.uint32(np.uint32(x) * np.uint32(0xCB1AB31F))))
+    gz = np.float64(np.uint32(h & np.uint32(1023)))
+    gy = np.float64(np.uint32((h >> np.uint32(10)) & np.uint32(1023)))
+    gx = np.float64(np.uint32((h >> np.uint32(20)) & np.uint32(1023)))
+    scale = 1.0 / 511.5
+    return gz * scale - 1.0, gy * scale - 1.0, gx * scale - 1.0
+
+
+@compiled
 def _fade(t: float) -> float:
     return t * t * t * (t * (t * 6.0 - 15.0) + 10.0)
 
 
-@njit(cache=True, nogil=True)
-def smooth_noise(z: float, y: float, x: float, seed: int) -> float:
-    """Gradient noise of wavelength 1: mean 0, spread about 0.27, hardly ever beyond 0.9.
+@compiled
+def octaves(z: float, y: float, x: float, table: Octaves, seed: int) -> float:
+    """Gradient noise at a place (nm): the sum of the waves in `table`.
 
+    A wave of amplitude 1 has mean 0, spread about 0.27, and hardly ever goes beyond 0.9.
     After K. Perlin, Improving noise, SIGGRAPH 2002.
     """
+    total = 0.0
+    for n in range(len(table)):
+        salt = np.uint32(np.uint32(seed) + np.uint32(table[n, 2]))
+        scale = 1.0 / table[n, 0]
+        total += table[n, 1] * _wave_at(z * scale, y * scale, x * scale, salt)
+    return total
+
+
+@compiled
+def _wave_at(z: float, y: float, x: float, seed: int) -> float:
+    """One wave of length 1 at a place, as `_add_wave` gives it, without its memory."""
     fz, fy, fx = np.floor(z), np.floor(y), np.floor(x)
-    iz, iy, ix = np.int64(fz), np.int64(fy), np.int64(fx)
     tz, ty, tx = z - fz, y - fy, x - fx
     wz, wy, wx = _fade(tz), _fade(ty), _fade(tx)
     total = 0.0
     for k in range(2):
-        hz = np.uint32(np.uint32(iz + k) * np.uint32(0x8DA6B343))
-        hz = mixed(np.uint32(hz ^ np.uint32(seed)))
-        weight_z = wz if k else 1.0 - wz
+        hz = _plane_hash(np.int64(fz) + k, seed)
         for j in range(2):
-            hy = np.uint32(np.uint32(iy + j) * np.uint32(0xD8163841))
-            hy = np.uint32(hz ^ hy)
-            a = mixed(np.uint32(hy ^ np.uint32(np.uint32(ix) * np.uint32(0xCB1AB31F))))
-            b = mixed(np.uint32(hy ^ np.uint32(np.uint32(ix + 1) * np.uint32(0xCB1AB31F))))
-            low = _slope(a, tz - k, ty - j, tx)
-            high = _slope(b, tz - k, ty - j, tx - 1.0)
-            weight = weight_z * (wy if j else 1.0 - wy)
-            total += weight * (low + wx * (high - low))
+            hy = _edge_hash(hz, np.int64(fy) + j)
+            ends = 0.0
+            for i in range(2):
+                gz, gy, gx = _gradient(hy, np.int64(fx) + i)
+                ends += (wx if i else 1.0 - wx) * (gz * (tz - k) + gy * (ty - j) + gx * (tx - i))
+            total += (wz if k else 1.0 - wz) * (wy if j else 1.0 - wy) * ends
     return total
+
+
+@compiled
+def add_octaves(
+    out: Row, z: float, y: float, x: float, step: float, table: Octaves, seed: int
+) -> None:
+    """`octaves` added to `out` at the places x, x + step, ... of a line along x."""
+    for n in range(len(table)):
+        salt = np.uint32(np.uint32(seed) + np.uint32(table[n, 2]))
+        scale = 1.0 / table[n, 0]
+        _add_wave(out, z * scale, y * scale, x * scale, step * scale, table[n, 1], salt)
+
+
+@compiled
+def _add_wave(
+    out: Row, z: float, y: float, x: float, step: float, amplitude: float, seed: int
+) -> None:
+    """One wave of length 1. Between two lattice points along x it is a blend of two lines."""
+    edges, hashes = np.empty((4, 3)), np.empty(4, np.uint32)
+    _edges_around(z, y, seed, edges, hashes)
+    cell = np.int64(-(2**62))
+    low, low_slope, high, high_slope = 0.0, 0.0, 0.0, 0.0
+    for i in range(len(out)):
+        at = x + i * step
+        floor = np.floor(at)
+        here = np.int64(floor)
+        if here != cell:
+            if here == cell + 1:
+                low, low_slope = high, high_slope
+            else:
+                low, low_slope = _line_at(here, edges, hashes)
+            high, high_slope = _line_at(here + 1, edges, hashes)
+            cell = here
+        t = at - floor
+        a = low + low_slope * t
+        b = high + high_slope * (t - 1.0)
+        out[i] += amplitude * (a + _fade(t) * (b - a))
+
+
+@compiled
+def _edges_around(
+    z: float, y: float, seed: int, edges: npt.NDArray[np.float64], hashes: npt.NDArray[np.uint32]
+) -> None:
+    """The four lattice lines around a line along x: (weight, z and y distance), and a hash."""
+    fz, fy = np.floor(z), np.floor(y)
+    tz, ty = z - fz, y - fy
+    wz, wy = _fade(tz), _fade(ty)
+    for n in range(4):
+        k, j = n // 2, n % 2
+        edges[n, 0] = (wz if k else 1.0 - wz) * (wy if j else 1.0 - wy)
+        edges[n, 1], edges[n, 2] = tz - k, ty - j
+        hashes[n] = _edge_hash(_plane_hash(np.int64(fz) + k, seed), np.int64(fy) + j)
+
+
+@compiled
+def _line_at(
+    i: int, edges: npt.NDArray[np.float64], hashes: npt.NDArray[np.uint32]
+) -> tuple[float, float]:
+    """What the random gradients at lattice index `i` give along x: height there, and slope."""
+    height, slope = 0.0, 0.0
+    for n in range(4):
+        gz, gy, gx = _gradient(hashes[n], i)
+        height += edges[n, 0] * (gz * edges[n, 1] + gy * edges[n, 2])
+        slope += edges[n, 0] * gx
+    return height, slope

@@ -22,7 +22,7 @@ PITCH_NM: Nm3 = (11_500.0, 15_500.0, 15_500.0)
 JITTER_NM: Nm3 = (1_000.0, 1_300.0, 1_300.0)
 """How far a cell may stand from its place in the grid."""
 
-CELL_REACH_NM = 11_000.0
+CELL_REACH_NM = 12_200.0
 """No part of a cell lies farther from its centre."""
 
 
@@ -95,6 +95,11 @@ class Scene:
     cells: tuple[Cell, ...]
     stripe: Stripe
     lost_slice: int | None
+
+    @property
+    def cells_with_nucleus(self) -> tuple[Cell, ...]:
+        """The cells that show one, in raster order."""
+        return tuple(c for c in self.cells if c.nucleus is not None)
 
     @property
     def nuclei(self) -> tuple[Nucleus, ...]:

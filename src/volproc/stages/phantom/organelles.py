@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from volproc.stages.phantom.fields import blebbed, distances
+from volproc.stages.phantom.compiled import compiled
 from volproc.stages.phantom.noise import unit
+from volproc.stages.phantom.shapes import room
 from volproc.stages.phantom.tables import Tables
 
 RESIN, CYTOPLASM, NUCLEUS = 0, 1, 2
 
-PITCH_NM = 900.0  # one cube of this size holds up to one of each kind
+PITCH_NM = 720.0  # one cube of this size holds up to one of each kind
 REACH_NM = 2_000.0  # no organelle reaches farther from the corner of its cube
 
 # columns: 0-2 centre, 3-5 half axis, 6 radius, 7 wall, 8 grey inside, 9 grey of the wall,
-# 10 depth of the cristae, 11 the ground it shows on
-WIDTH = 12
+# 10 depth of the cristae, 11 the ground it shows on, 12 how far its middle is bent aside
+WIDTH = 13
 KINDS = 5
 
 Array = npt.NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _direction(k: int, j: int, i: int, salt: int) -> tuple[float, float, float]:
     """A random direction, rather in plane than upright."""
     z = 1.2 * (unit(k, j, i, np.uint32(salt)) - 0.5)
@@ -33,7 +33,7 @@ def _direction(k: int, j: int, i: int, salt: int) -> tuple[float, float, float]:
     return z / length, y / length, x / length
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _propose(out: Array, kind: int, k: int, j: int, i: int, seed: int) -> bool:
     """Fill `out` with the capsule of one kind in cube (k, j, i); whether there is one."""
     salt = np.uint32(np.uint32(seed) + np.uint32(1000 + 16 * kind))
@@ -45,27 +45,29 @@ def _propose(out: Array, kind: int, k: int, j: int, i: int, seed: int) -> bool:
     out[2] = (i + unit(k, j, i, np.uint32(salt + np.uint32(8)))) * PITCH_NM
     out[3:6] = 0.0
     out[10] = 0.0
+    out[12] = 0.0
     out[11] = CYTOPLASM
     if kind == 0:  # a mitochondrion
         z, y, x = _direction(k, j, i, np.uint32(salt + np.uint32(9)))
         half = 150.0 + 650.0 * b * b
         out[3], out[4], out[5] = half * z, half * y, half * x
-        out[6], out[7], out[8], out[9], out[10] = 150.0 + 100.0 * c, 28.0, 141.0, 116.0, 18.0
-        return a < 0.85
+        out[6], out[7], out[8], out[9], out[10] = 130.0 + 110.0 * c, 26.0, 128.0 + 14.0 * a, 108.0, 10.0
+        out[12] = 0.6 * half * (unit(k, j, i, np.uint32(salt + np.uint32(12))) - 0.5)
+        return a < 0.8
     if kind == 3:  # debris between the cells: a bleb that was shed, pale or full
         pale = b < 0.6
-        out[6], out[7] = 150.0 + 750.0 * c * c, 24.0
-        out[8], out[9], out[11] = (192.0 if pale else 152.0), 132.0, RESIN
-        return a < 0.05
+        out[6], out[7] = 90.0 + 800.0 * c * c * c, 24.0
+        out[8], out[9], out[11] = (192.0 if pale else 152.0), 128.0, RESIN
+        return a < 0.06
     if kind == 4:  # a lysosome
         out[6], out[7], out[8], out[9] = 90.0 + 170.0 * c, 20.0, 98.0 + 30.0 * b, 110.0
-        return a < 0.07
+        return a < 0.04
     # small bright vesicles
     out[6], out[7], out[8], out[9] = 45.0 + 130.0 * c * c, 22.0, 168.0 + 28.0 * b, 124.0
-    return a < 0.55
+    return a < 0.4
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _has_room(capsule: Array, tables: Tables, seed: int) -> bool:
     """Whether its middle and both ends lie in its ground, clear of the surfaces."""
     clear = capsule[6] + 50.0
@@ -73,8 +75,7 @@ def _has_room(capsule: Array, tables: Tables, seed: int) -> bool:
         z = capsule[0] + step * capsule[3]
         y = capsule[1] + step * capsule[4]
         x = capsule[2] + step * capsule[5]
-        nucleus, cell, _ = distances(z, y, x, tables)
-        cell = blebbed(z, y, x, cell, nucleus, seed)
+        nucleus, cell = room(z, y, x, tables, seed)
         if capsule[11] == RESIN:
             if cell < clear:
                 return False
@@ -85,7 +86,7 @@ def _has_room(capsule: Array, tables: Tables, seed: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def capsules_near(start: Array, stop: Array, tables: Tables, seed: int) -> Array:
     """All capsules that may reach into a region (nm), in the order in which they are drawn.
 
@@ -105,47 +106,53 @@ def capsules_near(start: Array, stop: Array, tables: Tables, seed: int) -> Array
                         n += _has_room(row, tables, seed)
     for k in range(len(tables.rods)):
         out[n, :7] = tables.rods[k]
-        out[n, 7:] = np.array([1.0, 137.0, 137.0, 0.0, CYTOPLASM])
+        out[n, 7:] = np.array([1.0, 137.0, 137.0, 0.0, CYTOPLASM, 0.0])
         n += 1
     return out[:n].copy()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _reaches(capsule: Array, start: Array, stop: Array) -> bool:
     for axis in range(3):
-        reach = abs(capsule[3 + axis]) + capsule[6] + 100.0
+        reach = abs(capsule[3 + axis]) + capsule[6] + abs(capsule[12]) + 100.0
         if capsule[axis] + reach < start[axis] or capsule[axis] - reach > stop[axis]:
             return False
     return True
 
 
-@njit(cache=True, nogil=True)
-def _shade(c: Array, dz: float, dy: float, dx: float, sharp: float, grey: float) -> float:
-    """The grey of a voxel at (dz, dy, dx) from a capsule's centre, over ground of `grey`."""
-    length2 = c[3] * c[3] + c[4] * c[4] + c[5] * c[5]
+@compiled
+def _shade(
+    c: Array, n: int, dz: float, dy: float, dx: float, sharp: float, grey: float
+) -> float:
+    """The grey of a voxel at (dz, dy, dx) from the centre of capsule `n`, over ground of `grey`."""
+    length2 = c[n, 3] * c[n, 3] + c[n, 4] * c[n, 4] + c[n, 5] * c[n, 5]
     t = 0.0
     if length2 > 0.0:
-        t = (dz * c[3] + dy * c[4] + dx * c[5]) / length2
+        t = (dz * c[n, 3] + dy * c[n, 4] + dx * c[n, 5]) / length2
     at = min(max(t, -1.0), 1.0)
-    rz, ry, rx = dz - at * c[3], dy - at * c[4], dx - at * c[5]
+    if c[n, 12] != 0.0:
+        # bent in plane: the middle goes aside, the ends stay
+        aside = c[n, 12] * (1.0 - at * at) / np.sqrt(length2)
+        dy, dx = dy - aside * c[n, 5], dx + aside * c[n, 4]
+    rz, ry, rx = dz - at * c[n, 3], dy - at * c[n, 4], dx - at * c[n, 5]
     inside2 = rz * rz + ry * ry + rx * rx
-    reach = c[6] + sharp
+    reach = c[n, 6] + sharp
     if inside2 > reach * reach:
         return grey
-    depth = c[6] - np.sqrt(inside2)
+    depth = c[n, 6] - np.sqrt(inside2)
     cover = min(max(depth / sharp + 0.5, 0.0), 1.0)
-    wall = min(max((c[7] - depth) / sharp + 0.5, 0.0), 1.0)
-    own = c[8] + wall * (c[9] - c[8])
-    if c[10] > 0.0 and depth > c[7]:
+    wall = min(max((c[n, 7] - depth) / sharp + 0.5, 0.0), 1.0)
+    own = c[n, 8] + wall * (c[n, 9] - c[n, 8])
+    if c[n, 10] > 0.0 and depth > c[n, 7]:
         # cristae: dark sheets across the rod every 85 nm, slanted
-        turn = (t * np.sqrt(length2) + 0.5 * ry) / 85.0
+        turn = (t * np.sqrt(length2) + 0.5 * ry) / 85.0 + rx * ry / (c[n, 6] * c[n, 6])
         wave = abs(turn - np.floor(turn) - 0.5) * 4.0 - 1.0
-        own -= c[10] * wave * 10.0 / max(sharp, 10.0)
-    texture = 0.4 * (grey - 150.0) if c[11] == CYTOPLASM else 0.3 * (grey - 200.0)
+        own -= c[n, 10] * wave * 10.0 / max(sharp, 10.0)
+    texture = 0.4 * (grey - 150.0) if c[n, 11] == CYTOPLASM else 0.3 * (grey - 200.0)
     return grey + cover * (own + texture - grey)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw_capsules(
     grey: npt.NDArray[np.float32],
     ground: npt.NDArray[np.uint8],
@@ -157,18 +164,19 @@ def draw_capsules(
     """Capsules that meet the slice at `z_nm`, onto its grey levels, in place."""
     rows, columns = grey.shape
     sharp = max(10.0, np.sqrt(voxel_nm[1] * voxel_nm[2]))
-    for n in range(len(capsules)):
-        c = capsules[n]
-        if abs(z_nm - c[0]) > abs(c[3]) + c[6] + sharp:
+    c = capsules
+    for n in range(len(c)):
+        if abs(z_nm - c[n, 0]) > abs(c[n, 3]) + c[n, 6] + sharp:
             continue
-        reach_y, reach_x = abs(c[4]) + c[6] + sharp, abs(c[5]) + c[6] + sharp
-        y0 = max(0, int(np.floor((c[1] - reach_y) / voxel_nm[1])) - first[1])
-        y1 = min(rows, int(np.floor((c[1] + reach_y) / voxel_nm[1])) + 1 - first[1])
-        x0 = max(0, int(np.floor((c[2] - reach_x) / voxel_nm[2])) - first[2])
-        x1 = min(columns, int(np.floor((c[2] + reach_x) / voxel_nm[2])) + 1 - first[2])
+        around = c[n, 6] + sharp + abs(c[n, 12])
+        reach_y, reach_x = abs(c[n, 4]) + around, abs(c[n, 5]) + around
+        y0 = max(0, int(np.floor((c[n, 1] - reach_y) / voxel_nm[1])) - first[1])
+        y1 = min(rows, int(np.floor((c[n, 1] + reach_y) / voxel_nm[1])) + 1 - first[1])
+        x0 = max(0, int(np.floor((c[n, 2] - reach_x) / voxel_nm[2])) - first[2])
+        x1 = min(columns, int(np.floor((c[n, 2] + reach_x) / voxel_nm[2])) + 1 - first[2])
         for j in range(y0, y1):
-            dy = (first[1] + j + 0.5) * voxel_nm[1] - c[1]
+            dy = (first[1] + j + 0.5) * voxel_nm[1] - c[n, 1]
             for i in range(x0, x1):
-                if ground[j, i] == c[11]:
-                    dx = (first[2] + i + 0.5) * voxel_nm[2] - c[2]
-                    grey[j, i] = _shade(c, z_nm - c[0], dy, dx, sharp, grey[j, i])
+                if ground[j, i] == c[n, 11]:
+                    dx = (first[2] + i + 0.5) * voxel_nm[2] - c[n, 2]
+                    grey[j, i] = _shade(c, n, z_nm - c[n, 0], dy, dx, sharp, grey[j, i])

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import GridError
 from volproc.grid.box import Box, Shape, each, whole_box
-from volproc.stages.phantom.fields import LATTICE_NM, Fields, fill, scale_to_slope
+from volproc.stages.phantom.fields import LATTICE_NM, Fields, make_fields
 from volproc.stages.phantom.noise import unit
 from volproc.stages.phantom.objects import Nm3, Scene
 from volproc.stages.phantom.organelles import REACH_NM, capsules_near, draw_capsules
 from volproc.stages.phantom.tables import Tables, tables_near
-from volproc.stages.phantom.voxels import add_noise, draw_ground, membrane_lines
+from volproc.stages.phantom.voxels import Steps, add_noise, draw_ground, membrane_lines
 
 SLAB_LATTICE_POINTS = 1_500_000  # a box is made in slabs with fields of at most about 60 MB
 
@@ -80,26 +80,17 @@ def _slabs(box: Box, scene: Scene) -> list[Box]:
     ]
 
 
-class Steps(NamedTuple):
-    """Where the voxels of a box lie on its lattice: index and fraction per axis, and in nm."""
-
-    index: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
-    fraction: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]
-    nm: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
-
-
 def _prepared(scene: Scene, box: Box) -> tuple[Fields, Steps, Tables]:
     centres = each(
         lambda a, b, v: (np.arange(a, b) + 0.5) * v, box.start, box.stop, scene.voxel_nm
     )
     lattice = each(lambda c: np.floor(c / LATTICE_NM).astype(np.int64), centres)
     fraction = each(lambda c, i: (c / LATTICE_NM - i).astype(np.float32), centres, lattice)
-    # one more point before and two after: interpolation needs one, slopes another
-    first: Shape = each(lambda i: int(i[0]) - 1, lattice)
-    count: Shape = each(lambda i, f: int(i[-1]) + 3 - f, lattice, first)
+    first: Shape = each(lambda i: int(i[0]), lattice)
+    count: Shape = each(lambda i, f: int(i[-1]) + 2 - f, lattice, first)
     tables = tables_near(scene, *_region(scene, box))
-    steps = Steps(each(lambda i, f: i - f - 1, lattice, first), fraction, centres)
-    return _fields(first, count, tables, scene.seed), steps, tables
+    steps = Steps(each(lambda i, f: i - f, lattice, first), fraction, centres)
+    return make_fields(first, count, tables, seed=scene.seed), steps, tables
 
 
 def _region(scene: Scene, box: Box) -> tuple[Nm3, Nm3]:
@@ -108,22 +99,6 @@ def _region(scene: Scene, box: Box) -> tuple[Nm3, Nm3]:
     return (
         each(lambda a, v: a * v - margin, box.start, scene.voxel_nm),
         each(lambda b, v: b * v + margin, box.stop, scene.voxel_nm),
-    )
-
-
-def _fields(first: Shape, count: Shape, tables: Tables, seed: int) -> Fields:
-    raw = Fields(
-        *(np.zeros(count, np.float32) for _ in range(7)),
-        owner=np.zeros(count, np.int32),
-        near_folds=np.zeros(count, np.uint32),
-    )
-    fill(raw, np.array(first), tables, np.uint32(seed & 0xFFFFFFFF))
-    inner = (slice(1, -1),) * 3
-    return Fields(
-        scale_to_slope(raw.nucleus, 0.6),
-        scale_to_slope(raw.cell, 0.5),
-        scale_to_slope(raw.reticulum, 0.25),
-        *(np.ascontiguousarray(values[inner]) for values in raw[3:]),
     )
 
 
@@ -155,9 +130,7 @@ def _draw(
     truth: npt.NDArray[Any],
 ) -> None:
     profiles = membrane_lines(_width_nm(scene))
-    draw_ground(
-        grey, ground, truth, fields, tables, profiles, k, steps.index, steps.fraction, steps.nm
-    )
+    draw_ground(grey, ground, truth, fields, tables, profiles, k, steps)
 
 
 def _width_nm(scene: Scene) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import product
 
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm
 from volproc.stages.phantom.layout import cells_in, lost_slice_in, stripe_in
-from volproc.stages.phantom.objects import Nm3, Scene
+from volproc.stages.phantom.objects import Cell, Nm3, Scene
 from volproc.stages.phantom.render import truth_at
 
 
@@ -30,26 +32,39 @@ def make_scene(
 def _numbered(scene: Scene) -> Scene:
     """Ids for the nuclei that show themselves; cells whose nucleus is out of view lose it.
 
-    Decided at one voxel, the nearest to the nucleus's centre: cheap, and it makes ids dense.
+    Decided at a few voxels about the nucleus's middle: cheap, and it makes ids dense.
     """
-    trial, nuclei = [], 0
+    trial = _with_ids(scene, range(1, 1 + sum(c.nucleus is not None for c in scene.cells)))
+    shown, ids = 0, []
+    for nucleus, cell in zip(trial.nuclei, trial.cells_with_nucleus, strict=True):
+        seen = any(truth_at(trial, v) == nucleus.id for v in _voxels_about(cell, trial))
+        shown += seen
+        ids.append(shown if seen else None)
+    return _with_ids(scene, ids)
+
+
+def _with_ids(scene: Scene, ids: Iterable[int | None]) -> Scene:
+    """The nuclei of a scene renumbered, in order; those with no id are taken away."""
+    left = iter(ids)
+    cells = []
     for cell in scene.cells:
-        if cell.nucleus is not None:
-            nuclei += 1
-            cell = replace(cell, nucleus=replace(cell.nucleus, id=nuclei))
-        trial.append(cell)
-    first = replace(scene, cells=tuple(trial))
-    final, nuclei = [], 0
-    for cell in first.cells:
-        if cell.nucleus is not None:
-            seen = truth_at(first, _nearest_voxel(cell.centre, scene)) == cell.nucleus.id
-            nuclei += seen
-            cell = replace(cell, nucleus=replace(cell.nucleus, id=nuclei) if seen else None)
-        final.append(cell)
-    return replace(first, cells=tuple(final))
+        nucleus = cell.nucleus
+        if nucleus is not None:
+            given = next(left)
+            nucleus = None if given is None else replace(nucleus, id=given)
+        cells.append(replace(cell, nucleus=nucleus))
+    return replace(scene, cells=tuple(cells))
 
 
-def _nearest_voxel(place: Nm3, scene: Scene) -> Shape:
-    return each(
-        lambda p, v, n: min(max(int(p // v), 0), n - 1), place, scene.voxel_nm, scene.shape
-    )
+def _voxels_about(cell: Cell, scene: Scene) -> Iterator[Shape]:
+    """Voxels near a nucleus's centre, the nearest inside the volume where it lies outside.
+
+    Several, since a fold may run through the centre itself.
+    """
+    assert cell.nucleus is not None
+    axes = cell.nucleus.axes
+    for share in ((0.0, 0.0, 0.0), *product((-0.35, 0.35), repeat=3)):
+        place = each(lambda c, a, s: c + a * s, cell.centre, axes, share)
+        yield each(
+            lambda p, v, n: min(max(int(p // v), 0), n - 1), place, scene.voxel_nm, scene.shape
+        )

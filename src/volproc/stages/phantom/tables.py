@@ -14,7 +14,7 @@ from volproc.stages.phantom.objects import CELL_REACH_NM, Cell, Fold, Nm3, Scene
 class Tables(NamedTuple):
     """Row i of all belongs to one cell; its folds are rows fold_first[i] to fold_first[i + 1]."""
 
-    cells: npt.NDArray[np.float64]  # centre, cell axes, nucleus axes, turn (3 rows): 18 numbers
+    cells: npt.NDArray[np.float64]  # centre, 1 / axes of cell and nucleus, turn: 18 numbers
     ids: npt.NDArray[np.uint32]  # 0: no nucleus
     salts: npt.NDArray[np.uint32]
     folds: npt.NDArray[np.float32]  # the 14 numbers of a Fold in its order
@@ -59,8 +59,9 @@ def _firsts(counts: list[int]) -> npt.NDArray[np.int64]:
 
 def _cell_row(cell: Cell) -> tuple[float, ...]:
     nucleus: Nm3 = cell.nucleus.axes if cell.nucleus else (1.0, 1.0, 1.0)
+    inverse = [1.0 / axis for axis in (*cell.axes, *nucleus)]
     a, b, c = cell.turn
-    return (*cell.centre, *cell.axes, *nucleus, *a, *b, *c)
+    return (*cell.centre, *inverse, *a, *b, *c)
 
 
 def _fold_row(f: Fold) -> tuple[float, ...]:

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from volproc.stages.phantom.fields import ENVELOPE_NM, Array, Fields, fold_distance
+from volproc.stages.phantom.compiled import compiled
+from volproc.stages.phantom.fields import (
+    IN_CYTOPLASM,
+    IN_NUCLEUS,
+    IN_RESIN,
+    SMOOTH_FIELDS,
+    TO_CELL,
+    TO_NUCLEUS,
+    TO_RETICULUM,
+    WARP,
+    Array,
+    Fields,
+)
 from volproc.stages.phantom.noise import mixed
 from volproc.stages.phantom.organelles import CYTOPLASM, NUCLEUS, RESIN
+from volproc.stages.phantom.shapes import fold_depth
 from volproc.stages.phantom.tables import Tables
 
 RESIN_GREY = np.float32(203.0)
-CYTOPLASM_GREY = np.float32(151.0)
+CYTOPLASM_GREY = np.float32(150.0)
 NUCLEUS_GREY = np.float32(156.0)
+
+Indices = npt.NDArray[np.int64]
+Places = npt.NDArray[np.float64]
+
+ENVELOPE_NM = 77.0  # median of the expert's tracing of ROI_1656-6756-329
 
 # tables of grey levels by distance: entry i is for (i - OFFSET) * STEP nm
 STEP_NM = 2.0
@@ -29,7 +46,15 @@ class Lines(NamedTuple):
     envelope: Array
     plasma: Array
     reticulum: Array
-    width_nm: float
+    half_width: np.float32  # of a voxel in plane, nm
+
+
+class Steps(NamedTuple):
+    """Where the voxels of a box lie on its lattice: index and fraction per axis, and in nm."""
+
+    index: tuple[Indices, Indices, Indices]
+    fraction: tuple[Array, Array, Array]
+    nm: tuple[Places, Places, Places]
 
 
 @lru_cache(maxsize=8)
@@ -47,88 +72,109 @@ def membrane_lines(width_nm: float) -> Lines:
     rim = np.clip(1 - (-fine - ENVELOPE_NM) / 240, 0, 1) * (fine < -ENVELOPE_NM)
     envelope = -34.0 * inside + 17.0 * cleft - 8.0 * rim
     plasma = -30.0 * ((fine < 0) & (fine >= -28))
-    reticulum = -26.0 * (np.abs(fine) < 18)
-    return Lines(seen(envelope), seen(plasma), seen(reticulum), float(width_nm))
+    # a flat sack: two membranes, and what lies between them
+    reticulum = -32.0 * (np.abs(fine) < 34) + 24.0 * (np.abs(fine) < 12)
+    return Lines(seen(envelope), seen(plasma), seen(reticulum), np.float32(width_nm / 2))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def _look_up(table: Array, nm: float) -> float:
     at = int(nm * np.float32(1.0 / STEP_NM) + np.float32(OFFSET))
     return table[min(max(at, 0), len(table) - 1)]
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def _between(row: Array, i: int, t: float) -> float:
     return row[i] + t * (row[i + 1] - row[i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _blend(out: Array, a: Array, b: Array, t: float) -> None:
     for i in range(len(out)):
         out[i] = a[i] + t * (b[i] - a[i])
 
 
-@njit(cache=True, nogil=True)
-def deepest_fold(tables: Tables, owner: int, bits: int, z: float, y: float, x: float, warp: float) -> float:
+@compiled
+def _deepest_fold(tables: Tables, owner: int, bits: int, z: float, y: float, x: float, warp: float) -> float:
     """Depth in the deepest of the owner's folds marked in `bits`."""
-    c = tables.cells[owner]
-    rz, ry, rx = np.float32(z - c[0]), np.float32(y - c[1]), np.float32(x - c[2])
+    c, folds = tables.cells, tables.folds
+    rz, ry, rx = (
+        np.float32(z - c[owner, 0]), np.float32(y - c[owner, 1]), np.float32(x - c[owner, 2])
+    )  # fmt: skip
     deepest = np.float32(-1e6)
     for k in range(tables.fold_first[owner], tables.fold_first[owner + 1]):
         if bits & np.uint32(1):
-            deepest = max(deepest, fold_distance(tables.folds[k], rz, ry, rx, warp))
+            deepest = max(deepest, fold_depth(folds, k, rz, ry, rx, warp))
         bits = np.uint32(bits >> np.uint32(1))
     return deepest
 
 
-@njit(cache=True, nogil=True)
-def draw_ground(grey, ground, truth, fields, tables, lines, k, index, fraction, nm):
+@compiled
+def draw_ground(
+    grey: Array,
+    ground: npt.NDArray[np.uint8],
+    truth: npt.NDArray[Any],
+    fields: Fields,
+    tables: Tables,
+    lines: Lines,
+    k: int,
+    steps: Steps,
+) -> None:
     """Grey level (noiseless), ground and truth of slice `k`, into the first three arrays."""
-    (iz, iy, ix), (tz, ty, tx), (nm_z, nm_y, nm_x) = index, fraction, nm
-    kz = iz[k]
-    planes = np.empty((7, *fields.nucleus.shape[1:]), np.float32)
-    pairs = (fields.nucleus, fields.cell, fields.reticulum, fields.warp, fields.in_nucleus, fields.in_cytoplasm, fields.in_resin)
-    for n in range(7):
-        for j in range(planes.shape[1]):
-            _blend(planes[n, j], pairs[n][kz, j], pairs[n][kz + 1, j], tz[k])
-    row = np.empty((7, planes.shape[2]), np.float32)
-    nucleus, cell, reticulum, warp, in_nucleus, in_cytoplasm, in_resin = row[0], row[1], row[2], row[3], row[4], row[5], row[6]
-    half = np.float32(0.5 * lines.width_nm)
-    for j in range(len(iy)):
-        jy = iy[j]
-        for n in range(7):
-            _blend(row[n], planes[n, jy], planes[n, jy + 1], ty[j])
-        for i in range(len(ix)):
-            a, t = ix[i], tx[i]
-            outside = _between(cell, a, t)
+    kz = steps.index[0][k]
+    plane = np.empty((SMOOTH_FIELDS, *fields.owner.shape[1:]), np.float32)
+    row = np.empty((SMOOTH_FIELDS, plane.shape[2]), np.float32)
+    for n in range(SMOOTH_FIELDS):
+        for j in range(plane.shape[1]):
+            low, high = fields.smooth[n, kz, j], fields.smooth[n, kz + 1, j]
+            _blend(plane[n, j], low, high, steps.fraction[0][k])
+    for j in range(grey.shape[0]):
+        jy = steps.index[1][j]
+        for n in range(SMOOTH_FIELDS):
+            _blend(row[n], plane[n, jy], plane[n, jy + 1], steps.fraction[1][j])
+        for i in range(grey.shape[1]):
+            ix, t = steps.index[2][i], steps.fraction[2][i]
+            outside = _between(row[TO_CELL], ix, t)
+            resin = RESIN_GREY + _between(row[IN_RESIN], ix, t)
             truth[j, i] = 0
-            if outside >= half:
-                ground[j, i] = RESIN
-                grey[j, i] = RESIN_GREY + _between(in_resin, a, t)
+            if outside >= lines.half_width:
+                ground[j, i], grey[j, i] = RESIN, resin
                 continue
-            depth = _between(nucleus, a, t)
+            depth = _between(row[TO_NUCLEUS], ix, t)
             if depth < 0:
-                owner = fields.owner[kz, jy, a]
-                bits = fields.near_folds[kz, jy, a]
+                bits = fields.near_folds[kz, jy, ix]
+                owner = fields.owner[kz, jy, ix]
                 if bits:
-                    fold = deepest_fold(tables, owner, bits, nm_z[k], nm_y[j], nm_x[i], _between(warp, a, t))
-                    depth = max(depth, fold)
+                    z, y, x = steps.nm[0][k], steps.nm[1][j], steps.nm[2][i]
+                    warp = _between(row[WARP], ix, t)
+                    depth = max(depth, _deepest_fold(tables, owner, bits, z, y, x, warp))
                 if depth < 0:
                     truth[j, i] = tables.ids[owner]
                     ground[j, i] = NUCLEUS
-                    grey[j, i] = NUCLEUS_GREY + _between(in_nucleus, a, t) + _look_up(lines.envelope, depth)
+                    tone = NUCLEUS_GREY + _between(row[IN_NUCLEUS], ix, t)
+                    grey[j, i] = tone + _look_up(lines.envelope, depth)
                     continue
-            value = CYTOPLASM_GREY + _between(in_cytoplasm, a, t)
-            value += _look_up(lines.reticulum, _between(reticulum, a, t))
-            value += _look_up(lines.envelope, depth) + _look_up(lines.plasma, outside)
+            tone = _between(row[IN_CYTOPLASM], ix, t)
+            value = _cytoplasm(lines, tone, _between(row[TO_RETICULUM], ix, t), depth, outside)
+            if outside > -lines.half_width:
+                share = np.float32(0.5) - np.float32(0.5) * outside / lines.half_width
+                value = resin + share * (value - resin)
             ground[j, i] = CYTOPLASM if outside < 0 else RESIN
-            if outside > -half:
-                cover = np.float32(0.5) - outside / np.float32(lines.width_nm)
-                value = cover * value + (1 - cover) * (RESIN_GREY + _between(in_resin, a, t))
             grey[j, i] = value
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def _cytoplasm(
+    lines: Lines, tone: float, to_reticulum: float, to_nucleus: float, outside: float
+) -> float:
+    """Grey level in a cell, by the distances to the membranes that pass there."""
+    # the darker parts are those rich in reticulum
+    rich = min(max(np.float32(0.6) - tone * np.float32(0.08), np.float32(0.0)), np.float32(1.0))
+    value = CYTOPLASM_GREY + tone + rich * _look_up(lines.reticulum, to_reticulum)
+    return value + _look_up(lines.envelope, to_nucleus) + _look_up(lines.plasma, outside)
+
+
+@compiled
 def _noise_row(out, z, y, first, seed):
     """Random numbers of spread 1 for the voxels `first`, first + 1, ... of a row."""
     base = mixed(np.uint32(np.uint32(seed) ^ np.uint32(np.uint32(z) * np.uint32(0x9E3779B1))))
@@ -141,14 +187,14 @@ def _noise_row(out, z, y, first, seed):
         out[i] = (np.float32(np.int32(four)) - np.float32(510.0)) * np.float32(1.0 / 147.8)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _smeared_row(out, raw, z, y, first, side, seed):
     _noise_row(raw, z, y, first - 1, seed)
     for i in range(len(out)):
         out[i] = raw[i + 1] + side * (raw[i] + raw[i + 2])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_noise(image, grey, offsets, z, first, side, spread, seed):
     """Grey levels as the sensor gives them: each row's offset and noise added, rounded, clipped.
 
@@ -171,7 +217,7 @@ def add_noise(image, grey, offsets, z, first, side, spread, seed):
             image[j, i] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def voxels_per_id(truth, count):
     """How many voxels hold each id below `count`."""
     found = np.zeros(count, np.int64)
