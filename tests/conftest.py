@@ -1,0 +1,98 @@
+"""Small made things that several tests use, named after what they are."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from volproc.engine.run import Runner
+from volproc.engine.serial import SerialEngine
+from volproc.grid.scale import parse_voxel_nm
+from volproc.model.unet import UNet, UNetSpec
+from volproc.model.weights import card_for, save_model
+from volproc.volume.metadata import new_volume
+from volproc.volume.store import create_volume
+
+# compiling with numba takes its time on the first example
+settings.register_profile("volproc", deadline=None)
+settings.load_profile("volproc")
+
+
+@pytest.fixture
+def save_volume(tmp_path):
+    """A finished volume from an array: save_volume("name.zarr", values, voxel_nm=..., ...)."""
+
+    def save(name, values, *, voxel_nm=(50, 50, 50), kind="image", shards=None, chunks=(16, 16, 16)):
+        info = new_volume(
+            str(tmp_path / name),
+            shape=values.shape,
+            voxel_nm=parse_voxel_nm(voxel_nm),
+            dtype=str(values.dtype),
+            kind=kind,
+            chunks=chunks,
+            shards=shards,
+            max_levels=1,
+        )
+        volume = create_volume(info, step="test", digest="test", version="0")
+        volume.write(info.box, values)
+        return volume.finish()
+
+    return save
+
+
+@pytest.fixture
+def noise():
+    """A grey volume of 40 x 70 x 90 voxels with structure at several sizes."""
+    rng = np.random.default_rng(3)
+    coarse = rng.integers(60, 190, (5, 9, 12)).repeat(8, 0).repeat(8, 1).repeat(8, 2)[:40, :70, :90]
+    return (coarse + rng.integers(-40, 40, coarse.shape)).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A U-Net with random weights: stride 4, small reach, fast, and anything but constant."""
+    torch.manual_seed(1)
+    spec = UNetSpec(slices_in=4, slices_out=2, widths=(6, 8), stem=2)
+    network = UNet(spec).eval()
+    for part in network.modules():  # as if trained: no running mean of 0 and spread of 1
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean.uniform_(-0.5, 0.5)
+            part.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(part.weight, 0.5, 2)
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    save_model(folder, network, card_for(spec, name="tiny", voxel_nm=(50, 50, 50)))
+    return folder
+
+
+@pytest.fixture
+def runner(tmp_path):
+    """A runner without a cluster."""
+    return Runner(SerialEngine(), tmp_path / "ledger")
+
+
+@pytest.fixture
+def dask_runner(tmp_path):
+    """A runner on a Dask cluster of two workers."""
+    from volproc.engine.clusters.local import local_engine
+
+    with local_engine(workers=2) as engine:
+        yield Runner(engine, tmp_path / "ledger")
+
+
+@pytest.fixture(params=["runner", pytest.param("dask_runner", marks=pytest.mark.dask)])
+def any_runner(request):
+    """The same test on both engines."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real volumes, which the environment variable VOLPROC_DATA names."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("VOLPROC_DATA", default))
+    if not folder.is_dir():
+        pytest.skip("no real volumes here: set VOLPROC_DATA to their folder")
+    return folder

@@ -1,0 +1,151 @@
+import json
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from volproc.engine.protocol import TRIES, Step
+from volproc.engine.run import MOST_FAILURES
+from volproc.errors import BlocksFailedError, MemoryPromiseError, VolprocError
+from volproc.grid.blocks import Block, Tiling
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Notes in a file that a block was done; may fail on some blocks, or kill its worker once."""
+
+    folder: Path
+    broken: tuple[int, ...] = ()
+    wrong: tuple[int, ...] = ()
+    deadly: tuple[int, ...] = ()
+
+    def load(self, block: Block) -> int:
+        if block.index in self.wrong:
+            raise VolprocError(f"block {block.index} is wrong; mend it")
+        return block.index
+
+    def compute(self, block: Block, loaded: int) -> int:
+        if block.index in self.broken:
+            with (self.folder / f"tries-{block.index}").open("a") as file:
+                file.write("x")
+            raise ValueError("no luck")
+        flag = self.folder / f"died-{block.index}"
+        if block.index in self.deadly and not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loaded * loaded
+
+    def store(self, block: Block, result: int) -> dict[str, int]:
+        with (self.folder / f"done-{block.index}").open("a") as file:
+            file.write("x")
+        return {"square": result}
+
+
+def step(folder, *, digest="d", **task) -> Step:
+    blocks = Tiling(shape=(3, 4, 4), core=(1, 2, 2))
+    return Step("tally", Tally(folder, **task), blocks, digest)
+
+
+def done(folder) -> dict[str, int]:
+    return {path.name: len(path.read_text()) for path in folder.glob("done-*")}
+
+
+def test_records_come_in_the_order_of_the_blocks(tmp_path, any_runner):
+    records = any_runner.run(step(tmp_path))
+    assert records == [{"square": n * n} for n in range(12)]
+    assert set(done(tmp_path).values()) == {1}
+
+
+def test_what_is_recorded_is_left_alone(tmp_path, runner):
+    assert runner.run(step(tmp_path)) == runner.run(step(tmp_path))
+    assert set(done(tmp_path).values()) == {1}
+
+
+def test_another_digest_does_everything_again(tmp_path, runner):
+    runner.run(step(tmp_path))
+    runner.run(step(tmp_path, digest="other"))
+    assert set(done(tmp_path).values()) == {2}
+
+
+def test_a_forgotten_step_is_done_again(tmp_path, runner):
+    runner.run(step(tmp_path))
+    runner.forget("tally")
+    runner.run(step(tmp_path))
+    assert set(done(tmp_path).values()) == {2}
+
+
+def test_a_torn_last_line_is_one_block_to_do(tmp_path, runner):
+    runner.run(step(tmp_path))
+    path = tmp_path / "ledger" / "tally.jsonl"
+    text = path.read_text()
+    path.write_text(text[:-9])
+    assert len(runner.run(step(tmp_path))) == 12
+    assert sorted(done(tmp_path).values()) == [1] * 11 + [2]
+    assert path.read_text() == text
+
+
+def test_failed_blocks_are_tried_again_named_and_the_others_kept(tmp_path, any_runner):
+    with pytest.raises(BlocksFailedError, match=r"2 of 12 blocks failed: .*no luck \(tried 3 times\)"):
+        any_runner.run(step(tmp_path, broken=(3, 7)))
+    assert len(done(tmp_path)) == 10
+    assert len((tmp_path / "tries-3").read_text()) == TRIES
+    assert len(any_runner.run(step(tmp_path))) == 12
+    assert set(done(tmp_path).values()) == {1}
+
+
+def test_what_the_user_can_mend_is_said_once_and_not_tried_again(tmp_path, any_runner):
+    with pytest.raises(VolprocError, match=r"tally: block 5 is wrong; mend it$") as caught:
+        any_runner.run(step(tmp_path, wrong=(5,)))
+    assert caught.value.exit_code == 2
+    assert len(done(tmp_path)) == 11
+
+
+def test_a_step_that_fails_everywhere_is_given_up(tmp_path, runner):
+    with pytest.raises(BlocksFailedError, match=f"{MOST_FAILURES} of 12"):
+        runner.run(step(tmp_path, broken=tuple(range(12))))
+
+
+@pytest.mark.dask
+def test_a_killed_worker_costs_nothing_but_time(tmp_path, dask_runner):
+    records = dask_runner.run(step(tmp_path, deadly=(2, 9)))
+    assert records == [{"square": n * n} for n in range(12)]
+    assert (tmp_path / "died-9").exists()
+
+
+def test_a_block_that_cannot_fit_is_refused_before_anything_is_done(tmp_path, runner):
+    runner.engine.worker_bytes = 10**9
+    plan = step(tmp_path)
+    big = Step(plan.name, plan.task, plan.blocks, plan.digest, peak_bytes=10**9)
+    with pytest.raises(MemoryPromiseError, match=r"a block of tally needs 1\.63 GB .*a worker has 1 GB"):
+        runner.run(big)
+    assert not done(tmp_path)
+
+
+def test_watchers_hear_what_happens(tmp_path, runner):
+    from volproc.engine.progress import BlockDone, JsonLines, StepFinished, StepStarted
+
+    heard = []
+    runner.watchers = (heard.append, JsonLines(tmp_path / "log.jsonl"))
+    runner.run(step(tmp_path))
+    assert [type(e) for e in heard] == [StepStarted, *[BlockDone] * 12, StepFinished]
+    assert [e.done for e in heard[1:-1]] == list(range(1, 13))
+    assert heard[-1].voxels == 48
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == [type(e).__name__ for e in heard]
+
+
+def test_the_bar_shows_rate_and_blocks(tmp_path, runner):
+    import io
+
+    from rich.console import Console
+
+    from volproc.engine.progress import TerminalBar
+
+    screen = io.StringIO()
+    with TerminalBar(Console(file=screen, force_terminal=True, width=120)) as bar:
+        runner.watchers = (bar,)
+        runner.run(step(tmp_path))
+    assert "12/12" in screen.getvalue()
+    assert "Mvoxel/s" in screen.getvalue()

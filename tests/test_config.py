@@ -1,0 +1,80 @@
+import pytest
+
+from volproc.config import Workflow, load_workflow
+from volproc.errors import ConfigError
+
+HEAD = '[run]\nsource = "a.tif"\n'
+
+
+def load(tmp_path, text, *, flags=(), environment=None):
+    path = tmp_path / "w.toml"
+    path.write_text(text)
+    return load_workflow(path, flags=flags, environment=environment or {})
+
+
+def test_file_then_environment_then_flags(tmp_path):
+    text = HEAD + '[predict]\naxes = "z"\nfusion = "max"\nthreshold = 0.1\n'
+    found = load(
+        tmp_path,
+        text,
+        environment={"VOLPROC_PREDICT__FUSION": "mean", "VOLPROC_PREDICT__THRESHOLD": "0.2"},
+        flags=["predict.threshold=0.3", "label.connectivity=6", "label.block=[8, 8, 8]"],
+    )
+    assert (found.predict.axes, found.predict.fusion, found.predict.threshold) == ("z", "mean", 0.3)
+    assert found.label.connectivity == 6
+    assert found.label.block == (8, 8, 8)
+
+
+def test_paths_are_seen_from_the_file(tmp_path):
+    found = load(tmp_path, '[run]\nsource = "a.tif"\nfolder = "/out"\n[evaluate]\ntruth="s3://b/t.zarr"')
+    assert found.run.source == str(tmp_path / "a.tif")
+    assert found.run.folder == "/out"
+    assert found.evaluate.truth == "s3://b/t.zarr"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[predict]\nblok = 1", r"unknown key \[predict\] blok; did you mean 'block'\?"),
+        ("[foo]\na = 1", "unknown key foo; known are run, cluster"),
+        ("[predict]\nthreshold = 3", r"\[predict\] threshold = 3: .*less than or equal to 1"),
+        ("[label]\nconnectivity = 7", r"\[label\] connectivity = 7: .*6, 18 or 26"),
+        ("[ingest]\nvoxel_nm = [0, 1, 1]", r"\[ingest\] voxel_nm.0 = 0: .*greater than 0"),
+        ("[ingest]\nvoxel_nm = [-5, 1, 1]", r"greater than 0"),
+        ("predict = 3", r"predict = 3"),
+        ("[predict]\naxes = \"zz\"", r"\[predict\] axes"),
+        ("x = ", "is not a TOML file"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_flags_must_name_a_table_and_a_key(tmp_path):
+    for flag in ("threshold=3", "predict.threshold"):
+        with pytest.raises(ConfigError, match="--set needs table.key=value"):
+            load(tmp_path, HEAD, flags=[flag])
+
+
+def test_a_missing_file_source_or_table_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read the workflow file .*none\.toml"):
+        load_workflow(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match=r"\[run\] source is missing"):
+        load(tmp_path, "").require_source()
+    with pytest.raises(ConfigError, match=r"no \[train\] table"):
+        load(tmp_path, HEAD).require_train()
+
+
+def test_every_option_says_what_it_means():
+    def options_of(kind):
+        for name, field in kind.model_fields.items():
+            inner = getattr(field.annotation, "model_fields", None)
+            if inner is not None:
+                yield from options_of(field.annotation)
+            else:
+                yield f"{kind.__name__}.{name}", field.description
+
+    silent = [name for name, meaning in options_of(Workflow) if not meaning and "." in name]
+    assert silent == ["Workflow.train"]

@@ -1,0 +1,155 @@
+import pickle
+
+import numpy as np
+import pytest
+import zarr
+from ome_zarr_models.v05 import Image, ImageLabel
+
+from volproc.errors import GridError, VolumeError
+from volproc.grid.box import Box
+from volproc.grid.scale import VoxelNm
+from volproc.volume.metadata import new_volume
+from volproc.volume.store import create_volume, open_volume
+
+
+def new(folder, name="a.zarr", *, shape=(20, 40, 50), **more):
+    voxel_nm = VoxelNm((50, 10, 10))
+    options = {"dtype": "uint8", "chunks": (8, 8, 8), "shards": (16, 16, 32), **more}
+    return new_volume(str(folder / name), shape=shape, voxel_nm=voxel_nm, **options)
+
+
+def begin(info, digest="d"):
+    return create_volume(info, step="ingest", digest=digest, version="0")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "float32"])
+def test_voxels_and_metadata_survive(tmp_path, dtype):
+    volume = begin(new(tmp_path, dtype=dtype))
+    values = np.random.default_rng(0).integers(0, 200, (20, 40, 50)).astype(dtype)
+    volume.write(volume.info.box, values)
+    volume.finish()
+    again = open_volume(tmp_path / "a.zarr")
+    box = Box((1, 2, 3), (20, 11, 44))
+    assert np.array_equal(again.read(box), values[box.slices])
+    assert again.read(box).dtype == dtype
+    assert again.info.levels == volume.info.levels
+    assert np.array_equal(pickle.loads(pickle.dumps(again)).read(box), values[box.slices])
+
+
+def test_written_volumes_are_valid_ome_zarr(tmp_path):
+    begin(new(tmp_path)).finish()
+    begin(new(tmp_path, "a.zarr/labels/nuclei", kind="labels", dtype="uint32")).finish()
+    Image.from_zarr(zarr.open_group(str(tmp_path / "a.zarr"), mode="r"))
+    ImageLabel.from_zarr(zarr.open_group(str(tmp_path / "a.zarr/labels/nuclei"), mode="r"))
+    labels = zarr.open_group(str(tmp_path / "a.zarr/labels"), mode="r")
+    assert labels.attrs["ome"]["labels"] == ["nuclei"]
+
+
+def test_volumes_of_old_ome_zarr_are_read(tmp_path):
+    values = np.arange(6 * 7 * 8, dtype="uint16").reshape(1, 6, 7, 8)
+    group = zarr.open_group(str(tmp_path / "old.zarr"), mode="w", zarr_format=2)
+    group.create_array("s0", data=values, chunks=(1, 4, 4, 4))
+    space = [{"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"]
+    scale = {"type": "scale", "scale": [1, 0.05, 0.02, 0.02]}
+    group.attrs["multiscales"] = [
+        {
+            "version": "0.4",
+            "axes": [{"name": "c", "type": "channel"}, *space],
+            "datasets": [{"path": "s0", "coordinateTransformations": [scale]}],
+        }
+    ]
+    volume = open_volume(tmp_path / "old.zarr")
+    assert volume.info.voxel_nm == pytest.approx((50, 20, 20))
+    assert volume.info.channels == ()
+    assert np.array_equal(volume.read(volume.info.box), values[0])
+
+
+@pytest.mark.real
+def test_volumes_that_others_wrote_are_read(real_data):
+    url = real_data / "ome-zarr" / "6001240_labels_v0.5.zarr"
+    volume = open_volume(url)
+    assert volume.info.channels == ("LaminB1", "Dapi")
+    assert volume.info.shape == (236, 68, 67)
+    assert volume.read(Box((0, 0, 0), (2, 3, 4))).shape == (2, 2, 3, 4)
+    assert open_volume(url / "labels" / "0").info.kind == "labels"
+
+
+@pytest.mark.parametrize(
+    "box", [Box((0, 0, 0), (8, 16, 32)), Box((0, 8, 0), (20, 40, 50)), Box((0, 0, 0), (16, 16, 31))]
+)
+def test_writing_a_part_of_a_shard_is_refused(tmp_path, box):
+    volume = begin(new(tmp_path))
+    with pytest.raises(GridError, match="make the block a multiple of the shard"):
+        volume.write(box, np.zeros(box.shape, "uint8"))
+
+
+def test_reading_outside_is_refused(tmp_path):
+    with pytest.raises(GridError, match="is outside"):
+        begin(new(tmp_path)).read(Box((0, 0, 0), (21, 1, 1)))
+
+
+def test_an_unfinished_volume_is_not_trusted(tmp_path):
+    begin(new(tmp_path))
+    with pytest.raises(VolumeError, match="is unfinished: the ingest step"):
+        open_volume(tmp_path / "a.zarr")
+
+
+def test_a_volume_of_the_same_digest_is_taken_up_another_is_replaced(tmp_path):
+    first = begin(new(tmp_path))
+    first.write(first.info.box, np.ones((20, 40, 50), "uint8"))
+    (tmp_path / "a.zarr" / "0" / "left.partial").touch()
+    assert begin(new(tmp_path)).read(first.info.box).all()
+    assert not (tmp_path / "a.zarr" / "0" / "left.partial").exists()
+    assert not begin(new(tmp_path), digest="other").read(first.info.box).any()
+
+
+def test_what_others_wrote_is_never_replaced(tmp_path):
+    zarr.open_group(str(tmp_path / "a.zarr"), mode="w").attrs["mine"] = 1
+    with pytest.raises(VolumeError, match="was not written by volproc"):
+        begin(new(tmp_path))
+    (tmp_path / "b.zarr").write_text("a file")
+    with pytest.raises(VolumeError, match="was not written by volproc"):
+        begin(new(tmp_path, "b.zarr"))
+
+
+@pytest.mark.parametrize("damage", ["cut short", "turned over"])
+def test_a_damaged_shard_is_named(tmp_path, damage):
+    volume = begin(new(tmp_path))
+    noise = np.random.default_rng(0).integers(0, 255, (20, 40, 50), dtype="uint8")
+    volume.write(volume.info.box, noise)
+    shard = tmp_path / "a.zarr" / "0" / "c" / "0" / "0" / "0"
+    content = shard.read_bytes()
+    shard.write_bytes(content[: len(content) // 2] if damage == "cut short" else content[::-1])
+    with pytest.raises(VolumeError, match=r"cannot read .*a\.zarr level 0, voxels z 0:20"):
+        volume.read(volume.info.box)
+
+
+def test_no_volume_no_group_no_unit(tmp_path):
+    with pytest.raises(VolumeError, match="does not exist"):
+        open_volume(tmp_path / "none.zarr")
+    (tmp_path / "text.zarr").write_text("no volume")
+    with pytest.raises(VolumeError, match="is not an OME-Zarr volume"):
+        open_volume(tmp_path / "text.zarr")
+    zarr.open_group(str(tmp_path / "bare.zarr"), mode="w")
+    with pytest.raises(VolumeError, match="has no multiscales"):
+        open_volume(tmp_path / "bare.zarr")
+
+
+def test_a_stated_voxel_size_replaces_a_missing_one(tmp_path):
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+    group.create_array("0", data=np.zeros((4, 8, 8), "uint8"))
+    group.create_array("1", data=np.zeros((4, 4, 4), "uint8"))
+    datasets = [{"path": p, "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]} for p in "01"]
+    axes = [{"name": n, "type": "space"} for n in "zyx"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    with pytest.raises(VolumeError, match="--voxel-nm"):
+        open_volume(tmp_path / "a.zarr")
+    info = open_volume(tmp_path / "a.zarr", voxel_nm=(50, 10, 10)).info
+    assert [level.voxel_nm for level in info.levels] == [(50, 10, 10), (50, 20, 20)]
+
+
+def test_identity_changes_with_content_of_others_and_with_our_digest(tmp_path, save_volume):
+    ours = save_volume("ours.zarr", np.zeros((8, 8, 8), "uint8"))
+    assert open_volume(tmp_path / "ours.zarr").identity == ours.identity
+    other = begin(new(tmp_path, "x.zarr"), digest="1").finish().identity
+    assert begin(new(tmp_path, "x.zarr"), digest="2").finish().identity != other
