@@ -9,6 +9,12 @@ from typing import Any, TypeVar
 
 import numba
 
+Whole = Any
+"""A whole number in compiled code, where numba finds the width. Hashes and seeds are uint32."""
+
+Real = Any
+"""A float in compiled code: 64 bits on the lattice, 32 bits per voxel."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.grid.box import Shape, each
-from volproc.stages.phantom.compiled import compiled
+from volproc.stages.phantom.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import add_octaves, hashed
 from volproc.stages.phantom.shapes import (
     BLEBS,
-    REACH_OF_BLEBS_NM,
-    RIM_NM,
-    distances,
+    Around,
+    along_line,
     fold_depth,
+    room_for,
+    with_blebs,
 )
 from volproc.stages.phantom.tables import Tables
 
@@ -74,15 +75,17 @@ def make_fields(first: Shape, count: Shape, tables: Tables, *, seed: int) -> Fie
 
 
 @compiled
-def _fill(fields: Fields, first: npt.NDArray[np.int64], tables: Tables, seed: int) -> None:
+def _fill(fields: Fields, first: npt.NDArray[np.int64], tables: Tables, seed: Whole) -> None:
     """Every field at every lattice point, distances not yet scaled to their slope."""
     depth, rows, columns = fields.owner.shape
     waves = np.empty((8, columns))
+    around = room_for(columns)
     x = first[2] * LATTICE_NM
     for k in range(depth):
         z = (first[0] + k) * LATTICE_NM
         for j in range(rows):
             y = (first[1] + j) * LATTICE_NM
+            along_line(around, z, y, x, LATTICE_NM, tables)
             waves[:] = 0.0
             add_octaves(waves[0], z, y, x, LATTICE_NM, BLEBS, seed)
             add_octaves(waves[1], z, y, x, LATTICE_NM, RETICULUM_WAVES, seed)
@@ -92,65 +95,68 @@ def _fill(fields: Fields, first: npt.NDArray[np.int64], tables: Tables, seed: in
             add_octaves(waves[5], z, y, x, LATTICE_NM, CYTOPLASM_TONE, seed)
             add_octaves(waves[6], z, y, x, LATTICE_NM, RESIN_TONE, seed)
             add_octaves(waves[7], z, y, x, LATTICE_NM, SMEARS, seed)
-            for i in range(columns):
-                _fill_point(fields, k, j, i, first, waves, tables, seed)
+            line = fields.smooth[:, k, j]
+            _fill_line(line, around, waves, first[0] + k, first[1] + j, first[2], seed)
+            fields.owner[k, j] = around.owner
+            _fill_nuclei(line, fields.near_folds[k, j], around, waves, z, y, x, tables)
 
 
 @compiled
-def _fill_point(
-    fields: Fields,
-    k: int,
-    j: int,
-    i: int,
-    first: npt.NDArray[np.int64],
+def _fill_line(
+    line: Array,
+    around: Around,
     waves: npt.NDArray[np.float64],
-    tables: Tables,
-    seed: int,
+    k: Whole,
+    j: Whole,
+    first: Whole,
+    seed: Whole,
 ) -> None:
-    """All fields at one lattice point; where one does not matter it stays 0."""
-    at_z, at_y, at_x = first[0] + k, first[1] + j, first[2] + i
-    z, y, x = at_z * LATTICE_NM, at_y * LATTICE_NM, at_x * LATTICE_NM
-    nucleus, cell, owner = distances(z, y, x, tables)
-    if abs(cell) < REACH_OF_BLEBS_NM:
-        cell -= waves[0, i]
-    cell = min(cell, nucleus - RIM_NM)
-    grain = _grain(at_z, at_y, at_x, seed)
-    fields.smooth[TO_NUCLEUS, k, j, i] = nucleus
-    fields.smooth[TO_CELL, k, j, i] = cell
-    fields.owner[k, j, i] = owner
-    fields.smooth[TO_RETICULUM, k, j, i] = waves[1, i]
-    fields.smooth[IN_CYTOPLASM, k, j, i] = 1.4 * grain + waves[5, i]
-    if nucleus < 300.0:
-        fields.smooth[WARP, k, j, i] = waves[2, i]
-        fields.near_folds[k, j, i] = _near_folds(tables, owner, z, y, x, waves[2, i])
-        tone = waves[4, i] - 22.0 * max(0.0, waves[3, i] - 0.12)
-        tone += grain - _nucleoli(z, y, x, tables, owner, waves[3, i])
-        fields.smooth[IN_NUCLEUS, k, j, i] = tone
-    if cell > -300.0:
+    """The smooth fields along a line; those inside nuclei lack what `_fill_nuclei` adds."""
+    for i in range(line.shape[1]):
+        nucleus = around.nucleus[i]
+        grain = _grain(k, j, first + i, seed)
         # slow changes, and the dark smears that charging leaves in empty resin
         smear = max(0.0, 1.0 - abs(waves[7, i]) / 0.09) * max(0.0, waves[6, i] - 0.05)
-        tone = 0.5 * grain + 14.0 * waves[6, i] - 260.0 * smear
-        fields.smooth[IN_RESIN, k, j, i] = tone
+        line[TO_NUCLEUS, i] = nucleus
+        line[TO_CELL, i] = with_blebs(around.cell[i], nucleus, waves[0, i])
+        line[TO_RETICULUM, i] = waves[1, i]
+        line[WARP, i] = waves[2, i]
+        line[IN_NUCLEUS, i] = grain + waves[4, i] - 22.0 * max(0.0, waves[3, i] - 0.12)
+        line[IN_CYTOPLASM, i] = 1.4 * grain + waves[5, i]
+        line[IN_RESIN, i] = 0.5 * grain + 14.0 * waves[6, i] - 260.0 * smear
 
 
 @compiled
-def _near_folds(tables: Tables, owner: int, z: float, y: float, x: float, warp: float) -> int:
-    """Bits of the owner's folds whose cytoplasm or envelope may lie within a lattice step."""
-    bits = np.uint32(0)
-    c, folds = tables.cells, tables.folds
-    dz, dy, dx = (
-        np.float32(z - c[owner, 0]), np.float32(y - c[owner, 1]), np.float32(x - c[owner, 2])
-    )  # fmt: skip
-    first = tables.fold_first[owner]
-    for k in range(first, tables.fold_first[owner + 1]):
-        # a lattice step is 173 nm across; no depth changes by 500 nm over it
-        if fold_depth(folds, k, dz, dy, dx, np.float32(warp)) > -600.0:
-            bits = np.uint32(bits | (np.uint32(1) << np.uint32(k - first)))
-    return bits
+def _fill_nuclei(
+    line: Array,
+    near_folds: npt.NDArray[np.uint32],
+    around: Around,
+    waves: npt.NDArray[np.float64],
+    z: Real,
+    y: Real,
+    x: Real,
+    tables: Tables,
+) -> None:
+    """Nucleoli, and bits of the folds whose cytoplasm or envelope may be a lattice step away."""
+    for i in range(line.shape[1]):
+        if around.nucleus[i] > 300.0:
+            continue
+        owner = around.owner[i]
+        at_x = x + i * LATTICE_NM
+        line[IN_NUCLEUS, i] -= _nucleoli(z, y, at_x, tables, owner, waves[3, i])
+        dz = np.float32(z - tables.cells[owner, 0])
+        dy = np.float32(y - tables.cells[owner, 1])
+        dx = np.float32(at_x - tables.cells[owner, 2])
+        first, bits = tables.fold_first[owner], np.uint32(0)
+        for k in range(first, tables.fold_first[owner + 1]):
+            # a lattice step is 173 nm across; no depth changes by 500 nm over it
+            if fold_depth(tables.folds, k, dz, dy, dx, np.float32(waves[2, i])) > -600.0:
+                bits = np.uint32(bits | (np.uint32(1) << np.uint32(k - first)))
+        near_folds[i] = bits
 
 
 @compiled
-def _nucleoli(z: float, y: float, x: float, tables: Tables, owner: int, clump: float) -> float:
+def _nucleoli(z: Real, y: Real, x: Real, tables: Tables, owner: Whole, clump: Real) -> Real:
     """How much darker the owner's nucleoli make a place."""
     darker = 0.0
     n = tables.nucleoli
@@ -163,7 +169,7 @@ def _nucleoli(z: float, y: float, x: float, tables: Tables, owner: int, clump: f
 
 
 @compiled
-def _grain(z: int, y: int, x: int, seed: int) -> float:
+def _grain(z: Whole, y: Whole, x: Whole, seed: Whole) -> Real:
     """Texture as fine as the lattice: grey levels of spread 6."""
     h = hashed(z, y, x, np.uint32(np.uint32(seed) + np.uint32(9)))
     one = np.float64(np.uint32(h & np.uint32(0xFFFF)))
@@ -172,7 +178,7 @@ def _grain(z: int, y: int, x: int, seed: int) -> float:
 
 
 @compiled
-def _scale_to_slope(out: Array, values: Array, lowest: float) -> None:
+def _scale_to_slope(out: Array, values: Array, lowest: Real) -> None:
     """Distances divided by their own slope, so that equal steps are equal nm.
 
     Slopes below `lowest` or above 3 count as these. `values` has a rim of one point more.

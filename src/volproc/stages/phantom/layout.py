@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from math import ceil
 
 import numpy as np
@@ -66,7 +65,7 @@ def _sites(extent: Nm3, seed: int, density: float) -> Iterator[_Site]:
         range(-ceil((a + CELL_REACH_NM) / p) - 1, ceil((e - a + CELL_REACH_NM) / p) + 2)
         for a, e, p in zip(anchor, extent, PITCH_NM, strict=True)
     ]
-    for place in product(*spans):
+    for place in ((k, j, i) for k in spans[0] for j in spans[1] for i in spans[2]):
         rng = _random(seed, 3, *place)
         shift = 0.5 * (place[0] % 2)
         moves = rng.uniform(-1, 1, 3) * (0 if place == (0, 0, 0) else 1)
@@ -76,7 +75,7 @@ def _sites(extent: Nm3, seed: int, density: float) -> Iterator[_Site]:
             anchor, place, (0.0, shift, shift), PITCH_NM, moves, JITTER_NM,
         )  # fmt: skip
         if kept and _distance_outside(centre, extent) < CELL_REACH_NM:
-            yield _Site((place[0], place[1], place[2]), centre, _nucleus_axes(seed, place))
+            yield _Site(place, centre, _nucleus_axes(seed, place))
 
 
 def _distance_outside(centre: Nm3, extent: Nm3) -> float:
@@ -124,7 +123,7 @@ def _triple(values: npt.NDArray[np.float64]) -> Nm3:
 
 
 def _folds(axes: Nm3, rng: np.random.Generator) -> Iterator[Fold]:
-    """Deep invaginations, upright and inclined, and one cut that parts the upper or lower slices."""
+    """Deep invaginations, upright and inclined, and a cut that parts the upper or lower slices."""
     for _ in range(int(rng.integers(2, 6))):
         angle, tilt = rng.uniform(0, 2 * np.pi), rng.uniform(-0.5, 0.5)
         flat = np.array([0.0, np.sin(angle), np.cos(angle)])
@@ -160,8 +159,9 @@ def _parting_fold(axes: Nm3, rng: np.random.Generator) -> Fold:
 
 def _nucleoli(site: _Site, rng: np.random.Generator) -> Iterator[tuple[float, float, float, float]]:
     for _ in range(int(rng.integers(1, 4))):
-        at = [c + rng.uniform(-0.45, 0.45) * a for c, a in zip(site.centre, site.nucleus_axes)]
-        yield at[0], at[1], at[2], rng.uniform(700, 1500)
+        aside = rng.uniform(-0.45, 0.45, 3) * site.nucleus_axes
+        z, y, x = _triple(aside + site.centre)
+        yield z, y, x, rng.uniform(700, 1500)
 
 
 def _chromosomes(centre: Nm3, rng: np.random.Generator) -> Iterator[Rod]:
@@ -194,5 +194,3 @@ def lost_slice_in(shape: Shape, *, seed: int) -> int | None:
     if shape[0] < 8:
         return None
     return int(shape[0] * _random(seed, 7).uniform(0.55, 0.85))
-
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.phantom.compiled import compiled
+from volproc.stages.phantom.compiled import Real, Whole, compiled
 
 Row = npt.NDArray[np.float64]
 Octaves = npt.NDArray[np.float64]
@@ -17,7 +17,7 @@ Octaves = npt.NDArray[np.float64]
 
 
 @compiled
-def mixed(h: int) -> int:
+def mixed(h: Whole) -> Whole:
     """A 32-bit number scrambled so that neighbours share nothing ("lowbias32", C. Wellons)."""
     h = np.uint32(h ^ (h >> np.uint32(16)))
     h = np.uint32(h * np.uint32(0x7FEB352D))
@@ -27,7 +27,7 @@ def mixed(h: int) -> int:
 
 
 @compiled
-def hashed(z: int, y: int, x: int, seed: int) -> int:
+def hashed(z: Whole, y: Whole, x: Whole, seed: Whole) -> Whole:
     """32 random bits of a lattice point; negative indices are fine."""
     h = np.uint32(np.uint32(z) * np.uint32(0x8DA6B343))
     h = mixed(np.uint32(h ^ np.uint32(seed)))
@@ -36,23 +36,23 @@ def hashed(z: int, y: int, x: int, seed: int) -> int:
 
 
 @compiled
-def unit(z: int, y: int, x: int, seed: int) -> float:
+def unit(z: Whole, y: Whole, x: Whole, seed: Whole) -> Real:
     """A random number in [0, 1) of a lattice point."""
     return hashed(z, y, x, seed) * (1.0 / 4294967296.0)
 
 
 @compiled
-def _plane_hash(z: int, seed: int) -> int:
+def _plane_hash(z: Whole, seed: Whole) -> Whole:
     return mixed(np.uint32(np.uint32(np.uint32(z) * np.uint32(0x8DA6B343)) ^ np.uint32(seed)))
 
 
 @compiled
-def _edge_hash(plane: int, y: int) -> int:
+def _edge_hash(plane: Whole, y: Whole) -> Whole:
     return np.uint32(plane ^ np.uint32(np.uint32(y) * np.uint32(0xD8163841)))
 
 
 @compiled
-def _gradient(edge: int, x: int) -> tuple[float, float, float]:
+def _gradient(edge: Whole, x: Whole) -> tuple[Real, Real, Real]:
     """The random gradient (z, y, x) of a lattice point, each part in [-1, 1]."""
     h = mixed(np.uint32(edge ^ np.uint32(np.uint32(x) * np.uint32(0xCB1AB31F))))
     gz = np.float64(np.uint32(h & np.uint32(1023)))
@@ -63,12 +63,12 @@ def _gradient(edge: int, x: int) -> tuple[float, float, float]:
 
 
 @compiled
-def _fade(t: float) -> float:
+def _fade(t: Real) -> Real:
     return t * t * t * (t * (t * 6.0 - 15.0) + 10.0)
 
 
 @compiled
-def octaves(z: float, y: float, x: float, table: Octaves, seed: int) -> float:
+def octaves(z: Real, y: Real, x: Real, table: Octaves, seed: Whole) -> Real:
     """Gradient noise at a place (nm): the sum of the waves in `table`.
 
     A wave of amplitude 1 has mean 0, spread about 0.27, and hardly ever goes beyond 0.9.
@@ -83,7 +83,7 @@ def octaves(z: float, y: float, x: float, table: Octaves, seed: int) -> float:
 
 
 @compiled
-def _wave_at(z: float, y: float, x: float, seed: int) -> float:
+def _wave_at(z: Real, y: Real, x: Real, seed: Whole) -> Real:
     """One wave of length 1 at a place, as `_add_wave` gives it, without its memory."""
     fz, fy, fx = np.floor(z), np.floor(y), np.floor(x)
     tz, ty, tx = z - fz, y - fy, x - fx
@@ -103,7 +103,7 @@ def _wave_at(z: float, y: float, x: float, seed: int) -> float:
 
 @compiled
 def add_octaves(
-    out: Row, z: float, y: float, x: float, step: float, table: Octaves, seed: int
+    out: Row, z: Real, y: Real, x: Real, step: Real, table: Octaves, seed: Whole
 ) -> None:
     """`octaves` added to `out` at the places x, x + step, ... of a line along x."""
     for n in range(len(table)):
@@ -114,7 +114,7 @@ def add_octaves(
 
 @compiled
 def _add_wave(
-    out: Row, z: float, y: float, x: float, step: float, amplitude: float, seed: int
+    out: Row, z: Real, y: Real, x: Real, step: Real, amplitude: Real, seed: Whole
 ) -> None:
     """One wave of length 1. Between two lattice points along x it is a blend of two lines."""
     edges, hashes = np.empty((4, 3)), np.empty(4, np.uint32)
@@ -140,7 +140,7 @@ def _add_wave(
 
 @compiled
 def _edges_around(
-    z: float, y: float, seed: int, edges: npt.NDArray[np.float64], hashes: npt.NDArray[np.uint32]
+    z: Real, y: Real, seed: Whole, edges: npt.NDArray[np.float64], hashes: npt.NDArray[np.uint32]
 ) -> None:
     """The four lattice lines around a line along x: (weight, z and y distance), and a hash."""
     fz, fy = np.floor(z), np.floor(y)
@@ -155,8 +155,8 @@ def _edges_around(
 
 @compiled
 def _line_at(
-    i: int, edges: npt.NDArray[np.float64], hashes: npt.NDArray[np.uint32]
-) -> tuple[float, float]:
+    i: Whole, edges: npt.NDArray[np.float64], hashes: npt.NDArray[np.uint32]
+) -> tuple[Real, Real]:
     """What the random gradients at lattice index `i` give along x: height there, and slope."""
     height, slope = 0.0, 0.0
     for n in range(4):

@@ -1,13 +1,13 @@
-"""Mitochondria, vesicles, debris and chromosomes: capsules (rods with round ends), drawn exactly."""
+"""Mitochondria, vesicles, debris and chromosomes: capsules (rods with round ends)."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.phantom.compiled import compiled
-from volproc.stages.phantom.noise import unit
-from volproc.stages.phantom.shapes import room
+from volproc.stages.phantom.compiled import Real, Whole, compiled
+from volproc.stages.phantom.noise import octaves, unit
+from volproc.stages.phantom.shapes import BLEBS, Around, along_line, room_for, with_blebs
 from volproc.stages.phantom.tables import Tables
 
 RESIN, CYTOPLASM, NUCLEUS = 0, 1, 2
@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 
 
 @compiled
-def _direction(k: int, j: int, i: int, salt: int) -> tuple[float, float, float]:
+def _direction(k: Whole, j: Whole, i: Whole, salt: Whole) -> tuple[Real, Real, Real]:
     """A random direction, rather in plane than upright."""
     z = 1.2 * (unit(k, j, i, np.uint32(salt)) - 0.5)
     y = 2.0 * (unit(k, j, i, np.uint32(salt + 1)) - 0.5)
@@ -34,7 +34,7 @@ def _direction(k: int, j: int, i: int, salt: int) -> tuple[float, float, float]:
 
 
 @compiled
-def _propose(out: Array, kind: int, k: int, j: int, i: int, seed: int) -> bool:
+def _propose(out: Array, kind: Whole, k: Whole, j: Whole, i: Whole, seed: Whole) -> bool:
     """Fill `out` with the capsule of one kind in cube (k, j, i); whether there is one."""
     salt = np.uint32(np.uint32(seed) + np.uint32(1000 + 16 * kind))
     a = unit(k, j, i, np.uint32(salt + np.uint32(3)))
@@ -51,31 +51,34 @@ def _propose(out: Array, kind: int, k: int, j: int, i: int, seed: int) -> bool:
         z, y, x = _direction(k, j, i, np.uint32(salt + np.uint32(9)))
         half = 150.0 + 650.0 * b * b
         out[3], out[4], out[5] = half * z, half * y, half * x
-        out[6], out[7], out[8], out[9], out[10] = 130.0 + 110.0 * c, 26.0, 128.0 + 14.0 * a, 108.0, 10.0
+        out[6], out[7] = 130.0 + 110.0 * c, 26.0
+        out[8], out[9], out[10] = 128.0 + 14.0 * a, 108.0, 10.0
         out[12] = 0.6 * half * (unit(k, j, i, np.uint32(salt + np.uint32(12))) - 0.5)
-        return a < 0.8
+        return bool(a < 0.8)
     if kind == 3:  # debris between the cells: a bleb that was shed, pale or full
         pale = b < 0.6
         out[6], out[7] = 90.0 + 800.0 * c * c * c, 24.0
         out[8], out[9], out[11] = (192.0 if pale else 152.0), 128.0, RESIN
-        return a < 0.06
+        return bool(a < 0.06)
     if kind == 4:  # a lysosome
         out[6], out[7], out[8], out[9] = 90.0 + 170.0 * c, 20.0, 98.0 + 30.0 * b, 110.0
-        return a < 0.04
+        return bool(a < 0.04)
     # small bright vesicles
     out[6], out[7], out[8], out[9] = 45.0 + 130.0 * c * c, 22.0, 168.0 + 28.0 * b, 124.0
-    return a < 0.4
+    return bool(a < 0.4)
 
 
 @compiled
-def _has_room(capsule: Array, tables: Tables, seed: int) -> bool:
+def _has_room(capsule: Array, around: Around, tables: Tables, seed: Whole) -> bool:
     """Whether its middle and both ends lie in its ground, clear of the surfaces."""
     clear = capsule[6] + 50.0
-    for step in range(-1, 2):
-        z = capsule[0] + step * capsule[3]
-        y = capsule[1] + step * capsule[4]
-        x = capsule[2] + step * capsule[5]
-        nucleus, cell = room(z, y, x, tables, seed)
+    for end in range(-1, 2):
+        z = capsule[0] + end * capsule[3]
+        y = capsule[1] + end * capsule[4]
+        x = capsule[2] + end * capsule[5]
+        along_line(around, z, y, x, 0.0, tables)
+        nucleus = around.nucleus[0]
+        cell = with_blebs(around.cell[0], nucleus, octaves(z, y, x, BLEBS, seed))
         if capsule[11] == RESIN:
             if cell < clear:
                 return False
@@ -87,7 +90,7 @@ def _has_room(capsule: Array, tables: Tables, seed: int) -> bool:
 
 
 @compiled
-def capsules_near(start: Array, stop: Array, tables: Tables, seed: int) -> Array:
+def capsules_near(start: Array, stop: Array, tables: Tables, seed: Whole) -> Array:
     """All capsules that may reach into a region (nm), in the order in which they are drawn.
 
     Kind by kind, cube by cube in raster order: the same order whatever the region.
@@ -96,6 +99,7 @@ def capsules_near(start: Array, stop: Array, tables: Tables, seed: int) -> Array
     last = np.floor((stop + REACH_NM) / PITCH_NM).astype(np.int64) + 1
     most = KINDS * (last - first).prod() + len(tables.rods)
     out = np.empty((most, WIDTH), np.float64)
+    around = room_for(1)
     n = 0
     for kind in range(KINDS):
         for k in range(first[0], last[0]):
@@ -103,7 +107,7 @@ def capsules_near(start: Array, stop: Array, tables: Tables, seed: int) -> Array
                 for i in range(first[2], last[2]):
                     row = out[n]
                     if _propose(row, kind, k, j, i, seed) and _reaches(row, start, stop):
-                        n += _has_room(row, tables, seed)
+                        n += _has_room(row, around, tables, seed)
     for k in range(len(tables.rods)):
         out[n, :7] = tables.rods[k]
         out[n, 7:] = np.array([1.0, 137.0, 137.0, 0.0, CYTOPLASM, 0.0])
@@ -121,9 +125,7 @@ def _reaches(capsule: Array, start: Array, stop: Array) -> bool:
 
 
 @compiled
-def _shade(
-    c: Array, n: int, dz: float, dy: float, dx: float, sharp: float, grey: float
-) -> float:
+def _shade(c: Array, n: Whole, dz: Real, dy: Real, dx: Real, sharp: Real, grey: Real) -> Real:
     """The grey of a voxel at (dz, dy, dx) from the centre of capsule `n`, over ground of `grey`."""
     length2 = c[n, 3] * c[n, 3] + c[n, 4] * c[n, 4] + c[n, 5] * c[n, 5]
     t = 0.0
@@ -157,7 +159,7 @@ def draw_capsules(
     grey: npt.NDArray[np.float32],
     ground: npt.NDArray[np.uint8],
     capsules: Array,
-    z_nm: float,
+    z_nm: Real,
     first: npt.NDArray[np.int64],
     voxel_nm: Array,
 ) -> None:

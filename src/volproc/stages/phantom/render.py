@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,16 @@ import numpy.typing as npt
 from volproc.errors import GridError
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.stages.phantom.fields import LATTICE_NM, Fields, make_fields
-from volproc.stages.phantom.noise import unit
 from volproc.stages.phantom.objects import Nm3, Scene
 from volproc.stages.phantom.organelles import REACH_NM, capsules_near, draw_capsules
+from volproc.stages.phantom.sensor import add_noise, noise_of, row_offsets
 from volproc.stages.phantom.tables import Tables, tables_near
-from volproc.stages.phantom.voxels import Steps, add_noise, draw_ground, membrane_lines
+from volproc.stages.phantom.voxels import Steps, draw_ground, membrane_lines
 
 SLAB_LATTICE_POINTS = 1_500_000  # a box is made in slabs with fields of at most about 60 MB
 
 
-def render(
-    scene: Scene, box: Box
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
+def render(scene: Scene, box: Box) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
     """Image and truth of `box` (global voxels): grey levels, and ids of the filled nuclei.
 
     A nucleus is everything inside the outer surface of its envelope. The dividing cell has none.
@@ -64,7 +63,8 @@ def _lost_image(scene: Scene, box: Box) -> npt.NDArray[np.uint8]:
     assert scene.lost_slice is not None
     start = (scene.lost_slice - 1, *box.start[1:])
     stop = (scene.lost_slice, *box.stop[1:])
-    return render(scene, Box(start, stop))[0][0]
+    before: npt.NDArray[np.uint8] = render(scene, Box(start, stop))[0][0]
+    return before
 
 
 def _slabs(box: Box, scene: Scene) -> list[Box]:
@@ -75,15 +75,11 @@ def _slabs(box: Box, scene: Scene) -> list[Box]:
     depth = max(1.0, SLAB_LATTICE_POINTS / per_slice - 4) * LATTICE_NM / scene.voxel_nm[0]
     count = -(-box.shape[0] // max(1, int(depth)))
     cuts = [box.start[0] + box.shape[0] * i // count for i in range(count + 1)]
-    return [
-        Box((a, *box.start[1:]), (b, *box.stop[1:])) for a, b in zip(cuts, cuts[1:], strict=False)
-    ]
+    return [Box((a, *box.start[1:]), (b, *box.stop[1:])) for a, b in pairwise(cuts)]
 
 
 def _prepared(scene: Scene, box: Box) -> tuple[Fields, Steps, Tables]:
-    centres = each(
-        lambda a, b, v: (np.arange(a, b) + 0.5) * v, box.start, box.stop, scene.voxel_nm
-    )
+    centres = each(lambda a, b, v: (np.arange(a, b) + 0.5) * v, box.start, box.stop, scene.voxel_nm)
     lattice = each(lambda c: np.floor(c / LATTICE_NM).astype(np.int64), centres)
     fraction = each(lambda c, i: (c / LATTICE_NM - i).astype(np.float32), centres, lattice)
     first: Shape = each(lambda i: int(i[0]), lattice)
@@ -110,12 +106,12 @@ def _render_slab(
     voxel_nm, start = np.array(scene.voxel_nm, np.float64), np.array(box.start)
     capsules = capsules_near(start * voxel_nm, np.array(box.stop) * voxel_nm, tables, seed)
     grey, ground = np.empty(box.shape[1:], np.float32), np.empty(box.shape[1:], np.uint8)
-    side, spread = _sensor(scene)
+    side, spread = noise_of(_width_nm(scene))
     for k in range(box.shape[0]):
         z = box.start[0] + k
         _draw(scene, k, fields, steps, tables, grey, ground, truth[k])
         draw_capsules(grey, ground, capsules, steps.nm[0][k], start, voxel_nm)
-        offsets = _row_offsets(scene, z, steps.nm[1])
+        offsets = row_offsets(scene, z, steps.nm[1])
         add_noise(image[k], grey, offsets, z, start, side, spread, seed)
 
 
@@ -136,21 +132,3 @@ def _draw(
 def _width_nm(scene: Scene) -> float:
     """How wide a voxel is in plane."""
     return float(np.sqrt(scene.voxel_nm[1] * scene.voxel_nm[2]))
-
-
-def _sensor(scene: Scene) -> tuple[float, float]:
-    """Share of a neighbour's noise in a voxel's, and the spread of the noise in grey levels.
-
-    As measured in nuclei of EMPIAR-10094: 8 levels at 10 nm, smeared; 4 at 50 nm, hardly so.
-    """
-    scale = _width_nm(scene) / 10.0
-    return 0.5 / max(1.0, scale), 8.0 * scale**-0.4
-
-
-def _row_offsets(scene: Scene, z: int, y_nm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """What slice-to-slice steps and the stripe add to each row of slice `z`."""
-    step = 14.0 * (unit(z, 0, 0, np.uint32(scene.seed + 77 & 0xFFFFFFFF)) - 0.5)
-    stripe = scene.stripe
-    strength = {0: stripe.strength, 1: 0.5 * stripe.strength}.get(z - stripe.slice, 0.0)
-    across = np.abs(y_nm - stripe.centre_nm) / stripe.half_width_nm
-    return np.asarray(step + strength * np.maximum(0.0, 1.0 - across**2))

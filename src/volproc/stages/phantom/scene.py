@@ -13,9 +13,7 @@ from volproc.stages.phantom.objects import Cell, Nm3, Scene
 from volproc.stages.phantom.render import truth_at
 
 
-def make_scene(
-    shape: Shape, voxel_nm: VoxelNm, *, seed: int, cell_density: float = 1.0
-) -> Scene:
+def make_scene(shape: Shape, voxel_nm: VoxelNm, *, seed: int, cell_density: float = 1.0) -> Scene:
     """A HeLa-like scene for a volume; `cell_density` is the share of places that hold a cell."""
     extent: Nm3 = each(lambda n, v: n * v, shape, voxel_nm)
     scene = Scene(

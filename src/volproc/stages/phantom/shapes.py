@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.phantom.compiled import compiled
+from volproc.stages.phantom.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import octaves
 from volproc.stages.phantom.objects import CELL_REACH_NM
 from volproc.stages.phantom.tables import Tables
@@ -20,15 +22,13 @@ MOST_BULGE_NM = 1_100.0
 BLEBS = np.array([[4200.0, 2000.0, 3], [1700.0, 2500.0, 4], [700.0, 1000.0, 5]])
 REACH_OF_BLEBS_NM = 2_600.0
 
-# Compiled code is several times faster with cells[i, 3] than with a row taken out first: each such
-# row is counted as one more owner of the array.
 Array = npt.NDArray[np.float64]
 
 FOLD_TAPER = np.float32(0.25)  # a fold thins by this much per nm towards its ends
 
 
 @compiled
-def _ellipsoid(z: float, y: float, x: float, a: float, b: float, c: float) -> tuple[float, float]:
+def _ellipsoid(z: Real, y: Real, x: Real, a: Real, b: Real, c: Real) -> tuple[Real, Real]:
     """Distance to the surface of an ellipsoid with axes 1/a, 1/b, 1/c, and the place's scale on it.
 
     The distance is exact to first order. Inverse axes, since divisions are slow.
@@ -42,66 +42,112 @@ def _ellipsoid(z: float, y: float, x: float, a: float, b: float, c: float) -> tu
 
 
 @compiled
-def _nucleus(z: float, y: float, x: float, cells: Array, i: int, salt: int) -> float:
-    """Distance to the nucleus of cell `i` in its own axes: an ellipsoid with bulges.
+def _bulge(z: Real, y: Real, x: Real, salt: Whole) -> Real:
+    """How far a nucleus bulges out at a point of its ellipsoid."""
+    bulge = octaves(z, y, x, BULGES, salt)
+    return min(max(bulge, -MOST_BULGE_NM), MOST_BULGE_NM)
 
-    The bulge depends on the direction only, so the nucleus is star-shaped: in one piece.
-    """
-    d, scale = _ellipsoid(z, y, x, cells[i, 6], cells[i, 7], cells[i, 8])
-    if abs(d) < MOST_BULGE_NM + RIM_NM + 100.0:
-        bulge = octaves(z / scale, y / scale, x / scale, BULGES, np.uint32(salt))
-        d -= min(max(bulge, -MOST_BULGE_NM), MOST_BULGE_NM)
-    return d
+
+class Around(NamedTuple):
+    """What is near the places of a line along x: distances, and the nearest nucleus's row."""
+
+    nucleus: Array
+    cell: Array
+    owner: npt.NDArray[np.int64]
+    other_nucleus: Array
+    other_cell: Array
 
 
 @compiled
-def distances(z: float, y: float, x: float, tables: Tables) -> tuple[float, float, int]:
-    """Distances to the nearest nucleus (without folds) and cell (without blebs), and whose."""
-    nucleus, other_nucleus, owner = FAR_NM, FAR_NM, 0
-    cell, other_cell = FAR_NM, FAR_NM
-    c = tables.cells
-    for i in range(len(c)):
-        dz, dy, dx = z - c[i, 0], y - c[i, 1], x - c[i, 2]
-        if dz * dz + dy * dy + dx * dx > CELL_REACH_NM * CELL_REACH_NM:
+def along_line(around: Around, z: Real, y: Real, x: Real, step: Real, tables: Tables) -> None:
+    """Distances to nuclei (without folds) and cells (without blebs) at x, x + step, ..."""
+    around.nucleus[:] = FAR_NM
+    around.cell[:] = FAR_NM
+    around.owner[:] = 0
+    around.other_nucleus[:] = FAR_NM
+    around.other_cell[:] = FAR_NM
+    for n in range(len(tables.cells)):
+        dz, dy = z - tables.cells[n, 0], y - tables.cells[n, 1]
+        if dz * dz + dy * dy < CELL_REACH_NM * CELL_REACH_NM:
+            _meet_cell(around, n, tables.cells, tables.ids[n], tables.salts[n], dz, dy, x, step)
+    for i in range(len(around.cell)):
+        nucleus, cell = around.nucleus[i], around.cell[i]
+        nearer = 0.5 * (nucleus - around.other_nucleus[i] + NUCLEI_APART_NM)
+        around.nucleus[i] = max(nucleus, nearer)
+        around.cell[i] = max(cell, 0.5 * (cell - around.other_cell[i] + CELLS_APART_NM))
+
+
+@compiled
+def _meet_cell(
+    around: Around,
+    n: Whole,
+    cells: Array,
+    label: Whole,
+    salt: Whole,
+    dz: Real,
+    dy: Real,
+    x: Real,
+    step: Real,
+) -> None:
+    """Take cell `n` into account."""
+    # Plain numbers: compiled code is several times slower with arrays handed on in the loop.
+    c0, c1, c2, n0, n1, n2 = (
+        cells[n, 3], cells[n, 4], cells[n, 5], cells[n, 6], cells[n, 7], cells[n, 8],
+    )  # fmt: skip
+    z0 = cells[n, 9] * dz + cells[n, 10] * dy
+    y0 = cells[n, 12] * dz + cells[n, 13] * dy
+    x0 = cells[n, 15] * dz + cells[n, 16] * dy
+    z1, y1, x1 = cells[n, 11], cells[n, 14], cells[n, 17]
+    within = CELL_REACH_NM * CELL_REACH_NM - dz * dz - dy * dy
+    for i in range(len(around.cell)):
+        dx = x + i * step - cells[n, 2]
+        if dx * dx >= within:
             continue
-        rz = c[i, 9] * dz + c[i, 10] * dy + c[i, 11] * dx
-        ry = c[i, 12] * dz + c[i, 13] * dy + c[i, 14] * dx
-        rx = c[i, 15] * dz + c[i, 16] * dy + c[i, 17] * dx
-        d, _ = _ellipsoid(rz, ry, rx, c[i, 3], c[i, 4], c[i, 5])
-        other_cell = min(other_cell, max(cell, d))
-        cell = min(cell, d)
+        rz, ry, rx = z0 + z1 * dx, y0 + y1 * dx, x0 + x1 * dx
+        d, _ = _ellipsoid(rz, ry, rx, c0, c1, c2)
+        around.other_cell[i] = min(around.other_cell[i], max(around.cell[i], d))
+        around.cell[i] = min(around.cell[i], d)
         # a nucleus lies at least RIM_NM inside its cell
-        if tables.ids[i] > 0 and d < FAR_NM - RIM_NM:
-            d = _nucleus(rz, ry, rx, c, i, tables.salts[i])
-            if d < nucleus:
-                owner = i
-            other_nucleus = min(other_nucleus, max(nucleus, d))
-            nucleus = min(nucleus, d)
-    nucleus = max(nucleus, 0.5 * (nucleus - other_nucleus + NUCLEI_APART_NM))
-    cell = max(cell, 0.5 * (cell - other_cell + CELLS_APART_NM))
-    return nucleus, cell, owner
+        if label == 0 or d > FAR_NM - RIM_NM:
+            continue
+        d, scale = _ellipsoid(rz, ry, rx, n0, n1, n2)
+        if abs(d) < MOST_BULGE_NM + RIM_NM + 100.0:
+            # the bulge depends on the direction only, so the nucleus is star-shaped: in one piece
+            d -= _bulge(rz / scale, ry / scale, rx / scale, salt)
+        if d < around.nucleus[i]:
+            around.owner[i] = n
+        around.other_nucleus[i] = min(around.other_nucleus[i], max(around.nucleus[i], d))
+        around.nucleus[i] = min(around.nucleus[i], d)
 
 
 @compiled
-def room(z: float, y: float, x: float, tables: Tables, seed: int) -> tuple[float, float]:
-    """Distances to the nearest nucleus and cell, blebs and outgrowths included."""
-    nucleus, cell, _ = distances(z, y, x, tables)
+def room_for(places: Whole) -> Around:
+    """Empty rows for `along_line`."""
+    return Around(
+        np.empty(places), np.empty(places), np.empty(places, np.int64),
+        np.empty(places), np.empty(places),
+    )  # fmt: skip
+
+
+@compiled
+def with_blebs(cell: Real, nucleus: Real, blebs: Real) -> Real:
+    """Distance to a cell's surface, its blebs and outgrowths included."""
     if abs(cell) < REACH_OF_BLEBS_NM:
-        cell -= octaves(z, y, x, BLEBS, seed)
-    return nucleus, min(cell, nucleus - RIM_NM)
+        cell -= blebs
+    return min(cell, nucleus - RIM_NM)
 
 
 @compiled
 def fold_depth(
-    folds: npt.NDArray[np.float32], k: int, z: float, y: float, x: float, warp: float
-) -> float:
+    folds: npt.NDArray[np.float32], k: Whole, z: Real, y: Real, x: Real, warp: Real
+) -> Real:
     """How deep a place lies in fold `k`, positive in its cytoplasm; all in float32.
 
     The place counts from the nucleus's centre; `warp` bends the sheet and varies its width.
     """
     s = folds[k, 0] * z + folds[k, 1] * y + folds[k, 2] * x - folds[k, 3] + warp
     inward = folds[k, 4] * z + folds[k, 5] * y + folds[k, 6] * x - folds[k, 7]
-    lateral = folds[k, 12] - abs(folds[k, 8] * z + folds[k, 9] * y + folds[k, 10] * x - folds[k, 11])
+    aside = folds[k, 8] * z + folds[k, 9] * y + folds[k, 10] * x - folds[k, 11]
     swelling = np.float32(1.0) + warp * np.float32(0.0011)
     width = folds[k, 13] * min(max(swelling, np.float32(0.5)), np.float32(1.8))
-    return min(width, FOLD_TAPER * min(inward, lateral)) - abs(s)
+    return min(width, FOLD_TAPER * min(inward, folds[k, 12] - abs(aside))) - abs(s)

@@ -17,7 +17,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import whole_box
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
 from volproc.stages.phantom.objects import Scene
 from volproc.stages.phantom.render import render_into

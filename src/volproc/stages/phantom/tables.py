@@ -37,9 +37,7 @@ def tables_near(scene: Scene, start_nm: Nm3, stop_nm: Nm3) -> Tables:
         fold_first=_firsts([len(own) for own in folds]),
         nucleoli=_rows([n for own in nucleoli for n in own], 4),
         nucleolus_first=_firsts([len(own) for own in nucleoli]),
-        rods=_rows(
-            [(*r.centre, *r.half_axis, r.radius) for c in cells for r in c.chromosomes], 7
-        ),
+        rods=_rows([(*r.centre, *r.half_axis, r.radius) for c in cells for r in c.chromosomes], 7),
     )
 
 

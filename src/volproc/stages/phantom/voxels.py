@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.phantom.compiled import compiled
+from volproc.stages.phantom.compiled import Real, Whole, compiled
 from volproc.stages.phantom.fields import (
     IN_CYTOPLASM,
     IN_NUCLEUS,
@@ -21,7 +21,6 @@ from volproc.stages.phantom.fields import (
     Array,
     Fields,
 )
-from volproc.stages.phantom.noise import mixed
 from volproc.stages.phantom.organelles import CYTOPLASM, NUCLEUS, RESIN
 from volproc.stages.phantom.shapes import fold_depth
 from volproc.stages.phantom.tables import Tables
@@ -52,7 +51,7 @@ class Lines(NamedTuple):
 class Steps(NamedTuple):
     """Where the voxels of a box lie on its lattice: index and fraction per axis, and in nm."""
 
-    index: tuple[Indices, Indices, Indices]
+    place: tuple[Indices, Indices, Indices]
     fraction: tuple[Array, Array, Array]
     nm: tuple[Places, Places, Places]
 
@@ -63,7 +62,7 @@ def membrane_lines(width_nm: float) -> Lines:
     fine = np.arange(-OFFSET, OFFSET) * STEP_NM
     box = np.ones(max(1, round(width_nm / STEP_NM) | 1))
 
-    def seen(profile: npt.NDArray[np.float64]) -> Array:
+    def seen(profile: npt.NDArray[np.floating]) -> Array:
         return np.convolve(profile, box / box.size, mode="same").astype(np.float32)
 
     # two membranes and the lighter cleft between; beneath them heterochromatin
@@ -78,24 +77,26 @@ def membrane_lines(width_nm: float) -> Lines:
 
 
 @compiled
-def _look_up(table: Array, nm: float) -> float:
+def _look_up(table: Array, nm: Real) -> Real:
     at = int(nm * np.float32(1.0 / STEP_NM) + np.float32(OFFSET))
     return table[min(max(at, 0), len(table) - 1)]
 
 
 @compiled
-def _between(row: Array, i: int, t: float) -> float:
+def _between(row: Array, i: Whole, t: Real) -> Real:
     return row[i] + t * (row[i + 1] - row[i])
 
 
 @compiled
-def _blend(out: Array, a: Array, b: Array, t: float) -> None:
+def _blend(out: Array, a: Array, b: Array, t: Real) -> None:
     for i in range(len(out)):
         out[i] = a[i] + t * (b[i] - a[i])
 
 
 @compiled
-def _deepest_fold(tables: Tables, owner: int, bits: int, z: float, y: float, x: float, warp: float) -> float:
+def _deepest_fold(
+    tables: Tables, owner: Whole, bits: Whole, z: Real, y: Real, x: Real, warp: Real
+) -> Real:
     """Depth in the deepest of the owner's folds marked in `bits`."""
     c, folds = tables.cells, tables.folds
     rz, ry, rx = (
@@ -117,11 +118,11 @@ def draw_ground(
     fields: Fields,
     tables: Tables,
     lines: Lines,
-    k: int,
+    k: Whole,
     steps: Steps,
 ) -> None:
     """Grey level (noiseless), ground and truth of slice `k`, into the first three arrays."""
-    kz = steps.index[0][k]
+    kz = steps.place[0][k]
     plane = np.empty((SMOOTH_FIELDS, *fields.owner.shape[1:]), np.float32)
     row = np.empty((SMOOTH_FIELDS, plane.shape[2]), np.float32)
     for n in range(SMOOTH_FIELDS):
@@ -129,11 +130,11 @@ def draw_ground(
             low, high = fields.smooth[n, kz, j], fields.smooth[n, kz + 1, j]
             _blend(plane[n, j], low, high, steps.fraction[0][k])
     for j in range(grey.shape[0]):
-        jy = steps.index[1][j]
+        jy = steps.place[1][j]
         for n in range(SMOOTH_FIELDS):
             _blend(row[n], plane[n, jy], plane[n, jy + 1], steps.fraction[1][j])
         for i in range(grey.shape[1]):
-            ix, t = steps.index[2][i], steps.fraction[2][i]
+            ix, t = steps.place[2][i], steps.fraction[2][i]
             outside = _between(row[TO_CELL], ix, t)
             resin = RESIN_GREY + _between(row[IN_RESIN], ix, t)
             truth[j, i] = 0
@@ -165,8 +166,8 @@ def draw_ground(
 
 @compiled
 def _cytoplasm(
-    lines: Lines, tone: float, to_reticulum: float, to_nucleus: float, outside: float
-) -> float:
+    lines: Lines, tone: Real, to_reticulum: Real, to_nucleus: Real, outside: Real
+) -> Real:
     """Grey level in a cell, by the distances to the membranes that pass there."""
     # the darker parts are those rich in reticulum
     rich = min(max(np.float32(0.6) - tone * np.float32(0.08), np.float32(0.0)), np.float32(1.0))
@@ -175,50 +176,7 @@ def _cytoplasm(
 
 
 @compiled
-def _noise_row(out, z, y, first, seed):
-    """Random numbers of spread 1 for the voxels `first`, first + 1, ... of a row."""
-    base = mixed(np.uint32(np.uint32(seed) ^ np.uint32(np.uint32(z) * np.uint32(0x9E3779B1))))
-    base = mixed(np.uint32(base ^ np.uint32(np.uint32(y) * np.uint32(0x85EBCA77))))
-    for i in range(len(out)):
-        h = mixed(np.uint32(base + np.uint32(np.uint32(first + i) * np.uint32(0xC2B2AE3D))))
-        four = (h & np.uint32(255)) + ((h >> np.uint32(8)) & np.uint32(255))
-        four += ((h >> np.uint32(16)) & np.uint32(255)) + (h >> np.uint32(24))
-        # four bytes: mean 510, variance 4 * (256**2 - 1) / 12
-        out[i] = (np.float32(np.int32(four)) - np.float32(510.0)) * np.float32(1.0 / 147.8)
-
-
-@compiled
-def _smeared_row(out, raw, z, y, first, side, seed):
-    _noise_row(raw, z, y, first - 1, seed)
-    for i in range(len(out)):
-        out[i] = raw[i + 1] + side * (raw[i] + raw[i + 2])
-
-
-@compiled
-def add_noise(image, grey, offsets, z, first, side, spread, seed):
-    """Grey levels as the sensor gives them: each row's offset and noise added, rounded, clipped.
-
-    `side` is the share of a neighbour's noise that a voxel sees too; `spread` the noise's.
-    """
-    rows, columns = grey.shape
-    raw = np.empty(columns + 2, np.float32)
-    ring = np.empty((3, columns), np.float32)
-    side = np.float32(side)
-    scale = np.float32(spread / (1 + 2 * side * side))
-    for n in range(-1, 1):
-        _smeared_row(ring[(n + 3) % 3], raw, z, first[1] + n, first[2], side, seed)
-    for j in range(rows):
-        _smeared_row(ring[(j + 1) % 3], raw, z, first[1] + j + 1, first[2], side, seed)
-        above, here, below = ring[(j + 2) % 3], ring[j % 3], ring[(j + 1) % 3]
-        offset = np.float32(offsets[j] + 0.5)
-        for i in range(columns):
-            noise = here[i] + side * (above[i] + below[i])
-            value = grey[j, i] + offset + scale * noise
-            image[j, i] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))
-
-
-@compiled
-def voxels_per_id(truth, count):
+def voxels_per_id(truth: npt.NDArray[Any], count: Whole) -> npt.NDArray[np.int64]:
     """How many voxels hold each id below `count`."""
     found = np.zeros(count, np.int64)
     for label in truth.flat:
