@@ -25,6 +25,14 @@ def test_saturated_voxels_have_no_say(dtype: str, end: int) -> None:
     assert constants_from(sample) == before
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_constants_are_those_of_numpy(dtype: str) -> None:
+    sample = np.random.default_rng(1).integers(20, 200, (5, 30, 30)).astype(dtype)
+    found = constants_from(sample)
+    assert found.mean == pytest.approx(sample.mean(dtype=float))
+    assert found.std == pytest.approx(sample.std(dtype=float))
+
+
 def test_a_volume_of_saturated_voxels_still_has_constants() -> None:
     assert constants_from(np.zeros((2, 2, 2), np.uint8)) == Normalisation(0.0, 1.0)
 

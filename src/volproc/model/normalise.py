@@ -46,6 +46,8 @@ def constants_from(sample: npt.NDArray[Any]) -> Normalisation:
     padding, burnt-out or lost. Without anything else to go by they are taken after all.
     VolumeError when no voxel is a number.
     """
+    if sample.dtype in (np.uint8, np.uint16):
+        return _from_counts(sample)
     finite = sample[np.isfinite(sample)]
     if finite.size == 0:
         raise VolumeError(
@@ -56,5 +58,23 @@ def constants_from(sample: npt.NDArray[Any]) -> Normalisation:
         ends = np.iinfo(sample.dtype)
         inside = finite[(finite > ends.min) & (finite < ends.max)]
         known = inside if inside.size else finite
-    std = float(known.std(dtype=np.float64))
-    return Normalisation(mean=float(known.mean(dtype=np.float64)), std=std if std > 0 else 1.0)
+    return _constants(known.mean(dtype=np.float64), known.std(dtype=np.float64))
+
+
+def _from_counts(sample: npt.NDArray[Any]) -> Normalisation:
+    """The same from a histogram: a sample of 10^8 voxels needs no copy."""
+    top = int(np.iinfo(sample.dtype).max)
+    rows = np.atleast_2d(sample)
+    counts = sum(np.bincount(row.ravel(), minlength=top + 1) for row in rows)
+    inside = np.asarray(counts, np.float64)
+    if inside[1:top].any():
+        inside[[0, top]] = 0
+    if not inside.any():
+        raise VolumeError("a volume without voxels cannot be normalised; check its source")
+    values = np.arange(top + 1)
+    mean = np.average(values, weights=inside)
+    return _constants(mean, np.sqrt(np.average((values - mean) ** 2, weights=inside)))
+
+
+def _constants(mean: Any, std: Any) -> Normalisation:
+    return Normalisation(float(mean), float(std) if std > 0 else 1.0)

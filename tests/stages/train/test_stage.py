@@ -11,7 +11,7 @@ import torch
 
 from volproc import __version__
 from volproc.config import TrainedOnOptions, TrainOptions
-from volproc.errors import ConfigError, VolumeError
+from volproc.errors import ConfigError, ModelError, VolumeError
 from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.weights import CARD, WEIGHTS, load_model
@@ -102,6 +102,15 @@ def test_killed_and_resumed_the_model_is_the_same(volumes: dict[str, Any], tmp_p
     for name in (WEIGHTS, CARD, "training/log.jsonl"):
         ours, theirs = (tmp_path / side / "model" / name for side in "ab")
         assert ours.read_bytes() == theirs.read_bytes(), name
+
+
+def test_words_on_the_card_may_change_midway(volumes: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        trained(options(volumes, tmp_path / "model"), stop=4)
+    card = trained(options(volumes, tmp_path / "model", notes="finds balls"))
+    assert card.notes == "finds balls"
+    with pytest.raises(ModelError, match="other options or data"):
+        trained(options(volumes, tmp_path / "model", learning_rate=0.5))
 
 
 def test_image_and_labels_meet_on_one_grid(volumes: dict[str, Any]) -> None:

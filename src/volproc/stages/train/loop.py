@@ -12,7 +12,9 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import cos, pi
 from pathlib import Path
@@ -26,12 +28,17 @@ from volproc.errors import ModelError
 from volproc.model.unet import UNet, UNetSpec
 from volproc.stages.train.losses import bce_dice
 
-Batches = Callable[[int], tuple[Tensor, Tensor]]
-"""Planes and truth of a step, from its number alone."""
+Batch = tuple[Tensor, Tensor]
+"""Planes and truth."""
+Batches = Callable[[int], Batch]
+"""The batch of a step, from its number alone."""
 Scores = Callable[[UNet], Mapping[str, float]]
 """Scores of a network by name."""
 Watch = Callable[[Mapping[str, Any]], None]
 """Told after every step: {"step", "steps", "loss"} and, where validated, the scores."""
+
+AHEAD = 2
+"""Batches being made while the network works on one."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +119,8 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     resume(state, folder, key=key)
-    while state.step < schedule.steps:
-        record: dict[str, Any] = {"loss": one_step(state, schedule, batches)}
+    for batch in ahead(batches, first=state.step, last=schedule.steps):
+        record: dict[str, Any] = {"loss": one_step(state, schedule, batch)}
         last = state.step == schedule.steps
         if scores and (last or state.step % schedule.validate == 0):
             record |= scores(state.average)
@@ -124,10 +131,22 @@ def train(
     return state.average
 
 
-def one_step(state: State, schedule: Schedule, batches: Batches) -> float:
+def ahead(batches: Batches, *, first: int, last: int) -> Iterator[Batch]:
+    """The batches of steps `first` up to `last`, made in the background while others are used."""
+    with ThreadPoolExecutor(AHEAD) as pool:
+        waiting = deque(
+            pool.submit(batches, step) for step in range(first, min(first + AHEAD, last))
+        )
+        for step in range(first, last):
+            if step + AHEAD < last:
+                waiting.append(pool.submit(batches, step + AHEAD))
+            yield waiting.popleft().result()
+
+
+def one_step(state: State, schedule: Schedule, batch: Batch) -> float:
     """The loss before the step; `state` is one step further."""
     device = next(state.network.parameters()).device
-    planes, truth = (part.to(device) for part in batches(state.step))
+    planes, truth = (part.to(device) for part in batch)
     for group in state.optimiser.param_groups:
         group["lr"] = schedule.rate(state.step)
     state.network.train()

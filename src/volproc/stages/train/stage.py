@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,8 @@ import torch
 from volproc.config import TrainOptions
 from volproc.engine.ledger import digest
 from volproc.errors import ConfigError
-from volproc.grid.box import whole_box
+from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box, each
 from volproc.grid.scale import VoxelNm, covering, nearest, parse_voxel_nm
 from volproc.model.normalise import Normalisation, constants_from
 from volproc.model.unet import UNetSpec
@@ -30,16 +32,24 @@ from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.sampling import Pair, Sampler, pair_of
 from volproc.stages.train.validate import Validator
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.resample import read_resampled, resampling_to
+from volproc.volume.resample import Resampling, read_resampled, resampling_to
 from volproc.volume.store import Volume, open_volume
 
 KEPT_BYTES = 2
 """Per voxel of every volume: an 8-bit image and its truth."""
-WORKING_BYTES = 24
-"""Per voxel of the volume that is being read: resampling in float32, search for surfaces."""
+WORKING_BYTES = 4
+"""More per voxel of the volume that is being read: copies, and the search for surfaces."""
+SLAB = 16
+"""Planes read at a time."""
 
 SAMPLE_VOXELS = 2**26
 """Normalisation constants come from the finest level that has no more voxels than this."""
+
+NO_MATTER = {
+    *("model_out", "checkpoint_steps", "validate_steps"),
+    *("name", "object_name", "trained_on", "licence", "notes"),
+}
+"""Options that change no weight: a training goes on though they change."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +106,11 @@ def plan_train(
     for source in (*sources, *validation):
         _require_fit(source, voxel_nm)
     shapes = [resampling_to(s.image, voxel_nm).shape_out for s in (*sources, *validation)]
-    patches = options.batch * 3 * options.steps  # a step back costs two steps forth
-    lasting = options.model_dump(mode="json", exclude={"model_out", "checkpoint_steps"})
+    voxels = KEPT_BYTES * sum(map(prod, shapes)) + WORKING_BYTES * max(map(prod, shapes))
+    # a step back costs two steps forth, and what went forth is kept until it is back
+    passes = 3 * options.batch
+    side = options.patch
+    lasting = options.model_dump(mode="json", exclude=NO_MATTER)
     what = (lasting, *map(_described, (*sources, *validation)))
     return TrainPlan(
         options=options,
@@ -106,8 +119,8 @@ def plan_train(
         spec=spec,
         voxel_nm=voxel_nm,
         digest=digest(*what),
-        peak_bytes=sum(map(prod, shapes)) * KEPT_BYTES + max(map(prod, shapes)) * WORKING_BYTES,
-        flop=patches * spec.flop(options.patch, options.patch),
+        peak_bytes=voxels + passes * spec.activation_bytes(side, side),
+        flop=options.steps * passes * spec.flop(side, side),
     )
 
 
@@ -148,14 +161,21 @@ def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None) -> Card:
 
 
 def load_pair(source: Source, voxel_nm: VoxelNm) -> Pair:
-    """Image and labels of a source on the model's grid, in memory."""
+    """Image and truth of a source on the model's grid, in memory; read in slabs."""
+    image, labels = Volume(source.image), Volume(source.labels)
     way = resampling_to(source.image, voxel_nm)
-    window = whole_box(way.shape_out)
-    image = read_resampled(Volume(source.image), way, window).numpy()
-    if source.image.dtype == "uint8":
-        image = image.round().astype(np.uint8)
-    labels = labels_on(source.labels, way.shape_out, voxel_nm)
-    return pair_of(image, labels, normalisation=constants_of(Volume(source.image)))
+    slabs = [block.core for block in Tiling(way.shape_out, (SLAB, *way.shape_out[1:]))]
+    return pair_of(
+        np.concatenate([image_on(image, way, slab) for slab in slabs]),
+        np.concatenate([labels_on(labels, slab, voxel_nm) > 0 for slab in slabs]),
+        normalisation=constants_of(image),
+    )
+
+
+def image_on(image: Volume, way: Resampling, box: Box) -> npt.NDArray[Any]:
+    """The image in `box` of the new grid; 8-bit images stay 8-bit, others become float32."""
+    values = read_resampled(image, way, box).numpy()
+    return values.round().astype(np.uint8) if image.info.dtype == "uint8" else values
 
 
 def constants_of(image: Volume) -> Normalisation:
@@ -165,18 +185,14 @@ def constants_of(image: Volume) -> Normalisation:
     return constants_from(image.read(image.info.levels[level].box, level=level))
 
 
-def labels_on(
-    info: VolumeInfo, shape: tuple[int, int, int], voxel_nm: VoxelNm
-) -> npt.NDArray[np.generic]:
-    """Labels at the centres of `shape` voxels of `voxel_nm`."""
-    z, y, x = (float(t / s) for t, s in zip(voxel_nm, info.voxel_nm, strict=True))
-    needed = covering(whole_box(shape), factor=(z, y, x), shape_in=info.shape)
-    values = Volume(info).read(needed)
-    picks = (
-        nearest(0, n, size_in=size, factor=f) - first
-        for n, size, f, first in zip(shape, info.shape, (z, y, x), needed.start, strict=True)
-    )
-    return values[np.ix_(*picks)]
+def labels_on(labels: Volume, box: Box, voxel_nm: VoxelNm) -> npt.NDArray[Any]:
+    """Labels at the centres of the voxels of `box` on a grid of `voxel_nm`."""
+    shape = labels.info.shape
+    factor = each(lambda t, s: float(t / s), voxel_nm, labels.info.voxel_nm)
+    needed = covering(box, factor=factor, shape_in=shape)
+    axes = zip(box.start, box.stop, shape, factor, needed.start, strict=True)
+    picks = (nearest(a, b, size_in=size, factor=f) - first for a, b, size, f, first in axes)
+    return labels.read(needed)[np.ix_(*picks)]
 
 
 def _require_fit(source: Source, voxel_nm: VoxelNm) -> None:
