@@ -22,12 +22,18 @@ from volproc.stages.phantom.objects import (
     Stripe,
 )
 
+DIVIDING_MOVES_NM = 2_500.0
+"""How far the dividing cell may leave its place to be seen; chromosomes stay clear of nuclei."""
+
 
 def cells_in(extent: Nm3, *, seed: int, density: float) -> tuple[Cell, ...]:
     """The cells that may be seen in a volume of `extent` nm, in raster order; nuclei have id 0."""
     sites = list(_sites(extent, seed, density))
     divides = _dividing(sites, extent, seed)
-    return tuple(_cell(site, seed, divides=site is divides) for site in sites)
+    return tuple(
+        _dividing_cell(site, extent, seed) if site is divides else _cell(site, seed)
+        for site in sites
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +55,10 @@ def _nucleus_axes(seed: int, place: Shape) -> Nm3:
 def _anchor(extent: Nm3, seed: int) -> Nm3:
     """Where the first cell stands: in view, and its envelope too when the view is small."""
     rng = _random(seed, 2)
-    centre = [e * f for e, f in zip(extent, rng.uniform(0.35, 0.65, 3), strict=True)]
+    shares = rng.uniform(0.35, 0.65, 3)
+    # aside where that makes room for a neighbour, which may be the one that divides
+    shares = np.where([14_000 < e < 30_000 for e in extent], 0.2 + 0.2 * shares, shares)
+    centre = list(shares * extent)
     if max(extent[1:]) < 10_000:
         angle = rng.uniform(0, 2 * np.pi)
         _, a, b = _nucleus_axes(seed, (0, 0, 0))
@@ -84,21 +93,25 @@ def _distance_outside(centre: Nm3, extent: Nm3) -> float:
 
 
 def _dividing(sites: list[_Site], extent: Nm3, seed: int) -> _Site | None:
-    """The cell that divides: never the first one; none where no other shows its middle."""
+    """The cell that divides: never the first one; None where no other can show its middle."""
     others = [s for s in sites if s.place != (0, 0, 0)]
     inside = [s for s in others if _distance_outside(s.centre, extent) == 0]
-    nearly = [s for s in others if _distance_outside(s.centre, extent) < 2_500]
-    candidates = inside or nearly
-    return candidates[int(_random(seed, 4).integers(len(candidates)))] if candidates else None
+    if inside:
+        return inside[int(_random(seed, 4).integers(len(inside)))]
+    nearest = min(others, key=lambda s: _distance_outside(s.centre, extent), default=None)
+    if nearest and _distance_outside(nearest.centre, extent) < 2 * DIVIDING_MOVES_NM:
+        return nearest
+    return None
 
 
-def _cell(site: _Site, seed: int, *, divides: bool) -> Cell:
+def _moved_in(centre: Nm3, extent: Nm3) -> Nm3:
+    """A place as near to the volume as the neighbours allow."""
+    way = np.clip(centre, 0, extent) - np.array(centre)
+    return _triple(centre + way * min(1.0, DIVIDING_MOVES_NM / (np.linalg.norm(way) + 1e-9)))
+
+
+def _cell(site: _Site, seed: int) -> Cell:
     rng = _random(seed, 5, *site.place)
-    turn = _turn(rng)
-    room = (rng.uniform(1800, 3000), rng.uniform(2600, 4200), rng.uniform(2600, 4200))
-    axes: Nm3 = each(lambda a, b: a + b, site.nucleus_axes, room)
-    if divides:
-        return Cell(site.centre, axes, turn, None, tuple(_chromosomes(site.centre, rng)))
     nucleus = Nucleus(
         id=0,
         axes=site.nucleus_axes,
@@ -106,7 +119,19 @@ def _cell(site: _Site, seed: int, *, divides: bool) -> Cell:
         folds=tuple(_folds(site.nucleus_axes, rng)),
         nucleoli=tuple(_nucleoli(site, rng)),
     )
-    return Cell(site.centre, axes, turn, nucleus)
+    return Cell(site.centre, _cell_axes(site, rng), _turn(rng), nucleus)
+
+
+def _dividing_cell(site: _Site, extent: Nm3, seed: int) -> Cell:
+    rng = _random(seed, 8, *site.place)
+    centre = _moved_in(site.centre, extent)
+    rods = tuple(_chromosomes(centre, rng))
+    return Cell(centre, _cell_axes(site, rng), _turn(rng), None, rods)
+
+
+def _cell_axes(site: _Site, rng: np.random.Generator) -> Nm3:
+    room = (rng.uniform(1800, 3000), rng.uniform(2600, 4200), rng.uniform(2600, 4200))
+    return each(lambda a, b: a + b, site.nucleus_axes, room)
 
 
 def _turn(rng: np.random.Generator) -> tuple[Nm3, Nm3, Nm3]:

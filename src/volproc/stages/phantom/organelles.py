@@ -16,8 +16,10 @@ PITCH_NM = 720.0  # one cube of this size holds up to one of each kind
 REACH_NM = 2_000.0  # no organelle reaches farther from the corner of its cube
 
 # columns: 0-2 centre, 3-5 half axis, 6 radius, 7 wall, 8 grey inside, 9 grey of the wall,
-# 10 depth of the cristae, 11 the ground it shows on, 12 how far its middle is bent aside
+# 10 depth of the cristae (negative: a solid body that hides its ground), 11 the ground it shows on,
+# 12 how far its middle is bent aside
 WIDTH = 13
+CHROMOSOME = np.array([1.0, 131.0, 131.0, -1.0, CYTOPLASM, 0.0])  # columns 7 to 12
 KINDS = 5
 
 Array = npt.NDArray[np.float64]
@@ -110,7 +112,7 @@ def capsules_near(start: Array, stop: Array, tables: Tables, seed: Whole) -> Arr
                         n += _has_room(row, around, tables, seed)
     for k in range(len(tables.rods)):
         out[n, :7] = tables.rods[k]
-        out[n, 7:] = np.array([1.0, 137.0, 137.0, 0.0, CYTOPLASM, 0.0])
+        out[n, 7:] = CHROMOSOME
         n += 1
     return out[:n].copy()
 
@@ -151,6 +153,8 @@ def _shade(c: Array, n: Whole, dz: Real, dy: Real, dx: Real, sharp: Real, grey: 
         wave = abs(turn - np.floor(turn) - 0.5) * 4.0 - 1.0
         own -= c[n, 10] * wave * 10.0 / max(sharp, 10.0)
     texture = 0.4 * (grey - 150.0) if c[n, 11] == CYTOPLASM else 0.3 * (grey - 200.0)
+    if c[n, 10] < 0.0:
+        texture *= 0.2
     return grey + cover * (own + texture - grey)
 
 
