@@ -19,6 +19,8 @@ from volproc.volume.store import create_volume
 # compiling with numba takes its time on the first example
 settings.register_profile("volproc", deadline=None)
 settings.load_profile("volproc")
+# tiny networks: threads would only wait for one another
+torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def noise():
 def tiny_model(tmp_path_factory):
     """A U-Net with random weights: stride 4, small reach, fast, and anything but constant."""
     torch.manual_seed(1)
-    spec = UNetSpec(slices_in=4, slices_out=2, widths=(6, 8), stem=2)
+    spec = UNetSpec(slices_in=6, slices_out=4, widths=(6, 8), stem=2)
     network = UNet(spec).eval()
     for part in network.modules():  # as if trained: no running mean of 0 and spread of 1
         if isinstance(part, torch.nn.BatchNorm2d):

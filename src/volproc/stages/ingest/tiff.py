@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +84,7 @@ class TiffSeries:
         return out
 
     def _plane(self, path: Path) -> npt.NDArray[Any]:
-        plane = tifffile.imread(path)
+        plane: npt.NDArray[Any] = tifffile.imread(path)
         if plane.shape != self.shape[1:] or str(plane.dtype) != self.dtype:
             raise IngestError(
                 f"{path} is {plane.dtype} of {plane.shape}, the first slice of its folder "
@@ -90,9 +93,27 @@ class TiffSeries:
         return plane
 
 
+@contextmanager
+def complete() -> Iterator[None]:
+    """Raises what tifffile only logs as an error: a file cut short would look like a shorter one."""
+    heard: list[str] = []
+    listener = logging.Handler(logging.ERROR)
+    listener.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("tifffile")
+    log.addHandler(listener)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(listener)
+        log.propagate = True
+    if heard:
+        raise ValueError(heard[0])
+
+
 def tiff_stack(path: Path) -> TiffStack:
     """The stack in one TIFF file; IngestError for colour, time or several channels."""
-    with reading(path), tifffile.TiffFile(path) as file:
+    with reading(path), complete(), tifffile.TiffFile(path) as file:
         series = file.series[0]
         # OME and ImageJ put axes of length 1 in front: squeezed by tifffile unless they are planes
         extra = [a for a, n in zip(series.axes, series.shape, strict=True) if n > 1]
@@ -153,7 +174,7 @@ def _without_gaps(numbered: list[tuple[int, Path]], *, missing: str, folder: Pat
                 f"{folder}: {gap} slices are missing before {path.name} (expected number {expected}); "
                 'add them, or set [ingest] missing = "repeat" to show the slice before again'
             )
-        files += [files[-1]] * gap + [path]
+        files += files[-1:] * gap + [path]
         expected = number + 1
     return files
 
@@ -180,7 +201,7 @@ def _imagej_nm(file: tifffile.TiffFile) -> list[float] | None:
     metadata = file.imagej_metadata or {}
     unit = str(metadata.get("unit", "")).encode().decode("unicode_escape").lower()
     tags = file.pages.first.tags
-    if unit not in NM_PER_UNIT or not {"XResolution", "YResolution"} <= set(tags.keys()):
+    if unit not in NM_PER_UNIT or "XResolution" not in tags or "YResolution" not in tags:
         return None
     y, x = (tags[f"{axis}Resolution"].value for axis in "YX")
     if not (y[0] and x[0]):
