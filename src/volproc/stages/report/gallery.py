@@ -1,0 +1,218 @@
+"""The pictures of the page: the same slices of the image, the objects and the votes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import floor, log10
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.errors import VolumeError
+from volproc.fusion import level_of
+from volproc.stages.report.objects import Objects
+from volproc.stages.report.page import Pair, Shot, View
+from volproc.stages.report.render import (
+    Bytes,
+    Picture,
+    data_uri,
+    grey,
+    limits,
+    outlined,
+    outlines,
+    two_wide,
+    voted,
+)
+from volproc.stages.report.slices import (
+    LONGEST_PX,
+    Canvas,
+    bytes_of_plane,
+    canvases,
+    indices,
+    read_nearest,
+    read_smooth,
+    spread,
+)
+from volproc.volume.foreground import foreground, foreground_level
+from volproc.volume.sampling import sampling_to
+from volproc.volume.store import Volume
+
+MOST_NAMED = 12
+"""Objects listed in a picture's description."""
+COLOUR_OF_AXIS = "xyz"
+"""Red, green and blue."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What is pictured, and on which pixels; `count` slices along each axis."""
+
+    image: Volume
+    prediction: Volume | None
+    votes: Volume | None
+    objects: Volume | None
+    canvases: tuple[Canvas, Canvas, Canvas]
+    count: int
+
+    @property
+    def vote_axes(self) -> tuple[str, ...]:
+        """Axes that voted, in the order of their colours."""
+        voted = self.votes.info.channels if self.votes else ()
+        return tuple(name for name in COLOUR_OF_AXIS if name in voted)
+
+    @property
+    def bytes_read(self) -> int:
+        """Raw bytes of the chunks under all pictures."""
+        second = self.votes or self.prediction
+        shown = [volume.info for volume in (self.image, self.objects, second) if volume]
+        once = sum(bytes_of_plane(info, canvas) for info in shown for canvas in self.canvases)
+        return self.count * once
+
+
+def gallery_of(
+    image: Volume,
+    *,
+    prediction: Volume | None,
+    votes: Volume | None,
+    objects: Volume | None,
+    count: int,
+) -> Gallery:
+    """The pictures to make; VolumeError if a volume covers another space than the image.
+
+    The vote of a single axis has no channels and nothing to be compared with: it is not shown.
+    """
+    for other in (prediction, votes, objects):
+        if other:
+            sampling_to(other.info, image.info)
+    if votes and not set(votes.info.channels) <= set(COLOUR_OF_AXIS):
+        raise VolumeError(
+            f"{votes.info.url} has channels {', '.join(votes.info.channels)}; votes have one per "
+            "axis, named x, y and z: run `volproc predict` with [predict] votes = true"
+        )
+    votes = votes if votes and votes.info.channels else None
+    return Gallery(image, prediction, votes, objects, canvases(image.info), count)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A slice: which, and its middle."""
+
+    canvas: Canvas
+    index: int
+    at_nm: float
+
+
+def views(gallery: Gallery, objects: Objects | None) -> tuple[View, ...]:
+    """All pictures, axis by axis; black and white are the same in all of them."""
+    places = [_places(gallery, canvas, objects) for canvas in gallery.canvases]
+    planes = {
+        place: read_smooth(gallery.image, place.canvas, place.at_nm)
+        for row in places
+        for place in row
+    }
+    low, high = limits(list(planes.values()))
+    found = []
+    for canvas, row in zip(gallery.canvases, places, strict=True):
+        images = (grey(planes[place], low=low, high=high) for place in row)
+        pairs = (_pair(gallery, place, image) for place, image in zip(row, images, strict=True))
+        found.append(_view(gallery, canvas, tuple(pairs)))
+    return tuple(found)
+
+
+def _places(gallery: Gallery, canvas: Canvas, objects: Objects | None) -> list[_Place]:
+    axis, info = canvas.axis, gallery.image.info
+    voxel_nm, size = info.voxel_nm[axis], info.shape[axis]
+    none = np.zeros(0)
+    start = objects.start_um[:, axis] * 1000 if objects else none
+    stop = objects.stop_um[:, axis] * 1000 if objects else none
+    weight = objects.volume_um3 if objects else none
+    chosen = spread(start, stop, weight, count=gallery.count, length=size * voxel_nm)
+    return [
+        _Place(canvas, index, (index + 0.5) * voxel_nm)
+        for index in indices(chosen, voxel_nm=voxel_nm, size=size)
+    ]
+
+
+def _view(gallery: Gallery, canvas: Canvas, pairs: tuple[Pair, ...]) -> View:
+    down, across = ("zyx"[side] for side in canvas.sides)
+    bar = scale_bar(canvas.width * canvas.pixel_nm / 1000)
+    return View(
+        axis=canvas.name,
+        down=down,
+        across=across,
+        width=canvas.width,
+        height=canvas.height,
+        pixel_nm=canvas.pixel_nm,
+        bar_um=bar,
+        bar_share=bar * 1000 / (canvas.width * canvas.pixel_nm),
+        pairs=pairs,
+    )
+
+
+def _pair(gallery: Gallery, place: _Place, image: Bytes) -> Pair:
+    shots = (_first(gallery, place, image), *_second(gallery, place, image))
+    size = gallery.image.info.shape[place.canvas.axis]
+    return Pair(place.index, size, place.at_nm / 1000, shots)
+
+
+def _first(gallery: Gallery, place: _Place, image: Bytes) -> Shot:
+    where = f"slice {place.canvas.name} = {place.at_nm / 1000:.2f} µm"
+    if gallery.objects is None:
+        nothing = np.zeros(image.shape, dtype=np.uint8)
+        picture = outlined(image, nothing, nothing.astype(bool))
+        return Shot(data_uri(picture), f"Image, {where}", "Image")
+    labels = read_nearest(gallery.objects, place.canvas, place.at_nm)
+    ids = [int(i) for i in np.unique(labels) if i]
+    picture = outlined(image, labels, _edge(labels))
+    named = ", ".join(map(str, ids[:MOST_NAMED])) + (", …" if len(ids) > MOST_NAMED else "")
+    shown = f"{len(ids)} objects (ids {named})" if ids else "no objects here"
+    return Shot(data_uri(picture), f"Image, {where}, outlined: {shown}", "Image with outlines")
+
+
+def _edge(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """One pixel wide in small pictures, two in large ones, which are shown smaller."""
+    return two_wide(labels) if max(labels.shape) > LONGEST_PX[0] else outlines(labels)
+
+
+def _second(gallery: Gallery, place: _Place, image: Bytes) -> Iterator[Shot]:
+    where = f"slice {place.canvas.name} = {place.at_nm / 1000:.2f} µm"
+    if gallery.votes is not None:
+        yes = _votes(gallery.votes, place)
+        some = yes.any(axis=0).sum()
+        agreed = yes[[COLOUR_OF_AXIS.index(a) for a in gallery.vote_axes]].all(axis=0).sum()
+        share = f"all agree on {100 * agreed / some:.0f}% of it" if some else "none"
+        alt = f"Votes of the axes over the image, {where}: {share}"
+        yield Shot(data_uri(voted(image, yes)), alt, "Votes")
+    elif gallery.prediction is not None:
+        picture = _predicted(gallery.prediction, place, image)
+        yield Shot(data_uri(picture), f"Prediction in white over the image, {where}", "Prediction")
+
+
+def _votes(votes: Volume, place: _Place) -> npt.NDArray[np.bool_]:
+    """Who votes yes at each pixel, always three channels: x, y, z."""
+    values = read_nearest(votes, place.canvas, place.at_nm)
+    yes = np.zeros((3, *values.shape[1:]), dtype=bool)
+    for name, vote in zip(votes.info.channels, values, strict=True):
+        if name in COLOUR_OF_AXIS:
+            yes[COLOUR_OF_AXIS.index(name)] = vote >= level_of(0.5)
+    return yes
+
+
+def _predicted(prediction: Volume, place: _Place, image: Bytes) -> Picture:
+    values = read_nearest(prediction, place.canvas, place.at_nm)
+    level = foreground_level(prediction.info, threshold=0.5)
+    inside = foreground(values, level=level, what=prediction.info.url)
+    return voted(image, np.stack([inside] * 3))
+
+
+def scale_bar(width_um: float) -> float:
+    """The longest of 1, 2, 5, 10 ... um that fits in a quarter of the picture.
+
+    >>> scale_bar(40.0), scale_bar(1.5)
+    (10.0, 0.2)
+    """
+    room = width_um / 4
+    power = 10.0 ** floor(log10(room))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= room))

@@ -1,0 +1,225 @@
+"""The page itself: what it shows, as plain values, and the template that lays it out."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from volproc import __version__
+from volproc.engine.memory import human
+from volproc.stages.report.agreement import Agreement
+from volproc.stages.report.history import StepTime
+from volproc.stages.report.objects import Histogram
+
+PACKAGES = ("torch", "zarr", "dask", "distributed", "numpy")
+VOTE_COLOURS = {
+    "": "#000000",
+    "x": "#ff3b3b",
+    "y": "#2fd04f",
+    "z": "#4d6bff",
+    "xy": "#f5d90a",
+    "xz": "#f04be0",
+    "yz": "#27d8e0",
+    "xyz": "#ffffff",
+}
+"""Legend and bars; the keys are the axes that say yes, in the order x, y, z."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture: its source as a data URI, and what it shows in words."""
+
+    uri: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One slice: the image with outlines, and beside it the votes if there are any."""
+
+    index: int
+    of: int
+    at_um: float
+    shots: tuple[Shot, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """All slices along one axis."""
+
+    axis: str
+    down: str
+    across: str
+    width: int
+    height: int
+    pixel_nm: float
+    bar_um: float
+    bar_share: float
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One object; lengths in um."""
+
+    id: int
+    colour: str
+    volume: float
+    centroid: tuple[float, float, float]
+    size: tuple[float, float, float]
+    border: bool
+    agreement: float | None
+
+
+@dataclass(frozen=True)
+class ObjectTable:
+    """Rows shown, of how many, and where all are."""
+
+    rows: tuple[Row, ...]
+    total: int
+    file: str
+    histogram: Histogram | None
+    volume_um3: float
+    look_first: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on the page. None where the run has none of it."""
+
+    title: str
+    facts: tuple[tuple[str, str, str], ...]
+    views: tuple[View, ...]
+    vote_axes: tuple[str, ...]
+    agreement: Agreement | None
+    objects: ObjectTable | None
+    scores: Mapping[str, Any] | None
+    steps: tuple[StepTime, ...]
+    settings: str
+    absent: tuple[str, ...]
+    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+    made: str = field(default_factory=lambda: f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}")
+
+
+def render(page: Page) -> str:
+    """The page as HTML, complete in itself: style, script and pictures are inside."""
+    template = _environment().get_template("page.html.j2")
+    # our own files: all that others wrote is escaped
+    parts = {"style": Markup(_part("page.css")), "script": Markup(_part("page.js"))}
+    return template.render(page=page, colours=VOTE_COLOURS, **parts)
+
+
+def versions() -> dict[str, str]:
+    """volproc, Python and the libraries that decide a result."""
+    found = {"volproc": __version__, "Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def toml_text(settings: Mapping[str, Any]) -> str:
+    """Options as TOML; those without a value as comments.
+
+    >>> print(toml_text({"label": {"connectivity": 26, "block": None}}), end="")
+    [label]
+    connectivity = 26
+    # block is not set
+    """
+    plain = {k: v for k, v in settings.items() if not isinstance(v, Mapping)}
+    tables = {k: v for k, v in settings.items() if isinstance(v, Mapping)}
+    parts = ["".join(_line(key, value) for key, value in plain.items())]
+    for name, table in tables.items():
+        parts.append(f"[{name}]\n" + "".join(_line(key, value) for key, value in table.items()))
+    return "\n".join(part for part in parts if part)
+
+
+def _line(key: str, value: Any) -> str:
+    return f"# {key} is not set\n" if value is None else f"{key} = {_value(value)}\n"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def short(value: float | None, digits: int = 3) -> str:
+    """A number for people; a dash for none.
+
+    >>> short(1234.5), short(0.12345), short(12.0), short(None)
+    ('1,234', '0.123', '12', '–')
+    """
+    if value is None or value != value:
+        return "–"
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours.
+
+    >>> duration(3.21), duration(75), duration(7384)
+    ('3.2 s', '1 min 15 s', '2 h 3 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+def curve(slices: Sequence[Mapping[str, Any]], width: int, top: int, bottom: int) -> str:
+    """The `d` of an SVG path through the Dice of each slice, 1 at `top`, 0 at `bottom`.
+
+    Slices without a score leave a gap.
+
+    >>> curve([{"z": 0, "dice": 1.0}, {"z": 1, "dice": None}, {"z": 2, "dice": 0.5}], 100, 0, 20)
+    'M0.0 0.0h0 M100.0 10.0h0'
+    """
+    first = slices[0]["z"]
+    across = width / max(1, slices[-1]["z"] - first)
+    parts: list[str] = []
+    pen = "M"
+    for one in slices:
+        if one["dice"] is None:
+            pen = "M"
+            continue
+        height = bottom - (bottom - top) * one["dice"]
+        # h0 draws a dot, so that a slice between two gaps is seen
+        parts.append(f"{pen}{(one['z'] - first) * across:.1f} {height:.1f}" + "h0" * (pen == "M"))
+        pen = "L"
+    return " ".join(parts)
+
+
+def _part(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_part),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(short=short, duration=duration, bytes=human, curve=curve)
+    return environment

@@ -1,0 +1,151 @@
+"""Pictures from arrays, as pure kernels: outlines, votes in colour, PNG."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
+
+GREYS = 64
+"""Levels of grey beside the outlines; noise hides the steps, and a palette saves two thirds."""
+COLOURS = 256 - GREYS
+VOTE_GREYS = 32
+VOTE_SHARE = 0.55
+"""How much of a pixel's colour is its votes; the rest is the image."""
+GOLDEN = 0.618033988749895
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Pixels (height, width) that point into a palette of 256 colours (red, green, blue)."""
+
+    pixels: Bytes
+    palette: Bytes
+
+    @property
+    def rgb(self) -> Bytes:
+        """The colours themselves, shape (height, width, 3)."""
+        colours: Bytes = self.palette[self.pixels]
+        return colours
+
+
+def limits(values: Sequence[npt.NDArray[Any]]) -> tuple[float, float]:
+    """Where black and white lie: the 0.5th and the 99.5th percentile of all pictures together."""
+    sample = np.concatenate([v.ravel()[::7] for v in values])
+    finite = sample[np.isfinite(sample)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = np.percentile(finite, [0.5, 99.5])
+    return float(low), float(high if high > low else low + 1)
+
+
+def grey(values: npt.NDArray[Any], *, low: float, high: float) -> Bytes:
+    """`values` as uint8, 0 at `low` and 255 at `high`; what is not a number becomes black."""
+    share = (np.nan_to_num(values, nan=low) - low) / (high - low)
+    return np.asarray(np.clip(share, 0, 1) * 255 + 0.5, dtype=np.uint8)
+
+
+def outlines(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Pixels of an object (not 0) with another id, or none, above, below, left or right of them.
+
+    The picture's border is no neighbour, so an object cut by it stays open there.
+
+    >>> outlines(np.array([[1, 1, 2], [1, 1, 0]])).astype(int).tolist()
+    [[0, 1, 1], [0, 1, 0]]
+    """
+    edge = np.zeros(labels.shape, dtype=np.bool_)
+    down = labels[1:] != labels[:-1]
+    across = labels[:, 1:] != labels[:, :-1]
+    edge[1:] |= down
+    edge[:-1] |= down
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge &= labels != 0
+    return edge
+
+
+def two_wide(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """The outlines, and those of what they leave."""
+    first = outlines(labels)
+    second: npt.NDArray[np.bool_] = outlines(np.where(first, 0, labels))
+    return first | second
+
+
+def id_colours(ids: npt.NDArray[Any]) -> Bytes:
+    """A vivid colour for each id from 1 on, shape (n, 3): neighbours in number differ most."""
+    hue = (ids.astype(np.float64) - 1) % COLOURS * GOLDEN % 1.0
+    wheel = np.abs((hue[:, None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
+    return np.asarray(255 * (0.3 + 0.7 * np.clip(wheel, 0, 1)), dtype=np.uint8)
+
+
+def outlined(image: Bytes, labels: npt.NDArray[Any], edge: npt.NDArray[np.bool_]) -> Picture:
+    """The grey image with each `edge` pixel in the colour of its label."""
+    pixels = (image // (256 // GREYS)).astype(np.uint8)
+    pixels[edge] = GREYS + (labels[edge].astype(np.int64) - 1) % COLOURS
+    return Picture(pixels, np.concatenate([_ramp(GREYS), id_colours(np.arange(1, COLOURS + 1))]))
+
+
+def voted(image: Bytes, yes: npt.NDArray[np.bool_]) -> Picture:
+    """The grey image under its votes: `yes` has shape (3, height, width), for red, green, blue.
+
+    A pixel is 45% image and 55% light: red, green and blue as far as they vote yes.
+    """
+    which = yes[0] * 4 + yes[1] * 2 + yes[2] * 1
+    pixels = (which * VOTE_GREYS + image // (256 // VOTE_GREYS)).astype(np.uint8)
+    ramps = [_lit(_ramp(VOTE_GREYS), votes) for votes in product((False, True), repeat=3)]
+    return Picture(pixels, np.concatenate(ramps))
+
+
+def _ramp(levels: int) -> Bytes:
+    steps = np.linspace(0, 255, levels).round().astype(np.uint8)
+    return np.repeat(steps[:, None], 3, axis=1)
+
+
+def _lit(colours: Bytes, votes: tuple[bool, ...]) -> Bytes:
+    mixed = (1 - VOTE_SHARE) * colours + VOTE_SHARE * 255 * np.array(votes)
+    return mixed.round().astype(np.uint8)
+
+
+def png(picture: Picture) -> bytes:
+    """The picture as an indexed PNG (which imagecodecs does not write), W3C PNG chapter 11."""
+    height, width = picture.pixels.shape
+    rows = np.zeros((height, width + 1), dtype=np.uint8)  # each row starts with its filter, 0: none
+    rows[:, 1:] = picture.pixels
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [
+            _chunk(b"IHDR", header),
+            _chunk(b"PLTE", picture.palette.tobytes()),
+            _chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)),
+            _chunk(b"IEND", b""),
+        ]
+    )
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+
+def data_uri(picture: Picture) -> str:
+    """The picture for the `src` of an <img>."""
+    return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
+
+
+def hex_colour(identifier: int) -> str:
+    """The colour of an id for CSS.
+
+    >>> hex_colour(1)
+    '#ff4c4c'
+    """
+    red, green, blue = id_colours(np.array([identifier]))[0]
+    return f"#{red:02x}{green:02x}{blue:02x}"

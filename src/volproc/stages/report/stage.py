@@ -1,0 +1,207 @@
+"""Plan and run of `report`: what a run left on disk in, one HTML page out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from volproc.config import ReportOptions
+from volproc.errors import VolumeError
+from volproc.stages.report.agreement import Agreement, level_to_count, measure_agreement
+from volproc.stages.report.gallery import Gallery, gallery_of, views
+from volproc.stages.report.history import times_of
+from volproc.stages.report.objects import Objects, histogram, read_objects
+from volproc.stages.report.page import ObjectTable, Page, Row, render, toml_text
+from volproc.stages.report.render import hex_colour
+from volproc.stages.report.summary import facts
+from volproc.volume.files import read_file
+from volproc.volume.metadata import itemsize
+from volproc.volume.store import Volume, exists, open_volume, writing
+
+MOST_ROWS = 1000
+LOOK_FIRST = 5
+"""How many of the least agreed objects are named."""
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """What a run left: paths or URLs. Anything but the image may be missing.
+
+    `settings` are the effective options, a table per stage; `title` is used where the options
+    state none.
+    """
+
+    image: str
+    prediction: str | None = None
+    votes: str | None = None
+    objects: str | None = None
+    table: str | None = None
+    scores: str | None = None
+    log: str | None = None
+    settings: Mapping[str, Any] | None = None
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class ReportPlan:
+    """Everything decided about a report before a voxel is read. `absent` names missing parts."""
+
+    inputs: ReportInputs
+    out: Path
+    options: ReportOptions
+    gallery: Gallery
+    absent: tuple[str, ...]
+
+    @property
+    def bytes_read(self) -> int:
+        """Raw bytes of the chunks under the pictures, and of the levels that are counted."""
+        return self.gallery.bytes_read + self._bytes_counted
+
+    @property
+    def _bytes_counted(self) -> int:
+        if self.gallery.votes is None:
+            return 0
+        info = self.gallery.votes.info
+        level = info.levels[level_to_count(info)]
+        objects = self.gallery.objects
+        labels = itemsize(objects.info.dtype) if objects else 0
+        return prod(level.shape) * (len(info.channels) + labels)
+
+
+def plan_report(inputs: ReportInputs, out: Path, options: ReportOptions) -> ReportPlan:
+    """Decide what the page at `out` will show; reads metadata only.
+
+    VolumeError if there is no finished image, or a volume covers another space than the image.
+    """
+    parts = {name: getattr(inputs, name) for name in _OPTIONAL}
+    there = {name: url for name, url in parts.items() if url and exists(url)}
+    image = open_volume(inputs.image)
+    volumes = {
+        name: open_volume(there[name]) if name in there else None
+        for name in ("prediction", "votes", "objects")
+    }
+    return ReportPlan(
+        inputs=inputs,
+        out=out,
+        options=options,
+        gallery=gallery_of(image, **volumes, count=options.slices),
+        absent=tuple(_OPTIONAL[name] for name in parts if name not in there),
+    )
+
+
+_OPTIONAL = {
+    "prediction": "prediction",
+    "votes": "votes of the single axes",
+    "objects": "objects",
+    "table": "table of objects",
+    "scores": "scores",
+    "log": "times",
+}
+
+
+def run_report(plan: ReportPlan) -> Path:
+    """The page, written whole or not at all; its path.
+
+    VolumeError where a volume, the table or the scores cannot be read.
+    """
+    inputs, gallery = plan.inputs, plan.gallery
+    objects = _objects(inputs.table)
+    agreement = _agreement(gallery.votes, gallery.objects, objects)
+    steps = times_of(_text(inputs.log).splitlines())
+    page = Page(
+        title=plan.options.title or inputs.title or gallery.image.info.url,
+        facts=facts(gallery, inputs.settings or {}, objects, steps),
+        views=views(gallery, objects),
+        vote_axes=gallery.vote_axes,
+        agreement=agreement,
+        objects=_table(objects, agreement, Path(inputs.table or "").name),
+        scores=_scores(inputs.scores),
+        steps=steps,
+        settings=toml_text(inputs.settings or {}),
+        absent=plan.absent,
+    )
+    _write(plan.out, render(page))
+    return plan.out
+
+
+def _text(url: str | None) -> str:
+    """The file's text, empty where there is none."""
+    return read_file(url).decode(errors="replace") if url and exists(url) else ""
+
+
+def _objects(table: str | None) -> Objects | None:
+    text = _text(table)
+    return read_objects(text.splitlines(), name=str(table)) if text else None
+
+
+def _agreement(
+    votes: Volume | None, labels: Volume | None, objects: Objects | None
+) -> Agreement | None:
+    if votes is None:
+        return None
+    return measure_agreement(
+        votes, labels if objects else None, highest=objects.highest if objects else 0
+    )
+
+
+def _scores(url: str | None) -> Mapping[str, Any] | None:
+    text = _text(url)
+    if not text:
+        return None
+    try:
+        found: dict[str, Any] = json.loads(text)
+        return found if found["scores"] else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise VolumeError(
+            f"{url} does not hold scores of `volproc evaluate`; run that again or remove the file"
+        ) from error
+
+
+def _table(objects: Objects | None, agreement: Agreement | None, file: str) -> ObjectTable | None:
+    if objects is None:
+        return None
+    rows = tuple(_row(objects, n, agreement) for n in objects.largest(MOST_ROWS).tolist())
+    known = [row for row in rows if row.agreement is not None]
+    return ObjectTable(
+        rows=rows,
+        total=len(objects),
+        file=file,
+        histogram=histogram(objects.volume_um3),
+        volume_um3=float(objects.volume_um3.sum()),
+        look_first=tuple(sorted(known, key=lambda row: row.agreement or 0.0)[:LOOK_FIRST]),
+    )
+
+
+def _row(objects: Objects, n: int, agreement: Agreement | None) -> Row:
+    number = int(objects.ids[n])
+    share = float(agreement.objects[number]) if agreement and number else float("nan")
+    cz, cy, cx = objects.centroid_um[n].tolist()
+    sz, sy, sx = objects.size_um[n].tolist()
+    return Row(
+        id=number,
+        colour=hex_colour(number),
+        volume=float(objects.volume_um3[n]),
+        centroid=(cz, cy, cx),
+        size=(sz, sy, sx),
+        border=bool(objects.touches_border[n]),
+        agreement=None if np.isnan(share) else share,
+    )
+
+
+def _write(out: Path, text: str) -> None:
+    partial = out.with_name(f"{out.name}.{uuid4().hex}.partial")
+    with writing(str(out)):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, out)
+        finally:
+            partial.unlink(missing_ok=True)

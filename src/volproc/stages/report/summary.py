@@ -1,0 +1,63 @@
+"""The numbers at the top of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+from volproc.stages.report.gallery import Gallery
+from volproc.stages.report.history import StepTime
+from volproc.stages.report.objects import Objects
+from volproc.stages.report.page import duration, short
+from volproc.stages.report.slices import extent_um
+
+Fact = tuple[str, str, str]
+"""Name, value, and what is worth knowing beside it."""
+
+
+def facts(
+    gallery: Gallery,
+    settings: Mapping[str, Any],
+    objects: Objects | None,
+    steps: Sequence[StepTime],
+) -> tuple[Fact, ...]:
+    """What the run found, in what, with what and how fast."""
+    image = gallery.image.info
+    size = extent_um(image)
+    found: list[Fact] = []
+    if objects is not None:
+        volume, field = objects.volume_um3.sum(), prod(size)
+        share = f"{short(volume)} µm³, {short(100 * volume / field)}% of the field"
+        found.append(("Objects", f"{len(objects):,}", share))
+    found.append(
+        (
+            "Field of view",
+            f"{_by([short(s) for s in size])} µm",
+            f"{short(prod(size))} µm³ (z, y, x)",
+        )
+    )
+    gigavoxels = f"{short(prod(image.shape) / 1e6)} Mvoxel: {_by([f'{n:,}' for n in image.shape])}"
+    found.append(("Image voxels", f"{_by([f'{v:g}' for v in image.voxel_nm])} nm", gigavoxels))
+    found.extend(_model(gallery, settings))
+    total = sum(step.seconds for step in steps)
+    if total:
+        rate = prod(image.shape) / total / 1e6
+        found.append(("Time", duration(total), f"{short(rate)} Mvoxel/s, all steps together"))
+    return tuple(found)
+
+
+def _model(gallery: Gallery, settings: Mapping[str, Any]) -> list[Fact]:
+    options = settings.get("predict") or {}
+    name = str(options.get("model", "")).rstrip("/").rpartition("/")[2]
+    if not name:
+        return []
+    prediction = gallery.prediction
+    at = f"at {_by([f'{v:g}' for v in prediction.info.voxel_nm])} nm" if prediction else ""
+    axes = f"axes {options['axes']}" if "axes" in options else ""
+    more = ", ".join(part for part in (at, axes, str(options.get("fusion", ""))) if part)
+    return [("Model", name, more)]
+
+
+def _by(parts: list[str]) -> str:
+    return " × ".join(parts)
