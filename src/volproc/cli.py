@@ -1,4 +1,4 @@
-"""The command line: words in, words out. Every command calls a function that Python users call too."""
+"""The command line: words in, words out. Commands call the functions that Python users call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -42,36 +41,44 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 out = Console(soft_wrap=True, highlight=False)
+INTERRUPTED = 130
+"""The exit code after Ctrl-C: 128 and the number of the signal."""
 
-WorkflowFile = Annotated[Path, typer.Argument(metavar="WORKFLOW.toml", help="The options, as TOML.")]
+WorkflowFile = Annotated[
+    Path, typer.Argument(metavar="WORKFLOW.toml", help="The options, as TOML.")
+]
 StagesFlag = Annotated[str, typer.Option("--stages", help="Only these, separated by commas.")]
 SetFlag = Annotated[
-    list[str], typer.Option("--set", help="table.key=value, over what the file says; repeatable.")
+    list[str] | None,
+    typer.Option("--set", help="table.key=value, over what the file says; repeatable."),
 ]
 VoxelFlag = Annotated[
     tuple[float, float, float] | None,
     typer.Option("--voxel-nm", metavar="Z Y X", help="Voxel size in nm, where the data lack it."),
 ]
 WorkersFlag = Annotated[int, typer.Option("--workers", help="Worker processes; 0 is one per core.")]
+ThresholdFlag = Annotated[
+    float, typer.Option("--threshold", help="Probability from which a voxel is foreground.")
+]
 SerialFlag = Annotated[bool, typer.Option("--serial", help="No workers: this process alone.")]
 
 
 @app.command()
 def run(
-    file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = [], quiet: bool = False  # noqa: B006
+    file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None, quiet: bool = False
 ) -> None:
     """Run a workflow, or go on where it stopped: ingest, predict, label, evaluate, report."""
-    options = load_workflow(file, flags=settings)
+    options = load_workflow(file, flags=settings or ())
     with _bars(quiet) as watchers:
         report = workflow.run(options, stages=_listed(stages), watchers=watchers)
     if report.exists():
-        out.print(f"report: {report}")
+        out.print(f"report: {report.resolve()}")
 
 
 @app.command()
-def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = []) -> None:  # noqa: B006
+def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) -> None:
     """Say what `run` would do and what it would cost, and stop."""
-    options = load_workflow(file, flags=settings)
+    options = load_workflow(file, flags=settings or ())
     known = workflow.rates(Path(options.run.folder) / "log.jsonl")
     table = Table("stage", "step", "blocks", "read", "written", "peak per worker", "TFLOP", "time")
     for stage, steps in workflow.plan(options, stages=_listed(stages)):
@@ -171,7 +178,7 @@ def label(
     mask: Annotated[str, typer.Argument(metavar="MASK.zarr")],
     url: Annotated[str, typer.Argument(metavar="OBJECTS.zarr")],
     connectivity: Annotated[int, typer.Option(help="6, 18 or 26.")] = 26,
-    threshold: Annotated[float, typer.Option(help="Probability from which it is foreground.")] = 0.5,
+    threshold: ThresholdFlag = 0.5,
     min_volume_um3: Annotated[float, typer.Option(help="Smaller objects are dropped; um³.")] = 1.25,
     native: Annotated[
         str, typer.Option(metavar="IMAGE.zarr", help="Also write labels on this image's grid.")
@@ -194,7 +201,8 @@ def label(
     chosen = plan_label(volume.info, url, options, native=grid, identity=volume.identity)
     with _runner(url, workers=workers, serial=serial) as runner:
         result = run_label(chosen, runner)
-    out.print(f"{result.objects} objects in {url}, listed in {result.table}; {result.dropped} dropped")
+    kept = f"{result.objects} objects in {url}, listed in {result.table}"
+    out.print(f"{kept}; {result.dropped} dropped")
 
 
 @app.command()
@@ -208,7 +216,7 @@ def evaluate(
     slices: Annotated[
         tuple[int, int] | None, typer.Option(metavar="FIRST END", help="These z slices only.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Probability from which it is foreground.")] = 0.5,
+    threshold: ThresholdFlag = 0.5,
     workers: WorkersFlag = 0,
     serial: SerialFlag = False,
 ) -> None:
@@ -233,11 +241,11 @@ def evaluate(
 
 
 @app.command()
-def train(file: WorkflowFile, settings: SetFlag = []) -> None:  # noqa: B006
+def train(file: WorkflowFile, settings: SetFlag = None) -> None:
     """Train a model from the [train] table of a workflow file, or go on training it."""
     from volproc.stages.train.stage import plan_train, run_train, sources_of
 
-    options: TrainOptions = load_workflow(file, flags=settings).require_train()
+    options: TrainOptions = load_workflow(file, flags=settings or ()).require_train()
     chosen = plan_train(
         sources_of(options.images, options.labels, options.weights),
         options,
@@ -252,9 +260,11 @@ def report(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
     """Write a finished run's report again."""
     settings = folder / "workflow.json"
     if not settings.exists():
-        raise ConfigError(f"{folder} is not a run's folder: it has no workflow.json; see `volproc run`")
+        raise ConfigError(
+            f"{folder} is not a run's folder: it has no workflow.json; see `volproc run`"
+        )
     options = workflow.saved(settings)
-    out.print(f"report: {workflow.run(options, stages=('report',))}")
+    out.print(f"report: {workflow.run(options, stages=('report',)).resolve()}")
 
 
 @app.command()
@@ -266,16 +276,13 @@ def version() -> None:
 def main() -> None:
     """Run the command line; any error a user can mend is one line and exit code 2."""
     try:
-        app(standalone_mode=False)
+        app()
     except VolprocError as error:
         _fail(str(error), error.exit_code)
-    except click.exceptions.Abort:
-        _fail("stopped; what is finished is kept, the same command goes on from here", 130)
-    except KeyboardInterrupt:
-        _fail("stopped; what is finished is kept, the same command goes on from here", 130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code != INTERRUPTED:
+            raise
+        _fail("stopped; finished blocks are kept, the same command goes on from here", INTERRUPTED)
 
 
 def _fail(message: str, code: int) -> None:
@@ -317,7 +324,9 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in _listed(text))
     except ValueError as error:
-        raise ConfigError(f"--truth-labels needs whole numbers separated by commas, got {text!r}") from error
+        raise ConfigError(
+            f"--truth-labels needs whole numbers separated by commas, got {text!r}"
+        ) from error
 
 
 def _costs(step: Step, rate: float | None) -> tuple[str, ...]:

@@ -40,7 +40,8 @@ def local_engine(
         threads_per_worker=threads,
         memory_limit=worker_bytes,
         processes=True,
-        dashboard_address="127.0.0.1:8787" if dashboard else None,
+        # None would mean port 8787 of every interface, taken or not
+        dashboard_address=f"127.0.0.1:{8787 if dashboard else 0}",
         silence_logs=40,
     )
     return DaskEngine(cluster, worker_bytes=worker_bytes)
