@@ -27,7 +27,9 @@ torch.set_num_threads(1)
 def save_volume(tmp_path):
     """A finished volume from an array: save_volume("name.zarr", values, voxel_nm=..., ...)."""
 
-    def save(name, values, *, voxel_nm=(50, 50, 50), kind="image", shards=None, chunks=(16, 16, 16)):
+    def save(
+        name, values, *, voxel_nm=(50, 50, 50), kind="image", shards=None, chunks=(16, 16, 16)
+    ):
         info = new_volume(
             str(tmp_path / name),
             shape=values.shape,

@@ -26,7 +26,9 @@ def test_file_then_environment_then_flags(tmp_path):
 
 
 def test_paths_are_seen_from_the_file(tmp_path):
-    found = load(tmp_path, '[run]\nsource = "a.tif"\nfolder = "/out"\n[evaluate]\ntruth="s3://b/t.zarr"')
+    found = load(
+        tmp_path, '[run]\nsource = "a.tif"\nfolder = "/out"\n[evaluate]\ntruth="s3://b/t.zarr"'
+    )
     assert found.run.source == str(tmp_path / "a.tif")
     assert found.run.folder == "/out"
     assert found.evaluate.truth == "s3://b/t.zarr"
@@ -42,7 +44,7 @@ def test_paths_are_seen_from_the_file(tmp_path):
         ("[ingest]\nvoxel_nm = [0, 1, 1]", r"\[ingest\] voxel_nm.0 = 0: .*greater than 0"),
         ("[ingest]\nvoxel_nm = [-5, 1, 1]", r"greater than 0"),
         ("predict = 3", r"predict = 3"),
-        ("[predict]\naxes = \"zz\"", r"\[predict\] axes"),
+        ('[predict]\naxes = "zz"', r"\[predict\] axes"),
         ("x = ", "is not a TOML file"),
     ],
 )
@@ -54,7 +56,7 @@ def test_mistakes_are_named_in_one_line(tmp_path, text, message):
 
 def test_flags_must_name_a_table_and_a_key(tmp_path):
     for flag in ("threshold=3", "predict.threshold"):
-        with pytest.raises(ConfigError, match="--set needs table.key=value"):
+        with pytest.raises(ConfigError, match=r"--set needs table\.key=value"):
             load(tmp_path, HEAD, flags=[flag])
 
 

@@ -68,9 +68,9 @@ class IngestOptions(Options):
     voxel_nm: Triple | None = None
     """Voxel size in nm (z, y, x), where the files do not state it or state it wrongly."""
     match_slices: bool = False
-    """Bring every slice to the volume's mean and spread: for slices that were stretched one by one."""
+    """Bring every slice to the volume's mean and spread, where slices were stretched one by one."""
     labels: bool = False
-    """The files hold labels, not an image: the pyramid takes the most frequent value, not the mean."""
+    """The files hold labels, not an image: the pyramid takes the most frequent value, no mean."""
     missing: Literal["refuse", "repeat"] = "refuse"
     """What becomes of a gap in the slices' numbers; repeat shows the slice before again."""
 
@@ -182,9 +182,9 @@ class TrainOptions(Options):
     steps: Count = 3000
     """Steps of the optimiser."""
     learning_rate: Positive = 2e-3
-    """Highest learning rate; it warms up and falls along a cosine."""
+    """The highest one; it falls along a half cosine to 0 at the last step."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Same seed, same patches, same first weights."""
+    """Same seed, same data, same device: same weights."""
     checkpoint_steps: Count = 100
     """Steps between checkpoints."""
     validate_steps: Count = 500

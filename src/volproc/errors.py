@@ -1,14 +1,14 @@
 """Every error volproc raises on purpose. One line each: the value, what was expected, the way out.
 
-    VolprocError               exit code 2 from the command line unless stated
-    ├── ConfigError            an option, a file or a flag is not what it should be
-    ├── GridError              boxes, blocks or voxel sizes that do not fit together
-    ├── VolumeError            a volume cannot be read or written
-    ├── IngestError            a source cannot be read or lacks something
-    ├── ModelError             a model folder or its card is not usable here
-    ├── MemoryPromiseError     a block would need more memory than a worker has
-    ├── LedgerError            the record of a run does not fit what is on disk
-    └── BlocksFailedError      some blocks failed after their retries (exit code 1)
+VolprocError               exit code 2 from the command line unless stated
+├── ConfigError            an option, a file or a flag is not what it should be
+├── GridError              boxes, blocks or voxel sizes that do not fit together
+├── VolumeError            a volume cannot be read or written
+├── IngestError            a source cannot be read or lacks something
+├── ModelError             a model folder or its card is not usable here
+├── MemoryPromiseError     a block would need more memory than a worker has
+├── LedgerError            the record of a run does not fit what is on disk
+└── BlocksFailedError      some blocks failed after their retries (exit code 1)
 """
 
 from __future__ import annotations

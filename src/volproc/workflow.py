@@ -142,7 +142,7 @@ class Run:
         return self._made("image.zarr") or self.ingest().output
 
     def _made(self, name: str) -> VolumeInfo | None:
-        """A volume of the run if it is finished; otherwise its maker's plan tells what it will be."""
+        """A volume of the run if it is finished; else its maker's plan tells what it will be."""
         if not exists(self.path(name)):
             return None
         info = read_info(self.path(name))
@@ -172,7 +172,7 @@ def run(
 def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, tuple[Step, ...]]]:
     """The steps of every stage with blocks, bytes, memory and arithmetic; nothing is run."""
     this = Run(workflow)
-    planned = []
+    planned: list[tuple[str, tuple[Step, ...]]] = []
     for stage in _chosen(this, stages):
         if stage != "report":
             steps: tuple[Step, ...] = getattr(this, stage)().steps

@@ -52,7 +52,10 @@ def test_a_digest_is_the_same_in_every_process():
     setup = "from volproc.engine.ledger import digest\nfrom volproc.grid.box import Box\n"
     setup += "from volproc.config import PredictOptions\n"
     found = subprocess.run(
-        [sys.executable, "-c", f"{setup}print({things})"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"{setup}print({things})"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     here = digest({"a": [2, 3], "b": 1}, Box((0, 0, 0), (1, 2, 3)), PredictOptions(axes="zy"))
     assert found.stdout.strip() == here

@@ -87,7 +87,9 @@ def test_a_torn_last_line_is_one_block_to_do(tmp_path, runner):
 
 
 def test_failed_blocks_are_tried_again_named_and_the_others_kept(tmp_path, any_runner):
-    with pytest.raises(BlocksFailedError, match=r"2 of 12 blocks failed: .*no luck \(tried 3 times\)"):
+    with pytest.raises(
+        BlocksFailedError, match=r"2 of 12 blocks failed: .*no luck \(tried 3 times\)"
+    ):
         any_runner.run(step(tmp_path, broken=(3, 7)))
     assert len(done(tmp_path)) == 10
     assert len((tmp_path / "tries-3").read_text()) == TRIES
@@ -118,7 +120,9 @@ def test_a_block_that_cannot_fit_is_refused_before_anything_is_done(tmp_path, ru
     runner.engine.worker_bytes = 10**9
     plan = step(tmp_path)
     big = Step(plan.name, plan.task, plan.blocks, plan.digest, peak_bytes=10**9)
-    with pytest.raises(MemoryPromiseError, match=r"a block of tally needs 1\.63 GB .*a worker has 1 GB"):
+    with pytest.raises(
+        MemoryPromiseError, match=r"a block of tally needs 1\.63 GB .*a worker has 1 GB"
+    ):
         runner.run(big)
     assert not done(tmp_path)
 

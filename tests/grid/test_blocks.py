@@ -31,7 +31,9 @@ def test_blocks_read_their_halo_as_far_as_the_volume_goes(shape, core, halo):
 def test_a_tiling_is_a_sequence_in_raster_order(shape, core):
     tiling = Tiling(shape, core)
     assert [block.index for block in tiling] == list(range(len(tiling)))
-    assert [tiling.index(tiling.position(n)) for n in range(len(tiling))] == list(range(len(tiling)))
+    assert [tiling.number(tiling.position(n)) for n in range(len(tiling))] == list(
+        range(len(tiling))
+    )
     starts = [block.core.start for block in tiling]
     assert starts == sorted(starts)
     assert tiling[1:3] == tuple(tiling)[1:3]

@@ -30,7 +30,7 @@ def test_weights_sum_to_one_and_stay_inside(size, factor):
     assert np.allclose(way.weights.sum(axis=1), 1, atol=1e-5)
     assert way.indices.min() == 0
     assert way.indices.max() == way.count - 1
-    assert 0 <= way.first
+    assert way.first >= 0
     assert way.first + way.count <= size
 
 
@@ -96,7 +96,9 @@ def test_covering_spans_the_nearest_voxels():
     assert whole_box((4, 10, 3)).contains(box)
 
 
-@pytest.mark.parametrize("wrong", [(0, 1, 1), (-5, 1, 1), (1, 1), (float("nan"), 1, 1), (1, 1, float("inf"))])
+@pytest.mark.parametrize(
+    "wrong", [(0, 1, 1), (-5, 1, 1), (1, 1), (float("nan"), 1, 1), (1, 1, float("inf"))]
+)
 def test_wrong_voxel_sizes_are_refused(wrong):
     with pytest.raises(GridError, match=r"three positive numbers in nm \(z, y, x\)"):
         parse_voxel_nm(wrong)

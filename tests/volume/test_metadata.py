@@ -70,7 +70,10 @@ def test_votes_are_red_green_and_blue():
 
 def test_units_are_brought_to_nm():
     space = [{"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"]
-    dataset = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [0.05, 0.01, 0.01]}]}
+    dataset = {
+        "path": "0",
+        "coordinateTransformations": [{"type": "scale", "scale": [0.05, 0.01, 0.01]}],
+    }
     multiscale = {"axes": space, "datasets": [dataset]}
     leading, nm = spatial_axes(multiscale, url="a")
     voxel, _ = scale_and_translation(dataset, multiscale, leading=leading, nm=nm, url="a")

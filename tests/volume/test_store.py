@@ -139,7 +139,10 @@ def test_a_stated_voxel_size_replaces_a_missing_one(tmp_path):
     group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
     group.create_array("0", data=np.zeros((4, 8, 8), "uint8"))
     group.create_array("1", data=np.zeros((4, 4, 4), "uint8"))
-    datasets = [{"path": p, "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]} for p in "01"]
+    datasets = [
+        {"path": p, "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]}
+        for p in "01"
+    ]
     axes = [{"name": n, "type": "space"} for n in "zyx"]
     group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
     with pytest.raises(VolumeError, match="--voxel-nm"):

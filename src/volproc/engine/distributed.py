@@ -1,4 +1,4 @@
-"""Blocks on Dask workers: one task each, a few in flight per worker, nothing else on the scheduler."""
+"""Blocks on Dask workers: one task each, a few in flight per worker, no more on the scheduler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from volproc.engine.protocol import Outcome, Task, do_block
 from volproc.grid.blocks import Block
 
 IN_FLIGHT_PER_THREAD = 2
-"""One block at work and one waiting: enough to keep a worker busy, and the scheduler's memory flat."""
+"""One block at work and one waiting: a worker is kept busy, the scheduler's memory flat."""
 
 
 class DaskEngine:
@@ -52,7 +52,7 @@ class DaskEngine:
             self.client.cancel(list(sent))
 
     def _in_flight(self) -> int:
-        threads = sum(self.client.nthreads().values())
+        threads: int = sum(self.client.nthreads().values())
         return max(2, IN_FLIGHT_PER_THREAD * threads)
 
     def __enter__(self) -> Self:

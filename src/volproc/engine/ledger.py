@@ -64,8 +64,8 @@ class _LedgerErrors:
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if isinstance(error, OSError):
             raise LedgerError(
-                f"cannot write the run's record {self.path} ({error.strerror}); mend that and run the "
-                "same command again: finished blocks are kept"
+                f"cannot write the run's record {self.path} ({error.strerror}); mend that and run "
+                "the same command again: finished blocks are kept"
             ) from error
 
 

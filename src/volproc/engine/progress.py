@@ -1,4 +1,4 @@
-"""What happens during a run, as events; and two who listen: a terminal bar and a log of JSON lines."""
+"""What happens during a run, as events; and two listeners: a terminal bar, a log of JSON lines."""
 
 from __future__ import annotations
 
@@ -69,13 +69,14 @@ Watcher = Callable[[Event], None]
 
 
 class JsonLines:
-    """Appends every event to a file, one JSON object a line, with its kind and time (Unix seconds)."""
+    """Appends every event to a file: one JSON object a line, with its kind and Unix time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, event: Event) -> None:
+        """Append the event."""
         line = {"event": type(event).__name__, "time": round(time.time(), 3), **asdict(event)}
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -99,6 +100,7 @@ class TerminalBar:
         self._voxels: dict[str, int] = {}
 
     def __call__(self, event: Event) -> None:
+        """Show the event."""
         if isinstance(event, StepStarted):
             self._began[event.step] = time.monotonic()
             self._voxels[event.step] = 0

@@ -45,8 +45,8 @@ class Tiling(Sequence[Block]):
     def __post_init__(self) -> None:
         if min(self.core) < 1 or min(self.shape) < 1 or min(self.halo) < 0:
             raise GridError(
-                f"cannot cut {self.shape} voxels into blocks of {self.core} with a halo of {self.halo}: "
-                "shape and block need at least 1 voxel per axis, the halo at least 0"
+                f"cannot cut {self.shape} voxels into blocks of {self.core} with a halo of "
+                f"{self.halo}: shape and block need at least 1 voxel per axis, the halo at least 0"
             )
 
     @property
@@ -79,7 +79,7 @@ class Tiling(Sequence[Block]):
         _, rows, columns = self.counts
         return index // (rows * columns), index // columns % rows, index % columns
 
-    def index(self, position: Shape) -> int:
+    def number(self, position: Shape) -> int:
         """The number of the block at `position`."""
         _, rows, columns = self.counts
         z, y, x = position
@@ -91,7 +91,8 @@ class Tiling(Sequence[Block]):
         if inside.size:
             spans = zip(inside.start, inside.stop, self.core, strict=True)
             for position in product(*(range(a // c, -(-b // c)) for a, b, c in spans)):
-                yield self[self.index(position)]
+                z, y, x = position
+                yield self[self.number((z, y, x))]
 
     def touching(self, connectivity: Connectivity) -> Iterator[tuple[int, int, Shape]]:
         """Pairs of blocks (first, second, step) with voxels that may be neighbours, each pair once.
@@ -103,7 +104,7 @@ class Tiling(Sequence[Block]):
             for step in forward_steps(connectivity):
                 there = each(lambda a, b: a + b, here, step)
                 if all(0 <= p < n for p, n in zip(there, self.counts, strict=True)):
-                    yield first, self.index(there), step
+                    yield first, self.number(there), step
 
 
 def forward_steps(connectivity: Connectivity) -> tuple[Shape, ...]:

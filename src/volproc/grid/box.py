@@ -63,7 +63,8 @@ class Box:
 
     def shift(self, by: Shape) -> Box:
         """The box moved by `by` voxels."""
-        return Box(each(lambda a, b: a + b, self.start, by), each(lambda a, b: a + b, self.stop, by))
+        start, stop = (each(lambda a, b: a + b, end, by) for end in (self.start, self.stop))
+        return Box(start, stop)
 
     def within(self, origin: Shape) -> Box:
         """The same voxels counted from `origin`: the index into an array that starts there."""
@@ -74,7 +75,7 @@ class Box:
         return other.clip(self) == other
 
     def aligned_to(self, step: Shape, *, whole: Box) -> bool:
-        """Whether the box starts on multiples of `step` and ends on them or at the end of `whole`."""
+        """Whether it starts on multiples of `step` and ends on them or at the end of `whole`."""
         ends = zip(self.start, self.stop, step, whole.stop, strict=True)
         return all(a % s == 0 and (b % s == 0 or b == end) for a, b, s, end in ends)
 

@@ -34,7 +34,8 @@ def parse_voxel_nm(values: Sequence[float]) -> VoxelNm:
 def rescaled_shape(shape: Shape, *, source_nm: VoxelNm, target_nm: VoxelNm) -> Shape:
     """Voxels of `target_nm` that cover a volume: the last one may reach beyond by less than half.
 
-    >>> rescaled_shape((518, 8192, 8192), source_nm=VoxelNm((50, 10, 10)), target_nm=VoxelNm((50, 50, 50)))
+    >>> native, isotropic = VoxelNm((50, 10, 10)), VoxelNm((50, 50, 50))
+    >>> rescaled_shape((518, 8192, 8192), source_nm=native, target_nm=isotropic)
     (518, 1638, 1638)
     """
     return each(lambda n, s, t: max(1, int(n * s / t + 0.5)), shape, source_nm, target_nm)
@@ -54,7 +55,7 @@ class Taps:
     weights: npt.NDArray[np.float32]
 
     def part(self, start: int, stop: int) -> Taps:
-        """The taps of outputs `start` to `stop` only; `first` now counts from this one's `first`."""
+        """The taps of outputs `start` to `stop` only; its `first` counts from this one's."""
         indices = self.indices[start:stop]
         lowest = int(indices.min())
         count = int(indices.max()) - lowest + 1
@@ -89,7 +90,8 @@ def taps(start: int, stop: int, *, size_in: int, size_out: int, factor: float) -
 def nearest(start: int, stop: int, *, size_in: int, factor: float) -> npt.NDArray[np.intp]:
     """The input voxel that holds the centre of each output voxel, for labels."""
     centres = (np.arange(start, stop) + 0.5) * factor
-    return np.minimum(np.floor(centres).astype(np.intp), size_in - 1)
+    inside: npt.NDArray[np.intp] = np.minimum(np.floor(centres).astype(np.intp), size_in - 1)
+    return inside
 
 
 def covering(box: Box, *, factor: tuple[float, float, float], shape_in: Shape) -> Box:

@@ -22,7 +22,7 @@ from volproc.volume.store import Volume, create_volume, is_begun
 def begin_volume(
     runner: Runner, info: VolumeInfo, *, step: str, digest: str, steps: Iterable[Step]
 ) -> Volume:
-    """The volume a stage will fill: taken up again, or made anew with the records of `steps` dropped.
+    """The volume a stage fills: taken up again, or made anew and the records of `steps` dropped.
 
     The records go first: killed in between, blocks are done twice rather than trusted unwritten.
     """

@@ -119,7 +119,8 @@ def new_volume(
     """A volume to be written: its pyramid, chunks, and shards of about 64 MB of raw voxels.
 
     Levels halve the axes with the finest voxels until voxels are near isotropic, then all three,
-    until every axis is at most 256 long. An odd axis is rounded up; scale and translation stay exact.
+    until every axis is at most 256 long. An odd axis is rounded up; scale and translation stay
+    exact.
     """
     bytes_per_voxel = itemsize(dtype) * max(1, len(channels))
     levels: list[Level] = []
@@ -127,7 +128,7 @@ def new_volume(
     size, voxel = shape, voxel_nm
     while True:
         offset = each(lambda v, f: v * (f - 1) / (2 * f), voxel, factor)
-        units = shards if shards else shard_shape(size, chunks=chunks, bytes_per_voxel=bytes_per_voxel)
+        units = shards or shard_shape(size, chunks=chunks, bytes_per_voxel=bytes_per_voxel)
         levels.append(Level(str(len(levels)), size, chunks, units, voxel, offset))
         if max(size) <= SMALLEST_LEVEL or len(levels) == max_levels:
             return VolumeInfo(url, kind, dtype, tuple(levels), channels)
@@ -154,7 +155,7 @@ def shard_shape(shape: Shape, *, chunks: Shape, bytes_per_voxel: int) -> Shape:
     """Whole chunks that make up to 64 MB, in nearly equal parts along each axis.
 
     >>> shard_shape((518, 8192, 8192), chunks=(64, 64, 64), bytes_per_voxel=1)
-    (192, 512, 512)
+    (320, 448, 448)
     """
     across = each(lambda n, c: -(-n // c), shape, chunks)
     parts = [1, 1, 1]
@@ -247,8 +248,8 @@ def scale_and_translation(
             offset = [a + b for a, b in zip(offset, values, strict=True)]
     if not steps or min(scale) <= 0:
         raise VolumeError(
-            f"{url} level {dataset.get('path')} has voxel size {scale if steps else 'none'}; expected "
-            "three positive numbers; state them with --voxel-nm Z Y X"
+            f"{url} level {dataset.get('path')} has voxel size {scale if steps else 'none'}; "
+            "expected three positive numbers; state them with --voxel-nm Z Y X"
         )
     z, y, x = (o * nm for o in offset)
     return parse_voxel_nm([s * nm for s in scale]), (z, y, x)

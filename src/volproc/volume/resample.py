@@ -112,7 +112,8 @@ def read_resampled(
 
 def as_tensor(values: npt.NDArray[Any]) -> torch.Tensor:
     """`values` as a tensor; types torch lacks arithmetic for become float32."""
-    plain = values if values.dtype in (np.uint8, np.int16, np.float32) else values.astype(np.float32)
+    fits = values.dtype in (np.uint8, np.int16, np.float32)
+    plain = values if fits else values.astype(np.float32)
     return torch.from_numpy(np.ascontiguousarray(plain))
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,9 @@ from volproc.volume.metadata import (
     to_ome,
 )
 
+if TYPE_CHECKING:
+    from zarr.core.array_spec import ArrayConfigParams
+
 
 @dataclass(frozen=True)
 class Volume:
@@ -51,7 +54,9 @@ class Volume:
         """Voxels of `box`, shape (z, y, x), or (c, z, y, x) where there is a channel axis."""
         here = self.info.levels[level]
         if not here.box.contains(box):
-            raise GridError(f"{self.info.url} level {level} has {here.shape} voxels; {box} is outside")
+            raise GridError(
+                f"{self.info.url} level {level} has {here.shape} voxels; {box} is outside"
+            )
         with reading(f"{self.info.url} level {level}, voxels {box}"):
             array = self._arrays[level]
             leading = (0,) * (array.ndim - 3 - bool(self.info.channels))
@@ -84,9 +89,10 @@ class Volume:
     def _arrays(self) -> tuple[Any, ...]:
         # Comparing every chunk with the fill value costs more than encoding it (3.8 to 6.7 times
         # the CPU); labels and masks are mostly empty, and there it saves files.
-        config = {"write_empty_chunks": self.info.kind == "image"}
+        config: ArrayConfigParams = {"write_empty_chunks": self.info.kind == "image"}
         group = zarr.open_group(self.info.url, mode="r+" if self.info.made_by else "r")
-        return tuple(group[level.path].with_config(config) for level in self.info.levels)
+        arrays = (_array(group, level.path, self.info.url) for level in self.info.levels)
+        return tuple(array.with_config(config) for array in arrays)
 
 
 def open_volume(url: str | Path, *, voxel_nm: Sequence[float] | None = None) -> Volume:
@@ -98,8 +104,8 @@ def open_volume(url: str | Path, *, voxel_nm: Sequence[float] | None = None) -> 
     info = read_info(str(url), voxel_nm=voxel_nm)
     if info.made_by and not info.made_by.get("finished"):
         raise VolumeError(
-            f"{url} is unfinished: the {info.made_by.get('step', 'volproc')} step that writes it was "
-            "interrupted; run the same command again to complete it"
+            f"{url} is unfinished: the {info.made_by.get('step', 'volproc')} step that writes it "
+            "was interrupted; run the same command again to complete it"
         )
     return Volume(info)
 
@@ -107,7 +113,7 @@ def open_volume(url: str | Path, *, voxel_nm: Sequence[float] | None = None) -> 
 def read_info(url: str, *, voxel_nm: Sequence[float] | None = None) -> VolumeInfo:
     """Metadata of the volume at `url`, finished or not."""
     group = _open_group(url)
-    attributes: dict[str, Any] = dict(group.attrs)
+    attributes = _attributes(group)
     multiscale = multiscale_of(attributes, url=url)
     if voxel_nm is not None:
         multiscale = _with_voxel_size(multiscale, parse_voxel_nm(voxel_nm), group)
@@ -171,12 +177,13 @@ def exists(url: str) -> bool:
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Whatever zarr, a codec or the file system raises becomes one VolumeError that names `what`."""
+    """Whatever zarr, a codec or the file system raises becomes a VolumeError that names `what`."""
     try:
         yield
     except Exception as error:
         raise VolumeError(
-            f"cannot read {what}: {_first_line(error)}; the file may be cut short: write the volume again"
+            f"cannot read {what}: {_first_line(error)}; "
+            "the file may be cut short: write the volume again"
         ) from error
 
 
@@ -188,8 +195,8 @@ def writing(what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise VolumeError(
-                f"no space left while writing {what}; free some space and run the same command again: "
-                "finished blocks are kept"
+                f"no space left while writing {what}; free some space and run the same command "
+                "again: finished blocks are kept"
             ) from error
         raise VolumeError(f"cannot write {what}: {_first_line(error)}") from error
 
@@ -221,7 +228,7 @@ def _register_label(info: VolumeInfo) -> None:
     parent, _, name = info.url.rstrip("/").rpartition("/")
     if info.kind == "labels" and parent.endswith("/labels"):
         group = zarr.open_group(parent, mode="a", zarr_format=3)
-        listed = dict(group.attrs).get("ome", {}).get("labels", [])
+        listed = _attributes(group).get("ome", {}).get("labels", [])
         group.attrs["ome"] = {"version": "0.5", "labels": sorted({*listed, name})}
 
 
@@ -299,9 +306,13 @@ def _channel_names(attributes: dict[str, Any], *, count: int) -> tuple[str, ...]
 
 def _made_by(url: str) -> dict[str, Any]:
     try:
-        return dict(dict(zarr.open_group(url, mode="r").attrs).get("volproc", {}))
-    except Exception:  # noqa: BLE001 - not a group at all: whatever it is, volproc did not write it
+        return dict(_attributes(zarr.open_group(url, mode="r")).get("volproc", {}))
+    except Exception:  # not a group at all: whatever it is, volproc did not write it
         return {}
+
+
+def _attributes(group: zarr.Group) -> dict[str, Any]:
+    return dict(group.attrs)
 
 
 def _remove_partial_files(url: str) -> None:

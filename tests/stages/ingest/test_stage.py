@@ -81,7 +81,9 @@ def test_labels_get_a_pyramid_of_labels(tmp_path, runner):
     values = np.kron(RNG.integers(0, 3, (1, 3, 3)), np.ones((2, 150, 150))).astype("uint16") * 1000
     tifffile.imwrite(tmp_path / "l.tif", values, photometric="minisblack")
     plan = plan_ingest(
-        tmp_path / "l.tif", str(tmp_path / "l.zarr"), IngestOptions(voxel_nm=(50, 10, 10), labels=True)
+        tmp_path / "l.tif",
+        str(tmp_path / "l.zarr"),
+        IngestOptions(voxel_nm=(50, 10, 10), labels=True),
     )
     volume = run_ingest(plan, runner)
     assert volume.info.kind == "labels"
@@ -126,7 +128,9 @@ def wrong_files(folder):
     whole = folder / "whole.tif"
     tifffile.imwrite(whole, STACK, compression="zlib", photometric="minisblack")
     (folder / "short.tif").write_bytes(whole.read_bytes()[:20_000])
-    tifffile.imwrite(folder / "nan.tif", np.full((2, 8, 8), np.nan, "float32"), photometric="minisblack")
+    tifffile.imwrite(
+        folder / "nan.tif", np.full((2, 8, 8), np.nan, "float32"), photometric="minisblack"
+    )
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,10 @@ def whole_at_once(image, model, *, mirrored):
             stacks = planes.unfold(0, card.slices_in, card.slices_out).movedim(-1, 1)
             answers = torch.sigmoid(network(stacks)).flatten(0, 1)
         inside = whole_box(way.shape_out).shift(tuple(-a for a, _ in ends))
-        inside = [slice(0, n) if i == axis else s for i, (n, s) in enumerate(zip(way.shape_out, inside.slices))]
+        inside = [
+            slice(0, n) if i == axis else s
+            for i, (n, s) in enumerate(zip(way.shape_out, inside.slices))
+        ]
         votes.append(answers.movedim(0, axis)[tuple(inside)].numpy())
     return np.stack(votes) * 255
 

@@ -1,4 +1,4 @@
-"""One model for every format: a source is a lazy (z, y, x) array with a voxel size, if it states one."""
+"""One model for every format: a lazy (z, y, x) array with a voxel size, if the file states one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def open_source(path: Path, *, missing: str) -> Source:
     if path.is_dir():
         return tiff_series(path, missing=missing)
     if not is_tiff(path):
-        raise IngestError(f"{path} is not a TIFF file; TIFF stacks and folders of TIFF slices are read")
+        raise IngestError(
+            f"{path} is not a TIFF file; TIFF stacks and folders of TIFF slices are read"
+        )
     return tiff_stack(path)
 
 

@@ -88,18 +88,20 @@ def plan_ingest(path: Path, url: str, options: IngestOptions) -> IngestPlan:
     """Decide shards and blocks for the files at `path`. Reads headers only."""
     source = open_source(path, missing=options.missing)
     if source.dtype not in DTYPES:
-        raise IngestError(f"{path} holds {source.dtype} voxels; expected one of {', '.join(DTYPES)}")
+        raise IngestError(
+            f"{path} holds {source.dtype} voxels; expected one of {', '.join(DTYPES)}"
+        )
     if options.voxel_nm is None and source.voxel_nm is None:
         raise IngestError(
             f"{path} states no voxel size; give it with --voxel-nm Z Y X, or [ingest] voxel_nm"
         )
     voxel_nm = parse_voxel_nm(options.voxel_nm or source.voxel_nm or ())
     if options.labels and (options.match_slices or source.dtype == "float32"):
-        raise IngestError(f"{path}: labels are whole numbers that must not change; drop match_slices")
+        raise IngestError(
+            f"{path}: labels are whole numbers that must not change; drop match_slices"
+        )
     kind: Kind = "labels" if options.labels else "image"
-    output = new_volume(
-        url, shape=source.shape, voxel_nm=voxel_nm, dtype=source.dtype, kind=kind
-    )
+    output = new_volume(url, shape=source.shape, voxel_nm=voxel_nm, dtype=source.dtype, kind=kind)
     name = digest("ingest", source.identity, source.shape, source.dtype, options, voxel_nm)
     return IngestPlan(source, output, options, name)
 

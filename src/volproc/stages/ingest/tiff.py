@@ -61,13 +61,13 @@ class TiffStack:
                 return np.array(mapped[box.slices])
             with tifffile.TiffFile(self.path) as file:
                 pages = file.series[0].pages
-                planes = [pages[z].asarray()[box.slices[1:]] for z in range(box.start[0], box.stop[0])]
-            return np.stack(planes)
+                wanted = range(box.start[0], box.stop[0])
+                return np.stack([pages[z].asarray()[box.slices[1:]] for z in wanted])
 
 
 @dataclass(frozen=True)
 class TiffSeries:
-    """One file per plane, in the order of their numbers; `files` repeats one where a gap is filled."""
+    """One file per plane, in the order of their numbers; a file repeats where a gap is filled."""
 
     files: tuple[Path, ...]
     shape: Shape
@@ -95,7 +95,7 @@ class TiffSeries:
 
 @contextmanager
 def complete() -> Iterator[None]:
-    """Raises what tifffile only logs as an error: a file cut short would look like a shorter one."""
+    """Raises what tifffile only logs: a file cut short would look like a shorter one."""
     heard: list[str] = []
     listener = logging.Handler(logging.ERROR)
     listener.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
@@ -119,8 +119,8 @@ def tiff_stack(path: Path) -> TiffStack:
         extra = [a for a, n in zip(series.axes, series.shape, strict=True) if n > 1]
         if len(extra) > 3 or "S" in extra or not {"Y", "X"} <= set(series.axes):
             raise IngestError(
-                f"{path} has axes {series.axes} of {series.shape}; a volume needs grey planes (z, y, x): "
-                "split channels or convert colour to grey first"
+                f"{path} has axes {series.axes} of {series.shape}; a volume needs grey planes "
+                "(z, y, x): split channels or convert colour to grey first"
             )
         height, width = series.shape[series.axes.index("Y")], series.shape[series.axes.index("X")]
         return TiffStack(
@@ -167,12 +167,15 @@ def _without_gaps(numbered: list[tuple[int, Path]], *, missing: str, folder: Pat
     expected = numbered[0][0]
     for number, path in numbered:
         if number < expected:
-            raise IngestError(f"{folder} has two slices of number {number}, one of them {path.name}")
+            raise IngestError(
+                f"{folder} has two slices of number {number}, one of them {path.name}"
+            )
         gap = number - expected
         if gap and missing == "refuse":
             raise IngestError(
-                f"{folder}: {gap} slices are missing before {path.name} (expected number {expected}); "
-                'add them, or set [ingest] missing = "repeat" to show the slice before again'
+                f"{folder}: {gap} slices are missing before {path.name} (expected number "
+                f"{expected}); add them, or set [ingest] missing = "
+                '"repeat" to show the slice before again'
             )
         files += files[-1:] * gap + [path]
         expected = number + 1
@@ -186,7 +189,8 @@ def _voxel_nm(file: tifffile.TiffFile) -> VoxelNm | None:
 
 
 def _ome_nm(xml: str) -> list[float] | None:
-    pixels = next((e for e in ElementTree.fromstring(xml).iter() if e.tag.endswith("}Pixels")), None)
+    elements = ElementTree.fromstring(xml).iter()
+    pixels = next((e for e in elements if e.tag.endswith("}Pixels")), None)
     sizes = []
     for axis in "ZYX":
         size = pixels.get(f"PhysicalSize{axis}") if pixels is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from itertools import groupby, islice
+from itertools import groupby, islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -32,20 +32,21 @@ def network(folder: str, *, digest: str, device: str) -> torch.nn.Module:
         if key not in _models:
             module, card = load_model(Path(folder))
             if card.weights_sha256 != digest:
-                raise ModelError(f"the model {folder} has changed since the run was planned; run again")
-            module = without_batch_norm(module)
-            _models[key] = module.to(device, memory_format=torch.channels_last)
+                raise ModelError(f"the model {folder} changed after the run was planned; run again")
+            folded = without_batch_norm(module).to(device)
+            # torch declares this overload for tensors only, though modules have it
+            _models[key] = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return _models[key]
 
 
 def without_batch_norm(module: torch.nn.Module) -> torch.nn.Module:
-    """`module` with each BatchNorm folded into the convolution before it: same answers, less to do."""
+    """`module` with each BatchNorm folded into the convolution before: same answers, less work."""
     for part in module.modules():
         if isinstance(part, torch.nn.Sequential):
-            for n, layer in enumerate(part):
-                if isinstance(layer, torch.nn.BatchNorm2d):
-                    part[n - 1] = fuse_conv_bn_eval(part[n - 1], layer)
-                    part[n] = torch.nn.Identity()
+            for n, (before, layer) in enumerate(pairwise(part)):
+                if isinstance(before, torch.nn.Conv2d) and isinstance(layer, torch.nn.BatchNorm2d):
+                    part[n] = fuse_conv_bn_eval(before, layer)
+                    part[n + 1] = torch.nn.Identity()
     return module
 
 
@@ -76,9 +77,7 @@ def vote(
 
 
 @torch.inference_mode()
-def answer(
-    module: torch.nn.Module, planes: torch.Tensor, constants: Normalisation
-) -> torch.Tensor:
+def answer(module: torch.nn.Module, planes: torch.Tensor, constants: Normalisation) -> torch.Tensor:
     """uint8 probabilities (N, slices_out, H, W) for raw planes (N, slices_in, H, W).
 
     float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it.
@@ -116,11 +115,13 @@ def half() -> torch.dtype:
 
 
 def device_for(wanted: str) -> str:
-    """"cuda" or "cpu"; ModelError if a GPU is asked for and none is there."""
+    """ "cuda" or "cpu"; ModelError if a GPU is asked for and none is there."""
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ModelError("[predict] device = \"cuda\", but torch finds no GPU here; take \"auto\" or \"cpu\"")
+        raise ModelError(
+            '[predict] device = "cuda", but torch finds no GPU here; take "auto" or "cpu"'
+        )
     return wanted
 
 

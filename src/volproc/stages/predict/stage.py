@@ -265,8 +265,8 @@ def _require_image(image: VolumeInfo) -> None:
         raise VolumeError(f"{image.url} is a label volume; predict needs the image it belongs to")
     if len(image.channels) > 1:
         raise VolumeError(
-            f"{image.url} has {len(image.channels)} channels ({', '.join(image.channels)}); predict "
-            "needs one: ingest the channel you want on its own"
+            f"{image.url} has {len(image.channels)} channels ({', '.join(image.channels)}); "
+            "predict needs one: ingest the channel you want on its own"
         )
 
 
@@ -274,8 +274,8 @@ def _require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, card: Card) -> None
     if any(v > MOST_REFINING * m for v, m in zip(image.voxel_nm, voxel_nm, strict=True)):
         raise ModelError(
             f"model {card.name} works at {list(voxel_nm)} nm, but {image.url} has voxels of "
-            f"{list(image.voxel_nm)} nm, more than {MOST_REFINING:g} times coarser; take a model for "
-            "coarser voxels, or check the image's voxel size"
+            f"{list(image.voxel_nm)} nm, more than {MOST_REFINING:g} times coarser; take a model "
+            "for coarser voxels, or check the image's voxel size"
         )
 
 

@@ -75,9 +75,7 @@ class Layout:
         )
 
     def _hull(self, core: Box, axis: Axis) -> tuple[Shape, Shape]:
-        spans = [
-            self._spans(core, n, in_plane=n != along(axis, (0, 1, 2))[0]) for n in range(3)
-        ]
+        spans = [self._spans(core, n, in_plane=n != along(axis, (0, 1, 2))[0]) for n in range(3)]
         return each(lambda s: s[0][0][0], spans), each(lambda s: s[-1][0][1], spans)
 
     def _spans(self, core: Box, n: int, *, in_plane: bool) -> list[Span]:
@@ -85,9 +83,7 @@ class Layout:
         step = self.tile[n] if in_plane else self.slices_out
         starts = range(core.start[n] // step * step, core.stop[n], step)
         if not in_plane:
-            return [
-                ((a - self.margin, a + step + self.margin), (a, a + step)) for a in starts
-            ]
+            return [((a - self.margin, a + step + self.margin), (a, a + step)) for a in starts]
         first, last = -self.border, _up(self.shape[n] + self.border, self.stride)
         return [
             ((max(first, a - self.halo), min(last, a + step + self.halo)), (a, min(a + step, last)))
