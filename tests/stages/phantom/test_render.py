@@ -166,8 +166,8 @@ def test_a_lost_slice_shows_the_one_before_but_has_its_own_truth():
     assert scene.lost_slice is not None
     same = [z for z in range(1, scene.shape[0]) if (image[z] == image[z - 1]).all()]
     assert same == [scene.lost_slice]
-    whole = replace(scene, lost_slice=None)
-    image, truth = render(whole, whole_box(scene.shape))
+    complete = replace(scene, lost_slice=None)
+    image, truth = render(complete, whole_box(scene.shape))
     assert not (image[scene.lost_slice] == image[scene.lost_slice - 1]).all()
     np.testing.assert_array_equal(truth, whole("isotropic")[1])
 
