@@ -30,13 +30,14 @@ class Agreement:
     """Voxels by who says yes: `counts[code]`, where bit i of `code` is the vote of `axes[i]`.
 
     `objects[id]` is the share of an object's voxels on which all axes say yes, NaN where the
-    level is too coarse to show it.
+    level is too coarse to show it. `coarse` if this was not the finest level.
     """
 
     axes: tuple[str, ...]
     counts: Counts
     voxel_nm: tuple[float, float, float]
     objects: npt.NDArray[np.float64]
+    coarse: bool = False
 
     def dice(self, first: str, second: str) -> float | None:
         """Dice coefficient of two axes' foreground; None where neither has any."""
@@ -105,7 +106,7 @@ def measure_agreement(votes: Volume, objects: Volume | None, *, highest: int) ->
             agreed += _per_id(all_say_yes, highest)
     shares = np.full(highest + 1, np.nan)
     np.divide(agreed, sizes, out=shares, where=sizes > 0)
-    return Agreement(names, counts, level.voxel_nm, shares)
+    return Agreement(names, counts, level.voxel_nm, shares, coarse=number > 0)
 
 
 def _per_id(labels: npt.NDArray[Any], highest: int) -> Counts:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import floor, log10
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +20,10 @@ from volproc.stages.report.render import (
     grey,
     limits,
     outlined,
-    outlines,
     two_wide,
     voted,
 )
 from volproc.stages.report.slices import (
-    LONGEST_PX,
     Canvas,
     bytes_of_plane,
     canvases,
@@ -165,15 +162,10 @@ def _first(gallery: Gallery, place: _Place, image: Bytes) -> Shot:
         return Shot(data_uri(picture), f"Image, {where}", "Image")
     labels = read_nearest(gallery.objects, place.canvas, place.at_nm)
     ids = [int(i) for i in np.unique(labels) if i]
-    picture = outlined(image, labels, _edge(labels))
+    picture = outlined(image, labels, two_wide(labels))
     named = ", ".join(map(str, ids[:MOST_NAMED])) + (", …" if len(ids) > MOST_NAMED else "")
     shown = f"{len(ids)} objects (ids {named})" if ids else "no objects here"
     return Shot(data_uri(picture), f"Image, {where}, outlined: {shown}", "Image with outlines")
-
-
-def _edge(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """One pixel wide in small pictures, two in large ones, which are shown smaller."""
-    return two_wide(labels) if max(labels.shape) > LONGEST_PX[0] else outlines(labels)
 
 
 def _second(gallery: Gallery, place: _Place, image: Bytes) -> Iterator[Shot]:

@@ -37,8 +37,8 @@ def facts(
             f"{short(prod(size))} µm³ (z, y, x)",
         )
     )
-    gigavoxels = f"{short(prod(image.shape) / 1e6)} Mvoxel: {_by([f'{n:,}' for n in image.shape])}"
-    found.append(("Image voxels", f"{_by([f'{v:g}' for v in image.voxel_nm])} nm", gigavoxels))
+    counted = f"{short(prod(image.shape) / 1e6)} Mvoxel: {_by([f'{n:,}' for n in image.shape])}"
+    found.append(("Image voxels", f"{_by([f'{v:g}' for v in image.voxel_nm])} nm", counted))
     found.extend(_model(gallery, settings))
     total = sum(step.seconds for step in steps)
     if total:
