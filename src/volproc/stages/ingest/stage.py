@@ -18,8 +18,9 @@ from volproc.errors import IngestError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.ingest.reader import Source, open_source
+from volproc.stages.ingest.reader import open_source
 from volproc.stages.ingest.slices import SliceTable, matched, matching, moments
+from volproc.stages.ingest.source import Source
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
 from volproc.volume.metadata import Kind, VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume

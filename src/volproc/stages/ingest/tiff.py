@@ -18,7 +18,7 @@ import tifffile
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.stages.ingest.reader import reading, stamp
+from volproc.stages.ingest.source import reading, stamp
 
 NM_PER_UNIT = {
     "nm": 1.0,
