@@ -1,3 +1,44 @@
-"""Volume electron microscopy to labelled objects."""
+"""Volume electron microscopy to labelled objects.
+
+Names are imported when first used, so that `import volproc` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "open_volume": "volproc.volume.store",
+    "create_volume": "volproc.volume.store",
+    "new_volume": "volproc.volume.metadata",
+    "Volume": "volproc.volume.store",
+    "VolumeInfo": "volproc.volume.metadata",
+    "load_workflow": "volproc.config",
+    "run": "volproc.workflow",
+    "plan": "volproc.workflow",
+    "phantom": "volproc.commands",
+    "ingest": "volproc.commands",
+    "predict": "volproc.commands",
+    "label": "volproc.commands",
+    "evaluate": "volproc.commands",
+    "train": "volproc.commands",
+    "PhantomOptions": "volproc.config",
+    "IngestOptions": "volproc.config",
+    "PredictOptions": "volproc.config",
+    "LabelOptions": "volproc.config",
+    "EvaluateOptions": "volproc.config",
+    "TrainOptions": "volproc.config",
+    "ClusterOptions": "volproc.config",
+    "VolprocError": "volproc.errors",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'volproc' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,37 +1,37 @@
-"""The command line: words in, words out. Commands call the functions that Python users call."""
+"""The command line: words in, words out. Commands call the functions that Python users call.
+
+Those are imported when first used (see `volproc`), so that --help does not wait for torch.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from volproc import __version__, workflow
+import volproc
 from volproc.config import (
     ClusterOptions,
     EvaluateOptions,
     IngestOptions,
     LabelOptions,
-    Options,
     PhantomOptions,
     PredictOptions,
-    TrainOptions,
     check,
     load_workflow,
 )
 from volproc.engine.memory import human
-from volproc.engine.progress import JsonLines, TerminalBar
-from volproc.engine.protocol import Step
-from volproc.engine.run import Runner
+from volproc.engine.progress import TerminalBar
 from volproc.errors import ConfigError, VolprocError
-from volproc.volume.store import Volume, open_volume
+
+if TYPE_CHECKING:
+    from volproc.engine.protocol import Step
+    from volproc.volume.store import Volume
 
 app = typer.Typer(
     help="Volume electron microscopy to labelled objects.",
@@ -40,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(soft_wrap=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 130)
 INTERRUPTED = 130
 """The exit code after Ctrl-C: 128 and the number of the signal."""
 
@@ -69,19 +69,24 @@ def run(
 ) -> None:
     """Run a workflow, or go on where it stopped: ingest, predict, label, evaluate, report."""
     options = load_workflow(file, flags=settings or ())
-    with _bars(quiet) as watchers:
-        report = workflow.run(options, stages=_listed(stages), watchers=watchers)
-    if report.exists():
-        out.print(f"report: {report.resolve()}")
+    if quiet:
+        page = volproc.run(options, stages=_listed(stages))
+    else:
+        with TerminalBar() as bar:
+            page = volproc.run(options, stages=_listed(stages), watchers=(bar,))
+    if page.exists():
+        out.print(f"report: {page.resolve()}")
 
 
 @app.command()
 def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) -> None:
     """Say what `run` would do and what it would cost, and stop."""
+    from volproc.workflow import rates
+
     options = load_workflow(file, flags=settings or ())
-    known = workflow.rates(Path(options.run.folder) / "log.jsonl")
-    table = Table("stage", "step", "blocks", "read", "written", "peak per worker", "TFLOP", "time")
-    for stage, steps in workflow.plan(options, stages=_listed(stages)):
+    known = rates(Path(options.run.folder) / "log.jsonl")
+    table = Table("stage", "step", "blocks", "read", "written", "peak/worker", "TFLOP", "time")
+    for stage, steps in volproc.plan(options, stages=_listed(stages)):
         for step in steps:
             table.add_row(stage, *_costs(step, known.get(step.name)))
     out.print(table)
@@ -101,11 +106,9 @@ def phantom(
     serial: SerialFlag = False,
 ) -> None:
     """Make a HeLa-like volume of any size, with its nuclei as labels/nuclei."""
-    from volproc.stages.phantom.stage import plan_phantom, run_phantom
-
     options = _options(PhantomOptions, shape=shape, voxel_nm=voxel_nm, seed=seed)
-    with _runner(url, workers=workers, serial=serial) as runner:
-        rows = run_phantom(plan_phantom(url, options), runner)
+    with TerminalBar() as bar:
+        rows = volproc.phantom(url, options, cluster=_cluster(workers, serial), watchers=(bar,))
     out.print(f"{url}: {len(rows)} nuclei, listed in {url}/labels/nuclei")
 
 
@@ -127,13 +130,14 @@ def ingest(
     serial: SerialFlag = False,
 ) -> None:
     """Turn files into an OME-Zarr volume with its pyramid."""
-    from volproc.stages.ingest.stage import plan_ingest, run_ingest
-
     options = _options(
         IngestOptions, voxel_nm=voxel_nm, match_slices=match_slices, missing=missing, labels=labels
     )
-    with _runner(url, workers=workers, serial=serial) as runner:
-        _describe(run_ingest(plan_ingest(source, url, options), runner))
+    with TerminalBar() as bar:
+        made = volproc.ingest(
+            source, url, options, cluster=_cluster(workers, serial), watchers=(bar,)
+        )
+    _describe(made)
 
 
 @app.command()
@@ -153,8 +157,6 @@ def predict(
     serial: SerialFlag = False,
 ) -> None:
     """Predict with a model along three axes and fuse their votes."""
-    from volproc.stages.predict.stage import plan_predict, run_predict
-
     options = _options(
         PredictOptions,
         model=model,
@@ -165,12 +167,16 @@ def predict(
         voxel_nm=voxel_nm,
         device=device,
     )
-    volume = open_volume(image, voxel_nm=voxel_nm)
-    chosen = plan_predict(
-        volume.info, url, options, votes_url=votes or None, identity=volume.identity
-    )
-    with _runner(url, workers=workers, serial=serial) as runner:
-        _describe(run_predict(chosen, runner))
+    with TerminalBar() as bar:
+        made = volproc.predict(
+            image,
+            url,
+            options,
+            votes=votes or None,
+            cluster=_cluster(workers, serial),
+            watchers=(bar,),
+        )
+    _describe(made)
 
 
 @app.command()
@@ -187,8 +193,6 @@ def label(
     serial: SerialFlag = False,
 ) -> None:
     """Number connected components and list them in a table."""
-    from volproc.stages.label.stage import plan_label, run_label
-
     options = _options(
         LabelOptions,
         connectivity=connectivity,
@@ -196,11 +200,15 @@ def label(
         min_volume_um3=min_volume_um3,
         native=bool(native),
     )
-    volume = open_volume(mask)
-    grid = open_volume(native).info if native else None
-    chosen = plan_label(volume.info, url, options, native=grid, identity=volume.identity)
-    with _runner(url, workers=workers, serial=serial) as runner:
-        result = run_label(chosen, runner)
+    with TerminalBar() as bar:
+        result = volproc.label(
+            mask,
+            url,
+            options,
+            native=native or None,
+            cluster=_cluster(workers, serial),
+            watchers=(bar,),
+        )
     kept = f"{result.objects} objects in {url}, listed in {result.table}"
     out.print(f"{kept}; {result.dropped} dropped")
 
@@ -221,9 +229,6 @@ def evaluate(
     serial: SerialFlag = False,
 ) -> None:
     """Score a result (a mask, labels, a probability, or votes) against a label volume."""
-    from volproc.engine.ledger import digest
-    from volproc.stages.evaluate.stage import plan_evaluate, run_evaluate
-
     options = _options(
         EvaluateOptions,
         truth=truth,
@@ -231,46 +236,34 @@ def evaluate(
         slices=slices,
         threshold=threshold,
     )
-    found, wanted = open_volume(result), open_volume(truth)
-    name = "votes" if found.info.channels else "result"
-    identity = digest(found.identity, wanted.identity)
-    chosen = plan_evaluate({name: found.info}, wanted.info, options, url=json, identity=identity)
-    with _runner(result, workers=workers, serial=serial) as runner:
-        scores = run_evaluate(chosen, runner)
+    with TerminalBar() as bar:
+        scores = volproc.evaluate(
+            result, options, out=json, cluster=_cluster(workers, serial), watchers=(bar,)
+        )
     _print_rows(scores.rows())
 
 
 @app.command()
 def train(file: WorkflowFile, settings: SetFlag = None) -> None:
     """Train a model from the [train] table of a workflow file, or go on training it."""
-    from volproc.stages.train.stage import plan_train, run_train, sources_of
-
-    options: TrainOptions = load_workflow(file, flags=settings or ()).require_train()
-    chosen = plan_train(
-        sources_of(options.images, options.labels, options.weights),
-        options,
-        validation=sources_of(options.validation_images, options.validation_labels),
-    )
-    card = run_train(chosen, watch=lambda record: out.print(record))
+    options = load_workflow(file, flags=settings or ()).require_train()
+    card = volproc.train(options, watch=lambda record: out.print(record))
     out.print(f"model {card.name}: {options.model_out}")
 
 
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
     """Write a finished run's report again."""
-    settings = folder / "workflow.json"
-    if not settings.exists():
-        raise ConfigError(
-            f"{folder} is not a run's folder: it has no workflow.json; see `volproc run`"
-        )
-    options = workflow.saved(settings)
-    out.print(f"report: {workflow.run(options, stages=('report',)).resolve()}")
+    from volproc.workflow import saved
+
+    page = volproc.run(saved(folder), stages=("report",))
+    out.print(f"report: {page.resolve()}")
 
 
 @app.command()
 def version() -> None:
     """The version of volproc."""
-    out.print(__version__)
+    out.print(volproc.__version__)
 
 
 def main() -> None:
@@ -292,28 +285,14 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-@contextmanager
-def _runner(url: str, *, workers: int, serial: bool) -> Iterator[Runner]:
-    """A runner whose record is kept beside the volume that a single command writes."""
-    beside = Path(f"{url.rstrip('/')}.volproc")
-    options = ClusterOptions(kind="serial" if serial else "local", workers=workers)
-    with workflow.engine_of(options) as engine, TerminalBar() as bar:
-        yield Runner(engine, beside / "ledger", (bar, JsonLines(beside / "log.jsonl")))
-
-
-@contextmanager
-def _bars(quiet: bool) -> Iterator[tuple[Any, ...]]:
-    if quiet:
-        yield ()
-        return
-    with TerminalBar() as bar:
-        yield (bar,)
+def _cluster(workers: int, serial: bool) -> ClusterOptions:
+    values = {"kind": "serial" if serial else "local", "workers": workers}
+    return check(ClusterOptions, values, where="command line")
 
 
 def _options(kind: type[Any], **values: Any) -> Any:
-    assert issubclass(kind, Options)
     given = {key: value for key, value in values.items() if value is not None}
-    return check(kind, given, where=f"--{'/--'.join(k.replace('_', '-') for k in given)}")
+    return check(kind, given, where="command line")
 
 
 def _listed(text: str) -> tuple[str, ...]:

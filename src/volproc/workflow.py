@@ -8,20 +8,18 @@ what is done (ledger/).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from volproc.config import STAGES, ClusterOptions, Stage, Workflow, check
+from volproc.config import STAGES, Stage, Workflow, check
+from volproc.engine.clusters.choose import engine_of
 from volproc.engine.ledger import digest
-from volproc.engine.memory import machine_cores
 from volproc.engine.progress import JsonLines, Watcher
-from volproc.engine.protocol import Engine, Step
+from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
-from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError
 from volproc.stages.evaluate.stage import EvaluatePlan, plan_evaluate, run_evaluate
 from volproc.stages.ingest.stage import IngestPlan, plan_ingest, run_ingest
@@ -31,7 +29,6 @@ from volproc.stages.report.stage import ReportInputs, plan_report, run_report
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume, exists, open_volume, read_info
 
-GB = 10**9
 SETTINGS = "workflow.json"
 """The options of a run, kept in its folder: `volproc report RUN/` reads them."""
 
@@ -180,8 +177,13 @@ def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, t
     return planned
 
 
-def saved(settings: Path) -> Workflow:
-    """The options that a run left in its folder."""
+def saved(folder: Path) -> Workflow:
+    """The options that a run left in its folder; ConfigError if there are none."""
+    settings = folder / SETTINGS
+    if not settings.exists():
+        raise ConfigError(
+            f"{folder} is not a run's folder: it has no {SETTINGS}; see `volproc run`"
+        )
     return check(Workflow, json.loads(settings.read_text()), where=str(settings))
 
 
@@ -205,20 +207,6 @@ def _chosen(this: Run, stages: Sequence[str]) -> tuple[Stage, ...]:
     if unknown:
         raise ConfigError(f"unknown stage {unknown[0]!r}; stages are {', '.join(STAGES)}")
     return tuple(stage for stage in this.stages if not stages or stage in stages)
-
-
-@contextmanager
-def engine_of(options: ClusterOptions) -> Iterator[Engine]:
-    """The engine that the [cluster] options describe, closed at the end."""
-    memory = int(options.worker_memory_gb * GB)
-    if options.kind == "serial":
-        yield SerialEngine(worker_bytes=memory)
-        return
-    from volproc.engine.clusters.local import local_engine
-
-    workers = options.workers or machine_cores()
-    with local_engine(workers=workers, threads=options.threads, worker_bytes=memory) as engine:
-        yield engine
 
 
 def rates(log: Path) -> dict[str, float]:

@@ -73,6 +73,16 @@ class Volume:
         with writing(f"{self.info.url} level {level}, voxels {box}"):
             self._arrays[level][(Ellipsis, *box.slices)] = values
 
+    def dask(self, level: int = 0) -> Any:
+        """A level as a lazy dask array, one block per shard, for those who go on with dask.
+
+        Read only: write with `write`, which keeps shards whole.
+        """
+        import dask.array
+
+        array = self._arrays[level]
+        return dask.array.from_array(array, chunks=array.shards or array.chunks, name=False)
+
     def finish(self) -> Volume:
         """Mark the volume complete, after its last voxel: only then others may trust it."""
         return _stamp(self.info.stamped(finished=True))
