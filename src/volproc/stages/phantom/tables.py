@@ -26,7 +26,7 @@ class Tables(NamedTuple):
 
 def tables_near(scene: Scene, start_nm: Nm3, stop_nm: Nm3) -> Tables:
     """The cells that may reach into a region, in the scene's order."""
-    cells = [c for c in scene.cells if _meets(c, start_nm, stop_nm)]
+    cells = _near(scene.cells, start_nm, stop_nm)
     folds = [c.nucleus.folds if c.nucleus else () for c in cells]
     nucleoli = [c.nucleus.nucleoli if c.nucleus else () for c in cells]
     return Tables(
@@ -41,9 +41,11 @@ def tables_near(scene: Scene, start_nm: Nm3, stop_nm: Nm3) -> Tables:
     )
 
 
-def _meets(cell: Cell, start_nm: Nm3, stop_nm: Nm3) -> bool:
-    nearest = np.clip(cell.centre, start_nm, stop_nm)
-    return float(np.linalg.norm(nearest - np.array(cell.centre))) < CELL_REACH_NM + 1_000
+def _near(cells: tuple[Cell, ...], start_nm: Nm3, stop_nm: Nm3) -> list[Cell]:
+    """Cells that may reach into a region."""
+    centres = np.array([cell.centre for cell in cells]).reshape(-1, 3)
+    away = np.linalg.norm(centres - np.clip(centres, start_nm, stop_nm), axis=1)
+    return [cells[i] for i in np.flatnonzero(away < CELL_REACH_NM)]
 
 
 def _rows(rows: list[tuple[float, ...]], width: int) -> npt.NDArray[np.float64]:
