@@ -1,0 +1,36 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import volproc
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_every_public_name_is_there_and_in_the_docs():
+    for name in volproc.__all__:
+        assert getattr(volproc, name) is not None
+    told = set(re.findall(r"`volproc\.(\w+)", (DOCS / "api.md").read_text()))
+    assert told == set(volproc.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = volproc.nothing
+
+
+def test_importing_volproc_and_asking_for_help_is_cheap():
+    check = "import sys, volproc.cli; print([m for m in ('torch', 'zarr', 'dask') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_a_volume_goes_on_as_a_dask_array(save_volume, noise):
+    volume = save_volume("a.zarr", noise)
+    lazy = volproc.open_volume(volume.info.url).dask()
+    assert lazy.shape == noise.shape
+    assert np.array_equal(lazy[3:9, 4:, :7].compute(scheduler="sync"), noise[3:9, 4:, :7])
