@@ -149,9 +149,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for step, voxels, seconds, cpu, peak in clock.rows:
         rate = voxels / 1e6 / max(seconds, 1e-3)
-        print(
-            f"| {step} | {voxels / 1e6:.4g} | {seconds:.1f} | {rate:.3g} | {cpu:.1f} | {peak / 1e9:.2f} |"
-        )
+        numbers = (f"{voxels / 1e6:.4g}", f"{seconds:.1f}", f"{rate:.3g}", f"{cpu:.1f}")
+        print(f"| {' | '.join((step, *numbers, f'{peak / 1e9:.2f}'))} |")
     times = dict(shares(given.folder, given.model))
     whole = sum(seconds for name, seconds in times.items() if name != "bare network")
     print("\n| one block of predict, one thread | CPU s | share |\n|---|---|---|")

@@ -208,6 +208,8 @@ class PhantomOptions(Options):
     """Voxel size in nm (z, y, x)."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Same seed, same voxels."""
+    cell_density: Fraction = 1.0
+    """Share of the places for cells that hold one; 1 is packed as in a pellet, 0 is bare resin."""
 
 
 class Workflow(Options):

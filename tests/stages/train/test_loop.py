@@ -57,7 +57,7 @@ def losses(folder: Path) -> list[float]:
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    network = learn(tmp_path, steps=60)
+    network = learn(tmp_path, steps=40)
     seen = losses(tmp_path)
     assert sum(seen[-5:]) < 0.4 * sum(seen[:5])
     planes, truth = squares(1000)

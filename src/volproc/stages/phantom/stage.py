@@ -103,7 +103,9 @@ def plan_phantom(url: str, options: PhantomOptions) -> PhantomPlan:
     GridError if the voxel size is not three positive numbers.
     """
     voxel_nm = parse_voxel_nm(options.voxel_nm)
-    scene = make_scene(options.shape, voxel_nm, seed=options.seed)
+    scene = make_scene(
+        options.shape, voxel_nm, seed=options.seed, cell_density=options.cell_density
+    )
     name = digest("phantom", __version__, options)
     story = _story(scene)
     image = new_volume(url, shape=scene.shape, voxel_nm=voxel_nm, dtype="uint8")
