@@ -308,7 +308,9 @@ def _anchor(tables: dict[str, Any], folder: Path) -> None:
     def seen_from(value: Any) -> Any:
         if isinstance(value, list):
             return [seen_from(one) for one in value]
-        return str(folder / value) if isinstance(value, str) and _is_path(value) else value
+        if not isinstance(value, str) or not _is_path(value):
+            return value
+        return os.path.normpath(folder / value)  # ../demo shows as demo, not examples/../demo
 
     for table, key in PATHS:
         options = tables.get(table)
