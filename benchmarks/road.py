@@ -36,7 +36,8 @@ from volproc.config import (
 from volproc.engine.progress import Event, StepFinished, StepStarted
 from volproc.stages.predict.infer import device_for, network
 from volproc.stages.predict.orientation import along
-from volproc.stages.predict.stage import Predict, PredictPlan, plan_predict, volume_constants
+from volproc.stages.predict.stage import PredictPlan, plan_predict, volume_constants
+from volproc.stages.predict.task import Predict
 from volproc.volume.store import create_volume, open_volume
 
 VOXEL_NM = (50.0, 10.0, 10.0)

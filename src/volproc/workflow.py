@@ -26,8 +26,10 @@ from volproc.stages.ingest.stage import IngestPlan, plan_ingest, run_ingest
 from volproc.stages.label.stage import LabelPlan, plan_label, run_label
 from volproc.stages.predict.stage import PredictPlan, plan_predict, run_predict
 from volproc.stages.report.stage import ReportInputs, plan_report, run_report
+from volproc.volume.access import exists
+from volproc.volume.describe import read_info
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.store import Volume, exists, open_volume, read_info
+from volproc.volume.store import Volume, open_volume
 
 SETTINGS = "workflow.json"
 """The options of a run, kept in its folder: `volproc report RUN/` reads them."""

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import fsspec
 
-from volproc.volume.store import reading, writing
+from volproc.volume.access import reading, writing
 
 
 def write_file(url: str, content: bytes) -> None:

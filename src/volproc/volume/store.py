@@ -5,11 +5,9 @@ zarr is imported in this part only. What zarr or the file system raises becomes 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,15 +19,12 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from volproc.errors import GridError, VolumeError
-from volproc.grid.box import Box, Shape, each
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.box import Box
+from volproc.volume.access import is_occupied, reading, writing
+from volproc.volume.describe import array_of, attributes_of, read_info
 from volproc.volume.metadata import (
-    Kind,
     Level,
     VolumeInfo,
-    multiscale_of,
-    scale_and_translation,
-    spatial_axes,
     to_ome,
 )
 
@@ -101,7 +96,7 @@ class Volume:
         # the CPU); labels and masks are mostly empty, and there it saves files.
         config: ArrayConfigParams = {"write_empty_chunks": self.info.kind == "image"}
         group = zarr.open_group(self.info.url, mode="r+" if self.info.made_by else "r")
-        arrays = (_array(group, level.path, self.info.url) for level in self.info.levels)
+        arrays = (array_of(group, level.path, self.info.url) for level in self.info.levels)
         return tuple(array.with_config(config) for array in arrays)
 
 
@@ -120,29 +115,6 @@ def open_volume(url: str | Path, *, voxel_nm: Sequence[float] | None = None) -> 
     return Volume(info)
 
 
-def read_info(url: str, *, voxel_nm: Sequence[float] | None = None) -> VolumeInfo:
-    """Metadata of the volume at `url`, finished or not."""
-    group = _open_group(url)
-    attributes = _attributes(group)
-    multiscale = multiscale_of(attributes, url=url)
-    if voxel_nm is not None:
-        multiscale = _with_voxel_size(multiscale, parse_voxel_nm(voxel_nm), group)
-    leading, nm = spatial_axes(multiscale, url=url)
-    names = [axis["name"] for axis in multiscale["axes"]]
-    arrays, levels = [], []
-    for dataset in multiscale["datasets"]:
-        voxel, offset = scale_and_translation(dataset, multiscale, leading=leading, nm=nm, url=url)
-        array = _array(group, dataset["path"], url)
-        arrays.append(array)
-        levels.append(_level(dataset["path"], array, voxel, offset))
-    channels: tuple[str, ...] = ()
-    if "c" in names:
-        channels = _channel_names(attributes, count=arrays[0].shape[names.index("c")])
-    kind: Kind = "labels" if "image-label" in attributes.get("ome", attributes) else "image"
-    made_by = attributes.get("volproc", {})
-    return VolumeInfo(url, kind, str(arrays[0].dtype), tuple(levels), channels, made_by)
-
-
 def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> Volume:
     """Make the volume's metadata and empty arrays, or take up the one of the same `digest` again.
 
@@ -154,7 +126,7 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
     if there.get("digest") == digest:
         _remove_partial_files(info.url)
         return Volume(info.stamped(finished=there.get("finished", False)))
-    if not there and _occupied(info.url):
+    if not there and is_occupied(info.url):
         raise VolumeError(
             f"{info.url} exists and was not written by volproc; choose another name or remove it"
         )
@@ -177,47 +149,6 @@ def is_begun(url: str, *, digest: str) -> bool:
     return bool(_made_by(url).get("digest") == digest)
 
 
-def exists(url: str) -> bool:
-    """Whether anything is stored at `url`."""
-    import fsspec
-
-    filesystem, path = fsspec.core.url_to_fs(url)
-    return bool(filesystem.exists(path))
-
-
-@contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Whatever zarr, a codec or the file system raises becomes a VolumeError that names `what`."""
-    try:
-        yield
-    except Exception as error:
-        raise VolumeError(
-            f"cannot read {what}: {_first_line(error)}; "
-            "the file may be cut short: write the volume again"
-        ) from error
-
-
-@contextmanager
-def writing(what: str) -> Iterator[None]:
-    """The same for writing; a full disk is told apart."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise VolumeError(
-                f"no space left while writing {what}; free some space and run the same command "
-                "again: finished blocks are kept"
-            ) from error
-        raise VolumeError(f"cannot write {what}: {_first_line(error)}") from error
-
-
-def _occupied(url: str) -> bool:
-    import fsspec
-
-    filesystem, path = fsspec.core.url_to_fs(url)
-    return bool(filesystem.exists(path) and (filesystem.isfile(path) or filesystem.ls(path)))
-
-
 def _create_array(group: zarr.Group, info: VolumeInfo, level: Level) -> None:
     lead: tuple[int, ...] = (len(info.channels),) if info.channels else ()
     group.create_array(
@@ -238,7 +169,7 @@ def _register_label(info: VolumeInfo) -> None:
     parent, _, name = info.url.rstrip("/").rpartition("/")
     if info.kind == "labels" and parent.endswith("/labels"):
         group = zarr.open_group(parent, mode="a", zarr_format=3)
-        listed = _attributes(group).get("ome", {}).get("labels", [])
+        listed = attributes_of(group).get("ome", {}).get("labels", [])
         group.attrs["ome"] = {"version": "0.5", "labels": sorted({*listed, name})}
 
 
@@ -248,81 +179,11 @@ def _stamp(info: VolumeInfo) -> Volume:
     return Volume(info)
 
 
-def _open_group(url: str) -> zarr.Group:
-    if not exists(url):
-        raise VolumeError(f"{url} does not exist; expected an OME-Zarr volume (a folder NAME.zarr)")
-    try:
-        return zarr.open_group(url, mode="r")
-    except Exception as error:
-        raise VolumeError(
-            f"{url} is not an OME-Zarr volume ({_first_line(error)}); "
-            "convert it with `volproc ingest SOURCE OUT.zarr`"
-        ) from error
-
-
-def _array(group: zarr.Group, path: str, url: str) -> zarr.Array[Any]:
-    with reading(f"{url} level {path}"):
-        array = group[path]
-    if not isinstance(array, zarr.Array):
-        raise VolumeError(f"{url} level {path} is a group; expected an array")
-    return array
-
-
-def _level(
-    path: str, array: zarr.Array[Any], voxel: VoxelNm, offset: tuple[float, float, float]
-) -> Level:
-    def space(values: Sequence[int]) -> Shape:
-        z, y, x = values[-3:]
-        return z, y, x
-
-    return Level(
-        path=path,
-        shape=space(array.shape),
-        chunks=space(array.chunks),
-        shards=space(array.shards or array.chunks),
-        voxel_nm=voxel,
-        translation_nm=offset,
-    )
-
-
-def _with_voxel_size(
-    multiscale: dict[str, Any], voxel_nm: VoxelNm, group: zarr.Group
-) -> dict[str, Any]:
-    """The multiscale with its finest voxel size replaced; coarser levels follow from the shapes."""
-    paths = [dataset["path"] for dataset in multiscale["datasets"]]
-    finest = _array(group, paths[0], group.name).shape
-    axes = [
-        {**axis, "unit": "nanometer"} if axis["name"] in "zyx" else axis
-        for axis in multiscale["axes"]
-    ]
-    datasets = []
-    for path in paths:
-        shape = _array(group, path, group.name).shape[-3:]
-        ratio = each(lambda n, m: max(1, round(n / m)), finest[-3:], shape)
-        scale = [1.0] * (len(axes) - 3) + [v * r for v, r in zip(voxel_nm, ratio, strict=True)]
-        datasets.append(
-            {"path": path, "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-        )
-    return {"axes": axes, "datasets": datasets}
-
-
-def _channel_names(attributes: dict[str, Any], *, count: int) -> tuple[str, ...]:
-    listed = attributes.get("ome", attributes).get("omero", {}).get("channels", [])
-    names = [str(channel.get("label", index)) for index, channel in enumerate(listed)]
-    if count == 1:  # an axis of length 1 is left out when reading
-        return ()
-    return tuple(names) if len(names) == count else tuple(map(str, range(count)))
-
-
 def _made_by(url: str) -> dict[str, Any]:
     try:
-        return dict(_attributes(zarr.open_group(url, mode="r")).get("volproc", {}))
+        return dict(attributes_of(zarr.open_group(url, mode="r")).get("volproc", {}))
     except Exception:  # not a group at all: whatever it is, volproc did not write it
         return {}
-
-
-def _attributes(group: zarr.Group) -> dict[str, Any]:
-    return dict(group.attrs)
 
 
 def _remove_partial_files(url: str) -> None:
@@ -336,8 +197,3 @@ def _modified(info: VolumeInfo) -> str:
     """When a local volume of others was last changed, as far as its folders tell."""
     levels = [Path(info.url) / level.path for level in info.levels]
     return str(max((path.stat().st_mtime_ns for path in levels if path.exists()), default=0))
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]

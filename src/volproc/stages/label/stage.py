@@ -20,11 +20,12 @@ from volproc.stages.label.passes import Components, FindComponents, WriteLabels
 from volproc.stages.label.statistics import describe, to_csv
 from volproc.stages.label.tables import Borders, Tables
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.volume.access import exists
 from volproc.volume.files import beside, write_file
 from volproc.volume.foreground import foreground_level
 from volproc.volume.metadata import CHUNK, VolumeInfo, itemsize, new_volume
 from volproc.volume.sampling import sampling_to
-from volproc.volume.store import Volume, exists
+from volproc.volume.store import Volume
 
 FOREGROUND_BYTES = 1
 LABEL_BYTES = 4

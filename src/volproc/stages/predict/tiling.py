@@ -25,7 +25,7 @@ from volproc.stages.predict.orientation import Axis, along, back
 BORDER_STRIDES = 2
 """Mirrored voxels at the volume's border, in strides of the network."""
 
-MOST_VOXELS = 48 * 2**20
+MOST_VOXELS = 96 * 2**20
 """Voxels of a tile's cube, at the most: bounds the memory of a block."""
 
 
@@ -116,7 +116,7 @@ def lay_out(
     """Tiles for a volume of `shape`: `tile` rounded up to the stride, or chosen to suit.
 
     The choice depends on the volume and the network only: cubes of at most half the volume
-    (two workers have something to do) and 48 Mvoxels, cut where they are longest.
+    (two workers have something to do) and 96 Mvoxels, cut where they are longest.
     """
     halo = _up(reach, stride) if halo is None else halo
     given = each(lambda t: _up(t, stride), tile) if tile else _choose(shape, stride)

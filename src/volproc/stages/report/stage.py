@@ -22,9 +22,10 @@ from volproc.stages.report.objects import Objects, histogram, read_objects
 from volproc.stages.report.page import ObjectTable, Page, Row, render, toml_text
 from volproc.stages.report.render import hex_colour
 from volproc.stages.report.summary import facts
+from volproc.volume.access import exists, writing
 from volproc.volume.files import read_file
 from volproc.volume.metadata import itemsize
-from volproc.volume.store import Volume, exists, open_volume, writing
+from volproc.volume.store import Volume, open_volume
 
 MOST_ROWS = 1000
 LOOK_FIRST = 5

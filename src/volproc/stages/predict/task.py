@@ -1,0 +1,88 @@
+"""What predict does to one block: read, resample, vote, fuse, write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from volproc.config import PredictOptions
+from volproc.errors import VolumeError
+from volproc.fusion import fuse
+from volproc.grid.blocks import Block
+from volproc.grid.box import Box
+from volproc.model.normalise import Normalisation
+from volproc.stages.predict.infer import batch_for, device_for, network, vote
+from volproc.stages.predict.tiling import Layout
+from volproc.volume.resample import Resampling, as_tensor, resample
+from volproc.volume.store import Volume
+
+SLAB = 16
+"""Planes resampled at a time: bounds the float32 copies."""
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Task: one block of the prediction, and of the votes."""
+
+    image: Volume
+    output: Volume
+    votes: Volume | None
+    way: Resampling
+    layout: Layout
+    constants: Normalisation
+    model: str
+    model_digest: str
+    options: PredictOptions
+
+    def load(self, block: Block) -> npt.NDArray[Any]:
+        """The image's voxels under the block's window, at the level that is read."""
+        source = self.way.source(self.layout.window(block.core, self.options.axes))
+        values = self.image.read(source, level=self.way.level)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise VolumeError(
+                f"{self.image.info.url} holds NaN or infinite voxels in {source}; "
+                "replace them before predicting"
+            )
+        return values
+
+    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """uint8 votes of every axis, in the order of `options.axes`."""
+        device = device_for(self.options.device)
+        window = self.layout.window(block.core, self.options.axes)
+        return vote(
+            resampled(as_tensor(loaded).to(device), self.way, window),
+            origin=window,
+            core=block.core,
+            axes=self.options.axes,  # type: ignore[arg-type]
+            layout=self.layout,
+            module=network(self.model, digest=self.model_digest, device=device),
+            constants=self.constants,
+            batch=batch_for(self.options),
+        )
+
+    def store(self, block: Block, result: npt.NDArray[np.uint8]) -> dict[str, int]:
+        """Write the fused block, and the votes as channels x, y, z."""
+        options = self.options
+        fused = fuse(result, mode=options.fusion, threshold=options.threshold)
+        self.output.write(block.core, fused)
+        if self.votes:
+            order = [options.axes.index(name) for name in self.votes.info.channels]
+            self.votes.write(block.core, result[order])
+        return {"voxels": int(fused.size), "sum": int(fused.sum(dtype=np.int64))}
+
+
+def resampled(values: torch.Tensor, way: Resampling, window: Box) -> torch.Tensor:
+    """Voxels of `window` on the model's grid, slab by slab; uint8 stays uint8 (rounded)."""
+    z, y, x = way.axes(window)
+    kind = torch.uint8 if values.dtype == torch.uint8 else torch.float32
+    out = torch.empty(window.shape, dtype=kind, device=values.device)
+    for first in range(0, window.shape[0], SLAB):
+        part = z.part(first, first + SLAB)
+        planes = values[part.first : part.first + part.count]
+        slab = resample(planes, (part, y, x), order=way.order)
+        out[first : first + SLAB] = slab.round_() if kind is torch.uint8 else slab
+    return out
