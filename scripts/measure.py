@@ -26,6 +26,7 @@ def functions(path: Path) -> list[tuple[int, str]]:
 
 def cycle() -> list[str]:
     """Modules that import one another in a circle, if there are any."""
+    sys.path.insert(0, str(SRC))  # this tree's package, whichever one is installed
     graph = grimp.build_graph("volproc", cache_dir=None)
     imports = {m: graph.find_modules_directly_imported_by(m) for m in graph.modules}
     try:
