@@ -40,15 +40,13 @@ def coarsen(values: npt.NDArray[Any], step: Shape, *, kind: Kind) -> npt.NDArray
     out = np.empty(shape, dtype=values.dtype)
     if kind == "labels":
         _mode(values, out, *step)
-    elif values.dtype.kind == "f":
-        _mean_float(values, out, *step)
     else:
-        _mean_whole(values, out, *step)
+        _mean(values, out, values.dtype.kind in "iu", *step)
     return out
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _mean_whole(values: Any, out: Any, dz: int, dy: int, dx: int) -> None:
+def _mean(values: Any, out: Any, whole: bool, dz: int, dy: int, dx: int) -> None:
     nz, ny, nx = values.shape
     for z in range(out.shape[0]):
         z1 = min((z + 1) * dz, nz)
@@ -56,30 +54,13 @@ def _mean_whole(values: Any, out: Any, dz: int, dy: int, dx: int) -> None:
             y1 = min((y + 1) * dy, ny)
             for x in range(out.shape[2]):
                 x1 = min((x + 1) * dx, nx)
-                total = np.int64(0)
-                for k in range(z * dz, z1):
-                    for j in range(y * dy, y1):
-                        for i in range(x * dx, x1):
-                            total += np.int64(values[k, j, i])
-                count = (z1 - z * dz) * (y1 - y * dy) * (x1 - x * dx)
-                out[z, y, x] = (2 * total + count) // (2 * count)
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _mean_float(values: Any, out: Any, dz: int, dy: int, dx: int) -> None:
-    nz, ny, nx = values.shape
-    for z in range(out.shape[0]):
-        z1 = min((z + 1) * dz, nz)
-        for y in range(out.shape[1]):
-            y1 = min((y + 1) * dy, ny)
-            for x in range(out.shape[2]):
-                x1 = min((x + 1) * dx, nx)
-                total = 0.0
+                total = 0.0  # exact for whole numbers up to 2**53
                 for k in range(z * dz, z1):
                     for j in range(y * dy, y1):
                         for i in range(x * dx, x1):
                             total += values[k, j, i]
-                out[z, y, x] = total / ((z1 - z * dz) * (y1 - y * dy) * (x1 - x * dx))
+                mean = total / ((z1 - z * dz) * (y1 - y * dy) * (x1 - x * dx))
+                out[z, y, x] = np.floor(mean + 0.5) if whole else mean
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
