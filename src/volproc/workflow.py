@@ -28,6 +28,7 @@ from volproc.stages.predict.stage import PredictPlan, plan_predict, run_predict
 from volproc.stages.report.stage import ReportInputs, plan_report, run_report
 from volproc.volume.access import exists
 from volproc.volume.describe import read_info
+from volproc.volume.files import write_file
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume, open_volume
 
@@ -158,14 +159,21 @@ def run(
     """
     this = Run(workflow)
     wanted = _chosen(this, stages)
-    this.folder.mkdir(parents=True, exist_ok=True)
-    (this.folder / SETTINGS).write_text(workflow.model_dump_json(indent=1))
+    _begin_folder(this)
     log = JsonLines(this.folder / "log.jsonl")
     with engine_of(workflow.cluster) as engine:
         runner = Runner(engine, this.folder / "ledger", (*watchers, log))
         for stage in wanted:
             _run_stage(this, stage, runner)
     return this.folder / "report.html"
+
+
+def _begin_folder(this: Run) -> None:
+    """The run's folder with its options in it, and without half files of a killed run."""
+    write_file(this.path(SETTINGS), this.workflow.model_dump_json(indent=1).encode())
+    for pattern in ("*.partial", "*.tables/*.partial"):
+        for path in this.folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, tuple[Step, ...]]]:
@@ -214,11 +222,13 @@ def _chosen(this: Run, stages: Sequence[str]) -> tuple[Stage, ...]:
 def rates(log: Path) -> dict[str, float]:
     """Voxels per second of every step that the log of an earlier run tells of."""
     done: dict[str, list[float]] = {}
-    if log.exists():
-        for line in log.read_text().splitlines():
+    for line in log.read_text().splitlines() if log.exists() else ():
+        try:
             event: dict[str, Any] = json.loads(line)
-            if event["event"] == "StepFinished" and event["voxels"]:
-                total = done.setdefault(event["step"], [0.0, 0.0])
-                total[0] += event["voxels"]
-                total[1] += event["seconds"]
+        except json.JSONDecodeError:  # a full disk cut it short
+            continue
+        if event["event"] == "StepFinished" and event["voxels"]:
+            total = done.setdefault(event["step"], [0.0, 0.0])
+            total[0] += event["voxels"]
+            total[1] += event["seconds"]
     return {step: voxels / seconds for step, (voxels, seconds) in done.items() if seconds}

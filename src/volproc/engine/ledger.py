@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,37 +37,29 @@ class Ledger:
     def add(self, block: int, record: Any) -> None:
         """Note that `block` is done. JSON gives back what was put in, or this refuses it."""
         line = json.dumps({"block": block, "record": record})
-        with self._writing(), self.path.open("a") as file:
+        with recording(self.path), self.path.open("a") as file:
             file.write(line + "\n")
         # as it will be read back: tuples become lists, whole-number keys become words
         self.records[block] = json.loads(line)["record"]
 
     def _begin(self) -> None:
-        with self._writing():
+        with recording(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = self.path.with_suffix(".new")
             fresh.write_text(json.dumps(self._head) + "\n")
             os.replace(fresh, self.path)
 
-    def _writing(self) -> Any:
-        return _LedgerErrors(self.path)
 
-
-class _LedgerErrors:
-    """Renames what the file system raises."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError):
-            raise LedgerError(
-                f"cannot write the run's record {self.path} ({error.strerror}); mend that and run "
-                "the same command again: finished blocks are kept"
-            ) from error
+@contextmanager
+def recording(path: Path) -> Iterator[None]:
+    """What the file system raises becomes a LedgerError that names the record."""
+    try:
+        yield
+    except OSError as error:
+        raise LedgerError(
+            f"cannot write the run's record {path} ({error.strerror}); mend that and run "
+            "the same command again: finished blocks are kept"
+        ) from error
 
 
 def forget(folder: Path, step: str) -> None:

@@ -21,6 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from volproc.engine.ledger import recording
+
 
 @dataclass(frozen=True)
 class StepStarted:
@@ -73,12 +75,13 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with recording(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, event: Event) -> None:
         """Append the event."""
         line = {"event": type(event).__name__, "time": round(time.time(), 3), **asdict(event)}
-        with self.path.open("a") as file:
+        with recording(self.path), self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
 

@@ -18,9 +18,11 @@ def exists(url: str) -> bool:
 
 
 def is_occupied(url: str) -> bool:
-    """Whether something is stored at `url`; an empty folder is nothing."""
+    """Whether something is stored at `url`; an empty folder is nothing, nor what a kill left."""
     filesystem, path = fsspec.core.url_to_fs(url)
-    return bool(filesystem.exists(path) and (filesystem.isfile(path) or filesystem.ls(path)))
+    if not filesystem.exists(path) or filesystem.isfile(path):
+        return bool(filesystem.exists(path))
+    return not all(name.endswith(".partial") for name in filesystem.ls(path, detail=False))
 
 
 @contextmanager

@@ -123,13 +123,13 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
     """
     info = info.stamped(version=version, step=step, digest=digest, finished=False)
     there = _made_by(info.url)
-    if there.get("digest") == digest:
-        _remove_partial_files(info.url)
-        return Volume(info.stamped(finished=there.get("finished", False)))
     if not there and is_occupied(info.url):
         raise VolumeError(
             f"{info.url} exists and was not written by volproc; choose another name or remove it"
         )
+    _remove_partial_files(info.url)
+    if there.get("digest") == digest:
+        return Volume(info.stamped(finished=there.get("finished", False)))
     # The digest comes last: killed before it, the volume is made anew.
     begun = to_ome(info.stamped(digest="being created"))
     with writing(info.url):
