@@ -197,7 +197,17 @@ def saved(folder: Path) -> Workflow:
     return check(Workflow, json.loads(settings.read_text()), where=str(settings))
 
 
+NEEDS: dict[Stage, str] = {
+    "predict": "image.zarr",
+    "label": "prediction.zarr",
+    "evaluate": "prediction.zarr",
+}
+"""What a stage reads of the stages before it; `report` looks for itself."""
+
+
 def _run_stage(this: Run, stage: Stage, runner: Runner) -> None:
+    if stage in NEEDS and not (stage == "predict" and this.source_is_volume):
+        open_volume(this.path(NEEDS[stage]))  # an unfinished one would read as background
     if stage == "ingest":
         run_ingest(this.ingest(), runner)
     elif stage == "predict":

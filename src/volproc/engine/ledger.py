@@ -57,8 +57,8 @@ def recording(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LedgerError(
-            f"cannot write the run's record {path} ({error.strerror}); mend that and run "
-            "the same command again: finished blocks are kept"
+            f"cannot write the run's record {path}: {(error.strerror or str(error)).lower()}; mend "
+            "that and run the same command again: finished blocks are kept"
         ) from error
 
 

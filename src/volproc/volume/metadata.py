@@ -241,6 +241,11 @@ def scale_and_translation(
     ]
     for step in steps:
         values = step.get(step["type"], [1.0] * (leading + 3))[leading:]
+        if len(values) != 3:
+            raise VolumeError(
+                f"{url} level {dataset.get('path')} has {len(values)} numbers of {step['type']} "
+                "for z, y, x; expected three; state the voxel size with --voxel-nm Z Y X"
+            )
         if step["type"] == "scale":
             scale = [a * b for a, b in zip(scale, values, strict=True)]
             offset = [a * b for a, b in zip(offset, values, strict=True)]

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ class Volume:
             )
         with reading(f"{self.info.url} level {level}, voxels {box}"):
             array = self._arrays[level]
+            self._refuse_empty_files(box, here, array)
             leading = (0,) * (array.ndim - 3 - bool(self.info.channels))
             return np.asarray(array[(*leading, Ellipsis, *box.slices)])
 
@@ -89,6 +91,15 @@ class Volume:
         described = json.dumps([to_ome(replace(self.info, made_by=record)), self.info.dtype])
         stamp = record.get("digest") or _modified(self.info)
         return hashlib.sha256(f"{described}{stamp}".encode()).hexdigest()[:16]
+
+    def _refuse_empty_files(self, box: Box, level: Level, array: Any) -> None:
+        """A shard file of 0 bytes, as a crash may leave it, would read as background."""
+        ends = zip(box.start, box.stop, level.shards, strict=True)
+        along = [range(start // n, -(-stop // n)) for start, stop, n in ends]
+        for place in product(*map(range, array.shape[:-3]), *along):
+            file = Path(self.info.url) / level.path / array.metadata.encode_chunk_key(place)
+            if file.is_file() and file.stat().st_size == 0:
+                raise ValueError(f"{file} is empty")
 
     @cached_property
     def _arrays(self) -> tuple[Any, ...]:
