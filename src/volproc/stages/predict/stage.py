@@ -154,7 +154,7 @@ def plan_predict(
         card=card,
         model=str(model),
         options=options,
-        digest=digest("predict", identity, card.weights_sha256, lasting, layout, votes_url),
+        digest=digest("predict", identity, card.weights_sha256, lasting, layout, bool(votes_url)),
     )
 
 

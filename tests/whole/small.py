@@ -1,0 +1,45 @@
+"""`volproc` with shards of one chunk and deep pyramids: small volumes have many blocks.
+
+Sizes are all that differs. Runs as a script, or by `runpy` with FOLDER, ARGUMENTS and
+DIE_BEFORE_WRITE given.
+"""
+
+import itertools
+import os
+import signal
+import sys
+
+import torch
+
+from volproc import cli
+from volproc.stages.ingest import stage as ingest
+from volproc.volume import metadata
+
+metadata.SHARD_BYTES = 1
+metadata.SMALLEST_LEVEL = 64
+ingest.SLAB_BYTES = 1
+torch.set_num_threads(1)  # as Dask's workers do; threads would only wait for one another
+
+
+def die_before_write(number):
+    """SIGKILL by its own hand before the `number`th change to the files below run/."""
+    changes = itertools.count(1)
+
+    def watch(event, arguments):
+        writes = event in ("os.mkdir", "os.rename", "os.remove", "os.truncate") or (
+            event == "open" and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+        )
+        if writes and "run/" in str(arguments[0]) and next(changes) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+
+
+if __name__ == "__main__":
+    given = globals()
+    if "FOLDER" in given:
+        os.chdir(given["FOLDER"])
+        sys.stdout = sys.stderr = open("messages.txt", "a", buffering=1)  # noqa: SIM115
+        sys.argv = ["volproc", *given["ARGUMENTS"]]
+        die_before_write(given["DIE_BEFORE_WRITE"])
+    cli.main()
