@@ -34,9 +34,10 @@ from volproc.config import (
     Workflow,
 )
 from volproc.engine.progress import Event, StepFinished, StepStarted
+from volproc.stages.normalisation import volume_constants
 from volproc.stages.predict.infer import device_for, network
 from volproc.stages.predict.orientation import along
-from volproc.stages.predict.stage import PredictPlan, plan_predict, volume_constants
+from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.predict.task import Predict
 from volproc.volume.store import create_volume, open_volume
 

@@ -10,8 +10,9 @@ from volproc.errors import ModelError, VolumeError
 from volproc.fusion import FUSIONS, fuse
 from volproc.grid.box import Box, whole_box
 from volproc.model.weights import load_model
+from volproc.stages.normalisation import volume_constants
 from volproc.stages.predict.orientation import oriented
-from volproc.stages.predict.stage import plan_predict, run_predict, volume_constants
+from volproc.stages.predict.stage import plan_predict, run_predict
 from volproc.volume.resample import read_resampled, resampling_to
 from volproc.volume.store import open_volume
 

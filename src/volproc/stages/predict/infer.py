@@ -15,8 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from volproc.config import PredictOptions
 from volproc.errors import ModelError
 from volproc.grid.box import Box
-from volproc.model.normalise import CLIP, Normalisation
-from volproc.model.unet import UNetSpec
+from volproc.model.normalise import Normalisation
 from volproc.model.weights import load_model
 from volproc.stages.predict.orientation import Axis, along, oriented
 from volproc.stages.predict.tiling import Layout, Pass
@@ -82,25 +81,10 @@ def answer(module: torch.nn.Module, planes: torch.Tensor, constants: Normalisati
 
     float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it.
     """
-    normal = normalised(planes, constants).contiguous(memory_format=torch.channels_last)
+    normal = constants.apply(planes).contiguous(memory_format=torch.channels_last)
     with torch.autocast(normal.device.type, dtype=half(), enabled=normal.is_cuda):
         logits = module(normal)
     return torch.sigmoid(logits.float()).mul_(255).round_().to(torch.uint8)
-
-
-def normalised(planes: torch.Tensor, constants: Normalisation) -> torch.Tensor:
-    """`constants.apply` on the device."""
-    return planes.float().sub_(constants.mean).mul_(1 / constants.std).clamp_(-CLIP, CLIP)
-
-
-def activation_bytes(spec: UNetSpec, height: int, width: int) -> int:
-    """About what one pass over `height` x `width` pixels holds at once, float32.
-
-    The finest level dominates: its skip, the lifted level below, both joined, and two results.
-    """
-    pixels = height * width
-    planes = 2 * spec.slices_in + spec.slices_out
-    return 4 * (pixels * planes + 7 * spec.widths[0] * pixels // spec.stem**2)
 
 
 def batch_for(options: PredictOptions) -> int:

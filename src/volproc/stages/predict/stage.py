@@ -13,10 +13,11 @@ from volproc.errors import ModelError, VolumeError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.model.normalise import Normalisation, constants_from
+from volproc.model.normalise import Normalisation
 from volproc.model.weights import Card, load_card, model_folder
+from volproc.stages.normalisation import volume_constants
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
-from volproc.stages.predict.infer import activation_bytes, batch_for, device_for
+from volproc.stages.predict.infer import batch_for, device_for
 from volproc.stages.predict.task import SLAB, Predict
 from volproc.stages.predict.tiling import Layout, lay_out
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
@@ -25,9 +26,6 @@ from volproc.volume.store import Volume
 
 MOST_REFINING = 2.0
 """An image with voxels more than this many times coarser than the model's is refused."""
-
-SAMPLE_VOXELS = 2**26
-"""The normalisation constants come from the finest level that has no more voxels than this."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class PredictPlan:
         voxel = 1 if self.image.dtype == "uint8" else 4
         slab = 3 * 4 * SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
         sides = sorted(window.shape)[-2:]
-        activations = batch_for(self.options) * activation_bytes(self.card.spec, *sides)
+        activations = batch_for(self.options) * self.card.spec.activation_bytes(*sides)
         votes = prod(self.blocks.core) * (2 * len(self.options.axes) + 4)
         encoding = 3 * prod(self.blocks.core) * (4 if self.votes else 1)
         read = source.size * itemsize(self.image.dtype)
@@ -129,7 +127,7 @@ def plan_predict(
     way = resampling_to(image, voxel_nm)
     layout = lay_out(
         way.shape_out,
-        reach=card.reach,
+        halo=card.spec.halo,
         stride=card.stride,
         slices_in=card.slices_in,
         slices_out=card.slices_out,
@@ -174,18 +172,6 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     if plan.votes:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
     return finish_volume(runner, Volume(plan.output), plan.pyramid)
-
-
-def volume_constants(image: Volume) -> Normalisation:
-    """The volume's normalisation constants, from one of its levels: the same for every block."""
-    sizes = [prod(level.shape) for level in image.info.levels]
-    level = next((n for n, size in enumerate(sizes) if size <= SAMPLE_VOXELS), len(sizes) - 1)
-    box = image.info.levels[level].box
-    if box.size > SAMPLE_VOXELS:  # no pyramid: whole planes around the middle
-        planes = max(1, SAMPLE_VOXELS // (box.shape[1] * box.shape[2]))
-        first = (box.shape[0] - planes) // 2
-        box = Box((first, 0, 0), (first + planes, box.shape[1], box.shape[2]))
-    return constants_from(image.read(box, level=level))
 
 
 def _require_image(image: VolumeInfo) -> None:

@@ -7,7 +7,7 @@ Along one axis, with the volume mirrored by `border` voxels at its two ends:
     |...window of tile 0 ....halo|
                    |halo....window of tile 2 .....halo|
 
-A tile's window has the halo of the network's reach on every side where there is something to
+A tile's window has the network's halo on every side where there is something to
 see, so it gets the same answer as in one pass over the whole mirrored plane. Windows begin and
 end on multiples of the network's stride.
 """
@@ -106,19 +106,19 @@ class Pass:
 def lay_out(
     shape: Shape,
     *,
-    reach: int,
+    halo: int,
     stride: int,
     slices_in: int,
     slices_out: int,
     tile: Shape | None = None,
-    halo: int | None = None,
 ) -> Layout:
     """Tiles for a volume of `shape`: `tile` rounded up to the stride, or chosen to suit.
+
+    `halo` is the network's (`UNetSpec.halo`), a multiple of its stride.
 
     The choice depends on the volume and the network only: cubes of at most half the volume
     (two workers have something to do) and 96 Mvoxels, cut where they are longest.
     """
-    halo = _up(reach, stride) if halo is None else halo
     given = each(lambda t: _up(t, stride), tile) if tile else _choose(shape, stride)
     whole = each(lambda n: _up(n, stride), shape)
     return Layout(

@@ -25,9 +25,9 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
 from volproc.grid.scale import VoxelNm, covering, nearest, parse_voxel_nm
-from volproc.model.normalise import Normalisation, constants_from
 from volproc.model.unet import UNetSpec
 from volproc.model.weights import Card, TrainedOn, card_for, save_model
+from volproc.stages.normalisation import volume_constants
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.sampling import Pair, Sampler, pair_of
 from volproc.stages.train.validate import Validator
@@ -41,9 +41,6 @@ WORKING_BYTES = 4
 """More per voxel of the volume that is being read: copies, and the search for surfaces."""
 SLAB = 16
 """Planes read at a time."""
-
-SAMPLE_VOXELS = 2**26
-"""Normalisation constants come from the finest level that has no more voxels than this."""
 
 NO_MATTER = {
     *("model_out", "checkpoint_steps", "validate_steps"),
@@ -168,7 +165,7 @@ def load_pair(source: Source, voxel_nm: VoxelNm) -> Pair:
     return pair_of(
         np.concatenate([image_on(image, way, slab) for slab in slabs]),
         np.concatenate([labels_on(labels, slab, voxel_nm) > 0 for slab in slabs]),
-        normalisation=constants_of(image),
+        normalisation=volume_constants(image),
     )
 
 
@@ -176,13 +173,6 @@ def image_on(image: Volume, way: Resampling, box: Box) -> npt.NDArray[Any]:
     """The image in `box` of the new grid; 8-bit images stay 8-bit, others become float32."""
     values = read_resampled(image, way, box).numpy()
     return values.round().astype(np.uint8) if image.info.dtype == "uint8" else values
-
-
-def constants_of(image: Volume) -> Normalisation:
-    """Constants as predict finds them: from the finest level of at most `SAMPLE_VOXELS`."""
-    sizes = [prod(level.shape) for level in image.info.levels]
-    level = next((n for n, size in enumerate(sizes) if size <= SAMPLE_VOXELS), len(sizes) - 1)
-    return constants_from(image.read(image.info.levels[level].box, level=level))
 
 
 def labels_on(labels: Volume, box: Box, voxel_nm: VoxelNm) -> npt.NDArray[Any]:
