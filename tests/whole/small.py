@@ -15,11 +15,6 @@ from volproc import cli
 from volproc.stages.ingest import stage as ingest
 from volproc.volume import metadata
 
-metadata.SHARD_BYTES = 1
-metadata.SMALLEST_LEVEL = 64
-ingest.SLAB_BYTES = 1
-torch.set_num_threads(1)  # as Dask's workers do; threads would only wait for one another
-
 
 def die_before_write(number):
     """SIGKILL by its own hand before the `number`th change to the files below run/."""
@@ -36,6 +31,10 @@ def die_before_write(number):
 
 
 if __name__ == "__main__":
+    metadata.SHARD_BYTES = 1
+    metadata.SMALLEST_LEVEL = 64
+    ingest.SLAB_BYTES = 1
+    torch.set_num_threads(1)  # as Dask's workers do; threads would only wait for one another
     given = globals()
     if "FOLDER" in given:
         os.chdir(given["FOLDER"])
