@@ -34,6 +34,16 @@ def test_paths_are_seen_from_the_file(tmp_path):
     assert found.evaluate.truth == "s3://b/t.zarr"
 
 
+def test_a_model_is_a_path_from_the_file_or_a_shipped_name(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name, wanted in {
+        "nuclei-50nm": "nuclei-50nm",
+        "mine": str(tmp_path / "mine"),
+        "../models/a": str(tmp_path.parent / "models" / "a"),
+    }.items():
+        assert load(tmp_path, HEAD + f'[predict]\nmodel = "{name}"').predict.model == wanted
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

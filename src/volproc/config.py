@@ -175,6 +175,8 @@ class TrainOptions(Options):
     """Channels per level of the U-Net, finest first."""
     stem: Annotated[int, Field(ge=1)] = 2
     """Pixels of a side that become channels before the first convolution; 1 for none."""
+    start_from: str = ""
+    """A model of the same network to go on from: a folder or a shipped name; none if empty."""
     patch: Count = 192
     """Pixels of a side of the training patches, a multiple of the network's stride."""
     batch: Count = 8
@@ -183,6 +185,8 @@ class TrainOptions(Options):
     """Steps of the optimiser."""
     learning_rate: Positive = 2e-3
     """The highest one; it falls along a half cosine to 0 at the last step."""
+    border_weight: Annotated[float, Field(ge=0)] = 0.0
+    """How much more voxels within 100 nm of an object's border (at 50 nm) count in the loss."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Same seed, same data, same device: same weights."""
     checkpoint_steps: Count = 100
@@ -251,6 +255,10 @@ PATHS = {
 """Options that hold paths, which a file gives relative to itself."""
 
 
+MODELS = {("predict", "model"), ("train", "start_from")}
+"""Options that hold a model: a path relative to the file, or the name of a shipped one."""
+
+
 def load_workflow(
     path: Path, *, flags: Iterable[str] = (), environment: Mapping[str, str] = os.environ
 ) -> Workflow:
@@ -315,6 +323,12 @@ def _anchor(tables: dict[str, Any], folder: Path) -> None:
     for table, key in PATHS:
         options = tables.get(table)
         if isinstance(options, dict) and key in options:
+            options[key] = seen_from(options[key])
+    for table, key in MODELS:
+        options = tables.get(table)
+        if not isinstance(options, dict) or not isinstance(options.get(key), str):
+            continue
+        if "/" in options[key] or (options[key] and (folder / options[key]).is_dir()):
             options[key] = seen_from(options[key])
 
 

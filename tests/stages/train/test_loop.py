@@ -139,3 +139,11 @@ def test_the_rate_rises_then_falls_to_nothing() -> None:
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert max(rates) <= 1
     assert rates[-1] == pytest.approx(0)
+
+
+def test_it_goes_on_from_a_trained_network() -> None:
+    schedule = Schedule(steps=1)
+    trained = new_state(SPEC, schedule, seed=4, device=CPU).network
+    state = new_state(SPEC, schedule, seed=9, device=CPU, trained=trained)
+    assert torch.equal(state.network.head.weight, trained.head.weight)
+    assert torch.equal(state.average.head.weight, trained.head.weight)

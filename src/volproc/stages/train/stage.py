@@ -21,12 +21,20 @@ import torch
 
 from volproc.config import TrainOptions
 from volproc.engine.ledger import digest
-from volproc.errors import ConfigError
+from volproc.errors import ConfigError, ModelError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
 from volproc.grid.scale import VoxelNm, covering, nearest, parse_voxel_nm
-from volproc.model.unet import UNetSpec
-from volproc.model.weights import Card, TrainedOn, card_for, save_model
+from volproc.model.unet import UNet, UNetSpec
+from volproc.model.weights import (
+    Card,
+    TrainedOn,
+    card_for,
+    load_card,
+    load_model,
+    model_folder,
+    save_model,
+)
 from volproc.stages.normalisation import volume_constants
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.sampling import Pair, Sampler, pair_of
@@ -43,7 +51,7 @@ SLAB = 16
 """Planes read at a time."""
 
 NO_MATTER = {
-    *("model_out", "checkpoint_steps", "validate_steps"),
+    *("model_out", "start_from", "checkpoint_steps", "validate_steps"),
     *("name", "object_name", "trained_on", "licence", "notes"),
 }
 """Options that change no weight: a training goes on though they change."""
@@ -108,7 +116,8 @@ def plan_train(
     passes = 3 * options.batch
     side = options.patch
     lasting = options.model_dump(mode="json", exclude=NO_MATTER)
-    what = (lasting, *map(_described, (*sources, *validation)))
+    begun = _start(options, spec)
+    what = (lasting, begun, *map(_described, (*sources, *validation)))
     return TrainPlan(
         options=options,
         sources=tuple(sources),
@@ -141,12 +150,13 @@ def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None) -> Card:
     schedule = Schedule(
         steps=options.steps,
         learning_rate=options.learning_rate,
+        border_weight=options.border_weight,
         checkpoint=options.checkpoint_steps,
         validate=options.validate_steps,
     )
     folder = Path(options.model_out)
     network = train(
-        new_state(plan.spec, schedule, seed=options.seed, device=device),
+        new_state(plan.spec, schedule, seed=options.seed, device=device, trained=_trained(plan)),
         schedule,
         batches=sampler,
         folder=folder / "training",
@@ -199,6 +209,24 @@ def _require_fit(source: Source, voxel_nm: VoxelNm) -> None:
                 f"{image.shape} voxels of {image.voxel_nm} nm, "
                 f"{labels.shape} of {labels.voxel_nm} nm"
             )
+
+
+def _start(options: TrainOptions, spec: UNetSpec) -> str:
+    """Digest of the weights to start from, "" for none; ModelError if they do not fit."""
+    if not options.start_from:
+        return ""
+    card = load_card(model_folder(options.start_from))
+    if card.spec != spec:
+        raise ModelError(
+            f"[train] start_from = {options.start_from!r} is a {card.spec}, the options describe "
+            f"a {spec}; give slices_in, slices_out, widths and stem as on its card"
+        )
+    return card.weights_sha256
+
+
+def _trained(plan: TrainPlan) -> UNet | None:
+    start = plan.options.start_from
+    return load_model(model_folder(start))[0] if start else None
 
 
 def _described(source: Source) -> tuple[str, str, float]:
