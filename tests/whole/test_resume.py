@@ -115,10 +115,11 @@ def test_a_run_on_dask_that_loses_ten_clients_and_five_workers(
     total = len(undisturbed.events("BlockDone"))
     here = place("dask", kind="local")
     for turn, number in enumerate(moments(10, of=total - 20)):
+        before = len(here.events("BlockDone"))
         running = start(here.folder, *RUN)
         if turn % 2:
-            kill_a_worker(running, here, number - 2)
-        assert running.until(lambda n=number: len(here.events("BlockDone")) > n)
+            kill_a_worker(running, here, before)
+        assert running.until(lambda n=max(number, before + 1): len(here.events("BlockDone")) > n)
         inside_a_block(number)
         running.kill()
     finish(start, here)

@@ -7,6 +7,7 @@ from distributed import LocalCluster
 
 from volproc.engine.distributed import DaskEngine
 from volproc.engine.memory import machine_bytes, machine_cores
+from volproc.errors import VolprocError
 
 SETTINGS = {
     # Blocks are sized to fit: spilling would only hide that one does not.
@@ -30,18 +31,24 @@ def local_engine(
     """An engine on `workers` processes of this machine (0: one per core) with `threads` each.
 
     `worker_bytes` 0 shares nine tenths of the machine's memory among them. Workers die with
-    this process, however it ends.
+    this process, however it ends. VolprocError if one dies before it has started.
     """
     workers = workers or machine_cores()
     worker_bytes = worker_bytes or int(0.9 * machine_bytes() / workers)
     dask.config.set(SETTINGS)
-    cluster = LocalCluster(
-        n_workers=workers,
-        threads_per_worker=threads,
-        memory_limit=worker_bytes,
-        processes=True,
-        # None would mean port 8787 of every interface, taken or not
-        dashboard_address=f"127.0.0.1:{8787 if dashboard else 0}",
-        silence_logs=40,
-    )
+    try:
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=threads,
+            memory_limit=worker_bytes,
+            processes=True,
+            # None would mean port 8787 of every interface, taken or not
+            dashboard_address=f"127.0.0.1:{8787 if dashboard else 0}",
+            silence_logs=40,
+        )
+    except RuntimeError as error:
+        raise VolprocError(
+            f"{workers} workers did not start on this machine ({error}); if its memory is short "
+            "set [cluster] workers lower, then run the same command again"
+        ) from error
     return DaskEngine(cluster, worker_bytes=worker_bytes)
