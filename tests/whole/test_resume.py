@@ -119,7 +119,8 @@ def test_a_run_on_dask_that_loses_ten_clients_and_five_workers(
         running = start(here.folder, *RUN)
         if turn % 2:
             kill_a_worker(running, here, before)
-        assert running.until(lambda n=max(number, before + 1): len(here.events("BlockDone")) > n)
+        wanted = max(number, before + 1)
+        assert running.until(lambda n=wanted: len(here.events("BlockDone")) > n)
         inside_a_block(number)
         running.kill()
     finish(start, here)
