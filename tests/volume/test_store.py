@@ -103,6 +103,26 @@ def test_a_volume_of_the_same_digest_is_taken_up_another_is_replaced(tmp_path):
     assert not begin(new(tmp_path), digest="other").read(first.info.box).any()
 
 
+def test_a_smaller_volume_leaves_nothing_of_a_larger_one(tmp_path):
+    large = begin(new(tmp_path, shape=(20, 600, 600), shards=(24, 128, 128)))
+    assert len(large.info.levels) > 1
+    begin(new(tmp_path), digest="other")
+    assert sorted(path.name for path in (tmp_path / "a.zarr").iterdir()) == ["0", "zarr.json"]
+
+
+def test_a_replaced_chunk_of_others_changes_the_identity(tmp_path):
+    foreign = zarr.open_group(str(tmp_path / "f.zarr"), mode="w")
+    foreign.create_array("0", data=np.zeros((4, 8, 8), "uint8"), chunks=(2, 4, 4))
+    axes = [{"name": n, "type": "space", "unit": "nanometer"} for n in "zyx"]
+    scale = {"type": "scale", "scale": [1, 1, 1]}
+    datasets = [{"path": "0", "coordinateTransformations": [scale]}]
+    foreign.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    before = open_volume(tmp_path / "f.zarr").identity
+    assert open_volume(tmp_path / "f.zarr").identity == before
+    foreign["0"][2:4, 4:8, 4:8] = 7
+    assert open_volume(tmp_path / "f.zarr").identity != before
+
+
 def test_what_others_wrote_is_never_replaced(tmp_path):
     zarr.open_group(str(tmp_path / "a.zarr"), mode="w").attrs["mine"] = 1
     with pytest.raises(VolumeError, match="was not written by volproc"):

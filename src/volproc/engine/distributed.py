@@ -41,6 +41,11 @@ class DaskEngine:
         running = as_completed([send(b) for b in islice(waiting, self._in_flight())])
         try:
             for future in running:
+                if future.status in ("pending", "lost"):
+                    # Its worker died between finishing it and handing over the record: the
+                    # scheduler has it done again.
+                    running.add(future)
+                    continue
                 block = sent.pop(future)
                 if future.status == "finished":
                     yield future.result()

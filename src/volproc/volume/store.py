@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -147,6 +148,8 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
         if there:
             group = zarr.open_group(info.url, mode="r+")
             group.attrs.put(begun)
+            for name in set(group.array_keys()) - {level.path for level in info.levels}:
+                del group[name]
         else:
             group = zarr.create_group(info.url, zarr_format=3, attributes=begun)
         for level in info.levels:
@@ -205,6 +208,11 @@ def _remove_partial_files(url: str) -> None:
 
 
 def _modified(info: VolumeInfo) -> str:
-    """When a local volume of others was last changed, as far as its folders tell."""
-    levels = [Path(info.url) / level.path for level in info.levels]
-    return str(max((path.stat().st_mtime_ns for path in levels if path.exists()), default=0))
+    """When a local volume of others was last changed, as its folders tell.
+
+    A chunk that is replaced changes its folder's time; one overwritten in place does not.
+    """
+    folders = (
+        folder for level in info.levels for folder, _, _ in os.walk(f"{info.url}/{level.path}")
+    )
+    return str(max((os.stat(folder).st_mtime_ns for folder in folders), default=0))
