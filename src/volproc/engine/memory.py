@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
+from pathlib import Path
 
 import psutil
 
-from volproc.engine.protocol import Step
 from volproc.errors import MemoryPromiseError
 
 RESERVED_BYTES = 600 * 2**20
@@ -23,12 +25,28 @@ def machine_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_memory(step: Step, *, worker_bytes: int) -> None:
+def process_peak_bytes() -> int:
+    """The most memory this process ever held.
+
+    Not what getrusage says, where Linux tells better: a child's count there starts with what its
+    parent held when it was forked.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text().splitlines()
+        peak = next((line for line in lines if line.startswith("VmHWM:")), None)
+        if peak:
+            return int(peak.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes on macOS, else kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def check_memory(step: str, peak_bytes: int, *, worker_bytes: int) -> None:
     """MemoryPromiseError if a block of `step` and the idle worker need more than `worker_bytes`."""
-    needed = step.peak_bytes + RESERVED_BYTES
+    needed = peak_bytes + RESERVED_BYTES
     if needed > worker_bytes:
         raise MemoryPromiseError(
-            f"a block of {step.name} needs {human(needed)} ({human(RESERVED_BYTES)} of it for the "
+            f"a block of {step} needs {human(needed)} ({human(RESERVED_BYTES)} of it for the "
             f"libraries), a worker has {human(worker_bytes)}; make the block smaller or "
             "[cluster] worker_memory_gb larger"
         )

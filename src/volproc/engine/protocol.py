@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from volproc.engine.memory import process_peak_bytes
 from volproc.errors import VolprocError
 from volproc.grid.blocks import Block
 
@@ -96,7 +95,4 @@ def do_block(task: Task, block: Block) -> Outcome:
 
 
 def _outcome(block: Block, **what: Any) -> Outcome:
-    # ru_maxrss counts kilobytes on Linux and bytes on macOS
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return Outcome(block, worker=os.getpid(), peak_bytes=peak, **what)
+    return Outcome(block, worker=os.getpid(), peak_bytes=process_peak_bytes(), **what)

@@ -39,7 +39,7 @@ class Runner:
         MemoryPromiseError before anything starts; the VolprocError of a block that the user can
         mend, or BlocksFailedError, after all others are done.
         """
-        check_memory(step, worker_bytes=self.engine.worker_bytes)
+        check_memory(step.name, step.peak_bytes, worker_bytes=self.engine.worker_bytes)
         path = ledger_path(self.records, step.name)
         ledger = Ledger(path, digest=step.digest, blocks=len(step.blocks))
         began, voxels, peak = time.monotonic(), 0, 0
