@@ -18,6 +18,9 @@ SETTINGS = {
     "distributed.scheduler.allowed-failures": 10,
     # compiling a network can hold a worker's event loop for minutes
     "distributed.scheduler.worker-ttl": "10 minutes",
+    # A worker that is down this long after it died is given up for good, even if it was started
+    # again in between and has just died anew; with none left a run would wait for ever.
+    "distributed.deploy.lost-worker-timeout": "1000 days",
     "distributed.comm.timeouts.connect": "60s",
     "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": 1,
     "distributed.nanny.pre-spawn-environ.MKL_NUM_THREADS": 1,
