@@ -22,6 +22,8 @@ SETTINGS = {
     # again in between and has just died anew; with none left a run would wait for ever.
     "distributed.deploy.lost-worker-timeout": "1000 days",
     "distributed.comm.timeouts.connect": "60s",
+    # A worker that is being closed complains of lost heartbeats; what matters comes as outcomes.
+    "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
     "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": 1,
     "distributed.nanny.pre-spawn-environ.MKL_NUM_THREADS": 1,
     "distributed.nanny.pre-spawn-environ.OPENBLAS_NUM_THREADS": 1,
