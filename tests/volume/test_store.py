@@ -45,6 +45,26 @@ def test_written_volumes_are_valid_ome_zarr(tmp_path):
     assert labels.attrs["ome"]["labels"] == ["nuclei"]
 
 
+def test_ome_zarr_py_opens_what_is_written(tmp_path):
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    values = np.random.default_rng(1).integers(0, 255, (9, 301, 300), dtype="uint8")
+    volume = begin(new(tmp_path, shape=values.shape, shards=None, chunks=(16, 64, 64)))
+    volume.write(volume.info.box, values)
+    volume.finish()
+    labels = new(tmp_path, "a.zarr/labels/nuclei", shape=values.shape, kind="labels")
+    begin(labels).finish()
+    image, *others = Reader(parse_url(str(tmp_path / "a.zarr")))()
+    assert np.array_equal(image.data[0].compute(scheduler="sync"), values)
+    assert [level.shape for level in image.data] == [level.shape for level in volume.info.levels]
+    found = image.metadata["coordinateTransformations"]
+    for steps, level in zip(found, volume.info.levels, strict=True):
+        assert steps[0]["scale"] == pytest.approx(level.voxel_nm, abs=1e-9)
+        assert steps[1]["translation"] == pytest.approx(level.translation_nm, abs=1e-9)
+    assert any("nuclei" in str(node) for node in others)
+
+
 def test_volumes_of_old_ome_zarr_are_read(tmp_path):
     values = np.arange(6 * 7 * 8, dtype="uint16").reshape(1, 6, 7, 8)
     group = zarr.open_group(str(tmp_path / "old.zarr"), mode="w", zarr_format=2)

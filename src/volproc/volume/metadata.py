@@ -179,7 +179,10 @@ def to_ome(info: VolumeInfo) -> dict[str, Any]:
     }
     ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
     if info.kind == "labels":
-        ome["image-label"] = {"version": "0.5"}
+        # at IMAGE.zarr/labels/NAME viewers look for the image two folders up
+        inside = info.url.rstrip("/").rpartition("/")[0].endswith("/labels")
+        source = {"source": {"image": "../../"}} if inside else {}
+        ome["image-label"] = {"version": "0.5", **source}
     elif info.channels:
         ome["omero"] = {"channels": [_channel(label) for label in info.channels]}
     return {"ome": ome, "volproc": info.made_by}

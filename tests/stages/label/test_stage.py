@@ -267,3 +267,21 @@ def test_interrupted_and_run_again_ends_as_if_undisturbed(tmp_path, mask, blocks
         label(mask, url, records, engine=EngineThatStops(blocks), **options)
     label(mask, url, records, **options)
     assert files(tmp_path / "torn") == files(tmp_path / "quiet")
+
+
+def test_dask_image_finds_the_same_objects(tmp_path, runner):
+    """Block-wise labelling by others as the oracle: the same partition, other numbers."""
+    from dask_image import ndmeasure
+
+    mask = np.random.default_rng(6).random((24, 40, 48)) < 0.18
+    volume = write_volume(tmp_path / "m.zarr", mask.astype("uint8") * 255)
+    options = LabelOptions(block=(16, 16, 32), **EVERYTHING)
+    result = run_label(plan_label(volume.info, str(tmp_path / "o.zarr"), options), runner)
+    ours = result.labels.read(result.labels.info.box)
+    lazy = volume.dask() > 0
+    theirs, count = ndmeasure.label(lazy, structure=np.ones((3, 3, 3)))
+    theirs = theirs.compute(scheduler="sync")
+    assert result.objects == int(count.compute(scheduler="sync"))
+    pairs = np.unique(np.stack([ours[mask], theirs[mask]]), axis=1)
+    assert pairs.shape[1] == result.objects
+    assert np.array_equal(ours > 0, mask)
