@@ -82,7 +82,7 @@ class PredictOptions(Options):
     """A model folder (weights.safetensors and card.json), or the name of a shipped model."""
     voxel_nm: Triple | None = None
     """Voxel size of the image in nm (z, y, x), where its metadata lacks it."""
-    axes: Annotated[str, Field(pattern="^(z|y|x|zy|zx|yx|zyx)$")] = "zyx"
+    axes: Literal["z", "y", "x", "zy", "zx", "yx", "zyx"] = "zyx"
     """Axes to look along."""
     fusion: Fusion = "mean"
     """union, majority, mean or max of the axes' votes."""
@@ -295,7 +295,9 @@ def check(kind: type[T], values: dict[str, Any], *, where: str) -> T:
 
 def _explained(kind: type[Options], error: Any) -> str:
     place = [str(part) for part in error["loc"]]
-    name = f"[{place[0]}] {'.'.join(place[1:])}" if len(place) > 1 else ".".join(place)
+    name = ".".join(place)
+    if kind is Workflow and len(place) > 1:
+        name = f"[{place[0]}] {'.'.join(place[1:])}"
     if error["type"] == "extra_forbidden":
         known = _names(kind, place[:-1])
         close = difflib.get_close_matches(place[-1], known, n=1)

@@ -104,6 +104,7 @@ class TerminalBar:
 
     def __call__(self, event: Event) -> None:
         """Show the event."""
+        self._bars.start()  # with the first event, so that an early error stands alone
         if isinstance(event, StepStarted):
             self._began[event.step] = time.monotonic()
             self._voxels[event.step] = 0
@@ -119,7 +120,6 @@ class TerminalBar:
             self._bars.console.print(f"{event.step}: block {event.block} failed: {event.reason}")
 
     def __enter__(self) -> Self:
-        self._bars.start()
         return self
 
     def __exit__(
@@ -128,4 +128,5 @@ class TerminalBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        if self._bars.live.is_started:
+            self._bars.stop()
