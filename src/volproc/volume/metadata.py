@@ -112,7 +112,7 @@ def new_volume(
     dtype: str,
     kind: Kind = "image",
     channels: tuple[str, ...] = (),
-    chunks: Shape = CHUNK,
+    chunks: Shape | None = None,
     shards: Shape | None = None,
     max_levels: int = 12,
 ) -> VolumeInfo:
@@ -120,8 +120,9 @@ def new_volume(
 
     Levels halve the axes with the finest voxels until voxels are near isotropic, then all three,
     until every axis is at most 256 long. An odd axis is rounded up; scale and translation stay
-    exact.
+    exact. `shards` that are asked for are kept; their chunks are the divisors nearest to 64.
     """
+    chunks = chunks or (each(_chunk, shards) if shards else CHUNK)
     bytes_per_voxel = itemsize(dtype) * max(1, len(channels))
     levels: list[Level] = []
     factor = (1, 1, 1)
@@ -136,6 +137,16 @@ def new_volume(
         factor = each(lambda a, b: a * b, factor, step)
         size = each(lambda n, s: -(-n // s), size, step)
         voxel = VoxelNm(each(lambda v, f: v * f, voxel_nm, factor))
+
+
+def _chunk(shard: int) -> int:
+    """The divisor of a shard's length that is nearest to that of a chunk.
+
+    >>> _chunk(192), _chunk(100), _chunk(304), _chunk(7)
+    (64, 50, 76, 7)
+    """
+    divisors = (n for n in range(1, shard + 1) if shard % n == 0)
+    return min(divisors, key=lambda n: abs(n - CHUNK[0]))
 
 
 def next_factor(shape: Shape, voxel_nm: VoxelNm) -> Shape:

@@ -12,7 +12,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, VolumeError
 from volproc.grid.blocks import Tiling
-from volproc.grid.box import Shape, each
+from volproc.grid.box import Shape
 from volproc.stages.label.filter import minimum_voxels
 from volproc.stages.label.merge import Merged, merge, touching_pairs
 from volproc.stages.label.native import native_step
@@ -23,7 +23,7 @@ from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
 from volproc.volume.access import exists
 from volproc.volume.files import beside, write_file
 from volproc.volume.foreground import foreground_level
-from volproc.volume.metadata import CHUNK, VolumeInfo, itemsize, new_volume
+from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.sampling import sampling_to
 from volproc.volume.store import Volume
 
@@ -208,11 +208,13 @@ def _merge(plan: LabelPlan) -> Merged:
 
 def _labels_like(mask: VolumeInfo, url: str, *, block: Shape | None) -> VolumeInfo:
     """The label volume on the mask's grid; a block size that is asked for becomes its shard."""
-    layout: dict[str, Any] = {}
-    if block:
-        layout = {"shards": block, "chunks": each(_chunk, block)}
     return new_volume(
-        url, shape=mask.shape, voxel_nm=mask.voxel_nm, dtype="uint32", kind="labels", **layout
+        url,
+        shape=mask.shape,
+        voxel_nm=mask.voxel_nm,
+        dtype="uint32",
+        kind="labels",
+        shards=block,
     )
 
 
@@ -237,12 +239,3 @@ def _refuse_zero_and_one(plan: LabelPlan, found: list[Any]) -> None:
             f"no voxel of {plan.mask.url} reaches {plan.level:g} of 255, its highest value is 1: "
             "for a mask of 0 and 1 set [label] threshold = 0"
         )
-
-
-def _chunk(block: int) -> int:
-    """The largest divisor of a block's length that is a chunk at most.
-
-    >>> _chunk(192), _chunk(100), _chunk(7)
-    (64, 50, 7)
-    """
-    return max(n for n in range(1, CHUNK[0] + 1) if block % n == 0)

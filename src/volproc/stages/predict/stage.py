@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 
 from volproc.config import PredictOptions
@@ -11,7 +12,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import ModelError, VolumeError
 from volproc.grid.blocks import Block, Tiling
-from volproc.grid.box import Box, each
+from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.normalise import Normalisation
 from volproc.model.weights import Card, load_card, model_folder
@@ -134,18 +135,13 @@ def plan_predict(
         tile=options.tile,
     )
     block = options.block or layout.tile
-    wanted = {"url": url, "shape": way.shape_out, "voxel_nm": voxel_nm, "dtype": "uint8"}
-    shards = {"chunks": each(_chunk, block), "shards": block}
-    output = new_volume(**wanted, **shards)  # type: ignore[arg-type]
-    votes = None
-    if votes_url:
-        channels = tuple(axis for axis in "xyz" if axis in options.axes)
-        votes = new_volume(**{**wanted, **shards, "url": votes_url}, channels=channels)  # type: ignore[arg-type]
+    same = partial(new_volume, shape=way.shape_out, voxel_nm=voxel_nm, dtype="uint8", shards=block)
+    channels = tuple(axis for axis in "xyz" if axis in options.axes)
     lasting = options.model_dump(exclude={"model", "device", "batch", "votes"})
     return PredictPlan(
         image=image,
-        output=output,
-        votes=votes,
+        output=same(url),
+        votes=same(votes_url, channels=channels) if votes_url else None,
         way=way,
         layout=layout,
         blocks=Tiling(shape=way.shape_out, core=block),
@@ -191,8 +187,3 @@ def _require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, card: Card) -> None
             f"{list(image.voxel_nm)} nm, more than {MOST_REFINING:g} times coarser; take a model "
             "for coarser voxels, or check the image's voxel size"
         )
-
-
-def _chunk(block: int) -> int:
-    """The divisor of a block's length that is nearest to 64."""
-    return min((d for d in range(1, block + 1) if block % d == 0), key=lambda d: abs(d - 64))
