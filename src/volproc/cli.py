@@ -109,7 +109,7 @@ def phantom(
     options = _options(PhantomOptions, shape=shape, voxel_nm=voxel_nm, seed=seed)
     with TerminalBar() as bar:
         rows = volproc.phantom(url, options, cluster=_cluster(workers, serial), watchers=(bar,))
-    out.print(f"{url}: {len(rows)} nuclei, listed in {url}/labels/nuclei")
+    out.print(f"{url}: {len(rows)} nuclei, labelled in {url}/labels/nuclei")
 
 
 @app.command()

@@ -125,7 +125,7 @@ class Run:
         return ReportInputs(
             image=self._image().url,
             prediction=there("prediction.zarr"),
-            votes=there("votes.zarr"),
+            votes=there("votes.zarr") if self.workflow.predict.votes else None,
             objects=there("objects.zarr"),
             table=there("objects.csv"),
             scores=there("scores.json") if self.workflow.evaluate.truth else None,

@@ -128,3 +128,12 @@ def test_stages_one_by_one_and_settings_on_the_command_line(place, finished, sam
     in_folder(here, "run", "workflow.toml", "--quiet", "--set", "label.min_volume_um3=1000000")
     assert ids_of(here.run / "objects.csv") == []
     assert "object-1" not in (here.run / "report.html").read_text()
+
+
+def test_votes_of_an_earlier_run_are_not_reported(place):
+    here = place("votes")
+    in_folder(here, "run", "workflow.toml", "--quiet")
+    assert "Where the axes disagree" in (here.run / "report.html").read_text()
+    in_folder(here, "run", "workflow.toml", "--quiet", "--set", "predict.votes=false")
+    assert (here.run / "votes.zarr").exists()
+    assert "Where the axes disagree" not in (here.run / "report.html").read_text()

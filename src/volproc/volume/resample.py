@@ -102,12 +102,10 @@ def _along(values: torch.Tensor, way: Taps, axis: int) -> torch.Tensor:
     return total.movedim(0, axis)
 
 
-def read_resampled(
-    volume: Volume, way: Resampling, window: Box, *, device: str = "cpu"
-) -> torch.Tensor:
+def read_resampled(volume: Volume, way: Resampling, window: Box) -> torch.Tensor:
     """Float32 voxels of `window` on the new grid, mirrored beyond the volume's border."""
     values = volume.read(way.source(window), level=way.level)
-    return resample(as_tensor(values).to(device), way.axes(window), order=way.order)
+    return resample(as_tensor(values), way.axes(window), order=way.order)
 
 
 def as_tensor(values: npt.NDArray[Any]) -> torch.Tensor:

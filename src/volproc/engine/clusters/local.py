@@ -30,9 +30,7 @@ SETTINGS = {
 }
 
 
-def local_engine(
-    *, workers: int = 0, threads: int = 1, worker_bytes: int = 0, dashboard: bool = False
-) -> DaskEngine:
+def local_engine(*, workers: int = 0, threads: int = 1, worker_bytes: int = 0) -> DaskEngine:
     """An engine on `workers` processes of this machine (0: one per core) with `threads` each.
 
     `worker_bytes` 0 shares nine tenths of the machine's memory among them. Workers die with
@@ -48,7 +46,7 @@ def local_engine(
             memory_limit=worker_bytes,
             processes=True,
             # None would mean port 8787 of every interface, taken or not
-            dashboard_address=f"127.0.0.1:{8787 if dashboard else 0}",
+            dashboard_address="127.0.0.1:0",
             silence_logs=40,
         )
     except RuntimeError as error:

@@ -16,7 +16,6 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Block, Tiling
-from volproc.grid.box import Shape
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.ingest.reader import open_source
 from volproc.stages.ingest.slices import SliceTable, matched, matching, moments
@@ -63,10 +62,10 @@ class IngestPlan:
     @property
     def measure_step(self) -> Step:
         """The step that finds every slice's mean and spread."""
-        plane: Shape = (1, *self.output.shape[1:])
-        blocks = Tiling(shape=self.output.shape, core=(min(16, self.output.shape[0]), *plane[1:]))
+        _, rows, columns = self.output.shape
+        blocks = Tiling(shape=self.output.shape, core=(16, rows, columns))
         nbytes = prod(self.output.shape) * itemsize(self.output.dtype)
-        peak = prod(blocks[0].core.shape) * (itemsize(self.output.dtype) + 1) + 16 * prod(plane)
+        peak = prod(blocks[0].core.shape) * (itemsize(self.output.dtype) + 1) + 16 * rows * columns
         task = MeasureSlices(self.source)
         return Step("measure slices", task, blocks, self.digest, peak, bytes_read=nbytes)
 

@@ -94,12 +94,12 @@ def batch_for(options: PredictOptions) -> int:
 
 def half() -> torch.dtype:
     """The 16-bit type the GPU is fast in."""
-    fast = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
-    return torch.bfloat16 if fast or not torch.cuda.is_available() else torch.float16
+    old = torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0)
+    return torch.float16 if old else torch.bfloat16
 
 
 def device_for(wanted: str) -> str:
-    """ "cuda" or "cpu"; ModelError if a GPU is asked for and none is there."""
+    """Either "cuda" or "cpu"; ModelError if a GPU is asked for and none is there."""
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():

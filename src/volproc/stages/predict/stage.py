@@ -19,6 +19,7 @@ from volproc.model.weights import Card, load_card, model_folder
 from volproc.stages.normalisation import volume_constants
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
 from volproc.stages.predict.infer import batch_for, device_for
+from volproc.stages.predict.orientation import along
 from volproc.stages.predict.task import SLAB, Predict
 from volproc.stages.predict.tiling import Layout, lay_out
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
@@ -81,16 +82,19 @@ class PredictPlan:
             digest=self.digest,
             peak_bytes=max(self._peak(w, s) for w, s in zip(windows, sources, strict=True)),
             bytes_read=sum(source.size for source in sources) * bytes_in,
-            bytes_written=prod(self.output.shape) * (1 + (3 if self.votes else 0)),
+            bytes_written=prod(self.output.shape) * (1 + self._channels),
             flop=sum(self._flop(block) for block in self.blocks),
         )
+
+    @property
+    def _channels(self) -> int:
+        return len(self.votes.channels) if self.votes else 0
 
     def _flop(self, block: Block) -> int:
         total = 0
         for axis in self.options.axes:
             for one in self.layout.passes(block.core, axis):  # type: ignore[arg-type]
-                n = "zyx".index(axis)
-                height, width = (s for i, s in enumerate(one.window.shape) if i != n)
+                _, height, width = along(one.axis, one.window.shape)
                 total += self.card.spec.flop(height, width)
         return total
 
@@ -101,7 +105,7 @@ class PredictPlan:
         sides = sorted(window.shape)[-2:]
         activations = batch_for(self.options) * self.card.spec.activation_bytes(*sides)
         votes = prod(self.blocks.core) * (2 * len(self.options.axes) + 4)
-        encoding = 3 * prod(self.blocks.core) * (4 if self.votes else 1)
+        encoding = 3 * prod(self.blocks.core) * (1 + self._channels)
         read = source.size * itemsize(self.image.dtype)
         return read + window.size * voxel + slab + votes + max(activations, encoding)
 
