@@ -71,8 +71,37 @@ class IngestOptions(Options):
     """Bring every slice to the volume's mean and spread, where slices were stretched one by one."""
     labels: bool = False
     """The files hold labels, not an image: the pyramid takes the most frequent value, no mean."""
-    missing: Literal["refuse", "repeat"] = "refuse"
-    """What becomes of a gap in the slices' numbers; repeat shows the slice before again."""
+    missing: Literal["refuse", "repeat", "blank"] = "refuse"
+    """What becomes of a gap in the slices' numbers: the slice before again, or voxels of 0."""
+    unequal: Literal["refuse", "pad"] = "refuse"
+    """Slices of unequal size: pad adds voxels of 0 below and right, up to the largest."""
+    dtype: Literal["keep", "uint8"] = "keep"
+    """uint8 maps grey values to 0 to 255, with the same two constants for the whole volume."""
+    grey_range: tuple[float, float] | None = None
+    """Grey values that become 0 and 255; by default the 0.1 and 99.9 percentiles of a sample."""
+    ome_zarr: Literal["0.5", "0.4"] = "0.5"
+    """Version of OME-Zarr: 0.5 (zarr 3, sharded), or 0.4 (zarr 2) for older viewers."""
+    changed: Literal["refuse", "redo"] = "refuse"
+    """What to do where the output was begun from files that have changed since."""
+    keep: bool = True
+    """Keep the files of an EMPIAR entry once they are converted; no saves the space they take."""
+
+
+class FetchOptions(Options):
+    """Files of an EMPIAR entry, over the network."""
+
+    pattern: tuple[str, ...] = ()
+    """Shell patterns on the paths of the entry ("data/ROI_01/*.dm4"); all files if empty."""
+    connections: Annotated[int, Field(ge=1, le=10)] = 6
+    """Files in transfer at once; more than 10 are not polite."""
+    tries: Count = 8
+    """Attempts per file; each goes on where the last one broke off, after a longer pause."""
+    timeout_s: Positive = 60.0
+    """Seconds without a byte after which a connection is given up; s."""
+    api: str = "https://www.ebi.ac.uk/empiar/api/entry/"
+    """Where entries are described."""
+    archive: str = "https://ftp.ebi.ac.uk/empiar/world_availability/"
+    """Where the files lie: https:// or ftp://."""
 
 
 class PredictOptions(Options):
@@ -222,6 +251,7 @@ class Workflow(Options):
     run: RunOptions = RunOptions()
     cluster: ClusterOptions = ClusterOptions()
     ingest: IngestOptions = IngestOptions()
+    fetch: FetchOptions = FetchOptions()
     predict: PredictOptions = PredictOptions()
     label: LabelOptions = LabelOptions()
     evaluate: EvaluateOptions = EvaluateOptions()

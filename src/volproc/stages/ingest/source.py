@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
+import fsspec
 import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
+
+Stamp = tuple[str, int, str]
+"""Name, bytes and date (or ETag) of a file: another one means that the file has changed."""
 
 
 class Source(Protocol):
@@ -30,15 +33,19 @@ class Source(Protocol):
         """Voxel size the files state, in nm."""
 
     @property
-    def identity(self) -> tuple[Any, ...]:
-        """Names, sizes and times of the files: changes when an input does."""
+    def identity(self) -> tuple[Stamp, ...]:
+        """One stamp per file."""
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether some rows of a plane cost only their share; if not, the plane is decoded whole."""
 
     def read(self, box: Box) -> npt.NDArray[Any]:
-        """The voxels of `box`, touching only the files and rows that hold them."""
+        """The voxels of `box`, touching only the files and, `by_rows`, the rows that hold them."""
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(url: str) -> Iterator[None]:
     """Whatever a format library raises becomes an IngestError that names the file."""
     try:
         yield
@@ -46,11 +53,21 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise IngestError(
-            f"cannot read {path}: {str(error) or type(error).__name__}; the file may be cut short"
+            f"cannot read {url}: {str(error) or type(error).__name__}; the file may be cut short"
         ) from error
 
 
-def stamp(path: Path) -> tuple[str, int, int]:
-    """Name, size and time of a file."""
-    status = path.stat()
-    return path.name, status.st_size, status.st_mtime_ns
+def opened(url: str) -> BinaryIO:
+    """The file at a path or fsspec URL, for reading bytes; a context manager."""
+    filesystem, path = fsspec.core.url_to_fs(url)
+    file: BinaryIO = filesystem.open(path, "rb")
+    return file
+
+
+def stamp(url: str) -> Stamp:
+    """Name, size and date of a file, as its file system tells them."""
+    filesystem, path = fsspec.core.url_to_fs(url)
+    info = filesystem.info(path)
+    dates = (info.get(key) for key in ("mtime", "LastModified", "last_modified", "ETag", "etag"))
+    date = next((str(date) for date in dates if date is not None), "")
+    return url.rstrip("/").rpartition("/")[2], int(info["size"] or 0), date
