@@ -38,7 +38,7 @@ class Source(Protocol):
 
     @property
     def by_rows(self) -> bool:
-        """Whether some rows of a plane cost only their share; if not, the plane is decoded whole."""
+        """Whether some rows of a plane cost their share only; if not, it is decoded whole."""
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`, touching only the files and, `by_rows`, the rows that hold them."""
