@@ -11,14 +11,8 @@ from volproc.errors import VolumeError
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.volume.access import exists, first_line, reading
-from volproc.volume.metadata import (
-    Kind,
-    Level,
-    VolumeInfo,
-    multiscale_of,
-    scale_and_translation,
-    spatial_axes,
-)
+from volproc.volume.metadata import Kind, Level, VolumeInfo
+from volproc.volume.ome import multiscale_of, scale_and_translation, spatial_axes
 
 
 def read_info(url: str, *, voxel_nm: Sequence[float] | None = None) -> VolumeInfo:

@@ -1,33 +1,31 @@
-"""What a volume is, without its voxels: levels, voxel sizes, chunks; to and from OME-Zarr metadata.
-
-OME-Zarr 0.5 (https://ngff.openmicroscopy.org/0.5) is written, 0.4 and 0.5 are read.
-"""
+"""What a volume is, without its voxels: levels, voxel sizes, chunks and shards."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape, each, whole_box
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.scale import VoxelNm
 
 Kind = Literal["image", "labels"]
+Version = Literal["0.4", "0.5"]
+"""Of OME-Zarr: 0.5 is Zarr 3 with shards, 0.4 is Zarr 2 and has a file per chunk."""
 
 CHUNK = (64, 64, 64)
 SHARD_BYTES = 64 * 2**20
 SMALLEST_LEVEL = 256
 """A pyramid stops when no axis is longer than this many voxels."""
 
-NM_PER_UNIT = {
-    "angstrom": 0.1,
-    "picometer": 1e-3,
-    "nanometer": 1.0,
-    "micrometer": 1e3,
-    "millimeter": 1e6,
-    "meter": 1e9,
-}
+
+class Window(NamedTuple):
+    """How viewers show an image: values from `min` to `max`, `start` as black, `end` as white."""
+
+    min: float
+    max: float
+    start: float
+    end: float
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,8 @@ class VolumeInfo:
     """A volume as its metadata tells it. `levels` start with the finest.
 
     `channels` is empty where there is no channel axis; `made_by` is volproc's own record
-    (version, step, digest, finished) and empty for volumes that others wrote.
+    (version, step, digest, finished) and empty for volumes that others wrote. An image without
+    `window` gets one from its voxels when it is finished.
     """
 
     url: str
@@ -61,6 +60,8 @@ class VolumeInfo:
     levels: tuple[Level, ...]
     channels: tuple[str, ...] = ()
     made_by: dict[str, Any] = field(default_factory=dict, hash=False)
+    version: Version = "0.5"
+    window: Window | None = None
 
     @property
     def shape(self) -> Shape:
@@ -115,6 +116,8 @@ def new_volume(
     chunks: Shape | None = None,
     shards: Shape | None = None,
     max_levels: int = 12,
+    version: Version = "0.5",
+    window: Window | None = None,
 ) -> VolumeInfo:
     """A volume to be written: its pyramid, chunks, and shards of about 64 MB of raw voxels.
 
@@ -132,7 +135,9 @@ def new_volume(
         units = shards or shard_shape(size, chunks=chunks, bytes_per_voxel=bytes_per_voxel)
         levels.append(Level(str(len(levels)), size, chunks, units, voxel, offset))
         if max(size) <= SMALLEST_LEVEL or len(levels) == max_levels:
-            return VolumeInfo(url, kind, dtype, tuple(levels), channels)
+            return VolumeInfo(
+                url, kind, dtype, tuple(levels), channels, version=version, window=window
+            )
         step = next_factor(size, voxel)
         factor = each(lambda a, b: a * b, factor, step)
         size = each(lambda n, s: -(-n // s), size, step)
@@ -176,99 +181,3 @@ def shard_shape(shape: Shape, *, chunks: Shape, bytes_per_voxel: int) -> Shape:
             return unit
         longest = max(range(3), key=lambda axis: (unit[axis] / chunks[axis], axis))
         parts[longest] += 1
-
-
-def to_ome(info: VolumeInfo) -> dict[str, Any]:
-    """Group attributes of OME-Zarr 0.5, with volproc's own record beside them."""
-    axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if info.channels else []
-    axes += [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
-    name = info.url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".zarr")
-    multiscale = {
-        "name": name,
-        "axes": axes,
-        "datasets": [_dataset(level, channel_axis=bool(info.channels)) for level in info.levels],
-    }
-    ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
-    if info.kind == "labels":
-        # at IMAGE.zarr/labels/NAME viewers look for the image two folders up
-        inside = info.url.rstrip("/").rpartition("/")[0].endswith("/labels")
-        source = {"source": {"image": "../../"}} if inside else {}
-        ome["image-label"] = {"version": "0.5", **source}
-    elif info.channels:
-        ome["omero"] = {"channels": [_channel(label) for label in info.channels]}
-    return {"ome": ome, "volproc": info.made_by}
-
-
-def _dataset(level: Level, *, channel_axis: bool) -> dict[str, Any]:
-    scale = [1.0] * channel_axis + list(level.voxel_nm)
-    translation = [0.0] * channel_axis + list(level.translation_nm)
-    return {
-        "path": level.path,
-        "coordinateTransformations": [
-            {"type": "scale", "scale": scale},
-            {"type": "translation", "translation": translation},
-        ],
-    }
-
-
-def _channel(label: str) -> dict[str, Any]:
-    colour = {"x": "FF0000", "y": "00FF00", "z": "0000FF"}.get(label, "FFFFFF")
-    window = {"start": 0, "end": 255, "min": 0, "max": 255}
-    return {"label": label, "color": colour, "active": True, "window": window}
-
-
-def multiscale_of(attributes: dict[str, Any], *, url: str) -> dict[str, Any]:
-    """The first multiscale of 0.5 (under "ome") or 0.4 attributes; VolumeError if there is none."""
-    found = attributes.get("ome", attributes).get("multiscales")
-    if not found:
-        raise VolumeError(
-            f"{url} is not an OME-Zarr image: its metadata has no multiscales; "
-            "convert it with `volproc ingest SOURCE OUT.zarr`"
-        )
-    first: dict[str, Any] = found[0]
-    return first
-
-
-def spatial_axes(multiscale: dict[str, Any], *, url: str) -> tuple[int, float]:
-    """How many axes stand before z, y, x, and the nm in one unit; VolumeError if not so."""
-    axes = multiscale.get("axes", [])
-    names = [axis["name"] for axis in axes]
-    if names[-3:] != ["z", "y", "x"] or not set(names[:-3]) <= {"t", "c"}:
-        raise VolumeError(f"{url} has axes {names}; a volume needs (t, c,) z, y, x")
-    units = {axis.get("unit") for axis in axes[-3:]}
-    if len(units) != 1 or units - set(NM_PER_UNIT):
-        raise VolumeError(
-            f"{url} gives its axes the unit {sorted(map(str, units))}, expected one of "
-            f"{', '.join(NM_PER_UNIT)}; state the voxel size with --voxel-nm Z Y X"
-        )
-    return len(names) - 3, NM_PER_UNIT[units.pop()]
-
-
-def scale_and_translation(
-    dataset: dict[str, Any], multiscale: dict[str, Any], *, leading: int, nm: float, url: str
-) -> tuple[VoxelNm, tuple[float, float, float]]:
-    """Voxel size and offset of a level in nm, the multiscale's own transformations included."""
-    scale, offset = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
-    steps = [
-        *dataset.get("coordinateTransformations", []),
-        *multiscale.get("coordinateTransformations", []),
-    ]
-    for step in steps:
-        values = step.get(step["type"], [1.0] * (leading + 3))[leading:]
-        if len(values) != 3:
-            raise VolumeError(
-                f"{url} level {dataset.get('path')} has {len(values)} numbers of {step['type']} "
-                "for z, y, x; expected three; state the voxel size with --voxel-nm Z Y X"
-            )
-        if step["type"] == "scale":
-            scale = [a * b for a, b in zip(scale, values, strict=True)]
-            offset = [a * b for a, b in zip(offset, values, strict=True)]
-        elif step["type"] == "translation":
-            offset = [a + b for a, b in zip(offset, values, strict=True)]
-    if not steps or min(scale) <= 0:
-        raise VolumeError(
-            f"{url} level {dataset.get('path')} has voxel size {scale if steps else 'none'}; "
-            "expected three positive numbers; state them with --voxel-nm Z Y X"
-        )
-    z, y, x = (o * nm for o in offset)
-    return parse_voxel_nm([s * nm for s in scale]), (z, y, x)

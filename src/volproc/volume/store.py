@@ -24,11 +24,8 @@ from volproc.errors import GridError, VolumeError
 from volproc.grid.box import Box
 from volproc.volume.access import is_occupied, reading, writing
 from volproc.volume.describe import array_of, attributes_of, read_info
-from volproc.volume.metadata import (
-    Level,
-    VolumeInfo,
-    to_ome,
-)
+from volproc.volume.metadata import Level, VolumeInfo
+from volproc.volume.ome import to_ome
 
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArrayConfigParams

@@ -1,0 +1,117 @@
+"""OME-Zarr's JSON: what is written of a volume, and what is understood of others' volumes.
+
+0.5 (https://ngff.openmicroscopy.org/0.5) is written, 0.4 and 0.5 are read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from volproc.errors import VolumeError
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.volume.metadata import Level, VolumeInfo
+
+NM_PER_UNIT = {
+    "angstrom": 0.1,
+    "picometer": 1e-3,
+    "nanometer": 1.0,
+    "micrometer": 1e3,
+    "millimeter": 1e6,
+    "meter": 1e9,
+}
+
+
+def to_ome(info: VolumeInfo) -> dict[str, Any]:
+    """Group attributes of OME-Zarr 0.5, with volproc's own record beside them."""
+    axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if info.channels else []
+    axes += [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
+    name = info.url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".zarr")
+    multiscale = {
+        "name": name,
+        "axes": axes,
+        "datasets": [_dataset(level, channel_axis=bool(info.channels)) for level in info.levels],
+    }
+    ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
+    if info.kind == "labels":
+        # at IMAGE.zarr/labels/NAME viewers look for the image two folders up
+        inside = info.url.rstrip("/").rpartition("/")[0].endswith("/labels")
+        source = {"source": {"image": "../../"}} if inside else {}
+        ome["image-label"] = {"version": "0.5", **source}
+    elif info.channels:
+        ome["omero"] = {"channels": [_channel(label) for label in info.channels]}
+    return {"ome": ome, "volproc": info.made_by}
+
+
+def _dataset(level: Level, *, channel_axis: bool) -> dict[str, Any]:
+    scale = [1.0] * channel_axis + list(level.voxel_nm)
+    translation = [0.0] * channel_axis + list(level.translation_nm)
+    return {
+        "path": level.path,
+        "coordinateTransformations": [
+            {"type": "scale", "scale": scale},
+            {"type": "translation", "translation": translation},
+        ],
+    }
+
+
+def _channel(label: str) -> dict[str, Any]:
+    colour = {"x": "FF0000", "y": "00FF00", "z": "0000FF"}.get(label, "FFFFFF")
+    window = {"start": 0, "end": 255, "min": 0, "max": 255}
+    return {"label": label, "color": colour, "active": True, "window": window}
+
+
+def multiscale_of(attributes: dict[str, Any], *, url: str) -> dict[str, Any]:
+    """The first multiscale of 0.5 (under "ome") or 0.4 attributes; VolumeError if there is none."""
+    found = attributes.get("ome", attributes).get("multiscales")
+    if not found:
+        raise VolumeError(
+            f"{url} is not an OME-Zarr image: its metadata has no multiscales; "
+            "convert it with `volproc ingest SOURCE OUT.zarr`"
+        )
+    first: dict[str, Any] = found[0]
+    return first
+
+
+def spatial_axes(multiscale: dict[str, Any], *, url: str) -> tuple[int, float]:
+    """How many axes stand before z, y, x, and the nm in one unit; VolumeError if not so."""
+    axes = multiscale.get("axes", [])
+    names = [axis["name"] for axis in axes]
+    if names[-3:] != ["z", "y", "x"] or not set(names[:-3]) <= {"t", "c"}:
+        raise VolumeError(f"{url} has axes {names}; a volume needs (t, c,) z, y, x")
+    units = {axis.get("unit") for axis in axes[-3:]}
+    if len(units) != 1 or units - set(NM_PER_UNIT):
+        raise VolumeError(
+            f"{url} gives its axes the unit {sorted(map(str, units))}, expected one of "
+            f"{', '.join(NM_PER_UNIT)}; state the voxel size with --voxel-nm Z Y X"
+        )
+    return len(names) - 3, NM_PER_UNIT[units.pop()]
+
+
+def scale_and_translation(
+    dataset: dict[str, Any], multiscale: dict[str, Any], *, leading: int, nm: float, url: str
+) -> tuple[VoxelNm, tuple[float, float, float]]:
+    """Voxel size and offset of a level in nm, the multiscale's own transformations included."""
+    scale, offset = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
+    steps = [
+        *dataset.get("coordinateTransformations", []),
+        *multiscale.get("coordinateTransformations", []),
+    ]
+    for step in steps:
+        values = step.get(step["type"], [1.0] * (leading + 3))[leading:]
+        if len(values) != 3:
+            raise VolumeError(
+                f"{url} level {dataset.get('path')} has {len(values)} numbers of {step['type']} "
+                "for z, y, x; expected three; state the voxel size with --voxel-nm Z Y X"
+            )
+        if step["type"] == "scale":
+            scale = [a * b for a, b in zip(scale, values, strict=True)]
+            offset = [a * b for a, b in zip(offset, values, strict=True)]
+        elif step["type"] == "translation":
+            offset = [a + b for a, b in zip(offset, values, strict=True)]
+    if not steps or min(scale) <= 0:
+        raise VolumeError(
+            f"{url} level {dataset.get('path')} has voxel size {scale if steps else 'none'}; "
+            "expected three positive numbers; state them with --voxel-nm Z Y X"
+        )
+    z, y, x = (o * nm for o in offset)
+    return parse_voxel_nm([s * nm for s in scale]), (z, y, x)
