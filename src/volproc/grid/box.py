@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import TypeVar
@@ -73,6 +73,12 @@ class Box:
     def contains(self, other: Box) -> bool:
         """Whether every voxel of `other` lies in this box."""
         return other.clip(self) == other
+
+    def slabs(self, depth: int) -> Iterator[Box]:
+        """The box in slices of up to `depth` planes, one after the other."""
+        for z in range(self.start[0], self.stop[0], depth):
+            end = min(z + depth, self.stop[0])
+            yield Box((z, *self.start[1:]), (end, *self.stop[1:]))
 
     def aligned_to(self, step: Shape, *, whole: Box) -> bool:
         """Whether it starts on multiples of `step` and ends on them or at the end of `whole`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from volproc import __version__
@@ -14,7 +15,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape
-from volproc.volume.metadata import VolumeInfo, itemsize
+from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.pyramid import coarsen, source_box, step_between
 from volproc.volume.store import Volume, create_volume, is_begun
 
@@ -48,14 +49,16 @@ def _level_step(info: VolumeInfo, level: int, digest: str, name: str) -> Step:
     finer, coarser = info.levels[level - 1], info.levels[level]
     blocks = Tiling(shape=coarser.shape, core=coarser.shards)
     per_voxel = itemsize(info.dtype) * max(1, len(info.channels))
-    ratio = prod(step_between(finer, coarser))
+    step = step_between(finer, coarser)
     core = prod(blocks[0].core.shape) * per_voxel
+    plane = core // blocks[0].core.shape[0]
+    slab = plane * _slab_depth(finer, step) * (prod(step) + 1)
     return Step(
         name=f"pyramid of {name}, level {level}",
         task=Coarsen(Volume(info), level),
         blocks=blocks,
         digest=digest,
-        peak_bytes=core * (ratio + 4),  # source, result, and 3 times the shard while it is encoded
+        peak_bytes=slab + 4 * core,  # the result, and 3 times the shard while it is encoded
         bytes_read=prod(finer.shape) * per_voxel,
         bytes_written=prod(coarser.shape) * per_voxel,
     )
@@ -69,21 +72,30 @@ class Coarsen:
     level: int
 
     def load(self, block: Block) -> npt.NDArray[Any]:
-        """Voxels of the finer level under the block."""
-        finer, coarser = self._levels()
-        return self.volume.read(
-            source_box(block.core, finer=finer, coarser=coarser), level=self.level - 1
-        )
+        """The shard's voxels, from the finer level one chunk's depth at a time: it is never held.
+
+        Mean of an image, mode of labels.
+        """
+        info = self.volume.info
+        finer, coarser = info.levels[self.level - 1], info.levels[self.level]
+        step = step_between(finer, coarser)
+        lead = (len(info.channels),) if info.channels else ()
+        out = np.empty((*lead, *block.core.shape), dtype=info.dtype)
+        for slab in block.core.slabs(_slab_depth(finer, step)):
+            under = source_box(slab, finer=finer, coarser=coarser)
+            values = self.volume.read(under, level=self.level - 1)
+            into = slab.within(block.core.start).slices
+            out[(..., *into)] = coarsen(values, step, kind=info.kind)
+        return out
 
     def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Mean of an image, mode of labels."""
-        step: Shape = step_between(*self._levels())
-        return coarsen(loaded, step, kind=self.volume.info.kind)
+        """Nothing is left to do."""
+        return loaded
 
     def store(self, block: Block, result: npt.NDArray[Any]) -> None:
         """Write the shard."""
         self.volume.write(block.core, result, level=self.level)
 
-    def _levels(self) -> tuple[Any, Any]:
-        levels = self.volume.info.levels
-        return levels[self.level - 1], levels[self.level]
+
+def _slab_depth(finer: Level, step: Shape) -> int:
+    return max(1, finer.chunks[0] // step[0])
