@@ -14,6 +14,7 @@ Version = Literal["0.4", "0.5"]
 """Of OME-Zarr: 0.5 is Zarr 3 with shards, 0.4 is Zarr 2 and has a file per chunk."""
 
 CHUNK = (64, 64, 64)
+FLAT_CHUNK = (16, 128, 128)
 SHARD_BYTES = 64 * 2**20
 SMALLEST_LEVEL = 256
 """A pyramid stops when no axis is longer than this many voxels."""
@@ -125,15 +126,17 @@ def new_volume(
     until every axis is at most 256 long. An odd axis is rounded up; scale and translation stay
     exact. `shards` that are asked for are kept; their chunks are the divisors nearest to 64.
     """
-    chunks = chunks or (each(_chunk, shards) if shards else CHUNK)
+    if shards and not chunks:
+        chunks = each(_chunk, shards)
     bytes_per_voxel = itemsize(dtype) * max(1, len(channels))
     levels: list[Level] = []
     factor = (1, 1, 1)
     size, voxel = shape, voxel_nm
     while True:
         offset = each(lambda v, f: v * (f - 1) / (2 * f), voxel, factor)
-        units = shards or shard_shape(size, chunks=chunks, bytes_per_voxel=bytes_per_voxel)
-        levels.append(Level(str(len(levels)), size, chunks, units, voxel, offset))
+        cut = chunks or chunk_shape(voxel)
+        units = shards or shard_shape(size, chunks=cut, bytes_per_voxel=bytes_per_voxel)
+        levels.append(Level(str(len(levels)), size, cut, units, voxel, offset))
         if max(size) <= SMALLEST_LEVEL or len(levels) == max_levels:
             return VolumeInfo(
                 url, kind, dtype, tuple(levels), channels, version=version, window=window
@@ -142,6 +145,16 @@ def new_volume(
         factor = each(lambda a, b: a * b, factor, step)
         size = each(lambda n, s: -(-n // s), size, step)
         voxel = VoxelNm(each(lambda v, f: v * f, voxel_nm, factor))
+
+
+def chunk_shape(voxel_nm: VoxelNm) -> Shape:
+    """A quarter of a million voxels, in nm nearly a cube: cheap to view, and to read halos from.
+
+    >>> chunk_shape(VoxelNm((50, 10, 10))), chunk_shape(VoxelNm((8, 8, 8)))
+    ((16, 128, 128), (64, 64, 64))
+    """
+    z, y, x = voxel_nm
+    return FLAT_CHUNK if z >= 3 * max(y, x) else CHUNK
 
 
 def _chunk(shard: int) -> int:
