@@ -131,7 +131,7 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
     place is refused and left alone.
     """
     info = info.stamped(version=version, step=step, digest=digest, finished=False)
-    there = _made_by(info.url)
+    there = record_of(info.url)
     if not there and is_occupied(info.url):
         raise VolumeError(
             f"{info.url} exists and was not written by volproc; choose another name or remove it"
@@ -157,7 +157,7 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
 
 def is_begun(url: str, *, digest: str) -> bool:
     """Whether the volume of this `digest` was made at `url`, finished or not."""
-    return bool(_made_by(url).get("digest") == digest)
+    return bool(record_of(url).get("digest") == digest)
 
 
 def _create_array(group: zarr.Group, info: VolumeInfo, level: Level) -> None:
@@ -190,7 +190,8 @@ def _stamp(info: VolumeInfo) -> Volume:
     return Volume(info)
 
 
-def _made_by(url: str) -> dict[str, Any]:
+def record_of(url: str) -> dict[str, Any]:
+    """What volproc noted about making the volume at `url`, finished or not; empty if it did not."""
     try:
         return dict(attributes_of(zarr.open_group(url, mode="r")).get("volproc", {}))
     except Exception:  # not a group at all: whatever it is, volproc did not write it
