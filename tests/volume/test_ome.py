@@ -2,7 +2,7 @@ import pytest
 
 from volproc.errors import VolumeError
 from volproc.grid.scale import VoxelNm
-from volproc.volume.metadata import new_volume
+from volproc.volume.metadata import Window, new_volume
 from volproc.volume.ome import multiscale_of, scale_and_translation, spatial_axes, to_ome
 
 
@@ -10,10 +10,10 @@ def volume(shape=(518, 8192, 8192), voxel_nm=(50, 10, 10), **more):
     return new_volume("a.zarr", shape=shape, voxel_nm=VoxelNm(voxel_nm), dtype="uint8", **more)
 
 
-def test_written_metadata_is_read_back():
-    info = volume()
-    ome = to_ome(info)["ome"]
-    multiscale = multiscale_of({"ome": ome}, url="a.zarr")
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_written_metadata_is_read_back(version):
+    info = volume(version=version)
+    multiscale = multiscale_of(to_ome(info), url="a.zarr")
     leading, nm = spatial_axes(multiscale, url="a.zarr")
     for level, dataset in zip(info.levels, multiscale["datasets"], strict=True):
         voxel, offset = scale_and_translation(
@@ -23,13 +23,38 @@ def test_written_metadata_is_read_back():
         assert offset == level.translation_nm
 
 
+def test_the_version_stands_where_each_version_has_it():
+    old, new = to_ome(volume(version="0.4")), to_ome(volume(version="0.5"))
+    assert old["multiscales"][0]["version"] == "0.4"
+    assert "ome" not in old
+    assert new["ome"]["version"] == "0.5"
+    assert "version" not in new["ome"]["multiscales"][0]
+
+
 def test_votes_are_red_green_and_blue():
-    channels = to_ome(volume(channels=("x", "y", "z")))["ome"]["omero"]["channels"]
+    votes = volume(channels=("x", "y", "z"), window=Window(0, 255, 0, 255))
+    channels = to_ome(votes)["ome"]["omero"]["channels"]
     assert [(c["label"], c["color"]) for c in channels] == [
         ("x", "FF0000"),
         ("y", "00FF00"),
         ("z", "0000FF"),
     ]
+
+
+def test_an_image_is_one_white_channel_of_its_name():
+    (channel,) = to_ome(volume(window=Window(0, 255, 12, 240)))["ome"]["omero"]["channels"]
+    assert (channel["label"], channel["color"]) == ("a", "FFFFFF")
+    assert channel["window"] == {"min": 0, "max": 255, "start": 12, "end": 240}
+    assert "omero" not in to_ome(volume(kind="labels", window=Window(0, 1, 0, 1)))["ome"]
+
+
+def test_axes_of_versions_before_0_4_are_understood():
+    datasets = [{"path": "0"}]
+    first = multiscale_of({"multiscales": [{"version": "0.1", "datasets": datasets}]}, url="a")
+    assert [axis["name"] for axis in first["axes"]] == list("tczyx")
+    third = {"version": "0.3", "axes": list("zyx"), "datasets": datasets}
+    with pytest.raises(VolumeError, match="state the voxel size with --voxel-nm Z Y X"):
+        spatial_axes(multiscale_of({"multiscales": [third]}, url="a"), url="a")
 
 
 def test_units_are_brought_to_nm():

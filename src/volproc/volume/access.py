@@ -3,26 +3,79 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from volproc.errors import VolumeError
 
 
 def exists(url: str) -> bool:
     """Whether anything is stored at `url`."""
-    filesystem, path = fsspec.core.url_to_fs(url)
-    return bool(filesystem.exists(path))
+    with reaching(url):
+        filesystem, path = fsspec.core.url_to_fs(url)
+        return bool(filesystem.exists(path))
 
 
 def is_occupied(url: str) -> bool:
     """Whether something is stored at `url`; an empty folder is nothing, nor what a kill left."""
+    with reaching(url):
+        filesystem, path = fsspec.core.url_to_fs(url)
+        if not filesystem.exists(path) or filesystem.isfile(path):
+            return bool(filesystem.exists(path))
+        return not all(name.endswith(".partial") for name in filesystem.ls(path, detail=False))
+
+
+def local_path(url: str) -> Path | None:
+    """Where `url` lies on this machine's own file system; None if it does not.
+
+    >>> local_path("file:///data/a.zarr"), local_path("memory://a.zarr")
+    (PosixPath('/data/a.zarr'), None)
+    """
+    if "://" not in url:
+        return Path(url)
     filesystem, path = fsspec.core.url_to_fs(url)
-    if not filesystem.exists(path) or filesystem.isfile(path):
-        return bool(filesystem.exists(path))
-    return not all(name.endswith(".partial") for name in filesystem.ls(path, detail=False))
+    return Path(path) if isinstance(filesystem, LocalFileSystem) else None
+
+
+def last_change(url: str) -> str:
+    """What changes when an array that others wrote does, as cheaply as its file system tells.
+
+    Locally the date of its youngest folder: a chunk that is replaced changes its folder's, one
+    overwritten in place does not. Elsewhere the properties (date, ETag) of its metadata file.
+    """
+    folder = local_path(url)
+    if folder:
+        dates = (os.stat(inner).st_mtime_ns for inner, _, _ in os.walk(folder))
+        return str(max(dates, default=0))
+    with reaching(url):
+        filesystem, path = fsspec.core.url_to_fs(url)
+        names = (f"{path}/{name}" for name in ("zarr.json", ".zarray", "attributes.json"))
+        return next((str(filesystem.ukey(name)) for name in names if filesystem.exists(name)), "")
+
+
+def remove_file(url: str) -> None:
+    """Remove the file at `url` if there is one."""
+    with writing(url):
+        filesystem, path = fsspec.core.url_to_fs(url)
+        if filesystem.exists(path):
+            filesystem.rm_file(path)
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Whatever a file system raises when it is asked what lies at `url` becomes a VolumeError."""
+    try:
+        yield
+    except Exception as error:
+        raise VolumeError(
+            f"cannot reach {url}: {first_line(error)}; check the address and the credentials in "
+            "the environment"
+        ) from error
 
 
 @contextmanager

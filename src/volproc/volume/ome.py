@@ -1,6 +1,7 @@
 """OME-Zarr's JSON: what is written of a volume, and what is understood of others' volumes.
 
-0.5 (https://ngff.openmicroscopy.org/0.5) is written, 0.4 and 0.5 are read.
+0.4 and 0.5 (https://ngff.openmicroscopy.org/0.5) are written and read; of the versions before,
+which state no voxel size, axes and levels are understood.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 from volproc.errors import VolumeError
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.volume.metadata import Level, VolumeInfo
+from volproc.volume.metadata import Level, VolumeInfo, Window
 
 NM_PER_UNIT = {
     "angstrom": 0.1,
@@ -22,24 +23,30 @@ NM_PER_UNIT = {
 
 
 def to_ome(info: VolumeInfo) -> dict[str, Any]:
-    """Group attributes of OME-Zarr 0.5, with volproc's own record beside them."""
+    """Attributes of the group in the volume's version, with volproc's own record beside them."""
     axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if info.channels else []
     axes += [{"name": name, "type": "space", "unit": "nanometer"} for name in "zyx"]
     name = info.url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".zarr")
+    old = {"version": info.version} if info.version == "0.4" else {}
     multiscale = {
+        **old,
         "name": name,
         "axes": axes,
         "datasets": [_dataset(level, channel_axis=bool(info.channels)) for level in info.levels],
     }
-    ome: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
+    ome: dict[str, Any] = {"multiscales": [multiscale]}
     if info.kind == "labels":
         # at IMAGE.zarr/labels/NAME viewers look for the image two folders up
         inside = info.url.rstrip("/").rpartition("/")[0].endswith("/labels")
         source = {"source": {"image": "../../"}} if inside else {}
-        ome["image-label"] = {"version": "0.5", **source}
-    elif info.channels:
-        ome["omero"] = {"channels": [_channel(label) for label in info.channels]}
-    return {"ome": ome, "volproc": info.made_by}
+        ome["image-label"] = {"version": info.version, **source}
+    elif info.window:
+        ome["omero"] = {
+            "channels": [_channel(label, info.window) for label in info.channels or (name,)]
+        }
+    if info.version == "0.4":
+        return {**ome, "volproc": info.made_by}
+    return {"ome": {"version": info.version, **ome}, "volproc": info.made_by}
 
 
 def _dataset(level: Level, *, channel_axis: bool) -> dict[str, Any]:
@@ -54,22 +61,22 @@ def _dataset(level: Level, *, channel_axis: bool) -> dict[str, Any]:
     }
 
 
-def _channel(label: str) -> dict[str, Any]:
+def _channel(label: str, window: Window) -> dict[str, Any]:
     colour = {"x": "FF0000", "y": "00FF00", "z": "0000FF"}.get(label, "FFFFFF")
-    window = {"start": 0, "end": 255, "min": 0, "max": 255}
-    return {"label": label, "color": colour, "active": True, "window": window}
+    return {"label": label, "color": colour, "active": True, "window": window._asdict()}
 
 
 def multiscale_of(attributes: dict[str, Any], *, url: str) -> dict[str, Any]:
-    """The first multiscale of 0.5 (under "ome") or 0.4 attributes; VolumeError if there is none."""
+    """The first multiscale of 0.5 (under "ome") or earlier attributes; VolumeError if none."""
     found = attributes.get("ome", attributes).get("multiscales")
     if not found:
         raise VolumeError(
             f"{url} is not an OME-Zarr image: its metadata has no multiscales; "
             "convert it with `volproc ingest SOURCE OUT.zarr`"
         )
-    first: dict[str, Any] = found[0]
-    return first
+    axes = found[0].get("axes", list("tczyx"))  # up to 0.2 there were always these five
+    named = [{"name": axis} if isinstance(axis, str) else axis for axis in axes]  # 0.3: names only
+    return {**found[0], "axes": named}
 
 
 def spatial_axes(multiscale: dict[str, Any], *, url: str) -> tuple[int, float]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.codecs import ZstdCodec
 
 from volproc.errors import GridError, VolumeError
 from volproc.grid.box import Box
-from volproc.volume.access import is_occupied, reading, writing
-from volproc.volume.describe import array_of, attributes_of, read_info
+from volproc.volume.access import is_occupied, last_change, local_path, reading, writing
+from volproc.volume.create import made_by, make_anew, stamp
+from volproc.volume.describe import array_of, read_info
+from volproc.volume.display import window_of
+from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.ome import to_ome
 
@@ -55,7 +56,7 @@ class Volume:
             array = self._arrays[level]
             self._refuse_empty_files(box, here, array)
             leading = (0,) * (array.ndim - 3 - bool(self.info.channels))
-            return np.asarray(array[(*leading, Ellipsis, *box.slices)])
+            return np.asarray(array[(*leading, Ellipsis, *box.slices)], dtype=self.info.dtype)
 
     def write(self, box: Box, values: npt.NDArray[Any], level: int = 0) -> None:
         """Store `values` at `box`; GridError unless the box consists of whole shards."""
@@ -79,23 +80,45 @@ class Volume:
         return dask.array.from_array(array, chunks=array.shards or array.chunks, name=False)
 
     def finish(self) -> Volume:
-        """Mark the volume complete, after its last voxel: only then others may trust it."""
-        return _stamp(self.info.stamped(finished=True))
+        """Mark the volume complete, after its last voxel: only then others may trust it.
+
+        An image without a window gets one. VolumeError if the metadata is not valid OME-Zarr.
+        """
+        if self.info.made_by.get("finished"):
+            return self
+        info = self.info
+        if info.kind == "image" and info.window is None:
+            info = replace(info, window=window_of(self))
+        stamp(info)
+        problem = model_error(info.url, labels=info.kind == "labels")
+        if problem:
+            raise VolumeError(
+                f"{info.url} is not valid OME-Zarr {info.version} and stays unfinished: {problem}"
+            )
+        info = info.stamped(finished=True)
+        stamp(info)
+        return Volume(info)
 
     @property
     def identity(self) -> str:
         """Digest of the metadata and, for a volume of volproc, of all that it was made from."""
         record = {k: v for k, v in self.info.made_by.items() if k != "finished"}
-        described = json.dumps([to_ome(replace(self.info, made_by=record)), self.info.dtype])
-        stamp = record.get("digest") or _modified(self.info)
-        return hashlib.sha256(f"{described}{stamp}".encode()).hexdigest()[:16]
+        plain = replace(self.info, made_by=record, window=None)
+        described = json.dumps([to_ome(plain), self.info.dtype])
+        levels = (f"{self.info.url}/{level.path}" for level in self.info.levels)
+        content = record.get("digest") or [last_change(url) for url in levels]
+        return hashlib.sha256(f"{described}{content}".encode()).hexdigest()[:16]
 
     def _refuse_empty_files(self, box: Box, level: Level, array: Any) -> None:
-        """A shard file of 0 bytes, as a crash may leave it, would read as background."""
-        ends = zip(box.start, box.stop, level.shards, strict=True)
+        """A file of 0 bytes, as a crash may leave it, would read as background."""
+        folder = local_path(self.info.url)
+        if folder is None:
+            return
+        unit = (array.shards or array.chunks)[-3:]
+        ends = zip(box.start, box.stop, unit, strict=True)
         along = [range(start // n, -(-stop // n)) for start, stop, n in ends]
         for place in product(*map(range, array.shape[:-3]), *along):
-            file = Path(self.info.url) / level.path / array.metadata.encode_chunk_key(place)
+            file = folder / level.path / array.metadata.encode_chunk_key(place)
             if file.is_file() and file.stat().st_size == 0:
                 raise ValueError(f"{file} is empty")
 
@@ -128,10 +151,10 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
     """Make the volume's metadata and empty arrays, or take up the one of the same `digest` again.
 
     A volume that volproc made from other inputs or options is replaced; anything else at that
-    place is refused and left alone.
+    place is refused and left alone. `version` is volproc's own.
     """
     info = info.stamped(version=version, step=step, digest=digest, finished=False)
-    there = record_of(info.url)
+    there = made_by(info.url)
     if not there and is_occupied(info.url):
         raise VolumeError(
             f"{info.url} exists and was not written by volproc; choose another name or remove it"
@@ -139,78 +162,21 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
     _remove_partial_files(info.url)
     if there.get("digest") == digest:
         return Volume(info.stamped(finished=there.get("finished", False)))
-    # The digest comes last: killed before it, the volume is made anew.
-    begun = to_ome(info.stamped(digest="being created"))
-    with writing(info.url):
-        if there:
-            group = zarr.open_group(info.url, mode="r+")
-            group.attrs.put(begun)
-            for name in set(group.array_keys()) - {level.path for level in info.levels}:
-                del group[name]
-        else:
-            group = zarr.create_group(info.url, zarr_format=3, attributes=begun)
-        for level in info.levels:
-            _create_array(group, info, level)
-        _register_label(info)
-        return _stamp(info)
+    make_anew(info)
+    stamp(info)
+    return Volume(info)
 
 
 def is_begun(url: str, *, digest: str) -> bool:
     """Whether the volume of this `digest` was made at `url`, finished or not."""
-    return bool(record_of(url).get("digest") == digest)
-
-
-def _create_array(group: zarr.Group, info: VolumeInfo, level: Level) -> None:
-    lead: tuple[int, ...] = (len(info.channels),) if info.channels else ()
-    group.create_array(
-        level.path,
-        shape=(*lead, *level.shape),
-        dtype=info.dtype,
-        chunks=(*(1 for _ in lead), *level.chunks),
-        shards=None if level.shards == level.chunks and not lead else (*lead, *level.shards),
-        compressors=ZstdCodec(level=1),
-        fill_value=0,
-        dimension_names=[*("c" for _ in lead), "z", "y", "x"],
-        overwrite=True,
-    )
-
-
-def _register_label(info: VolumeInfo) -> None:
-    """List a volume at IMAGE.zarr/labels/NAME in its `labels` group, where viewers look for it."""
-    parent, _, name = info.url.rstrip("/").rpartition("/")
-    if info.kind == "labels" and parent.endswith("/labels"):
-        group = zarr.open_group(parent, mode="a", zarr_format=3)
-        listed = attributes_of(group).get("ome", {}).get("labels", [])
-        group.attrs["ome"] = {"version": "0.5", "labels": sorted({*listed, name})}
-
-
-def _stamp(info: VolumeInfo) -> Volume:
-    with writing(info.url):
-        zarr.open_group(info.url, mode="r+").attrs.put(to_ome(info))
-    return Volume(info)
-
-
-def record_of(url: str) -> dict[str, Any]:
-    """What volproc noted about making the volume at `url`, finished or not; empty if it did not."""
-    try:
-        return dict(attributes_of(zarr.open_group(url, mode="r")).get("volproc", {}))
-    except Exception:  # not a group at all: whatever it is, volproc did not write it
-        return {}
+    return bool(made_by(url).get("digest") == digest)
 
 
 def _remove_partial_files(url: str) -> None:
-    """Files that a killed writer left beside the chunks; harmless, but not part of the volume."""
-    if Path(url).is_dir():
-        for path in Path(url).rglob("*.partial"):
-            path.unlink(missing_ok=True)
+    """Files that a killed writer left beside the chunks; harmless, but not part of the volume.
 
-
-def _modified(info: VolumeInfo) -> str:
-    """When a local volume of others was last changed, as its folders tell.
-
-    A chunk that is replaced changes its folder's time; one overwritten in place does not.
+    Only local writers leave them: object stores take objects whole.
     """
-    folders = (
-        folder for level in info.levels for folder, _, _ in os.walk(f"{info.url}/{level.path}")
-    )
-    return str(max((os.stat(folder).st_mtime_ns for folder in folders), default=0))
+    folder = local_path(url)
+    for path in folder.rglob("*.partial") if folder else ():
+        path.unlink(missing_ok=True)

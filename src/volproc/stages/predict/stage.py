@@ -22,7 +22,7 @@ from volproc.stages.predict.infer import batch_for, device_for
 from volproc.stages.predict.orientation import along
 from volproc.stages.predict.task import SLAB, Predict
 from volproc.stages.predict.tiling import Layout, lay_out
-from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
+from volproc.volume.metadata import VolumeInfo, Window, itemsize, new_volume
 from volproc.volume.resample import Resampling, resampling_to
 from volproc.volume.store import Volume
 
@@ -139,7 +139,14 @@ def plan_predict(
         tile=options.tile,
     )
     block = options.block or layout.tile
-    same = partial(new_volume, shape=way.shape_out, voxel_nm=voxel_nm, dtype="uint8", shards=block)
+    same = partial(
+        new_volume,
+        shape=way.shape_out,
+        voxel_nm=voxel_nm,
+        dtype="uint8",
+        shards=block,
+        window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
+    )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
     lasting = options.model_dump(exclude={"model", "device", "batch", "votes"})
     return PredictPlan(
