@@ -1,0 +1,113 @@
+"""The list of a volume's files: what a crash left behind, and what should be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+
+from volproc.stages.check.finding import Finding, error, warning
+from volproc.stages.check.levels import FoundImage
+from volproc.volume.inspect import StoredArray
+
+NAMED = 3
+"""So many missing files are named, the others counted."""
+
+
+@dataclass
+class ChunkFiles:
+    """Which files of a level are there. `lost`: some of its voxels are not what was written."""
+
+    array: StoredArray
+    present: npt.NDArray[np.bool_]
+    lost: bool = False
+
+    @property
+    def missing(self) -> int:
+        """How many are not: these read as the fill value."""
+        return int(self.present.size - np.count_nonzero(self.present))
+
+
+def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], list[ChunkFiles]]:
+    """What is wrong with the files below `url`, and which files each level has.
+
+    Missing files are wrong in images that volproc finished: it writes every file of those. In
+    labels, and in what others wrote, files without content may be left out. Where files cannot be
+    listed (most web servers) that is the only finding.
+    """
+    images = list(images)
+    levels = [level.array for image in images for level in image.levels]
+    chunks = [ChunkFiles(array, np.zeros(array.grid, dtype=np.bool_)) for array in levels]
+    below = {_plain(one.array.url): one for one in chunks}
+    found = []
+    try:
+        for path, name, size in _walk(url, below):
+            found += _about(path, name, size, below)
+    except Exception as problem:  # each file system has its own way to say no
+        said = str(problem) or type(problem).__name__
+        what = f"its files cannot be listed, so missing ones go unseen ({said.splitlines()[0]})"
+        return [warning(url, what)], []
+    complete = {
+        level.array.url for image in images if image.ours for level in image.levels
+        if image.kind == "image" and image.finished
+    }  # fmt: skip
+    for one in chunks:
+        if one.missing and one.array.url in complete:
+            one.lost = True
+            found.append(_missing(one))
+    return found, chunks
+
+
+def _walk(url: str, arrays: Iterable[str]) -> Iterator[tuple[str, str, int]]:
+    """The array (or else folder) that a file is in, its name below that, and its bytes."""
+    filesystem, root = fsspec.core.url_to_fs(url)
+    filesystem.invalidate_cache()  # what another process wrote since must be seen
+    arrays = set(arrays)
+    for folder, _, files in filesystem.walk(root, detail=True, on_error="raise"):
+        inside, below = _split(_plain(folder), arrays)
+        for name, info in files.items():
+            yield inside, f"{below}{name}", int(info.get("size") or 0)
+
+
+def _split(folder: str, arrays: set[str]) -> tuple[str, str]:
+    """The array that a folder is in and the way down from it; the folder itself if none.
+
+    >>> _split("a.zarr/0/c/1", {"a.zarr/0"})
+    ('a.zarr/0', 'c/1/')
+    """
+    parts = folder.split("/")
+    for length in range(len(parts), 0, -1):
+        if "/".join(parts[:length]) in arrays:
+            return "/".join(parts[:length]), "".join(f"{part}/" for part in parts[length:])
+    return folder, ""
+
+
+def _about(path: str, name: str, size: int, chunks: dict[str, ChunkFiles]) -> list[Finding]:
+    if name.endswith(".partial"):
+        return [warning(f"{path}/{name}", "was left half written by a killed process; remove it")]
+    one = chunks.get(path)
+    position = one.array.position(name) if one else None
+    if one and position is not None:
+        one.present[position] = True
+        if size == 0:
+            one.lost = True
+            return [error(f"{one.array.url}/{name}", "is empty (0 bytes): its voxels are lost")]
+    return []
+
+
+def _missing(one: ChunkFiles) -> Finding:
+    places = np.argwhere(~one.present)[:NAMED]
+    names = [one.array.file(tuple(map(int, p)))[len(one.array.url) + 1 :] for p in places]
+    named = ", ".join(names) + (", ..." if one.missing > NAMED else "")
+    what = f"{one.missing} of {one.present.size} chunk files are missing ({named})"
+    return error(one.array.url, f"{what}: their voxels read as 0")
+
+
+def _plain(url: str) -> str:
+    """A place as its file system writes it, without its protocol."""
+    path: Any = fsspec.core.url_to_fs(url)[1]
+    return str(path).rstrip("/")

@@ -1,0 +1,137 @@
+"""What can be told without reading a voxel: groups, metadata, levels, the list of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isfinite
+from typing import Any
+
+from volproc.errors import VolprocError
+from volproc.stages.check.finding import Finding, error, warning
+from volproc.stages.check.levels import FoundImage, compared, levels_of
+from volproc.volume.inspect import StoredGroup, group_at, model_error
+from volproc.volume.metadata import Kind
+from volproc.volume.ome import multiscale_of
+
+Found = tuple[list[Finding], list[FoundImage]]
+"""What is wrong, and the images in which voxels can be looked at."""
+
+
+def structure_of(url: str) -> Found:
+    """Every image at and below `url`: one, with its labels, or a bioformats2raw series of them.
+
+    VolumeError if nothing lies at `url`.
+    """
+    group = group_at(url)
+    if group is None:
+        return [error(url, "is not an OME-Zarr volume: no zarr group can be opened there")], []
+    stated = _ome(group)
+    if "plate" in stated or "well" in stated:
+        return [error(url, "is a plate or a well; check its images one by one")], []
+    if "multiscales" not in stated and "bioformats2raw.layout" in stated:
+        return _series(group)
+    return _image(group, kind="labels" if "image-label" in stated else "image")
+
+
+def _series(group: StoredGroup) -> Found:
+    """The images of a bioformats2raw layout: as listed in OME/, else 0, 1, 2 and so on."""
+    listed = _listed(f"{group.url}/OME", "series")
+    names = listed or [str(n) for n in range(_first_absent(group.url))]
+    if not names:
+        return [error(group.url, "is a bioformats2raw series without images (0, 1, ...)")], []
+    return _all(f"{group.url}/{name}" for name in names)
+
+
+def _image(group: StoredGroup, *, kind: Kind) -> Found:
+    """One image and its labels."""
+    try:
+        found, image = _image_itself(group, kind)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, VolprocError) as problem:
+        said = model_error(group.url, labels=kind == "labels") or str(problem)
+        return [error(group.url, f"its metadata is not OME-Zarr: {said}")], []
+    labels = _labels(group) if kind == "image" else ([], [])
+    return [*found, *labels[0]], [image, *labels[1]]
+
+
+def _image_itself(group: StoredGroup, kind: Kind) -> tuple[list[Finding], FoundImage]:
+    multiscale = multiscale_of(group.attributes, url=group.url)
+    made_by = dict(group.attributes.get("volproc", {}))
+    found, levels = levels_of(multiscale, group.url)
+    image = FoundImage(
+        url=group.url,
+        kind=kind,
+        ours=bool(made_by),
+        finished=not made_by or bool(made_by.get("finished")),
+        levels=tuple(levels),
+    )
+    if not image.finished:
+        step = made_by.get("step", "volproc")
+        found.append(error(group.url, f"is unfinished: the {step} step was interrupted"))
+    found += [*compared(image), *_display(group, levels[0].array.shape if levels else ())]
+    if kind == "labels" and levels and not levels[0].array.dtype.lstrip("u").startswith("int"):
+        found.append(error(group.url, f"labels are {levels[0].array.dtype}; expected integers"))
+    if not found:  # what is wrong already has a better name
+        said = model_error(group.url, labels=kind == "labels")
+        found += [error(group.url, f"ome-zarr-models refuses it: {said}")] if said else []
+    return found, image
+
+
+def _labels(group: StoredGroup) -> Found:
+    """The labels that an image lists."""
+    return _all(f"{group.url}/labels/{name}" for name in _listed(f"{group.url}/labels", "labels"))
+
+
+def _all(urls: Iterator[str]) -> Found:
+    found: list[Finding] = []
+    images: list[FoundImage] = []
+    for url in urls:
+        try:
+            more = structure_of(url)
+        except VolprocError:
+            more = [error(url, "is listed but does not exist")], []
+        found += more[0]
+        images += more[1]
+    return found, images
+
+
+def _display(group: StoredGroup, shape: tuple[int, ...]) -> Iterator[Finding]:
+    """Settings that a viewer could not show the image with."""
+    channels = _ome(group).get("omero", {}).get("channels", [])
+    axes = [axis["name"] for axis in multiscale_of(group.attributes, url=group.url)["axes"]]
+    count = shape[axes.index("c")] if "c" in axes and len(shape) == len(axes) else 1
+    if channels and shape and len(channels) != count:
+        yield warning(group.url, f"omero names {len(channels)} channels, the arrays have {count}")
+    for channel in channels:
+        window = channel.get("window", {})
+        low, high = window.get("start", 0), window.get("end", 1)
+        if not (isfinite(low) and isfinite(high) and low < high):
+            name = channel.get("label", "a channel")
+            yield error(group.url, f"omero window of {name} goes from {low} to {high}")
+
+
+def _ome(group: StoredGroup) -> dict[str, Any]:
+    found = group.attributes.get("ome", group.attributes)
+    return found if isinstance(found, dict) else {}
+
+
+def _listed(url: str, key: str) -> list[str]:
+    """Names that the group at `url` lists under `key`; none where there is no such group."""
+    try:
+        group = group_at(url)
+    except VolprocError:
+        return []
+    return [str(name) for name in _ome(group).get(key, [])] if group else []
+
+
+def _first_absent(url: str) -> int:
+    number = 0
+    while _is_group(f"{url}/{number}"):
+        number += 1
+    return number
+
+
+def _is_group(url: str) -> bool:
+    try:
+        return group_at(url) is not None
+    except VolprocError:
+        return False
