@@ -1,0 +1,67 @@
+"""Chunks, shards and blocks of the finest level, so that files are read once and in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from volproc.grid.box import Shape, each
+from volproc.volume.metadata import SHARD_BYTES, VolumeInfo, itemsize
+
+SLAB_BYTES = 512 * 2**20
+"""Whole planes that a task may hold, where planes cannot be read by rows."""
+SHALLOWEST = 8
+"""Planes of the flattest chunk."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`block` is what one task reads and writes: whole shards over the volume's full width.
+
+    Rows lie one after the other in a file, so a block as wide as the volume reads them in one go.
+    """
+
+    chunks: Shape
+    shards: Shape
+    block: Shape
+
+
+def layout_of(info: VolumeInfo, *, by_rows: bool) -> Layout:
+    """The layout for files that are read by rows, or only by whole planes (compressed ones).
+
+    A shard is as wide as the volume and holds as many rows of chunks as make 64 MB; small planes
+    are stacked. Where planes are decoded whole, a block takes whole planes, and chunks get flatter
+    until those are below 512 MB.
+    """
+    plane = info.shape[1] * info.shape[2] * itemsize(info.dtype)
+    depth, height, width = each(min, info.levels[0].chunks, info.shape)
+    while not by_rows and depth * plane > SLAB_BYTES and depth > SHALLOWEST:
+        depth = max(SHALLOWEST, depth // 2)
+    chunks = (depth, height, width)
+    shards = shards_along_rows(info.shape, chunks=chunks, bytes_per_voxel=itemsize(info.dtype))
+    rows = shards[1] if by_rows else info.shape[1]
+    return Layout(chunks, shards, (shards[0], rows, info.shape[2]))
+
+
+def shards_along_rows(shape: Shape, *, chunks: Shape, bytes_per_voxel: int) -> Shape:
+    """Whole chunks that make up to 64 MB: first along x, then y, then z, in nearly equal parts.
+
+    >>> shards_along_rows((518, 8192, 8192), chunks=(16, 128, 128), bytes_per_voxel=1)
+    (16, 512, 8192)
+    >>> shards_along_rows((300, 500, 500), chunks=(16, 128, 128), bytes_per_voxel=1)
+    (160, 512, 512)
+    """
+    unit = list(chunks)
+    for axis in (2, 1, 0):
+        across = -(-shape[axis] // chunks[axis])
+        fitting = max(1, SHARD_BYTES // (prod(unit) * bytes_per_voxel))
+        parts = -(-across // fitting)
+        unit[axis] = -(-across // parts) * chunks[axis]
+    z, y, x = unit
+    return z, y, x
+
+
+def laid_out(info: VolumeInfo, layout: Layout) -> VolumeInfo:
+    """The volume with this layout of its finest level."""
+    finest = replace(info.levels[0], chunks=layout.chunks, shards=layout.shards)
+    return replace(info, levels=(finest, *info.levels[1:]))
