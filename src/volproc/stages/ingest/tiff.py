@@ -1,15 +1,11 @@
-"""TIFF: one stack (plain, BigTIFF, ImageJ, OME), or a folder of numbered slices."""
+"""TIFF: planes and stacks, plain, BigTIFF, ImageJ or OME, in any compression tifffile reads."""
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
@@ -17,198 +13,223 @@ import tifffile
 
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.stages.ingest.source import reading, stamp
-
-NM_PER_UNIT = {
-    "nm": 1.0,
-    "nanometer": 1.0,
-    "µm": 1e3,
-    "μm": 1e3,
-    "um": 1e3,
-    "micron": 1e3,
-    "microns": 1e3,
-    "micrometer": 1e3,
-    "mm": 1e6,
-    "cm": 1e7,
-    "å": 0.1,
-    "pm": 1e-3,
-}
+from volproc.grid.scale import VoxelNm
+from volproc.stages.ingest.raw import RawPlanes, raw_planes
+from volproc.stages.ingest.source import Source, Stamp, opened, reading, stamp
+from volproc.stages.ingest.tiff_metadata import complete, ome_pixels, tiff_voxel_nm
 
 
-def is_tiff(path: Path) -> bool:
-    """Whether the file begins as a TIFF or BigTIFF does."""
-    with path.open("rb") as file:
-        return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+def is_tiff(head: bytes) -> bool:
+    """Whether a file with these first bytes is a TIFF or BigTIFF."""
+    return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def open_tiff(url: str) -> Source:
+    """The grey planes of a TIFF, in the order of its pages.
+
+    Voxel sizes come from OME or ImageJ metadata; plain resolution tags are not trusted: most
+    programs write 72 or 96 dpi there. IngestError for colour, channels, times, planes of
+    unequal size, and a file cut short.
+    """
+    with reading(url), complete(), opened(url) as raw:
+        if not is_tiff(raw.read(4)):
+            raise IngestError(f"{url} is not a TIFF file, whatever its name says")
+        raw.seek(0)
+        # _multifile: without it tifffile would open whatever other files OME metadata names
+        name = url.rpartition("/")[2]
+        with tifffile.TiffFile(raw, name=name, _multifile=False) as file:
+            return _source(file, url, (stamp(url),))
 
 
 @dataclass(frozen=True)
-class TiffStack:
-    """A TIFF of many planes; rows are mapped where the file is uncompressed and contiguous."""
+class TiffPlanes:
+    """Compressed or tiled planes: only the strips and tiles that meet a box are decoded.
 
-    path: Path
+    `pages` are the places in the file where the planes are described: looking them up again
+    would mean walking from page to page.
+    """
+
+    url: str
     shape: Shape
     dtype: str
     voxel_nm: VoxelNm | None
-    identity: tuple[Any, ...]
-    contiguous: bool
+    identity: tuple[Stamp, ...]
+    by_rows: bool
+    pages: tuple[int, ...]
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
-        with reading(self.path):
-            if self.contiguous:
-                mapped = tifffile.memmap(self.path, mode="r").reshape(self.shape)
-                return np.array(mapped[box.slices])
-            with tifffile.TiffFile(self.path) as file:
-                pages = file.series[0].pages
-                wanted = range(box.start[0], box.stop[0])
-                return np.stack([pages[z].asarray()[box.slices[1:]] for z in wanted])
+        out = np.zeros(box.shape, dtype=self.dtype)
+        corner = (box.start[1], box.start[2])
+        with reading(self.url), complete(), opened(self.url) as raw, tifffile.TiffFile(raw) as file:
+            for plane, place in zip(out, self.pages[box.start[0] : box.stop[0]], strict=True):
+                file.filehandle.seek(place)
+                decode_into(plane, tifffile.TiffPage(file, 0), corner)
+        return out
 
 
 @dataclass(frozen=True)
-class TiffSeries:
-    """One file per plane, in the order of their numbers; a file repeats where a gap is filled."""
+class RawPages:
+    """Uncompressed planes that do not follow one another: each has its own byte offset."""
 
-    files: tuple[Path, ...]
+    first: RawPlanes
+    offsets: tuple[int, ...]
     shape: Shape
-    dtype: str
-    voxel_nm: VoxelNm | None
-    identity: tuple[Any, ...]
+
+    @property
+    def dtype(self) -> str:
+        """numpy's name of the voxel type."""
+        return self.first.dtype
+
+    @property
+    def voxel_nm(self) -> VoxelNm | None:
+        """Voxel size the file states, in nm."""
+        return self.first.voxel_nm
+
+    @property
+    def identity(self) -> tuple[Stamp, ...]:
+        """The file's stamp."""
+        return self.first.identity
+
+    @property
+    def by_rows(self) -> bool:
+        """Rows are found by their place."""
+        return True
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
         out = np.empty(box.shape, dtype=self.dtype)
-        for plane, path in zip(out, self.files[box.start[0] : box.stop[0]], strict=True):
-            with reading(path):
-                plane[:] = self._plane(path)[box.slices[1:]]
+        here = Box((0, *box.start[1:]), (1, *box.stop[1:]))
+        for plane, offset in zip(out, self.offsets[box.start[0] : box.stop[0]], strict=True):
+            plane[:] = replace(self.first, offset=offset).read(here)[0]
         return out
 
-    def _plane(self, path: Path) -> npt.NDArray[Any]:
-        plane: npt.NDArray[Any] = tifffile.imread(path)
-        if plane.shape != self.shape[1:] or str(plane.dtype) != self.dtype:
-            raise IngestError(
-                f"{path} is {plane.dtype} of {plane.shape}, the first slice of its folder "
-                f"{self.dtype} of {self.shape[1:]}; all slices need one size and type"
-            )
-        return plane
 
-
-@contextmanager
-def complete() -> Iterator[None]:
-    """Raises what tifffile only logs: a file cut short would look like a shorter one."""
-    heard: list[str] = []
-    listener = logging.Handler(logging.ERROR)
-    listener.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
-    log = logging.getLogger("tifffile")
-    log.addHandler(listener)
-    log.propagate = False
-    try:
-        yield
-    finally:
-        log.removeHandler(listener)
-        log.propagate = True
-    if heard:
-        raise ValueError(heard[0])
-
-
-def tiff_stack(path: Path) -> TiffStack:
-    """The stack in one TIFF file; IngestError for colour, time or several channels."""
-    with reading(path), complete(), tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        # OME and ImageJ put axes of length 1 in front: squeezed by tifffile unless they are planes
-        extra = [a for a, n in zip(series.axes, series.shape, strict=True) if n > 1]
-        if len(extra) > 3 or "S" in extra or not {"Y", "X"} <= set(series.axes):
-            raise IngestError(
-                f"{path} has axes {series.axes} of {series.shape}; a volume needs grey planes "
-                "(z, y, x): split channels or convert colour to grey first"
-            )
-        height, width = series.shape[series.axes.index("Y")], series.shape[series.axes.index("X")]
-        return TiffStack(
-            path=path,
-            shape=(series.size // (height * width), height, width),
-            dtype=str(series.dtype),
-            voxel_nm=_voxel_nm(file),
-            identity=stamp(path),
-            contiguous=series.dataoffset is not None and file.byteorder == "<",
+def decode_into(plane: npt.NDArray[Any], page: tifffile.TiffPage, corner: tuple[int, int]) -> None:
+    """Fill `plane` with the part of `page` from `corner` (y, x) on; no other segment is decoded."""
+    wanted = _segments(page, corner, plane.shape)
+    read = page.parent.filehandle.read_segments(
+        [page.dataoffsets[i] for i in wanted],
+        [page.databytecounts[i] for i in wanted],
+        indices=wanted,
+    )
+    for data, index in read:
+        segment, (_, _, y, x, _), _ = page.decode(
+            data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
         )
+        if segment is None:  # a hole in a sparse file
+            segment = np.full((1, *_segment_shape(page), 1), page.nodata, dtype=plane.dtype)
+        values = segment[0, ..., 0]
+        top, left = y - corner[0], x - corner[1]
+        part = plane[max(0, top) : top + values.shape[0], max(0, left) : left + values.shape[1]]
+        skip_y, skip_x = max(0, -top), max(0, -left)
+        part[:] = values[skip_y : skip_y + part.shape[0], skip_x : skip_x + part.shape[1]]
 
 
-def tiff_series(folder: Path, *, missing: str) -> TiffSeries:
-    """The numbered TIFF slices of a folder; see `open_source` for `missing`."""
-    found = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in (".tif", ".tiff")]
-    if not found:
-        raise IngestError(f"{folder} holds no TIFF slices (*.tif, *.tiff)")
-    numbered = sorted((_number(path), path) for path in found)
-    files = _without_gaps(numbered, missing=missing, folder=folder)
-    first = tiff_stack(numbered[0][1])
-    if first.shape[0] != 1:
-        raise IngestError(
-            f"{first.path} holds {first.shape[0]} planes; a folder needs one plane per file: "
-            "ingest the stack file itself"
+def _segments(page: tifffile.TiffPage, corner: tuple[int, int], size: tuple[int, ...]) -> list[int]:
+    """Numbers of the strips or tiles that meet a part of the page."""
+    high, wide = _segment_shape(page)
+    across = -(-page.imagewidth // wide)
+    rows = range(corner[0] // high, -(-(corner[0] + size[0]) // high))
+    columns = range(corner[1] // wide, -(-(corner[1] + size[1]) // wide))
+    return [row * across + column for row in rows for column in columns]
+
+
+def _segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+
+def _source(file: tifffile.TiffFile, url: str, identity: tuple[Stamp, ...]) -> Source:
+    images = _images(file, url)
+    first = images[0]
+    height, width = first.shape[-2:]
+    voxel_nm = tiff_voxel_nm(file)
+    stored = first.dtype.newbyteorder(file.byteorder).str
+    if len(images) == 1 and first.dataoffset is not None:
+        shape = (first.size // (height * width), height, width)
+        return raw_planes(
+            url,
+            offset=first.dataoffset,
+            stored=stored,
+            shape=shape,
+            voxel_nm=voxel_nm,
+            identity=identity,
         )
-    return TiffSeries(
-        files=tuple(files),
-        shape=(len(files), *first.shape[1:]),
-        dtype=first.dtype,
-        voxel_nm=first.voxel_nm,
-        identity=tuple(stamp(path) for path in files),
+    pages = _pages(images, file, url)
+    shape = (len(pages), height, width)
+    if all(_is_raw(page) for page in pages):
+        plane = RawPlanes(url, 0, stored, (1, height, width), voxel_nm, identity)
+        return RawPages(plane, tuple(page.dataoffsets[0] for page in pages), shape)
+    return TiffPlanes(
+        url=url,
+        shape=shape,
+        dtype=str(first.dtype),
+        voxel_nm=voxel_nm,
+        identity=identity,
+        # a strip of more than half a plane costs more for rows than it saves
+        by_rows=all(2 * _segment_shape(image.keyframe)[0] <= height for image in images),
+        pages=tuple(page.offset for page in pages),
     )
 
 
-def _number(path: Path) -> int:
-    numbers = re.findall(r"\d+", path.stem)
-    if not numbers:
-        raise IngestError(f"{path} has no number in its name; slices are sorted by the last one")
-    return int(numbers[-1])
+def _images(file: tifffile.TiffFile, url: str) -> Sequence[tifffile.TiffPageSeries]:
+    """The images in the file that make up the volume: all but thumbnails and masks."""
+    images = [s for s in file.series if not (s.keyframe.is_reduced or s.keyframe.is_mask)]
+    images = images or list(file.series)
+    if not images:
+        raise IngestError(f"{url} holds no image")
+    for image in images:
+        _check_grey(image, file, url)
+    kinds = {(image.shape[-2:], image.dtype) for image in images}
+    if len(kinds) > 1 or (len(images) > 1 and file.is_ome):
+        found = " and ".join(f"{image.dtype} of {image.shape}" for image in images[:2])
+        raise IngestError(
+            f"{url} holds {len(images)} images ({found}); a volume needs planes of one size and "
+            "type: save each image in a file of its own"
+        )
+    return images
 
 
-def _without_gaps(numbered: list[tuple[int, Path]], *, missing: str, folder: Path) -> list[Path]:
-    files: list[Path] = []
-    expected = numbered[0][0]
-    for number, path in numbered:
-        if number < expected:
+def _check_grey(image: tifffile.TiffPageSeries, file: tifffile.TiffFile, url: str) -> None:
+    # OME and ImageJ put axes of length 1 in front: those do not count
+    extra = [a for a, n in zip(image.axes, image.shape, strict=True) if n > 1 and a not in "YX"]
+    grey = image.axes.endswith("YX") and len(extra) <= 1 and set(extra) <= set("ZIQ")
+    if file.is_ome and image.kind != "ome":  # other files hold planes too: its pages are used
+        pixels = ome_pixels(file.ome_metadata)
+        grey = grey and pixels.get("SizeC", "1") == pixels.get("SizeT", "1") == "1"
+    if not grey:
+        raise IngestError(
+            f"{url} has axes {image.axes} of {image.shape}; a volume needs grey planes (z, y, x): "
+            "convert colour to grey, split channels, save times as slices"
+        )
+    if image.dtype is None or image.dtype.kind not in "biuf":
+        raise IngestError(f"{url} holds {image.dtype} voxels; a volume needs real numbers")
+
+
+def _pages(images: Sequence[tifffile.TiffPageSeries], file: tifffile.TiffFile, url: str) -> Any:
+    """Every plane's page; IngestError if one is missing or reaches beyond the file's end."""
+    pages = [page for image in images for page in image.pages]
+    planes = sum(prod(image.shape[:-2]) for image in images)
+    if None in pages or len(pages) != planes:
+        held = len(pages) - pages.count(None)
+        raise IngestError(
+            f"{url} holds {held} pages, expected {planes} for its {planes} planes; the file may be "
+            "cut short, or its other planes lie in other files"
+        )
+    size = file.filehandle.size
+    for number, page in enumerate(pages):
+        end = page.dataoffsets[-1] + page.databytecounts[-1]
+        if end > size:
             raise IngestError(
-                f"{folder} has two slices of number {number}, one of them {path.name}"
+                f"{url} is cut short: {size} bytes, plane {number} reaches to {end}; copy it again"
             )
-        gap = number - expected
-        if gap and missing == "refuse":
-            raise IngestError(
-                f"{folder}: {gap} slices are missing before {path.name} (expected number "
-                f"{expected}); add them, or set [ingest] missing = "
-                '"repeat" to show the slice before again'
-            )
-        files += files[-1:] * gap + [path]
-        expected = number + 1
-    return files
+    return pages
 
 
-def _voxel_nm(file: tifffile.TiffFile) -> VoxelNm | None:
-    """Voxel size from ImageJ's or OME's metadata; plain resolution tags are not trusted."""
-    sizes = _ome_nm(file.ome_metadata) if file.ome_metadata else _imagej_nm(file)
-    return parse_voxel_nm(sizes) if sizes and min(sizes) > 0 else None
-
-
-def _ome_nm(xml: str) -> list[float] | None:
-    elements = ElementTree.fromstring(xml).iter()
-    pixels = next((e for e in elements if e.tag.endswith("}Pixels")), None)
-    sizes = []
-    for axis in "ZYX":
-        size = pixels.get(f"PhysicalSize{axis}") if pixels is not None else None
-        unit = pixels.get(f"PhysicalSize{axis}Unit", "µm") if pixels is not None else ""
-        if size is None or unit.lower() not in NM_PER_UNIT:
-            return None
-        sizes.append(float(size) * NM_PER_UNIT[unit.lower()])
-    return sizes
-
-
-def _imagej_nm(file: tifffile.TiffFile) -> list[float] | None:
-    metadata = file.imagej_metadata or {}
-    unit = str(metadata.get("unit", "")).encode().decode("unicode_escape").lower()
-    tags = file.pages.first.tags
-    if unit not in NM_PER_UNIT or "XResolution" not in tags or "YResolution" not in tags:
-        return None
-    y, x = (tags[f"{axis}Resolution"].value for axis in "YX")
-    if not (y[0] and x[0]):
-        return None
-    spacing = float(metadata.get("spacing", 0))
-    return [size * NM_PER_UNIT[unit] for size in (spacing, y[1] / y[0], x[1] / x[0])]
+def _is_raw(page: Any) -> bool:
+    ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
+    return page.is_final and all(
+        end == following for end, following in zip(ends, page.dataoffsets[1:], strict=False)
+    )

@@ -1,0 +1,86 @@
+"""PNG and JPEG: one grey plane per file, decoded whole by Pillow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from volproc.errors import IngestError
+from volproc.grid.box import Box, Shape
+from volproc.grid.scale import VoxelNm
+from volproc.stages.ingest.source import Source, Stamp, opened, reading, stamp
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+_GREY = {"1": "uint8", "L": "uint8", "I;16": "uint16"}
+"""numpy's type of Pillow's grey modes."""
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file with these first bytes is a PNG or a JPEG."""
+    return head.startswith((_PNG, _JPEG))
+
+
+def open_image(url: str) -> Source:
+    """The plane in a PNG or JPEG, from its header; IngestError for palettes and colour.
+
+    These formats state dots per inch at best, so there is no voxel size. Fewer than
+    eight bits per pixel are spread over 0 to 255, as the PNG specification scales samples:
+    programs save masks with one bit or eight as it comes, within one series.
+    """
+    with reading(url), _image(url) as image:
+        if image.mode not in _GREY:
+            raise IngestError(
+                f"{url} has pixels of mode {image.mode}; a volume needs grey planes: convert the "
+                "files to 8 or 16 bit grey first (ImageMagick: mogrify -colorspace gray FILES)"
+            )
+        shape = (1, image.height, image.width)
+        return ImagePlane(url, shape, _GREY[image.mode], (stamp(url),))
+
+
+@dataclass(frozen=True)
+class ImagePlane:
+    """The plane of a PNG or JPEG."""
+
+    url: str
+    shape: Shape
+    dtype: str
+    identity: tuple[Stamp, ...]
+
+    @property
+    def voxel_nm(self) -> VoxelNm | None:
+        """None: these files do not state it."""
+        return None
+
+    @property
+    def by_rows(self) -> bool:
+        """Rows can be had only by decoding all before them."""
+        return False
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        with reading(self.url), _image(self.url) as image:
+            grey = image.convert("L") if image.mode == "1" else image
+            values = np.asarray(grey, dtype=self.dtype)
+        return values[None][box.slices]
+
+
+@contextmanager
+def _image(url: str) -> Iterator[ImageFile]:
+    # Not Image.open: it refuses large planes as if they were attacks
+    with opened(url) as file:
+        head = file.read(len(_PNG))
+        file.seek(0)
+        if not is_image(head):
+            raise IngestError(f"{url} is neither a PNG nor a JPEG, whatever its name says")
+        kind = PngImageFile if head == _PNG else JpegImageFile
+        with kind(file) as image:
+            yield image

@@ -1,0 +1,74 @@
+"""What a TIFF says of itself: its voxel size, its OME-XML, and that it was cut short."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from xml.etree import ElementTree
+
+import tifffile
+
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.stages.ingest.units import in_nm
+
+_heard = threading.local()
+
+
+def _hear(record: logging.LogRecord) -> bool:
+    errors: list[str] | None = getattr(_heard, "errors", None)
+    if errors is None:
+        return True
+    if record.levelno >= logging.ERROR:
+        errors.append(record.getMessage())
+    return False
+
+
+logging.getLogger("tifffile").addFilter(_hear)
+
+
+@contextmanager
+def complete() -> Iterator[None]:
+    """Raises what tifffile only logs: a file cut short would look like a shorter one.
+
+    Each thread hears its own errors only: headers of a series are read by several.
+    """
+    _heard.errors = []
+    try:
+        yield
+        if _heard.errors:
+            raise ValueError(_heard.errors[0])
+    finally:
+        _heard.errors = None
+
+
+def tiff_voxel_nm(file: tifffile.TiffFile) -> VoxelNm | None:
+    """Voxel size from OME or ImageJ metadata, if they state all three sizes."""
+    sizes = _ome_sizes(file.ome_metadata) if file.is_ome else _imagej_sizes(file)
+    known = [size for size in sizes if size is not None]
+    return parse_voxel_nm(known) if len(known) == 3 else None
+
+
+def ome_pixels(xml: str) -> dict[str, str]:
+    """Attributes of the first image's Pixels element: sizes, type, physical sizes."""
+    elements = ElementTree.fromstring(xml).iter()
+    return next((dict(e.attrib) for e in elements if e.tag.endswith("}Pixels")), {})
+
+
+def _ome_sizes(xml: str) -> list[float | None]:
+    pixels = ome_pixels(xml)
+    names = [f"PhysicalSize{axis}" for axis in "ZYX"]
+    return [in_nm(float(pixels.get(n, 0)), pixels.get(f"{n}Unit", "µm")) for n in names]
+
+
+def _imagej_sizes(file: tifffile.TiffFile) -> list[float | None]:
+    metadata = file.imagej_metadata or {}
+    unit = str(metadata.get("unit", "")).encode().decode("unicode_escape")
+    tags = file.pages.first.tags
+    if "XResolution" not in tags or "YResolution" not in tags:
+        return []
+    y, x = (tags[f"{axis}Resolution"].value for axis in "YX")
+    if not (y[0] and x[0]):
+        return []
+    return [in_nm(n, unit) for n in (metadata.get("spacing", 0), y[1] / y[0], x[1] / x[0])]
