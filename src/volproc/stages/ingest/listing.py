@@ -1,0 +1,105 @@
+"""Which files an entry has: folders walked, patterns matched, sizes and checksums found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from volproc.config import FetchOptions
+from volproc.errors import IngestError
+from volproc.stages.ingest.archive import Archive
+from volproc.stages.ingest.empiar import entry_number, unknown_entry
+from volproc.stages.ingest.remote import NotThere, RemoteFile
+
+_CHECKSUMS = re.compile(r"(?i)md5|md5sums?(\.txt)?|checksums?\.txt|.*\.md5")
+_CHECKSUM = re.compile(r"(?i)([0-9a-f]{32})(?:\s[ *]?(.+))?")
+
+
+def listing(entry: str, options: FetchOptions, *, exact: bool = True) -> tuple[RemoteFile, ...]:
+    """The entry's files that match `options.pattern`, by path; with md5 where the entry has it.
+
+    Folders without a possible match are not looked into. Over https, sizes and dates are asked for
+    file by file; not `exact` saves that: sizes are then those of the pages, rounded. IngestError,
+    one line, if the entry is not there or nothing matches.
+    """
+    number = entry_number(entry)
+    root = f"{options.archive.rstrip('/')}/{number}/"
+    with Archive(options) as archive:
+        try:
+            found = sorted(_walk(root, options.pattern, archive), key=lambda file: file.path)
+        except NotThere as error:
+            raise unknown_entry(number, root) from error
+        wanted = [file for file in found if matches(file.path, options.pattern)]
+        if not wanted:
+            raise IngestError(_nothing(entry, options.pattern, found))
+        if exact:
+            wanted = _looked_at(wanted, archive, options.connections)
+        known = _checksums(found, archive)
+    return tuple(replace(file, md5=known.get(file.path, file.md5)) for file in wanted)
+
+
+def matches(path: str, pattern: Sequence[str]) -> bool:
+    """Whether a path matches one of the shell patterns; any does if there are none.
+
+    >>> matches("data/ROI_01/a.dm4", ["data/ROI_01/*.dm4"]), matches("data/b.xml", ["*.dm4"])
+    (True, False)
+    """
+    return not pattern or any(fnmatchcase(path, one) for one in pattern)
+
+
+def _nothing(entry: str, pattern: Sequence[str], found: Sequence[RemoteFile]) -> str:
+    if not pattern:
+        return f"{entry} has no files; look it up on https://www.ebi.ac.uk/empiar/"
+    seen = f"; it has {found[0].path}, and more" if found else ""
+    return f"{entry} has no file like {' or '.join(pattern)}{seen}; change [fetch] pattern"
+
+
+def _walk(root: str, pattern: Sequence[str], archive: Archive) -> Iterator[RemoteFile]:
+    left = [("", root)]
+    while left:
+        above, url = left.pop()
+        for file, is_folder in archive.folder(url):
+            path = above + file.path
+            if not is_folder:
+                yield replace(file, path=path)
+            elif _may_hold(f"{path}/", pattern):
+                left.append((f"{path}/", file.url))
+
+
+def _may_hold(folder: str, pattern: Sequence[str]) -> bool:
+    """Whether a path below `folder` can match: as far as the patterns have no wildcard."""
+    fixed = [re.split(r"[*?\[]", one)[0] for one in pattern]
+    return not pattern or any(one.startswith(folder) or folder.startswith(one) for one in fixed)
+
+
+def _looked_at(files: Sequence[RemoteFile], archive: Archive, connections: int) -> list[RemoteFile]:
+    with ThreadPoolExecutor(connections) as pool:
+        try:
+            return list(pool.map(archive.look, files))
+        except BaseException:  # also Ctrl-C: the others need not go on
+            pool.shutdown(wait=False, cancel_futures=True)
+            archive.patience.stop()
+            raise
+
+
+def _checksums(files: Sequence[RemoteFile], archive: Archive) -> dict[str, str]:
+    """md5 by path, from files that are lists of them as md5sum writes them."""
+    paths = {file.path for file in files}
+    known: dict[str, str] = {}
+    for file in files:
+        folder, _, name = file.path.rpartition("/")
+        if not _CHECKSUMS.fullmatch(name):
+            continue
+        for line in archive.page(file.url).decode(errors="replace").splitlines():
+            row = _CHECKSUM.fullmatch(line.strip())
+            if not row:
+                continue
+            told = (row[2] or name.removesuffix(".md5")).strip().removeprefix("./")
+            for path in (f"{folder}/{told}".lstrip("/"), told):  # seen from the list, or the root
+                if path in paths:
+                    known[path] = row[1].lower()
+                    break
+    return known
