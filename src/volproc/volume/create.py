@@ -23,13 +23,14 @@ FILES: dict[ZarrFormat, tuple[str, ...]] = {
     3: ("zarr.json",),
     2: (".zattrs", ".zgroup", ".zmetadata"),
 }
-"""What describes a group in each version of Zarr."""
+"""What describes a group in each version of Zarr, the newest first: it counts where both lie."""
 
 
 def made_by(url: str) -> dict[str, Any]:
     """volproc's own record of the volume at `url`; empty where there is none."""
-    group = _group(url, 3) or _group(url, 2)
-    return dict(attributes_of(group).get("volproc", {})) if group else {}
+    found = (_group(url, zarr_format) for zarr_format in FILES)
+    group = next((group for group in found if group is not None), None)
+    return {} if group is None else dict(attributes_of(group).get("volproc", {}))
 
 
 def stamp(info: VolumeInfo) -> None:
@@ -50,7 +51,8 @@ def make_anew(info: VolumeInfo) -> None:
     _refuse_two_versions(info)
     with writing(info.url):
         _clear(info, begun)
-        group = zarr.open_group(info.url, mode="a", zarr_format=here, attributes=begun)
+        group = zarr.open_group(info.url, mode="a", zarr_format=here)
+        group.attrs.put(begun)
         _remove_description(info.url, 2 if here == 3 else 3)
         for level in info.levels:
             _create_array(group, info, level)
@@ -70,7 +72,7 @@ def _refuse_two_versions(info: VolumeInfo) -> None:
     places = [f"{info.url}/labels"] + ([outer] if outer and info.kind == "labels" else [])
     for place in places:
         for version, zarr_format in FORMATS.items():
-            if version != info.version and _group(place, zarr_format):
+            if version != info.version and _group(place, zarr_format) is not None:
                 raise VolumeError(
                     f"{place} is OME-Zarr {version} and {info.url} would be {info.version}: an "
                     "image and its labels need one version; remove one or choose another name"
@@ -82,11 +84,12 @@ def _clear(info: VolumeInfo, begun: dict[str, Any]) -> None:
 
     First its digest goes: killed in between, it is not taken for what it was.
     """
-    if _group(info.url, 3) and _group(info.url, 2):  # killed while one replaced the other
+    if all(_group(info.url, zarr_format) is not None for zarr_format in FILES):
+        # killed while one replaced the other
         _remove_description(info.url, 2)
     for zarr_format in FILES:
         old = _group(info.url, zarr_format, mode="r+")
-        if old:
+        if old is not None:
             old.attrs.put(begun)
             same = zarr_format == FORMATS[info.version]
             keep = {level.path for level in info.levels} if same else set()

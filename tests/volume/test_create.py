@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import zarr
+
+from volproc.errors import VolumeError
+from volproc.grid.box import Box
+from volproc.grid.scale import parse_voxel_nm
+from volproc.volume import create
+from volproc.volume.metadata import new_volume
+from volproc.volume.store import create_volume, open_volume
+
+BOTH = pytest.mark.parametrize("version", ["0.4", "0.5"])
+WAYS = pytest.mark.parametrize(("old", "new"), [("0.4", "0.5"), ("0.5", "0.4")])
+
+
+def begin(folder, version, *, name="a.zarr", digest="d", **more):
+    info = new_volume(
+        str(folder / name),
+        shape=(20, 300, 50),
+        voxel_nm=parse_voxel_nm((50, 10, 10)),
+        chunks=(8, 16, 16),
+        shards=(16, 32, 32),
+        version=version,
+        **{"dtype": "uint16", **more},
+    )
+    return create_volume(info, step="test", digest=digest, version="0")
+
+
+def files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_old_volumes_are_zarr_2_with_a_file_per_chunk(tmp_path):
+    volume = begin(tmp_path, "0.4")
+    unit = Box((0, 0, 0), (16, 32, 32))
+    volume.write(unit, np.ones(unit.shape, "uint16"))
+    array = zarr.open_array(str(tmp_path / "a.zarr" / "0"), mode="r", zarr_format=2)
+    assert array.chunks == (8, 16, 16)
+    assert {f"0/{z}/{y}/{x}" for z in (0, 1) for y in (0, 1) for x in (0, 1)} < files(
+        tmp_path / "a.zarr"
+    )
+    assert [codec.codec_id for codec in array.compressors] == ["zstd"]
+    assert array.compressors[0].level == 1
+
+
+@BOTH
+def test_each_version_comes_back_as_what_it_was_written_as(tmp_path, version):
+    volume = begin(tmp_path, version)
+    values = np.random.default_rng(0).integers(0, 60_000, (20, 300, 50)).astype("uint16")
+    volume.write(volume.info.box, values)
+    volume.finish()
+    again = open_volume(tmp_path / "a.zarr")
+    assert again.info.version == version
+    assert np.array_equal(again.read(volume.info.box), values)
+    assert again.identity == volume.identity
+    assert [level.voxel_nm for level in again.info.levels] == [(50, 10, 10), (50, 20, 20)]
+
+
+@BOTH
+def test_the_same_digest_is_taken_up_again(tmp_path, version):
+    volume = begin(tmp_path, version)
+    volume.write(volume.info.box, np.ones((20, 300, 50), "uint16"))
+    assert begin(tmp_path, version).read(volume.info.box).all()
+    volume.finish()
+    assert begin(tmp_path, version).info.made_by["finished"]
+    assert not begin(tmp_path, version, digest="other").read(volume.info.box).any()
+
+
+@WAYS
+def test_another_version_leaves_no_file_of_the_first(tmp_path, old, new):
+    first = begin(tmp_path, old)
+    first.write(first.info.box, np.ones((20, 300, 50), "uint16"))
+    first.finish()
+    begin(tmp_path, new, digest="other")
+    begin(tmp_path / "fresh", new, digest="other")
+    assert files(tmp_path / "a.zarr") == files(tmp_path / "fresh" / "a.zarr")
+
+
+class Killed(BaseException):
+    pass
+
+
+@WAYS
+@pytest.mark.parametrize("last", range(5))
+def test_a_kill_while_replacing_is_mended_by_either_version(
+    tmp_path, monkeypatch, old, new, last, recwarn
+):
+    """Whatever was done last, the volume is still known as volproc's and never as finished."""
+    begin(tmp_path, old, digest="first").finish()
+    steps = ["remove_file", "_remove_description", "_create_array", "_register_label", "to_ome"]
+
+    def die(*arguments, **named):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(create, steps[last], die)
+        with pytest.raises(Killed):
+            begin(tmp_path, new, digest="second")
+    again, digest = (old, "first") if last % 2 else (new, "second")
+    volume = begin(tmp_path, again, digest=digest)
+    volume.write(volume.info.box, np.ones((20, 300, 50), "uint16"))
+    volume.finish()
+    begin(tmp_path / "fresh", again, digest=digest).finish()
+    kept = {name for name in files(tmp_path / "a.zarr") if "json" in name or ".z" in name}
+    assert kept >= {n for n in files(tmp_path / "fresh" / "a.zarr") if "json" in n or ".z" in n}
+    assert open_volume(tmp_path / "a.zarr").info.version == again
+
+
+@BOTH
+def test_labels_are_listed_in_their_images_version(tmp_path, version):
+    begin(tmp_path, version).finish()
+    for name in ("nuclei", "cells"):
+        begin(tmp_path, version, name=f"a.zarr/labels/{name}", kind="labels").finish()
+    group = zarr.open_group(str(tmp_path / "a.zarr" / "labels"), mode="r")
+    assert group.metadata.zarr_format == (2 if version == "0.4" else 3)
+    attributes = dict(group.attrs)
+    assert attributes.get("ome", attributes)["labels"] == ["cells", "nuclei"]
+    assert open_volume(tmp_path / "a.zarr" / "labels" / "nuclei").info.kind == "labels"
+
+
+@WAYS
+def test_an_image_and_its_labels_have_one_version(tmp_path, old, new):
+    begin(tmp_path, old).finish()
+    with pytest.raises(VolumeError, match="an image and its labels need one version"):
+        begin(tmp_path, new, name="a.zarr/labels/nuclei", kind="labels")
+    begin(tmp_path, old, name="a.zarr/labels/nuclei", kind="labels").finish()
+    with pytest.raises(VolumeError, match="an image and its labels need one version"):
+        begin(tmp_path, new, digest="other")
+    assert open_volume(tmp_path / "a.zarr").info.version == old
