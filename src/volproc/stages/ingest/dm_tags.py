@@ -19,6 +19,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from volproc.stages.ingest.units import typed
+
 _NUMBERS = dict(zip(range(2, 13), "hiHIfdbbbqQ", strict=True))
 """Letters of `struct` for the codes of simple types; 8 is a truth value, 9 and 10 characters."""
 
@@ -100,8 +102,7 @@ class _Walk:
     def number(self, letter: str) -> int | float:
         packed = struct.Struct(self.order + letter)
         value: int | float = packed.unpack(self.take(packed.size))[0]
-        # the decimal number it was typed as: 0.01 rather than 0.009999999776482582
-        return float(str(np.float32(value))) if letter == "f" else value
+        return typed(np.float32(value)) if letter == "f" else value
 
     def group(self, *, depth: int) -> dict[str, Tag]:
         if depth > _DEEPEST:

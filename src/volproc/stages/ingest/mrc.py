@@ -29,7 +29,7 @@ from volproc.stages.ingest.gzipped import is_gzip, zipped_planes
 from volproc.stages.ingest.packed import Nibbles, Turned
 from volproc.stages.ingest.raw import raw_planes
 from volproc.stages.ingest.source import Source, opened, reading, stamp
-from volproc.stages.ingest.units import in_nm
+from volproc.stages.ingest.units import in_nm, typed
 
 _BYTES = 1024
 _FIELDS = {
@@ -144,8 +144,7 @@ def _axes(url: str, header: npt.NDArray[Any]) -> Shape:
 def _voxel_nm(header: npt.NDArray[Any]) -> VoxelNm | None:
     """Voxel size (z, y, x); cell and sampling are in the order x, y, z whatever the axes are."""
     pairs = zip(header["cell"], header["sampling"].tolist(), strict=True)
-    # the decimal number the cell was given as, not the float32 next to it
-    sizes = [float(str(cell)) / count if count > 0 else 0.0 for cell, count in pairs]
+    sizes = [typed(cell) / count if count > 0 else 0.0 for cell, count in pairs]
     if all(math.isclose(size, 1, rel_tol=1e-6) for size in sizes):
         return None
     x, y, z = (in_nm(size / 10, "nm") for size in sizes)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 NM_PER_UNIT = {
     "pm": 1e-3,
     "å": 0.1,
@@ -33,3 +35,12 @@ def in_nm(size: object, unit: str) -> float | None:
     if factor is None or not isinstance(size, int | float) or not 0 < size < math.inf:
         return None
     return float(size) * factor
+
+
+def typed(size: np.number) -> float:
+    """The decimal number that a float32 of a file was typed as.
+
+    >>> float(np.float32(0.01)), typed(np.float32(0.01))
+    (0.009999999776482582, 0.01)
+    """
+    return float(str(size))
