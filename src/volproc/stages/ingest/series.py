@@ -80,7 +80,8 @@ def open_series(files: Mapping[str, Stamp], opener: Opener, options: IngestOptio
         dtype=first.dtype,
         voxel_nm=first.voxel_nm,
         by_rows=all(source.by_rows for source in sources.values()),
-        identity=tuple(files[url] for url in urls),
+        # what was opened tells its size even where a web server's listing did not
+        identity=tuple(sources[url].identity[0] if url in sources else files[url] for url in urls),
         step=numbering.step,
     )
 

@@ -144,7 +144,7 @@ def _segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
 def _source(file: tifffile.TiffFile, url: str, identity: tuple[Stamp, ...]) -> Source:
     images = _images(file, url)
     first = images[0]
-    height, width = first.shape[-2:]
+    height, width = _plane_shape(first)
     voxel_nm = tiff_voxel_nm(file)
     stored = first.dtype.newbyteorder(file.byteorder).str
     if len(images) == 1 and first.dataoffset is not None:
@@ -182,7 +182,7 @@ def _images(file: tifffile.TiffFile, url: str) -> Sequence[tifffile.TiffPageSeri
         raise IngestError(f"{url} holds no image")
     for image in images:
         _check_grey(image, file, url)
-    kinds = {(image.shape[-2:], image.dtype) for image in images}
+    kinds = {(_plane_shape(image), image.dtype) for image in images}
     if len(kinds) > 1 or (len(images) > 1 and file.is_ome):
         found = " and ".join(f"{image.dtype} of {image.shape}" for image in images[:2])
         raise IngestError(
@@ -193,9 +193,9 @@ def _images(file: tifffile.TiffFile, url: str) -> Sequence[tifffile.TiffPageSeri
 
 
 def _check_grey(image: tifffile.TiffPageSeries, file: tifffile.TiffFile, url: str) -> None:
-    # OME and ImageJ put axes of length 1 in front: those do not count
+    # axes of length 1 do not count: OME and ImageJ put some in front
     extra = [a for a, n in zip(image.axes, image.shape, strict=True) if n > 1 and a not in "YX"]
-    grey = image.axes.endswith("YX") and len(extra) <= 1 and set(extra) <= set("ZIQ")
+    grey = len(extra) <= 1 and set(extra) <= set("ZIQ") and image.keyframe.samplesperpixel == 1
     if file.is_ome and image.kind != "ome":  # other files hold planes too: its pages are used
         pixels = ome_pixels(file.ome_metadata)
         grey = grey and pixels.get("SizeC", "1") == pixels.get("SizeT", "1") == "1"
@@ -208,16 +208,22 @@ def _check_grey(image: tifffile.TiffPageSeries, file: tifffile.TiffFile, url: st
         raise IngestError(f"{url} holds {image.dtype} voxels; a volume needs real numbers")
 
 
+def _plane_shape(image: tifffile.TiffPageSeries) -> tuple[int, int]:
+    return image.keyframe.imagelength, image.keyframe.imagewidth
+
+
 def _pages(images: Sequence[tifffile.TiffPageSeries], file: tifffile.TiffFile, url: str) -> Any:
     """Every plane's page; IngestError if one is missing or reaches beyond the file's end."""
     pages = [page for image in images for page in image.pages]
-    planes = sum(prod(image.shape[:-2]) for image in images)
+    planes = sum(image.size // prod(_plane_shape(image)) for image in images)
     if None in pages or len(pages) != planes:
         held = len(pages) - pages.count(None)
         raise IngestError(
             f"{url} holds {held} pages, expected {planes} for its {planes} planes; the file may be "
             "cut short, or its other planes lie in other files"
         )
+    if len(images) > 1:
+        pages.sort(key=lambda page: page.index)  # tifffile sorts by kind of storage first
     size = file.filehandle.size
     for number, page in enumerate(pages):
         end = page.dataoffsets[-1] + page.databytecounts[-1]
