@@ -191,8 +191,11 @@ def test_the_thickness_of_a_slice_is_where_3view_notes_it(dm_file, noted):
     assert open_dm(dm_file({"ImageList": listed(plane)})).voxel_nm == (50, 10, 10)
 
 
-def test_a_slice_without_thickness_has_a_pixel_size_only(dm_file):
-    url = dm_file({"ImageList": listed(image(np.zeros((3, 4), np.uint8), [(0.01, "µm")] * 2))})
+@pytest.mark.parametrize("record", [{}, {"Slice thickness": "thin"}, {"Slice thickness": (6, 0.0)}])
+def test_a_slice_without_thickness_has_a_pixel_size_only(dm_file, record):
+    tags = {"SBFSEM": {"Record": record}}
+    plane = image(np.zeros((3, 4), np.uint8), [(0.01, "µm")] * 2, tags=tags)
+    url = dm_file({"ImageList": listed(plane)})
     assert open_dm(url).voxel_nm is None
     assert pixel_nm(url) == (10, 10)
 
@@ -234,6 +237,12 @@ def test_other_files_are_told_apart(tmp_path, content):
     assert not is_dm(content[:512])
     with pytest.raises(IngestError, match="does not begin as a DM3 or DM4 file does"):
         open_dm(str(path))
+
+
+def test_an_unknown_byte_order_is_refused(tmp_path):
+    (tmp_path / "order.dm3").write_bytes(struct.pack(">III", 3, 0, 2) + bytes(20))
+    with pytest.raises(IngestError, match="byte order 00000002 is unknown"):
+        open_dm(str(tmp_path / "order.dm3"))
 
 
 def small_file(version, order):

@@ -107,6 +107,7 @@ def test_axes_in_any_order_come_out_as_z_y_x(tmp_path_factory, data, axes):
     assert (source.shape, source.dtype) == ((3, 4, 5), "int16")
     assert source.voxel_nm == pytest.approx((3, 2, 1))
     assert source.by_rows == (axes == (1, 2, 3))
+    assert source.identity[0][:2] == ("turned.mrc", path.stat().st_size)
     np.testing.assert_array_equal(source.read(box), values[box.slices])
 
 
@@ -116,11 +117,13 @@ def test_half_bytes_are_unpacked(tmp_path_factory, data, columns, zipped):
     box = data.draw(boxes(values.shape))
     padded = np.pad(values, ((0, 0), (0, 0), (0, columns % 2)))
     packed = padded[:, :, ::2] | padded[:, :, 1::2] << 4
-    whole = mrc_bytes(packed, mode=101, sizes=(columns, 3, 2))
+    whole = mrc_bytes(packed, mode=101, sizes=(columns, 3, 2), cell=[20 * columns, 30, 20])
     path = tmp_path_factory.getbasetemp() / "half.mrc"
     path.write_bytes(gzip.compress(whole, 1) if zipped else whole)
     source = open_mrc(str(path))
     assert (source.shape, source.dtype) == (values.shape, "uint8")
+    assert (source.voxel_nm, source.by_rows) == ((1, 1, 2), not zipped)
+    assert source.identity[0][:2] == ("half.mrc", path.stat().st_size)
     np.testing.assert_array_equal(source.read(box), values[box.slices])
 
 
@@ -243,6 +246,13 @@ def test_a_gzipped_file_cut_anywhere_is_refused_when_it_is_read(tmp_path):
         with pytest.raises(IngestError) as told:
             everything(open_mrc(str(path)))
         assert "\n" not in str(told.value)
+
+
+def test_a_file_that_was_short_before_it_was_gzipped_is_refused(tmp_path):
+    path = tmp_path / "short.mrc.gz"
+    path.write_bytes(gzip.compress(mrc_bytes(np.zeros((2, 3, 4), np.int16))[:-5]))
+    with pytest.raises(IngestError, match="5 bytes are missing at its end"):
+        everything(open_mrc(str(path)))
 
 
 def test_a_gzipped_file_with_a_wrong_checksum_is_refused(tmp_path):
