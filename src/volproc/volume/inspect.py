@@ -118,7 +118,7 @@ def model_error(url: str, *, labels: bool) -> str:
         model.from_zarr(group)
     except ValidationError as error:
         first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return f"{error.title}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
     except Exception as error:
         return first_line(error)
     return ""

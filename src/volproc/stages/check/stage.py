@@ -109,8 +109,10 @@ def plan_check(url: str, *, depth: Depth = "samples") -> CheckPlan:
 def run_check(plan: CheckPlan, runner: Runner) -> tuple[Finding, ...]:
     """All that is wrong, errors first; empty for a sound volume."""
     found = set(plan.structure)
+    known = {one.where for one in found}
     for step in plan.steps:
-        found.update(_findings(step.task, runner.run(step)))
+        more = _findings(step.task, runner.run(step))
+        found.update(one for one in more if one.where not in known)
     return tuple(sorted(found))
 
 

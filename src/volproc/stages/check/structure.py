@@ -50,7 +50,17 @@ def _image(group: StoredGroup, *, kind: Kind) -> Found:
         said = model_error(group.url, labels=kind == "labels") or str(problem)
         return [error(group.url, f"its metadata is not OME-Zarr: {said}")], []
     labels = _labels(group) if kind == "image" else ([], [])
-    return [*found, *labels[0]], [image, *labels[1]]
+    found += labels[0]
+    if not found:  # what is wrong already has a better name
+        found += _by_models(image)
+    return found, [image, *labels[1]]
+
+
+def _by_models(image: FoundImage) -> list[Finding]:
+    """What else ome-zarr-models asks for; much that others wrote lacks a detail and can be read."""
+    said = model_error(image.url, labels=image.kind == "labels")
+    severity = error if image.ours else warning
+    return [severity(image.url, f"ome-zarr-models refuses it: {said}")] if said else []
 
 
 def _image_itself(group: StoredGroup, kind: Kind) -> tuple[list[Finding], FoundImage]:
@@ -70,9 +80,6 @@ def _image_itself(group: StoredGroup, kind: Kind) -> tuple[list[Finding], FoundI
     found += [*compared(image), *_display(group, levels[0].array.shape if levels else ())]
     if kind == "labels" and levels and not levels[0].array.dtype.lstrip("u").startswith("int"):
         found.append(error(group.url, f"labels are {levels[0].array.dtype}; expected integers"))
-    if not found:  # what is wrong already has a better name
-        said = model_error(group.url, labels=kind == "labels")
-        found += [error(group.url, f"ome-zarr-models refuses it: {said}")] if said else []
     return found, image
 
 
@@ -87,8 +94,8 @@ def _all(urls: Iterator[str]) -> Found:
     for url in urls:
         try:
             more = structure_of(url)
-        except VolprocError:
-            more = [error(url, "is listed but does not exist")], []
+        except VolprocError as problem:
+            more = [error(url, f"is listed, but {problem}")], []
         found += more[0]
         images += more[1]
     return found, images
