@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import zarr
-from numcodecs import Zstd
 from zarr.codecs import ZstdCodec
 
 from volproc.errors import VolumeError
@@ -111,7 +110,7 @@ def _create_array(group: zarr.Group, info: VolumeInfo, level: Level) -> None:
             shape=shape,
             dtype=info.dtype,
             chunks=chunks,
-            compressors=Zstd(level=1),
+            compressors=[{"id": "zstd", "level": 1}],
             fill_value=0,
             chunk_key_encoding={"name": "v2", "separator": "/"},
             overwrite=True,

@@ -96,7 +96,7 @@ def _image_group(url: str) -> tuple[str, zarr.Group]:
 
 def _series(group: zarr.Group) -> list[str]:
     """Images of a bioformats2raw layout: those its OME group lists, else groups 0, 1, 2, ..."""
-    described = attributes_of(group["OME"]) if "OME" in group else {}
+    described: dict[str, Any] = dict(group["OME"].attrs) if "OME" in group else {}
     listed = described.get("ome", described).get("series")
     if isinstance(listed, list):
         return list(map(str, listed))

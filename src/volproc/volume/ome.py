@@ -22,6 +22,10 @@ NM_PER_UNIT = {
 }
 
 
+class NoVoxelSizeError(VolumeError):
+    """A volume whose metadata state no voxel size, or not in a unit of length."""
+
+
 def to_ome(info: VolumeInfo) -> dict[str, Any]:
     """Attributes of the group in the volume's version, with volproc's own record beside them."""
     axes: list[dict[str, str]] = [{"name": "c", "type": "channel"}] if info.channels else []
@@ -82,12 +86,12 @@ def multiscale_of(attributes: dict[str, Any], *, url: str) -> dict[str, Any]:
 def spatial_axes(multiscale: dict[str, Any], *, url: str) -> tuple[int, float]:
     """How many axes stand before z, y, x, and the nm in one unit; VolumeError if not so."""
     axes = multiscale.get("axes", [])
-    names = [axis["name"] for axis in axes]
+    names = [axis.get("name") for axis in axes]
     if names[-3:] != ["z", "y", "x"] or not set(names[:-3]) <= {"t", "c"}:
         raise VolumeError(f"{url} has axes {names}; a volume needs (t, c,) z, y, x")
     units = {axis.get("unit") for axis in axes[-3:]}
     if len(units) != 1 or units - set(NM_PER_UNIT):
-        raise VolumeError(
+        raise NoVoxelSizeError(
             f"{url} gives its axes the unit {sorted(map(str, units))}, expected one of "
             f"{', '.join(NM_PER_UNIT)}; state the voxel size with --voxel-nm Z Y X"
         )
@@ -116,7 +120,7 @@ def scale_and_translation(
         elif step["type"] == "translation":
             offset = [a + b for a, b in zip(offset, values, strict=True)]
     if not steps or min(scale) <= 0:
-        raise VolumeError(
+        raise NoVoxelSizeError(
             f"{url} level {dataset.get('path')} has voxel size {scale if steps else 'none'}; "
             "expected three positive numbers; state them with --voxel-nm Z Y X"
         )
