@@ -36,8 +36,8 @@ class Numbering:
 def number_names(names: Sequence[str]) -> Numbering:
     """Sort names by the last number that differs in all of them.
 
-    Of several such numbers (a slice and a time, say) the one with fewest gaps counts, if all
-    sort the names the same way. IngestError, one line, where the order is not plain.
+    Of several such numbers (a slice and a time, say) the one with fewest gaps counts.
+    IngestError, one line, where there is none, or two are as good and sort differently.
 
     >>> number_names(["a_z10_8nm.tif", "a_z9_8nm.tif"]).names
     ('a_z9_8nm.tif', 'a_z10_8nm.tif')
@@ -46,16 +46,14 @@ def number_names(names: Sequence[str]) -> Numbering:
     distinct = [column for column in columns if len(set(column)) == len(names)]
     if not distinct:
         raise IngestError(_doubled(names, columns))
-    orders = {tuple(sorted(range(len(names)), key=column.__getitem__)) for column in distinct}
-    if len(orders) > 1:
+    found = [_sorted_by(column, names) for column in reversed(distinct)]
+    best = min(found, key=lambda numbering: numbering.missing)
+    if any(one.missing == best.missing and one.names != best.names for one in found):
         raise IngestError(
             f"{names[0]} has {len(distinct)} numbers that could count its slices, and they give "
             "different orders; rename the files so that one number does"
         )
-    (order,) = orders
-    sorted_names = tuple(names[i] for i in order)
-    found = [_numbering(sorted_names, tuple(c[i] for i in order)) for c in reversed(distinct)]
-    return min(found, key=lambda numbering: numbering.missing)
+    return best
 
 
 def filled_slices(numbering: Numbering, missing: str, *, where: str) -> tuple[int, ...]:
@@ -89,11 +87,12 @@ def filled_slices(numbering: Numbering, missing: str, *, where: str) -> tuple[in
     return tuple(filled)
 
 
-def _numbering(names: tuple[str, ...], numbers: tuple[int, ...]) -> Numbering:
-    # Slices are also numbered by their depth (0, 25, 50 nm) or every tenth is kept; two files
+def _sorted_by(column: tuple[int, ...], names: Sequence[str]) -> Numbering:
+    numbers, in_order = zip(*sorted(zip(column, names, strict=True)), strict=True)
+    # Slices are also numbered by their depth (0, 25, 50 nm), or every tenth is kept; two files
     # alone do not show a step.
     steps = [b - a for a, b in pairwise(numbers)]
-    return Numbering(names, numbers, gcd(*steps) if len(steps) > 1 else 1)
+    return Numbering(in_order, numbers, gcd(*steps) if len(steps) > 1 else 1)
 
 
 def _columns(names: Sequence[str]) -> list[tuple[int, ...]]:

@@ -145,10 +145,13 @@ def _kind(url: str) -> str | None:
         is_file = info["type"] == "file"
         if is_file and url.startswith("http") and not any(known.named(url) for known in FORMATS):
             is_file = not filesystem.isdir(path)  # a web server does not tell
-    except (FileNotFoundError, NotADirectoryError):
-        return None
     except Exception as error:
-        raise IngestError(f"cannot reach {url}: {str(error) or type(error).__name__}") from error
+        # for the web fsspec calls every failure a missing file, and hides why
+        why = (url.startswith("http") and error.__cause__) or error
+        absent = isinstance(why, FileNotFoundError | NotADirectoryError)
+        if absent or getattr(why, "status", None) in (404, 410):
+            return None
+        raise IngestError(f"cannot reach {url}: {str(why) or type(why).__name__}") from error
     if is_file:
         return "file"
     marked = any(filesystem.exists(f"{path.rstrip('/')}/{mark}") for mark in ZARR_MARKS)

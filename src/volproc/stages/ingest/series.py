@@ -37,7 +37,7 @@ def list_files(folder: str) -> dict[str, Stamp]:
     """
     filesystem, path = located(folder)
     found = {}
-    for info in filesystem.ls(path, detail=True):
+    for info in sorted(filesystem.ls(path, detail=True), key=lambda info: str(info["name"])):
         name = str(info["name"]).rstrip("/").rpartition("/")[2]
         if info["type"] == "file" and not name.startswith("."):
             url = f"{folder.rstrip('/')}/{name}"
