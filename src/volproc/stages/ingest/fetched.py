@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Literal, Self
 
 from volproc.errors import IngestError
@@ -60,7 +60,7 @@ class Fetched:
     def begun(self, file: RemoteFile) -> RemoteFile | None:
         """The state of the file that its part on disk belongs to, if `file` still is in it."""
         state, known = self._known.get(file.path, ("", file))
-        return known if state == "begun" and known.same(file) else None
+        return _listed_as(file, known) if state == "begun" and known.same(file) else None
 
     def complete(self, file: RemoteFile) -> RemoteFile | None:
         """The file as it lies in the folder, if that is whole and still what the server has.
@@ -73,7 +73,7 @@ class Fetched:
             return None
         state, known = self._known.get(file.path, ("", file))
         if state == "done" and found.st_size == known.bytes and known.same(file):
-            return known
+            return _listed_as(file, known)
         dated = bool(file.date) and int(found.st_mtime) == seconds(file.date)
         exact = found.st_size == file.bytes and file.slack == 0
         return file if dated and exact and state != "begun" else None
@@ -104,6 +104,11 @@ def writing(path: str) -> Iterator[None]:
         ) from error
 
 
+def _listed_as(file: RemoteFile, known: RemoteFile) -> RemoteFile:
+    """The state that is known, at the place where the listing has it now."""
+    return replace(known, url=file.url, md5=file.md5 or known.md5)
+
+
 def _hold(descriptor: int, folder: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,7 +126,7 @@ def _read(path: str) -> tuple[dict[str, tuple[State, RemoteFile]], int]:
     try:
         with open(path, "rb") as file:
             content = file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return known, 0
     whole = content.rfind(b"\n") + 1
     for line in content[:whole].splitlines():

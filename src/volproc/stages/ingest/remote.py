@@ -130,7 +130,8 @@ class Patience:
                 failed = 1 if error.gained >= GAIN_BYTES else failed + 1
                 if failed >= (tries or self._tries):
                     raise IngestError(
-                        f"{what}: {error}, {failed} times; try again later"
+                        f"{what}: {error}; tried {failed} times; run the same command again later: "
+                        "what came is kept"
                     ) from error
                 self._pause(what, error, failed)
 

@@ -87,6 +87,13 @@ class Web:
         """
         for headers in _conditions(file, start):
             with self._answer("GET", file.url, headers) as response:
+                if response.status == 416 and file.bytes is None:
+                    continue  # it may be complete: only all of it can tell
+                if response.status == 416:
+                    raise IngestError(
+                        f"{file.url}: the server promised {file.bytes} bytes, but has no more than "
+                        f"{start}; the file is not complete: try again later"
+                    )
                 found, begins = _described(file, response), _begins(response)
                 if begins not in (0, start) or (begins and not found.same(file)):
                     continue  # no part of what was begun
@@ -112,7 +119,7 @@ class Web:
                 retries=urllib3.Retry(None, connect=False, read=False, redirect=5, other=False),
             )
             try:
-                if response.status != 416 or not headers:  # no such part: `open` asks for all
+                if response.status != 416 or not headers:  # no such part: `open` sees to it
                     _refuse(url, response)
                 with self._patience.interruptible(partial(_shut, response)):
                     yield response
