@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from volproc.engine.ledger import recording
+from volproc.engine.records import lines_at
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,17 @@ Watcher = Callable[[Event], None]
 
 
 class JsonLines:
-    """Appends every event to a file: one JSON object a line, with its kind and Unix time."""
+    """Appends every event to a log: one JSON object a line, with its kind and Unix time."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with recording(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, url: str | Path) -> None:
+        self._lines = lines_at(url)
 
     def __call__(self, event: Event) -> None:
         """Append the event."""
         line = {"event": type(event).__name__, "time": round(time.time(), 3), **asdict(event)}
-        with recording(self.path), self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        self._lines.append(json.dumps(line))
+        if isinstance(event, StepFinished | BlockFailed):
+            self._lines.flush()
 
 
 class TerminalBar:

@@ -27,10 +27,13 @@ MOST_FAILURES = 10
 
 @dataclass
 class Runner:
-    """An engine, a folder for the record of what is done, and those who want to hear of it."""
+    """An engine, a folder for the record of what is done, and those who want to hear of it.
+
+    `records` may be at any fsspec URL: then a run that died on one machine goes on on another.
+    """
 
     engine: Engine
-    records: Path
+    records: str | Path
     watchers: Sequence[Watcher] = ()
 
     def run(self, step: Step) -> list[Any]:
@@ -40,11 +43,22 @@ class Runner:
         mend, or BlocksFailedError, after all others are done.
         """
         check_memory(step.name, step.peak_bytes, worker_bytes=self.engine.worker_bytes)
-        path = ledger_path(self.records, step.name)
-        ledger = Ledger(path, digest=step.digest, blocks=len(step.blocks))
-        began, voxels, peak = time.monotonic(), 0, 0
-        failed: list[Outcome] = []
+        url = ledger_path(self.records, step.name)
+        ledger = Ledger(url, digest=step.digest, blocks=len(step.blocks))
+        began = time.monotonic()
         self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks)))
+        try:
+            voxels, peak = self._do(step, ledger)
+        finally:
+            ledger.flush()
+        seconds = time.monotonic() - began
+        self._tell(StepFinished(step.name, len(step.blocks), voxels, round(seconds, 3), peak))
+        return [ledger.records[block.index] for block in step.blocks]
+
+    def _do(self, step: Step, ledger: Ledger) -> tuple[int, int]:
+        """Do the blocks that are not in the ledger; voxels of this run, and its peak memory."""
+        voxels, peak = 0, 0
+        failed: list[Outcome] = []
         todo = (block for block in step.blocks if block.index not in ledger.records)
         for outcome in self.engine.map(step.task, todo):
             peak = max(peak, outcome.peak_bytes)
@@ -59,9 +73,7 @@ class Runner:
             self._tell(_done(step, outcome, len(ledger.records)))
         if failed:
             raise _failure(step, failed)
-        seconds = time.monotonic() - began
-        self._tell(StepFinished(step.name, len(step.blocks), voxels, round(seconds, 3), peak))
-        return [ledger.records[block.index] for block in step.blocks]
+        return voxels, peak
 
     def forget(self, step: str) -> None:
         """Drop the record of a step whose output is about to be made anew."""

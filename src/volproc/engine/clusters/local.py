@@ -24,6 +24,11 @@ SETTINGS = {
     "distributed.comm.timeouts.connect": "60s",
     # A worker that is being closed complains of lost heartbeats; what matters comes as outcomes.
     "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
+    # Freed memory is kept for the next block: by default every array is taken from the system and
+    # given back, and its pages being cleared was up to a third of a worker's time.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**28,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**27,
+    "distributed.nanny.pre-spawn-environ.ZARR_THREADING__MAX_WORKERS": 1,
     "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": 1,
     "distributed.nanny.pre-spawn-environ.MKL_NUM_THREADS": 1,
     "distributed.nanny.pre-spawn-environ.OPENBLAS_NUM_THREADS": 1,

@@ -1,0 +1,165 @@
+"""Where lines are kept: appended to a local file, or in numbered objects at any fsspec URL.
+
+Object stores cannot append. There the lines of a run go to one object, which is written again
+with more of them, at most every two seconds; a killed run loses those of its last seconds only.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from volproc.errors import LedgerError
+
+PATIENCE_S = 2.0
+"""Lines wait at most until the first one that comes so long after the last writing."""
+OBJECT_BYTES = 2**18
+"""An object this long is left alone, and the next one begun."""
+
+
+class Lines(Protocol):
+    """Lines of text in the order in which they came. LedgerError where the place does not do."""
+
+    def read(self) -> list[str]:
+        """All whole lines; none where nothing was begun."""
+
+    def begin(self, first: str) -> None:
+        """Drop everything and start with a line."""
+
+    def append(self, line: str) -> None:
+        """Keep a line more; elsewhere than here perhaps not at once."""
+
+    def flush(self) -> None:
+        """Make sure that every line is kept."""
+
+    def forget(self) -> None:
+        """Drop everything."""
+
+
+def lines_at(url: str | Path) -> Lines:
+    """The lines called `url`: the file of that name here, or the objects below it elsewhere."""
+    if "://" not in str(url):
+        return LocalLines(Path(url))
+    with recording(str(url)):
+        filesystem, path = fsspec.core.url_to_fs(str(url))
+    return LocalLines(Path(path)) if isinstance(filesystem, LocalFileSystem) else Objects(str(url))
+
+
+@contextmanager
+def recording(where: str | Path) -> Iterator[None]:
+    """What the file system raises becomes a LedgerError that names the record."""
+    try:
+        yield
+    except Exception as error:  # stores raise errors of their libraries, not OSError alone
+        said = (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+        raise LedgerError(
+            f"cannot write the run's record {where}: {said.splitlines()[0]}; mend that and run the "
+            "same command again: finished blocks are kept"
+        ) from error
+
+
+class LocalLines:
+    """A file; every line is on its way to the disk when `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[str]:
+        """Lines that were written to their end; a killed writer may leave half of one."""
+        if not self.path.exists():
+            return []
+        with recording(self.path):
+            text = self.path.read_text()
+            whole, _, torn = text.rpartition("\n")
+            if torn:  # cut it off: the next line must not be glued to it
+                os.truncate(self.path, len(whole.encode()) + 1 if whole else 0)
+        return whole.splitlines()
+
+    def begin(self, first: str) -> None:
+        """Replace the file by one of a single line."""
+        with recording(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = self.path.with_suffix(".new")
+            fresh.write_text(first + "\n")
+            os.replace(fresh, self.path)
+
+    def append(self, line: str) -> None:
+        """Append to the file."""
+        with recording(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a") as file:
+                file.write(line + "\n")
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def forget(self) -> None:
+        """Remove the file."""
+        with recording(self.path):
+            self.path.unlink(missing_ok=True)
+
+
+class Objects:
+    """NAME/000000.jsonl, NAME/000001.jsonl, ...: read in that order, each taken whole or not."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.removesuffix(".jsonl")
+        with recording(self.url):
+            self._filesystem, self._folder = fsspec.core.url_to_fs(self.url)
+            names = self._names()
+        self._number = 1 + int(Path(names[-1]).stem) if names else 0
+        self._lines: list[str] = []
+        self._waiting = False
+        self._written = -PATIENCE_S
+
+    def read(self) -> list[str]:
+        """The lines of all objects."""
+        with recording(self.url):
+            texts = [self._filesystem.cat_file(name).decode() for name in self._names()]
+        return [line for text in texts for line in text.splitlines()]
+
+    def begin(self, first: str) -> None:
+        """Remove all objects, and write the first one."""
+        self.forget()
+        self._number, self._lines = 0, []
+        self.append(first)
+        self.flush()
+
+    def append(self, line: str) -> None:
+        """Keep the line, and write what waits if the last time was two seconds ago."""
+        self._lines.append(line)
+        self._waiting = True
+        if time.monotonic() - self._written >= PATIENCE_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the object of this run again, with all its lines."""
+        if not self._waiting:
+            return
+        content = "".join(f"{line}\n" for line in self._lines).encode()
+        with recording(self.url):
+            self._filesystem.pipe_file(f"{self._folder}/{self._number:06}.jsonl", content)
+        self._waiting, self._written = False, time.monotonic()
+        if len(content) >= OBJECT_BYTES:
+            self._number, self._lines = self._number + 1, []
+
+    def forget(self) -> None:
+        """Remove the objects, the first one first: the others mean nothing without it."""
+        with recording(self.url):
+            for name in self._names():
+                self._filesystem.rm_file(name)
+
+    def _names(self) -> list[str]:
+        self._filesystem.invalidate_cache()  # another machine may have written since
+        try:
+            found = self._filesystem.ls(self._folder, detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in found if Path(name).stem.isdigit())
