@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import fsspec
 import numpy as np
@@ -42,11 +41,11 @@ def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], l
     images = list(images)
     levels = [level.array for image in images for level in image.levels]
     chunks = [ChunkFiles(array, np.zeros(array.grid, dtype=np.bool_)) for array in levels]
-    below = {_plain(one.array.url): one for one in chunks}
+    below = {one.array.url.removeprefix(f"{url}/"): one for one in chunks}
     found = []
     try:
-        for path, name, size in _walk(url, below):
-            found += _about(path, name, size, below)
+        for array, name, size in _walk(url, below):
+            found += _about(url, array, name, size, below)
     except Exception as problem:  # each file system has its own way to say no
         said = str(problem) or type(problem).__name__
         what = f"its files cannot be listed, so missing ones go unseen ({said.splitlines()[0]})"
@@ -63,39 +62,42 @@ def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], l
 
 
 def _walk(url: str, arrays: Iterable[str]) -> Iterator[tuple[str, str, int]]:
-    """The array (or else folder) that a file is in, its name below that, and its bytes."""
+    """The array that a file is in ("" if none), its name below that or `url`, and its bytes."""
     filesystem, root = fsspec.core.url_to_fs(url)
     filesystem.invalidate_cache()  # what another process wrote since must be seen
     arrays = set(arrays)
     for folder, _, files in filesystem.walk(root, detail=True, on_error="raise"):
-        inside, below = _split(_plain(folder), arrays)
+        inside, below = _split(folder.removeprefix(root).strip("/"), arrays)
         for name, info in files.items():
-            yield inside, f"{below}{name}", int(info.get("size") or 0)
+            yield inside, f"{below}/{name}".lstrip("/"), int(info.get("size") or 0)
 
 
 def _split(folder: str, arrays: set[str]) -> tuple[str, str]:
-    """The array that a folder is in and the way down from it; the folder itself if none.
+    """The array that a folder is in and the way down from it; "" and the folder if none.
 
-    >>> _split("a.zarr/0/c/1", {"a.zarr/0"})
-    ('a.zarr/0', 'c/1/')
+    >>> _split("labels/a/0/c/1", {"0", "labels/a/0"}), _split("OME", {"0"})
+    (('labels/a/0', 'c/1'), ('', 'OME'))
     """
     parts = folder.split("/")
     for length in range(len(parts), 0, -1):
         if "/".join(parts[:length]) in arrays:
-            return "/".join(parts[:length]), "".join(f"{part}/" for part in parts[length:])
-    return folder, ""
+            return "/".join(parts[:length]), "/".join(parts[length:])
+    return "", folder
 
 
-def _about(path: str, name: str, size: int, chunks: dict[str, ChunkFiles]) -> list[Finding]:
+def _about(
+    url: str, array: str, name: str, size: int, chunks: dict[str, ChunkFiles]
+) -> list[Finding]:
+    where = f"{url}/{array}/{name}" if array else f"{url}/{name}"
     if name.endswith(".partial"):
-        return [warning(f"{path}/{name}", "was left half written by a killed process; remove it")]
-    one = chunks.get(path)
+        return [warning(where, "was left half written by a killed process; remove it")]
+    one = chunks.get(array)
     position = one.array.position(name) if one else None
     if one and position is not None:
         one.present[position] = True
         if size == 0:
             one.lost = True
-            return [error(f"{one.array.url}/{name}", "is empty (0 bytes): its voxels are lost")]
+            return [error(where, "is empty (0 bytes): its voxels are lost")]
     return []
 
 
@@ -105,9 +107,3 @@ def _missing(one: ChunkFiles) -> Finding:
     named = ", ".join(names) + (", ..." if one.missing > NAMED else "")
     what = f"{one.missing} of {one.present.size} chunk files are missing ({named})"
     return error(one.array.url, f"{what}: their voxels read as 0")
-
-
-def _plain(url: str) -> str:
-    """A place as its file system writes it, without its protocol."""
-    path: Any = fsspec.core.url_to_fs(url)[1]
-    return str(path).rstrip("/")
