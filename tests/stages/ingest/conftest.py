@@ -5,6 +5,12 @@ import pytest
 from volproc.stages.ingest import remote
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    """Servers on this machine are asked directly, whatever the environment says."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """Pauses between attempts are short."""

@@ -1,5 +1,7 @@
-"""An EMPIAR entry on local servers, http and ftp, that fail as told: connections that drop or stall,
-answers that lie, files that change. They count what is asked of them."""
+"""An EMPIAR entry on local servers, http and ftp, that fail as told; they count what is asked.
+
+Connections drop or stall, answers lie, files change.
+"""
 
 import json
 import threading
@@ -9,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from volproc.config import FetchOptions
 
@@ -60,6 +62,7 @@ class HttpArchive:
         self.faults = defaultdict(list)
         """path -> what goes wrong with its GETs, in this order."""
         self.ranges = True
+        self.knows_head = True
         self.heads = {}
         """path -> headers that HEAD claims."""
         self.asked = []
@@ -137,6 +140,7 @@ def rounded(nbytes):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     archive: HttpArchive
 
     def do_HEAD(self):
@@ -149,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _counted(self, answer):
-        path = unquote(self.path)
+        path = unquote(urlsplit(self.path).path)  # a proxy is asked for whole URLs
         self.archive.begin(self.command, path, self.headers.get("Range"))
         try:
             answer(path)
@@ -160,8 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _head(self, path):
         served = self.archive.files.get(path)
-        if served is None:
-            self._send(404, {}, b"")
+        if served is None or not self.archive.knows_head:
+            self._send(404 if served is None else 405, {"Content-Length": "0"}, b"")
             return
         told = {"Content-Length": str(len(served.content)), **served.headers}
         self._send(200, told | self.archive.heads.get(path, {}), b"")

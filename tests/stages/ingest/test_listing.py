@@ -5,6 +5,7 @@ import hashlib
 import pytest
 from tests.stages.ingest.servers import ROOT, Fault, FtpArchive, HttpArchive
 
+from volproc.config import FetchOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest.index import parse_index
 from volproc.stages.ingest.listing import listing
@@ -41,6 +42,26 @@ def test_sizes_of_the_pages_are_near_and_cost_no_request_per_file(archive):
     assert len(archive.asked) == 6  # folders
     for file in files:
         assert abs(file.bytes - len(FILES[file.path])) <= file.slack
+
+
+def test_a_server_without_head_leaves_the_sizes_of_its_pages(archive):
+    archive.knows_head = False
+    by_page = listing("EMPIAR-10094", archive.options(), exact=False)
+    assert listing("EMPIAR-10094", archive.options()) == by_page
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("s3://bucket/empiar/", "none of https://, http://, ftp://"),
+        ("ftp:///empiar/", "names no server"),
+        ("ftp://127.0.0.1:9/", r"the connection broke off \(ConnectionRefusedError\); tried 2"),
+        ("http://127.0.0.1:9/", "no connection: is there a network"),
+    ],
+)
+def test_an_archive_that_cannot_be_reached_is_one_line(quick, url, words):
+    with pytest.raises(IngestError, match=words):
+        listing("EMPIAR-10094", FetchOptions(archive=url, tries=2))
 
 
 def test_patterns_choose_files_and_spare_folders(archive):

@@ -52,6 +52,13 @@ def test_files_come_in_parallel_never_more_than_allowed(tmp_path):
     assert all((tmp_path / path).read_bytes() == content for path, content in files.items())
 
 
+def test_a_proxy_of_the_environment_is_used(archive, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", archive.url)
+    options = archive.options().model_copy(update={"archive": f"http://archive.invalid{ROOT}"})
+    fetch_files(listing("EMPIAR-10094", options), str(tmp_path), options)
+    assert whole(tmp_path)
+
+
 def test_a_dropped_connection_goes_on_where_it_broke_off(archive, tmp_path):
     fail(archive, Fault(after=100_000), Fault(after=50_000), Fault(after=0))
     fetch(archive, tmp_path)
@@ -240,9 +247,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_came(archive, tmp_path, monkeypa
 
 def test_a_file_in_place_of_the_folder_is_one_line(archive, tmp_path):
     (tmp_path / "folder").write_text("not a folder")
-    with pytest.raises(
-        IngestError, match=r"cannot write .*folder.*: (file exists|not a directory)"
-    ):
+    with pytest.raises(IngestError, match=r"cannot write .*: (file exists|not a dir)"):
         fetch(archive, tmp_path / "folder")
 
 
@@ -319,6 +324,16 @@ def test_ftp_goes_on_where_it_broke_off(ftp, tmp_path):
     assert ftp.asked == [("one.dm4", start) for start in (0, 100_000, 100_000, 150_000)]
     fetch(ftp, tmp_path / "here")
     assert len(ftp.asked) == 4
+
+
+def test_md5_is_checked_over_ftp(ftp, tmp_path):
+    md5 = tmp_path / "served" / "10094" / "data" / "one.dm4.md5"
+    md5.write_text("0" * 32)
+    with pytest.raises(IngestError, match=f"expected {'0' * 32}"):
+        fetch(ftp, tmp_path / "here")
+    md5.write_text(hashlib.md5(CONTENT).hexdigest())
+    fetch(ftp, tmp_path / "here")
+    assert whole(tmp_path / "here")
 
 
 def test_ftp_gives_up_in_one_line(ftp, tmp_path):

@@ -6,7 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Self
 
 from volproc.config import FetchOptions
@@ -53,13 +53,15 @@ class Arrivals:
         self._came: dict[str, RemoteFile] = {}
         self._failed: dict[str, BaseException] = {}
         self._closing = False
+        self._held = ExitStack()
         self._threads = [
             threading.Thread(target=self._work, name=f"fetch {number}", daemon=True)
             for number in range(options.connections)
         ]
 
     def __enter__(self) -> Self:
-        self._fetched.__enter__()
+        self._held.enter_context(self._archive)
+        self._held.enter_context(self._fetched)
         for thread in self._threads:
             thread.start()
         return self
@@ -71,8 +73,7 @@ class Arrivals:
         self._archive.patience.stop()
         for thread in self._threads:
             thread.join()
-        self._archive.__exit__()
-        self._fetched.__exit__()
+        self._held.close()
 
     def want(self, paths: Iterable[str]) -> None:
         """Fetch these too, after those already wanted; one that had failed is tried again."""
@@ -100,7 +101,7 @@ class Arrivals:
             for path in wanted:
                 if error := self._failed.get(path):
                     raise error
-            if self._closing:
+            if any(path not in self._came for path in wanted):
                 raise IngestError("the transfer was ended; run the same command again")
             return tuple(self._came[path] for path in wanted)
 

@@ -67,8 +67,11 @@ class Web:
         """
 
         def attempt() -> RemoteFile:
-            with self._answer("HEAD", file.url) as response:
-                return _described(file, response)
+            try:
+                with self._answer("HEAD", file.url) as response:
+                    return _described(file, response)
+            except NotThere:  # not all servers know HEAD; what is wrong with the file, GET tells
+                return file
 
         found = self._patience.insist(file.url, attempt)
         if not file.agrees(found):
@@ -219,9 +222,11 @@ def _shut(response: urllib3.BaseHTTPResponse) -> None:
 def _renamed(timeout_s: float) -> Iterator[None]:
     try:
         yield
-    except failures.NewConnectionError as error:  # before TimeoutError, which it is one of
+    except failures.NewConnectionError as error:
         raise BrokenOff("no connection: is there a network?") from error
     except failures.TimeoutError as error:
         raise BrokenOff(f"no byte came for {timeout_s:g} s") from error
+    except (failures.SSLError, failures.ProxyError) as error:
+        raise BrokenOff(f"no connection ({error})") from error
     except failures.HTTPError as error:
         raise BrokenOff(f"the connection broke off ({type(error).__name__})") from error
