@@ -1,15 +1,19 @@
 import pickle
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 import zarr
-from ome_zarr_models.v05 import Image, ImageLabel
 
 from volproc.errors import GridError, VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
-from volproc.volume.metadata import new_volume
-from volproc.volume.store import create_volume, open_volume
+from volproc.volume.metadata import Window, new_volume
+from volproc.volume.store import Volume, create_volume, open_volume
 
 
 def new(folder, name="a.zarr", *, shape=(20, 40, 50), **more):
@@ -36,33 +40,95 @@ def test_voxels_and_metadata_survive(tmp_path, dtype):
     assert np.array_equal(pickle.loads(pickle.dumps(again)).read(box), values[box.slices])
 
 
-def test_written_volumes_are_valid_ome_zarr(tmp_path):
-    begin(new(tmp_path)).finish()
-    begin(new(tmp_path, "a.zarr/labels/nuclei", kind="labels", dtype="uint32")).finish()
-    Image.from_zarr(zarr.open_group(str(tmp_path / "a.zarr"), mode="r"))
-    ImageLabel.from_zarr(zarr.open_group(str(tmp_path / "a.zarr/labels/nuclei"), mode="r"))
-    labels = zarr.open_group(str(tmp_path / "a.zarr/labels"), mode="r")
-    assert labels.attrs["ome"]["labels"] == ["nuclei"]
-
-
-def test_ome_zarr_py_opens_what_is_written(tmp_path):
-    from ome_zarr.io import parse_url
-    from ome_zarr.reader import Reader
-
-    values = np.random.default_rng(1).integers(0, 255, (9, 301, 300), dtype="uint8")
-    volume = begin(new(tmp_path, shape=values.shape, shards=None, chunks=(16, 64, 64)))
+def test_a_finished_image_says_how_to_show_it(tmp_path):
+    values = np.random.default_rng(0).integers(20, 200, (20, 40, 50), dtype="uint8")
+    values[0, 0, :20] = 255
+    volume = begin(new(tmp_path))
     volume.write(volume.info.box, values)
     volume.finish()
-    labels = new(tmp_path, "a.zarr/labels/nuclei", shape=values.shape, kind="labels")
-    begin(labels).finish()
-    image, *others = Reader(parse_url(str(tmp_path / "a.zarr")))()
-    assert np.array_equal(image.data[0].compute(scheduler="sync"), values)
-    assert [level.shape for level in image.data] == [level.shape for level in volume.info.levels]
-    found = image.metadata["coordinateTransformations"]
-    for steps, level in zip(found, volume.info.levels, strict=True):
-        assert steps[0]["scale"] == pytest.approx(level.voxel_nm, abs=1e-9)
-        assert steps[1]["translation"] == pytest.approx(level.translation_nm, abs=1e-9)
-    assert any("nuclei" in str(node) for node in others)
+    (channel,) = zarr.open_group(str(tmp_path / "a.zarr")).attrs["ome"]["omero"]["channels"]
+    assert channel["window"] == {"min": 0, "max": 255, "start": 20, "end": 199}
+    begin(new(tmp_path, window=Window(0, 255, 0, 255)), digest="probabilities").finish()
+    (channel,) = zarr.open_group(str(tmp_path / "a.zarr")).attrs["ome"]["omero"]["channels"]
+    assert channel["window"] == {"min": 0, "max": 255, "start": 0, "end": 255}
+    labels = begin(new(tmp_path, "a.zarr/labels/nuclei", kind="labels", dtype="uint32")).finish()
+    assert "omero" not in zarr.open_group(labels.info.url).attrs["ome"]
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_a_volume_of_invalid_metadata_stays_unfinished(tmp_path, version):
+    volume = begin(new(tmp_path, version=version))
+    (level,) = volume.info.levels
+    wrong = replace(volume.info, levels=(replace(level, path="none"),))
+    with pytest.raises(VolumeError, match=f"is not valid OME-Zarr {version} and stays unfinished"):
+        Volume(replace(wrong, window=Window(0, 255, 0, 255))).finish()
+    with pytest.raises(VolumeError):
+        open_volume(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_urls_of_files_are_paths(tmp_path, version):
+    """Written whole or not at all, like paths."""
+    volume = begin(new(tmp_path, version=version))
+    url = f"file://{tmp_path}/b.zarr"
+    same = begin(replace(volume.info, url=url, made_by={}))
+    values = np.ones((20, 40, 50), "uint8")
+    for each in (volume, same):
+        each.write(each.info.box, values)
+        each.finish()
+    assert np.array_equal(open_volume(url).read(volume.info.box), values)
+    (tmp_path / "b.zarr" / "0" / "left.partial").touch()
+    begin(replace(volume.info, url=url, made_by={}))
+    assert names_below(tmp_path / "a.zarr") == names_below(tmp_path / "b.zarr")
+
+
+def names_below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_volumes_are_read_from_a_web_server(tmp_path, version, web_server):
+    volume = begin(new(tmp_path, version=version))
+    values = np.random.default_rng(1).integers(0, 255, (20, 40, 50), dtype="uint8")
+    volume.write(volume.info.box, values)
+    volume.finish()
+    box = Box((1, 2, 3), (20, 11, 44))
+    away = open_volume(f"{web_server}/a.zarr")
+    assert np.array_equal(away.read(box), values[box.slices])
+    assert pickle.loads(pickle.dumps(away)).identity == away.identity
+    with pytest.raises(VolumeError, match=r"http://.*none\.zarr does not exist"):
+        open_volume(f"{web_server}/none.zarr")
+
+
+@pytest.fixture
+def web_server(tmp_path):
+    """The address of a server of the files in tmp_path; it gives parts, and lists no folders."""
+
+    class Parts(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+        def do_GET(self):
+            file = Path(self.translate_path(self.path))
+            if not file.is_file():
+                return self.send_error(404)
+            content = file.read_bytes()
+            asked = self.headers.get("Range", "bytes=0-").removeprefix("bytes=")
+            first, _, last = asked.partition("-")
+            start = int(first) if first else len(content) - int(last)
+            stop = min(int(last) + 1, len(content)) if first and last else len(content)
+            self.send_response(206 if "Range" in self.headers else 200)
+            self.send_header("Content-Length", stop - start)
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content)}")
+            self.end_headers()
+            self.wfile.write(content[start:stop])
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Parts, directory=tmp_path)) as here:
+        thread = Thread(target=here.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{here.server_port}"
+        here.shutdown()
+        thread.join()
 
 
 def test_volumes_of_old_ome_zarr_are_read(tmp_path):

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
 from volproc.errors import VolumeError
+
+LOCAL = ("file://", "local://")
 
 
 def exists(url: str) -> bool:
@@ -38,8 +39,16 @@ def local_path(url: str) -> Path | None:
     """
     if "://" not in url:
         return Path(url)
-    filesystem, path = fsspec.core.url_to_fs(url)
-    return Path(path) if isinstance(filesystem, LocalFileSystem) else None
+    return Path(fsspec.core.url_to_fs(url)[1]) if url.startswith(LOCAL) else None
+
+
+def for_zarr(url: str) -> str:
+    """The same place as zarr is told it: a path on this machine, where it writes files whole.
+
+    >>> for_zarr("file:///data/a.zarr"), for_zarr("s3://bucket/a.zarr")
+    ('/data/a.zarr', 's3://bucket/a.zarr')
+    """
+    return str(local_path(url) or url)
 
 
 def last_change(url: str) -> str:

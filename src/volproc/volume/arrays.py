@@ -17,7 +17,7 @@ import zarr
 
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
-from volproc.volume.access import exists, first_line, local_path, reaching, reading
+from volproc.volume.access import exists, first_line, for_zarr, local_path, reaching, reading
 from volproc.volume.describe import attributes_of
 
 Format = Literal["zarr", "n5"]
@@ -59,7 +59,11 @@ class PlainArray:
 
     @cached_property
     def _array(self) -> Any:
-        return _open_n5(self.url) if self.format == "n5" else zarr.open_array(self.url, mode="r")
+        return (
+            _open_n5(self.url)
+            if self.format == "n5"
+            else zarr.open_array(for_zarr(self.url), mode="r")
+        )
 
 
 def what_lies_at(url: str) -> Literal["n5", "array", "ome", "group"]:
@@ -68,7 +72,7 @@ def what_lies_at(url: str) -> Literal["n5", "array", "ome", "group"]:
     VolumeError if there is nothing of the kind.
     """
     try:
-        node = zarr.open(url, mode="r")
+        node = zarr.open(for_zarr(url), mode="r")
     except Exception as error:
         if exists(f"{url}/attributes.json"):
             return "n5"
@@ -86,10 +90,10 @@ def zarr_array(url: str) -> PlainArray:
 
     Axes that are named z, y and x are found by name; without names they are the last three.
     """
-    node = zarr.open(url, mode="r")
+    node = zarr.open(for_zarr(url), mode="r")
     if isinstance(node, zarr.Group):
         url = _only(url, [f"{url}/{path}" for path in _volumes_in(node)])
-        node = zarr.open_array(url, mode="r")
+        node = zarr.open_array(for_zarr(url), mode="r")
     attributes: dict[str, Any] = dict(node.attrs)
     names = getattr(node.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
     return _plain(url, "zarr", node.shape, node.chunks, node.dtype, names, attributes)

@@ -8,7 +8,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from volproc.errors import VolumeError
-from volproc.volume.access import remove_file, writing
+from volproc.volume.access import for_zarr, remove_file, writing
 from volproc.volume.describe import attributes_of
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.ome import to_ome
@@ -35,7 +35,7 @@ def made_by(url: str) -> dict[str, Any]:
 def stamp(info: VolumeInfo) -> None:
     """Write the volume's metadata as `info` has it."""
     with writing(info.url):
-        group = zarr.open_group(info.url, mode="r+", zarr_format=FORMATS[info.version])
+        group = zarr.open_group(for_zarr(info.url), mode="r+", zarr_format=FORMATS[info.version])
         group.attrs.put(to_ome(info))
 
 
@@ -50,7 +50,7 @@ def make_anew(info: VolumeInfo) -> None:
     _refuse_two_versions(info)
     with writing(info.url):
         _clear(info, begun)
-        group = zarr.open_group(info.url, mode="a", zarr_format=here)
+        group = zarr.open_group(for_zarr(info.url), mode="a", zarr_format=here)
         group.attrs.put(begun)
         _remove_description(info.url, 2 if here == 3 else 3)
         for level in info.levels:
@@ -60,7 +60,9 @@ def make_anew(info: VolumeInfo) -> None:
 
 def _group(url: str, zarr_format: ZarrFormat, mode: Literal["r", "r+"] = "r") -> zarr.Group | None:
     try:
-        return zarr.open_group(url, mode=mode, zarr_format=zarr_format, use_consolidated=False)
+        return zarr.open_group(
+            for_zarr(url), mode=mode, zarr_format=zarr_format, use_consolidated=False
+        )
     except Exception:  # not a group at all: whatever it is, volproc did not write it
         return None
 
@@ -134,7 +136,7 @@ def _register_label(info: VolumeInfo) -> None:
     parent, _, name = info.url.rstrip("/").rpartition("/")
     if info.kind != "labels" or not parent.endswith("/labels"):
         return
-    group = zarr.open_group(parent, mode="a", zarr_format=FORMATS[info.version])
+    group = zarr.open_group(for_zarr(parent), mode="a", zarr_format=FORMATS[info.version])
     attributes = attributes_of(group)
     listed = sorted({*attributes.get("ome", attributes).get("labels", []), name})
     if info.version == "0.4":

@@ -20,7 +20,7 @@ import zarr
 
 from volproc.errors import GridError, VolumeError
 from volproc.grid.box import Box
-from volproc.volume.access import is_occupied, last_change, local_path, reading, writing
+from volproc.volume.access import for_zarr, is_occupied, last_change, local_path, reading, writing
 from volproc.volume.create import made_by, make_anew, stamp
 from volproc.volume.describe import array_of, read_info
 from volproc.volume.display import window_of
@@ -127,7 +127,7 @@ class Volume:
         # Comparing every chunk with the fill value costs more than encoding it (3.8 to 6.7 times
         # the CPU); labels and masks are mostly empty, and there it saves files.
         config: ArrayConfigParams = {"write_empty_chunks": self.info.kind == "image"}
-        group = zarr.open_group(self.info.url, mode="r+" if self.info.made_by else "r")
+        group = zarr.open_group(for_zarr(self.info.url), mode="r+" if self.info.made_by else "r")
         arrays = (array_of(group, level.path, self.info.url) for level in self.info.levels)
         return tuple(array.with_config(config) for array in arrays)
 
