@@ -111,7 +111,8 @@ def web_server(tmp_path):
         def do_GET(self):
             file = Path(self.translate_path(self.path))
             if not file.is_file():
-                return self.send_error(404)
+                self.send_error(404)
+                return
             content = file.read_bytes()
             asked = self.headers.get("Range", "bytes=0-").removeprefix("bytes=")
             first, _, last = asked.partition("-")

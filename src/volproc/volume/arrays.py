@@ -22,8 +22,8 @@ from volproc.volume.describe import attributes_of
 
 Format = Literal["zarr", "n5"]
 
-OME_WORDS = {"multiscales", "plate", "well", "bioformats2raw.layout", "labels"}
-"""One of these among a group's attributes says that it is OME-Zarr's."""
+OME_WORDS = {"multiscales", "plate", "well", "bioformats2raw.layout"}
+"""One of these among a group's attributes says that it is OME-Zarr's; a list of labels as well."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def what_lies_at(url: str) -> Literal["n5", "array", "ome", "group"]:
     if isinstance(node, zarr.Array):
         return "array"
     attributes = attributes_of(node)
-    return "ome" if OME_WORDS & {*attributes, *attributes.get("ome", {})} else "group"
+    ome = attributes.get("ome", attributes)
+    return "ome" if OME_WORDS & {*ome} or isinstance(ome.get("labels"), list) else "group"
 
 
 def zarr_array(url: str) -> PlainArray:

@@ -48,7 +48,7 @@ class ZarrLevel:
     @property
     def by_rows(self) -> bool:
         """Whether a plane has several rows of chunks."""
-        return _by_rows(self.shape, self.volume.info.levels[self.level].shards)
+        return _by_rows(self.shape, self.volume.info.levels[self.level].chunks)
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
