@@ -152,7 +152,7 @@ def test_a_server_that_is_busy_is_given_the_time_it_asks_for(archive, tmp_path):
     assert whole(tmp_path)
     fail(archive, Fault(status=503, headers={"Retry-After": "7200"}))
     (tmp_path / ONE).unlink()
-    with pytest.raises(IngestError, match=r"answers 503 .* for 7200 s; try again then"):
+    with pytest.raises(IngestError, match="asks for a pause of 7200 s; run the same command again"):
         fetch(archive, tmp_path)
 
 
@@ -263,8 +263,10 @@ def test_a_torn_line_of_the_record_does_no_harm(archive, tmp_path):
     fetch(archive, tmp_path)
     with (tmp_path / RECORD).open("a") as file:
         file.write('{"state": "do')
-    fetch(archive, tmp_path)
-    assert len(archive.gets(ONE)) == 1
+    (tmp_path / ONE).unlink()
+    for _ in range(2):  # the first adds lines after the torn one
+        fetch(archive, tmp_path)
+    assert len(archive.gets(ONE)) == 2
     (tmp_path / RECORD).write_text("something else\n")
     with pytest.raises(IngestError, match="is damaged; remove it"):
         fetch(archive, tmp_path)

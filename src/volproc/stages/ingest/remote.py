@@ -122,18 +122,21 @@ class Patience:
         """
         failed = 0
         while True:
-            self._wait()
+            self._wait(what)
             try:
                 return attempt()
             except BrokenOff as error:
                 self.check()
+                self._hold(error.pause_s)
                 failed = 1 if error.gained >= GAIN_BYTES else failed + 1
                 if failed >= (tries or self._tries):
                     raise IngestError(
                         f"{what}: {error}; tried {failed} times; run the same command again later: "
                         "what came is kept"
                     ) from error
-                self._pause(what, error, failed)
+                pause_s = min(MOST_PAUSE_S, FIRST_PAUSE_S * 2 ** (failed - 1))
+                if not error.pause_s and self._stop.wait(pause_s):
+                    raise Stopped from error
 
     def check(self) -> None:
         """Stopped, if `stop` was called."""
@@ -160,17 +163,17 @@ class Patience:
         for shut in waiting:
             shut()
 
-    def _pause(self, what: str, error: BrokenOff, failed: int) -> None:
-        if error.pause_s > MOST_ASKED_S:
-            raise IngestError(f"{what}: {error} for {error.pause_s:.0f} s; try again then")
-        if error.pause_s:
-            with self._lock:
-                self._not_before = max(self._not_before, time.monotonic() + error.pause_s)
-        elif self._stop.wait(min(MOST_PAUSE_S, FIRST_PAUSE_S * 2 ** (failed - 1))):
-            raise Stopped
+    def _hold(self, pause_s: float) -> None:
+        with self._lock:
+            self._not_before = max(self._not_before, time.monotonic() + pause_s)
 
-    def _wait(self) -> None:
+    def _wait(self, what: str) -> None:
         self.check()
         while (left := self._not_before - time.monotonic()) > 0:
+            if left > MOST_ASKED_S:
+                raise IngestError(
+                    f"{what}: the server asks for a pause of {left:.0f} s; run the same command "
+                    "again then: what came is kept"
+                )
             if self._stop.wait(left):
                 raise Stopped
