@@ -18,6 +18,7 @@ import volproc
 from volproc.config import (
     ClusterOptions,
     EvaluateOptions,
+    FetchOptions,
     IngestOptions,
     LabelOptions,
     PhantomOptions,
@@ -55,6 +56,10 @@ SetFlag = Annotated[
 VoxelFlag = Annotated[
     tuple[float, float, float] | None,
     typer.Option("--voxel-nm", metavar="Z Y X", help="Voxel size in nm, where the data lack it."),
+]
+PatternFlag = Annotated[
+    list[str] | None,
+    typer.Option("--pattern", help="Files of the entry, as 'data/ROI_01/*.dm4'; repeatable."),
 ]
 WorkersFlag = Annotated[int, typer.Option("--workers", help="Worker processes; 0 is one per core.")]
 ThresholdFlag = Annotated[
@@ -114,30 +119,62 @@ def phantom(
 
 @app.command()
 def ingest(
-    source: Annotated[Path, typer.Argument(help="A TIFF file, or a folder of TIFF slices.")],
+    source: Annotated[str, typer.Argument(help="A file, a folder of slices, a URL, EMPIAR-...")],
     url: Annotated[str, typer.Argument(metavar="OUT.zarr")],
     voxel_nm: VoxelFlag = None,
     match_slices: Annotated[
         bool, typer.Option(help="Bring every slice to the volume's mean and spread.")
     ] = False,
     missing: Annotated[
-        str, typer.Option(help="Gaps in the slices' numbers: refuse, or repeat the slice before.")
+        str, typer.Option(help="Gaps in the slices' numbers: refuse, repeat or blank.")
     ] = "refuse",
+    unequal: Annotated[str, typer.Option(help="Slices of unequal size: refuse or pad.")] = "refuse",
     labels: Annotated[
         bool, typer.Option(help="The files hold labels: the pyramid takes the most frequent.")
     ] = False,
+    dtype: Annotated[str, typer.Option(help="keep, or uint8 by percentiles.")] = "keep",
+    grey_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="LOW HIGH", help="Grey values that become 0 and 255 with uint8."),
+    ] = None,
+    ome_zarr: Annotated[str, typer.Option(help="Version: 0.5, or 0.4 for older viewers.")] = "0.5",
+    changed: Annotated[
+        str, typer.Option(help="Files changed since the output was begun: refuse or redo.")
+    ] = "refuse",
+    keep: Annotated[
+        str, typer.Option(help="The files of an EMPIAR entry once they are converted: yes or no.")
+    ] = "yes",
+    pattern: PatternFlag = None,
     workers: WorkersFlag = 0,
     serial: SerialFlag = False,
 ) -> None:
     """Turn files into an OME-Zarr volume with its pyramid."""
     options = _options(
-        IngestOptions, voxel_nm=voxel_nm, match_slices=match_slices, missing=missing, labels=labels
+        IngestOptions,
+        voxel_nm=voxel_nm,
+        match_slices=match_slices,
+        missing=missing,
+        unequal=unequal,
+        labels=labels,
+        dtype=dtype,
+        grey_range=grey_range,
+        ome_zarr=ome_zarr,
+        changed=changed,
+        keep=keep,
     )
     with TerminalBar() as bar:
         made = volproc.ingest(
-            source, url, options, cluster=_cluster(workers, serial), watchers=(bar,)
+            source,
+            url,
+            options,
+            fetch=_options(FetchOptions, pattern=tuple(pattern or ())),
+            cluster=_cluster(workers, serial),
+            watchers=(bar,),
         )
     _describe(made)
+    filled = made.info.made_by.get("filled_slices")
+    if filled:
+        out.print(f"{len(filled)} slices were missing and are filled ({missing}): {filled}")
 
 
 @app.command()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from volproc.config import (
     ClusterOptions,
     EvaluateOptions,
+    FetchOptions,
     IngestOptions,
     LabelOptions,
     PhantomOptions,
@@ -24,18 +24,19 @@ from volproc.engine.clusters.choose import engine_of
 from volproc.engine.ledger import digest
 from volproc.engine.progress import JsonLines, Watcher
 from volproc.engine.run import Runner
-from volproc.model.weights import Card
 from volproc.stages.evaluate.scores import Scores
 from volproc.stages.evaluate.stage import plan_evaluate, run_evaluate
 from volproc.stages.ingest.stage import plan_ingest, run_ingest
 from volproc.stages.label.stage import LabelResult, plan_label, run_label
 from volproc.stages.phantom.stage import NucleusRow, plan_phantom, run_phantom
-from volproc.stages.predict.stage import plan_predict, run_predict
-from volproc.stages.train.loop import Watch
-from volproc.stages.train.stage import plan_train, run_train, sources_of
 from volproc.volume.store import Volume, open_volume
 
+if TYPE_CHECKING:
+    from volproc.model.weights import Card
+    from volproc.stages.train.loop import Watch
+
 LOCAL = ClusterOptions()
+FETCH = FetchOptions()
 
 
 def phantom(
@@ -52,15 +53,19 @@ def phantom(
 
 
 def ingest(
-    source: str | Path,
+    source: str,
     out: str,
     options: IngestOptions,
     *,
+    fetch: FetchOptions = FETCH,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> Volume:
-    """The image (or labels) in the files at `source`, as the OME-Zarr volume `out`."""
-    chosen = plan_ingest(Path(source), out, options)
+    """The image (or labels) at `source`, as the OME-Zarr volume `out`.
+
+    `source` is a file, a folder of slices, an fsspec URL of either, or an EMPIAR accession.
+    """
+    chosen = plan_ingest(source, out, options, fetch)
     with _runner(out, cluster, watchers) as runner:
         return run_ingest(chosen, runner)
 
@@ -75,6 +80,8 @@ def predict(
     watchers: Sequence[Watcher] = (),
 ) -> Volume:
     """The fused prediction for `image`, uint8 at the model's voxel size; each axis' in `votes`."""
+    from volproc.stages.predict.stage import plan_predict, run_predict  # torch is slow to import
+
     volume = open_volume(image, voxel_nm=options.voxel_nm)
     chosen = plan_predict(volume.info, out, options, votes_url=votes, identity=volume.identity)
     with _runner(out, cluster, watchers) as runner:
@@ -117,6 +124,8 @@ def evaluate(
 
 def train(options: TrainOptions, *, watch: Watch = lambda _: None) -> Card:
     """The card of a model trained from the volumes in `options`; goes on where it stopped."""
+    from volproc.stages.train.stage import plan_train, run_train, sources_of
+
     chosen = plan_train(
         sources_of(options.images, options.labels, options.weights),
         options,
@@ -127,6 +136,6 @@ def train(options: TrainOptions, *, watch: Watch = lambda _: None) -> Card:
 
 @contextmanager
 def _runner(out: str, cluster: ClusterOptions, watchers: Sequence[Any]) -> Iterator[Runner]:
-    beside = Path(f"{out.rstrip('/')}.volproc")
+    beside = f"{out.rstrip('/')}.volproc"
     with engine_of(cluster) as engine:
-        yield Runner(engine, beside / "ledger", (*watchers, JsonLines(beside / "log.jsonl")))
+        yield Runner(engine, f"{beside}/ledger", (*watchers, JsonLines(f"{beside}/log.jsonl")))

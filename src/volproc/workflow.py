@@ -69,9 +69,8 @@ class Run:
 
     def ingest(self) -> IngestPlan:
         """The plan that makes the image."""
-        return plan_ingest(
-            Path(self.workflow.run.source), self.path("image.zarr"), self.workflow.ingest
-        )
+        options, out = self.workflow, self.path("image.zarr")
+        return plan_ingest(options.run.source, out, options.ingest, options.fetch)
 
     def predict(self) -> PredictPlan:
         """The plan that makes the prediction, and the votes."""

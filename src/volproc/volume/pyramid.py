@@ -25,6 +25,17 @@ def source_box(box: Box, *, finer: Level, coarser: Level) -> Box:
     return Box(start, stop).clip(finer.box)
 
 
+def coarsened_box(box: Box, step: Shape) -> Box:
+    """Voxels of the coarser level that `box`, which starts on multiples of `step`, makes.
+
+    >>> coarsened_box(Box((0, 4, 6), (1, 8, 9)), (1, 2, 2))
+    Box(start=(0, 2, 3), stop=(1, 4, 5))
+    """
+    return Box(
+        each(lambda a, s: a // s, box.start, step), each(lambda b, s: -(-b // s), box.stop, step)
+    )
+
+
 def coarsen(values: npt.NDArray[Any], step: Shape, *, kind: Kind) -> npt.NDArray[Any]:
     """Mean (image) or most frequent value (labels) of each `step`, shape rounded up, dtype kept.
 
@@ -92,7 +103,7 @@ def _mean(values: Any, out: Any, row: Any, whole: bool, dz: int, dy: int, dx: in
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sum_rows(values: Any, row: Any, z: int, y: int, dz: int, dy: int) -> int:
+def _sum_rows(values: Any, row: Any, z: int, y: int, dz: int, dy: int) -> Any:
     """Into `row`, the sum of up to `dz` x `dy` rows from (z, y) on; how many there are."""
     z1 = min(z + dz, values.shape[0])
     y1 = min(y + dy, values.shape[1])
@@ -105,7 +116,7 @@ def _sum_rows(values: Any, row: Any, z: int, y: int, dz: int, dy: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _halvings(n: int) -> int:
+def _halvings(n: Any) -> Any:
     """How often `n` (1, 2, 4 or 8) is to be halved to be 1."""
     return (n > 1) + (n > 2) + (n > 4)
 

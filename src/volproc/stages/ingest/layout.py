@@ -7,6 +7,7 @@ from math import prod
 
 from volproc.grid.box import Shape, each
 from volproc.volume.metadata import SHARD_BYTES, VolumeInfo, itemsize
+from volproc.volume.pyramid import step_between
 
 SLAB_BYTES = 512 * 2**20
 """Whole planes that a task may hold, where planes cannot be read by rows."""
@@ -62,6 +63,24 @@ def shards_along_rows(shape: Shape, *, chunks: Shape, bytes_per_voxel: int) -> S
 
 
 def laid_out(info: VolumeInfo, layout: Layout) -> VolumeInfo:
-    """The volume with this layout of its finest level."""
+    """The volume with this layout of its finest level, and level 1 cut in step with it.
+
+    A shard of level 1 is what one of the finest level becomes, so that one task writes both.
+    """
     finest = replace(info.levels[0], chunks=layout.chunks, shards=layout.shards)
-    return replace(info, levels=(finest, *info.levels[1:]))
+    if len(info.levels) == 1:
+        return replace(info, levels=(finest,))
+    step = step_between(finest, info.levels[1])
+    shards = each(lambda n, s: -(-n // s), layout.shards, step)
+    chunks = each(_chunk_within, shards, layout.chunks)
+    coarser = replace(info.levels[1], chunks=chunks, shards=shards)
+    return replace(info, levels=(finest, coarser, *info.levels[2:]))
+
+
+def _chunk_within(shard: int, chunk: int) -> int:
+    """The chunk of the finest level, half of it, or all of a shard that is shorter than both.
+
+    >>> _chunk_within(256, 128), _chunk_within(64, 128), _chunk_within(3, 5)
+    (128, 64, 3)
+    """
+    return next((n for n in (chunk, chunk // 2) if n and shard % n == 0), shard)

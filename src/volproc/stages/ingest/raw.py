@@ -73,7 +73,7 @@ def raw_planes(
 
 
 def _fill(rows: npt.NDArray[Any], file: BinaryIO) -> None:
-    wanted = memoryview(rows.reshape(-1).view(np.uint8))
+    wanted = rows.data.cast("B")
     while wanted:
         got = file.readinto(wanted)  # type: ignore[attr-defined]
         if not got:

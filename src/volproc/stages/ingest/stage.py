@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from volproc.config import IngestOptions
+from volproc.config import FetchOptions, IngestOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
-from volproc.grid.blocks import Block, Tiling
-from volproc.grid.scale import parse_voxel_nm
+from volproc.grid.blocks import Tiling
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
+from volproc.stages.ingest.layout import Layout, laid_out, layout_of
+from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
 from volproc.stages.ingest.reader import open_source
-from volproc.stages.ingest.slices import SliceTable, matched, matching, moments
+from volproc.stages.ingest.series import Series
+from volproc.stages.ingest.slices import SliceTable, matching
 from volproc.stages.ingest.source import Source
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
-from volproc.volume.metadata import Kind, VolumeInfo, itemsize, new_volume
+from volproc.volume.create import made_by
+from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
 
-SLAB_BYTES = 256 * 2**20
-"""A block takes whole planes, or as many rows of shards as stay below this."""
+FETCH = FetchOptions()
 
-DTYPES = ("uint8", "uint16", "int16", "uint32", "float32")
+STORED = {"bool": "uint8", "float16": "float32"}
+"""Types that few readers of OME-Zarr know, and what they become without loss."""
 
 
 @dataclass(frozen=True)
@@ -36,130 +37,200 @@ class IngestPlan:
 
     source: Source
     output: VolumeInfo
+    layout: Layout
     options: IngestOptions
     digest: str
 
     @property
     def blocks(self) -> Tiling:
-        """Whole rows of shards, as many as fit a slab: a plane is decoded as seldom as possible."""
-        depth, height, _ = self.output.write_unit
-        _, rows, columns = self.output.shape
-        one_row = depth * height * columns * itemsize(self.output.dtype)
-        many = max(1, min(-(-rows // height), SLAB_BYTES // one_row))
-        return Tiling(shape=self.output.shape, core=(depth, many * height, columns))
+        """Whole shards over the full width of the volume."""
+        return Tiling(shape=self.output.shape, core=self.layout.block)
 
     @property
     def pyramid(self) -> tuple[Step, ...]:
-        """The coarser levels."""
-        return pyramid_steps(self.output, digest=self.digest, name="image")
+        """The levels that are made from those written before; `CopyBlock` writes the first two."""
+        return pyramid_steps(self.output, digest=self.digest, name="image", first=2)
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """All steps, with what they cost."""
-        first = (self.measure_step,) if self.options.match_slices else ()
-        return (*first, self.copy_step(()), *self.pyramid)
+        return (*self.measurements, self.copy_step(), *self.pyramid)
+
+    @property
+    def measurements(self) -> tuple[Step, ...]:
+        """The steps that find constants of the volume, before a voxel is written."""
+        measure = (self.measure_step,) if self.options.match_slices else ()
+        sample = (self.sample_step,) if self.maps_greys and not self.options.grey_range else ()
+        return (*measure, *sample)
+
+    @property
+    def maps_greys(self) -> bool:
+        """Whether grey values become uint8 by a range."""
+        return self.options.dtype == "uint8" and self.source.dtype not in ("uint8", "bool")
 
     @property
     def measure_step(self) -> Step:
         """The step that finds every slice's mean and spread."""
-        _, rows, columns = self.output.shape
-        blocks = Tiling(shape=self.output.shape, core=(16, rows, columns))
-        nbytes = prod(self.output.shape) * itemsize(self.output.dtype)
-        peak = prod(blocks[0].core.shape) * (itemsize(self.output.dtype) + 1) + 16 * rows * columns
-        task = MeasureSlices(self.source)
-        return Step("measure slices", task, blocks, self.digest, peak, bytes_read=nbytes)
+        depth, _, _ = self.layout.block
+        blocks = Tiling(shape=self.source.shape, core=(depth, *self.source.shape[1:]))
+        return Step(
+            name="measure slices",
+            task=MeasureSlices(self.source),
+            blocks=blocks,
+            digest=self.digest,
+            peak_bytes=3 * self._plane_bytes,
+            bytes_read=self.source.shape[0] * self._plane_bytes,
+        )
 
-    def copy_step(self, table: SliceTable) -> Step:
-        """The step that writes the finest level; slices are scaled by `table` if there is one."""
-        nbytes = prod(self.output.shape) * itemsize(self.output.dtype)
-        block = prod(self.blocks[0].core.shape) * itemsize(self.output.dtype)
+    @property
+    def sample_step(self) -> Step:
+        """The step that samples grey values."""
+        blocks = sample_blocks(self.source.shape)
+        return Step(
+            name="sample grey values",
+            task=SampleGreys(self.source),
+            blocks=blocks,
+            digest=self.digest,
+            peak_bytes=self._plane_bytes + 17 * prod(self.source.shape[1:]),
+            bytes_read=len(blocks) * self._plane_bytes,
+        )
+
+    def copy_step(self, table: SliceTable = (), greys: GreyRange | None = None) -> Step:
+        """The step that writes the finest level; see `CopyBlock` for `table` and `greys`."""
+        block, shard = self.blocks[0].core.size, prod(self.layout.shards)
+        stored, read = itemsize(self.output.dtype), itemsize(self.source.dtype)
+        changing = 4 * block if self.options.match_slices or self.maps_greys else 0
         return Step(
             name="ingest",
-            task=CopyBlock(self.source, Volume(self.output), table),
+            task=CopyBlock(self.source, Volume(self.output), table, greys),
             blocks=self.blocks,
             digest=self.digest,
-            peak_bytes=5 * block,  # planes, their copy, the scaled copy, and shards being encoded
-            bytes_read=nbytes,
-            bytes_written=nbytes,
+            # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded
+            peak_bytes=block * (read + stored) + changing + 4 * shard * stored,
+            bytes_read=prod(self.output.shape) * read,
+            bytes_written=sum(prod(level.shape) for level in self.output.levels[:2]) * stored,
         )
 
+    @property
+    def _plane_bytes(self) -> int:
+        return prod(self.source.shape[1:]) * itemsize(self.source.dtype)
 
-def plan_ingest(path: Path, url: str, options: IngestOptions) -> IngestPlan:
-    """Decide shards and blocks for the files at `path`. Reads headers only."""
-    source = open_source(path, missing=options.missing)
-    if source.dtype not in DTYPES:
-        raise IngestError(
-            f"{path} holds {source.dtype} voxels; expected one of {', '.join(DTYPES)}"
-        )
-    if options.voxel_nm is None and source.voxel_nm is None:
-        raise IngestError(
-            f"{path} states no voxel size; give it with --voxel-nm Z Y X, or [ingest] voxel_nm"
-        )
-    voxel_nm = parse_voxel_nm(options.voxel_nm or source.voxel_nm or ())
-    if options.labels and (options.match_slices or source.dtype == "float32"):
-        raise IngestError(
-            f"{path}: labels are whole numbers that must not change; drop match_slices"
-        )
-    kind: Kind = "labels" if options.labels else "image"
-    output = new_volume(url, shape=source.shape, voxel_nm=voxel_nm, dtype=source.dtype, kind=kind)
-    name = digest("ingest", source.identity, source.shape, source.dtype, options, voxel_nm)
-    return IngestPlan(source, output, options, name)
+
+def plan_ingest(
+    path: str, url: str, options: IngestOptions, fetch: FetchOptions = FETCH
+) -> IngestPlan:
+    """Decide shards and blocks for the files at `path`. Reads headers only.
+
+    IngestError if they cannot be read, or if `url` was begun from other files.
+    """
+    source = open_source(path, options)
+    voxel_nm = _voxel_nm(source, options, path)
+    _refuse_labels_that_change(source, options, path)
+    output = new_volume(
+        url,
+        shape=source.shape,
+        voxel_nm=voxel_nm,
+        dtype=_stored_type(source, options),
+        kind="labels" if options.labels else "image",
+        version=options.ome_zarr,
+    )
+    layout = layout_of(output, by_rows=source.by_rows)
+    output = laid_out(output, layout).stamped(source=_listing(source), **_filled(source))
+    _refuse_changed(output, options)
+    asked = options.model_dump(exclude={"changed", "keep"})
+    name = digest("ingest", source.identity, source.shape, source.dtype, asked, voxel_nm)
+    return IngestPlan(source, output, layout, options, name)
 
 
 def run_ingest(plan: IngestPlan, runner: Runner) -> Volume:
     """The finished image."""
+    table, greys = _constants(plan, runner)
+    info = plan.output
+    if table:
+        info = info.stamped(slice_scale_offset=table)
+    if greys:
+        info = info.stamped(grey_range=[greys.low, greys.high])
+    steps = (plan.copy_step(table, greys), *plan.pyramid)
+    volume = begin_volume(runner, info, step="ingest", digest=plan.digest, steps=steps)
+    plan = replace(plan, output=volume.info)
+    runner.run(plan.copy_step(table, greys))
+    return finish_volume(runner, volume, plan.pyramid)
+
+
+def _constants(plan: IngestPlan, runner: Runner) -> tuple[SliceTable, GreyRange | None]:
     table: SliceTable = ()
     if plan.options.match_slices:
         found = [pair for record in runner.run(plan.measure_step) for pair in record]
         table = matching([(mean, spread) for mean, spread in found])
-    info = plan.output.stamped(slice_scale_offset=table) if table else plan.output
-    steps = (plan.copy_step(table), *plan.pyramid)
-    volume = begin_volume(runner, info, step="ingest", digest=plan.digest, steps=steps)
-    plan = replace(plan, output=volume.info)
-    runner.run(plan.copy_step(table))
-    return finish_volume(runner, volume, plan.pyramid)
+    if not plan.maps_greys:
+        return table, None
+    if plan.options.grey_range:
+        return table, GreyRange(*plan.options.grey_range)
+    return table, grey_range(runner.run(plan.sample_step))
 
 
-@dataclass(frozen=True)
-class MeasureSlices:
-    """Task: mean and spread of some slices."""
-
-    source: Source
-
-    def load(self, block: Block) -> npt.NDArray[Any]:
-        """Whole planes."""
-        return self.source.read(block.core)
-
-    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> list[tuple[float, float]]:
-        """Mean and spread of each."""
-        return [moments(plane) for plane in loaded]
-
-    def store(self, block: Block, result: list[tuple[float, float]]) -> list[tuple[float, float]]:
-        """Nothing but the record."""
-        return result
+def _voxel_nm(source: Source, options: IngestOptions, path: str) -> VoxelNm:
+    if options.voxel_nm is None and source.voxel_nm is None:
+        raise IngestError(
+            f"{path} states no voxel size{_what_it_states(source)}; give it with "
+            "--voxel-nm Z Y X, or [ingest] voxel_nm"
+        )
+    return parse_voxel_nm(options.voxel_nm or source.voxel_nm or ())
 
 
-@dataclass(frozen=True)
-class CopyBlock:
-    """Task: files to shards."""
+def _what_it_states(source: Source) -> str:
+    """The pixel size of slices whose thickness no file tells: so it is with Gatan's."""
+    first = source.urls[0] if isinstance(source, Series) else getattr(source, "url", "")
+    if not first.lower().endswith((".dm3", ".dm4")):
+        return ""
+    from volproc.stages.ingest.dm import pixel_nm
 
-    source: Source
-    output: Volume
-    table: SliceTable
+    known = pixel_nm(first)
+    return f" but pixels of {known[0]:g} x {known[1]:g} nm (y, x)" if known else ""
 
-    def load(self, block: Block) -> npt.NDArray[Any]:
-        """The files' voxels under the block."""
-        values = self.source.read(block.core)
-        if values.dtype.kind == "f" and np.isnan(values).any():
-            raise IngestError(f"the source holds NaN voxels in {block.core}; replace them first")
-        return values
 
-    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """As they are, or each slice brought to the volume's mean and spread."""
-        if not self.table:
-            return loaded
-        return matched(loaded, self.table[block.core.start[0] : block.core.stop[0]])
+def _filled(source: Source) -> dict[str, Any]:
+    """Slices that no file holds, for the output's metadata."""
+    filled = source.filled if isinstance(source, Series) else ()
+    return {"filled_slices": list(filled)} if filled else {}
 
-    def store(self, block: Block, result: npt.NDArray[Any]) -> None:
-        """Write the shards."""
-        self.output.write(block.core, result)
+
+def _stored_type(source: Source, options: IngestOptions) -> str:
+    if options.dtype == "uint8":
+        return "uint8"
+    return STORED.get(source.dtype, source.dtype)
+
+
+def _refuse_labels_that_change(source: Source, options: IngestOptions, path: str) -> None:
+    if not options.labels:
+        return
+    if source.dtype.startswith("float"):
+        raise IngestError(
+            f"{path} holds {source.dtype} voxels; labels are whole numbers: convert them, or "
+            "ingest it as an image"
+        )
+    if options.match_slices or options.dtype == "uint8":
+        raise IngestError(
+            f"{path}: labels are numbers that must not change; drop match_slices and dtype"
+        )
+
+
+def _listing(source: Source) -> dict[str, Any]:
+    """What tells the same files from changed ones, kept in the output's metadata."""
+    return {
+        "files": len(source.identity),
+        "bytes": sum(size for _, size, _ in source.identity),
+        "digest": digest(source.identity),
+    }
+
+
+def _refuse_changed(output: VolumeInfo, options: IngestOptions) -> None:
+    begun, now = made_by(output.url).get("source"), output.made_by["source"]
+    if not begun or begun == now or options.changed == "redo":
+        return
+    was, are = (f"{one['files']} files of {one['bytes']:,} bytes" for one in (begun, now))
+    what = f"{was} then, {are} now" if was != are else "other names or dates"
+    raise IngestError(
+        f"{output.url} was made from files that have changed since ({what}); write to another "
+        "place, or make it anew with --changed redo, or [ingest] changed"
+    )
