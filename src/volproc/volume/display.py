@@ -34,7 +34,7 @@ def window(values: npt.NDArray[Any]) -> Window:
     if values.dtype == np.bool_:
         return Window(0, 1, 0, 1)
     if values.dtype.kind == "f":
-        values = values[np.isfinite(values)].astype(np.float64)
+        values = values[np.isfinite(values)]
         low, high = (values.min().item(), values.max().item()) if values.size else (0.0, 1.0)
         high = high if high > low else low + max(1.0, abs(low))
     else:
