@@ -1,0 +1,280 @@
+"""Everything at s3://, against a real server's protocol: moto's, on this machine.
+
+Credentials and address come from the environment only, as on a cluster.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from importlib.util import find_spec
+
+import fsspec
+import numpy as np
+import pytest
+import tifffile
+
+import volproc
+from volproc.config import ClusterOptions, IngestOptions, LabelOptions, PhantomOptions
+from volproc.engine.progress import StepStarted
+from volproc.engine.run import Runner
+from volproc.engine.serial import SerialEngine
+from volproc.errors import VolumeError
+from volproc.grid.box import Box
+from volproc.grid.scale import parse_voxel_nm
+from volproc.stages.check.stage import plan_check, run_check
+from volproc.volume import metadata
+from volproc.volume.metadata import new_volume
+from volproc.volume.store import create_volume, open_volume
+
+PATIENCE_S = 60
+SERIAL = ClusterOptions(kind="serial")
+SMALL = PhantomOptions(shape=(24, 130, 140))
+SECRET = "not-to-be-seen-anywhere"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The address of an S3 server of our own."""
+    for module, what in (("s3fs", "the extra s3"), ("moto", "moto[server]")):
+        if not find_spec(module):
+            pytest.skip(f"{module} is not installed: pip install {what}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (tmp_path_factory.mktemp("s3") / "log").open("w")
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        _wait_for(port, process)
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+
+
+def _wait_for(port, process):
+    end = time.monotonic() + PATIENCE_S
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    process.kill()
+    pytest.fail("the S3 server did not start")
+
+
+def tell(server, what, value=""):
+    """Something that moto's server does besides being an S3 server."""
+    plain = {"Content-Type": "text/plain"}
+    request = urllib.request.Request(f"{server}/moto-api/{what}", value.encode(), plain)
+    urllib.request.urlopen(request).close()
+
+
+@pytest.fixture
+def s3(server, monkeypatch, tmp_path):
+    """The URL of an empty bucket, reached by what the environment says."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testkey")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    tell(server, "reset")
+    filesystem = fsspec.filesystem("s3")
+    filesystem.invalidate_cache()
+    filesystem.mkdir("cells")
+    return "s3://cells"
+
+
+@pytest.fixture
+def many_blocks(monkeypatch):
+    """Shards of one chunk and more levels: small volumes have many blocks."""
+    monkeypatch.setattr(metadata, "SHARD_BYTES", 1)
+    monkeypatch.setattr(metadata, "SMALLEST_LEVEL", 64)
+
+
+def content(url):
+    """Every object or file below `url`: its name there, and its bytes."""
+    filesystem, root = fsspec.core.url_to_fs(url)
+    filesystem.invalidate_cache()
+    return {name.removeprefix(root): filesystem.cat_file(name) for name in filesystem.find(root)}
+
+
+def checked(url, folder, depth="deep"):
+    return run_check(plan_check(url, depth=depth), Runner(SerialEngine(), folder / "check"))
+
+
+def test_a_volume_there_and_back(s3):
+    info = new_volume(
+        f"{s3}/a.zarr",
+        shape=(20, 40, 50),
+        voxel_nm=parse_voxel_nm((50, 10, 10)),
+        dtype="uint16",
+        chunks=(8, 8, 8),
+        shards=(16, 16, 32),
+    )
+    volume = create_volume(info, step="test", digest="d", version="0")
+    with pytest.raises(VolumeError, match="is unfinished"):
+        open_volume(info.url)
+    values = np.random.default_rng(0).integers(0, 60000, info.shape, dtype="uint16")
+    volume.write(info.box, values)
+    finished = volume.finish()
+    again = open_volume(info.url)
+    box = Box((1, 2, 3), (20, 11, 44))
+    assert np.array_equal(again.read(box), values[box.slices])
+    assert again.info.levels == info.levels
+    assert again.identity == finished.identity
+    assert np.array_equal(again.dask().compute(scheduler="sync"), values)
+
+
+def test_a_volume_is_taken_up_replaced_or_left_alone(s3):
+    def begin(name, digest):
+        info = new_volume(
+            f"{s3}/{name}", shape=(4, 8, 8), voxel_nm=parse_voxel_nm((1, 1, 1)), dtype="uint8"
+        )
+        return create_volume(info, step="test", digest=digest, version="0")
+
+    first = begin("a.zarr", "one")
+    first.write(first.info.box, np.ones((4, 8, 8), "uint8"))
+    assert begin("a.zarr", "one").read(first.info.box).all()
+    assert not begin("a.zarr", "two").read(first.info.box).any()
+    fsspec.filesystem("s3").pipe_file("cells/b.zarr/mine", b"x")
+    with pytest.raises(VolumeError, match=r"s3://cells/b\.zarr exists and was not written by"):
+        begin("b.zarr", "one")
+    assert content(f"{s3}/b.zarr") == {"/mine": b"x"}
+
+
+@pytest.mark.parametrize("kind", ["serial", pytest.param("local", marks=pytest.mark.dask)])
+def test_the_bytes_of_a_run_are_those_of_a_local_one(s3, tmp_path, many_blocks, kind):
+    cluster = ClusterOptions(kind=kind, workers=2)
+    label = LabelOptions(min_volume_um3=0.001)
+    for place, engine in ((s3, cluster), (str(tmp_path), SERIAL)):
+        volproc.phantom(f"{place}/image.zarr", SMALL, cluster=engine)
+        nuclei = f"{place}/image.zarr/labels/nuclei"
+        result = volproc.label(nuclei, f"{place}/objects.zarr", label, cluster=engine)
+        assert result.labels.info.url == f"{place}/objects.zarr"
+    for name in ("image.zarr", "image-nuclei.csv", "objects.csv"):
+        assert content(f"{s3}/{name}") == content(f"{tmp_path}/{name}")
+    there, here = content(f"{s3}/objects.zarr"), content(f"{tmp_path}/objects.zarr")
+    digests = {name for name in here if here[name] != there[name]}
+    assert there.keys() == here.keys()
+    assert digests <= {"/zarr.json"}  # its digest names the volume it was made from
+    assert checked(f"{s3}/image.zarr", tmp_path) == ()
+    assert checked(f"{s3}/objects.zarr", tmp_path) == ()
+
+
+def test_slices_at_s3_become_a_volume_at_s3(s3, tmp_path):
+    values = np.random.default_rng(1).integers(0, 255, (5, 60, 70), dtype="uint8")
+    for z, plane in enumerate(values):
+        tifffile.imwrite(tmp_path / f"slice-{z:03}.tif", plane)
+    fsspec.filesystem("s3").put(f"{tmp_path}/", "cells/slices/", recursive=True)
+    options = IngestOptions(voxel_nm=(50, 10, 10))
+    volume = volproc.ingest(f"{s3}/slices", f"{s3}/out.zarr", options, cluster=SERIAL)
+    assert np.array_equal(open_volume(f"{s3}/out.zarr").read(volume.info.box), values)
+    assert checked(f"{s3}/out.zarr", tmp_path) == ()
+
+
+DIE = """
+import os, signal, sys
+import volproc
+from volproc.config import ClusterOptions, PhantomOptions
+from volproc.engine import records
+from volproc.engine.progress import BlockDone
+from volproc.volume import metadata
+
+metadata.SHARD_BYTES, metadata.SMALLEST_LEVEL, records.PATIENCE_S = 1, 64, 0.0
+
+def die(event):
+    if isinstance(event, BlockDone) and (event.step, event.done) == (sys.argv[2], int(sys.argv[3])):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+options = PhantomOptions(shape=(24, 130, 140))
+volproc.phantom(sys.argv[1], options, cluster=ClusterOptions(kind="serial"), watchers=(die,))
+"""
+
+
+def test_a_run_killed_on_one_machine_goes_on_on_another(s3, tmp_path, many_blocks):
+    url = f"{s3}/image.zarr"
+    pyramid = "pyramid of the phantom, level 1"
+    for step, blocks in (("phantom", 2), ("phantom", 3), (pyramid, 1)):
+        died = subprocess.run(
+            [sys.executable, "-c", DIE, url, step, str(blocks)], capture_output=True, text=True
+        )
+        assert died.returncode == -9, died.stderr
+        with pytest.raises(VolumeError, match="is unfinished"):
+            open_volume(url)
+    begun = {}
+
+    def watch(event):
+        if isinstance(event, StepStarted):
+            begun[event.step] = (event.done, event.total)
+
+    volproc.phantom(url, SMALL, cluster=SERIAL, watchers=(watch,))
+    assert begun["phantom"][0] == begun["phantom"][1] > 3
+    assert begun[pyramid][0] == 1 < begun[pyramid][1]
+    volproc.phantom(f"{tmp_path}/image.zarr", SMALL, cluster=SERIAL)
+    assert content(url) == content(f"{tmp_path}/image.zarr")
+    assert SECRET.encode() not in b"".join(content(s3).values())
+
+
+def test_the_log_tells_of_every_run(s3, many_blocks):
+    for _ in range(2):
+        volproc.phantom(f"{s3}/a.zarr", SMALL, cluster=SERIAL)
+    lines = b"".join(content(f"{s3}/a.zarr.volproc/log").values()).splitlines()
+    events = [json.loads(line) for line in lines]
+    assert next(e["done"] for e in events if e["event"] == "StepStarted") == 0
+    finished = [e["step"] for e in events if e["event"] == "StepFinished"]
+    assert len(finished) == 2 * len(set(finished))
+
+
+def test_a_lost_object_is_found(s3, tmp_path, many_blocks):
+    volproc.phantom(f"{s3}/a.zarr", SMALL, cluster=SERIAL)
+    names = [name for name in content(f"{s3}/a.zarr") if name.startswith("/0/c/")]
+    fsspec.filesystem("s3").rm_file(f"cells/a.zarr{names[1]}")
+    (found,) = checked(f"{s3}/a.zarr", tmp_path, "fast")
+    assert found.where == f"{s3}/a.zarr/0"
+    assert found.what.startswith(f"1 of {len(names)} chunk files are missing ({names[1][3:]})")
+
+
+def command(*arguments):
+    """A volproc command in a process of its own: its exit code, and what it says."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "volproc", *arguments], capture_output=True, text=True
+    )
+    assert SECRET not in ended.stdout + ended.stderr
+    return ended.returncode, ended.stderr.strip()
+
+
+def phantom_at(url):
+    return command("phantom", url, "--shape", "8", "32", "32", "--serial")
+
+
+def test_no_such_bucket_is_one_line(s3):
+    code, said = phantom_at("s3://nowhere/a.zarr")
+    assert (code, said.count("\n")) == (2, 0), said
+    assert "s3://nowhere/a.zarr" in said
+    assert "bucket does not exist" in said
+
+
+def test_no_credentials_are_one_line(s3, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    code, said = phantom_at(f"{s3}/a.zarr")
+    assert (code, said.count("\n")) == (2, 0), said
+    assert "nable to locate credentials" in said
+
+
+def test_wrong_credentials_are_one_line(s3, server):
+    tell(server, "reset-auth", "0")  # so many requests are let in unseen
+    try:
+        code, said = phantom_at(f"{s3}/a.zarr")
+    finally:
+        tell(server, "reset-auth", "inf")
+    assert (code, said.count("\n")) == (2, 0), said
+    assert f"{s3}/a.zarr" in said
+    assert "ccess" in said
