@@ -27,9 +27,7 @@ class MeasureSlices:
         """Mean and spread of each plane, read one at a time."""
         return [moments(self.source.read(plane)[0]) for plane in block.core.slabs(1)]
 
-    def compute(
-        self, block: Block, loaded: list[tuple[float, float]]
-    ) -> list[tuple[float, float]]:
+    def compute(self, block: Block, loaded: list[tuple[float, float]]) -> list[tuple[float, float]]:
         """Nothing is left to do."""
         return loaded
 

@@ -3,12 +3,12 @@
 import hashlib
 
 import pytest
-from tests.stages.ingest.servers import ROOT, Fault, FtpArchive, HttpArchive
+from tests.stages.ingest.empiar.servers import ROOT, Fault, FtpArchive, HttpArchive
 
 from volproc.config import FetchOptions
 from volproc.errors import IngestError
-from volproc.stages.ingest.index import parse_index
-from volproc.stages.ingest.listing import listing
+from volproc.stages.ingest.empiar.index import parse_index
+from volproc.stages.ingest.empiar.listing import listing
 
 FILES = {
     "10094.xml": b"<entry/>",

@@ -9,10 +9,10 @@ from urllib.parse import quote, urlsplit
 
 from volproc.config import FetchOptions
 from volproc.errors import IngestError
-from volproc.stages.ingest.ftp import Ftp, ftp_date
-from volproc.stages.ingest.index import parse_index
-from volproc.stages.ingest.remote import Answer, Patience, RemoteFile
-from volproc.stages.ingest.web import Web
+from volproc.stages.ingest.empiar.ftp import Ftp, ftp_date
+from volproc.stages.ingest.empiar.index import parse_index
+from volproc.stages.ingest.empiar.remote import Answer, Patience, RemoteFile
+from volproc.stages.ingest.empiar.web import Web
 
 
 class Archive:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.remote import BrokenOff, Patience, RemoteFile, Stopped
+from volproc.stages.ingest.empiar.remote import BrokenOff, Patience, RemoteFile, Stopped
 
 FILE = RemoteFile("data/a.tif", "https://host/a.tif", 100, 0, "2017-05-16T10:32:11Z", '"1"')
 

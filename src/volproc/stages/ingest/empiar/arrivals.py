@@ -11,10 +11,10 @@ from typing import Self
 
 from volproc.config import FetchOptions
 from volproc.errors import IngestError
-from volproc.stages.ingest.archive import Archive
-from volproc.stages.ingest.fetched import Fetched, writing
-from volproc.stages.ingest.remote import RemoteFile, Stopped
-from volproc.stages.ingest.transfer import Fetch, Tally, Watch
+from volproc.stages.ingest.empiar.archive import Archive
+from volproc.stages.ingest.empiar.fetched import Fetched, writing
+from volproc.stages.ingest.empiar.remote import RemoteFile, Stopped
+from volproc.stages.ingest.empiar.transfer import Fetch, Tally, Watch
 
 
 class Arrivals:

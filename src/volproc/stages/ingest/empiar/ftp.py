@@ -13,7 +13,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.remote import DATE, Answer, BrokenOff, NotThere, Patience, RemoteFile
+from volproc.stages.ingest.empiar.remote import (
+    DATE,
+    Answer,
+    BrokenOff,
+    NotThere,
+    Patience,
+    RemoteFile,
+)
 
 CHUNK_BYTES = 2**20
 

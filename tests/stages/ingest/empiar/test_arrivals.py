@@ -3,11 +3,11 @@
 import threading
 
 import pytest
-from tests.stages.ingest.servers import ROOT, Fault, HttpArchive
+from tests.stages.ingest.empiar.servers import ROOT, Fault, HttpArchive
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.arrivals import Arrivals
-from volproc.stages.ingest.listing import listing
+from volproc.stages.ingest.empiar.arrivals import Arrivals
+from volproc.stages.ingest.empiar.listing import listing
 
 PATHS = [f"data/{number:02}.tif" for number in range(12)]
 FILES = {path: path.encode() * 500 for path in PATHS}

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from volproc.config import FetchOptions
 from volproc.errors import IngestError
-from volproc.stages.ingest.archive import Archive
-from volproc.stages.ingest.fetched import Fetched, FolderError, writing
-from volproc.stages.ingest.remote import Answer, BrokenOff, RemoteFile, seconds
+from volproc.stages.ingest.empiar.archive import Archive
+from volproc.stages.ingest.empiar.fetched import Fetched, FolderError, writing
+from volproc.stages.ingest.empiar.remote import Answer, BrokenOff, RemoteFile, seconds
 
 PARTIAL = ".partial"
 TOLD_BYTES = 4 * 2**20

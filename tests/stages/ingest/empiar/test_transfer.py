@@ -10,13 +10,13 @@ import threading
 
 import numpy as np
 import pytest
-from tests.stages.ingest.servers import ROOT, Fault, FtpArchive, HttpArchive, Served
+from tests.stages.ingest.empiar.servers import ROOT, Fault, FtpArchive, HttpArchive, Served
 
 from volproc.errors import IngestError
-from volproc.stages.ingest import remote
-from volproc.stages.ingest.fetched import RECORD, Fetched
-from volproc.stages.ingest.listing import listing
-from volproc.stages.ingest.transfer import PARTIAL, fetch_files
+from volproc.stages.ingest.empiar import remote
+from volproc.stages.ingest.empiar.fetched import RECORD, Fetched
+from volproc.stages.ingest.empiar.listing import listing
+from volproc.stages.ingest.empiar.transfer import PARTIAL, fetch_files
 
 ONE = "data/one.dm4"
 CONTENT = np.random.default_rng(1).bytes(300_000)
@@ -283,8 +283,8 @@ def test_progress_ends_at_the_whole(archive, tmp_path):
 KILLED = """
 import sys
 from volproc.config import FetchOptions
-from volproc.stages.ingest.listing import listing
-from volproc.stages.ingest.transfer import fetch_files
+from volproc.stages.ingest.empiar.listing import listing
+from volproc.stages.ingest.empiar.transfer import fetch_files
 options = FetchOptions(archive=sys.argv[1], timeout_s=30)
 fetch_files(listing("EMPIAR-10094", options), sys.argv[2], options)
 """

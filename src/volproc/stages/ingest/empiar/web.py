@@ -20,7 +20,7 @@ from urllib3 import exceptions as failures
 from volproc import __version__
 from volproc.config import FetchOptions
 from volproc.errors import IngestError
-from volproc.stages.ingest.remote import (
+from volproc.stages.ingest.empiar.remote import (
     DATE,
     Answer,
     BrokenOff,

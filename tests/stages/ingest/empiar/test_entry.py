@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from tests.stages.ingest.servers import HttpArchive
+from tests.stages.ingest.empiar.servers import HttpArchive
 
 from volproc.config import FetchOptions
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar import accession, describe
+from volproc.stages.ingest.empiar.entry import accession, describe
 
 # the fields and words of empiar_deposition.schema.json; sizes of images as text, as in EMPIAR-13192
 ENTRY = {

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import Literal, Self
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.remote import RemoteFile, seconds
+from volproc.stages.ingest.empiar.remote import RemoteFile, seconds
 
 RECORD = ".volproc-fetch.jsonl"
 State = Literal["begun", "done"]

@@ -24,8 +24,8 @@ from typing import Any
 
 from volproc.config import FetchOptions
 from volproc.errors import IngestError
-from volproc.stages.ingest.archive import Archive
-from volproc.stages.ingest.remote import NotThere
+from volproc.stages.ingest.empiar.archive import Archive
+from volproc.stages.ingest.empiar.remote import NotThere
 
 ANGSTROM_PER_NM = 10.0
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from volproc.stages.ingest import remote
+from volproc.stages.ingest.empiar import remote
 
 
 @pytest.fixture(autouse=True)
