@@ -92,10 +92,12 @@ class FetchOptions(Options):
 
     pattern: tuple[str, ...] = ()
     """Shell patterns on the paths of the entry ("data/ROI_01/*.dm4"); all files if empty."""
+    folder: str = ""
+    """Where the files of an entry lie while it is ingested; by default OUT.zarr.volproc/files."""
     connections: Annotated[int, Field(ge=1, le=10)] = 6
     """Files in transfer at once; more than 10 are not polite."""
     tries: Count = 8
-    """Attempts per file; each goes on where the last one broke off, after a longer pause."""
+    """Attempts per file that bring nothing new; each goes on from there, after a longer pause."""
     timeout_s: Positive = 60.0
     """Seconds without a byte after which a connection is given up; s."""
     api: str = "https://www.ebi.ac.uk/empiar/api/entry/"
@@ -275,6 +277,7 @@ class Workflow(Options):
 PATHS = {
     ("run", "source"),
     ("run", "folder"),
+    ("fetch", "folder"),
     ("evaluate", "truth"),
     ("train", "model_out"),
     ("train", "images"),

@@ -73,7 +73,7 @@ def open_source(url: str, options: IngestOptions) -> Source:
     if kind == "zarr":
         return _open_zarr(url)
     if kind == "file":
-        return _format(url).opener()(url)
+        return opener_of(url)(url)
     if kind == "folder":
         return _open_files(_files(url), url, options)
     return _open_inside(url)
@@ -109,12 +109,17 @@ def _open_files(files: dict[str, Stamp], where: str, options: IngestOptions) -> 
             f"{where} holds {names}; a series is of one format: name its files (FOLDER/*.tif)"
         )
     (urls,) = found.values()
-    return open_series({u: files[u] for u in urls}, _format(urls[0]).opener(), options)
+    return open_series({u: files[u] for u in urls}, opener_of(urls[0]), options)
 
 
 def _open_zarr(url: str) -> Source:
     opener: Opener = import_module("volproc.stages.ingest.zarr").open_zarr
     return opener(url)
+
+
+def opener_of(url: str) -> Opener:
+    """What opens the file at `url` and others of its format."""
+    return _format(url).opener()
 
 
 def _format(url: str) -> Format:

@@ -45,11 +45,18 @@ def list_files(folder: str) -> dict[str, Stamp]:
     return found
 
 
-def open_series(files: Mapping[str, Stamp], opener: Opener, options: IngestOptions) -> Source:
+def open_series(
+    files: Mapping[str, Stamp],
+    opener: Opener,
+    options: IngestOptions,
+    *,
+    most_headers: int | None = None,
+) -> Source:
     """The planes of `files` (URL and stamp), sorted by the numbers in their names.
 
     Headers are read of the first and last file, and of those whose size in bytes is not the
-    commonest; with `unequal` = pad, of all. What remains is checked when it is read.
+    commonest (at most `most_headers` of them, evenly spread); with `unequal` = pad, of all. What
+    remains is checked when it is read.
     IngestError for gaps, doubled numbers and unequal slices, unless an option fills or pads.
     """
     if len(files) == 1:
@@ -57,7 +64,7 @@ def open_series(files: Mapping[str, Stamp], opener: Opener, options: IngestOptio
     by_name = {url.rpartition("/")[2]: url for url in files}
     numbering = number_names(list(by_name))
     urls = [by_name[name] for name in numbering.names]
-    sources = _headers(urls, files, opener, everything=options.unequal == "pad")
+    sources = _headers(urls, files, opener, everything=options.unequal == "pad", most=most_headers)
     first = sources[urls[0]]
     shape = _plane_shape(sources, pad=options.unequal == "pad")
     depths = _depths(urls, files, sources)
@@ -117,6 +124,14 @@ class Series:
         """The files in their order."""
         return [self.ends[0] + middle + self.ends[1] for middle in self.middles.split("\0")]
 
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """First and one past the last slice of the series that each file is needed for."""
+        urls = self.urls
+        return {
+            urls[file]: (places[0][0], places[-1][0] + 1)
+            for file, places in self._parts(Box((0, 0, 0), self.shape))
+        }
+
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
         out = np.zeros(box.shape, dtype=self.dtype)
@@ -174,7 +189,12 @@ class Series:
 
 
 def _headers(
-    urls: Sequence[str], files: Mapping[str, Stamp], opener: Opener, *, everything: bool
+    urls: Sequence[str],
+    files: Mapping[str, Stamp],
+    opener: Opener,
+    *,
+    everything: bool,
+    most: int | None,
 ) -> dict[str, Source]:
     """Sources of the files whose headers are worth reading before the run."""
     sizes = [files[url][1] for url in urls]
@@ -183,8 +203,10 @@ def _headers(
     some = dict.fromkeys([urls[0], urls[sizes.index(common)], urls[-1]])
     found = {url: opener(url) for url in some}
     remote = _is_remote(urls[0])
-    if remote and not everything and all(source.shape[0] == 1 for source in found.values()):
-        odd = odd[:: -(-len(odd) // REMOTE_HEADERS) or 1]
+    most = REMOTE_HEADERS if remote and most is None else most
+    slices = all(source.shape[0] == 1 for source in found.values())
+    if slices and not everything and most is not None:
+        odd = odd[:: -(-len(odd) // most) or 1] if most else []
     left = [url for url in odd if url not in found]
     with ThreadPoolExecutor(CONNECTIONS if remote else 1) as pool:
         return found | dict(zip(left, pool.map(opener, left), strict=True))

@@ -13,6 +13,8 @@ from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.stages.ingest.empiar.delivery import Delivery, delivered, open_entry
+from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
 from volproc.stages.ingest.layout import Layout, laid_out, layout_of
 from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
@@ -40,6 +42,8 @@ class IngestPlan:
     layout: Layout
     options: IngestOptions
     digest: str
+    delivery: Delivery | None = None
+    """How the files come, if they are not here yet."""
 
     @property
     def blocks(self) -> Tiling:
@@ -123,7 +127,7 @@ def plan_ingest(
 
     IngestError if they cannot be read, or if `url` was begun from other files.
     """
-    source = open_source(path, options)
+    source, delivery = _opened(path, url, options, fetch)
     voxel_nm = _voxel_nm(source, options, path)
     _refuse_labels_that_change(source, options, path)
     output = new_volume(
@@ -139,11 +143,27 @@ def plan_ingest(
     _refuse_changed(output, options)
     asked = options.model_dump(exclude={"changed", "keep"})
     name = digest("ingest", source.identity, source.shape, source.dtype, asked, voxel_nm)
-    return IngestPlan(source, output, layout, options, name)
+    return IngestPlan(source, output, layout, options, name, delivery)
+
+
+def _opened(
+    path: str, url: str, options: IngestOptions, fetch: FetchOptions
+) -> tuple[Source, Delivery | None]:
+    entry = accession(path)
+    if entry is None:
+        return open_source(path, options), None
+    return open_entry(entry, url, options, fetch)
 
 
 def run_ingest(plan: IngestPlan, runner: Runner) -> Volume:
     """The finished image."""
+    if plan.delivery is None:
+        return _run(plan, runner)
+    with delivered(plan.delivery, plan.source, runner) as waiting:
+        return _run(plan, waiting)
+
+
+def _run(plan: IngestPlan, runner: Runner) -> Volume:
     table, greys = _constants(plan, runner)
     info = plan.output
     if table:
