@@ -10,9 +10,9 @@ result's level 0 is compared with the made voxels, level 1 with their exact mean
 halo are read by zarr. Results are removed at once; the table and FOLDER/ingest_peers.json stay.
 
 What the peers are told: volproc, two workers. ome-zarr-py, see ome_zarr_writer.py, with the very
-levels of volproc. ngff-zarr's command line, chunks of 64, zstd-1, levels of its own rule; a series
-goes through its itk backend, as its tifffile backend takes one file. bioformats2raw is missing
-here: no package index has it.
+levels of volproc. ngff-zarr's command line: its own chunks of 128 (cheaper for it than 64), zstd-1,
+levels of its own rule; a series goes through its itk backend, as its tifffile backend takes one
+file. bioformats2raw is missing here: no package index has it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def peers(python: Path, shape: Shape, cache: Path) -> dict[str, Command]:
         def command(source: Path, out: Path) -> Sequence[str]:
             given = (f"{source}/*.tif", "--input-backend", "itk") if source.is_dir() else (source,)
             size = [str(word) for pair in zip("zyx", VOXEL_NM, strict=True) for word in pair]
-            codec = ("--chunks", "64", "--codec", "zstd", "--compression-level", "1")
+            codec = ("--chunks", "128", "--codec", "zstd", "--compression-level", "1")
             words = (python.with_name("ngff-zarr"), "-i", *given, "-o", out, "-q", "-m", method)
             dims = ("-d", "z", "y", "x", "-s", *size, "--cache-dir", cache)
             return [str(word) for word in (*words, *codec, *dims)]
