@@ -132,6 +132,15 @@ def test_a_volume_there_and_back(s3):
     assert np.array_equal(again.dask().compute(scheduler="sync"), values)
 
 
+def test_what_was_written_since_a_list_was_asked_for_exists(s3):
+    info = new_volume(
+        f"{s3}/a.zarr", shape=(4, 8, 8), voxel_nm=parse_voxel_nm((1, 1, 1)), dtype="uint8"
+    )
+    assert fsspec.filesystem("s3").ls("cells") == []  # s3fs remembers it
+    volume = create_volume(info, step="test", digest="d", version="0").finish()
+    assert open_volume(info.url).info.levels == volume.info.levels
+
+
 def test_a_volume_is_taken_up_replaced_or_left_alone(s3):
     def begin(name, digest):
         info = new_volume(
@@ -168,13 +177,14 @@ def test_the_bytes_of_a_run_are_those_of_a_local_one(s3, tmp_path, many_blocks, 
     assert checked(f"{s3}/objects.zarr", tmp_path) == ()
 
 
-def test_slices_at_s3_become_a_volume_at_s3(s3, tmp_path):
+@pytest.mark.parametrize("folder", ["/slices", ""])
+def test_slices_at_s3_become_a_volume_at_s3(s3, tmp_path, folder):
     values = np.random.default_rng(1).integers(0, 255, (5, 60, 70), dtype="uint8")
     for z, plane in enumerate(values):
         tifffile.imwrite(tmp_path / f"slice-{z:03}.tif", plane)
-    fsspec.filesystem("s3").put(f"{tmp_path}/", "cells/slices/", recursive=True)
+    fsspec.filesystem("s3").put(f"{tmp_path}/", f"cells{folder}/", recursive=True)
     options = IngestOptions(voxel_nm=(50, 10, 10))
-    volume = volproc.ingest(f"{s3}/slices", f"{s3}/out.zarr", options, cluster=SERIAL)
+    volume = volproc.ingest(f"{s3}{folder}", f"{s3}/out.zarr", options, cluster=SERIAL)
     assert np.array_equal(open_volume(f"{s3}/out.zarr").read(volume.info.box), values)
     assert checked(f"{s3}/out.zarr", tmp_path) == ()
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
@@ -18,17 +19,27 @@ LOCAL = ("file://", "local://")
 def exists(url: str) -> bool:
     """Whether anything is stored at `url`."""
     with reaching(url):
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem, path = _place(url)
         return bool(filesystem.exists(path))
 
 
 def is_occupied(url: str) -> bool:
     """Whether something is stored at `url`; an empty folder is nothing, nor what a kill left."""
     with reaching(url):
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem, path = _place(url)
         if not filesystem.exists(path) or filesystem.isfile(path):
             return bool(filesystem.exists(path))
         return not all(name.endswith(".partial") for name in filesystem.ls(path, detail=False))
+
+
+def _place(url: str) -> tuple[Any, str]:
+    """The file system of `url` and the path there. Lists that it remembers are dropped.
+
+    zarr writes past them, and so do other processes: what they made would be missing.
+    """
+    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem.invalidate_cache()
+    return filesystem, path
 
 
 def local_path(url: str) -> Path | None:
@@ -62,7 +73,7 @@ def last_change(url: str) -> str:
         dates = (os.stat(inner).st_mtime_ns for inner, _, _ in os.walk(folder))
         return str(max(dates, default=0))
     with reaching(url):
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem, path = _place(url)
         names = (f"{path}/{name}" for name in ("zarr.json", ".zarray", "attributes.json"))
         return next((str(filesystem.ukey(name)) for name in names if filesystem.exists(name)), "")
 
@@ -70,7 +81,7 @@ def last_change(url: str) -> str:
 def remove_file(url: str) -> None:
     """Remove the file at `url` if there is one."""
     with writing(url):
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem, path = _place(url)
         if filesystem.exists(path):
             filesystem.rm_file(path)
 
