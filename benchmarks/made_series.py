@@ -115,7 +115,8 @@ def _tile(layer: Layer) -> Plane:
         keep = np.exp(-2 * (np.pi * layer.smooth) ** 2 * (fy**2 + fx**2))
         noise = np.fft.irfft2(np.fft.rfft2(noise) * keep, s=layer.period)
     values = noise / noise.std() * layer.spread
-    return np.clip(values + layer.lowest + 3 * layer.spread, layer.lowest, 80).astype(np.uint8)
+    grey = np.clip(values + layer.lowest + 3 * layer.spread, layer.lowest, 80)
+    return np.asarray(grey, dtype=np.uint8)
 
 
 def main() -> None:

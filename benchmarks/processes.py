@@ -13,7 +13,7 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +68,13 @@ def measured(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         while not _ended(process):
-            _sample(process.pid, cost, seen)
+            _sample(cost, seen)
             if enough():
                 os.killpg(process.pid, signal.SIGKILL)
             time.sleep(SAMPLE_S)
     cost.wall_s = time.monotonic() - began
     cost.code, cost.processes = process.wait(), len(seen)
-    _wait_for_orphans(process.pid)
+    _wait_for_orphans()
     cost.cpu_s = _cpu_of_ended() - before
     return cost
 
@@ -90,25 +90,18 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _sample(pid: int, cost: Cost, seen: set[int]) -> None:
+def _sample(cost: Cost, seen: set[int]) -> None:
     whole = private = 0
-    for one in _tree(pid):
-        with suppress(OSError, psutil.NoSuchProcess):
-            shares = _kilobytes(Path(f"/proc/{one}/smaps_rollup"))
+    for one in psutil.Process().children(recursive=True):
+        with suppress(OSError, KeyError):  # it may have ended meanwhile
+            shares = _kilobytes(Path(f"/proc/{one.pid}/smaps_rollup"))
             whole += shares["Pss"]
             private += shares.get("Pss_Anon", 0) + shares.get("Pss_Shmem", 0)
-            most = _kilobytes(Path(f"/proc/{one}/status"))["VmHWM"]
+            most = _kilobytes(Path(f"/proc/{one.pid}/status"))["VmHWM"]
             cost.largest_bytes = max(cost.largest_bytes, most)
-            seen.add(one)
+            seen.add(one.pid)
     cost.peak_bytes = max(cost.peak_bytes, whole)
     cost.peak_private_bytes = max(cost.peak_private_bytes, private)
-
-
-def _tree(pid: int) -> Iterator[int]:
-    with suppress(psutil.NoSuchProcess):
-        yield pid
-        for child in psutil.Process(pid).children(recursive=True):
-            yield child.pid
 
 
 def _kilobytes(path: Path) -> dict[str, int]:
@@ -122,15 +115,14 @@ def _adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _wait_for_orphans(group: int) -> None:
+def _wait_for_orphans() -> None:
     until = time.monotonic() + FAREWELL_S
     with suppress(ChildProcessError):
         while True:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                if time.monotonic() > until:
-                    with suppress(ProcessLookupError):
-                        os.killpg(group, signal.SIGKILL)
                 time.sleep(0.05)
+            for one in psutil.Process().children() if time.monotonic() > until else ():
+                one.kill()
 
 
 def _cpu_of_ended() -> float:

@@ -56,7 +56,7 @@ def exact_mean(values: npt.NDArray[Any], steps: list[int]) -> npt.NDArray[np.flo
 
 def _sums(values: npt.NDArray[Any], steps: list[int]) -> npt.NDArray[np.float64]:
     split = [n for m, s in zip(values.shape, steps, strict=True) for n in (m // s, s)]
-    return values.reshape(split).sum(axis=(1, 3, 5), dtype=float)
+    return np.asarray(values.reshape(split).sum(axis=(1, 3, 5)), dtype=float)
 
 
 def halo_reads(finest: Any, *, reads: int, halo: int, seed: int = 1) -> tuple[float, float]:
