@@ -27,6 +27,7 @@ from volproc.grid.box import Box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.check.stage import plan_check, run_check
 from volproc.volume import metadata
+from volproc.volume.access import exists, is_occupied
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
 
@@ -136,9 +137,11 @@ def test_what_was_written_since_a_list_was_asked_for_exists(s3):
     info = new_volume(
         f"{s3}/a.zarr", shape=(4, 8, 8), voxel_nm=parse_voxel_nm((1, 1, 1)), dtype="uint8"
     )
-    assert fsspec.filesystem("s3").ls("cells") == []  # s3fs remembers it
-    volume = create_volume(info, step="test", digest="d", version="0").finish()
-    assert open_volume(info.url).info.levels == volume.info.levels
+    fsspec.filesystem("s3").pipe_file("cells/note", b"x")
+    assert fsspec.filesystem("s3").ls("cells") == ["cells/note"]  # s3fs remembers it
+    create_volume(info, step="test", digest="d", version="0").finish()
+    assert exists(info.url)
+    assert is_occupied(info.url)
 
 
 def test_a_volume_is_taken_up_replaced_or_left_alone(s3):
@@ -196,6 +199,7 @@ from volproc.config import ClusterOptions, PhantomOptions
 from volproc.engine import records
 from volproc.engine.progress import BlockDone
 from volproc.volume import metadata
+from volproc.volume.access import exists, is_occupied
 
 metadata.SHARD_BYTES, metadata.SMALLEST_LEVEL, records.PATIENCE_S = 1, 64, 0.0
 
