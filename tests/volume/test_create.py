@@ -1,6 +1,10 @@
+from contextlib import contextmanager
+from itertools import count
+
 import numpy as np
 import pytest
 import zarr
+from zarr.storage import LocalStore
 
 from volproc.errors import VolumeError
 from volproc.grid.box import Box
@@ -76,34 +80,66 @@ def test_another_version_leaves_no_file_of_the_first(tmp_path, old, new):
     assert files(tmp_path / "a.zarr") == files(tmp_path / "fresh" / "a.zarr")
 
 
-class Killed(BaseException):
+class Killed(Exception):
     pass
 
 
-@WAYS
-@pytest.mark.parametrize("last", range(5))
-def test_a_kill_while_replacing_is_mended_by_either_version(
-    tmp_path, monkeypatch, old, new, last, recwarn
-):
-    """Whatever was done last, the volume is still known as volproc's and never as finished."""
-    begin(tmp_path, old, digest="first").finish()
-    steps = ["remove_file", "_remove_description", "_create_array", "_register_label", "to_ome"]
+@pytest.fixture
+def dying(monkeypatch):
+    """dying(n): a context in which the nth change of a file does not happen, nor any after it."""
 
-    def die(*arguments, **named):
-        raise Killed
+    @contextmanager
+    def until(number):
+        changes = count(1)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(create, steps[last], die)
-        with pytest.raises(Killed):
-            begin(tmp_path, new, digest="second")
-    again, digest = (old, "first") if last % 2 else (new, "second")
-    volume = begin(tmp_path, again, digest=digest)
-    volume.write(volume.info.box, np.ones((20, 300, 50), "uint16"))
-    volume.finish()
-    begin(tmp_path / "fresh", again, digest=digest).finish()
-    kept = {name for name in files(tmp_path / "a.zarr") if "json" in name or ".z" in name}
-    assert kept >= {n for n in files(tmp_path / "fresh" / "a.zarr") if "json" in n or ".z" in n}
-    assert open_volume(tmp_path / "a.zarr").info.version == again
+        def mortal(change):
+            def checked(*arguments, **options):
+                if next(changes) >= number:
+                    raise Killed
+                return change(*arguments, **options)
+
+            return checked
+
+        with monkeypatch.context() as patched:
+            for name in ("set", "delete", "delete_dir"):
+                patched.setattr(LocalStore, name, mortal(getattr(LocalStore, name)))
+            patched.setattr(create, "remove_file", mortal(create.remove_file))
+            yield
+
+    return until
+
+
+@pytest.mark.parametrize("old", [None, "0.4", "0.5"])
+@BOTH
+def test_killed_at_any_change_while_created_it_is_created_again(tmp_path, dying, old, version):
+    """Known as volproc's and never as finished, whatever was changed last."""
+    wanted = begin(tmp_path / "wanted", version, digest="new")
+    for number in count(1):
+        folder = tmp_path / str(number)
+        if old:
+            first = begin(folder, old, digest="old")
+            first.write(first.info.box, np.ones((20, 300, 50), "uint16"))
+            first.finish()
+        try:
+            with dying(number):
+                begin(folder, version, digest="new")
+        except Killed:
+            if old and number % 2:  # the user thinks better of it
+                again = begin(folder, old, digest="old")
+                again.write(again.info.box, np.ones((20, 300, 50), "uint16"))
+                assert open_volume(again.finish().info.url).info.version == old
+            begin(folder, version, digest="new")
+            assert files(folder) == files(tmp_path / "wanted")
+            assert (folder / "a.zarr" / METADATA[version]).read_bytes() == (
+                tmp_path / "wanted" / "a.zarr" / METADATA[version]
+            ).read_bytes()
+        else:
+            break
+    assert number > 4
+    assert wanted.info.made_by["digest"] == "new"
+
+
+METADATA = {"0.4": ".zattrs", "0.5": "zarr.json"}
 
 
 @BOTH

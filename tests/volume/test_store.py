@@ -210,6 +210,19 @@ def test_a_replaced_chunk_of_others_changes_the_identity(tmp_path):
     assert open_volume(tmp_path / "f.zarr").identity != before
 
 
+@pytest.mark.parametrize("left", [".zgroup", ".zattrs", "zarr.json.4f.partial"])
+def test_half_a_group_that_a_kill_left_is_written_anew(tmp_path, left):
+    zarr.open_group(str(tmp_path / "whole.zarr"), mode="w", zarr_format=2).attrs["mine"] = 1
+    (tmp_path / "a.zarr").mkdir()
+    half = tmp_path / "whole.zarr" / left
+    (tmp_path / "a.zarr" / left).write_text(half.read_text() if half.exists() else "")
+    for version in ("0.4", "0.5"):
+        begin(new(tmp_path, version=version), digest=version).finish()
+    assert names_below(tmp_path / "a.zarr") == ["0", "0/zarr.json", "zarr.json"]
+    with pytest.raises(VolumeError, match="was not written by volproc"):
+        begin(new(tmp_path, "whole.zarr"))
+
+
 def test_what_others_wrote_is_never_replaced(tmp_path):
     zarr.open_group(str(tmp_path / "a.zarr"), mode="w").attrs["mine"] = 1
     with pytest.raises(VolumeError, match="was not written by volproc"):

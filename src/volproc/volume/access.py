@@ -24,12 +24,17 @@ def exists(url: str) -> bool:
 
 
 def is_occupied(url: str) -> bool:
-    """Whether something is stored at `url`; an empty folder is nothing, nor what a kill left."""
+    """Whether something is stored at `url`; an empty folder is nothing, nor what a kill left.
+
+    A kill may leave partial files, and one of the two files that make a group of Zarr 2.
+    """
     with reaching(url):
         filesystem, path = _place(url)
         if not filesystem.exists(path) or filesystem.isfile(path):
             return bool(filesystem.exists(path))
-        return not all(name.endswith(".partial") for name in filesystem.ls(path, detail=False))
+        names = (name.rpartition("/")[2] for name in filesystem.ls(path, detail=False))
+        whole = [name for name in names if not name.endswith(".partial")]
+        return whole not in ([], [".zgroup"], [".zattrs"])
 
 
 def _place(url: str) -> tuple[Any, str]:

@@ -50,8 +50,10 @@ def make_anew(info: VolumeInfo) -> None:
     _refuse_two_versions(info)
     with writing(info.url):
         _clear(info, begun)
-        group = zarr.open_group(for_zarr(info.url), mode="a", zarr_format=here)
-        group.attrs.put(begun)
+        group = _group(info.url, here, mode="r+")
+        if group is None:  # with its record from the first moment: else it would be a stranger's
+            place = for_zarr(info.url)
+            group = zarr.create_group(place, zarr_format=here, attributes=begun)
         _remove_description(info.url, 2 if here == 3 else 3)
         for level in info.levels:
             _create_array(group, info, level)
