@@ -1,7 +1,10 @@
 """Small made things that several tests use, named after what they are."""
 
 import os
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -90,6 +93,57 @@ def dask_runner(tmp_path):
 def any_runner(request):
     """The same test on both engines."""
     return request.getfixturevalue(request.param)
+
+
+class Parts(SimpleHTTPRequestHandler):
+    """Serves files, and parts of files."""
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_GET(self):
+        file = Path(self.translate_path(self.path))
+        if not file.is_file():
+            super().do_GET()
+            return
+        content = file.read_bytes()
+        asked = self.headers.get("Range", "bytes=0-").removeprefix("bytes=")
+        first, _, last = asked.partition("-")
+        start = int(first) if first else len(content) - int(last)
+        stop = min(int(last) + 1, len(content)) if first and last else len(content)
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Content-Length", stop - start)
+        self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content)}")
+        self.end_headers()
+        self.wfile.write(content[start:stop])
+
+
+class Unlisted(Parts):
+    """Gives no list of a folder's files."""
+
+    def list_directory(self, path):
+        self.send_error(404)
+
+
+def _served(folder, handler):
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=folder)) as here:
+        thread = Thread(target=here.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{here.server_port}"
+        here.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def web_server(tmp_path):
+    """The address of a server of the files in tmp_path, which lists no folders."""
+    yield from _served(tmp_path, Unlisted)
+
+
+@pytest.fixture
+def listing_web_server(tmp_path):
+    """The same; it lists folders."""
+    yield from _served(tmp_path, Parts)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
-from volproc.volume.access import exists, first_line, reading
+from volproc.volume.access import exists, first_line, for_zarr, reading
 
 CHUNK_KEY = re.compile(r"(c[/.])?\d+([/.]\d+)*")
 
@@ -93,17 +93,19 @@ class StoredArray:
 
     @cached_property
     def _array(self) -> zarr.Array[Any]:
-        return zarr.open_array(self.url, mode="r")
+        return zarr.open_array(for_zarr(self.url), mode="r")
 
 
 def group_at(url: str) -> StoredGroup | None:
     """The group at `url`; None if there is none. VolumeError if nothing lies there at all."""
-    if not exists(url):
-        raise VolumeError(f"{url} does not exist; expected an OME-Zarr volume (a folder NAME.zarr)")
     try:
-        group = zarr.open_group(url, mode="r", use_consolidated=False)
-    except Exception:  # whatever it is, zarr cannot make a group of it
-        return None
+        group = zarr.open_group(for_zarr(url), mode="r", use_consolidated=False)
+    except Exception as error:  # whatever it is, zarr cannot make a group of it
+        if exists(url):
+            return None
+        raise VolumeError(
+            f"{url} does not exist; expected an OME-Zarr volume (a folder NAME.zarr)"
+        ) from error
     return StoredGroup(url, dict(group.attrs), group.metadata.zarr_format)
 
 
@@ -111,7 +113,7 @@ def model_error(url: str, *, labels: bool) -> str:
     """What ome-zarr-models finds wrong with the image at `url`, in one line; empty if nothing."""
     from ome_zarr_models import v04, v05
 
-    group = zarr.open_group(url, mode="r", use_consolidated=False)
+    group = zarr.open_group(for_zarr(url), mode="r", use_consolidated=False)
     version = v05 if group.metadata.zarr_format == 3 else v04
     model = version.ImageLabel if labels else version.Image
     try:
@@ -127,7 +129,7 @@ def model_error(url: str, *, labels: bool) -> str:
 def array_at(url: str) -> StoredArray:
     """The array at `url`; VolumeError, with the reason, if there is none that zarr can open."""
     try:
-        array = zarr.open_array(url, mode="r")
+        array = zarr.open_array(for_zarr(url), mode="r")
     except Exception as error:
         raise VolumeError(f"no array can be opened at {url}: {first_line(error)}") from error
     unit = array.shards or array.chunks

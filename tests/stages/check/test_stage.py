@@ -1,5 +1,6 @@
 import shutil
 
+import fsspec
 import numpy as np
 import pytest
 import zarr
@@ -26,11 +27,38 @@ def flipped(path, *, byte):
         {"dtype": "uint32", "kind": "labels"},
         {"channels": ("x", "y", "z")},
         {"max_levels": 1},
+        {"version": "0.4"},
+        {"version": "0.4", "dtype": "uint32", "kind": "labels"},
     ],
 )
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_what_volproc_writes_is_sound(written, check, options, depth):
     assert check(written("a.zarr", **options), depth) == []
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_volumes_on_a_web_server(sound, listing_web_server, check, depth):
+    assert check(f"{listing_web_server}/a.zarr", depth) == []
+    (sound / "0/c/1/2/0").unlink()
+    assert [one[:2] for one in check(f"{listing_web_server}/a.zarr", depth)] == [("error", "0")]
+
+
+def test_a_web_server_that_lists_no_files(sound, web_server, check):
+    found = check(f"{web_server}/a.zarr", "deep")
+    assert [one[:2] for one in found] == [("warning", "")]
+    assert "its files cannot be listed, so missing ones go unseen" in found[0][2]
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_volumes_in_a_store(sound, check, depth):
+    memory = fsspec.filesystem("memory")
+    memory.put(f"{sound}/", "/check-store.zarr/", recursive=True)
+    try:
+        assert check("memory://check-store.zarr", depth) == []
+        memory.rm_file("/check-store.zarr/1/c/0/0/1")
+        assert [one[:2] for one in check("memory://check-store.zarr", depth)] == [("error", "1")]
+    finally:
+        memory.rm("/check-store.zarr", recursive=True)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

@@ -61,15 +61,15 @@ def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], l
     return found, chunks
 
 
-def _walk(url: str, arrays: Iterable[str]) -> Iterator[tuple[str, str, int]]:
-    """The array that a file is in ("" if none), its name below that or `url`, and its bytes."""
+def _walk(url: str, arrays: Iterable[str]) -> Iterator[tuple[str, str, int | None]]:
+    """The array that a file is in ("" if none), its name below that or `url`, its bytes if told."""
     filesystem, root = fsspec.core.url_to_fs(url)
     filesystem.invalidate_cache()  # what another process wrote since must be seen
     arrays = set(arrays)
     for folder, _, files in filesystem.walk(root, detail=True, on_error="raise"):
         inside, below = _split(folder.removeprefix(root).strip("/"), arrays)
         for name, info in files.items():
-            yield inside, f"{below}/{name}".lstrip("/"), int(info.get("size") or 0)
+            yield inside, f"{below}/{name}".lstrip("/"), info.get("size")
 
 
 def _split(folder: str, arrays: set[str]) -> tuple[str, str]:
@@ -86,7 +86,7 @@ def _split(folder: str, arrays: set[str]) -> tuple[str, str]:
 
 
 def _about(
-    url: str, array: str, name: str, size: int, chunks: dict[str, ChunkFiles]
+    url: str, array: str, name: str, size: int | None, chunks: dict[str, ChunkFiles]
 ) -> list[Finding]:
     where = f"{url}/{array}/{name}" if array else f"{url}/{name}"
     if name.endswith(".partial"):
