@@ -55,4 +55,4 @@ def test_a_level_or_planes_are_sampled(tmp_path, monkeypatch, most, shown):
         values[:] = 100 * n + 10 * np.arange(level.shape[0])[:, None, None]
         values[..., 1::2] += 5
         volume.write(level.box, values, level=n)
-    assert window_of(volume) == Window(0, 255, *shown)
+    assert window_of(info.levels, volume.read) == Window(0, 255, *shown)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from volproc.grid.box import Box
-from volproc.volume.metadata import Window
+from volproc.volume.metadata import Level, Window
 
-if TYPE_CHECKING:
-    from volproc.volume.store import Volume
+Read = Callable[[Box, int], npt.NDArray[Any]]
+"""Voxels of a box of a level."""
 
 SAMPLE_VOXELS = 2**24
 PERCENTILES = (0.5, 99.5)
 
 
-def window_of(volume: Volume) -> Window:
+def window_of(levels: tuple[Level, ...], read: Read) -> Window:
     """The window of an image whose levels are all written; the same voxels give the same one."""
-    return window(_sample(volume))
+    return window(_sample(levels, read))
 
 
 def window(values: npt.NDArray[Any]) -> Window:
@@ -47,14 +48,13 @@ def window(values: npt.NDArray[Any]) -> Window:
     return Window(low, high, start, end) if start < end else Window(low, high, low, high)
 
 
-def _sample(volume: Volume) -> npt.NDArray[Any]:
+def _sample(levels: tuple[Level, ...], read: Read) -> npt.NDArray[Any]:
     """The finest level of at most 2^24 voxels, else planes spread over the coarsest."""
-    levels = volume.info.levels
     small = [n for n, level in enumerate(levels) if prod(level.shape) <= SAMPLE_VOXELS]
     if small:
-        return volume.read(levels[small[0]].box, level=small[0])
+        return read(levels[small[0]].box, small[0])
     depth, rows, columns = levels[-1].shape
     count = max(1, SAMPLE_VOXELS // (rows * columns))
     chosen = ((2 * n + 1) * depth // (2 * count) for n in range(count))
     planes = (Box((z, 0, 0), (z + 1, rows, columns)) for z in chosen)
-    return np.stack([volume.read(plane, level=len(levels) - 1) for plane in planes])
+    return np.stack([read(plane, len(levels) - 1) for plane in planes])

@@ -88,7 +88,7 @@ class Volume:
             return self
         info = self.info
         if info.kind == "image" and info.window is None:
-            info = replace(info, window=window_of(self))
+            info = replace(info, window=window_of(info.levels, self.read))
         stamp(info)
         problem = model_error(info.url, labels=info.kind == "labels")
         if problem:
