@@ -44,7 +44,7 @@ from volproc.volume.metadata import new_volume
 CORES = 2
 VOXEL_NM = VoxelNm((50.0, 10.0, 10.0))
 HALO = 16
-READS, CHECKS = 40, 12
+READS, CHECKS = 100, 12
 WRITER = Path(__file__).with_name("ome_zarr_writer.py")
 VERSIONS = """
 import json, platform
@@ -131,6 +131,7 @@ def cost_of(command: Command, source: Path, shape: Shape, *, limit_s: float) -> 
     row: dict[str, Any] = asdict(cost)
     if cost.code:
         row["log"] = log.read_text()[-2000:]
+        print(row["log"], file=sys.stderr)
     else:
         row |= dict(zip(DISK, disk(out, Path(f"{out}.volproc")), strict=True))
         row |= looked_at(out, MadeVolume(shape))
