@@ -5,13 +5,11 @@ Those are imported when first used (see `volproc`), so that --help does not wait
 
 from __future__ import annotations
 
-import sys
-from math import prod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 import volproc
@@ -21,18 +19,16 @@ from volproc.config import (
     FetchOptions,
     IngestOptions,
     LabelOptions,
+    Options,
     PhantomOptions,
     PredictOptions,
-    check,
+    T,
+    from_flags,
     load_workflow,
 )
-from volproc.engine.memory import human
 from volproc.engine.progress import TerminalBar
 from volproc.errors import ConfigError, VolprocError
-
-if TYPE_CHECKING:
-    from volproc.engine.protocol import Step
-    from volproc.volume.store import Volume
+from volproc.terminal import TransferBar, costs, describe, fail, out, print_rows, print_transfer
 
 app = typer.Typer(
     help="Volume electron microscopy to labelled objects.",
@@ -41,9 +37,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 130)
 INTERRUPTED = 130
 """The exit code after Ctrl-C: 128 and the number of the signal."""
+
+
+def option(kind: type[Options], key: str, *names: str, **more: Any) -> Any:
+    """The flag of an option, with its meaning and default from where those are defined.
+
+    Flags are None unless they are given, so that the environment counts where they are not.
+    """
+    field = kind.model_fields[key]
+    shown = False if field.default in (None, "", (), False) else str(field.default)
+    if get_origin(field.annotation) is Literal:
+        more["metavar"] = "|".join(map(str, get_args(field.annotation)))
+    return typer.Option(*names, help=field.description, show_default=shown, **more)
+
 
 WorkflowFile = Annotated[
     Path, typer.Argument(metavar="WORKFLOW.toml", help="The options, as TOML.")
@@ -53,18 +61,10 @@ SetFlag = Annotated[
     list[str] | None,
     typer.Option("--set", help="table.key=value, over what the file says; repeatable."),
 ]
-VoxelFlag = Annotated[
-    tuple[float, float, float] | None,
-    typer.Option("--voxel-nm", metavar="Z Y X", help="Voxel size in nm, where the data lack it."),
-]
-PatternFlag = Annotated[
-    list[str] | None,
-    typer.Option("--pattern", help="Files of the entry, as 'data/ROI_01/*.dm4'; repeatable."),
-]
-WorkersFlag = Annotated[int, typer.Option("--workers", help="Worker processes; 0 is one per core.")]
-ThresholdFlag = Annotated[
-    float, typer.Option("--threshold", help="Probability from which a voxel is foreground.")
-]
+Triple = tuple[float, float, float]
+VoxelFlag = Annotated[Triple | None, option(IngestOptions, "voxel_nm", metavar="Z Y X")]
+PatternFlag = Annotated[list[str] | None, option(FetchOptions, "pattern")]
+WorkersFlag = Annotated[int | None, option(ClusterOptions, "workers")]
 SerialFlag = Annotated[bool, typer.Option("--serial", help="No workers: this process alone.")]
 
 
@@ -93,7 +93,7 @@ def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) 
     table = Table("stage", "step", "blocks", "read", "written", "peak/worker", "TFLOP", "time")
     for stage, steps in volproc.plan(options, stages=_listed(stages)):
         for step in steps:
-            table.add_row(stage, *_costs(step, known.get(step.name)))
+            table.add_row(stage, *costs(step, known.get(step.name)))
     out.print(table)
     if not known:
         out.print("times are stated once a run has left its rates in the run's folder")
@@ -102,16 +102,14 @@ def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) 
 @app.command()
 def phantom(
     url: Annotated[str, typer.Argument(metavar="OUT.zarr")],
-    shape: Annotated[tuple[int, int, int], typer.Option(metavar="Z Y X", help="Voxels.")],
-    voxel_nm: Annotated[
-        tuple[float, float, float], typer.Option(metavar="Z Y X", help="Voxel size in nm.")
-    ] = (50.0, 10.0, 10.0),
-    seed: Annotated[int, typer.Option(help="Same seed, same voxels.")] = 0,
-    workers: WorkersFlag = 0,
+    shape: Annotated[tuple[int, int, int], option(PhantomOptions, "shape", metavar="Z Y X")],
+    voxel_nm: Annotated[Triple | None, option(PhantomOptions, "voxel_nm", metavar="Z Y X")] = None,
+    seed: Annotated[int | None, option(PhantomOptions, "seed")] = None,
+    workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
     """Make a HeLa-like volume of any size, with its nuclei as labels/nuclei."""
-    options = _options(PhantomOptions, shape=shape, voxel_nm=voxel_nm, seed=seed)
+    options = stated(PhantomOptions, locals())
     with TerminalBar() as bar:
         rows = volproc.phantom(url, options, cluster=_cluster(workers, serial), watchers=(bar,))
     out.print(f"{url}: {len(rows)} nuclei, labelled in {url}/labels/nuclei")
@@ -119,62 +117,77 @@ def phantom(
 
 @app.command()
 def ingest(
-    source: Annotated[str, typer.Argument(help="A file, a folder of slices, a URL, EMPIAR-...")],
+    source: Annotated[
+        str, typer.Argument(help="A file, a folder of slices, a URL of either, or EMPIAR-NUMBER.")
+    ],
     url: Annotated[str, typer.Argument(metavar="OUT.zarr")],
     voxel_nm: VoxelFlag = None,
-    match_slices: Annotated[
-        bool, typer.Option(help="Bring every slice to the volume's mean and spread.")
-    ] = False,
-    missing: Annotated[
-        str, typer.Option(help="Gaps in the slices' numbers: refuse, repeat or blank.")
-    ] = "refuse",
-    unequal: Annotated[str, typer.Option(help="Slices of unequal size: refuse or pad.")] = "refuse",
-    labels: Annotated[
-        bool, typer.Option(help="The files hold labels: the pyramid takes the most frequent.")
-    ] = False,
-    dtype: Annotated[str, typer.Option(help="keep, or uint8 by percentiles.")] = "keep",
+    match_slices: Annotated[bool | None, option(IngestOptions, "match_slices")] = None,
+    missing: Annotated[str | None, option(IngestOptions, "missing")] = None,
+    unequal: Annotated[str | None, option(IngestOptions, "unequal")] = None,
+    labels: Annotated[bool | None, option(IngestOptions, "labels")] = None,
+    dtype: Annotated[str | None, option(IngestOptions, "dtype")] = None,
     grey_range: Annotated[
-        tuple[float, float] | None,
-        typer.Option(metavar="LOW HIGH", help="Grey values that become 0 and 255 with uint8."),
+        tuple[float, float] | None, option(IngestOptions, "grey_range", metavar="LOW HIGH")
     ] = None,
-    ome_zarr: Annotated[str, typer.Option(help="Version: 0.5, or 0.4 for older viewers.")] = "0.5",
-    changed: Annotated[
-        str, typer.Option(help="Files changed since the output was begun: refuse or redo.")
-    ] = "refuse",
-    keep: Annotated[
-        str, typer.Option(help="The files of an EMPIAR entry once they are converted: yes or no.")
-    ] = "yes",
+    ome_zarr: Annotated[str | None, option(IngestOptions, "ome_zarr")] = None,
+    changed: Annotated[str | None, option(IngestOptions, "changed")] = None,
+    keep: Annotated[str | None, option(IngestOptions, "keep", metavar="yes|no")] = None,
     pattern: PatternFlag = None,
-    workers: WorkersFlag = 0,
+    workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
     """Turn files into an OME-Zarr volume with its pyramid."""
-    options = _options(
-        IngestOptions,
-        voxel_nm=voxel_nm,
-        match_slices=match_slices,
-        missing=missing,
-        unequal=unequal,
-        labels=labels,
-        dtype=dtype,
-        grey_range=grey_range,
-        ome_zarr=ome_zarr,
-        changed=changed,
-        keep=keep,
-    )
+    options, fetching = stated(IngestOptions, locals()), stated(FetchOptions, locals())
+    cluster = _cluster(workers, serial)
     with TerminalBar() as bar:
         made = volproc.ingest(
-            source,
-            url,
-            options,
-            fetch=_options(FetchOptions, pattern=tuple(pattern or ())),
-            cluster=_cluster(workers, serial),
-            watchers=(bar,),
+            source, url, options, fetch=fetching, cluster=cluster, watchers=(bar,)
         )
-    _describe(made)
-    filled = made.info.made_by.get("filled_slices")
-    if filled:
-        out.print(f"{len(filled)} slices were missing and are filled ({missing}): {filled}")
+    describe(made)
+
+
+@app.command()
+def fetch(
+    entry: Annotated[str, typer.Argument(metavar="EMPIAR-NUMBER")],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER")],
+    pattern: PatternFlag = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how much it is and how long it takes, and stop.")
+    ] = False,
+    connections: Annotated[int | None, option(FetchOptions, "connections")] = None,
+) -> None:
+    """Bring the files of an EMPIAR entry, or go on where it stopped."""
+    values = {"pattern": pattern, "connections": connections}
+    plan = volproc.plan_fetch(entry, folder, stated(FetchOptions, values), exact=not dry_run)
+    print_transfer(plan)
+    if dry_run:
+        return
+    with TransferBar() as bar:
+        came = volproc.fetch(plan, watch=bar)
+    out.print(f"{len(came)} files are in {folder}")
+
+
+@app.command()
+def check(
+    url: Annotated[str, typer.Argument(metavar="VOLUME.zarr")],
+    fast: Annotated[bool, typer.Option("--fast", help="Metadata and files only.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Every voxel of every level.")] = False,
+    workers: WorkersFlag = None,
+    serial: SerialFlag = False,
+) -> None:
+    """Say what is wrong with a volume; exit code 1 if something is."""
+    if fast and deep:
+        raise ConfigError("--fast and --deep are two checks; choose one, or none for samples")
+    depth = "fast" if fast else "deep" if deep else "samples"
+    with TerminalBar() as bar:
+        found = volproc.check(url, depth=depth, cluster=_cluster(workers, serial), watchers=(bar,))
+    for one in found:
+        out.print(str(one), markup=False)
+    wrong = sum(one.severity == "error" for one in found)
+    if wrong:
+        raise typer.Exit(1)
+    out.print(f"{url}: nothing is wrong" + (", see the warnings" if found else ""))
 
 
 @app.command()
@@ -182,69 +195,46 @@ def predict(
     image: Annotated[str, typer.Argument(metavar="IMAGE.zarr")],
     model: Annotated[str, typer.Argument(help="A model folder, or the name of a shipped model.")],
     url: Annotated[str, typer.Argument(metavar="OUT.zarr")],
-    axes: Annotated[str, typer.Option(help="Axes to look along.")] = "zyx",
-    fusion: Annotated[str, typer.Option(help="union, majority, mean or max.")] = "mean",
-    threshold: Annotated[float, typer.Option(help="From which an axis votes yes.")] = 0.5,
+    axes: Annotated[str | None, option(PredictOptions, "axes")] = None,
+    fusion: Annotated[str | None, option(PredictOptions, "fusion")] = None,
+    threshold: Annotated[float | None, option(PredictOptions, "threshold")] = None,
     votes: Annotated[
         str, typer.Option(metavar="VOTES.zarr", help="Also write each axis' probability there.")
     ] = "",
     voxel_nm: VoxelFlag = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: WorkersFlag = 0,
+    device: Annotated[str | None, option(PredictOptions, "device")] = None,
+    workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
     """Predict with a model along three axes and fuse their votes."""
-    options = _options(
-        PredictOptions,
-        model=model,
-        axes=axes,
-        fusion=fusion,
-        threshold=threshold,
-        votes=bool(votes),
-        voxel_nm=voxel_nm,
-        device=device,
-    )
+    options = stated(PredictOptions, {**locals(), "votes": bool(votes)})
+    cluster = _cluster(workers, serial)
     with TerminalBar() as bar:
         made = volproc.predict(
-            image,
-            url,
-            options,
-            votes=votes or None,
-            cluster=_cluster(workers, serial),
-            watchers=(bar,),
+            image, url, options, votes=votes or None, cluster=cluster, watchers=(bar,)
         )
-    _describe(made)
+    describe(made)
 
 
 @app.command()
 def label(
     mask: Annotated[str, typer.Argument(metavar="MASK.zarr")],
     url: Annotated[str, typer.Argument(metavar="OBJECTS.zarr")],
-    connectivity: Annotated[int, typer.Option(help="6, 18 or 26.")] = 26,
-    threshold: ThresholdFlag = 0.5,
-    min_volume_um3: Annotated[float, typer.Option(help="Smaller objects are dropped; um³.")] = 1.25,
+    connectivity: Annotated[int | None, option(LabelOptions, "connectivity")] = None,
+    threshold: Annotated[float | None, option(LabelOptions, "threshold")] = None,
+    min_volume_um3: Annotated[float | None, option(LabelOptions, "min_volume_um3")] = None,
     native: Annotated[
         str, typer.Option(metavar="IMAGE.zarr", help="Also write labels on this image's grid.")
     ] = "",
-    workers: WorkersFlag = 0,
+    workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
     """Number connected components and list them in a table."""
-    options = _options(
-        LabelOptions,
-        connectivity=connectivity,
-        threshold=threshold,
-        min_volume_um3=min_volume_um3,
-        native=bool(native),
-    )
+    options = stated(LabelOptions, {**locals(), "native": bool(native)})
+    cluster = _cluster(workers, serial)
     with TerminalBar() as bar:
         result = volproc.label(
-            mask,
-            url,
-            options,
-            native=native or None,
-            cluster=_cluster(workers, serial),
-            watchers=(bar,),
+            mask, url, options, native=native or None, cluster=cluster, watchers=(bar,)
         )
     kept = f"{result.objects} objects in {url}, listed in {result.table}"
     out.print(f"{kept}; {result.dropped} dropped")
@@ -259,25 +249,18 @@ def evaluate(
         str, typer.Option(help="Label values that count, separated by commas; else all but 0.")
     ] = "",
     slices: Annotated[
-        tuple[int, int] | None, typer.Option(metavar="FIRST END", help="These z slices only.")
+        tuple[int, int] | None, option(EvaluateOptions, "slices", metavar="FIRST END")
     ] = None,
-    threshold: ThresholdFlag = 0.5,
-    workers: WorkersFlag = 0,
+    threshold: Annotated[float | None, option(EvaluateOptions, "threshold")] = None,
+    workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
     """Score a result (a mask, labels, a probability, or votes) against a label volume."""
-    options = _options(
-        EvaluateOptions,
-        truth=truth,
-        truth_labels=_whole_numbers(truth_labels),
-        slices=slices,
-        threshold=threshold,
-    )
+    values = {**locals(), "truth_labels": _whole_numbers(truth_labels) or None}
+    options, cluster = stated(EvaluateOptions, values), _cluster(workers, serial)
     with TerminalBar() as bar:
-        scores = volproc.evaluate(
-            result, options, out=json, cluster=_cluster(workers, serial), watchers=(bar,)
-        )
-    _print_rows(scores.rows())
+        scores = volproc.evaluate(result, options, out=json, cluster=cluster, watchers=(bar,))
+    print_rows(scores.rows())
 
 
 @app.command()
@@ -308,28 +291,21 @@ def main() -> None:
     try:
         app()
     except VolprocError as error:
-        _fail(str(error), error.exit_code)
+        fail(str(error), error.exit_code)
     except SystemExit as end:
         if end.code != INTERRUPTED:
             raise
-        _fail("stopped; finished blocks are kept, the same command goes on from here", INTERRUPTED)
+        fail("stopped; finished blocks are kept, the same command goes on from here", INTERRUPTED)
 
 
-def _fail(message: str, code: int) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
-        f"volproc: {' '.join(message.split())}"
-    )
-    sys.exit(code)
+def _cluster(workers: int | None, serial: bool) -> ClusterOptions:
+    return stated(ClusterOptions, {"kind": "serial" if serial else None, "workers": workers})
 
 
-def _cluster(workers: int, serial: bool) -> ClusterOptions:
-    values = {"kind": "serial" if serial else "local", "workers": workers}
-    return check(ClusterOptions, values, where="command line")
-
-
-def _options(kind: type[Any], **values: Any) -> Any:
-    given = {key: value for key, value in values.items() if value is not None}
-    return check(kind, given, where="command line")
+def stated(kind: type[T], values: Mapping[str, Any]) -> T:
+    """The options of `kind` among a command's `values` that were given, over the environment."""
+    given = {key: values[key] for key in kind.model_fields if values.get(key) is not None}
+    return from_flags(kind, kind.__name__.removesuffix("Options").lower(), given)
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -343,33 +319,3 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
         raise ConfigError(
             f"--truth-labels needs whole numbers separated by commas, got {text!r}"
         ) from error
-
-
-def _costs(step: Step, rate: float | None) -> tuple[str, ...]:
-    voxels = sum(block.core.size for block in step.blocks)
-    return (
-        step.name,
-        f"{len(step.blocks):,}",
-        human(step.bytes_read) if step.bytes_read else "-",
-        human(step.bytes_written) if step.bytes_written else "-",
-        human(step.peak_bytes),
-        f"{step.flop / 1e12:.3g}" if step.flop else "-",
-        f"{voxels / rate:.3g} s" if rate else "-",
-    )
-
-
-def _describe(volume: Volume) -> None:
-    info = volume.info
-    size = " x ".join(map(str, info.shape))
-    voxel = " x ".join(f"{v:g}" for v in info.voxel_nm)
-    out.print(
-        f"{info.url}: {size} voxels of {voxel} nm, {len(info.levels)} levels, "
-        f"{prod(info.shape) / 1e6:.4g} Mvoxel"
-    )
-
-
-def _print_rows(rows: list[dict[str, Any]]) -> None:
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
-    out.print(table)

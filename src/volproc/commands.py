@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from volproc.config import (
@@ -24,8 +25,14 @@ from volproc.engine.clusters.choose import engine_of
 from volproc.engine.ledger import digest
 from volproc.engine.progress import JsonLines, Watcher
 from volproc.engine.run import Runner
+from volproc.stages.check.finding import Finding
+from volproc.stages.check.stage import Depth, plan_check, run_check
 from volproc.stages.evaluate.scores import Scores
 from volproc.stages.evaluate.stage import plan_evaluate, run_evaluate
+from volproc.stages.ingest.empiar import fetch as fetching
+from volproc.stages.ingest.empiar.fetch import FetchPlan
+from volproc.stages.ingest.empiar.remote import RemoteFile
+from volproc.stages.ingest.empiar.transfer import Watch as Watching
 from volproc.stages.ingest.stage import plan_ingest, run_ingest
 from volproc.stages.label.stage import LabelResult, plan_label, run_label
 from volproc.stages.phantom.stage import NucleusRow, plan_phantom, run_phantom
@@ -68,6 +75,38 @@ def ingest(
     chosen = plan_ingest(source, out, options, fetch)
     with _runner(out, cluster, watchers) as runner:
         return run_ingest(chosen, runner)
+
+
+def plan_fetch(
+    entry: str, folder: str, options: FetchOptions = FETCH, *, exact: bool = True
+) -> FetchPlan:
+    """What an EMPIAR accession is and what fetching its files would take; writes nothing.
+
+    Not `exact` saves a request per file: sizes are then those of the archive's pages, rounded.
+    """
+    return fetching.plan_fetch(entry, folder, options, exact=exact)
+
+
+def fetch(plan: FetchPlan, *, watch: Watching | None = None) -> tuple[RemoteFile, ...]:
+    """The files of the plan, brought to its folder in parallel; goes on where it stopped."""
+    return fetching.run_fetch(plan, watch=watch)
+
+
+def check(
+    url: str,
+    *,
+    depth: Depth = "samples",
+    cluster: ClusterOptions = LOCAL,
+    watchers: Sequence[Watcher] = (),
+) -> tuple[Finding, ...]:
+    """All that is wrong with the volume at `url`, errors first; nothing if it is sound.
+
+    "fast" looks at metadata and files, "samples" also reads some blocks of every level and compares
+    each level with the one before, "deep" reads every voxel.
+    """
+    chosen = plan_check(url, depth=depth)
+    with TemporaryDirectory() as records, engine_of(cluster) as engine:
+        return run_check(chosen, Runner(engine, records, watchers))
 
 
 def predict(

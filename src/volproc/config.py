@@ -306,18 +306,25 @@ def load_workflow(
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not a TOML file: {error}") from error
     _anchor(tables, path.parent)
-    for name, value in sorted(environment.items()):
-        if name.startswith("VOLPROC_") and "__" in name:
-            _set(tables, name.removeprefix("VOLPROC_").lower().replace("__", ".", 1), value)
+    _overrule(tables, environment)
     for flag in flags:
         key, equals, value = flag.partition("=")
         if not equals or "." not in key:
             raise ConfigError(f"--set needs table.key=value, got {flag!r}")
         _set(tables, key, value)
-    return check(Workflow, tables, where=str(path))
+    return parsed(Workflow, tables, where=str(path))
 
 
-def check(kind: type[T], values: dict[str, Any], *, where: str) -> T:
+def from_flags(
+    kind: type[T], table: str, flags: dict[str, Any], *, environment: Mapping[str, str] = os.environ
+) -> T:
+    """The options of one `table` for a command without a file: the environment, then `flags`."""
+    tables: dict[str, Any] = {}
+    _overrule(tables, environment)
+    return parsed(kind, {**tables.get(table, {}), **flags}, where="command line")
+
+
+def parsed(kind: type[T], values: dict[str, Any], *, where: str) -> T:
     """`values` as options of `kind`; ConfigError, one line, for the first that is wrong."""
     try:
         return kind.model_validate(values)
@@ -369,6 +376,12 @@ def _anchor(tables: dict[str, Any], folder: Path) -> None:
 
 def _is_path(text: str) -> bool:
     return bool(text) and "://" not in text
+
+
+def _overrule(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name, value in sorted(environment.items()):
+        if name.startswith("VOLPROC_") and "__" in name:
+            _set(tables, name.removeprefix("VOLPROC_").lower().replace("__", ".", 1), value)
 
 
 def _set(tables: dict[str, Any], key: str, text: str) -> None:

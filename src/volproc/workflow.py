@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from volproc.config import STAGES, Stage, Workflow, check
+from volproc.config import STAGES, Stage, Workflow, parsed
 from volproc.engine.clusters.choose import engine_of
 from volproc.engine.ledger import digest
 from volproc.engine.progress import JsonLines, Watcher
@@ -193,7 +193,7 @@ def saved(folder: Path) -> Workflow:
         raise ConfigError(
             f"{folder} is not a run's folder: it has no {SETTINGS}; see `volproc run`"
         )
-    return check(Workflow, json.loads(settings.read_text()), where=str(settings))
+    return parsed(Workflow, json.loads(settings.read_text()), where=str(settings))
 
 
 NEEDS: dict[Stage, str] = {

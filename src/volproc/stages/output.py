@@ -40,9 +40,7 @@ def finish_volume(runner: Runner, volume: Volume, pyramid: Iterable[Step]) -> Vo
     return volume.finish()
 
 
-def pyramid_steps(
-    info: VolumeInfo, *, digest: str, name: str, first: int = 1
-) -> tuple[Step, ...]:
+def pyramid_steps(info: VolumeInfo, *, digest: str, name: str, first: int = 1) -> tuple[Step, ...]:
     """One step per level of `info` from `first` on, each reading the level before it."""
     return tuple(_level_step(info, n, digest, name) for n in range(first, len(info.levels)))
 

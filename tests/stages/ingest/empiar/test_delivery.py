@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-
 from tests.stages.ingest.empiar.servers import Fault, HttpArchive
+
 from volproc.config import IngestOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest import stage
@@ -20,6 +20,7 @@ SLICES = np.random.default_rng(2).integers(1, 250, (70, 60, 50), dtype="uint8")
 def _small_shards(monkeypatch):
     monkeypatch.setattr(metadata, "SHARD_BYTES", 2**16)
     monkeypatch.setattr("volproc.stages.ingest.layout.SHARD_BYTES", 2**16)
+    monkeypatch.setattr(metadata, "SMALLEST_LEVEL", 16)
 
 
 def tiff(values, **how):

@@ -19,7 +19,8 @@ from volproc.stages.ingest.empiar.arrivals import Arrivals
 from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.remote import RemoteFile
 from volproc.stages.ingest.empiar.transfer import fetch_files
-from volproc.stages.ingest.passes import CopyBlock
+from volproc.stages.ingest.grey import SampleGreys
+from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
 from volproc.stages.ingest.reader import FORMATS, opener_of
 from volproc.stages.ingest.series import Series, open_series
 from volproc.stages.ingest.source import Source
@@ -105,7 +106,10 @@ class Gate:
         self._dropped = 0
 
     def map(self, task: Task, blocks: Iterable[Block]) -> Iterator[Outcome]:
-        """As the engine inside does, file by file."""
+        """As the engine inside does; blocks of tasks that read files wait for them."""
+        if not isinstance(task, CopyBlock | MeasureSlices | SampleGreys):
+            yield from self._engine.map(task, blocks)
+            return
         converting = isinstance(task, CopyBlock)
         yield from self._engine.map(task, self._waiting(blocks, converting=converting))
         if converting:
