@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from made_series import MadeVolume, Shape, made_series
+from made_series import MadeVolume, Shape, made_series, series_folder
 from processes import Cost, disk, measured
 from result_checks import errors_of_mean, levels_of, wrong_voxels
 
@@ -127,11 +127,13 @@ def main() -> int:
     given = parser.parse_args()
     shape = tuple(given.shape)
     folder = given.folder.absolute()
-    series = made_series(folder, shape)
+    folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
-    if free < prod(shape):
-        print(f"{folder} has {free / 1e9:.0f} GB free; {prod(shape) / 1e9:.0f} GB are needed")
+    needed = 2 * prod(shape) - disk(series_folder(folder, shape))[1]
+    if free < needed:
+        print(f"{folder} has {free / 1e9:.0f} GB free; {needed / 1e9:.0f} GB are needed")
         return 2
+    series = made_series(folder, shape)
     scratch = Path(tempfile.mkdtemp(prefix="ingest-fov-", dir=folder))
     out = scratch / "fov.zarr"
     load = os.getloadavg()[0]

@@ -81,7 +81,7 @@ class MadeVolume:
 def made_series(folder: Path, shape: Shape) -> Path:
     """The folder of numbered, uncompressed TIFF slices of `shape` below `folder`."""
     volume = MadeVolume(shape)
-    series = folder / f"em-{'x'.join(map(str, shape))}"
+    series = series_folder(folder, shape)
     series.mkdir(parents=True, exist_ok=True)
     for z in range(shape[0]):
         path = series / f"slice_{z:04}.tif"
@@ -92,9 +92,14 @@ def made_series(folder: Path, shape: Shape) -> Path:
     return series
 
 
+def series_folder(folder: Path, shape: Shape) -> Path:
+    """Where the slices of `shape` are, or will be."""
+    return folder / f"em-{'x'.join(map(str, shape))}"
+
+
 def made_stack(folder: Path, shape: Shape) -> Path:
     """The same voxels as one BigTIFF below `folder`."""
-    path = folder / f"em-{'x'.join(map(str, shape))}.tif"
+    path = series_folder(folder, shape).with_suffix(".tif")
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
