@@ -164,7 +164,7 @@ def fetch(
     if dry_run:
         return
     with TransferBar() as bar:
-        came = volproc.fetch(plan, watch=bar)
+        came = volproc.run_fetch(plan, watch=bar)
     out.print(f"{len(came)} files are in {folder}")
 
 

@@ -44,8 +44,14 @@ class Run:
 
     @cached_property
     def folder(self) -> Path:
-        """The run's folder."""
-        return Path(self.workflow.run.folder)
+        """The run's folder, on this machine; ConfigError for a URL."""
+        folder = self.workflow.run.folder
+        if "://" in folder:
+            raise ConfigError(
+                f"[run] folder = {folder}: a run's folder lies on this machine; give a path, or "
+                "run the stages one by one, which take URLs"
+            )
+        return Path(folder)
 
     def path(self, name: str) -> str:
         """A file or volume of the run."""

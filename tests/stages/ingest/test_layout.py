@@ -48,5 +48,5 @@ def test_a_large_plane_is_cut_into_bands_of_whole_rows():
         "a.zarr", shape=(518, 8192, 8192), voxel_nm=VoxelNm((50, 10, 10)), dtype="uint8"
     )
     layout = layout_of(info, by_rows=True)
-    assert layout.block == layout.shards == (16, 512, 8192)
+    assert layout.block == layout.shards == (32, 256, 8192)
     assert layout_of(info, by_rows=False).block == (8, 8192, 8192)

@@ -47,9 +47,9 @@ def layout_of(info: VolumeInfo, *, by_rows: bool) -> Layout:
 def shards_along_rows(shape: Shape, *, chunks: Shape, bytes_per_voxel: int) -> Shape:
     """Whole chunks that make up to 64 MB: first along x, then y, then z, in nearly equal parts.
 
-    >>> shards_along_rows((518, 8192, 8192), chunks=(16, 128, 128), bytes_per_voxel=1)
-    (16, 512, 8192)
-    >>> shards_along_rows((300, 500, 500), chunks=(16, 128, 128), bytes_per_voxel=1)
+    >>> shards_along_rows((518, 8192, 8192), chunks=(32, 128, 128), bytes_per_voxel=1)
+    (32, 256, 8192)
+    >>> shards_along_rows((300, 500, 500), chunks=(32, 128, 128), bytes_per_voxel=1)
     (160, 512, 512)
     """
     unit = list(chunks)

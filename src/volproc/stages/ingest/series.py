@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import IngestOptions
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.ingest.numbering import filled_slices, number_names
 from volproc.stages.ingest.source import Source, Stamp, located, stamp_of
+
+if TYPE_CHECKING:
+    from volproc.config import IngestOptions  # workers need not know of options
 
 Opener = Callable[[str], Source]
 """What opens one file of a format."""

@@ -15,6 +15,7 @@ from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.ingest.empiar.delivery import Delivery, delivered, open_entry
 from volproc.stages.ingest.empiar.entry import accession
+from volproc.stages.ingest.empiar.fetch import FETCH
 from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
 from volproc.stages.ingest.layout import Layout, laid_out, layout_of
 from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
@@ -26,8 +27,6 @@ from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
 from volproc.volume.create import made_by
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
-
-FETCH = FetchOptions()
 
 STORED = {"bool": "uint8", "float16": "float32"}
 """Types that few readers of OME-Zarr know, and what they become without loss."""

@@ -14,6 +14,8 @@ from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.remote import RemoteFile
 from volproc.stages.ingest.empiar.transfer import Watch, fetch_files
 
+FETCH = FetchOptions()
+
 
 @dataclass(frozen=True)
 class FetchPlan:
@@ -30,7 +32,9 @@ class FetchPlan:
     changed: tuple[str, ...]
 
 
-def plan_fetch(entry: str, folder: str, options: FetchOptions, *, exact: bool = True) -> FetchPlan:
+def plan_fetch(
+    entry: str, folder: str, options: FetchOptions = FETCH, *, exact: bool = True
+) -> FetchPlan:
     """The files of an accession that match `options.pattern`. Writes nothing.
 
     Over https the exact size of each file is a request of its own: not `exact` takes the rounded

@@ -1,0 +1,33 @@
+"""`volproc check`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from tempfile import TemporaryDirectory
+
+from volproc.commands.runner import LOCAL
+from volproc.config import ClusterOptions
+from volproc.engine.clusters.choose import engine_of
+from volproc.engine.progress import Watcher
+from volproc.engine.run import Runner
+from volproc.stages.check.finding import Finding
+from volproc.stages.check.stage import Depth, plan_check, run_check
+
+
+def check(
+    url: str,
+    *,
+    depth: Depth = "samples",
+    cluster: ClusterOptions = LOCAL,
+    watchers: Sequence[Watcher] = (),
+) -> tuple[Finding, ...]:
+    """All that is wrong with the volume at `url`, errors first; nothing if it is sound.
+
+    "fast" looks at metadata and files, "samples" also reads some blocks of every level and compares
+    each level with the one before, "deep" reads every voxel.
+    """
+    chosen = plan_check(url, depth=depth)
+    if not chosen.steps:
+        return chosen.structure
+    with TemporaryDirectory() as records, engine_of(cluster) as engine:
+        return run_check(chosen, Runner(engine, records, watchers))

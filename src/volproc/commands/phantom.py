@@ -1,0 +1,23 @@
+"""`volproc phantom`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from volproc.commands.runner import LOCAL, runner_for
+from volproc.config import ClusterOptions, PhantomOptions
+from volproc.engine.progress import Watcher
+from volproc.stages.phantom.stage import NucleusRow, plan_phantom, run_phantom
+
+
+def phantom(
+    out: str,
+    options: PhantomOptions,
+    *,
+    cluster: ClusterOptions = LOCAL,
+    watchers: Sequence[Watcher] = (),
+) -> tuple[NucleusRow, ...]:
+    """The nuclei of a made volume, written to `out` with their labels at `out`/labels/nuclei."""
+    chosen = plan_phantom(out, options)
+    with runner_for(out, cluster, watchers) as runner:
+        return run_phantom(chosen, runner)
