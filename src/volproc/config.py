@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -27,6 +28,9 @@ Triple = tuple[Positive, Positive, Positive]
 Voxels = tuple[Count, Count, Count]
 Stage = Literal["ingest", "predict", "label", "evaluate", "report"]
 
+ACCESSION = re.compile(r"EMPIAR-(\d{5,})", re.IGNORECASE)
+"""An entry of EMPIAR, where a source may be named."""
+
 STAGES: tuple[Stage, ...] = ("ingest", "predict", "label", "evaluate", "report")
 """In the order they run."""
 
@@ -44,7 +48,7 @@ class RunOptions(Options):
     """What the whole run works on."""
 
     source: str = ""
-    """The image: a TIFF file, a folder of TIFF slices, or an OME-Zarr volume."""
+    """The image: a file, a folder of slices, a URL of either, an EMPIAR accession, or an OME-Zarr."""
     folder: str = "run"
     """Where everything is written: volumes, tables, the report, and the record of what is done."""
 
@@ -375,7 +379,7 @@ def _anchor(tables: dict[str, Any], folder: Path) -> None:
 
 
 def _is_path(text: str) -> bool:
-    return bool(text) and "://" not in text
+    return bool(text) and "://" not in text and not ACCESSION.fullmatch(text)
 
 
 def _overrule(tables: dict[str, Any], environment: Mapping[str, str]) -> None:

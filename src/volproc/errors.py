@@ -3,6 +3,7 @@
 VolprocError               exit code 2 from the command line unless stated
 ├── ConfigError            an option, a file or a flag is not what it should be
 ├── GridError              boxes, blocks or voxel sizes that do not fit together
+├── LocationError          a path or URL is of no kind that can be reached
 ├── VolumeError            a volume cannot be read or written
 ├── IngestError            a source cannot be read or lacks something
 ├── ModelError             a model folder or its card is not usable here
@@ -26,6 +27,10 @@ class ConfigError(VolprocError):
 
 class GridError(VolprocError):
     """Boxes, blocks or voxel sizes that do not fit together."""
+
+
+class LocationError(VolprocError):
+    """A path or URL is of no kind that can be reached."""
 
 
 class VolumeError(VolprocError):

@@ -139,9 +139,17 @@ PHANTOM = ("phantom", "run/made.zarr", "--shape", "20", "300", "300", "--serial"
 INGEST = ("ingest", "stack.tif", "run/made.zarr", "--voxel-nm", "50", "20", "20", "--serial")
 
 
-@pytest.mark.parametrize("command", [PHANTOM, (*INGEST, "--match-slices")], ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    ("command", "most"),
+    [
+        (PHANTOM, 120),
+        ((*INGEST, "--match-slices"), 40),
+        ((*INGEST, "--ome-zarr", "0.4"), 60),
+    ],
+    ids=["phantom", "ingest", "ingest 0.4"],
+)
 def test_a_single_command_killed_at_writes_ends_as_undisturbed(
-    tmp_path, place, start, same_results, command
+    tmp_path, place, start, same_results, command, most
 ):
     calm, killed = place("calm"), place("killed")
     stack = np.random.default_rng(2).integers(1, 255, (150, 300, 300), dtype=np.uint8)
@@ -149,7 +157,7 @@ def test_a_single_command_killed_at_writes_ends_as_undisturbed(
     for here in (calm, killed):
         os.link(tmp_path / "stack.tif", here.folder / "stack.tif")
     finish(start, calm, *command)
-    assert killed_at_writes(start, killed, *command, most=120) >= 5
+    assert killed_at_writes(start, killed, *command, most=most) >= 5
     names = [path.name for path in calm.run.iterdir() if path.name != "made.zarr.volproc"]
     assert "made.zarr" in names
     same_results(calm.run, killed.run, names)
@@ -191,4 +199,7 @@ def test_only_what_depends_on_a_change_is_redone(place, start, scene, tmp_path):
 
     values = tifffile.imread(source)
     tifffile.imwrite(source, values[:, ::-1])
-    assert done_by() == once
+    refused = start(here.folder, *RUN)
+    assert refused.wait() == 2
+    assert "files that have changed since" in refused.messages.read_text()
+    assert done_by("--set", "ingest.changed=redo") == once

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from volproc.errors import LedgerError
+from volproc.location import located
 
 PATIENCE_S = 2.0
 """Lines wait at most until the first one that comes so long after the last writing."""
@@ -48,7 +48,7 @@ def lines_at(url: str | Path) -> Lines:
     if "://" not in str(url):
         return LocalLines(Path(url))
     with recording(str(url)):
-        filesystem, path = fsspec.core.url_to_fs(str(url))
+        filesystem, path = located(str(url))
     return LocalLines(Path(path)) if isinstance(filesystem, LocalFileSystem) else Objects(str(url))
 
 
@@ -112,7 +112,7 @@ class Objects:
     def __init__(self, url: str) -> None:
         self.url = url.removesuffix(".jsonl")
         with recording(self.url):
-            self._filesystem, self._folder = fsspec.core.url_to_fs(self.url)
+            self._filesystem, self._folder = located(self.url)
             names = self._names()
         self._number = 1 + int(Path(names[-1]).stem) if names else 0
         self._lines: list[str] = []

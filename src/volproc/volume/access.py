@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
-from volproc.errors import VolumeError
+from volproc.errors import VolprocError, VolumeError
+from volproc.location import located
 
 LOCAL = ("file://", "local://")
 
@@ -42,7 +41,7 @@ def _place(url: str) -> tuple[Any, str]:
 
     zarr writes past them, and so do other processes: what they made would be missing.
     """
-    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem, path = located(url)
     filesystem.invalidate_cache()
     return filesystem, path
 
@@ -55,7 +54,7 @@ def local_path(url: str) -> Path | None:
     """
     if "://" not in url:
         return Path(url)
-    return Path(fsspec.core.url_to_fs(url)[1]) if url.startswith(LOCAL) else None
+    return Path(located(url)[1]) if url.startswith(LOCAL) else None
 
 
 def for_zarr(url: str) -> str:
@@ -96,6 +95,8 @@ def reaching(url: str) -> Iterator[None]:
     """Whatever a file system raises when it is asked what lies at `url` becomes a VolumeError."""
     try:
         yield
+    except VolprocError:
+        raise
     except Exception as error:
         raise VolumeError(
             f"cannot reach {url}: {first_line(error)}; check the address and the credentials in "

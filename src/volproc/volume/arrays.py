@@ -10,13 +10,13 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 import zarr
 
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
+from volproc.location import located
 from volproc.volume.access import exists, first_line, for_zarr, local_path, reaching, reading
 from volproc.volume.describe import attributes_of
 
@@ -119,7 +119,7 @@ def n5_attributes(url: str) -> dict[str, Any]:
     if not exists(f"{url}/attributes.json"):
         return {}
     with reading(f"{url}/attributes.json"):
-        filesystem, path = fsspec.core.url_to_fs(f"{url}/attributes.json")
+        filesystem, path = located(f"{url}/attributes.json")
         found = json.loads(filesystem.cat_file(path))
         return dict(found)
 
@@ -198,7 +198,7 @@ def _data_sets(url: str) -> Iterator[str]:
         yield f"{url}/s0"
         return
     with reaching(url):
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem, path = located(url)
         entries = filesystem.ls(path, detail=True)
     inner = [entry["name"] for entry in entries if entry["type"] == "directory"]
     for name in sorted(name.rstrip("/").rpartition("/")[2] for name in inner):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from uuid import uuid4
 
-import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
+from volproc.location import located
 from volproc.volume.access import reading, writing
 
 
 def write_file(url: str, content: bytes) -> None:
     """Store `content` at `url`, its folder included; a killed writer leaves no half file there."""
-    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem, path = located(url)
     with writing(url):
-        if isinstance(filesystem, fsspec.implementations.local.LocalFileSystem):
+        if isinstance(filesystem, LocalFileSystem):
             filesystem.makedirs(os.path.dirname(path), exist_ok=True)
             partial = f"{path}.{uuid4().hex}.partial"
             filesystem.pipe_file(partial, content)
@@ -25,7 +26,7 @@ def write_file(url: str, content: bytes) -> None:
 
 def read_file(url: str) -> bytes:
     """What `write_file` stored at `url`; VolumeError if it is not there."""
-    filesystem, path = fsspec.core.url_to_fs(url)
+    filesystem, path = located(url)
     with reading(url):
         content: bytes = filesystem.cat_file(path)
     return content

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 
+from volproc.location import located
 from volproc.stages.check.finding import Finding, error, warning
 from volproc.stages.check.levels import FoundImage
 from volproc.volume.inspect import StoredArray
@@ -63,7 +63,7 @@ def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], l
 
 def _walk(url: str, arrays: Iterable[str]) -> Iterator[tuple[str, str, int | None]]:
     """The array that a file is in ("" if none), its name below that or `url`, its bytes if told."""
-    filesystem, root = fsspec.core.url_to_fs(url)
+    filesystem, root = located(url)
     filesystem.invalidate_cache()  # what another process wrote since must be seen
     arrays = set(arrays)
     for folder, _, files in filesystem.walk(root, detail=True, on_error="raise"):

@@ -10,8 +10,9 @@ from typing import Any
 
 from volproc.config import IngestOptions
 from volproc.errors import IngestError
+from volproc.location import located
 from volproc.stages.ingest.series import Opener, list_files, open_series
-from volproc.stages.ingest.source import Source, Stamp, located, opened, reading
+from volproc.stages.ingest.source import Source, Stamp, opened, reading
 
 HEAD_BYTES = 512
 """What a format is recognised by."""

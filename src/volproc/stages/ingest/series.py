@@ -16,8 +16,9 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
+from volproc.location import located
 from volproc.stages.ingest.numbering import filled_slices, number_names
-from volproc.stages.ingest.source import Source, Stamp, located, stamp_of
+from volproc.stages.ingest.source import Source, Stamp, stamp_of
 
 if TYPE_CHECKING:
     from volproc.config import IngestOptions  # workers need not know of options

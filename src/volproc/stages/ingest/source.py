@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol
 
-import fsspec
 import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
+from volproc.location import located
 
 Stamp = tuple[str, int, str]
 """Name, bytes and date (or ETag) of a file: another one means that the file has changed."""
@@ -55,38 +55,6 @@ def reading(url: str) -> Iterator[None]:
         raise IngestError(
             f"cannot read {url}: {str(error) or type(error).__name__}; the file may be cut short"
         ) from error
-
-
-EXTRAS = {
-    "s3": "s3",
-    "s3a": "s3",
-    "gs": "gs",
-    "gcs": "gs",
-    "http": "http",
-    "https": "http",
-}
-"""What to install for a URL: pip install 'volproc[EXTRA]'."""
-
-
-def located(url: str) -> tuple[Any, str]:
-    """The file system of a path or fsspec URL, and the path on it.
-
-    IngestError that names the extra, where the package for such URLs is not installed.
-    """
-    protocol = url.partition("://")[0] if "://" in url else "file"
-    try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        extra = EXTRAS.get(protocol)
-        way_out = f"pip install 'volproc[{extra}]'" if extra else str(error)
-        raise IngestError(
-            f"{url}: nothing is installed that reads {protocol}:// ({way_out})"
-        ) from error
-    except ValueError as error:
-        raise IngestError(
-            f"{url}: {protocol}:// is not known; a path, or s3://, gs://, https:// are read"
-        ) from error
-    return filesystem, path
 
 
 def opened(url: str) -> BinaryIO:

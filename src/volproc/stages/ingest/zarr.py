@@ -12,7 +12,8 @@ import numpy.typing as npt
 from volproc.errors import IngestError, VolumeError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.stages.ingest.source import Stamp, located, stamp
+from volproc.location import located
+from volproc.stages.ingest.source import Stamp, stamp
 from volproc.stages.ingest.units import in_nm
 from volproc.volume.access import last_change
 from volproc.volume.arrays import PlainArray, n5_array, what_lies_at, zarr_array

@@ -18,11 +18,10 @@ promises no checksums: a list made by md5sum among the files is used where there
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from volproc.config import FetchOptions
+from volproc.config import ACCESSION, FetchOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.archive import Archive
 from volproc.stages.ingest.empiar.remote import NotThere
@@ -70,7 +69,7 @@ def accession(text: str) -> str | None:
     >>> accession("empiar-10094"), accession("10094"), accession("EMPIAR-10094/data")
     ('EMPIAR-10094', None, None)
     """
-    found = re.fullmatch(r"EMPIAR-(\d{5,})", text.strip(), re.IGNORECASE)
+    found = ACCESSION.fullmatch(text.strip())
     return f"EMPIAR-{found[1]}" if found else None
 
 
