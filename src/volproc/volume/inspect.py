@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import zarr
-from pydantic import ValidationError
 
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
@@ -112,6 +111,7 @@ def group_at(url: str) -> StoredGroup | None:
 def model_error(url: str, *, labels: bool) -> str:
     """What ome-zarr-models finds wrong with the image at `url`, in one line; empty if nothing."""
     from ome_zarr_models import v04, v05
+    from pydantic import ValidationError
 
     group = zarr.open_group(for_zarr(url), mode="r", use_consolidated=False)
     version = v05 if group.metadata.zarr_format == 3 else v04

@@ -42,13 +42,19 @@ class RawPlanes:
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`: its rows are read whole, its columns cut out."""
         out = np.empty(box.shape, dtype=self.dtype)
-        rows = np.empty((box.shape[1], self.shape[2]), dtype=self.stored)
+        if box.size == 0:
+            return out
+        as_stored = box.shape[2] == self.shape[2] and np.dtype(self.stored) == out.dtype
+        rows = np.empty((0 if as_stored else box.shape[1], self.shape[2]), dtype=self.stored)
         with reading(self.url), opened(self.url) as file:
             for plane, z in zip(out, range(box.start[0], box.stop[0]), strict=True):
                 row = z * self.shape[1] + box.start[1]
                 file.seek(self.offset + row * self.shape[2] * rows.itemsize)
-                _fill(rows, file)
-                plane[:] = rows[:, box.start[2] : box.stop[2]]
+                if as_stored:  # straight into place
+                    _fill(plane, file)
+                else:
+                    _fill(rows, file)
+                    plane[:] = rows[:, box.start[2] : box.stop[2]]
         return out
 
 
