@@ -48,7 +48,7 @@ class RunOptions(Options):
     """What the whole run works on."""
 
     source: str = ""
-    """The image: a file, a folder of slices, a URL of either, an EMPIAR accession, or an OME-Zarr."""
+    """The image: a file, a folder of slices, a URL of either, an OME-Zarr, an EMPIAR accession."""
     folder: str = "run"
     """Where everything is written: volumes, tables, the report, and the record of what is done."""
 
@@ -170,6 +170,87 @@ class ReportOptions(Options):
     """Heading of the page; by default the name of the source."""
     slices: Count = 3
     """Pictures along each axis."""
+
+
+class AnnotateOptions(Options):
+    """From volunteers' drawings to labels."""
+
+    method: Literal["cria", "cria-2021", "majority", "em", "rasa", "staple"] = "cria"
+    """How the drawings on a slice become one: cria is ours, cria-2021 the published one."""
+    workflow: tuple[int, ...] = ()
+    """Workflow numbers to read from the export; all if empty."""
+    workflow_version: tuple[str, ...] = ()
+    """Workflow versions to read, as "4.4", or "4" for all of 4; all if empty."""
+    task: tuple[str, ...] = ()
+    """Tasks that hold drawings, as "T0"; all that hold any if empty."""
+    tool: tuple[int, ...] = ()
+    """Numbers of the drawing tools to read; all if empty."""
+    frames: Literal["shown", "all"] = "shown"
+    """Drawings on the frame that was shown, or on all frames of a subject."""
+    subject_name: str = "Subject ID"
+    """Key of the subject's metadata that names it."""
+    frame_name: str = "Image {frame}"
+    """Key of the metadata that holds a frame's file name; {frame} counts from 0."""
+    frame_pattern: str = r"(?P<roi>.+)_z(?P<slice>\d+)\.\w+"
+    """How a frame's file name tells the region and the slice."""
+    first_slice: Annotated[int, Field(ge=0)] = 1
+    """The number in the file names that is the region's first slice."""
+    rois: tuple[str, ...] = ()
+    """Regions to read; all if empty."""
+    manifest: str = ""
+    """manifest.csv of `volproc subjects`: where regions lie in the volume."""
+    duplicates: Literal["first", "last"] = "last"
+    """Which counts of several classifications of one subject by one person."""
+    envelope_nm: Positive = 70.0
+    """Width of the envelope that is drawn along the outline; nm."""
+    close_nm: Positive = 1000.0
+    """cria: stroke ends farther apart than this are not joined by a straight line; nm."""
+    fewest_votes: Count = 3
+    """Slices on which fewer looked are marked to be ignored."""
+    skills: bool = True
+    """cria: weigh each volunteer by how well they agree with the others over all slices."""
+    along_z: bool = False
+    """Replace a slice on which the crowd failed by what its neighbours say."""
+    block_slices: Count = 16
+    """Slices one task works on."""
+
+
+class SubjectsOptions(Options):
+    """Slices for volunteers."""
+
+    rois: tuple[tuple[int, int, int, int, int, int], ...] = ()
+    """Regions (z, y, x of the first voxel, then their lengths); tiled over the volume if empty."""
+    roi: Voxels = (50, 2000, 2000)
+    """Voxels (z, y, x) of a region where the volume is tiled."""
+    frames: Annotated[int, Field(ge=1)] = 5
+    """Slices shown with a subject; the one to draw on is in the middle."""
+    every: Count = 1
+    """One subject for every so many slices."""
+    format: Literal["jpeg", "png"] = "jpeg"
+    """Of the images."""
+    scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Size of the images over that of the slices; 0.5 halves it."""
+    largest_bytes: Count = 1_000_000
+    """Of one image; the quality is lowered until it fits. Zooniverse takes up to 1 MiB."""
+    attribution: str = ""
+    """Whose images they are, shown to volunteers."""
+
+
+class CrowdOptions(Options):
+    """Simulated volunteers."""
+
+    volunteers: Count = 21
+    """Who look at each slice."""
+    crowd: Literal["clean", "typical", "bad"] = "typical"
+    """How well they draw."""
+    classifier: Literal[1, 2] = 2
+    """Version of Zooniverse's classifier whose export is written."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Same seed, same drawings."""
+    slices: tuple[int, int] | None = None
+    """These z slices only: first, and one past the last."""
+    labels: tuple[int, ...] = ()
+    """Label values that are the object; all but 0 if empty."""
 
 
 class TrainedOnOptions(Options):

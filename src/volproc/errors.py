@@ -6,6 +6,7 @@ VolprocError               exit code 2 from the command line unless stated
 ├── LocationError          a path or URL is of no kind that can be reached
 ├── VolumeError            a volume cannot be read or written
 ├── IngestError            a source cannot be read or lacks something
+├── AnnotateError          drawings, their export or their subjects are not what they should be
 ├── ModelError             a model folder or its card is not usable here
 ├── MemoryPromiseError     a block would need more memory than a worker has
 ├── LedgerError            the record of a run does not fit what is on disk
@@ -39,6 +40,10 @@ class VolumeError(VolprocError):
 
 class IngestError(VolprocError):
     """A source cannot be read or lacks something."""
+
+
+class AnnotateError(VolprocError):
+    """Drawings, their export or their subjects are not what they should be."""
 
 
 class ModelError(VolprocError):

@@ -25,9 +25,11 @@ SETTINGS = {
     # A worker that is being closed complains of lost heartbeats; what matters comes as outcomes.
     "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
     # Freed memory is kept for the next block: by default every array is taken from the system and
-    # given back, and its pages being cleared was up to a third of a worker's time.
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**28,
-    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**27,
+    # given back, and its pages being cleared was up to a third of a worker's time. Only the main
+    # arena can keep arrays of 64 MB.
+    "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**30,
     # One thread per core decodes; handing it a shard's chunks one by one took a fifth of writing.
     "distributed.nanny.pre-spawn-environ.ZARR_THREADING__MAX_WORKERS": 1,
     "distributed.nanny.pre-spawn-environ.ZARR_CODEC_PIPELINE__BATCH_SIZE": 256,

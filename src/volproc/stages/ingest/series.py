@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
@@ -176,7 +178,7 @@ class Series:
         box: Box,
         planes: Sequence[tuple[int, int]],
     ) -> None:
-        source = self.opener(url)
+        source = _opened(self.opener, url)
         same_size = source.shape[1:] == self.shape[1:] or self.pad
         if source.dtype != self.dtype or source.shape[0] != depth or not same_size:
             raise IngestError(_unequal(url, source, self.dtype, (depth, *self.shape[1:])))
@@ -189,6 +191,19 @@ class Series:
         _, rows, columns = values.shape
         for z, plane in planes:
             out[z, :rows, :columns] = values[plane - first]
+
+
+def _opened(opener: Opener, url: str) -> Source:
+    """The source of a file. Headers are kept a while: the bands of a plane come one by one."""
+    if _is_remote(url):
+        return opener(url)
+    status = os.stat(located(url)[1])
+    return _opened_state(opener, url, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=512)
+def _opened_state(opener: Opener, url: str, modified_ns: int, size: int) -> Source:
+    return opener(url)
 
 
 def _headers(
