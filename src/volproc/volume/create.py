@@ -12,6 +12,7 @@ from volproc.volume.access import for_zarr, remove_file, writing
 from volproc.volume.describe import attributes_of
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.ome import to_ome
+from volproc.volume.shard import LEVEL
 
 ZarrFormat = Literal[2, 3]
 
@@ -114,7 +115,7 @@ def _create_array(group: zarr.Group, info: VolumeInfo, level: Level) -> None:
             shape=shape,
             dtype=info.dtype,
             chunks=chunks,
-            compressors=[{"id": "zstd", "level": 1}],
+            compressors=[{"id": "zstd", "level": LEVEL}],
             fill_value=0,
             chunk_key_encoding={"name": "v2", "separator": "/"},
             overwrite=True,
@@ -126,7 +127,7 @@ def _create_array(group: zarr.Group, info: VolumeInfo, level: Level) -> None:
         dtype=info.dtype,
         chunks=chunks,
         shards=None if level.shards == level.chunks and not lead else (*lead, *level.shards),
-        compressors=ZstdCodec(level=1),
+        compressors=ZstdCodec(level=LEVEL),
         fill_value=0,
         dimension_names=[*("c" for _ in lead), "z", "y", "x"],
         overwrite=True,

@@ -19,7 +19,8 @@ import numpy.typing as npt
 import zarr
 
 from volproc.errors import GridError, VolumeError
-from volproc.grid.box import Box
+from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box, each
 from volproc.volume.access import for_zarr, is_occupied, last_change, local_path, reading, writing
 from volproc.volume.create import made_by, make_anew, stamp
 from volproc.volume.describe import array_of, read_info
@@ -27,6 +28,7 @@ from volproc.volume.display import window_of
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.ome import to_ome
+from volproc.volume.shard import is_plain, write_shard
 
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArrayConfigParams
@@ -67,7 +69,28 @@ class Volume:
                 "make the block a multiple of the shard"
             )
         with writing(f"{self.info.url} level {level}, voxels {box}"):
-            self._arrays[level][(Ellipsis, *box.slices)] = values
+            array, folder = self._arrays[level], local_path(self.info.url)
+            if folder and self._plain[level]:
+                self._write_shards(folder, here, array, box, values)
+            else:
+                array[(Ellipsis, *box.slices)] = values
+
+    def _write_shards(
+        self, folder: Path, level: Level, array: Any, box: Box, values: npt.NDArray[Any]
+    ) -> None:
+        lead = array.shape[:-3]
+        values = np.broadcast_to(np.asarray(values, self.info.dtype), (*lead, *box.shape))
+        for part in Tiling(shape=level.shape, core=level.shards).over(box):
+            number = each(lambda a, n: a // n, part.core.start, level.shards)
+            write_shard(
+                folder
+                / level.path
+                / array.metadata.encode_chunk_key((*(0 for _ in lead), *number)),
+                values[(..., *part.core.within(box.start).slices)],
+                shard=array.shards,
+                chunk=array.chunks,
+                keep_empty=self.info.kind == "image",
+            )
 
     def dask(self, level: int = 0) -> Any:
         """A level as a lazy dask array, one block per shard, for those who go on with dask.
@@ -121,6 +144,10 @@ class Volume:
             file = folder / level.path / array.metadata.encode_chunk_key(place)
             if file.is_file() and file.stat().st_size == 0:
                 raise ValueError(f"{file} is empty")
+
+    @cached_property
+    def _plain(self) -> tuple[bool, ...]:
+        return tuple(is_plain(array) for array in self._arrays)
 
     @cached_property
     def _arrays(self) -> tuple[Any, ...]:
