@@ -17,8 +17,8 @@ from volproc.engine.serial import SerialEngine
 from volproc.errors import VolumeError
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.stage import plan_label, run_label
+from volproc.stages.pictures import id_colours
 from volproc.stages.report import stage
-from volproc.stages.report.render import id_colours
 from volproc.stages.report.stage import ReportInputs, plan_report, run_report
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume

@@ -11,9 +11,7 @@ import numpy.typing as npt
 
 from volproc.errors import VolumeError
 from volproc.fusion import level_of
-from volproc.stages.report.objects import Objects
-from volproc.stages.report.page import Pair, Shot, View
-from volproc.stages.report.render import (
+from volproc.stages.pictures import (
     Bytes,
     Picture,
     data_uri,
@@ -23,6 +21,8 @@ from volproc.stages.report.render import (
     two_wide,
     voted,
 )
+from volproc.stages.report.objects import Objects
+from volproc.stages.report.page import Pair, Shot, View
 from volproc.stages.report.slices import (
     Canvas,
     bytes_of_plane,

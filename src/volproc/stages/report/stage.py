@@ -15,12 +15,12 @@ import numpy as np
 
 from volproc.config import ReportOptions
 from volproc.errors import VolumeError
+from volproc.stages.pictures import hex_colour
 from volproc.stages.report.agreement import Agreement, level_to_count, measure_agreement
 from volproc.stages.report.gallery import Gallery, gallery_of, views
 from volproc.stages.report.history import times_of
 from volproc.stages.report.objects import Objects, histogram, read_objects
 from volproc.stages.report.page import ObjectTable, Page, Row, render, toml_text
-from volproc.stages.report.render import hex_colour
 from volproc.stages.report.summary import facts
 from volproc.volume.access import exists, writing
 from volproc.volume.files import read_file

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from volproc.stages.report.render import (
+from volproc.stages.pictures import (
     Picture,
     data_uri,
     grey,
