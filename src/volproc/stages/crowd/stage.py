@@ -1,0 +1,220 @@
+"""Plan and run of `crowd`: a truth in, the drawings of simulated volunteers out.
+
+Every task writes the rows of its slices to a file of their own; the run joins them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc import __version__
+from volproc.config import CrowdOptions
+from volproc.drawing import Vote
+from volproc.engine.ledger import digest
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.errors import AnnotateError, ConfigError, VolumeError
+from volproc.grid.blocks import Block, Tiling
+from volproc.grid.box import Box
+from volproc.stages.crowd.draw import draw
+from volproc.stages.crowd.export import WORKFLOW, Export, header
+from volproc.stages.crowd.outlines import trace
+from volproc.stages.crowd.parts import Parts, beginning
+from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
+from volproc.volume.files import beside
+from volproc.volume.metadata import VolumeInfo, itemsize
+from volproc.volume.store import Volume
+
+BLOCK_BYTES = 256 * 2**20
+"""Of truth that a task reads: whole chunks along z where they fit, else fewer slices."""
+COUNTED = ("classifications", "absent", "strokes")
+ROW_BYTES = 60_000
+"""A long row: three rounds of an outline of 60 um in the format of classifier 1."""
+SLICE_BYTES_PER_VOXEL = 24
+"""While one slice is traced: mask, fragments (int32), and a smoothed part with its copies."""
+
+
+@dataclass(frozen=True)
+class CrowdPlan:
+    """Everything decided before a voxel is read."""
+
+    task: DrawSlices
+    url: str
+    digest: str
+    step: Step
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, with what they cost."""
+        return (self.step,)
+
+
+@dataclass(frozen=True)
+class CrowdSummary:
+    """What was written to `url`: classifications, how many of them say "nothing here", strokes."""
+
+    url: str
+    classifications: int
+    absent: int
+    strokes: int
+
+
+@dataclass(frozen=True)
+class DrawSlices:
+    """Task: what all volunteers draw on the slices of one block, as rows in a part file."""
+
+    truth: Volume
+    labels: tuple[int, ...]
+    slices: tuple[int, int]
+    people: tuple[Volunteer, ...]
+    export: Export
+    parts: Parts
+
+    def load(self, block: Block) -> npt.NDArray[Any]:
+        """The truth on the block's slices, those that are asked for only."""
+        return self.truth.read(self._asked(block))
+
+    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> tuple[str, dict[str, int]]:
+        """Rows, and counts of what is in them."""
+        rows, counts = [], Counter[str]()
+        for z, values in enumerate(loaded, start=self._asked(block).start[0]):
+            mask = np.isin(values, self.labels) if self.labels else values != 0
+            votes = self._votes(z, mask)
+            rows.append(self.export.rows(z, votes))
+            counts["classifications"] += len(votes)
+            counts["absent"] += sum(not vote.strokes for vote in votes)
+            counts["strokes"] += sum(len(vote.strokes) for vote in votes)
+        return "".join(rows), dict(counts)
+
+    def store(self, block: Block, result: tuple[str, dict[str, int]]) -> dict[str, int]:
+        """Keep the rows; the counts."""
+        rows, counts = result
+        self.parts.save(block.index, rows)
+        return counts
+
+    def _asked(self, block: Block) -> Box:
+        (first, end), whole = self.slices, self.truth.info.shape
+        return block.core.clip(Box((first, 0, 0), (end, *whole[1:])))
+
+    def _votes(self, z: int, mask: npt.NDArray[np.bool_]) -> tuple[Vote, ...]:
+        _, *nm = self.truth.info.voxel_nm
+        size = (nm[0], nm[1])
+        outlines = trace(mask, size)
+        rows, columns = mask.shape
+        return tuple(
+            draw(outlines, who, z=z, shape_yx=(rows, columns), nm=size)
+            for who in panel(self.people, z, count=self.export.volunteers)
+        )
+
+
+def plan_crowd(
+    info: VolumeInfo,
+    out: str,
+    options: CrowdOptions,
+    *,
+    identity: str = "",
+    scale: float = 0.5,
+) -> CrowdPlan:
+    """Decide who draws on which slices of the truth `info` (labels); rows go to the file `out`.
+
+    The volume is one region: what stands before .zarr is its name in the export. Volunteers see
+    images of `scale` times its size. `identity` is the truth's digest. VolumeError for what is no
+    truth, ConfigError for slices it does not have.
+    """
+    if info.channels or np.dtype(info.dtype).kind not in "bui":
+        raise VolumeError(
+            f"{info.url} holds {info.dtype}{' in channels' * bool(info.channels)}; the truth "
+            "needs whole numbers and no channel axis"
+        )
+    first, end = options.slices or (0, info.shape[0])
+    if not 0 <= first < end <= info.shape[0]:
+        raise ConfigError(
+            f"[crowd] slices = [{first}, {end}], but {info.url} has {info.shape[0]} slices "
+            "counted from 0; give the first and one past the last"
+        )
+    name = digest("crowd", __version__, identity, options, scale, region_name(info.url))
+    pool = max(POOL, options.volunteers)
+    export = Export(
+        roi=region_name(info.url),
+        shape=info.shape,
+        voxel_nm=info.voxel_nm,
+        scale=scale,
+        classifier=options.classifier,
+        volunteers=options.volunteers,
+    )
+    task = DrawSlices(
+        truth=Volume(info),
+        labels=options.labels,
+        slices=(first, end),
+        people=volunteers(options.crowd, seed=options.seed, count=pool),
+        export=export,
+        parts=Parts(f"{out}.parts"),
+    )
+    return CrowdPlan(task, out, name, _step(task, info, name))
+
+
+def run_crowd(plan: CrowdPlan, runner: Runner) -> CrowdSummary:
+    """What the volunteers drew, written to the plan's `url`.
+
+    AnnotateError if another file is there: it may be an export that nobody can draw again.
+    """
+    _refuse_foreign(plan.url)
+    parts, indices = plan.task.parts, [block.index for block in plan.step.blocks]
+    counts = Counter[str]()
+    for record in runner.run(plan.step):
+        counts.update(record)
+    parts.join(plan.url, indices, first=header())
+    runner.forget(plan.step.name)  # before its parts go: what is not recorded is made again
+    parts.remove(indices)
+    return CrowdSummary(plan.url, **{name: counts[name] for name in COUNTED})
+
+
+def _refuse_foreign(url: str) -> None:
+    there = beginning(url, 10_000)
+    if there and not (there.startswith(header()) and WORKFLOW in there):
+        raise AnnotateError(
+            f"{url} exists and was not written by volproc crowd; choose another name or remove it"
+        )
+
+
+def region_name(url: str) -> str:
+    """How a volume is called in file names of frames: letters, digits, - and _ only.
+
+    >>> region_name("data/ROI_1656-6756-329.zarr"), region_name("made.zarr/labels/nuclei")
+    ('ROI_1656-6756-329', 'made-nuclei')
+    """
+    name = beside(url, "").rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "region"
+
+
+def _step(task: DrawSlices, info: VolumeInfo, name: str) -> Step:
+    depth = slices_of_block(info)
+    tiling = Tiling(info.shape, (depth, *info.shape[1:]))
+    first, end = task.slices
+    blocks: Sequence[Block] = tuple(tiling.over(Box((first, 0, 0), (end, *info.shape[1:]))))
+    plane = prod(info.shape[1:])
+    voxels = max(block.core.size for block in blocks)
+    rows = depth * task.export.volunteers * ROW_BYTES
+    return Step(
+        name="crowd",
+        task=task,
+        blocks=blocks,
+        digest=name,
+        peak_bytes=2 * voxels * itemsize(info.dtype) + plane * SLICE_BYTES_PER_VOXEL + 3 * rows,
+        bytes_read=(end - first) * plane * itemsize(info.dtype),
+        bytes_written=(end - first) * task.export.volunteers * ROW_BYTES // 4,
+    )
+
+
+def slices_of_block(info: VolumeInfo) -> int:
+    """Slices one task works on."""
+    plane = prod(info.shape[1:]) * itemsize(info.dtype)
+    return max(1, min(info.levels[0].chunks[0], BLOCK_BYTES // plane))
