@@ -1,0 +1,34 @@
+"""Text of others in tables of ours: nothing in it runs when a spreadsheet opens the table."""
+
+from __future__ import annotations
+
+import re
+
+_RUNS = re.compile(r"'*\s*[=+\-@＝＋－＠\t\r\n]")
+"""What a spreadsheet takes for a formula, or would once the marks before it are gone."""
+
+
+def neutral(text: str) -> str:
+    """`text` for a cell: behind a mark where a spreadsheet would run it. Numbers stay as they are.
+
+    >>> neutral("=HYPERLINK(1)"), neutral("-3.5"), neutral("J. Bloggs")
+    ("'=HYPERLINK(1)", '-3.5', 'J. Bloggs')
+    """
+    return f"'{text}" if _RUNS.match(text) and not _is_number(text) else text
+
+
+def plain(cell: str) -> str:
+    """The text that `neutral` made `cell` of.
+
+    >>> plain("'=HYPERLINK(1)")
+    '=HYPERLINK(1)'
+    """
+    return cell[1:] if cell[:1] == "'" and _RUNS.match(cell[1:]) else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

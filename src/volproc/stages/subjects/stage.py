@@ -1,0 +1,172 @@
+"""Plan and run of `subjects`: an image in; slices for volunteers and their manifest out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from volproc import __version__
+from volproc.config import SubjectsOptions
+from volproc.engine.ledger import digest
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.errors import AnnotateError
+from volproc.grid.blocks import Block
+from volproc.stages.subjects.frames import BAND_ROWS, CutFrames, FindContrast
+from volproc.stages.subjects.manifest import rows_of, to_csv
+from volproc.stages.subjects.regions import (
+    Region,
+    blocks_of,
+    regions_of,
+    sample_of,
+    shown_slices,
+    slabs_of,
+)
+from volproc.volume.access import exists, is_occupied
+from volproc.volume.files import read_file, write_file
+from volproc.volume.metadata import VolumeInfo, itemsize
+from volproc.volume.store import Volume
+
+SLAB_BYTES = 2**28
+"""Voxels of one task: no more slices than fit, but never less than one."""
+RECORD = "subjects.json"
+
+
+@dataclass(frozen=True)
+class SubjectsPlan:
+    """Everything decided about the subjects before a voxel is read."""
+
+    image: VolumeInfo
+    out: str
+    options: SubjectsOptions
+    regions: tuple[Region, ...]
+    digest: str
+
+    @property
+    def manifest(self) -> str:
+        """Where the table of subjects goes."""
+        return f"{self.out}/manifest.csv"
+
+    @property
+    def contrast(self) -> Step:
+        """Black and white of each region, from a sample of its voxels."""
+        samples = [sample_of(region.box) for region in self.regions]
+        voxels = [sum(box.size for box in boxes) for boxes in samples]
+        size = itemsize(self.image.dtype)
+        return Step(
+            name="contrast of the subjects",
+            task=FindContrast(Volume(self.image)),
+            blocks=[Block(n, one.box, one.box) for n, one in enumerate(self.regions)],
+            digest=self.digest,
+            peak_bytes=4 * max(voxels) * size,
+            bytes_read=sum(voxels) * size,
+        )
+
+    def frames(self, contrast: tuple[tuple[float, float], ...] = ()) -> Step:
+        """All images, a few slices of a region at a time; run with the regions' black and white."""
+        depth = slab_depth(self.image, self.regions)
+        blocks = blocks_of(tuple(slabs_of(self.regions, self.options, depth=depth)))
+        size = itemsize(self.image.dtype)
+        largest = max(block.core.size for block in blocks)
+        plane = max(prod(block.core.shape[1:]) for block in blocks)
+        band = BAND_ROWS * max(block.core.shape[2] for block in blocks)
+        images = max(block.core.shape[0] for block in blocks) * self.options.largest_bytes
+        return Step(
+            name="frames of the subjects",
+            task=CutFrames(Volume(self.image), self.out, self.regions, self.options, contrast),
+            blocks=blocks,
+            digest=self.digest,
+            peak_bytes=largest * size + images + 4 * plane + 5 * 8 * band,
+            bytes_read=sum(block.core.size for block in blocks) * size,
+        )
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, with what they cost."""
+        return self.contrast, self.frames()
+
+    @property
+    def images(self) -> int:
+        """How many files are made; a frame that several subjects show counts once."""
+        return sum(len(shown_slices(region, self.options)) for region in self.regions)
+
+
+def slab_depth(image: VolumeInfo, regions: Sequence[Region]) -> int:
+    """Slices of the volume that are read at once: those of a chunk, or as many as memory allows."""
+    plane = max(prod(region.box.shape[1:]) for region in regions) * itemsize(image.dtype)
+    return min(image.levels[0].chunks[0], max(1, SLAB_BYTES // plane))
+
+
+def plan_subjects(
+    image: VolumeInfo, out: str, options: SubjectsOptions, *, identity: str = ""
+) -> SubjectsPlan:
+    """Decide which slices of `image` go into the folder `out`, and how they are cut.
+
+    `identity` is the image's digest. AnnotateError for what is no grey image; ConfigError for
+    regions that are not in it.
+    """
+    if image.channels or image.kind != "image":
+        what = "channels" if image.channels else "labels"
+        raise AnnotateError(f"{image.url} holds {what}; volunteers are shown a grey image")
+    regions = regions_of(image, options)
+    lasting = options.model_dump(exclude={"attribution"})  # in the manifest only
+    made = digest("subjects", identity, lasting, regions)
+    return SubjectsPlan(image, out.rstrip("/"), options, regions, made)
+
+
+def run_subjects(plan: SubjectsPlan, runner: Runner) -> str:
+    """Images of all frames and their manifest, whose place is returned.
+
+    AnnotateError where the folder holds anything else, or an image cannot be made small enough.
+    """
+    _begin(plan, runner)
+    found = runner.run(plan.contrast)
+    contrast = tuple((low, high) for low, high in found)
+    step = plan.frames(contrast)
+    quality: dict[Region, dict[int, int]] = {region: {} for region in plan.regions}
+    at = {region.box: region for region in plan.regions}
+    for block, record in zip(step.blocks, runner.run(step), strict=True):
+        quality[at[block.read]].update({z: q for z, q in record})
+    rows = (
+        row
+        for region, ends in zip(plan.regions, contrast, strict=True)
+        for row in rows_of(
+            region,
+            plan.options,
+            voxel_nm=plan.image.voxel_nm,
+            contrast=ends,
+            quality=quality[region],
+        )
+    )
+    write_file(plan.manifest, to_csv(rows).encode())
+    return plan.manifest
+
+
+def _begin(plan: SubjectsPlan, runner: Runner) -> None:
+    """Take the folder, or take it up again; what was not made from the same is left alone."""
+    record = f"{plan.out}/{RECORD}"
+    if exists(record):
+        if _digest_of(record) == plan.digest:
+            return
+        raise AnnotateError(
+            f"{plan.out} holds subjects that were cut from another image or with other options; "
+            "choose another folder, or remove it"
+        )
+    if is_occupied(plan.out):
+        raise AnnotateError(
+            f"{plan.out} holds files that are no subjects; choose another folder, or empty it"
+        )
+    for step in plan.steps:
+        runner.forget(step.name)
+    story = {"volproc": __version__, "digest": plan.digest, "image": plan.image.url}
+    write_file(record, json.dumps(story, indent=1).encode())
+
+
+def _digest_of(record: str) -> Any:
+    try:
+        return json.loads(read_file(record)).get("digest")
+    except (ValueError, AttributeError):
+        return None
