@@ -99,14 +99,18 @@ class Export:
             **{f"Image {n}": f"{self.roi}_z{one + 1:04}.jpg" for n, one in enumerate(shown)},
             "default_frame": str(default + 1),
             "Microscope": "none: simulated",
-            "Raw XY resolution (nm)": f"{self.voxel_nm[2]:g}",
-            "Raw Z resolution (nm)": f"{self.voxel_nm[0]:g}",
+            **self._resolution(),
             "Scaling factor": f"{self.scale:g}",
             "jpeg quality (%)": "90",
             "Attribution": "simulated by volproc",
             "Description": "Outlines of a known volume, drawn by simulated volunteers",
         }
         return {str(self._subject_id(z)): about}
+
+    def _resolution(self) -> dict[str, str]:
+        z, y, x = (f"{nm:g}" for nm in self.voxel_nm)
+        xy = {"Raw XY resolution (nm)": x} if y == x else {"voxel_y_nm": y, "voxel_x_nm": x}
+        return {**xy, "Raw Z resolution (nm)": z}
 
     def _metadata(self, z: int, ended: datetime) -> dict[str, Any]:
         rows, columns = self.frame_size

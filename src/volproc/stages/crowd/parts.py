@@ -13,8 +13,8 @@ from uuid import uuid4
 from fsspec.implementations.local import LocalFileSystem
 
 from volproc.location import located
-from volproc.volume.access import local_path, reading, writing
-from volproc.volume.files import remove_file, write_file
+from volproc.volume.access import local_path, reading, remove_file, writing
+from volproc.volume.files import write_file
 
 PIECE_BYTES = 2**20
 

@@ -93,7 +93,7 @@ def mixed(
 
 
 def blob(
-    centre: Sequence[float], radius_nm: float, *, roughness: float, rng: np.random.Generator
+    centre: npt.ArrayLike, radius_nm: float, *, roughness: float, rng: np.random.Generator
 ) -> Line:
     """A closed line around `centre` (y, x), about round, with dents and bulges of `roughness`."""
     count = max(8, round(2 * np.pi * radius_nm / STEP_NM))
