@@ -126,6 +126,7 @@ def ingest(
     missing: Annotated[str | None, option(IngestOptions, "missing")] = None,
     unequal: Annotated[str | None, option(IngestOptions, "unequal")] = None,
     labels: Annotated[bool | None, option(IngestOptions, "labels")] = None,
+    channel: Annotated[int | None, option(IngestOptions, "channel")] = None,
     dtype: Annotated[str | None, option(IngestOptions, "dtype")] = None,
     grey_range: Annotated[
         tuple[float, float] | None, option(IngestOptions, "grey_range", metavar="LOW HIGH")

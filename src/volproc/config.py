@@ -79,6 +79,8 @@ class IngestOptions(Options):
     """What becomes of a gap in the slices' numbers: the slice before again, or voxels of 0."""
     unequal: Literal["refuse", "pad"] = "refuse"
     """Slices of unequal size: pad adds voxels of 0 below and right, up to the largest."""
+    channel: Annotated[int, Field(ge=0)] | None = None
+    """Which channel of an OME-Zarr that has several, counted from 0."""
     dtype: Literal["keep", "uint8"] = "keep"
     """uint8 maps grey values to 0 to 255, with the same two constants for the whole volume."""
     grey_range: tuple[float, float] | None = None

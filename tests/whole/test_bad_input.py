@@ -97,7 +97,7 @@ def test_a_source_that_is_something_else(tmp_path, refused, workflow):
         by=workflow(tmp_path / "group.zarr"),
     )
     (tmp_path / "empty").mkdir()
-    refused("empty holds no TIFF slices", by=workflow(tmp_path / "empty"))
+    refused("empty holds no image file", by=workflow(tmp_path / "empty"))
     (tmp_path / "file.zarr").write_text("?")
     refused("file.zarr is not an OME-Zarr", by=workflow(tmp_path / "file.zarr"))
     assert_nothing_to_trust(tmp_path)
@@ -119,6 +119,79 @@ def test_a_tiff_that_was_cut_short(tmp_path, refused, workflow):
     refused("a.tif", "cut short", by=chosen)
     assert_nothing_to_trust(tmp_path)
     assert not (tmp_path / "run" / "image.zarr").exists()
+
+
+def bad_files(folder):
+    """What microscopes and people leave: by name, each wrong in its own way."""
+    series = {"sizes": GREY[:3], "types": GREY[:3], "colour": GREY[:3]}
+    for name, planes in series.items():
+        (folder / name).mkdir()
+        for n, plane in enumerate(planes):
+            tifffile.imwrite(folder / name / f"s_{n}.tif", plane)
+    tifffile.imwrite(folder / "sizes" / "s_2.tif", GREY[2, :30])
+    tifffile.imwrite(folder / "types" / "s_2.tif", GREY[2].astype("uint16"))
+    tifffile.imwrite(folder / "colour" / "s_2.tif", np.stack([GREY[2]] * 3, -1), photometric="rgb")
+    tifffile.imwrite(folder / "rgb.tif", np.zeros((9, 9, 3), "uint8"), photometric="rgb")
+    (folder / "text.tif").write_text("not a picture")
+    (folder / "text.dm4").write_text("not a picture")
+    (folder / "empty").mkdir()
+    (folder / "notes").mkdir()
+    (folder / "notes" / "read.me").write_text("nothing to see")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("sizes", ("s_2.tif", "all slices need one size")),
+        ("types", ("s_2.tif", "all slices need one size and type")),
+        ("colour", ("s_2.tif", "grey")),
+        ("rgb.tif", ("rgb.tif", "grey")),
+        ("text.tif", ("is not a TIFF file",)),
+        ("text.dm4", ("text.dm4",)),
+        ("empty", ("holds no image file", "read are TIFF")),
+        ("notes", ("holds no image file among 1 files",)),
+        ("EMPIAR-1", ("does not exist",)),
+    ],
+)
+def test_files_that_are_no_volume(tmp_path, refused, name, words):
+    bad_files(tmp_path)
+    out = tmp_path / "out.zarr"
+    source = name if name.startswith("EMPIAR") else tmp_path / name
+    refused(*words, by=("ingest", source, out, "--serial", "--voxel-nm", 50, 50, 50))
+    assert not out.exists()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["dm/ref_T_2_1.dm4", "dm/ref_T_2_1.dm3", "mrc/EMD-3197.map"])
+@pytest.mark.parametrize("part", [0.3, 0.9])
+def test_real_files_that_were_cut_short(tmp_path, real_data, refused, name, part):
+    whole = max((real_data / name).parent.glob(f"*{os.path.splitext(name)[1]}"))
+    content = whole.read_bytes()
+    cut = tmp_path / whole.name
+    cut.write_bytes(content[: int(part * len(content))])
+    by = ("ingest", cut, tmp_path / "out.zarr", "--serial", "--voxel-nm", 50, 50, 50)
+    refused(cut.name, by=by)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_an_ingest_that_fails_midway_is_not_taken_for_a_volume(tmp_path, refused, volproc):
+    """A slice that cannot be decoded is found when it is read: `check` must not pass the rest."""
+    (tmp_path / "s").mkdir()
+    for n in range(40):
+        tifffile.imwrite(tmp_path / "s" / f"s_{n:02}.tif", GREY[n % 16], compression="zlib")
+    damaged = tmp_path / "s" / "s_35.tif"
+    content = bytearray(damaged.read_bytes())
+    content[-300:-200] = bytes(100)
+    damaged.write_bytes(content)
+    out = tmp_path / "out.zarr"
+    command = ("ingest", tmp_path / "s", out, "--serial", "--voxel-nm", 50, 50, 50)
+    refused("s_35.tif", by=command)
+    code, _ = volproc("check", out, "--serial")
+    assert code == 1
+    tifffile.imwrite(damaged, GREY[35 % 16], compression="zlib")
+    refused("files that have changed since", by=command)
+    assert volproc(*command, "--changed", "redo")[0] == 0
+    assert volproc("check", out, "--serial", "--deep")[0] == 0
 
 
 @pytest.mark.parametrize("size", [(0, 50, 50), (50, -50, 50), (50, 50, "nan")])

@@ -47,8 +47,8 @@ class Volume:
     def __getstate__(self) -> dict[str, Any]:
         return {"info": self.info}
 
-    def read(self, box: Box, level: int = 0) -> npt.NDArray[Any]:
-        """Voxels of `box`, shape (z, y, x), or (c, z, y, x) where there is a channel axis."""
+    def read(self, box: Box, level: int = 0, *, channel: int | None = None) -> npt.NDArray[Any]:
+        """Voxels of `box`, shape (z, y, x); all channels, (c, z, y, x), where none is named."""
         here = self.info.levels[level]
         if not here.box.contains(box):
             raise GridError(
@@ -58,7 +58,8 @@ class Volume:
             array = self._arrays[level]
             self._refuse_empty_files(box, here, array)
             leading = (0,) * (array.ndim - 3 - bool(self.info.channels))
-            return np.asarray(array[(*leading, Ellipsis, *box.slices)], dtype=self.info.dtype)
+            chosen = (Ellipsis,) if channel is None else (channel,)
+            return np.asarray(array[(*leading, *chosen, *box.slices)], dtype=self.info.dtype)
 
     def write(self, box: Box, values: npt.NDArray[Any], level: int = 0) -> None:
         """Store `values` at `box`; GridError unless the box consists of whole shards."""

@@ -12,7 +12,7 @@ from PIL import Image
 from RangeHTTPServer import RangeRequestHandler
 
 from volproc.config import IngestOptions
-from volproc.errors import IngestError, VolprocError
+from volproc.errors import IngestError, LocationError, VolprocError
 from volproc.grid.box import Box, whole_box
 from volproc.stages.ingest.reader import FORMATS, open_source
 
@@ -138,7 +138,7 @@ def test_one_bad_slice_is_named(folder):
 
 def test_a_file_system_without_its_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(IngestError, match=r"gs://b/a\.tif: .*pip install 'volproc\[gs\]'"):
+    with pytest.raises(LocationError, match=r"gs://b/a\.tif: .*pip install 'volproc\[gs\]'"):
         open_source("gs://b/a.tif", IngestOptions())
     with pytest.raises(IngestError, match="nowhere:// is not known; a path, or s3://"):
         open_source("nowhere://b/a.tif", IngestOptions())

@@ -145,10 +145,12 @@ def test_the_only_volume_of_a_group_is_taken_and_several_are_named(tmp_path):
     assert open_zarr(f"{tmp_path}/a.zarr/volumes/raw").shape == VALUES.shape
 
 
-def test_several_channels_are_refused(tmp_path):
-    put_image(tmp_path / "a.zarr", np.stack([VALUES] * 2), unit="nanometer")
-    with pytest.raises(IngestError, match=r"2 channels \(0, 1\); volproc reads one"):
-        open_zarr(str(tmp_path / "a.zarr"))
+def test_of_several_channels_one_is_named(tmp_path):
+    put_image(tmp_path / "a.zarr", np.stack([VALUES, VALUES // 2]), unit="nanometer")
+    for channel in (None, 2):
+        with pytest.raises(IngestError, match=r"2 channels \(0, 1\); choose one with --channel"):
+            open_zarr(str(tmp_path / "a.zarr"), channel=channel)
+    assert np.array_equal(whole(open_zarr(str(tmp_path / "a.zarr"), channel=1)), VALUES // 2)
 
 
 def put_image(url, values, *, unit):

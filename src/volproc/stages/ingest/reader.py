@@ -72,22 +72,22 @@ def open_source(url: str, options: IngestOptions) -> Source:
         return _open_files(files, url, options)
     kind = _kind(url)
     if kind == "zarr":
-        return _open_zarr(url)
+        return _open_zarr(url, options.channel)
     if kind == "file":
         return opener_of(url)(url)
     if kind == "folder":
         return _open_files(_files(url), url, options)
-    return _open_inside(url)
+    return _open_inside(url, options)
 
 
-def _open_inside(url: str) -> Source:
+def _open_inside(url: str, options: IngestOptions) -> Source:
     """What lies inside the nearest file or Zarr above a URL that does not exist by itself."""
     above = url
     while "/" in above.partition("://")[2] or ("://" not in above and "/" in above):
         above = above.rpartition("/")[0]
         kind = _kind(above)
         if kind == "zarr":
-            return _open_zarr(url)
+            return _open_zarr(url, options.channel)
         if kind == "file" and _format(above).module == "hdf5":
             return _format(above).opener()(url)
         if kind is not None:
@@ -113,9 +113,10 @@ def _open_files(files: dict[str, Stamp], where: str, options: IngestOptions) -> 
     return open_series({u: files[u] for u in urls}, opener_of(urls[0]), options)
 
 
-def _open_zarr(url: str) -> Source:
-    opener: Opener = import_module("volproc.stages.ingest.zarr").open_zarr
-    return opener(url)
+def _open_zarr(url: str, channel: int | None) -> Source:
+    from volproc.stages.ingest.zarr import open_zarr
+
+    return open_zarr(url, channel=channel)
 
 
 def opener_of(url: str) -> Opener:

@@ -35,6 +35,8 @@ class ZarrLevel:
     level: int
     voxel_nm: VoxelNm | None
     identity: tuple[Stamp, ...]
+    channel: int | None = None
+    """Of several; None where there is no channel axis."""
 
     @property
     def shape(self) -> Shape:
@@ -53,7 +55,7 @@ class ZarrLevel:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
-        return self.volume.read(box, level=self.level)
+        return self.volume.read(box, level=self.level, channel=self.channel)
 
 
 @dataclass(frozen=True)
@@ -84,17 +86,18 @@ class ZarrArray:
         return self.array.read(box)
 
 
-def open_zarr(url: str) -> ZarrLevel | ZarrArray:
+def open_zarr(url: str, *, channel: int | None = None) -> ZarrLevel | ZarrArray:
     """The volume at the path or URL of an OME-Zarr, Zarr or N5, or of an array inside it.
 
-    Of a pyramid the finest level. IngestError or VolumeError, one line, for several channels,
-    times, images or arrays, for more than three axes, and for voxels that are no plain numbers.
+    Of a pyramid the finest level, of several channels the one that is named. IngestError or
+    VolumeError, one line, for several channels otherwise, several times, images or arrays, for
+    more than three axes, and for voxels that are no plain numbers.
     """
     url = url.rstrip("/")
     found = what_lies_at(url)
     if found == "ome":
-        return _ome_level(url)
-    source = (_level_inside(url) if found == "array" else None) or _plain(
+        return _ome_level(url, channel=channel)
+    source = (_level_inside(url, channel=channel) if found == "array" else None) or _plain(
         n5_array(url) if found == "n5" else zarr_array(url)
     )
     kind = np.dtype(source.dtype)
@@ -103,7 +106,7 @@ def open_zarr(url: str) -> ZarrLevel | ZarrArray:
     return source
 
 
-def _ome_level(url: str, path: str | None = None) -> ZarrLevel:
+def _ome_level(url: str, path: str | None = None, *, channel: int | None) -> ZarrLevel:
     """The level called `path`, by default the finest."""
     stated = True
     try:
@@ -112,18 +115,19 @@ def _ome_level(url: str, path: str | None = None) -> ZarrLevel:
         stated = False
         volume = open_volume(url, voxel_nm=(1, 1, 1))
     info = volume.info
-    if info.channels:
+    if info.channels and (channel is None or channel >= len(info.channels)):
         raise IngestError(
-            f"{url} has {len(info.channels)} channels ({', '.join(info.channels)}); volproc reads "
-            "one: save that channel as an OME-Zarr of its own"
+            f"{url} has {len(info.channels)} channels ({', '.join(info.channels)}); choose one "
+            "with --channel, or [ingest] channel, counted from 0"
         )
     paths = [level.path for level in info.levels]
     level = paths.index(path) if path else 0
     voxel_nm = info.levels[level].voxel_nm if stated else None
-    return ZarrLevel(volume, level, voxel_nm, ((info.url, 0, volume.identity),))
+    stamps = ((info.url, 0, volume.identity),)
+    return ZarrLevel(volume, level, voxel_nm, stamps, channel if info.channels else None)
 
 
-def _level_inside(url: str) -> ZarrLevel | None:
+def _level_inside(url: str, *, channel: int | None) -> ZarrLevel | None:
     """The array at `url` as a level of the OME-Zarr around it; None if it is none."""
     parent, _, path = url.rpartition("/")
     try:
@@ -131,7 +135,7 @@ def _level_inside(url: str) -> ZarrLevel | None:
     except VolumeError:
         return None
     listed = path in [level.path for level in info.levels]
-    return _ome_level(parent, path) if listed and info.url == parent else None
+    return _ome_level(parent, path, channel=channel) if listed and info.url == parent else None
 
 
 def _plain(array: PlainArray) -> ZarrArray:
