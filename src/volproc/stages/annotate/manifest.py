@@ -1,0 +1,99 @@
+"""What is known of subjects: their metadata, and manifest.csv where they say too little."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Any
+
+from volproc.errors import AnnotateError, VolprocError
+from volproc.grid.box import Box, each
+from volproc.location import located
+from volproc.spreadsheet import plain
+
+BOX_KEYS = tuple(f"roi_{name}" for name in ("z", "y", "x", "depth", "height", "width"))
+HIDDEN = ("", "#", "//", "!")
+"""What keys that volunteers shall not see begin with."""
+LONGEST = 1000
+"""Characters of a value that are looked at."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest.csv adds: metadata of subjects by their name, regions by theirs."""
+
+    subjects: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    regions: Mapping[str, Box] = field(default_factory=dict)
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Whatever is raised while a table is read becomes an AnnotateError that names it."""
+    try:
+        yield
+    except VolprocError:
+        raise
+    except Exception as error:  # file systems raise errors of their libraries, not OSError alone
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise AnnotateError(f"cannot read the {what}: {said.splitlines()[0]}") from error
+
+
+def read_manifest(url: str) -> Manifest:
+    """A table with the columns roi and roi_z to roi_width, and further ones of subjects.
+
+    AnnotateError if it is no such table.
+    """
+    with reading(f"manifest {url}"):
+        filesystem, path = located(url)
+        text = filesystem.cat_file(path).decode("utf-8-sig")
+        rows = list(csv.DictReader(StringIO(text, newline="")))
+    needed = ("roi", *BOX_KEYS)
+    missing = [key for key in needed if not rows or key not in rows[0]]
+    if missing:
+        raise AnnotateError(
+            f"{url} lacks {', '.join(missing)}; give the manifest.csv of `volproc subjects`, or a "
+            f"table of regions with the columns {', '.join(needed)}"
+        )
+    cells = [{key: plain(text) for key, text in row.items() if key and text} for row in rows]
+    regions: dict[str, Box] = {}
+    for number, row in enumerate(cells, start=2):
+        box = box_of(row)
+        if box is None or regions.setdefault(row.get("roi", ""), box) != box:
+            raise AnnotateError(
+                f"{url}, row {number}: a region needs whole numbers in {', '.join(BOX_KEYS)}, the "
+                "same in all of its rows"
+            )
+    return Manifest({row["subject"]: row for row in cells if "subject" in row}, regions)
+
+
+def text_of(known: Mapping[str, Any], key: str) -> str | None:
+    """The value of a key, hidden or not, if it is a text or a number; None where there is none."""
+    found = (known.get(f"{prefix}{key}") for prefix in HIDDEN)
+    texts = (str(one)[:LONGEST].strip() for one in found if type(one) in (str, int, float))
+    return next((text for text in texts if text), None)
+
+
+def whole_number(text: str | None) -> int | None:
+    """A whole number from 0 of up to 9 digits; None for anything else."""
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def positive_number(text: str | None) -> float | None:
+    """A positive number; None for anything else."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if 0 < number < 1e12 else None
+
+
+def box_of(known: Mapping[str, Any]) -> Box | None:
+    """Where the region of a subject lies in the volume; None if its metadata do not say."""
+    numbers = [whole_number(text_of(known, key)) for key in BOX_KEYS]
+    if any(number is None for number in numbers):
+        return None
+    z, y, x, depth, height, width = (number or 0 for number in numbers)
+    return Box((z, y, x), each(lambda a, n: a + n, (z, y, x), (depth, height, width)))
