@@ -13,8 +13,8 @@ fragment (8-connected, over 0.05 um2) is found if a fragment of the answer overl
 IoU above 0.5; what else the answer has of that size is made up. Slices without a nucleus count in
 "drawn where nothing is" only.
 
-Scores of single slices are kept in FOLDER: the same command goes on where it was stopped. The table
-is printed and written as Markdown, JSON and, for the volunteers that cria needs to be as near as
+Scores of single slices are kept in FOLDER: the same command goes on where it was stopped, and
+--again scores a method that was changed anew. The table is printed and written as Markdown, JSON and, for the volunteers that cria needs to be as near as
 cria-2021, as a figure.
 """
 
@@ -23,9 +23,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,9 @@ from scipy import ndimage
 
 from volproc import __version__
 from volproc.config import AnnotateOptions
-from volproc.drawing import SliceVotes
+from volproc.drawing import Patch, SliceVotes
 from volproc.stages.annotate.consensus import METHODS
+from volproc.stages.annotate.skill import Errors, skills, slice_errors
 from volproc.stages.annotate.surface import compare
 from volproc.stages.crowd.draw import draw
 from volproc.stages.crowd.outlines import SMALLEST_UM2, trace
@@ -81,6 +84,23 @@ class Task:
         return [(n, m) for n, m in pairs if (n, m, z) not in self.done]
 
 
+def errors_of_slice(task: Task, z: int) -> dict[int, Errors]:
+    """How far each volunteer is off on slice `z`, for crowds of each size."""
+    _, votes = task.drawn(z)
+    options = AnnotateOptions(method="cria")
+    found = {}
+    for n in task.sizes:
+        some = first(votes, n)
+        found[n] = slice_errors(some, METHODS["cria"](some, NM, {}, options), NM, options)
+    return found
+
+
+def skills_of(task: Task, slices: Sequence[int], pool: Pool) -> dict[int, dict[str, float]]:
+    """Skills of each volunteer in crowds of each size, from all slices, as annotate finds them."""
+    tables = pool.map(partial(errors_of_slice, task), slices, chunksize=1)
+    return {n: skills([table[n] for table in tables]) for n in task.sizes}
+
+
 def scores_of_slice(task: Task, z: int) -> list[dict[str, Any]]:
     """A row for every size and method that slice `z` is not scored for yet."""
     wanted = task.wanted(z)
@@ -90,14 +110,13 @@ def scores_of_slice(task: Task, z: int) -> list[dict[str, Any]]:
     rows = []
     for n, method in wanted:
         some = first(votes, n)
-        skills = (task.skills or {}).get(n, {}) if method == "cria" else {}
+        weights = (task.skills or {}).get(n, {}) if method == "cria" else {}
         began = time.process_time()
-        patch = METHODS[method](some, NM, skills, AnnotateOptions(method=method))
+        patch = METHODS[method](some, NM, weights, AnnotateOptions(method=method))
         seconds = time.process_time() - began
-        answer = patch.onto(truth.shape) >= 0.5
         rows.append(
             {"crowd": task.crowd, "volunteers": n, "method": method, "z": z}
-            | scores(truth, answer)
+            | scores(*boxed(truth, patch))
             | {"seconds": round(seconds, 4)}
         )
     return rows
@@ -106,6 +125,19 @@ def scores_of_slice(task: Task, z: int) -> list[dict[str, Any]]:
 def first(votes: SliceVotes, n: int) -> SliceVotes:
     """The same slice as the first `n` volunteers drew it."""
     return replace(votes, votes=votes.votes[:n])
+
+
+def boxed(truth: np.ndarray, patch: Patch) -> tuple[np.ndarray, np.ndarray]:
+    """The truth and the patch's label in the smallest box that holds both."""
+    (y, x), (height, width) = patch.origin_yx, patch.values.shape
+    corners = [(y, x), (y + height, x + width)]
+    rows, columns = (np.flatnonzero(truth.any(axis=axis)) for axis in (1, 0))
+    if len(rows):
+        corners += [(rows[0], columns[0]), (rows[-1] + 1, columns[-1] + 1)]
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    label = np.zeros(high - low, dtype=bool)
+    label[y - low[0] :, x - low[1] :][:height, :width] = patch.values >= 0.5
+    return truth[low[0] : high[0], low[1] : high[1]], label
 
 
 def scores(truth: np.ndarray, answer: np.ndarray) -> dict[str, float]:
@@ -143,6 +175,9 @@ def run_crowd(crowd: Crowd, given: argparse.Namespace) -> list[dict[str, Any]]:
     """The scores of all slices of a crowd: those on disk, and the rest."""
     file = given.folder / f"{crowd}.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    if any(row["method"] in given.again for row in rows):
+        rows = [row for row in rows if row["method"] not in given.again]
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = Task(
         labels=given.data / "hela-roi329" / "labels5_10nm.tif",
         crowd=crowd,
@@ -152,8 +187,9 @@ def run_crowd(crowd: Crowd, given: argparse.Namespace) -> list[dict[str, Any]]:
     )
     slices = [z for z in range(0, SLICES, given.slices_every) if task.wanted(z)]
     with get_context("spawn").Pool(PROCESSES) as pool:
-        if slices and "cria" in task.methods:
-            task = replace(task, skills=skills_of(task, given.slices_every, pool))
+        if any(method == "cria" for z in slices for _, method in task.wanted(z)):
+            every = range(0, SLICES, given.slices_every)
+            task = replace(task, skills=skills_of(task, every, pool))
         with file.open("a") as kept:
             for of_slice in pool.imap_unordered(partial(scores_of_slice, task), slices):
                 kept.writelines(json.dumps(row) + "\n" for row in of_slice)
@@ -176,6 +212,7 @@ def main() -> None:
     parser.add_argument("--slices-every", type=int, default=1)
     parser.add_argument("--volunteers", type=int, nargs="+", default=CROWD_SIZES)
     parser.add_argument("--crowds", nargs="+", default=tuple(CROWDS), choices=tuple(CROWDS))
+    parser.add_argument("--again", nargs="+", default=(), help="methods to score anew")
     parser.add_argument("--methods", nargs="+", default=tuple(METHODS), choices=tuple(METHODS))
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)

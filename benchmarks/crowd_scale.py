@@ -139,10 +139,9 @@ def main() -> None:
     (given.folder / f"scale-{given.method}-{name}.json").write_text(json.dumps(result, indent=1))
     print("| method | slices | volunteers | export GB | wall s | CPU s | largest process GB |")
     print("|---" * 7 + "|")
-    print(
-        f"| {given.method} | {given.slices} | {given.volunteers} "
-        f"| {told['export_bytes'] / 1e9:.2f} | {cost.wall_s:.0f} | {cost.cpu_s:.0f} | {cost.largest_bytes / 1e9:.2f} |"
-    )
+    cells = [given.method, given.slices, given.volunteers]
+    cells += [f"{told['export_bytes'] / 1e9:.2f}", f"{cost.wall_s:.0f}", f"{cost.cpu_s:.0f}"]
+    print(f"| {' | '.join(map(str, cells))} | {cost.largest_bytes / 1e9:.2f} |")
     sys.exit(cost.code)
 
 

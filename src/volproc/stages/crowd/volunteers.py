@@ -1,7 +1,7 @@
 """Simulated volunteers: who they are and how they err.
 
 No study lists how often each error occurs, so the numbers below are chosen: the sizes of slips
-from what a hand does with a mouse on pixels of 20 nm (4 to 10 of them), the kinds of error from
+from what a hand does with a mouse on pixels of 20 nm (3 to 12 of them), the kinds of error from
 what the drawings of Etch-a-Cell show (gaps, lines traced twice, missed fragments, other cells,
 graffiti), and how many of each kind of person so that the published method errs on the crowds
 `typical` and `bad` about as it does elsewhere: 63 nm with 5 volunteers, 26 nm with 21 (typical),
@@ -66,15 +66,15 @@ class Habits:
 
 KINDS: dict[Kind, Habits] = {
     "careful": Habits(
-        jitter_nm=85, offset_nm=15, size=0.004, strokes=1.5, gap_nm=60, double=0.01, partial=0.005,
+        jitter_nm=70, offset_nm=15, size=0.004, strokes=1.5, gap_nm=60, double=0.01, partial=0.005,
         miss=0.03, stray=0.005, absent=0.003, phantom=0.01,
     ),
     "ordinary": Habits(
-        jitter_nm=125, offset_nm=30, size=0.008, strokes=2.5, gap_nm=150, double=0.04,
-        partial=0.03, miss=0.12, stray=0.02, wrong=0.01, graffiti=0.003, absent=0.02, phantom=0.04,
+        jitter_nm=105, offset_nm=30, size=0.008, strokes=2.5, gap_nm=150, double=0.08,
+        partial=0.06, miss=0.12, stray=0.02, wrong=0.01, graffiti=0.003, absent=0.02, phantom=0.04,
     ),
     "hasty": Habits(
-        jitter_nm=210, offset_nm=60, size=0.015, strokes=4, gap_nm=400, double=0.1, partial=0.15,
+        jitter_nm=210, offset_nm=60, size=0.015, strokes=4, gap_nm=400, double=0.15, partial=0.15,
         miss=0.4, stray=0.06, wrong=0.04, graffiti=0.02, absent=0.08, phantom=0.1,
     ),
     "astray": Habits(
@@ -89,8 +89,8 @@ KINDS: dict[Kind, Habits] = {
 
 CROWDS: dict[Crowd, Mapping[Kind, float]] = {
     "clean": {"careful": 0.8, "ordinary": 0.2},
-    "typical": {"careful": 0.3, "ordinary": 0.55, "hasty": 0.12, "astray": 0.02, "vandal": 0.01},
-    "bad": {"careful": 0.1, "ordinary": 0.4, "hasty": 0.3, "astray": 0.12, "vandal": 0.08},
+    "typical": {"careful": 0.25, "ordinary": 0.53, "hasty": 0.18, "astray": 0.025, "vandal": 0.015},
+    "bad": {"careful": 0.15, "ordinary": 0.45, "hasty": 0.28, "astray": 0.07, "vandal": 0.05},
 }
 """Shares of the kinds."""
 
