@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from uuid import uuid4
 
@@ -30,6 +31,16 @@ def read_file(url: str) -> bytes:
     with reading(url):
         content: bytes = filesystem.cat_file(path)
     return content
+
+
+def content_digest(url: str) -> str:
+    """A name for the bytes of a file, read in pieces; VolumeError if it cannot be read."""
+    filesystem, path = located(url)
+    found = hashlib.sha256()
+    with reading(url), filesystem.open(path, "rb") as file:
+        while piece := file.read(2**22):
+            found.update(piece)
+    return found.hexdigest()
 
 
 def beside(url: str, ending: str) -> str:

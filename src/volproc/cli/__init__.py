@@ -1,0 +1,28 @@
+"""The command line: words in, words out. Commands call the functions that Python users call.
+
+Those are imported when first used (see `volproc`), so that --help does not wait for torch.
+"""
+
+from __future__ import annotations
+
+from volproc.cli import crowd, files, network, workflows
+from volproc.cli.app import app
+from volproc.errors import VolprocError
+from volproc.terminal import fail
+
+__all__ = ["app", "crowd", "files", "main", "network", "workflows"]
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C: 128 and the number of the signal."""
+
+
+def main() -> None:
+    """Run the command line; any error a user can mend is one line and exit code 2."""
+    try:
+        app()
+    except VolprocError as error:
+        fail(str(error), error.exit_code)
+    except SystemExit as end:
+        if end.code != INTERRUPTED:
+            raise
+        fail("stopped; finished blocks are kept, the same command goes on from here", INTERRUPTED)

@@ -1,0 +1,120 @@
+"""The network and what follows: train, predict, label, evaluate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import volproc
+from volproc.cli.app import (
+    SerialFlag,
+    SetFlag,
+    VoxelFlag,
+    WorkersFlag,
+    WorkflowFile,
+    app,
+    cluster_of,
+    listed,
+    option,
+    stated,
+)
+from volproc.config import (
+    EvaluateOptions,
+    LabelOptions,
+    PredictOptions,
+    load_workflow,
+)
+from volproc.engine.progress import TerminalBar
+from volproc.errors import ConfigError
+from volproc.terminal import describe, out, print_rows
+
+
+@app.command()
+def train(file: WorkflowFile, settings: SetFlag = None) -> None:
+    """Train a model from the [train] table of a workflow file, or go on training it."""
+    options = load_workflow(file, flags=settings or ()).require_train()
+    card = volproc.train(options, watch=lambda record: out.print(record))
+    out.print(f"model {card.name}: {options.model_out}")
+
+
+@app.command()
+def predict(
+    image: Annotated[str, typer.Argument(metavar="IMAGE.zarr")],
+    model: Annotated[str, typer.Argument(help="A model folder, or the name of a shipped model.")],
+    url: Annotated[str, typer.Argument(metavar="OUT.zarr")],
+    axes: Annotated[str | None, option(PredictOptions, "axes")] = None,
+    fusion: Annotated[str | None, option(PredictOptions, "fusion")] = None,
+    threshold: Annotated[float | None, option(PredictOptions, "threshold")] = None,
+    votes: Annotated[
+        str, typer.Option(metavar="VOTES.zarr", help="Also write each axis' probability there.")
+    ] = "",
+    voxel_nm: VoxelFlag = None,
+    device: Annotated[str | None, option(PredictOptions, "device")] = None,
+    workers: WorkersFlag = None,
+    serial: SerialFlag = False,
+) -> None:
+    """Predict with a model along three axes and fuse their votes."""
+    options = stated(PredictOptions, {**locals(), "votes": bool(votes)})
+    cluster = cluster_of(workers, serial)
+    with TerminalBar() as bar:
+        made = volproc.predict(
+            image, url, options, votes=votes or None, cluster=cluster, watchers=(bar,)
+        )
+    describe(made)
+
+
+@app.command()
+def label(
+    mask: Annotated[str, typer.Argument(metavar="MASK.zarr")],
+    url: Annotated[str, typer.Argument(metavar="OBJECTS.zarr")],
+    connectivity: Annotated[int | None, option(LabelOptions, "connectivity")] = None,
+    threshold: Annotated[float | None, option(LabelOptions, "threshold")] = None,
+    min_volume_um3: Annotated[float | None, option(LabelOptions, "min_volume_um3")] = None,
+    native: Annotated[
+        str, typer.Option(metavar="IMAGE.zarr", help="Also write labels on this image's grid.")
+    ] = "",
+    workers: WorkersFlag = None,
+    serial: SerialFlag = False,
+) -> None:
+    """Number connected components and list them in a table."""
+    options = stated(LabelOptions, {**locals(), "native": bool(native)})
+    cluster = cluster_of(workers, serial)
+    with TerminalBar() as bar:
+        result = volproc.label(
+            mask, url, options, native=native or None, cluster=cluster, watchers=(bar,)
+        )
+    kept = f"{result.objects} objects in {url}, listed in {result.table}"
+    out.print(f"{kept}; {result.dropped} dropped")
+
+
+@app.command()
+def evaluate(
+    result: Annotated[str, typer.Argument(metavar="RESULT.zarr")],
+    truth: Annotated[str, typer.Argument(metavar="TRUTH.zarr")],
+    json: Annotated[str, typer.Option(metavar="FILE.json", help="Write all scores there.")] = "",
+    truth_labels: Annotated[
+        str, typer.Option(help="Label values that count, separated by commas; else all but 0.")
+    ] = "",
+    slices: Annotated[
+        tuple[int, int] | None, option(EvaluateOptions, "slices", metavar="FIRST END")
+    ] = None,
+    threshold: Annotated[float | None, option(EvaluateOptions, "threshold")] = None,
+    workers: WorkersFlag = None,
+    serial: SerialFlag = False,
+) -> None:
+    """Score a result (a mask, labels, a probability, or votes) against a label volume."""
+    values = {**locals(), "truth_labels": _whole_numbers(truth_labels) or None}
+    options, cluster = stated(EvaluateOptions, values), cluster_of(workers, serial)
+    with TerminalBar() as bar:
+        scores = volproc.evaluate(result, options, out=json, cluster=cluster, watchers=(bar,))
+    print_rows(scores.rows())
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in listed(text))
+    except ValueError as error:
+        raise ConfigError(
+            f"--truth-labels needs whole numbers separated by commas, got {text!r}"
+        ) from error

@@ -1,0 +1,69 @@
+"""Whole workflows: run, plan, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+import volproc
+from volproc.cli.app import (
+    SetFlag,
+    StagesFlag,
+    WorkflowFile,
+    app,
+    listed,
+)
+from volproc.config import (
+    load_workflow,
+)
+from volproc.engine.progress import TerminalBar
+from volproc.terminal import costs, out
+
+
+@app.command()
+def run(
+    file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None, quiet: bool = False
+) -> None:
+    """Run a workflow, or go on where it stopped: ingest, predict, label, evaluate, report."""
+    options = load_workflow(file, flags=settings or ())
+    if quiet:
+        page = volproc.run(options, stages=listed(stages))
+    else:
+        with TerminalBar() as bar:
+            page = volproc.run(options, stages=listed(stages), watchers=(bar,))
+    if page.exists():
+        out.print(f"report: {page.resolve()}")
+
+
+@app.command()
+def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) -> None:
+    """Say what `run` would do and what it would cost, and stop."""
+    from volproc.workflow import rates
+
+    options = load_workflow(file, flags=settings or ())
+    known = rates(Path(options.run.folder) / "log.jsonl")
+    table = Table("stage", "step", "blocks", "read", "written", "peak/worker", "TFLOP", "time")
+    for stage, steps in volproc.plan(options, stages=listed(stages)):
+        for step in steps:
+            table.add_row(stage, *costs(step, known.get(step.name)))
+    out.print(table)
+    if not known:
+        out.print("times are stated once a run has left its rates in the run's folder")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
+    """Write a finished run's report again."""
+    from volproc.workflow import saved
+
+    page = volproc.run(saved(folder), stages=("report",))
+    out.print(f"report: {page.resolve()}")
+
+
+@app.command()
+def version() -> None:
+    """The version of volproc."""
+    out.print(volproc.__version__)

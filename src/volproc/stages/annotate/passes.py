@@ -1,0 +1,184 @@
+"""What is done to a block of slices: volunteers measured, labels made and written."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.config import AnnotateOptions
+from volproc.drawing import Patch, SliceVotes
+from volproc.grid.blocks import Block
+from volproc.grid.box import Box
+from volproc.stages.annotate.consensus import METHODS
+from volproc.stages.annotate.consistency import HALO, agreed, mend
+from volproc.stages.annotate.outline import INSIDE, envelope
+from volproc.stages.annotate.quality import SliceQuality
+from volproc.stages.annotate.skill import slice_errors
+from volproc.stages.annotate.votes import read_votes
+from volproc.volume.store import Volume
+
+Region = tuple[int, int, int, int]
+"""First row and column of a region, and its rows and columns."""
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """The votes of an export, as `gather` stored them: `blocks` are those that have any."""
+
+    folder: str
+    blocks: tuple[int, ...]
+    options: AnnotateOptions
+    nm: tuple[float, float]
+
+    def slices(self, first: int, stop: int) -> list[SliceVotes]:
+        """Votes on slices from `first` to `stop`."""
+        size = self.options.block_slices
+        wanted = (n for n in range(first // size, -(-stop // size)) if n in self.blocks)
+        found = (one for n in wanted for one in read_votes(self.folder, n))
+        return [one for one in found if first <= one.z < stop]
+
+    def agreement(self, votes: SliceVotes, skills: dict[str, float]) -> Patch:
+        """The agreement on one slice by the method that was chosen."""
+        return METHODS[self.options.method](votes, self.nm, skills, self.options)
+
+
+@dataclass(frozen=True)
+class MeasureVolunteers:
+    """Task: how far each volunteer's drawings lie from the others', slice by slice."""
+
+    drawings: Drawings
+
+    def load(self, block: Block) -> list[SliceVotes]:
+        """The votes."""
+        return self.drawings.slices(block.core.start[0], block.core.stop[0])
+
+    def compute(self, block: Block, loaded: list[SliceVotes]) -> list[Any]:
+        """The errors of each slice."""
+        own = self.drawings
+        return [
+            slice_errors(votes, own.agreement(votes, {}), own.nm, own.options) for votes in loaded
+        ]
+
+    def store(self, block: Block, result: list[Any]) -> list[Any]:
+        """Nothing but the record."""
+        return result
+
+
+@dataclass(frozen=True)
+class Made:
+    """The volumes that are written, on the image's grid."""
+
+    labels: Volume
+    envelope: Volume
+    agreement: Volume
+    ignore: Volume
+
+
+@dataclass(frozen=True)
+class Annotate:
+    """Task: labels, envelope, agreement and what to ignore, of a block; a row for each slice."""
+
+    drawings: Drawings
+    made: Made
+    skills: dict[str, float] = field(default_factory=dict)
+
+    def load(self, block: Block) -> list[SliceVotes]:
+        """Votes on the block's slices, and on those beside them that decide on a slice."""
+        halo = HALO if self.drawings.options.along_z else 0
+        first, stop = block.core.start[0] - halo, block.core.stop[0] + halo
+        found = self.drawings.slices(max(0, first), min(stop, self.made.labels.info.shape[0]))
+        return [one for one in found if _meet(one, block.core)]
+
+    def compute(self, block: Block, loaded: list[SliceVotes]) -> tuple[Any, list[Any]]:
+        """The four arrays, and the rows of the regions that begin in this block."""
+        out = {name: np.zeros(block.core.shape, np.uint8) for name in ("labels", "envelope")}
+        out["agreement"] = np.zeros(block.core.shape, np.uint8)
+        out["ignore"] = np.ones(block.core.shape, np.uint8)
+        rows: list[Any] = []
+        regions: dict[Region, list[SliceVotes]] = defaultdict(list)
+        for votes in loaded:
+            regions[(*votes.origin_yx, *votes.shape_yx)].append(votes)
+        for region, stack in sorted(regions.items()):
+            for votes, patch, replaced in self._agreements(stack):
+                if block.core.start[0] <= votes.z < block.core.stop[0]:
+                    self._draw(votes, patch, block.core, out)
+                    if _begins_in(region, block.core):
+                        rows.append(self._row(votes, patch, replaced=replaced))
+        return out, rows
+
+    def store(self, block: Block, result: tuple[Any, list[Any]]) -> list[Any]:
+        """Write the four, keep the rows."""
+        arrays, rows = result
+        for name, values in arrays.items():
+            volume: Volume = getattr(self.made, name)
+            volume.write(block.core, values)
+        return rows
+
+    def _agreements(self, stack: Sequence[SliceVotes]) -> list[tuple[SliceVotes, Patch, bool]]:
+        patches = {v.z: self.drawings.agreement(v, self.skills) for v in stack}
+        if not self.drawings.options.along_z:
+            return [(v, patches[v.z], False) for v in stack]
+        first, last = min(patches), max(patches)
+        whole = [patches.get(z) for z in range(first, last + 1)]
+        mended, replaced = mend(whole, nm=self.drawings.nm, shape_yx=stack[0].shape_yx)
+        fresh = {first + one.index for one in replaced}
+        return [(v, mended[v.z - first] or patches[v.z], v.z in fresh) for v in stack]
+
+    def _draw(
+        self, votes: SliceVotes, patch: Patch, core: Box, out: dict[str, npt.NDArray[np.uint8]]
+    ) -> None:
+        options, z = self.drawings.options, votes.z - core.start[0]
+        width = options.envelope_nm
+        line = envelope(patch, votes.shape_yx, nm=self.drawings.nm, width_nm=width)
+        inside = Patch(patch.origin_yx, (patch.values >= INSIDE).astype(np.uint8))
+        shown = Patch(patch.origin_yx, np.rint(patch.values * 255).astype(np.uint8))
+        for name, one in (("labels", inside), ("envelope", line), ("agreement", shown)):
+            _paste(out[name][z], one, votes.origin_yx, core)
+        if len(votes.votes) >= options.fewest_votes:
+            seen = Patch((0, 0), np.zeros(votes.shape_yx, np.uint8))
+            _paste(out["ignore"][z], seen, votes.origin_yx, core)
+
+    def _row(self, votes: SliceVotes, patch: Patch, *, replaced: bool) -> dict[str, Any]:
+        area = float((patch.values >= INSIDE).sum()) * self.drawings.nm[0] * self.drawings.nm[1]
+        return asdict(
+            SliceQuality(
+                roi=roi_name(votes),
+                z=votes.z,
+                votes=len(votes.votes),
+                absent=sum(not vote.strokes for vote in votes.votes),
+                agreement=agreed(patch),
+                area_um2=area / 1e6,
+                replaced=replaced,
+            )
+        )
+
+
+def roi_name(votes: SliceVotes) -> str:
+    """A region by its first row and column."""
+    return "{}-{}".format(*votes.origin_yx)
+
+
+def _meet(votes: SliceVotes, core: Box) -> bool:
+    ends = zip(votes.origin_yx, votes.shape_yx, core.start[1:], core.stop[1:], strict=True)
+    return all(a < stop and a + n > start for a, n, start, stop in ends)
+
+
+def _begins_in(region: Region, core: Box) -> bool:
+    corner = zip(region[:2], core.start[1:], core.stop[1:], strict=True)
+    return all(a <= max(0, at) < b for at, a, b in corner)
+
+
+def _paste(plane: npt.NDArray[Any], patch: Patch, origin_yx: tuple[int, int], core: Box) -> None:
+    """The patch of a region into a block's plane, as far as they meet."""
+    rows, columns = patch.values.shape
+    top, left = (o + p for o, p in zip(origin_yx, patch.origin_yx, strict=True))
+    box = Box((0, top, left), (1, top + rows, left + columns))
+    both = box.clip(Box((0, *core.start[1:]), (1, *core.stop[1:])))
+    if both.size:
+        inside = both.within((0, top, left)).slices[1:]
+        plane[both.within((0, *core.start[1:])).slices[1:]] = patch.values[inside]

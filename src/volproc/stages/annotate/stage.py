@@ -1,0 +1,198 @@
+"""Plan and run of `annotate`: an export of drawings in, label volumes and a quality page out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
+
+from volproc.config import AnnotateOptions
+from volproc.engine.ledger import digest
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.errors import AnnotateError
+from volproc.grid.blocks import Block, Tiling
+from volproc.grid.box import Box, Shape
+from volproc.stages.annotate.consensus import METHODS
+from volproc.stages.annotate.gather import Gathered, gather, read_gathered
+from volproc.stages.annotate.manifest import read_manifest
+from volproc.stages.annotate.page import quality_page
+from volproc.stages.annotate.passes import Annotate, Drawings, Made, MeasureVolunteers
+from volproc.stages.annotate.quality import (
+    Quality,
+    SliceQuality,
+    VolunteerSkill,
+    wanted,
+    wanted_csv,
+)
+from volproc.stages.annotate.skill import skills
+from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.volume.access import exists
+from volproc.volume.files import beside, content_digest, read_file, write_file
+from volproc.volume.metadata import VolumeInfo, Window, new_volume
+from volproc.volume.store import Volume
+
+ACROSS = 2048
+"""Voxels a side of a task's block."""
+NAMES = ("labels", "envelope", "agreement", "ignore")
+
+
+@dataclass(frozen=True)
+class AnnotatePlan:
+    """Everything decided about an annotate from the image's metadata and the options.
+
+    `volumes` are labels, envelope, agreement and ignore, on the image's grid.
+    """
+
+    export: str
+    image: VolumeInfo
+    volumes: tuple[VolumeInfo, ...]
+    options: AnnotateOptions
+    digest: str
+
+    @property
+    def folder(self) -> str:
+        """Where the votes are kept, sorted by slices."""
+        return f"{self.volumes[0].url.rstrip('/')}.volproc/votes-{self.digest[:8]}"
+
+    @property
+    def block(self) -> Shape:
+        """Voxels of a task: some slices of a part of the plane, whole shards of the output."""
+        return self.volumes[0].write_unit
+
+    def drawings(self, gathered: Gathered) -> Drawings:
+        """The votes, as tasks load them."""
+        _, y, x = self.image.voxel_nm
+        return Drawings(self.folder, gathered.blocks, self.options, (y, x))
+
+    def measure_step(self, gathered: Gathered) -> Step:
+        """The step that measures volunteers; whole slices, where there are votes."""
+        blocks = _slabs(self.image.shape, self.options.block_slices, gathered.blocks)
+        task = MeasureVolunteers(self.drawings(gathered))
+        return Step("measure volunteers", task, blocks, self.digest, peak_bytes=self._slice_bytes)
+
+    def annotate_step(self, gathered: Gathered, known: dict[str, float]) -> Step:
+        """The step that writes the volumes; `known` are the volunteers' skills."""
+        made = Made(*(Volume(info) for info in self.volumes))
+        task = Annotate(self.drawings(gathered), made, known)
+        block = prod(self.block)
+        voxels = prod(self.image.shape)
+        return Step(
+            name="annotate",
+            task=task,
+            blocks=Tiling(shape=self.image.shape, core=self.block),
+            digest=self.digest,
+            peak_bytes=8 * block + self._slice_bytes,
+            bytes_written=len(NAMES) * voxels,
+        )
+
+    @property
+    def pyramids(self) -> tuple[tuple[Step, ...], ...]:
+        """The coarser levels of each volume."""
+        named = zip(self.volumes, NAMES, strict=True)
+        return tuple(pyramid_steps(v, digest=self.digest, name=name) for v, name in named)
+
+    @property
+    def _slice_bytes(self) -> int:
+        return 64 * prod(self.image.shape[1:])
+
+
+@dataclass(frozen=True)
+class AnnotateResult:
+    """What was written."""
+
+    volumes: tuple[Volume, ...]
+    gathered: Gathered
+    page: str
+    rejected: str
+    more_volunteers: str
+
+
+def plan_annotate(
+    export: str, image: VolumeInfo, out: str, options: AnnotateOptions, *, identity: str = ""
+) -> AnnotatePlan:
+    """Decide volumes and blocks for the drawings in `export` on the slices of `image`.
+
+    `identity` is the image's. AnnotateError if there is no such export.
+    """
+    if not exists(export):
+        raise AnnotateError(f"{export} does not exist; expected a classification export (CSV)")
+    if options.method not in METHODS:
+        raise AnnotateError(f"method {options.method!r} is not one of {', '.join(METHODS)}")
+    _, rows, columns = image.shape
+    shards = (options.block_slices, min(rows, ACROSS), min(columns, ACROSS))
+    new = partial(new_volume, shape=image.shape, voxel_nm=image.voxel_nm, dtype="uint8")
+    grey = Window(0, 255, 0, 255)
+    volumes = (
+        new(out, kind="labels", shards=shards),
+        new(beside(out, "-envelope.zarr"), kind="labels", shards=shards),
+        new(beside(out, "-agreement.zarr"), shards=shards, window=grey),
+        new(beside(out, "-ignore.zarr"), kind="labels", shards=shards),
+    )
+    name = digest("annotate", export, content_digest(export), identity, options)
+    return AnnotatePlan(export, image, volumes, options, name)
+
+
+def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
+    """The finished volumes, the quality page and the tables beside them."""
+    gathered = _gathered(plan)
+    errors: list[list[tuple[str, float]]] = []
+    if plan.options.method == "cria" and plan.options.skills:
+        errors = [one for part in runner.run(plan.measure_step(gathered)) for one in part]
+    known = skills(errors)
+    volumes = [
+        begin_volume(
+            runner,
+            info,
+            step="annotate",
+            digest=plan.digest,
+            steps=(plan.annotate_step(gathered, known), *pyramid),
+        )
+        for info, pyramid in zip(plan.volumes, plan.pyramids, strict=True)
+    ]
+    plan = replace(plan, volumes=tuple(volume.info for volume in volumes))
+    rows = [row for part in runner.run(plan.annotate_step(gathered, known)) for row in part]
+    steps = zip(volumes, plan.pyramids, strict=True)
+    finished = tuple(finish_volume(runner, volume, pyramid) for volume, pyramid in steps)
+    voted = Counter(volunteer for one in errors for volunteer, _ in one)
+    quality = Quality(
+        title=plan.volumes[0].url.rstrip("/").rpartition("/")[2],
+        method=plan.options.method,
+        summary=gathered.summary,
+        slices=[SliceQuality(**row) for row in rows],
+        skills=[VolunteerSkill(skill, voted[name]) for name, skill in sorted(known.items())],
+        fewest_votes=plan.options.fewest_votes,
+    )
+    return _described(plan, finished, gathered, quality)
+
+
+def _gathered(plan: AnnotatePlan) -> Gathered:
+    if exists(f"{plan.folder}/votes.json"):
+        return read_gathered(plan.folder)
+    manifest = read_manifest(plan.options.manifest) if plan.options.manifest else None
+    return gather(
+        plan.export,
+        plan.folder,
+        plan.options,
+        volume=plan.image.box,
+        voxel_nm=plan.image.voxel_nm,
+        manifest=manifest,
+    )
+
+
+def _slabs(shape: Shape, size: int, numbers: tuple[int, ...]) -> tuple[Block, ...]:
+    boxes = [Box((n * size, 0, 0), (min((n + 1) * size, shape[0]), *shape[1:])) for n in numbers]
+    return tuple(Block(index, box, box) for index, box in enumerate(boxes))
+
+
+def _described(
+    plan: AnnotatePlan, volumes: tuple[Volume, ...], gathered: Gathered, quality: Quality
+) -> AnnotateResult:
+    out = plan.volumes[0].url
+    page, table = beside(out, "-quality.html"), beside(out, "-more-volunteers.csv")
+    rejected = beside(out, "-rejected.csv")
+    write_file(page, quality_page(quality).encode())
+    write_file(table, wanted_csv(wanted(quality)).encode())
+    write_file(rejected, read_file(f"{plan.folder}/rejected.csv"))
+    return AnnotateResult(volumes, gathered, page, rejected, table)
