@@ -14,8 +14,8 @@ IoU above 0.5; what else the answer has of that size is made up. Slices without 
 "drawn where nothing is" only.
 
 Scores of single slices are kept in FOLDER: the same command goes on where it was stopped, and
---again scores a method that was changed anew. The table is printed and written as Markdown, JSON and, for the volunteers that cria needs to be as near as
-cria-2021, as a figure.
+--again scores a method that was changed anew. The table is printed and written as Markdown, JSON
+and, for the volunteers that cria needs to be as near as cria-2021, as a figure.
 """
 
 from __future__ import annotations
