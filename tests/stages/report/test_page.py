@@ -1,6 +1,6 @@
 import pytest
 
-from volproc.stages.report.page import Page, curve, duration, render, short, toml_text, versions
+from volproc.stages.report.page import Page, curve, render, toml_text, versions
 
 
 def page(**more):
@@ -67,13 +67,3 @@ def test_settings_are_toml():
 def test_curves_leave_gaps(scores, expected):
     slices = [{"z": z, "dice": dice} for z, dice in enumerate(scores, start=5)]
     assert curve(slices, 100, 0, 20) == expected
-
-
-def test_numbers_for_people():
-    assert [short(v) for v in (0.000123, 99.96, 1e6, float("nan"))] == [
-        "0.000123",
-        "100",
-        "1,000,000",
-        "–",
-    ]
-    assert duration(59.96) == "60.0 s"

@@ -7,16 +7,11 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from volproc import __version__
-from volproc.engine.memory import human
+from volproc.stages import webpage
 from volproc.stages.report.agreement import Agreement
 from volproc.stages.report.history import StepTime
 from volproc.stages.report.objects import Histogram
@@ -114,10 +109,9 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as HTML, complete in itself: style, script and pictures are inside."""
-    template = _environment().get_template("page.html.j2")
-    # our own files: all that others wrote is escaped
-    parts = {"style": Markup(_part("page.css")), "script": Markup(_part("page.js"))}
-    return template.render(page=page, colours=VOTE_COLOURS, **parts)
+    return webpage.render(
+        "volproc.stages.report", "page.html.j2", page=page, colours=VOTE_COLOURS, curve=curve
+    )
 
 
 def versions() -> dict[str, str]:
@@ -159,32 +153,6 @@ def _value(value: Any) -> str:
     return json.dumps(value, default=str, ensure_ascii=False)
 
 
-def short(value: float | None, digits: int = 3) -> str:
-    """A number for people; a dash for none.
-
-    >>> short(1234.5), short(0.12345), short(12.0), short(None)
-    ('1,234', '0.123', '12', '–')
-    """
-    if value is None or value != value:
-        return "–"
-    if abs(value) >= 10 ** (digits - 1):
-        return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours.
-
-    >>> duration(3.21), duration(75), duration(7384)
-    ('3.2 s', '1 min 15 s', '2 h 3 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
-
-
 def curve(slices: Sequence[Mapping[str, Any]], width: int, top: int, bottom: int) -> str:
     """The `d` of an SVG path through the Dice of each slice, 1 at `top`, 0 at `bottom`.
 
@@ -206,20 +174,3 @@ def curve(slices: Sequence[Mapping[str, Any]], width: int, top: int, bottom: int
         parts.append(f"{pen}{(one['z'] - first) * across:.1f} {height:.1f}" + "h0" * (pen == "M"))
         pen = "L"
     return " ".join(parts)
-
-
-def _part(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_part),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(short=short, duration=duration, bytes=human, curve=curve)
-    return environment

@@ -9,8 +9,8 @@ from typing import Any
 from volproc.stages.report.gallery import Gallery
 from volproc.stages.report.history import StepTime
 from volproc.stages.report.objects import Objects
-from volproc.stages.report.page import duration, short
 from volproc.stages.report.slices import extent_um
+from volproc.stages.webpage import duration, short
 
 Fact = tuple[str, str, str]
 """Name, value, and what is worth knowing beside it."""
