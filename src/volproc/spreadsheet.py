@@ -6,6 +6,7 @@ import re
 
 _RUNS = re.compile(r"'*\s*[=+\-@＝＋－＠\t\r\n]")
 """What a spreadsheet takes for a formula, or would once the marks before it are gone."""
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 
 
 def neutral(text: str) -> str:
@@ -14,7 +15,7 @@ def neutral(text: str) -> str:
     >>> neutral("=HYPERLINK(1)"), neutral("-3.5"), neutral("J. Bloggs")
     ("'=HYPERLINK(1)", '-3.5', 'J. Bloggs')
     """
-    return f"'{text}" if _RUNS.match(text) and not _is_number(text) else text
+    return f"'{text}" if _RUNS.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def plain(cell: str) -> str:
@@ -24,11 +25,3 @@ def plain(cell: str) -> str:
     '=HYPERLINK(1)'
     """
     return cell[1:] if cell[:1] == "'" and _RUNS.match(cell[1:]) else cell
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -54,6 +54,32 @@ def grey(values: npt.NDArray[Any], *, low: float, high: float) -> Bytes:
     return np.asarray(np.clip(share, 0, 1) * 255 + 0.5, dtype=np.uint8)
 
 
+def area_means(
+    values: npt.NDArray[np.float64], rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Means over the fields between neighbouring edges `rows` and `columns`, in pixels of `values`.
+
+    A pixel that an edge cuts counts in part.
+
+    >>> area_means(np.array([[0.0, 6.0, 9.0]]), np.array([0.0, 1.0]), np.array([0.0, 1.5, 3.0]))
+    array([[2., 8.]])
+    """
+    return _means(_means(values, rows, 0), columns, 1)
+
+
+def _means(
+    values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64], axis: int
+) -> npt.NDArray[np.float64]:
+    """Along one axis, from the integral of the values, which is linear within a pixel."""
+    if len(edges) == values.shape[axis] + 1:
+        return values
+    along = np.moveaxis(values, axis, 0)
+    integral = np.concatenate([np.zeros_like(along[:1]), np.cumsum(along, axis=0)])
+    whole = np.minimum(np.floor(edges).astype(np.intp), len(along) - 1)
+    at_edges = integral[whole] + (edges - whole)[:, None] * along[whole]
+    return np.moveaxis(np.diff(at_edges, axis=0) / np.diff(edges)[:, None], 0, axis)
+
+
 def outlines(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Pixels of an object (not 0) with another id, or none, above, below, left or right of them.
 

@@ -14,7 +14,7 @@ from PIL import Image
 from volproc.config import SubjectsOptions
 from volproc.errors import AnnotateError
 from volproc.grid.blocks import Block
-from volproc.stages.pictures import Bytes, grey
+from volproc.stages.pictures import Bytes, area_means, grey
 from volproc.stages.subjects.regions import Region, sample_of, shown_slices
 from volproc.volume.display import window
 from volproc.volume.files import write_file
@@ -51,27 +51,9 @@ def picture_of(plane: npt.NDArray[Any], *, size: tuple[int, int], low: float, hi
         edges = rows[first : first + step + 1]
         start, stop = floor(edges[0]), int(np.ceil(edges[-1]))
         band = np.nan_to_num(plane[start:stop].astype(np.float64), nan=low, posinf=high, neginf=low)
-        band = _means(_means(band, edges - start, 0), columns, 1)
-        out[first : first + step] = grey(band, low=low, high=high)
+        means = area_means(band, edges - start, columns)
+        out[first : first + step] = grey(means, low=low, high=high)
     return out
-
-
-def _means(
-    values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64], axis: int
-) -> npt.NDArray[np.float64]:
-    """Means between neighbouring `edges` along an axis; a voxel that an edge cuts counts in part.
-
-    From the integral of the values, which is linear within a voxel.
-    """
-    if len(edges) == values.shape[axis] + 1:
-        return values
-    along = np.moveaxis(values, axis, 0)
-    integral = np.concatenate([np.zeros_like(along[:1]), np.cumsum(along, axis=0)])
-    whole = np.minimum(np.floor(edges).astype(np.intp), len(along) - 1)
-    part = (edges - whole)[:, None]
-    at_edges = integral[whole] + part * along[whole]
-    means = np.diff(at_edges, axis=0) / np.diff(edges)[:, None]
-    return np.moveaxis(means, 0, axis)
 
 
 def encoded(picture: Bytes, *, kind: str, largest_bytes: int) -> tuple[bytes, int]:
@@ -88,13 +70,16 @@ def encoded(picture: Bytes, *, kind: str, largest_bytes: int) -> tuple[bytes, in
         if len(content) <= largest_bytes:
             return content, quality
     rows, columns = picture.shape
-    smaller = floor(100 * sqrt(largest_bytes / len(content)) * 0.95) / 100
-    lossy = "" if kind == "jpeg" else ', or format = "jpeg"'
+    smaller = max(0.01, floor(95 * sqrt(largest_bytes / len(content))) / 100)
+    how, other = (
+        (f"JPEG of quality {QUALITIES[-1]}", "")
+        if kind == "jpeg"
+        else ("PNG", ', or format = "jpeg"')
+    )
     raise AnnotateError(
-        f"{columns} x {rows} pixels take {len(content)} bytes as {kind}"
-        f"{f' of quality {QUALITIES[-1]}' if kind == 'jpeg' else ''}, more than [subjects] "
-        f"largest_bytes = {largest_bytes}; make scale smaller, about {max(0.01, smaller):g} of what "
-        f"it is{lossy}"
+        f"{columns} x {rows} pixels take {len(content)} bytes as {how}, more than [subjects] "
+        f"largest_bytes = {largest_bytes}; make scale smaller, about {smaller:g} times what it is"
+        f"{other}"
     )
 
 

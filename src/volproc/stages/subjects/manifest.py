@@ -73,12 +73,13 @@ def _published(name: str, options: SubjectsOptions, voxel_nm: VoxelNm) -> dict[s
     One that would be empty is left out: panoptes takes an empty cell for a file.
     """
     z, y, x = voxel_nm
+    attribution = " ".join(options.attribution.split())  # one line
     return {
         "Subject ID": name,
         **({"Raw XY resolution (nm)": x} if y == x else {}),
         "Raw Z resolution (nm)": z,
         "Scaling factor": options.scale,
-        **({"Attribution": options.attribution} if options.attribution.strip() else {}),
+        **({"Attribution": attribution} if attribution else {}),
     }
 
 

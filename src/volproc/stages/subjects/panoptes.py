@@ -43,7 +43,7 @@ class Zooniverse:
         from panoptes_client import Project
 
         with self._asking(f"project {project}"):
-            Project.find(project)
+            insist(lambda: Project.find(project))
 
     def create_set(self, name: str, *, project: int) -> str:
         """The number of a new, empty subject set."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from volproc.config import SubjectsOptions
 from volproc.errors import ConfigError
@@ -22,9 +23,9 @@ from volproc.grid.box import Box, each
 from volproc.volume.metadata import VolumeInfo
 
 SAMPLED_SLICES = 8
-SAMPLED_ACROSS = 4
+SAMPLED_ACROSS = 3
 SAMPLED_PIXELS = 256
-"""A region's contrast is taken from 8 slices, on each from 4 x 4 squares of up to 256 x 256."""
+"""A region's contrast is taken from 8 slices, on each from 3 x 3 squares of up to 256 x 256."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _spread(start: int, stop: int, parts: int, size: int) -> list[range]:
     parts = min(parts, stop - start)
     edges = [start + n * (stop - start) // parts for n in range(parts + 1)]
     found = []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         length = min(size, b - a)
         first = a + (b - a - length) // 2
         found.append(range(first, first + length))

@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 from volproc.engine.ledger import digest
 from volproc.engine.progress import BlockDone, Event, StepFinished, StepStarted, Watcher
@@ -70,13 +71,13 @@ class UploadRecord:
         """Make sure that everything is kept."""
         self._lines.flush()
 
-    def _take(self, line: Mapping[str, object]) -> None:
+    def _take(self, line: Mapping[str, Any]) -> None:
         if "subject_set" in line:
-            self.subject_set = str(line["subject_set"])
+            self.subject_set = line["subject_set"]
         elif "linked" in line:
-            self.linked.update(line["linked"])  # type: ignore[call-overload]  # our own list
+            self.linked.update(line["linked"])
         else:
-            self.subjects[int(str(line["row"]))] = str(line["subject"])
+            self.subjects[line["row"]] = line["subject"]
 
 
 @dataclass(frozen=True)
