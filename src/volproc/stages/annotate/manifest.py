@@ -71,9 +71,12 @@ def read_manifest(url: str) -> Manifest:
 
 def text_of(known: Mapping[str, Any], key: str) -> str | None:
     """The value of a key, hidden or not, if it is a text or a number; None where there is none."""
-    found = (known.get(f"{prefix}{key}") for prefix in HIDDEN)
-    texts = (str(one)[:LONGEST].strip() for one in found if type(one) in (str, int, float))
-    return next((text for text in texts if text), None)
+    for prefix in HIDDEN:
+        value = known.get(prefix + key)
+        text = str(value)[:LONGEST].strip() if type(value) in (str, int, float) else ""
+        if text:
+            return text
+    return None
 
 
 def whole_number(text: str | None) -> int | None:
