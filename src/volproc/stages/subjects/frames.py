@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cache, partial
 from io import BytesIO
 from math import floor, sqrt
 from typing import Any
@@ -61,25 +63,33 @@ def encoded(picture: Bytes, *, kind: str, largest_bytes: int) -> tuple[bytes, in
 
     AnnotateError where that cannot be done.
     """
-    content = b""
-    for quality in QUALITIES if kind == "jpeg" else [LOSSLESS]:
-        file = BytesIO()
-        settings = {"quality": quality, "optimize": True} if kind == "jpeg" else {}
-        Image.fromarray(picture).save(file, kind.upper(), **settings)
-        content = file.getvalue()
-        if len(content) <= largest_bytes:
-            return content, quality
-    rows, columns = picture.shape
-    smaller = max(0.01, floor(95 * sqrt(largest_bytes / len(content))) / 100)
-    how, other = (
-        (f"JPEG of quality {QUALITIES[-1]}", "")
-        if kind == "jpeg"
-        else ("PNG", ', or format = "jpeg"')
-    )
-    raise AnnotateError(
-        f"{columns} x {rows} pixels take {len(content)} bytes as {how}, more than [subjects] "
-        f"largest_bytes = {largest_bytes}; make scale smaller, about {smaller:g} times what it is"
-        f"{other}"
+    made = cache(partial(_file, picture, kind))
+    tried = QUALITIES if kind == "jpeg" else [LOSSLESS]
+
+    def fits(quality: int) -> bool:
+        return len(made(quality)) <= largest_bytes
+
+    # the best first, which often fits; of the others each halves what is left
+    first = 0 if fits(tried[0]) else bisect_left(tried, True, key=fits)
+    if first == len(tried):
+        raise _too_large(picture.shape, kind, len(made(tried[-1])), largest_bytes)
+    return made(tried[first]), tried[first]
+
+
+def _file(picture: Bytes, kind: str, quality: int) -> bytes:
+    file = BytesIO()
+    settings = {"quality": quality, "optimize": True} if kind == "jpeg" else {}
+    Image.fromarray(picture).save(file, kind.upper(), **settings)
+    return file.getvalue()
+
+
+def _too_large(shape: tuple[int, ...], kind: str, size: int, most: int) -> AnnotateError:
+    smaller = max(0.01, floor(95 * sqrt(most / size)) / 100)
+    how = f"JPEG of quality {QUALITIES[-1]}" if kind == "jpeg" else "PNG"
+    other = "" if kind == "jpeg" else ', or format = "jpeg"'
+    return AnnotateError(
+        f"{shape[1]} x {shape[0]} pixels take {size} bytes as {how}, more than [subjects] "
+        f"largest_bytes = {most}; make scale smaller, about {smaller:g} times what it is{other}"
     )
 
 
