@@ -187,6 +187,8 @@ class AnnotateOptions(Options):
     """Tasks that hold drawings, as "T0"; all that hold any if empty."""
     tool: tuple[int, ...] = ()
     """Numbers of the drawing tools to read; all if empty."""
+    bezier_tools: tuple[int, ...] = ()
+    """Numbers of classifier 1's tools that draw Bezier curves: exports do not tell them apart."""
     frames: Literal["shown", "all"] = "shown"
     """Drawings on the frame that was shown, or on all frames of a subject."""
     subject_name: str = "Subject ID"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,13 @@ from volproc.stages.annotate.consistency import HALO, agreed, mend
 from volproc.stages.annotate.outline import INSIDE, envelope
 from volproc.stages.annotate.quality import SliceQuality
 from volproc.stages.annotate.skill import slice_errors
+from volproc.stages.annotate.surface import compare
 from volproc.stages.annotate.votes import read_votes
 from volproc.volume.store import Volume
+
+CROWDS = (3, 5, 7, 11, 15, 21, 31, 45)
+"""Numbers of volunteers that are drawn by lot from those of a slice, DRAWS times each."""
+DRAWS = 3
 
 Region = tuple[int, int, int, int]
 """First row and column of a region, and its rows and columns."""
@@ -156,6 +161,45 @@ class Annotate:
                 replaced=replaced,
             )
         )
+
+
+@dataclass(frozen=True)
+class Subsample:
+    """Task: how far the outline of some of a slice's volunteers lies from that of all of them."""
+
+    drawings: Drawings
+    skills: dict[str, float]
+
+    def load(self, block: Block) -> list[SliceVotes]:
+        """The votes on one slice, of one region or several."""
+        return self.drawings.slices(block.core.start[0], block.core.stop[0])
+
+    def compute(self, block: Block, loaded: list[SliceVotes]) -> list[list[Any]]:
+        """Rows of region, slice, volunteers, error in nm."""
+        return [row for votes in loaded for row in self._rows(votes)]
+
+    def store(self, block: Block, result: list[list[Any]]) -> list[list[Any]]:
+        """Nothing but the record."""
+        return result
+
+    def _rows(self, votes: SliceVotes) -> Iterator[list[Any]]:
+        whole = self._inside(votes)
+        rng = np.random.default_rng([votes.z, *votes.origin_yx])
+        for number in (n for n in CROWDS if n < len(votes.votes)):
+            for _ in range(DRAWS):
+                chosen = np.sort(rng.choice(len(votes.votes), number, replace=False))
+                some = replace(votes, votes=tuple(votes.votes[k] for k in chosen))
+                answer = self._inside(some)
+                both = compare(whole, answer, nm=self.drawings.nm, at_border=False)
+                error = both.scores()["masd_nm"]
+                if np.isfinite(error):
+                    yield [roi_name(votes), votes.z, number, error]
+
+    def _inside(self, votes: SliceVotes) -> npt.NDArray[np.bool_]:
+        inside: npt.NDArray[np.bool_] = (
+            self.drawings.agreement(votes, self.skills).onto(votes.shape_yx) >= INSIDE
+        )
+        return inside
 
 
 def roi_name(votes: SliceVotes) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
+
+import numpy as np
 
 from volproc.config import AnnotateOptions
 from volproc.engine.ledger import digest
@@ -14,15 +17,27 @@ from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
+from volproc.stages.annotate import passes
 from volproc.stages.annotate.consensus import METHODS
 from volproc.stages.annotate.gather import Gathered, gather, read_gathered
 from volproc.stages.annotate.manifest import read_manifest
+from volproc.stages.annotate.outline import outline
 from volproc.stages.annotate.page import quality_page
-from volproc.stages.annotate.passes import Annotate, Drawings, Made, MeasureVolunteers
+from volproc.stages.annotate.passes import (
+    Annotate,
+    Drawings,
+    Made,
+    MeasureVolunteers,
+    roi_name,
+)
 from volproc.stages.annotate.quality import (
+    DrawnSlice,
+    Line,
     Quality,
     SliceQuality,
+    Subsample,
     VolunteerSkill,
+    best_and_worst,
     wanted,
     wanted_csv,
 )
@@ -35,6 +50,8 @@ from volproc.volume.store import Volume
 
 ACROSS = 2048
 """Voxels a side of a task's block."""
+MOST_SUBSAMPLED = 40
+"""Slices on which smaller crowds are tried."""
 NAMES = ("labels", "envelope", "agreement", "ignore")
 
 
@@ -86,6 +103,17 @@ class AnnotatePlan:
             peak_bytes=8 * block + self._slice_bytes,
             bytes_written=len(NAMES) * voxels,
         )
+
+    def subsample_step(
+        self, gathered: Gathered, known: dict[str, float], slices: Sequence[SliceQuality]
+    ) -> Step:
+        """The step that asks how many volunteers are enough, on slices spread over all drawn."""
+        drawn = sorted({one.z for one in slices if one.drawn})
+        some = drawn[:: -(-len(drawn) // MOST_SUBSAMPLED) or 1]
+        boxes = [Box((z, 0, 0), (z + 1, *self.image.shape[1:])) for z in some]
+        blocks = tuple(Block(index, box, box) for index, box in enumerate(boxes))
+        task = passes.Subsample(self.drawings(gathered), known)
+        return Step("subsample", task, blocks, self.digest, peak_bytes=self._slice_bytes)
 
     @property
     def pyramids(self) -> tuple[tuple[Step, ...], ...]:
@@ -155,16 +183,48 @@ def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
     rows = [row for part in runner.run(plan.annotate_step(gathered, known)) for row in part]
     steps = zip(volumes, plan.pyramids, strict=True)
     finished = tuple(finish_volume(runner, volume, pyramid) for volume, pyramid in steps)
+    slices = [SliceQuality(**row) for row in rows]
+    curve = [
+        row for part in runner.run(plan.subsample_step(gathered, known, slices)) for row in part
+    ]
     voted = Counter(volunteer for one in errors for volunteer, _ in one)
+    best, worst = best_and_worst(slices)
     quality = Quality(
         title=plan.volumes[0].url.rstrip("/").rpartition("/")[2],
         method=plan.options.method,
         summary=gathered.summary,
-        slices=[SliceQuality(**row) for row in rows],
+        slices=slices,
+        subsamples=[Subsample(*row) for row in curve],
         skills=[VolunteerSkill(skill, voted[name]) for name, skill in sorted(known.items())],
+        best=[_drawn(plan, gathered, known, one) for one in best],
+        worst=[_drawn(plan, gathered, known, one) for one in worst],
         fewest_votes=plan.options.fewest_votes,
     )
     return _described(plan, finished, gathered, quality)
+
+
+def _drawn(
+    plan: AnnotatePlan, gathered: Gathered, known: dict[str, float], one: SliceQuality
+) -> DrawnSlice:
+    """A slice with what volunteers drew on it, and the outline that came of it."""
+    drawings = plan.drawings(gathered)
+    votes = next(v for v in drawings.slices(one.z, one.z + 1) if roi_name(v) == one.roi)
+    (y, x), (rows, columns) = votes.origin_yx, votes.shape_yx
+    box = Box((one.z, y, x), (one.z + 1, y + rows, x + columns)).clip(plan.image.box)
+    return DrawnSlice(
+        quality=one,
+        image=Volume(plan.image).read(box)[0],
+        lines=tuple(
+            Line(stroke.points, known.get(vote.volunteer, 1.0))
+            for vote in votes.votes
+            for stroke in vote.strokes
+        ),
+        outline=tuple(
+            line.astype(np.float32)
+            for line in outline(drawings.agreement(votes, known), votes.shape_yx)
+        ),
+        nm=drawings.nm,
+    )
 
 
 def _gathered(plan: AnnotatePlan) -> Gathered:
@@ -178,6 +238,7 @@ def _gathered(plan: AnnotatePlan) -> Gathered:
         volume=plan.image.box,
         voxel_nm=plan.image.voxel_nm,
         manifest=manifest,
+        bezier_tools=plan.options.bezier_tools,
     )
 
 
