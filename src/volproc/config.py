@@ -368,6 +368,7 @@ PATHS = {
     ("run", "folder"),
     ("fetch", "folder"),
     ("evaluate", "truth"),
+    ("annotate", "manifest"),
     ("train", "model_out"),
     ("train", "images"),
     ("train", "labels"),
