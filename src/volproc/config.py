@@ -368,7 +368,6 @@ PATHS = {
     ("run", "folder"),
     ("fetch", "folder"),
     ("evaluate", "truth"),
-    ("annotate", "manifest"),
     ("train", "model_out"),
     ("train", "images"),
     ("train", "labels"),
