@@ -169,9 +169,13 @@ def _said(error: Exception) -> str:
 
 
 def _client_class() -> Any:
-    """The class of clients. Importing it must not change how this program logs."""
+    """The class of clients. Importing it must not change how this program logs.
+
+    Nor need it say that libmagic is missing: the types of images are known here.
+    """
     root = logging.getLogger()
-    level, handlers = root.level, root.handlers[:]
+    level, handlers, silent = root.level, root.handlers[:], root.manager.disable
+    logging.disable(logging.INFO)
     try:
         from panoptes_client import Panoptes
     except ImportError as error:
@@ -179,6 +183,7 @@ def _client_class() -> Any:
             "uploading needs panoptes-client: pip install 'volproc[zooniverse]'"
         ) from error
     finally:
+        logging.disable(silent)
         root.setLevel(level)
         root.handlers[:] = handlers
     return Panoptes
