@@ -27,7 +27,7 @@ from volproc.stages.annotate.staple import staple
 Rule = Callable[[Floats, Floats], Floats]
 """From patterns of votes (m, n) and their counts (m,) to the agreement of each pattern (m,)."""
 
-MARGIN_NM = 100.0
+MARGIN_NM = 300.0
 """How far around the voxels where volunteers disagree the band reaches."""
 
 
