@@ -10,6 +10,7 @@ from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import AnnotateError, MemoryPromiseError, VolprocError
 from volproc.grid.scale import parse_voxel_nm
+from volproc.stages.annotate.manifest import read_manifest
 from volproc.stages.pictures import grey
 from volproc.stages.subjects import stage
 from volproc.stages.subjects.frames import CutFrames
@@ -53,6 +54,13 @@ def test_frames_show_the_slices_that_their_rows_name(tmp_path, volume, noise, an
             shown = np.asarray(Image.open(tmp_path / "out" / name))
             low, high = float(row["low"]), float(row["high"])
             assert np.array_equal(shown, grey(region[first + n], low=low, high=high))
+
+
+def test_annotate_finds_the_regions_of_the_manifest(tmp_path, volume, runner):
+    plan = plan_subjects(volume.info, str(tmp_path / "out"), options())
+    found = read_manifest(run_subjects(plan, runner))
+    assert found.regions == {region.name: region.box for region in plan.regions}
+    assert len(found.subjects) == 12 + 40
 
 
 def test_a_region_has_one_contrast_from_its_own_voxels(tmp_path, volume, noise, runner):
