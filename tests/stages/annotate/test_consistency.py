@@ -102,6 +102,14 @@ def test_low_agreement_leaves_no_margin():
     assert found == [Replaced(5, 4, 6, "low agreement")]
 
 
+def test_neighbours_in_doubt_replace_nothing():
+    truth = nucleus()
+    unsure = disc(14, (30, 44), agreement=0.55)
+    assert failures([*truth[:4], unsure, *truth[5:]]) != []
+    stack = [*truth[:4], unsure, *truth[5:7], unsure, *truth[8:]]
+    assert {one.index for one in failures(stack)} == {4, 7}
+
+
 @given(
     kinds=st.lists(st.sampled_from(KINDS), max_size=14),
     cut=st.integers(0, 14),

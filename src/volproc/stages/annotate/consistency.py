@@ -51,8 +51,9 @@ def failures(slices: Sequence[Patch | None]) -> list[Replaced]:
 
     A slice, or two in a row, fails between the next ones on either side if it differs from both
     by MARGIN more than these differ from one another; by anything more where volunteers agree
-    less than LOW_AGREEMENT and less than there. A single one is kept if the slices beyond its
-    neighbours are more like it than like them. One or two that nobody looked at fail if somebody
+    less than LOW_AGREEMENT and less than there. It stands where that is true of a neighbour
+    instead; a single one also if the slices beyond its neighbours are more like it than like
+    them. One or two that nobody looked at fail if somebody
     looked on either side. HALO slices before and after a slice decide on it, and no others; the
     first and the last of the whole stack cannot fail.
     """
@@ -131,7 +132,11 @@ def _failure(slices: Sequence[Patch | None], k: int, distance: _Distance) -> Rep
             return Replaced(k, before, after, "nobody looked")
         if any(slices[one] is None for one in row):
             continue
-        margin = 0.0 if _low(slices, row, before, after) else MARGIN
+        here = [agreed(_known(slices[one])) for one in row]
+        beside = min(agreed(_known(slices[one])) for one in (before, after))
+        if beside < min(LOW_AGREEMENT, *here):  # the neighbours are the ones in doubt
+            continue
+        margin = 0.0 if max(here) < min(LOW_AGREEMENT, beside) else MARGIN
         if _outlier(row, before, after, margin, distance) and not _supported(
             slices, row, before, after, distance
         ):
@@ -139,13 +144,6 @@ def _failure(slices: Sequence[Patch | None], k: int, distance: _Distance) -> Rep
                 k, before, after, "unlike its neighbours" if margin else "low agreement"
             )
     return None
-
-
-def _low(slices: Sequence[Patch | None], row: range, before: int, after: int) -> bool:
-    """Whether volunteers agree on the row little, and less than on its neighbours."""
-    here = max(agreed(_known(slices[one])) for one in row)
-    beside = min(agreed(_known(slices[one])) for one in (before, after))
-    return here < min(LOW_AGREEMENT, beside)
 
 
 def _outlier(row: range, before: int, after: int, margin: float, distance: _Distance) -> bool:
