@@ -107,7 +107,7 @@ def test_no_voxel_is_surer_than_its_piece():
     votes = [[ring(*LEFT), ring(*RIGHT)]] * 3 + [[ring(*LEFT)]] * 2
     agreement = cria(by(*votes), NM, {}, OPTIONS).onto(SHAPE)
     assert agreement[150, 100] == 1
-    assert agreement[150, 240] == pytest.approx(0.6)
+    assert agreement[150, 240] == pytest.approx(3 / (3 + 2 / 2))
 
 
 def test_who_outlines_the_whole_cell_does_not_move_the_outline():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.drawing import Stroke, Vote
-from volproc.stages.annotate.fragments import interior, loops_of, match
+from volproc.stages.annotate.fragments import drawn_by, interior, match
 from volproc.stages.annotate.rasterise import area
 
 SHAPE = (300, 300)
@@ -17,7 +17,8 @@ def circle(y, x, radius):
 
 def loops(*circles, number=0):
     vote = Vote("somebody", tuple(Stroke(circle(*one)) for one in circles))
-    return loops_of(vote, number, close_nm=20.0, nm=(1.0, 1.0), shape_yx=SHAPE)[0]
+    drawn = drawn_by(vote, number, close_nm=20.0, nm=(1.0, 1.0), shape_yx=SHAPE)
+    return drawn.loops
 
 
 def matched(*votes):
@@ -76,15 +77,15 @@ def test_one_outline_drawn_twice_is_one_loop():
 
 def test_lines_drawn_in_different_senses_do_not_cancel():
     vote = Vote("a", (Stroke(circle(150, 100, 40)), Stroke(circle(150, 150, 40)[::-1])))
-    drawn, _ = loops_of(vote, 0, close_nm=20.0, nm=(1.0, 1.0), shape_yx=SHAPE)
-    assert area(interior(drawn, SHAPE)) == pytest.approx(8748, rel=0.01)  # of both together
+    drawn = drawn_by(vote, 0, close_nm=20.0, nm=(1.0, 1.0), shape_yx=SHAPE)
+    assert area(interior(drawn.loops, SHAPE)) == pytest.approx(8748, rel=0.01)  # of both together
 
 
 def test_a_line_that_stays_open_is_told():
     half = Vote("a", (Stroke(circle(150, 150, 60)[:90]),))
-    drawn, left_open = loops_of(half, 0, close_nm=20.0, nm=(1.0, 1.0), shape_yx=SHAPE)
-    assert left_open
-    assert not drawn
+    drawn = drawn_by(half, 0, close_nm=20.0, nm=(1.0, 1.0), shape_yx=SHAPE)
+    assert len(drawn.left_open) == 1
+    assert not drawn.loops
 
 
 def test_nothing_drawn_is_no_piece():

@@ -1,152 +1,164 @@
-"""CRIA, our default: fragments matched, lines averaged where they agree, volunteers weighed."""
+"""CRIA, our default: pieces matched, their outlines averaged point by point, volunteers weighed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from volproc.config import AnnotateOptions
-from volproc.drawing import Patch, Skills, SliceVotes
-from volproc.stages.annotate.distances import Grid, middle, signed_distances, to_voxels
-from volproc.stages.annotate.fragments import Fragment, Loop, interior, loops_of, match
+from volproc.drawing import Patch, Points, Skills, SliceVotes
+from volproc.stages.annotate.alignment import Drawing, evenly, matched
+from volproc.stages.annotate.averaging import mean
+from volproc.stages.annotate.distances import signed_distance
+from volproc.stages.annotate.fragments import Drawn, Fragment, drawn_by, interior, match
 from volproc.stages.annotate.rasterise import bounds, weighted_sum
 
-REACH_NM = 500.0
-"""Lines farther than this from a place are all equally far."""
-CELLS = 10
-"""Of the grid within the reach."""
-DEGREES = 3.0
-"""Of freedom of the t-distribution of slips: small for heavy tails."""
-APART_NM = 1500.0
-"""Slips this far apart along an outline are independent of each other."""
-PRIOR = 4.0
-"""As many independent slips as a volunteer's skill counts for."""
-LEAST_NM = 10.0
-"""Nobody draws more precisely."""
+STEP_NM = 40.0
+"""Between points of an outline; a hundredth of it where that is less."""
+REACH_NM = 600.0
+"""How far apart two drawings of the same place may be; a third of its outline for small pieces."""
+FAR_NM = 400.0
+"""Farther from the outline than this, the majority knows better on which side a voxel is."""
+OVERLOOKED = 0.5
+"""Not to draw a piece next to others counts for less than to draw it: few invent one."""
+PART = 0.1
+"""A smaller part of a piece or of its outline says nothing of its place."""
 LEAST_SKILL = 1e-3
 """Nobody counts for less, unless for nothing."""
-ROUNDS = 5
-"""Of weighing anew; more change nothing."""
 BELOW_HALF = np.nextafter(np.float32(0.5), np.float32(0))
 
 
 def cria(
     votes: SliceVotes, nm: tuple[float, float], skills: Skills, options: AnnotateOptions
 ) -> Patch:
-    """Probability that a voxel lies inside, from what each volunteer drew of each fragment.
+    """Probability that a voxel lies inside, from what each volunteer drew of each piece.
 
-    A fragment exists if half of those who looked drew it, and ends where the lines of those who
-    drew it agree best; what it holds is no surer than that it exists. Elsewhere the agreement is
-    the share of volunteers around a voxel, below 0.5.
+    A piece exists if enough of those who looked drew it, and ends where their lines agree best;
+    what it holds is no surer than that it exists. Elsewhere the agreement is the share of
+    volunteers around a voxel, below 0.5.
     """
-    drawn, looked = [], []
-    for number, vote in enumerate(votes.votes):
-        loops, left_open = loops_of(
-            vote, number, close_nm=options.close_nm, nm=nm, shape_yx=votes.shape_yx
-        )
-        drawn.append(loops)
-        # who drew a line that cannot be closed saw something, but did not say where
-        looked.append(0.0 if left_open and not loops else skills.get(vote.volunteer, 1.0))
-    every = [loop for loops in drawn for loop in loops]
-    origin, shape = bounds([loop.runs for loop in every])
-    agreement = np.minimum(_share(drawn, looked, votes.shape_yx, (origin, shape)), BELOW_HALF)
-    for fragment in match(every, looked):
-        presence = sum(looked[vote] for vote in fragment.seen) / max(sum(looked), LEAST_SKILL)
+    slice_ = _Slice(
+        drawn=[
+            drawn_by(vote, number, close_nm=options.close_nm, nm=nm, shape_yx=votes.shape_yx)
+            for number, vote in enumerate(votes.votes)
+        ],
+        skills=[max(skills.get(vote.volunteer, 1.0), LEAST_SKILL) for vote in votes.votes],
+        nm=nm,
+        shape_yx=votes.shape_yx,
+    )
+    whole = slice_.share()
+    np.minimum(whole.values, BELOW_HALF, out=whole.values)
+    trusted: set[int] = set()
+    for fragment in match([loop for one in slice_.drawn for loop in one.loops], slice_.skills):
+        presence = slice_.presence(fragment, trusted)
         if presence >= 0.5 - 1e-9:
-            patch = _outlined(fragment, looked, nm, Patch(origin, agreement))
-            surest = np.minimum(patch.values, max(presence, 0.5))
-            _raise_to(Patch(patch.origin_yx, surest), Patch(origin, agreement))
-    return Patch(origin, agreement)
+            trusted |= fragment.seen.keys()
+            _raise_to(slice_.inside(fragment, whole), max(presence, 0.5), whole)
+    return whole
 
 
-def _share(
-    drawn: Sequence[Sequence[Loop]],
-    looked: Sequence[float],
-    shape_yx: tuple[int, int],
-    box: tuple[tuple[int, int], tuple[int, int]],
-) -> npt.NDArray[np.float32]:
-    interiors = [interior(loops, shape_yx) for loops in drawn]
-    total = weighted_sum(interiors, looked, origin_yx=box[0], shape_yx=box[1])
-    return (total / max(sum(looked), LEAST_SKILL)).astype(np.float32)
+@dataclass(frozen=True)
+class _Slice:
+    """What the votes on a slice hold, and how much each counts."""
+
+    drawn: Sequence[Drawn]
+    skills: Sequence[float]
+    nm: tuple[float, float]
+    shape_yx: tuple[int, int]
+
+    def share(self) -> Patch:
+        """The part of those who looked around whose interior a voxel is.
+
+        Who drew nothing but lines that stay open saw something, but did not say where.
+        """
+        interiors = [interior(one.loops, self.shape_yx) for one in self.drawn]
+        looked = [
+            skill if one.loops or not one.left_open else 0.0
+            for skill, one in zip(self.skills, self.drawn, strict=True)
+        ]
+        origin, shape = bounds(interiors)
+        total = weighted_sum(interiors, looked, origin_yx=origin, shape_yx=shape)
+        return Patch(origin, (total / max(sum(looked), LEAST_SKILL)).astype(np.float32))
+
+    def presence(self, fragment: Fragment, trusted: set[int]) -> float:
+        """How likely a piece is one, from who drew it and who did not; `trusted` saw others.
+
+        Of the first piece, everybody's vote counts alike. Of others, those who saw none of the
+        pieces before count half if they drew this one, and not at all if they did not. Who left a
+        line open denies nothing.
+        """
+        yes = no = 0.0
+        overlooked = OVERLOOKED if trusted and len(fragment.seen) > 1 else 1.0
+        for vote, (skill, one) in enumerate(zip(self.skills, self.drawn, strict=True)):
+            sure = not trusted or vote in trusted
+            if vote in fragment.seen:
+                yes += skill * (1.0 if sure else 0.5)
+            elif sure and not one.left_open:
+                no += skill * overlooked
+        return yes / (yes + no)
+
+    def inside(self, fragment: Fragment, whole: Patch) -> Patch:
+        """How many of those who saw a piece would put a voxel inside, were all equally steady."""
+        line, spread = self._outline(fragment)
+        origin, shape = self._window(fragment, line, whole)
+        distance = signed_distance(
+            line, origin_yx=origin, shape_yx=shape, nm=self.nm, reach_nm=FAR_NM
+        )
+        values = np.clip(0.5 + distance / (2 * math.sqrt(3) * spread), 0, 1)
+        runs = [interior(loops, self.shape_yx) for loops in fragment.seen.values()]
+        skills = [self.skills[vote] for vote in fragment.seen]
+        share = weighted_sum(runs, skills, origin_yx=origin, shape_yx=shape) / sum(skills)
+        far = (np.abs(distance) >= FAR_NM) & ((share >= 0.5) != (distance > 0))
+        values[far] = share[far]
+        return Patch(origin, values)
+
+    def _outline(self, fragment: Fragment) -> tuple[Points, float]:
+        """The mean of the lines around a piece, in voxels, and what most are off, in nm."""
+        size = np.array(self.nm)
+        medoid = fragment.medoid.points * size
+        around = float(np.linalg.norm(medoid - np.roll(medoid, 1, axis=0), axis=1).sum())
+        step = min(STEP_NM, around / 100)
+        reach = min(REACH_NM, around / 3)
+        reference = evenly(medoid, step)
+        places, skills, quorum = [], [], 0.0
+        for vote, one in enumerate(self.drawn):
+            loops = [
+                loop.points * size
+                for loop in fragment.seen.get(vote, ())
+                if loop.area >= PART * fragment.medoid.area
+            ]
+            parts = [] if loops else [line * size for line in one.left_open]
+            if loops or parts:
+                drawing = Drawing.of(loops, parts, step=step)
+                place = matched(reference, drawing, step=step, reach=reach)
+                if np.isfinite(place[:, 0]).mean() >= PART:
+                    places.append(place)
+                    skills.append(self.skills[vote])
+                    quorum += 0.5 * self.skills[vote] * bool(loops)
+        found = mean(reference, np.stack(places), np.array(skills), step=step, quorum=quorum)
+        return (found.line / size).astype(np.float32), float(np.median(found.spreads))
+
+    def _window(
+        self, fragment: Fragment, line: Points, whole: Patch
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The part of `whole` around the line, and around the piece as most of them drew it."""
+        boxes = [bounds([loop.runs for loop in loops]) for loops in fragment.seen.values()]
+        low = np.median([first for first, _ in boxes], axis=0)
+        high = np.median([np.add(first, lengths) for first, lengths in boxes], axis=0)
+        low = np.minimum(low, line.min(axis=0) - FAR_NM / np.array(self.nm))
+        high = np.maximum(high, line.max(axis=0) + FAR_NM / np.array(self.nm))
+        end = np.add(whole.origin_yx, whole.values.shape)
+        first = np.clip(np.floor(low), whole.origin_yx, end).astype(int)
+        shape = np.clip(np.ceil(high), whole.origin_yx, end).astype(int) - first
+        return (int(first[0]), int(first[1])), (int(shape[0]), int(shape[1]))
 
 
-def _outlined(
-    fragment: Fragment, looked: Sequence[float], nm: tuple[float, float], whole: Patch
-) -> Patch:
-    """How many would put a voxel inside of those who saw the fragment, if all erred alike."""
-    seen = [vote for vote in fragment.seen if looked[vote] > 0]
-    radius = math.sqrt(fragment.medoid.area * nm[0] * nm[1] / math.pi)
-    reach = max(min(REACH_NM, radius / 2), 3 * max(nm))
-    grid = _grid(fragment, nm, reach)
-    lines = [[loop.points for loop in fragment.seen[vote]] for vote in seen]
-    distances = np.stack(
-        [signed_distances(one, grid, nm=nm, reach_nm=reach).ravel() for one in lines]
-    )
-    skills = np.array([max(looked[vote], LEAST_SKILL) for vote in seen])
-    centre = middle(distances, 1 / np.sqrt(skills), degrees=DEGREES, rounds=0)
-    cell = grid.step[0] * nm[0]
-    for _ in range(2):
-        spreads = _spreads(distances, centre, skills, cell=cell)
-        centre = middle(distances, spreads, degrees=DEGREES, rounds=ROUNDS)
-    ramp = 2 * math.sqrt(3) * float(np.median(spreads))
-    return _to_patch(np.clip(0.5 + centre / ramp, 0, 1), grid, whole)
-
-
-def _grid(fragment: Fragment, nm: tuple[float, float], reach: float) -> Grid:
-    """Cells around the piece as most of those who saw it drew it."""
-    step = np.maximum(np.floor(reach / CELLS / np.array(nm)), 1).astype(int)
-    boxes = [bounds([loop.runs for loop in loops]) for loops in fragment.seen.values()]
-    low = np.median([first for first, _ in boxes], axis=0)
-    high = np.median([np.add(first, lengths) for first, lengths in boxes], axis=0)
-    around = 2 * reach / np.array(nm)
-    origin = np.floor(low - around).astype(int)
-    shape = np.ceil((high + around - origin) / step).astype(int)
-    return Grid(_pair(origin), _pair(step), _pair(shape))
-
-
-def _spreads(
-    distances: npt.NDArray[np.float32],
-    centre: npt.NDArray[np.float32],
-    skills: npt.NDArray[np.float64],
-    *,
-    cell: float,
-) -> npt.NDArray[np.float64]:
-    """Standard deviation in nm of each line from the outline, as far as this slice can tell.
-
-    A short outline tells little: then the skill of a volunteer counts more.
-    """
-    away = np.abs(centre)
-    near = away <= max(cell, np.partition(away, min(15, len(away) - 1))[min(15, len(away) - 1)])
-    slips = 1.4826 * np.median(np.abs(distances[:, near] - centre[near]), axis=1)
-    known = np.count_nonzero(near) * cell / 2 / APART_NM
-    expected = np.median(slips**2) / skills * np.median(skills)
-    variance = (PRIOR * expected + known * slips**2) / (PRIOR + known) + LEAST_NM**2
-    return np.asarray(np.sqrt(variance))
-
-
-def _to_patch(values: npt.NDArray[np.float32], grid: Grid, whole: Patch) -> Patch:
-    """The values of cells as a patch of voxels within the `whole`."""
-    low = np.maximum(grid.origin, whole.origin_yx)
-    high = np.minimum(
-        np.add(grid.origin, np.multiply(grid.step, grid.shape)),
-        np.add(whole.origin_yx, whole.values.shape),
-    )
-    shape = _pair(np.maximum(high - low, 0))
-    offset = _pair(low - grid.origin)
-    return Patch(_pair(low), to_voxels(values.reshape(grid.shape), grid.step, offset, shape))
-
-
-def _raise_to(patch: Patch, whole: Patch) -> None:
-    """Raises values of `whole` to those of a `patch` in it."""
+def _raise_to(patch: Patch, most: float, whole: Patch) -> None:
+    """Raises values of `whole` to those of a `patch` in it, but to no more than `most`."""
     y, x = np.subtract(patch.origin_yx, whole.origin_yx)
     rows, columns = patch.values.shape
     part = whole.values[y : y + rows, x : x + columns]
-    np.maximum(part, patch.values, out=part)
-
-
-def _pair(values: npt.ArrayLike) -> tuple[int, int]:
-    y, x = np.asarray(values)
-    return int(y), int(x)
+    np.maximum(part, np.minimum(patch.values, np.float32(most)), out=part)

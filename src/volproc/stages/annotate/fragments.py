@@ -31,6 +31,14 @@ class Loop:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What one vote holds: each outline once, and lines that could not be closed."""
+
+    loops: tuple[Loop, ...]
+    left_open: tuple[Points, ...]
+
+
+@dataclass(frozen=True)
 class Fragment:
     """One piece of an object: the loops of every vote that saw it, by the vote's number.
 
@@ -41,27 +49,26 @@ class Fragment:
     seen: dict[int, tuple[Loop, ...]]
 
 
-def loops_of(
+def drawn_by(
     vote: Vote,
     number: int,
     *,
     close_nm: float,
     nm: tuple[float, float],
     shape_yx: tuple[int, int],
-) -> tuple[list[Loop], bool]:
-    """The closed lines of vote `number` that hold a voxel; and whether a line was left open."""
+) -> Drawn:
+    """The lines of vote `number`: closed ones that hold a voxel, and those left open."""
     joined = join_limited(vote.strokes, limit_nm=close_nm, nm=nm, shape_yx=shape_yx)
     found: list[Loop] = []
     for points in joined.loops:
         runs = fill([points], shape_yx=shape_yx, rule="non-zero")
         if len(runs):
             found.append(Loop(number, points, runs, area(runs)))
-    found.sort(key=lambda loop: -loop.area)
     once: list[Loop] = []
-    for loop in found:
+    for loop in sorted(found, key=lambda loop: -loop.area):
         if all(_shared(loop, other) < TWICE for other in once):
             once.append(loop)
-    return once, bool(joined.left_open)
+    return Drawn(tuple(once), joined.left_open)
 
 
 def interior(loops: Sequence[Loop], shape_yx: tuple[int, int]) -> Runs:
@@ -119,7 +126,9 @@ def _box(runs: Runs) -> tuple[int, int, int, int]:
 
 
 def _support(
-    alike: npt.NDArray[np.float64], votes: npt.NDArray[np.intp], weights: npt.NDArray[np.float64]
+    alike: npt.NDArray[np.float64],
+    votes: npt.NDArray[np.intp],
+    weights: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.float64]:
     """For each loop, how much the best fitting loop of every vote is like it, summed."""
     best = np.zeros((len(votes), len(weights)))

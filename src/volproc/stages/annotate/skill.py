@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from volproc.config import AnnotateOptions
 from volproc.drawing import Patch, SliceVotes
-from volproc.stages.annotate.fragments import interior, loops_of
+from volproc.stages.annotate.fragments import drawn_by, interior
 from volproc.stages.annotate.rasterise import Runs, area
 
 Errors = Sequence[tuple[str, float]]
@@ -38,11 +38,9 @@ def slice_errors(
     before = np.pad(np.cumsum(label, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
     found = []
     for number, vote in enumerate(votes.votes):
-        loops, left_open = loops_of(
-            vote, number, close_nm=options.close_nm, nm=nm, shape_yx=votes.shape_yx
-        )
-        drawn = interior(loops, votes.shape_yx)
-        if (held or len(drawn)) and (loops or not left_open):
+        one = drawn_by(vote, number, close_nm=options.close_nm, nm=nm, shape_yx=votes.shape_yx)
+        drawn = interior(one.loops, votes.shape_yx)
+        if (held or len(drawn)) and (one.loops or not one.left_open):
             apart = held + area(drawn) - 2 * _held_by(drawn, before, agreement.origin_yx)
             around = max(edge, _edge_of(drawn))
             found.append((vote.volunteer, apart / around * float(np.sqrt(nm[0] * nm[1]))))
