@@ -40,8 +40,11 @@ def subjects(
         int, typer.Option(metavar="PROJECT", help="Also upload them to this Zooniverse project.")
     ] = 0,
     subject_set: Annotated[
-        str, typer.Option(metavar="NAME", help="Name of the new subject set.")
+        str, typer.Option("--set", metavar="NAME", help="Name of the new subject set.")
     ] = "volproc",
+    endpoint: Annotated[
+        str, typer.Option(metavar="URL", help="Another address of the Panoptes API.")
+    ] = "",
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -52,7 +55,11 @@ def subjects(
         out.print(f"subjects: {manifest}")
         if upload:
             sent = volproc.upload_subjects(
-                manifest, project=upload, subject_set=subject_set, watchers=(bar,)
+                manifest,
+                project=upload,
+                subject_set=subject_set,
+                endpoint=endpoint,
+                watchers=(bar,),
             )
             out.print(f"{sent.subjects} subjects are in subject set {sent.subject_set}")
 
