@@ -136,9 +136,14 @@ def test_a_gap_may_be_long_on_a_long_outline():
 
 
 def test_halves_with_gaps_are_joined_up_to_the_limit():
-    halves = (circle((200, 200), 100, 0.12, np.pi - 0.12), circle((200, 200), 100, 3.3, 6.1))
-    assert len(limited(*halves, limit=40).loops) == 1
-    assert len(limited(*halves, limit=10).left_open) == 2
+    halves = (circle((200, 200), 100, 0.3, np.pi - 0.3), circle((200, 200), 100, 3.44, 5.98))
+    assert len(limited(*halves, limit=65).loops) == 1
+    assert len(limited(*halves, limit=50).left_open) == 2
+
+
+def test_longer_gaps_are_closed_where_they_are_a_small_part_of_the_outline():
+    halves = (circle((200, 200), 100, 0.1, np.pi - 0.1), circle((200, 200), 100, 3.24, 6.18))
+    assert len(limited(*halves, limit=10).loops) == 1
 
 
 @pytest.mark.parametrize("turn", [1, -1])
@@ -191,10 +196,10 @@ def test_a_band_across_the_image_is_closed_along_both_borders():
 
 
 def test_gaps_are_measured_in_nm_along_both_axes():
-    half = circle((200, 200), 100, 0.2, np.pi - 0.2), circle((200, 200), 100, 3.3, 6.08)
+    half = circle((200, 200), 100, 0.3, np.pi - 0.3), circle((200, 200), 100, 3.44, 5.98)
     # the gaps lie along y: twice as long where voxels are twice as high
-    assert len(limited(*half, limit=50, nm=(1.0, 1.0)).loops) == 1
-    assert not limited(*half, limit=50, nm=(2.0, 1.0)).loops
+    assert len(limited(*half, limit=65, nm=(1.0, 1.0)).loops) == 1
+    assert not limited(*half, limit=65, nm=(2.0, 1.0)).loops
 
 
 def test_hundreds_of_strokes_are_joined():

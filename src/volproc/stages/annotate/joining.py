@@ -41,10 +41,10 @@ def join_greedy(strokes: Sequence[Stroke]) -> tuple[Points, ...]:
     drawn = [stroke for stroke in strokes if len(stroke.points)]
     lines = [stroke.points for stroke in drawn if not stroke.closed]
     closed = [stroke.points for stroke in drawn if stroke.closed]
-    return (*closed, *_follow(lines, _nearest_pairs(lines)))
+    return (*closed, *map(np.concatenate, _follow(lines, _nearest_pairs(lines))))
 
 
-def _nearest_pairs(lines: Sequence[Points]) -> npt.NDArray[np.intp]:
+def _nearest_pairs(lines: Sequence[Line]) -> npt.NDArray[np.intp]:
     """For each end (first and last points of all lines in turn) the one it is joined to.
 
     In each round, all pairs that are nearest to one another are joined: the same pairs as one at a
@@ -63,8 +63,8 @@ def _nearest_pairs(lines: Sequence[Points]) -> npt.NDArray[np.intp]:
     return partner
 
 
-def _follow(lines: Sequence[Points], partner: npt.NDArray[np.intp]) -> Iterator[Points]:
-    """The closed lines that arise when each end is joined to its partner."""
+def _follow(lines: Sequence[Line], partner: npt.NDArray[np.intp]) -> Iterator[list[Line]]:
+    """The closed lines that arise when each end is joined to its partner, as their pieces."""
     left = dict.fromkeys(range(len(lines)))
     while left:
         end = 2 * next(iter(left))
@@ -73,7 +73,7 @@ def _follow(lines: Sequence[Points], partner: npt.NDArray[np.intp]) -> Iterator[
             del left[end // 2]
             pieces.append(lines[end // 2][:: 1 - 2 * (end % 2)])
             end = int(partner[end ^ 1])
-        yield np.concatenate(pieces)
+        yield pieces
 
 
 def join_limited(
@@ -87,7 +87,8 @@ def join_limited(
 
     Ends up to `limit_nm` apart are joined by straight lines, the nearest first, a line's own ends
     at half their distance. A line whose ends are nearer than an eighth of its length is an outline
-    by itself: two such lines never join, and its own gap may be longer than the limit. A line
+    by itself: two such lines never join. Gaps longer than the limit are closed where they make no
+    more than an eighth of an outline together. A line
     that retraces what was drawn is the same line again, and is left out. Ends at the border of the
     image (of `shape_yx` voxels) are joined along it, the shorter way, over any distance.
     """
@@ -127,6 +128,7 @@ def _joined(lines: Sequence[Line], limit: float, frame: Frame) -> _Chains:
     for line in lines:
         chains.add(line)
     chains.join()
+    chains.close_rest()
     return chains
 
 
@@ -167,6 +169,19 @@ class _Chains:
             else:
                 second = self.open.pop(other)[:: -1 if other_end else 1]
                 self.add(np.concatenate([first, way, second]))
+
+    def close_rest(self) -> None:
+        """Closes what is left by longer gaps, where they are a small part of an outline."""
+        lines = list(self.open.values())
+        rest = []
+        for pieces in _follow(lines, _nearest_pairs(lines)):
+            loop = np.concatenate(pieces)
+            around = length(loop[[*range(len(loop)), 0]])
+            if around - sum(map(length, pieces)) <= NEARLY_CLOSED * around:
+                self.loops.append(loop)
+            else:
+                rest += pieces
+        self.open = dict(enumerate(rest))
 
     def _end(self, one: int, other: int, other_end: int, first: Line) -> Line:
         end: Line = first[0] if one == other else self.open[other][-other_end]
