@@ -110,7 +110,7 @@ def test_no_envelope_along_the_border_where_the_object_leaves_the_image():
     assert drawn[25, 13:47].all()
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(values=st.one_of(maps, coarse_maps), nm=voxels, width=widths)
 def test_envelope_against_every_voxel_and_every_segment(values, nm, width):
     patch = whole(values)
@@ -138,9 +138,9 @@ def test_a_straight_line_is_as_wide_as_asked(width, expected):
 
 @given(radius=st.floats(12, 25), width=st.sampled_from([40.0, 70.0]))
 def test_a_ring_has_the_area_of_its_width(radius, width):
-    agreement = fading_disc((70, 120), (35, 60), radius)
+    agreement = fading_disc((70, 120), (35.3, 60.6), radius)
     drawn = envelope(whole(agreement), (70, 120), nm=(10, 10), width_nm=width)
-    assert drawn.values.sum() == pytest.approx(2 * np.pi * radius * width / 10, rel=0.04)
+    assert drawn.values.sum() == pytest.approx(2 * np.pi * radius * width / 10, rel=0.05)
 
 
 def test_wide_as_asked_in_nm_along_both_axes():
