@@ -149,7 +149,14 @@ def _follow(
         if fresh[k] < nothing:
             nothing = fresh[k]
             at = k
-    for r in range(steps - 1, -1, -1):
+    _trace_back(which, near, back, at)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _trace_back(which: Any, near: Any, back: Any, at: int) -> None:
+    """The way that ended in slot `at`, its middle into `which`."""
+    n = len(which)
+    for r in range(len(back) - 1, -1, -1):
         if n // 4 <= r < n // 4 + n:
             which[r % n] = near[r % n, at] if at < NEAREST else -1
         at = back[r, at]
