@@ -155,7 +155,7 @@ def test_an_interrupted_run_keeps_what_was_done(store, monkeypatch):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("nonsense://a/b", "protocol not known: nonsense"),
+        ("nonsense://a/b", "nonsense:// is not known"),
         ("http://127.0.0.1:9/a", "connect call failed"),
     ],
 )

@@ -21,6 +21,7 @@ def _small_shards(monkeypatch):
     monkeypatch.setattr(metadata, "SHARD_BYTES", 2**16)
     monkeypatch.setattr("volproc.stages.ingest.layout.SHARD_BYTES", 2**16)
     monkeypatch.setattr(metadata, "SMALLEST_LEVEL", 16)
+    monkeypatch.setattr(metadata, "FLAT_CHUNK", (16, 128, 128))
 
 
 def tiff(values, **how):
