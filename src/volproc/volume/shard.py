@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -69,6 +70,19 @@ def write_shard(
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def encoded_shard(
+    values: npt.NDArray[Any],
+    *,
+    shard: tuple[int, ...],
+    chunk: tuple[int, ...],
+    keep_empty: bool,
+) -> bytes:
+    """The same file as bytes, for stores that take objects whole; empty for one without chunks."""
+    content = BytesIO()
+    some = _fill(content, values, shard, chunk, keep_empty=keep_empty)
+    return content.getvalue() if some else b""
 
 
 def _fill(

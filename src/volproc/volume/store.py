@@ -21,14 +21,23 @@ import zarr
 from volproc.errors import GridError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
-from volproc.volume.access import for_zarr, is_occupied, last_change, local_path, reading, writing
+from volproc.volume.access import (
+    for_zarr,
+    is_occupied,
+    last_change,
+    local_path,
+    reading,
+    remove_file,
+    writing,
+)
 from volproc.volume.create import made_by, make_anew, stamp
 from volproc.volume.describe import array_of, read_info
 from volproc.volume.display import window_of
+from volproc.volume.files import write_file
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.ome import to_ome
-from volproc.volume.shard import is_plain, write_shard
+from volproc.volume.shard import encoded_shard, is_plain, write_shard
 
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArrayConfigParams
@@ -70,28 +79,27 @@ class Volume:
                 "make the block a multiple of the shard"
             )
         with writing(f"{self.info.url} level {level}, voxels {box}"):
-            array, folder = self._arrays[level], local_path(self.info.url)
-            if folder and self._plain[level]:
-                self._write_shards(folder, here, array, box, values)
+            array = self._arrays[level]
+            if self._plain[level]:
+                self._write_shards(here, array, box, values)
             else:
                 array[(Ellipsis, *box.slices)] = values
 
-    def _write_shards(
-        self, folder: Path, level: Level, array: Any, box: Box, values: npt.NDArray[Any]
-    ) -> None:
-        lead = array.shape[:-3]
+    def _write_shards(self, level: Level, array: Any, box: Box, values: npt.NDArray[Any]) -> None:
+        folder, lead = local_path(self.info.url), array.shape[:-3]
+        how = {"shard": array.shards, "chunk": array.chunks}
+        keep_empty = self.info.kind == "image"
         values = np.broadcast_to(np.asarray(values, self.info.dtype), (*lead, *box.shape))
         for part in Tiling(shape=level.shape, core=level.shards).over(box):
             number = each(lambda a, n: a // n, part.core.start, level.shards)
-            write_shard(
-                folder
-                / level.path
-                / array.metadata.encode_chunk_key((*(0 for _ in lead), *number)),
-                values[(..., *part.core.within(box.start).slices)],
-                shard=array.shards,
-                chunk=array.chunks,
-                keep_empty=self.info.kind == "image",
-            )
+            key = f"{level.path}/{array.metadata.encode_chunk_key((*(0 for _ in lead), *number))}"
+            voxels = values[(..., *part.core.within(box.start).slices)]
+            if folder:
+                write_shard(folder / key, voxels, keep_empty=keep_empty, **how)
+            elif content := encoded_shard(voxels, keep_empty=keep_empty, **how):
+                write_file(f"{self.info.url}/{key}", content)
+            else:
+                remove_file(f"{self.info.url}/{key}")
 
     def dask(self, level: int = 0) -> Any:
         """A level as a lazy dask array, one block per shard, for those who go on with dask.
