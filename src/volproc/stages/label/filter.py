@@ -1,4 +1,4 @@
-"""Which objects are kept. To keep other objects, change `kept` and add an option in config.py."""
+"""Which objects are kept. To keep other objects, change `kept` and add an option in config/."""
 
 from __future__ import annotations
 

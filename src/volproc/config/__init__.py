@@ -1,0 +1,38 @@
+"""Every option, with its default, unit and meaning. One TOML file; unknown keys are errors."""
+
+from volproc.config.crowd import AnnotateOptions, CrowdOptions
+from volproc.config.images import FetchOptions, IngestOptions, PhantomOptions, SubjectsOptions
+from volproc.config.loading import T, from_flags, load_workflow, parsed
+from volproc.config.network import PredictOptions, TrainedOnOptions, TrainOptions
+from volproc.config.objects import EvaluateOptions, LabelOptions, ReportOptions
+from volproc.config.options import ACCESSION, Options
+from volproc.config.running import ClusterOptions, RunOptions
+from volproc.config.workflow import MODELS, PATHS, STAGES, Stage, Workflow
+
+__all__ = [
+    "ACCESSION",
+    "MODELS",
+    "PATHS",
+    "STAGES",
+    "AnnotateOptions",
+    "ClusterOptions",
+    "CrowdOptions",
+    "EvaluateOptions",
+    "FetchOptions",
+    "IngestOptions",
+    "LabelOptions",
+    "Options",
+    "PhantomOptions",
+    "PredictOptions",
+    "ReportOptions",
+    "RunOptions",
+    "Stage",
+    "SubjectsOptions",
+    "T",
+    "TrainOptions",
+    "TrainedOnOptions",
+    "Workflow",
+    "from_flags",
+    "load_workflow",
+    "parsed",
+]

@@ -1,0 +1,126 @@
+"""One TOML file, overruled by the environment, then by flags.
+
+A file is overruled by the environment (VOLPROC_PREDICT__AXES=zy), the environment by flags
+(--set predict.axes=zy). Relative paths in a file are seen from the file's folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from volproc.config.options import ACCESSION, Options
+from volproc.config.workflow import MODELS, PATHS, Workflow
+from volproc.errors import ConfigError
+
+T = TypeVar("T", bound=Options)
+
+
+def load_workflow(
+    path: Path, *, flags: Iterable[str] = (), environment: Mapping[str, str] = os.environ
+) -> Workflow:
+    """The options of a TOML file, overruled by the environment, then by `flags` (table.key=value).
+
+    ConfigError, one line, names the key that is wrong and what it may be.
+    """
+    try:
+        tables: dict[str, Any] = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read the workflow file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from error
+    _anchor(tables, path.parent)
+    _overrule(tables, environment)
+    for flag in flags:
+        key, equals, value = flag.partition("=")
+        if not equals or "." not in key:
+            raise ConfigError(f"--set needs table.key=value, got {flag!r}")
+        _set(tables, key, value)
+    return parsed(Workflow, tables, where=str(path))
+
+
+def from_flags(
+    kind: type[T], table: str, flags: dict[str, Any], *, environment: Mapping[str, str] = os.environ
+) -> T:
+    """The options of one `table` for a command without a file: the environment, then `flags`."""
+    tables: dict[str, Any] = {}
+    _overrule(tables, environment)
+    return parsed(kind, {**tables.get(table, {}), **flags}, where="command line")
+
+
+def parsed(kind: type[T], values: dict[str, Any], *, where: str) -> T:
+    """`values` as options of `kind`; ConfigError, one line, for the first that is wrong."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{where}: {_explained(kind, first)}") from error
+
+
+def _explained(kind: type[Options], error: Any) -> str:
+    place = [str(part) for part in error["loc"]]
+    name = ".".join(place)
+    if kind is Workflow and len(place) > 1:
+        name = f"[{place[0]}] {'.'.join(place[1:])}"
+    if error["type"] == "extra_forbidden":
+        known = _names(kind, place[:-1])
+        close = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+        return f"unknown key {name}; {hint}"
+    if error["type"] == "value_error":
+        return str(error["msg"]).removeprefix("Value error, ")
+    return f"{name} = {json.dumps(error['input'], default=str)}: {error['msg'].lower()}"
+
+
+def _names(kind: type[Options], tables: list[str]) -> list[str]:
+    for table in tables:
+        kind = kind.model_fields[table].annotation  # type: ignore[assignment]
+    return list(kind.model_fields)
+
+
+def _anchor(tables: dict[str, Any], folder: Path) -> None:
+    def seen_from(value: Any) -> Any:
+        if isinstance(value, list):
+            return [seen_from(one) for one in value]
+        if not isinstance(value, str) or not _is_path(value):
+            return value
+        return os.path.normpath(folder / value)  # ../demo shows as demo, not examples/../demo
+
+    for table, key in PATHS:
+        options = tables.get(table)
+        if isinstance(options, dict) and key in options:
+            options[key] = seen_from(options[key])
+    for table, key in MODELS:
+        options = tables.get(table)
+        if not isinstance(options, dict) or not isinstance(options.get(key), str):
+            continue
+        if "/" in options[key] or (options[key] and (folder / options[key]).is_dir()):
+            options[key] = seen_from(options[key])
+
+
+def _is_path(text: str) -> bool:
+    return bool(text) and "://" not in text and not ACCESSION.fullmatch(text)
+
+
+def _overrule(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name, value in sorted(environment.items()):
+        if name.startswith("VOLPROC_") and "__" in name:
+            _set(tables, name.removeprefix("VOLPROC_").lower().replace("__", ".", 1), value)
+
+
+def _set(tables: dict[str, Any], key: str, text: str) -> None:
+    table, _, option = key.partition(".")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    options = tables.setdefault(table, {})
+    if isinstance(options, dict):  # anything else is refused by `check`
+        options[option] = value

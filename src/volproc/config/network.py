@@ -1,0 +1,101 @@
+"""Tables about networks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from volproc.config.options import Count, Fraction, Options, Positive, Triple, Voxels
+from volproc.fusion import Fusion
+
+
+class PredictOptions(Options):
+    """The network along three axes, and the fusion of their votes."""
+
+    model: str = "nuclei-50nm"
+    """A model folder (weights.safetensors and card.json), or the name of a shipped model."""
+    voxel_nm: Triple | None = None
+    """Voxel size of the image in nm (z, y, x), where its metadata lacks it."""
+    axes: Literal["z", "y", "x", "zy", "zx", "yx", "zyx"] = "zyx"
+    """Axes to look along."""
+    fusion: Fusion = "mean"
+    """union, majority, mean or max of the axes' votes."""
+    threshold: Fraction = 0.5
+    """Probability from which an axis votes yes (union and majority)."""
+    votes: bool = True
+    """Keep each axis' probability as a volume of channels x, y, z (red, green, blue)."""
+    tile: Voxels | None = None
+    """Voxels (at the model's voxel size) the network answers at once per axis; chosen to suit."""
+    block: Voxels | None = None
+    """Voxels (at the model's voxel size) one task writes; by default one tile."""
+    batch: Annotated[int, Field(ge=0)] = 0
+    """Tiles in one call of the network; 0 is 1 on a CPU (measured best there) and 8 on a GPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network runs; auto takes a GPU if there is one."""
+
+
+class TrainedOnOptions(Options):
+    """One source of training data, for the model's card."""
+
+    name: str
+    """What it is."""
+    terms: str
+    """Under which terms it may be used."""
+
+
+class TrainOptions(Options):
+    """A network trained from images and their labels."""
+
+    name: str = "model"
+    """Name on the card."""
+    object_name: str = "nucleus"
+    """What the labels mark."""
+    model_out: str = "model"
+    """Folder of the model, and of the checkpoints to go on from."""
+    images: tuple[str, ...] = ()
+    """OME-Zarr images."""
+    labels: tuple[str, ...] = ()
+    """OME-Zarr label volumes, one per image; all but 0 is foreground."""
+    weights: tuple[Positive, ...] = ()
+    """How often patches come from each image, relative to the others; equally often if empty."""
+    validation_images: tuple[str, ...] = ()
+    """Images the network is scored on but never learns from."""
+    validation_labels: tuple[str, ...] = ()
+    """Their label volumes."""
+    voxel_nm: Positive = 50.0
+    """Voxel size in nm, the same along all axes, at which the network sees the images."""
+    slices_in: Count = 12
+    """Neighbouring planes the network reads."""
+    slices_out: Count = 8
+    """Planes it answers: the central ones."""
+    widths: tuple[Count, ...] = (32, 64, 96, 128)
+    """Channels per level of the U-Net, finest first."""
+    stem: Annotated[int, Field(ge=1)] = 2
+    """Pixels of a side that become channels before the first convolution; 1 for none."""
+    start_from: str = ""
+    """A model of the same network to go on from: a folder or a shipped name; none if empty."""
+    patch: Count = 192
+    """Pixels of a side of the training patches, a multiple of the network's stride."""
+    batch: Count = 8
+    """Patches per step."""
+    steps: Count = 3000
+    """Steps of the optimiser."""
+    learning_rate: Positive = 2e-3
+    """The highest one; it falls along a half cosine to 0 at the last step."""
+    border_weight: Annotated[float, Field(ge=0)] = 0.0
+    """How much more voxels within 100 nm of an object's border (at 50 nm) count in the loss."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Same seed, same data, same device: same weights."""
+    checkpoint_steps: Count = 100
+    """Steps between checkpoints."""
+    validate_steps: Count = 500
+    """Steps between scores on the validation images."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it trains; auto takes a GPU if there is one."""
+    licence: str = ""
+    """Terms of the weights, for the card."""
+    notes: str = ""
+    """What a user of the model should know, for the card."""
+    trained_on: tuple[TrainedOnOptions, ...] = ()
+    """The data and their terms, for the card."""

@@ -1,0 +1,31 @@
+"""Tables about a whole run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from volproc.config.options import Count, Options
+
+
+class RunOptions(Options):
+    """What the whole run works on."""
+
+    source: str = ""
+    """The image: a file, a folder of slices, a URL of either, an OME-Zarr, an EMPIAR accession."""
+    folder: str = "run"
+    """Where everything is written: volumes, tables, the report, and the record of what is done."""
+
+
+class ClusterOptions(Options):
+    """Who does the work."""
+
+    kind: Literal["local", "serial"] = "local"
+    """local: Dask workers on this machine. serial: this process alone, for debugging."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Worker processes; 0 is one per core."""
+    threads: Count = 1
+    """Blocks one worker has in hand; more than 1 overlaps reading with computing on a GPU."""
+    worker_memory_gb: Annotated[float, Field(ge=0)] = 0.0
+    """Memory of one worker in GB (10^9 bytes); 0 shares 90% of the machine."""

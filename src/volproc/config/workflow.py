@@ -1,0 +1,62 @@
+"""A whole workflow file: its tables, its stages, and which options hold paths."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from volproc.config.images import FetchOptions, IngestOptions
+from volproc.config.network import PredictOptions, TrainOptions
+from volproc.config.objects import EvaluateOptions, LabelOptions, ReportOptions
+from volproc.config.options import Options
+from volproc.config.running import ClusterOptions, RunOptions
+from volproc.errors import ConfigError
+
+Stage = Literal["ingest", "predict", "label", "evaluate", "report"]
+
+STAGES: tuple[Stage, ...] = ("ingest", "predict", "label", "evaluate", "report")
+"""In the order they run."""
+
+
+class Workflow(Options):
+    """A whole workflow file: one table per stage, all with defaults."""
+
+    run: RunOptions = RunOptions()
+    cluster: ClusterOptions = ClusterOptions()
+    ingest: IngestOptions = IngestOptions()
+    fetch: FetchOptions = FetchOptions()
+    predict: PredictOptions = PredictOptions()
+    label: LabelOptions = LabelOptions()
+    evaluate: EvaluateOptions = EvaluateOptions()
+    report: ReportOptions = ReportOptions()
+
+    train: TrainOptions | None = None
+
+    def require_source(self) -> str:
+        """The source; ConfigError if there is none."""
+        if not self.run.source:
+            raise ConfigError('[run] source is missing; name the image, e.g. source = "stack.tif"')
+        return self.run.source
+
+    def require_train(self) -> TrainOptions:
+        """The [train] options; ConfigError if the file has none."""
+        if self.train is None:
+            raise ConfigError("the workflow file has no [train] table: it names images and labels")
+        return self.train
+
+
+PATHS = {
+    ("run", "source"),
+    ("run", "folder"),
+    ("fetch", "folder"),
+    ("evaluate", "truth"),
+    ("train", "model_out"),
+    ("train", "images"),
+    ("train", "labels"),
+    ("train", "validation_images"),
+    ("train", "validation_labels"),
+}
+"""Options that hold paths, which a file gives relative to itself."""
+
+
+MODELS = {("predict", "model"), ("train", "start_from")}
+"""Options that hold a model: a path relative to the file, or the name of a shipped one."""
