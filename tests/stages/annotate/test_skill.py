@@ -37,6 +37,15 @@ def test_an_error_is_about_the_distance_from_the_agreement():
     assert found["v5"] == pytest.approx(250, rel=0.1)  # half the radius
 
 
+def test_the_majority_serves_as_well():
+    votes = tuple(Vote(f"v{n}", (circle(r),)) for n, r in enumerate([50, 50, 50, 56, 44]))
+    drawn = SliceVotes(0, (0, 0), SHAPE, votes)
+    found = slice_errors(drawn, None, NM, OPTIONS)
+    exact = slice_errors(drawn, cria(drawn, NM, {}, OPTIONS), NM, OPTIONS)
+    assert [name for name, _ in found] == [name for name, _ in exact]
+    assert [nm for _, nm in found] == pytest.approx([nm for _, nm in exact], abs=2)
+
+
 def test_the_patch_may_lie_anywhere():
     rows, columns = np.mgrid[:200, :200] + 0.5
     disc = ((rows - 100) ** 2 + (columns - 100) ** 2 < 50**2).astype(np.float32)
@@ -48,6 +57,8 @@ def test_the_patch_may_lie_anywhere():
 def test_nothing_against_nothing_tells_nothing():
     empty = Patch((0, 0), np.zeros((0, 0), np.float32))
     assert errors([0, 40], empty).keys() == {"v1"}
+    nobody = SliceVotes(0, (0, 0), SHAPE, (Vote("a"), Vote("b")))
+    assert slice_errors(nobody, None, NM, OPTIONS) == []
 
 
 def test_an_open_line_tells_nothing():

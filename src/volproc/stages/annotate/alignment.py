@@ -31,10 +31,14 @@ NEAREST = 160
 
 @dataclass(frozen=True)
 class Drawing:
-    """Points in nm along what one volunteer drew, and the point before each; -1 for a beginning."""
+    """Points in nm along what one volunteer drew, and the point before each; -1 for a beginning.
+
+    Beginnings and ends of open lines are `ends`.
+    """
 
     points: npt.NDArray[np.float64]
     before: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.bool_]
 
     @classmethod
     def of(cls, loops: Sequence[Line], left_open: Sequence[Line], *, step: float) -> Drawing:
@@ -43,10 +47,12 @@ class Drawing:
         parts = [_along(line, step) for line in left_open]
         lines = [*pieces, *parts, *(part[::-1] for part in parts)]
         starts = np.cumsum([0, *map(len, lines)])
+        first, last = starts[:-1], starts[1:] - 1
+        is_open = np.arange(len(lines)) >= len(pieces)
         before = np.arange(starts[-1]) - 1
-        for k, line in enumerate(lines):
-            before[starts[k]] = starts[k] + len(line) - 1 if k < len(pieces) else -1
-        return cls(np.concatenate([np.zeros((0, 2)), *lines]), before)
+        before[first] = np.where(is_open, -1, last)
+        ends = np.isin(np.arange(starts[-1]), [first[is_open], last[is_open]])
+        return cls(np.concatenate([np.zeros((0, 2)), *lines]), before, ends)
 
 
 def evenly(loop: Line, step: float) -> npt.NDArray[np.float64]:
@@ -64,12 +70,15 @@ def matched(
     reference: npt.NDArray[np.float64], drawing: Drawing, *, step: float, reach: float
 ) -> npt.NDArray[np.float64]:
     """Where each point of the reference is on a drawing; nan where it is not within `reach`."""
+    if not len(drawing.points):
+        return np.full_like(reference, np.nan)
     which = np.full(len(reference), -1, dtype=np.int64)
-    if len(drawing.points):
-        near, many = _within(reference, drawing.points, reach)
-        prices = (STIFFNESS, (3 * step) ** 2, step**2 + STIFFNESS * (0.7 * reach) ** 2)
-        _follow(reference, drawing.points, drawing.before, near, many, prices, which)
-    return np.where(which[:, None] >= 0, drawing.points[which], np.nan)
+    near, many = _within(reference, drawing.points, reach)
+    prices = (STIFFNESS, (3 * step) ** 2, step**2 + STIFFNESS * (0.7 * reach) ** 2)
+    _follow(reference, drawing.points, drawing.before, near, many, prices, which)
+    # where an open line ends, its last point is the nearest to all that follow
+    known = (which >= 0) & ~drawing.ends[which]
+    return np.where(known[:, None], drawing.points[which], np.nan)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -107,22 +116,23 @@ def _follow(
     stiffness, change, missing = prices
     n = len(reference)
     steps = n + n // 2
-    back = np.empty((steps, NEAREST + 1), dtype=np.int32)
+    none = max(many.max(), 1)
+    back = np.empty((steps, none + 1), dtype=np.int32)
     price = np.full(len(points), np.inf)
     slot = np.full(len(points), -1, dtype=np.int32)
-    fresh = np.empty(NEAREST)
+    fresh = np.empty(none)
     nothing = 0.0
     for r in range(steps):
         s, q = r % n, (r - 1) % n
-        back[r, NEAREST] = NEAREST
+        back[r, none] = none
         left = np.inf
         if r > 0:
             for k in range(many[q]):
                 if price[near[q, k]] + change < left:
                     left = price[near[q, k]] + change
-                    back[r, NEAREST] = k
+                    back[r, none] = k
             if nothing <= left:
-                back[r, NEAREST] = NEAREST
+                back[r, none] = none
         for k in range(many[s]):
             fresh[k], back[r, k] = _enter(
                 reference,
@@ -134,9 +144,11 @@ def _follow(
                 s,
                 q,
                 nothing + change,
+                none,
             )
-            off = points[near[s, k]] - reference[s]
-            fresh[k] += stiffness * (off[0] * off[0] + off[1] * off[1])
+            dy = points[near[s, k], 0] - reference[s, 0]
+            dx = points[near[s, k], 1] - reference[s, 1]
+            fresh[k] += stiffness * (dy * dy + dx * dx)
         nothing = min(nothing, left) + missing
         if r > 0:
             for k in range(many[q]):
@@ -144,21 +156,20 @@ def _follow(
         for k in range(many[s]):
             price[near[s, k]] = fresh[k]
             slot[near[s, k]] = k
-    at = NEAREST
-    for k in range(many[(steps - 1) % n]):
-        if fresh[k] < nothing:
-            nothing = fresh[k]
-            at = k
-    _trace_back(which, near, back, at)
+    _trace_back(which, near, back, fresh[: many[(steps - 1) % n]], nothing)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _trace_back(which: Any, near: Any, back: Any, at: int) -> None:
-    """The way that ended in slot `at`, its middle into `which`."""
-    n = len(which)
+def _trace_back(which: Any, near: Any, back: Any, last: Any, nothing: float) -> None:
+    """The cheapest of all ways, its middle into `which`: it cost one of `last`, or `nothing`."""
+    n, at = len(which), back.shape[1] - 1
+    for k in range(len(last)):
+        if last[k] < nothing:
+            nothing = last[k]
+            at = k
     for r in range(len(back) - 1, -1, -1):
         if n // 4 <= r < n // 4 + n:
-            which[r % n] = near[r % n, at] if at < NEAREST else -1
+            which[r % n] = near[r % n, at] if at < back.shape[1] - 1 else -1
         at = back[r, at]
 
 
@@ -173,9 +184,10 @@ def _enter(
     s: int,
     q: int,
     least: float,
+    none: int,
 ) -> Any:
     """The cheapest way to point `t` at `s`: from one shortly before it, or anew for `least`."""
-    origin = NEAREST
+    origin = none
     p = t
     for _ in range(FORWARD + 1):
         if price[p] < np.inf:

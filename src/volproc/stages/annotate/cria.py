@@ -16,7 +16,7 @@ from volproc.stages.annotate.distances import signed_distance
 from volproc.stages.annotate.fragments import Drawn, Fragment, drawn_by, interior, match
 from volproc.stages.annotate.rasterise import bounds, weighted_sum
 
-STEP_NM = 40.0
+STEP_NM = 50.0
 """Between points of an outline; a hundredth of it where that is less."""
 REACH_NM = 600.0
 """How far apart two drawings of the same place may be; a third of its outline for small pieces."""

@@ -54,7 +54,7 @@ class Drawings:
 
 @dataclass(frozen=True)
 class MeasureVolunteers:
-    """Task: how far each volunteer's drawings lie from the others', slice by slice."""
+    """Task: how far each volunteer's drawings lie from the majority, slice by slice."""
 
     drawings: Drawings
 
@@ -65,9 +65,7 @@ class MeasureVolunteers:
     def compute(self, block: Block, loaded: list[SliceVotes]) -> list[Any]:
         """The errors of each slice."""
         own = self.drawings
-        return [
-            slice_errors(votes, own.agreement(votes, {}), own.nm, own.options) for votes in loaded
-        ]
+        return [slice_errors(votes, None, own.nm, own.options) for votes in loaded]
 
     def store(self, block: Block, result: list[Any]) -> list[Any]:
         """Nothing but the record."""
