@@ -34,8 +34,9 @@ from volproc.config import (
     Workflow,
 )
 from volproc.engine.progress import Event, StepFinished, StepStarted
+from volproc.model.answering import Answering
 from volproc.stages.normalisation import volume_constants
-from volproc.stages.predict.infer import device_for, network
+from volproc.stages.predict.infer import device_for, load_once
 from volproc.stages.predict.orientation import along
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.predict.task import Predict
@@ -118,15 +119,16 @@ def shares(folder: Path, model: str) -> list[tuple[str, float]]:
 def bare(plan: PredictPlan) -> None:
     """All passes of the first block through the network, on tensors that are there already."""
     device = device_for(plan.options.device)
-    module = network(plan.model, digest=plan.card.weights_sha256, device=device)
+    answering = load_once(plan.network, device)
+    assert isinstance(answering, Answering)
     ready: dict[tuple[int, int], torch.Tensor] = {}
     for axis in plan.options.axes:
         for one in plan.layout.passes(plan.blocks[0].core, axis):  # type: ignore[arg-type]
             _, height, width = along(one.axis, one.window.shape)
             if (height, width) not in ready:
-                seen = torch.randn(1, plan.card.slices_in, height, width, device=device)
+                seen = torch.randn(1, plan.network.slices_in, height, width, device=device)
                 ready[height, width] = seen.contiguous(memory_format=torch.channels_last)
-            module(ready[height, width])
+            answering.module(ready[height, width])
 
 
 @contextmanager

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
+
+import numpy.typing as npt
 
 from volproc.grid.box import Box
 from volproc.model.normalise import Normalisation, constants_from
@@ -14,6 +17,11 @@ SAMPLE_VOXELS = 2**26
 
 def volume_constants(image: Volume) -> Normalisation:
     """The volume's normalisation constants, from one of its levels: the same for every block."""
+    return constants_from(volume_sample(image))
+
+
+def volume_sample(image: Volume) -> npt.NDArray[Any]:
+    """Voxels that stand for the volume: its finest level of at most `SAMPLE_VOXELS`."""
     sizes = [prod(level.shape) for level in image.info.levels]
     level = next((n for n, size in enumerate(sizes) if size <= SAMPLE_VOXELS), len(sizes) - 1)
     box = image.info.levels[level].box
@@ -21,4 +29,4 @@ def volume_constants(image: Volume) -> Normalisation:
         planes = max(1, SAMPLE_VOXELS // (box.shape[1] * box.shape[2]))
         first = (box.shape[0] - planes) // 2
         box = Box((first, 0, 0), (first + planes, box.shape[1], box.shape[2]))
-    return constants_from(image.read(box, level=level))
+    return image.read(box, level=level)

@@ -14,9 +14,10 @@ from volproc.errors import ModelError, VolumeError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.model.network import Constants, Network
 from volproc.model.normalise import Normalisation
-from volproc.model.weights import Card, load_card, model_folder
-from volproc.stages.normalisation import volume_constants
+from volproc.model.opening import open_network
+from volproc.stages.normalisation import volume_sample
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
 from volproc.stages.predict.infer import batch_for, device_for
 from volproc.stages.predict.orientation import along
@@ -40,8 +41,7 @@ class PredictPlan:
     way: Resampling
     layout: Layout
     blocks: Tiling
-    card: Card
-    model: str
+    network: Network
     options: PredictOptions
     digest: str
 
@@ -60,7 +60,7 @@ class PredictPlan:
         """All steps, with what they cost."""
         return (self.step(Normalisation(0.0, 1.0)), *self.pyramid, *self.votes_pyramid)
 
-    def step(self, constants: Normalisation) -> Step:
+    def step(self, constants: Constants) -> Step:
         """The step that predicts, with the volume's normalisation constants."""
         windows = [self.layout.window(block.core, self.options.axes) for block in self.blocks]
         sources = [self.way.source(window) for window in windows]
@@ -74,8 +74,7 @@ class PredictPlan:
                 way=self.way,
                 layout=self.layout,
                 constants=constants,
-                model=self.model,
-                model_digest=self.card.weights_sha256,
+                network=self.network,
                 options=self.options,
             ),
             blocks=self.blocks,
@@ -95,7 +94,7 @@ class PredictPlan:
         for axis in self.options.axes:
             for one in self.layout.passes(block.core, axis):  # type: ignore[arg-type]
                 _, height, width = along(one.axis, one.window.shape)
-                total += self.card.spec.flop(height, width)
+                total += self.network.flop(height, width)
         return total
 
     def _peak(self, window: Box, source: Box) -> int:
@@ -103,7 +102,7 @@ class PredictPlan:
         voxel = 1 if self.image.dtype == "uint8" else 4
         slab = 3 * 4 * SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
         sides = sorted(window.shape)[-2:]
-        activations = batch_for(self.options) * self.card.spec.activation_bytes(*sides)
+        activations = batch_for(self.options) * self.network.activation_bytes(*sides)
         votes = prod(self.blocks.core) * (2 * len(self.options.axes) + 4)
         encoding = 3 * prod(self.blocks.core) * (1 + self._channels)
         read = source.size * itemsize(self.image.dtype)
@@ -125,17 +124,16 @@ def plan_predict(
     """
     _require_image(image)
     device_for(options.device)
-    model = model_folder(options.model)
-    card = load_card(model)
-    voxel_nm = parse_voxel_nm(card.voxel_nm)
-    _require_reachable(image, voxel_nm, card)
+    network = open_network(options.model)
+    voxel_nm = parse_voxel_nm(network.voxel_nm)
+    _require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
     layout = lay_out(
         way.shape_out,
-        halo=card.spec.halo,
-        stride=card.stride,
-        slices_in=card.slices_in,
-        slices_out=card.slices_out,
+        halo=network.halo,
+        stride=network.stride,
+        slices_in=network.slices_in,
+        slices_out=network.slices_out,
         tile=options.tile,
     )
     block = options.block or layout.tile
@@ -156,10 +154,9 @@ def plan_predict(
         way=way,
         layout=layout,
         blocks=Tiling(shape=way.shape_out, core=block),
-        card=card,
-        model=str(model),
+        network=network,
         options=options,
-        digest=digest("predict", identity, card.weights_sha256, lasting, layout, bool(votes_url)),
+        digest=digest("predict", identity, network.digest, lasting, layout, bool(votes_url)),
     )
 
 
@@ -172,7 +169,7 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
         for info in outputs
     ]
     image = Volume(plan.image)
-    constants = volume_constants(image)
+    constants = plan.network.constants_from(volume_sample(image))
     written = [volume.info for volume in volumes]
     plan = replace(plan, output=written[0], votes=written[1] if len(written) > 1 else None)
     runner.run(plan.step(constants))
@@ -191,10 +188,10 @@ def _require_image(image: VolumeInfo) -> None:
         )
 
 
-def _require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, card: Card) -> None:
+def _require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, network: Network) -> None:
     if any(v > MOST_REFINING * m for v, m in zip(image.voxel_nm, voxel_nm, strict=True)):
         raise ModelError(
-            f"model {card.name} works at {list(voxel_nm)} nm, but {image.url} has voxels of "
+            f"model {network.name} works at {list(voxel_nm)} nm, but {image.url} has voxels of "
             f"{list(image.voxel_nm)} nm, more than {MOST_REFINING:g} times coarser; take a model "
             "for coarser voxels, or check the image's voxel size"
         )

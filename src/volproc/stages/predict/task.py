@@ -14,8 +14,8 @@ from volproc.errors import VolumeError
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box
-from volproc.model.normalise import Normalisation
-from volproc.stages.predict.infer import batch_for, device_for, network, vote
+from volproc.model.network import Constants, Network
+from volproc.stages.predict.infer import batch_for, device_for, load_once, vote
 from volproc.stages.predict.tiling import Layout
 from volproc.volume.resample import Resampling, as_tensor, resample
 from volproc.volume.store import Volume
@@ -33,9 +33,8 @@ class Predict:
     votes: Volume | None
     way: Resampling
     layout: Layout
-    constants: Normalisation
-    model: str
-    model_digest: str
+    constants: Constants
+    network: Network
     options: PredictOptions
 
     def load(self, block: Block) -> npt.NDArray[Any]:
@@ -59,7 +58,7 @@ class Predict:
             core=block.core,
             axes=self.options.axes,  # type: ignore[arg-type]
             layout=self.layout,
-            module=network(self.model, digest=self.model_digest, device=device),
+            predict=load_once(self.network, device),
             constants=self.constants,
             batch=batch_for(self.options),
         )

@@ -1,0 +1,101 @@
+"""Our own U-Nets as predict sees them: BatchNorm folded away, 16 bits on a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from volproc.errors import ModelError
+from volproc.model.network import Constants, Network, Predict
+from volproc.model.normalise import constants_from
+from volproc.model.unet import UNetSpec
+from volproc.model.weights import WEIGHTS, load_card, load_model
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetNetwork(Network):
+    """A model folder of our own: weights.safetensors and card.json."""
+
+    spec: UNetSpec
+
+    def flop(self, height: int, width: int) -> int:
+        """Operations of the convolutions."""
+        return self.spec.flop(height, width)
+
+    def activation_bytes(self, height: int, width: int) -> int:
+        """Memory of one pass in float32."""
+        return self.spec.activation_bytes(height, width)
+
+    def constants_from(self, sample: npt.NDArray[Any]) -> Constants:
+        """Mean and standard deviation of the voxels that are not saturated."""
+        return constants_from(sample)
+
+    def load(self, device: str) -> Predict:
+        """The U-Net on `device`, ready to answer."""
+        module, card = load_model(Path(self.source))
+        if card.weights_sha256 != self.digest:
+            raise ModelError(
+                f"the model {self.source} changed after the run was planned; run again"
+            )
+        return Answering(module, device)
+
+
+def own_network(folder: Path) -> UNetNetwork:
+    """The network in one of our model folders; ModelError if its card is missing or unusable."""
+    card = load_card(folder)
+    weights = folder / WEIGHTS
+    return UNetNetwork(
+        name=card.name,
+        source=str(folder),
+        voxel_nm=card.voxel_nm,
+        slices_in=card.slices_in,
+        slices_out=card.slices_out,
+        halo=card.spec.halo,
+        stride=card.stride,
+        digest=card.weights_sha256,
+        classes=card.classes,
+        weight_bytes=weights.stat().st_size if weights.is_file() else 0,
+        spec=card.spec,
+    )
+
+
+class Answering:
+    """Probabilities (N, slices_out, H, W), float32, for raw planes (N, slices_in, H, W).
+
+    float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it.
+    """
+
+    def __init__(self, module: torch.nn.Module, device: str) -> None:
+        folded = without_batch_norm(module).to(device)
+        # torch declares this overload for tensors only, though modules have it
+        self.module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __call__(self, planes: torch.Tensor, constants: Constants) -> torch.Tensor:
+        """The answer, with the volume's normalisation constants."""
+        normal = constants.apply(planes).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(normal.device.type, dtype=half(), enabled=normal.is_cuda):
+            logits = self.module(normal)
+        return torch.sigmoid(logits.float())
+
+
+def without_batch_norm(module: torch.nn.Module) -> torch.nn.Module:
+    """`module` with each BatchNorm folded into the convolution before: same answers, less work."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.Sequential):
+            for n, (before, layer) in enumerate(pairwise(part)):
+                if isinstance(before, torch.nn.Conv2d) and isinstance(layer, torch.nn.BatchNorm2d):
+                    part[n] = fuse_conv_bn_eval(before, layer)
+                    part[n + 1] = torch.nn.Identity()
+    return module
+
+
+def half() -> torch.dtype:
+    """The 16-bit type the GPU is fast in."""
+    old = torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0)
+    return torch.float16 if old else torch.bfloat16

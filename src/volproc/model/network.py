@@ -1,0 +1,69 @@
+"""A network as predict sees it: what it needs and costs, whatever file it comes from.
+
+A `Network` holds no weights; it is small, frozen and travels to the workers, which `load` it.
+All of them take planes (N, slices_in, H, W) of raw voxels and answer probabilities
+(N, slices_out, H, W) of the central planes; a 3D network is one whose planes are its depth.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy.typing as npt
+from torch import Tensor
+
+
+class Constants(Protocol):
+    """A volume's constants: they bring its voxels to what a network expects."""
+
+    def apply(self, values: Tensor) -> Tensor:
+        """`values` prepared, float32, each voxel by constants that no tile can change."""
+
+
+Predict = Callable[[Tensor, Any], Tensor]
+"""Raw planes (N, slices_in, H, W) and the volume's `Constants` -> probabilities, float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(ABC):
+    """What there is to know about a network without its weights."""
+
+    name: str
+    source: str
+    """The folder or file `load` reads."""
+    voxel_nm: tuple[float, float, float]
+    """Voxel size (z, y, x) in nm at which it sees the image."""
+    slices_in: int
+    slices_out: int
+    halo: int
+    """Context in pixels a tile needs on each side in plane, a multiple of `stride`."""
+    stride: int
+    """Tile origins and sizes are multiples of this many pixels."""
+    digest: str
+    """Names the weights and all else the answers depend on."""
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """One line each on what a user should know, such as that tiles will show."""
+    most_pixels: int | None = None
+    """The longest side in pixels it takes, if there is one: a tile and its halo."""
+    weight_bytes: int = 0
+    """Memory of the loaded weights."""
+
+    @abstractmethod
+    def flop(self, height: int, width: int) -> int:
+        """Floating-point operations of a pass over planes of that size, 2 per multiply-add."""
+
+    @abstractmethod
+    def activation_bytes(self, height: int, width: int) -> int:
+        """Memory of such a pass, an upper estimate."""
+
+    @abstractmethod
+    def constants_from(self, sample: npt.NDArray[Any]) -> Constants:
+        """The volume's constants from a sample of it; VolumeError where there are none."""
+
+    @abstractmethod
+    def load(self, device: str) -> Predict:
+        """The network on `device`; ModelError if it is not the one described here."""
