@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from volproc import __version__
 from volproc.errors import ModelError
+from volproc.model.etchacell import EtchACell, EtchACellSpec
 from volproc.model.normalise import METHOD, Method
 from volproc.model.unet import UNet, UNetSpec
 
@@ -26,6 +27,19 @@ WEIGHTS, CARD = "weights.safetensors", "card.json"
 SHIPPED = Path(__file__).parent / "shipped"
 
 Positive = Annotated[float, Field(gt=0)]
+
+
+def _kind(spec: Any) -> str:
+    """Of a network's description, as a value or as a card's JSON; a U-Net's names no kind."""
+    told = spec.get("kind") if isinstance(spec, dict) else getattr(spec, "kind", None)
+    return str(told or "unet")
+
+
+Spec = Annotated[
+    Annotated[UNetSpec, Tag("unet")] | Annotated[EtchACellSpec, Tag("etchacell")],
+    Discriminator(_kind),
+]
+"""A network that volproc can make from its description."""
 
 
 class _Frozen(BaseModel):
@@ -55,7 +69,7 @@ class Card(_Frozen):
     """How the constants are found, once per volume."""
     classes: tuple[str, ...] = ("nucleus",)
     """What the network marks; one sigmoid per class and slice."""
-    spec: UNetSpec
+    spec: Spec
     """The network's description."""
     trained_on: tuple[TrainedOn, ...] = ()
     licence: str = ""
@@ -71,7 +85,7 @@ class Card(_Frozen):
 
 
 def card_for(
-    spec: UNetSpec, *, name: str, voxel_nm: tuple[float, float, float], **more: Any
+    spec: UNetSpec | EtchACellSpec, *, name: str, voxel_nm: tuple[float, float, float], **more: Any
 ) -> Card:
     """A card with all that follows from the network's description filled in."""
     return Card(
@@ -86,7 +100,7 @@ def card_for(
     )
 
 
-def save_model(folder: Path, module: UNet, card: Card) -> Card:
+def save_model(folder: Path, module: UNet | EtchACell, card: Card) -> Card:
     """Write the model and return its card, now with the weights' digest.
 
     The card is written last: a folder with a card is complete. ModelError for weights that are
@@ -108,7 +122,7 @@ def save_model(folder: Path, module: UNet, card: Card) -> Card:
     return final
 
 
-def load_model(folder: Path) -> tuple[UNet, Card]:
+def load_model(folder: Path) -> tuple[UNet | EtchACell, Card]:
     """The network, in eval mode on the CPU, and its card; ModelError names what is wrong."""
     card = load_card(folder)
     path = folder / WEIGHTS
@@ -124,11 +138,16 @@ def load_model(folder: Path) -> tuple[UNet, Card]:
         raise ModelError(
             f"{path} is not a safetensors file: {error}; copy the folder again"
         ) from error
-    module = UNet(card.spec)
+    module = network_of(card.spec)
     _require_fit(module.state_dict(), tensors, path=path)
     _require_finite(tensors, where=str(path))
     module.load_state_dict(tensors)
     return module.eval(), card
+
+
+def network_of(spec: UNetSpec | EtchACellSpec) -> UNet | EtchACell:
+    """A network of this description, with random weights."""
+    return UNet(spec) if isinstance(spec, UNetSpec) else EtchACell(spec)
 
 
 def load_card(folder: Path) -> Card:

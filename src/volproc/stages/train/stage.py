@@ -225,8 +225,10 @@ def _start(options: TrainOptions, spec: UNetSpec) -> str:
 
 
 def _trained(plan: TrainPlan) -> UNet | None:
-    start = plan.options.start_from
-    return load_model(model_folder(start))[0] if start else None
+    if not plan.options.start_from:
+        return None
+    network, _ = load_model(model_folder(plan.options.start_from))
+    return network if isinstance(network, UNet) else None  # its description was compared before
 
 
 def _described(source: Source) -> tuple[str, str, float]:

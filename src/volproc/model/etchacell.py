@@ -1,0 +1,206 @@
+"""The network of Etch-a-Cell, written from its description: an Inception-style U-Net.
+
+        12 planes                                              12 planes, of which the caller keeps
+        │                                                      ▲ the central ones; 1x1 convolution
+        towers ───────────────────── skip ────────────────── towers
+          │ max of 2x2                                         ▲ transposed 3x3, stride 2
+          towers ──────────────────── skip ────────────────── towers
+            └────────────────── ... deepest level ... ───────────┘
+
+A block has three towers of `dim` channels each (1x1 then 3x3; 1x1 then 5x5; greatest of 3x3 then
+1x1), LeakyReLU after every convolution, and gives its own input and the towers, side by side.
+`dim` doubles with every level. Only the deepest block has a BatchNorm, on its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from volproc.errors import ModelError
+
+SLOPE = 0.1
+"""Of the LeakyReLU for negative values."""
+BATCH_NORM_EPS = 1e-3
+BLOCK_REACH = 2
+"""Pixels that a block sees to either side: its 5x5 convolution."""
+DROPOUT = 0.3
+
+
+@dataclass(frozen=True)
+class EtchACellSpec:
+    """What a network is made of; by default the published one, of 30,030,484 parameters."""
+
+    slices_in: int = 12
+    """Neighbouring planes read, as channels."""
+    slices_out: int = 12
+    """Planes predicted: the centred ones of those read."""
+    start: int = 32
+    """Channels of a tower at the finest level."""
+    levels: int = 5
+    """Blocks on the way down, the deepest one included."""
+    kind: Literal["etchacell"] = "etchacell"
+    """Tells its card from another network's."""
+
+    def __post_init__(self) -> None:
+        if min(self.slices_in, self.slices_out, self.start, self.levels) < 1:
+            raise ModelError(f"every number of a network needs to be at least 1, got {self}")
+        if self.slices_out > self.slices_in or (self.slices_in - self.slices_out) % 2:
+            raise ModelError(
+                f"{self.slices_out} slices out cannot be the centre of {self.slices_in} slices in: "
+                "take no more out than in, and both even or both odd"
+            )
+
+    @property
+    def stride(self) -> int:
+        """Pixels by which tile origins may differ; heights and widths are multiples of it."""
+        return 1 << (self.levels - 1)
+
+    @property
+    def margin(self) -> int:
+        """Planes read on either side of those predicted."""
+        return (self.slices_in - self.slices_out) // 2
+
+    @property
+    def reach(self) -> int:
+        """Receptive-field radius in pixels: an output depends on no input further away."""
+        seen = ((p, *self._needs(0, p, p)) for p in range(self.stride))
+        return max(max(p - low, high - p) for p, low, high in seen)
+
+    @property
+    def halo(self) -> int:
+        """Context in pixels for a tile that starts and ends on multiples of `stride`; one itself.
+
+        The transposed convolutions look back only: before a pixel more is seen than behind it.
+        """
+        low, high = self._needs(0, 0, 0)[0], self._needs(0, self.stride - 1, self.stride - 1)[1]
+        return -(-max(-low, high - self.stride + 1) // self.stride) * self.stride
+
+    def _needs(self, level: int, low: int, high: int) -> tuple[int, int]:
+        """The interval of the level's input behind the interval `low`..`high` of its output."""
+        if level < self.levels - 1:
+            low, high = low - BLOCK_REACH, high + BLOCK_REACH
+            deep_low, deep_high = self._needs(level + 1, (low - 1) // 2, high // 2)
+            low, high = min(low, 2 * deep_low), max(high, 2 * deep_high + 1)
+        return low - BLOCK_REACH, high + BLOCK_REACH
+
+    def flop(self, height: int, width: int) -> int:
+        """Floating-point operations of a pass over `height` x `width` pixels, 2 per multiply-add.
+
+        Convolutions only; the rest is memory traffic.
+        """
+        total = height * width * self.channels[-1] * self.slices_out
+        for level, (before, below) in enumerate(self._ups()):
+            pixels, dim = height * width >> 2 * level, self.start << level
+            total += pixels // 4 * 9 * below * dim + _block_products(pixels, before, dim)
+        for level, before in enumerate(self._downs()):
+            pixels, dim = height * width >> 2 * level, self.start << level
+            total += _block_products(pixels, before, dim)
+        return 2 * total
+
+    def activation_bytes(self, height: int, width: int) -> int:
+        """Memory of one inference over `height` x `width` pixels in float32, an upper estimate.
+
+        The skips of all levels, and what the finest level holds at its widest: a block's input,
+        its answer, and the towers before they are put side by side.
+        """
+        pixels = height * width
+        skips = sum((pixels >> 2 * n) * wide for n, wide in enumerate(self.channels[: self.levels]))
+        return 4 * (skips + pixels * (2 * self.channels[-1] + 4 * self.start))
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels that each block gives, on the way down and then up."""
+        down = [before + 3 * (self.start << n) for n, before in enumerate(self._downs())]
+        up = [before + 3 * (self.start << n) for n, (before, _) in enumerate(self._ups())]
+        return (*down, *reversed(up))
+
+    def _downs(self) -> Iterator[int]:
+        """Channels that come into each block on the way down, finest first."""
+        wide = self.slices_in
+        for level in range(self.levels):
+            yield wide
+            wide += 3 * (self.start << level)
+
+    def _ups(self) -> list[tuple[int, int]]:
+        """Into each block on the way up, finest first; and out of the block below it."""
+        downs = [*self._downs()]
+        below = downs[-1] + 3 * (self.start << (self.levels - 1))
+        found = []
+        for level in reversed(range(self.levels - 1)):
+            before = downs[level + 1] + (self.start << level)
+            found.append((before, below))
+            below = before + 3 * (self.start << level)
+        return found[::-1]
+
+
+def _block_products(pixels: int, before: int, dim: int) -> int:
+    return pixels * (3 * before * dim + (9 + 25) * dim * dim)
+
+
+class _Towers(nn.Module):
+    """A block: its input, and beside it three towers of `dim` channels."""
+
+    def __init__(self, before: int, dim: int, *, deepest: bool) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(before, eps=BATCH_NORM_EPS) if deepest else nn.Identity()
+        self.dropout = nn.Dropout2d(DROPOUT) if deepest else nn.Identity()
+        act = partial(nn.LeakyReLU, SLOPE)
+        self.three = nn.Sequential(
+            nn.Conv2d(before, dim, 1), act(), nn.Conv2d(dim, dim, 3, padding=1), act()
+        )
+        self.five = nn.Sequential(
+            nn.Conv2d(before, dim, 1), act(), nn.Conv2d(dim, dim, 5, padding=2), act()
+        )
+        self.pool = nn.Sequential(
+            nn.MaxPool2d(3, stride=1, padding=1), act(), nn.Conv2d(before, dim, 1), act()
+        )
+
+    def forward(self, values: Tensor) -> Tensor:
+        values = self.dropout(self.norm(values))
+        towers = (self.three(values), self.five(values), self.pool(values))
+        return torch.cat([values, *towers], dim=1)
+
+
+class EtchACell(nn.Module):
+    """Logits (N, slices_out, H, W) from normalised planes (N, slices_in, H, W).
+
+    H and W are multiples of `spec.stride`. Probabilities are the sigmoid of the logits.
+    """
+
+    def __init__(self, spec: EtchACellSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        deepest = spec.levels - 1
+        self.down = nn.ModuleList(
+            _Towers(before, spec.start << n, deepest=n == deepest)
+            for n, before in enumerate(spec._downs())
+        )
+        self.lift = nn.ModuleList(
+            nn.ConvTranspose2d(below, spec.start << n, 3, stride=2)
+            for n, (_, below) in enumerate(spec._ups())
+        )
+        self.up = nn.ModuleList(
+            _Towers(before, spec.start << n, deepest=False)
+            for n, (before, _) in enumerate(spec._ups())
+        )
+        self.head = nn.Conv2d(spec.channels[-1], spec.slices_out, 1)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Logits for normalised planes."""
+        values, skips = planes, []
+        for level, towers in enumerate(self.down):
+            values = towers(values if level == 0 else nn.functional.max_pool2d(values, 2))
+            skips.append(values)
+        for level in reversed(range(len(self.up))):
+            # one row and column too many: what is beyond the end goes, as in TensorFlow's "same"
+            lifted = self.lift[level](values)[..., :-1, :-1]
+            raised = nn.functional.leaky_relu(lifted, SLOPE)
+            values = self.up[level](torch.cat([skips[level], raised], dim=1))
+        logits: Tensor = self.head(values)
+        return logits
