@@ -12,6 +12,7 @@ import torch
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from volproc.errors import ModelError
+from volproc.model.etchacell import EtchACellSpec
 from volproc.model.network import Constants, Network, Predict
 from volproc.model.normalise import constants_from
 from volproc.model.unet import UNetSpec
@@ -22,7 +23,7 @@ from volproc.model.weights import WEIGHTS, load_card, load_model
 class UNetNetwork(Network):
     """A model folder of our own: weights.safetensors and card.json."""
 
-    spec: UNetSpec
+    spec: UNetSpec | EtchACellSpec
 
     def flop(self, height: int, width: int) -> int:
         """Operations of the convolutions."""
