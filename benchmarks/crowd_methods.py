@@ -7,7 +7,7 @@ nucleus with its envelope (labels 1 and 2) is on 239 of them. Simulated voluntee
 (stages/crowd), every method makes one answer of the first n of them, and each answer is compared
 with the labels. Smaller panels are parts of larger ones, so that rows differ by n alone.
 
-Dice, MASD and NSD are means over the slices with a nucleus (stages/annotate/surface.py has their
+Dice, MASD and NSD are means over the slices with a nucleus (stages/annotate/scores.py has their
 formulas). Where an answer is empty, every distance is the radius of a disc of the nucleus's area. A
 fragment (8-connected, over 0.05 um2) is found if a fragment of the answer overlaps with it by an
 IoU above 0.5; what else the answer has of that size is made up. Slices without a nucleus count in
@@ -24,7 +24,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.pool import Pool
@@ -35,16 +35,15 @@ import numpy as np
 import tifffile
 from crowd_figure import needed_figure
 from crowd_table import markdown, summary, volunteers_needed
-from scipy import ndimage
 
 from volproc import __version__
 from volproc.config import AnnotateOptions
 from volproc.drawing import Patch, SliceVotes
 from volproc.stages.annotate.consensus import METHODS
+from volproc.stages.annotate.scores import SliceScores, score_slice
 from volproc.stages.annotate.skill import Errors, skills, slice_errors
-from volproc.stages.annotate.surface import compare
 from volproc.stages.crowd.draw import draw
-from volproc.stages.crowd.outlines import SMALLEST_UM2, trace
+from volproc.stages.crowd.outlines import trace
 from volproc.stages.crowd.volunteers import CROWDS, Crowd, panel, volunteers
 
 NM = (10.0, 10.0)
@@ -116,7 +115,7 @@ def scores_of_slice(task: Task, z: int) -> list[dict[str, Any]]:
         seconds = time.process_time() - began
         rows.append(
             {"crowd": task.crowd, "volunteers": n, "method": method, "z": z}
-            | scores(*boxed(truth, patch))
+            | known(score_slice(*boxed(truth, patch), nm=NM))
             | {"seconds": round(seconds, 4)}
         )
     return rows
@@ -140,35 +139,9 @@ def boxed(truth: np.ndarray, patch: Patch) -> tuple[np.ndarray, np.ndarray]:
     return truth[low[0] : high[0], low[1] : high[1]], label
 
 
-def scores(truth: np.ndarray, answer: np.ndarray) -> dict[str, float]:
-    """Overlap, distances and fragments of one slice."""
-    found, made_up, real = fragments(truth, answer)
-    counts = {"fragments": real, "found": found, "made_up": made_up}
-    if not truth.any():
-        return {"empty": True, "false": bool(answer.any()), **counts}
-    radius = float(np.sqrt(truth.sum() * np.prod(NM) / np.pi))
-    values = compare(truth, answer, nm=NM, missing_nm=radius).scores()
-    kept = ("dice", "iou", "masd_nm", "nsd_50", "nsd_100")
-    return {"empty": False, **{name: values[name] for name in kept}, **counts}
-
-
-def fragments(truth: np.ndarray, answer: np.ndarray) -> tuple[int, int, int]:
-    """Fragments of the truth that the answer has, that it made up, and how many there are."""
-    (a, real), (b, there) = (parts(mask) for mask in (truth, answer))
-    both = np.bincount(a.ravel() * (there + 1) + b.ravel(), minlength=(real + 1) * (there + 1))
-    both = both.reshape(real + 1, there + 1)
-    either = both.sum(axis=1)[1:, None] + both.sum(axis=0)[None, 1:] - both[1:, 1:]
-    matched = both[1:, 1:] > 0.5 * either
-    return int(matched.any(axis=1).sum()), int((~matched.any(axis=0)).sum()), real
-
-
-def parts(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Numbered fragments, those too small to be drawn left out."""
-    labels, count = ndimage.label(mask, np.ones((3, 3)))
-    large = np.bincount(labels.ravel(), minlength=count + 1) * np.prod(NM) >= SMALLEST_UM2 * 1e6
-    large[0] = False
-    numbers = np.cumsum(large) * large
-    return numbers[labels], int(large.sum())
+def known(scores: SliceScores) -> dict[str, Any]:
+    """Those that there are: no distance to nothing."""
+    return {name: value for name, value in asdict(scores).items() if value is not None}
 
 
 def run_crowd(crowd: Crowd, given: argparse.Namespace) -> list[dict[str, Any]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 from crowd_figure import needed
 
-MEANS = ("dice", "iou", "masd_nm", "nsd_50", "nsd_100")
+from volproc.stages.annotate.scores import SliceScores, means_of
+
+SCORES = tuple(field.name for field in fields(SliceScores))
 BETTER = {"dice": max, "iou": max, "masd_nm": min, "nsd_50": max, "nsd_100": max, "found": max}
 FORMS = {
     "dice": "{:.4f}",
@@ -29,21 +32,15 @@ def summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         groups[row["crowd"], row["volunteers"], row["method"]].append(row)
     out = []
     for (crowd, n, method), group in sorted(groups.items(), key=lambda item: item[0][:2]):
-        real = [row for row in group if not row["empty"]]
-        empty = [row for row in group if row["empty"]]
-        means = {name: float(np.mean([row[name] for row in real])) for name in MEANS}
-        out.append(
-            {"crowd": crowd, "volunteers": n, "method": method, "slices": len(real)}
-            | means
-            | {
-                "found": sum(row["found"] for row in real) / sum(row["fragments"] for row in real),
-                "made_up": sum(row["made_up"] for row in real),
-                "false": sum(row["false"] for row in empty),
-                "empty": len(empty),
-                "seconds": float(np.mean([row["seconds"] for row in group])),
-            }
-        )
+        scores = [SliceScores(**{"false": False} | _scores(row)) for row in group]
+        seconds = float(np.mean([row["seconds"] for row in group]))
+        about = {"crowd": crowd, "volunteers": n, "method": method}
+        out.append(about | asdict(means_of(scores)) | {"seconds": seconds})
     return out
+
+
+def _scores(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in SCORES if name in row}
 
 
 def markdown(table: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -16,6 +16,9 @@ import numpy.typing as npt
 Points = npt.NDArray[np.float32]
 """Shape (n, 2): y and x of the points of a line."""
 
+SMALLEST_UM2 = 0.05
+"""Fragments of less than 250 nm across are specks of the labels, and nobody would draw them."""
+
 
 @dataclass(frozen=True)
 class Stroke:
@@ -35,15 +38,17 @@ class Vote:
 
 @dataclass(frozen=True)
 class SliceVotes:
-    """All votes on slice `z` of a region that begins at `origin_yx` of the volume.
+    """All votes on slice `z` of the volume, in a region that begins at `origin_yx` of it.
 
-    The strokes' coordinates are seen from the region's corner; `shape_yx` are its voxels.
+    The strokes' coordinates are seen from the region's corner; `shape_yx` are its voxels, `region`
+    is its name.
     """
 
     z: int
     origin_yx: tuple[int, int]
     shape_yx: tuple[int, int]
     votes: tuple[Vote, ...]
+    region: str = ""
 
 
 @dataclass(frozen=True)

@@ -230,4 +230,5 @@ def _slice(votes: Iterable[Chosen], shelf: _Shelf) -> SliceVotes:
     votes = list(votes)
     _, piece = votes[0]
     (_, y, x), (_, height, width) = piece.box.start, piece.box.shape
-    return SliceVotes(piece.z, (y, x), (height, width), tuple(shelf.vote(*vote) for vote in votes))
+    drawn = tuple(shelf.vote(*vote) for vote in votes)
+    return SliceVotes(piece.z, (y, x), (height, width), drawn, piece.region)

@@ -29,6 +29,7 @@ def write_votes(folder: str, block: int, slices: Sequence[SliceVotes]) -> None:
     np.savez(
         content,
         slices=np.array([(s.z, *s.origin_yx, *s.shape_yx) for s in slices], np.int64),
+        regions=np.array([s.region for s in slices], np.str_),
         votes=np.array([len(s.votes) for s in slices], np.int64),
         volunteers=np.array([vote.volunteer for vote in votes], np.str_),
         strokes=np.array([len(vote.strokes) for vote in votes], np.int64),
@@ -53,9 +54,12 @@ def read_votes(folder: str, block: int) -> list[SliceVotes]:
         for name, own in zip(found["volunteers"], _parts(strokes, found["strokes"]), strict=True)
     ]
     return [
-        SliceVotes(z, (y, x), (height, width), tuple(own))
-        for (z, y, x, height, width), own in zip(
-            found["slices"].tolist(), _parts(votes, found["votes"]), strict=True
+        SliceVotes(z, (y, x), (height, width), tuple(own), region)
+        for (z, y, x, height, width), region, own in zip(
+            found["slices"].tolist(),
+            found["regions"].tolist(),
+            _parts(votes, found["votes"]),
+            strict=True,
         )
     ]
 

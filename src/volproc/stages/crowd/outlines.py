@@ -9,6 +9,8 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.measure import find_contours
 
+from volproc.drawing import SMALLEST_UM2
+
 Line = npt.NDArray[np.float64]
 """Shape (n, 2): y and x of the points of a line, in nm from the corner of the slice."""
 
@@ -17,8 +19,6 @@ SMOOTH_NM = 15.0
 STEP_NM = 50.0
 """Between two points of a line. A browser reports a moving mouse every two to four pixels, and
 Etch-a-Cell showed pixels of 20 nm."""
-SMALLEST_UM2 = 0.05
-"""Fragments of less than 250 nm across are specks of the labels, and nobody would draw them."""
 FRAME_VOXELS = 2.0
 """An outline this near to the image's edge runs along it, and is not drawn there."""
 
