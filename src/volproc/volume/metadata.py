@@ -124,10 +124,10 @@ def new_volume(
 
     Levels halve the axes with the finest voxels until voxels are near isotropic, then all three,
     until every axis is at most 256 long. An odd axis is rounded up; scale and translation stay
-    exact. `shards` that are asked for are kept; their chunks are the divisors nearest to 64.
+    exact. `shards` that are asked for are kept; their chunks are the divisors nearest to the usual.
     """
     if shards and not chunks:
-        chunks = each(_chunk, shards)
+        chunks = each(_chunk, shards, chunk_shape(voxel_nm))
     bytes_per_voxel = itemsize(dtype) * max(1, len(channels))
     levels: list[Level] = []
     factor = (1, 1, 1)
@@ -158,14 +158,14 @@ def chunk_shape(voxel_nm: VoxelNm) -> Shape:
     return FLAT_CHUNK if z >= 3 * max(y, x) else CHUNK
 
 
-def _chunk(shard: int) -> int:
-    """The divisor of a shard's length that is nearest to that of a chunk.
+def _chunk(shard: int, usual: int) -> int:
+    """The divisor of a shard's length that is nearest, as a ratio, to the usual chunk's length.
 
-    >>> _chunk(192), _chunk(100), _chunk(304), _chunk(7)
-    (64, 50, 76, 7)
+    >>> _chunk(192, 64), _chunk(2048, 128), _chunk(304, 64), _chunk(1999, 64)
+    (64, 128, 76, 1999)
     """
     divisors = (n for n in range(1, shard + 1) if shard % n == 0)
-    return min(divisors, key=lambda n: abs(n - CHUNK[0]))
+    return min(divisors, key=lambda n: max(n / usual, usual / n))
 
 
 def next_factor(shape: Shape, voxel_nm: VoxelNm) -> Shape:

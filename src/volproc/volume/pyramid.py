@@ -69,6 +69,10 @@ SUMS = {
 """Whole numbers whose sum over 8 voxels fits a type of twice their width."""
 
 
+RUN = 32
+"""Labels of a row that are looked at together."""
+
+
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _mean_of_whole(values: Any, out: Any, row: Any, dz: int, dy: int, dx: int) -> None:
     """13 times as fast as `_mean`: sums along whole rows, and shifts, since 1, 2, 4, 8 divide."""
@@ -129,17 +133,41 @@ def _mode(values: Any, out: Any, dz: int, dy: int, dx: int) -> None:
         z1 = min((z + 1) * dz, nz)
         for y in range(out.shape[1]):
             y1 = min((y + 1) * dy, ny)
-            for x in range(out.shape[2]):
-                x1 = min((x + 1) * dx, nx)
-                n = 0
-                same = True
-                for k in range(z * dz, z1):
-                    for j in range(y * dy, y1):
-                        for i in range(x * dx, x1):
-                            seen[n] = values[k, j, i]
-                            same = same and seen[n] == seen[0]
-                            n += 1
-                out[z, y, x] = seen[0] if same else _most_frequent(seen, n)
+            for first in range(0, out.shape[2], RUN):
+                stop = min(first + RUN, out.shape[2])
+                part = values[z * dz : z1, y * dy : y1, first * dx : min(stop * dx, nx)]
+                if _is_uniform(part):
+                    out[z, y, first:stop] = part[0, 0, 0]
+                else:
+                    _mode_of_row(part, out[z, y, first:stop], seen, dx)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _is_uniform(values: Any) -> Any:
+    """Whether all voxels are the same, as most of a label volume's are: compared many at once."""
+    first = values[0, 0, 0]
+    differ = first ^ first
+    for k in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            for i in range(values.shape[2]):
+                differ |= values[k, j, i] ^ first
+    return differ == 0
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _mode_of_row(values: Any, out: Any, seen: Any, dx: int) -> None:
+    nz, ny, nx = values.shape
+    for x in range(len(out)):
+        x1 = min((x + 1) * dx, nx)
+        n = 0
+        same = True
+        for k in range(nz):
+            for j in range(ny):
+                for i in range(x * dx, x1):
+                    seen[n] = values[k, j, i]
+                    same = same and seen[n] == seen[0]
+                    n += 1
+        out[x] = seen[0] if same else _most_frequent(seen, n)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

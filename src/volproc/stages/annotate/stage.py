@@ -48,8 +48,8 @@ from volproc.volume.files import beside, content_digest, read_file, write_file
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume
 
-ACROSS = 2048
-"""Voxels a side of a task's block."""
+ACROSS, PART = 2048, 128
+"""Voxels a side of a task's block: no more than, and a multiple of."""
 MOST_SUBSAMPLED = 40
 """Slices on which smaller crowds are tried."""
 NAMES = ("labels", "envelope", "agreement", "ignore")
@@ -149,7 +149,7 @@ def plan_annotate(
     if options.method not in METHODS:
         raise AnnotateError(f"method {options.method!r} is not one of {', '.join(METHODS)}")
     _, rows, columns = image.shape
-    shards = (options.block_slices, min(rows, ACROSS), min(columns, ACROSS))
+    shards = (options.block_slices, _side(rows), _side(columns))
     new = partial(new_volume, shape=image.shape, voxel_nm=image.voxel_nm, dtype="uint8")
     grey = Window(0, 255, 0, 255)
     volumes = (
@@ -160,6 +160,11 @@ def plan_annotate(
     )
     name = digest("annotate", export, content_digest(export), identity, options)
     return AnnotatePlan(export, image, volumes, options, name)
+
+
+def _side(voxels: int) -> int:
+    """Of a shard, in whole chunks."""
+    return min(-(-voxels // PART) * PART, ACROSS)
 
 
 def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
