@@ -12,6 +12,8 @@ from volproc.config.options import Count, Options, Positive
 class AnnotateOptions(Options):
     """From volunteers' drawings to labels."""
 
+    export: str = ""
+    """In a workflow: the classification export (CSV); by default what [crowd] draws."""
     method: Literal["cria", "cria-2021", "majority", "em", "rasa", "staple"] = "cria"
     """How the drawings on a slice become one: cria is ours, cria-2021 the published one."""
     workflow: tuple[int, ...] = ()
@@ -57,6 +59,8 @@ class AnnotateOptions(Options):
 class CrowdOptions(Options):
     """Simulated volunteers."""
 
+    truth: str = ""
+    """In a workflow: the label volume (OME-Zarr) that they draw, on the image's grid."""
     volunteers: Count = 21
     """Who look at each slice."""
     crowd: Literal["clean", "typical", "bad"] = "typical"

@@ -12,7 +12,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -81,7 +81,8 @@ def _explained(kind: type[Options], error: Any) -> str:
 
 def _names(kind: type[Options], tables: list[str]) -> list[str]:
     for table in tables:
-        kind = kind.model_fields[table].annotation  # type: ignore[assignment]
+        stated = kind.model_fields[table].annotation
+        kind = next(one for one in (stated, *get_args(stated)) if hasattr(one, "model_fields"))
     return list(kind.model_fields)
 
 

@@ -57,6 +57,12 @@ class TrainOptions(Options):
     """OME-Zarr images."""
     labels: tuple[str, ...] = ()
     """OME-Zarr label volumes, one per image; all but 0 is foreground."""
+    ignore: tuple[str, ...] = ()
+    """Label volumes, one per image ("" for none): voxels that are not 0 there carry no loss."""
+    agreement: tuple[str, ...] = ()
+    """Volumes of 0 to 255, one per image ("" for none): the share of people who say "inside"."""
+    agreement_as: Literal["labels", "weights", "nothing"] = "labels"
+    """What agreement is used for: soft labels, or weights of the loss (0 where people tie)."""
     weights: tuple[Positive, ...] = ()
     """How often patches come from each image, relative to the others; equally often if empty."""
     validation_images: tuple[str, ...] = ()

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
-from volproc.config.images import FetchOptions, IngestOptions
+from volproc.config.crowd import AnnotateOptions, CrowdOptions
+from volproc.config.images import FetchOptions, IngestOptions, SubjectsOptions
 from volproc.config.network import PredictOptions, TrainOptions
 from volproc.config.objects import EvaluateOptions, LabelOptions, ReportOptions
 from volproc.config.options import Options
 from volproc.config.running import ClusterOptions, RunOptions
 from volproc.errors import ConfigError
 
-Stage = Literal["ingest", "predict", "label", "evaluate", "report"]
+Stage = Literal[
+    "ingest",
+    "subjects",
+    "crowd",
+    "annotate",
+    "train",
+    "predict",
+    "label",
+    "evaluate",
+    "report",
+]
 
-STAGES: tuple[Stage, ...] = ("ingest", "predict", "label", "evaluate", "report")
+STAGES: tuple[Stage, ...] = get_args(Stage)
 """In the order they run."""
 
 
 class Workflow(Options):
-    """A whole workflow file: one table per stage, all with defaults."""
+    """A whole workflow file: one table per stage.
+
+    Tables that are None by default bring a stage with them, which a run has only if they are there.
+    """
 
     run: RunOptions = RunOptions()
     cluster: ClusterOptions = ClusterOptions()
@@ -29,7 +43,14 @@ class Workflow(Options):
     evaluate: EvaluateOptions = EvaluateOptions()
     report: ReportOptions = ReportOptions()
 
+    subjects: SubjectsOptions | None = None
+    """Slices for volunteers, in run/subjects."""
+    crowd: CrowdOptions | None = None
+    """Simulated volunteers draw a truth, into run/crowd.csv."""
+    annotate: AnnotateOptions | None = None
+    """Labels from drawings, as run/annotations.zarr."""
     train: TrainOptions | None = None
+    """A network, as run/model; it learns from the annotations where no images are named."""
 
     def require_source(self) -> str:
         """The source; ConfigError if there is none."""
@@ -48,10 +69,16 @@ PATHS = {
     ("run", "source"),
     ("run", "folder"),
     ("fetch", "folder"),
+    ("crowd", "truth"),
+    ("annotate", "export"),
+    ("annotate", "manifest"),
+    ("annotate", "truth"),
     ("evaluate", "truth"),
     ("train", "model_out"),
     ("train", "images"),
     ("train", "labels"),
+    ("train", "ignore"),
+    ("train", "agreement"),
     ("train", "validation_images"),
     ("train", "validation_labels"),
 }

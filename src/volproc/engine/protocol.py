@@ -47,6 +47,34 @@ class Step:
     flop: int = 0
 
 
+class Cost(Protocol):
+    """What a plan shows of a step, or of work that no engine does."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def blocks(self) -> Sequence[Block]:
+        """Its parts."""
+
+    @property
+    def peak_bytes(self) -> int:
+        """Memory it takes."""
+
+    @property
+    def bytes_read(self) -> int:
+        """From volumes."""
+
+    @property
+    def bytes_written(self) -> int:
+        """To volumes."""
+
+    @property
+    def flop(self) -> int:
+        """Arithmetic."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one block: a record, or the reason why there is none."""

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from volproc.errors import ModelError
 from volproc.model.unet import UNet, UNetSpec
-from volproc.stages.train.loop import Schedule, new_state, train
+from volproc.stages.train.loop import Batch, Schedule, new_state, train
 
 SPEC = UNetSpec(1, 1, (4, 6), stem=1)
 CPU = torch.device("cpu")
@@ -23,20 +22,23 @@ class Killed(Exception):
     """Stands for a signal."""
 
 
-def squares(step: int) -> tuple[Tensor, Tensor]:
+def squares(step: int) -> Batch:
     """Bright squares on noise: what is bright is the object."""
     random = torch.Generator().manual_seed(step)
     truth = torch.zeros(2, 1, 16, 16)
     for index in range(2):
         top, left = torch.randint(0, 8, (2,), generator=random).tolist()
         truth[index, 0, top : top + 8, left : left + 8] = 1
-    return 2 * truth - 1 + 0.3 * torch.randn(truth.shape, generator=random), truth
+    planes = 2 * truth - 1 + 0.3 * torch.randn(truth.shape, generator=random)
+    return planes, truth, torch.ones_like(truth)
 
 
-def learn(folder: Path, *, steps: int = 12, key: str = "a", stop: int | None = None) -> UNet:
+def learn(
+    folder: Path, *, steps: int = 12, key: str = "a", stop: int | None = None, anew: bool = False
+) -> UNet:
     """Train a tiny network, or die just before step `stop`."""
 
-    def batches(step: int) -> tuple[Tensor, Tensor]:
+    def batches(step: int) -> Batch:
         if step == stop:
             raise Killed
         return squares(step)
@@ -48,6 +50,7 @@ def learn(folder: Path, *, steps: int = 12, key: str = "a", stop: int | None = N
         batches=batches,
         folder=folder,
         key=key,
+        anew=anew,
         scores=lambda network: {"bias": float(network.head.bias[0])},
     )
 
@@ -60,7 +63,7 @@ def test_it_learns(tmp_path: Path) -> None:
     network = learn(tmp_path, steps=40)
     seen = losses(tmp_path)
     assert sum(seen[-5:]) < 0.6 * sum(seen[:5])
-    planes, truth = squares(1000)
+    planes, truth, _ = squares(1000)
     assert ((network(planes) > 0) == (truth > 0.5)).float().mean() > 0.9
 
 
@@ -94,6 +97,13 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path) -> None:
     learn(tmp_path, steps=5)
     with pytest.raises(ModelError, match="belongs to a training with other options or data"):
         learn(tmp_path, steps=5, key="b")
+
+
+def test_or_it_is_begun_anew_where_asked(tmp_path: Path) -> None:
+    learn(tmp_path / "one", steps=5)
+    other = learn(tmp_path / "one", key="b", anew=True)
+    assert len(losses(tmp_path / "one")) == 12
+    assert torch.equal(other.head.weight, learn(tmp_path / "two", key="b").head.weight)
 
 
 def test_a_broken_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from volproc.errors import ConfigError, ModelError, VolumeError
 from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.weights import CARD, WEIGHTS, load_model
-from volproc.stages.train.stage import load_pair, plan_train, run_train, sources_of
+from volproc.stages.train.pairs import load_pair
+from volproc.stages.train.sources import held_out_of, sources_of
+from volproc.stages.train.stage import plan_train, run_train
 from volproc.volume.metadata import Kind, new_volume
 from volproc.volume.store import create_volume
 
@@ -72,14 +74,13 @@ def options(volumes: dict[str, Any], out: Path, **more: Any) -> TrainOptions:
     )
 
 
-def trained(chosen: TrainOptions, *, stop: int | None = None) -> Any:
+def trained(chosen: TrainOptions, *, stop: int | None = None, anew: bool = False) -> Any:
     def watch(event: Any) -> None:
         if event["step"] == stop:
             raise Killed
 
-    sources = sources_of(chosen.images, chosen.labels, chosen.weights)
-    held_out = sources_of(chosen.validation_images, chosen.validation_labels)
-    return run_train(plan_train(sources, chosen, validation=held_out), watch=watch)
+    plan = plan_train(sources_of(chosen), chosen, validation=held_out_of(chosen))
+    return run_train(plan, watch=watch, anew=anew)
 
 
 def test_volumes_become_a_model_folder(volumes: dict[str, Any], tmp_path: Path) -> None:
@@ -113,8 +114,76 @@ def test_words_on_the_card_may_change_midway(volumes: dict[str, Any], tmp_path: 
         trained(options(volumes, tmp_path / "model", learning_rate=0.5))
 
 
+def test_a_finished_model_is_left_alone(volumes: dict[str, Any], tmp_path: Path) -> None:
+    first = trained(options(volumes, tmp_path / "model"))
+    written = (tmp_path / "model" / WEIGHTS).stat().st_mtime_ns
+    assert trained(options(volumes, tmp_path / "model"), stop=1) == first
+    assert (tmp_path / "model" / WEIGHTS).stat().st_mtime_ns == written
+
+
+def test_a_model_that_was_exchanged_is_written_again(
+    volumes: dict[str, Any], tmp_path: Path
+) -> None:
+    first = trained(options(volumes, tmp_path / "model"))
+    trained(options(volumes, tmp_path / "other", seed=5))
+    for name in (WEIGHTS, CARD):
+        (tmp_path / "other" / name).replace(tmp_path / "model" / name)
+    assert trained(options(volumes, tmp_path / "model")) == first
+
+
+def test_other_data_begin_anew_where_asked(volumes: dict[str, Any], tmp_path: Path) -> None:
+    trained(options(volumes, tmp_path / "model"))
+    fresh = trained(options(volumes, tmp_path / "model", seed=5), anew=True)
+    assert fresh == trained(options(volumes, tmp_path / "other", seed=5))
+
+
+def test_volumes_may_be_elsewhere(volumes: dict[str, Any], tmp_path: Path) -> None:
+    """A run's folder that was moved, or is named otherwise, is not trained again."""
+    trained(options(volumes, tmp_path / "model"))
+    (tmp_path / "link").symlink_to(tmp_path)
+    moved = {key: (str(tmp_path / "link" / Path(v[0]).name),) for key, v in volumes.items()}
+    trained(options(moved, tmp_path / "model"), stop=1)
+
+
+def test_what_nobody_looked_at_and_agreement_come_along(
+    volumes: dict[str, Any], tmp_path: Path
+) -> None:
+    seen = np.zeros(SHAPE, np.uint8)
+    seen[6:] = 1
+    people = np.full(SHAPE, 51, np.uint8)
+    more = {
+        "ignore": (save(tmp_path / "ignore.zarr", seen, voxel_nm=FINE, kind="labels"),),
+        "agreement": (save(tmp_path / "agreement.zarr", people, voxel_nm=FINE, kind="image"),),
+    }
+    (source,) = sources_of(TrainOptions(**volumes, **more))
+    pair = load_pair(source, VoxelNm((50.0, 50.0, 50.0)))
+    assert pair.soft is not None
+    assert pair.weight is not None
+    assert (pair.weight[:6] == 255).all()
+    assert (pair.weight[6:] == 0).all()
+    assert (pair.soft[:6] == 51).all()
+    assert not pair.truth[6:].any()
+    plain = plan_train(sources_of(TrainOptions(**volumes)), options(volumes, tmp_path))
+    with_more = plan_train((source,), options(volumes, tmp_path, **more))
+    assert with_more.digest != plain.digest
+    assert with_more.peak_bytes > plain.peak_bytes
+    hard = TrainOptions(**volumes, **more, agreement_as="nothing")
+    assert sources_of(hard)[0].agreement is None
+    assert trained(options(volumes, tmp_path / "model", **more)).name == "model"
+
+
+def test_nothing_to_learn_from_is_refused(volumes: dict[str, Any], tmp_path: Path) -> None:
+    everything = save(
+        tmp_path / "ignore.zarr", np.ones(SHAPE, np.uint8), voxel_nm=FINE, kind="labels"
+    )
+    with pytest.raises(ConfigError, match=r"every voxel of .*image\.zarr is marked in"):
+        trained(options(volumes, tmp_path / "model", ignore=(everything,)))
+    with pytest.raises(ConfigError, match=r"agreement: .*ball\.zarr holds uint16; expected uint8"):
+        trained(options(volumes, tmp_path / "model", agreement=volumes["labels"]))
+
+
 def test_image_and_labels_meet_on_one_grid(volumes: dict[str, Any]) -> None:
-    source = sources_of(volumes["images"], volumes["labels"])[0]
+    (source,) = sources_of(TrainOptions(**volumes))
     pair = load_pair(source, VoxelNm((50.0, 50.0, 50.0)))
     assert pair.image.shape == pair.truth.shape == (12, 20, 20)
     inside, outside = pair.image[pair.truth].mean(), pair.image[~pair.truth].mean()
@@ -122,7 +191,7 @@ def test_image_and_labels_meet_on_one_grid(volumes: dict[str, Any]) -> None:
 
 
 def test_a_plan_adds_up_the_costs(volumes: dict[str, Any], tmp_path: Path) -> None:
-    sources = sources_of(volumes["images"], volumes["labels"])
+    sources = sources_of(TrainOptions(**volumes))
     short = plan_train(sources, options(volumes, tmp_path))
     long = plan_train(sources, options(volumes, tmp_path, steps=12))
     assert long.flop == 2 * short.flop
@@ -137,6 +206,8 @@ def test_a_plan_adds_up_the_costs(volumes: dict[str, Any], tmp_path: Path) -> No
         ({"images": (), "labels": ()}, r"images is empty"),
         ({"labels": ()}, r"1 images, 0 labels"),
         ({"weights": (1, 2)}, r"2 weights"),
+        ({"ignore": ("a", "b")}, r"1 images, 2 ignore"),
+        ({"validation_labels": ()}, r"1 images, 0 validation_labels"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(

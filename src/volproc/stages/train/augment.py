@@ -82,22 +82,20 @@ def turned(planes: Tensor, *, rng: Rng) -> Tensor:
     return flipped.transpose(-2, -1) if rng.random() < 0.5 else flipped
 
 
-def warped(
-    planes: Tensor, truth: Tensor, *, rng: Rng, by: Strengths = DEFAULT
-) -> tuple[Tensor, Tensor]:
-    """Sometimes stretched and bent in the plane, the same for all planes and their truth."""
+def warped(*parts: Tensor, rng: Rng, by: Strengths = DEFAULT) -> tuple[Tensor, ...]:
+    """Sometimes stretched and bent in the plane: stacks of planes, all of them alike."""
     if rng.random() >= by.warp:
-        return planes, truth
-    height, width = size = planes.shape[1:]
+        return parts
+    height, width = size = parts[0].shape[1:]
     zoom = rng.uniform(0.8, 1.12, 2)
     bends = torch.from_numpy(rng.normal(0, by.bend_pixels, (1, 2, 5, 5)).astype(np.float32))
     shift = functional.interpolate(bends, size=size, mode="bicubic", align_corners=True)
     rows = (_from_middle(height)[:, None] * float(zoom[0]) + shift[0, 0]) * (2 / height)
     columns = (_from_middle(width)[None, :] * float(zoom[1]) + shift[0, 1]) * (2 / width)
     grid = torch.stack([columns, rows], dim=-1)[None]
-    both = torch.cat([planes, truth])[None]
+    both = torch.cat(parts)[None]
     moved = functional.grid_sample(both, grid, padding_mode="reflection", align_corners=False)[0]
-    return moved[: len(planes)], (moved[len(planes) :] > 0.5).float()
+    return torch.split(moved, [len(part) for part in parts])
 
 
 def _from_middle(size: int) -> Tensor:

@@ -28,8 +28,8 @@ from volproc.errors import ModelError
 from volproc.model.unet import UNet, UNetSpec
 from volproc.stages.train.losses import bce_dice
 
-Batch = tuple[Tensor, Tensor]
-"""Planes and truth."""
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Planes, truth, and what each voxel of the truth counts."""
 Batches = Callable[[int], Batch]
 """The batch of a step, from its number alone."""
 Scores = Callable[[UNet], Mapping[str, float]]
@@ -120,14 +120,15 @@ def train(
     key: str,
     scores: Scores | None = None,
     watch: Watch = lambda _: None,
+    anew: bool = False,
 ) -> UNet:
     """The averaged network after `schedule.steps` steps, going on from `folder` where it can.
 
-    `folder` gets checkpoint.pt and log.jsonl. `key` names what the training depends on:
-    ModelError where the checkpoint belongs to another one.
+    `folder` gets checkpoint.pt and log.jsonl. `key` names what the training depends on: where
+    the checkpoint belongs to another one it is dropped if `anew`, else ModelError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    resume(state, folder, key=key)
+    resume(state, folder, key=key, anew=anew)
     for batch in ahead(batches, first=state.step, last=schedule.steps):
         record: dict[str, Any] = {"loss": one_step(state, schedule, batch)}
         last = state.step == schedule.steps
@@ -155,12 +156,12 @@ def ahead(batches: Batches, *, first: int, last: int) -> Iterator[Batch]:
 def one_step(state: State, schedule: Schedule, batch: Batch) -> float:
     """The loss before the step; `state` is one step further."""
     device = next(state.network.parameters()).device
-    planes, truth = (part.to(device) for part in batch)
+    planes, truth, weight = (part.to(device) for part in batch)
     for group in state.optimiser.param_groups:
         group["lr"] = schedule.rate(state.step)
     state.network.train()
     logits = state.network(planes.to(memory_format=torch.channels_last))
-    loss = bce_dice(logits, truth, border_weight=schedule.border_weight)
+    loss = bce_dice(logits, truth, weight, border_weight=schedule.border_weight)
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     clip_grad_norm_(state.network.parameters(), 1.0)
@@ -191,8 +192,11 @@ def save(state: State, folder: Path, *, key: str) -> None:
     unfinished.replace(folder / "checkpoint.pt")
 
 
-def resume(state: State, folder: Path, *, key: str) -> None:
-    """Bring `state` and the log to the last checkpoint in `folder`, if there is one."""
+def resume(state: State, folder: Path, *, key: str, anew: bool = False) -> None:
+    """Bring `state` and the log to the last checkpoint in `folder`, if there is one.
+
+    A checkpoint of another `key` is dropped if `anew`, else ModelError.
+    """
     path = folder / "checkpoint.pt"
     if path.exists():
         try:
@@ -201,12 +205,15 @@ def resume(state: State, folder: Path, *, key: str) -> None:
             raise ModelError(
                 f"{path} is not a checkpoint of volproc; remove it to train from the start"
             ) from error
-        if saved["key"] != key:
+        if saved["key"] == key:
+            state.load(saved)
+        elif anew:
+            path.unlink()
+        else:
             raise ModelError(
                 f"{path} belongs to a training with other options or data; "
                 "remove the folder or train into another one"
             )
-        state.load(saved)
     cut_log(folder / "log.jsonl", steps=state.step)
 
 

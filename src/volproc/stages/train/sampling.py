@@ -17,42 +17,17 @@ from torch import Tensor
 
 from volproc.grid.blocks import reflected
 from volproc.grid.box import Shape, each
-from volproc.model.normalise import Normalisation
 from volproc.model.unet import UNetSpec
 from volproc.stages.train import augment
+from volproc.stages.train.pairs import Pair
 
 SECTION_AXIS = 0
 """The cutting direction: sections are planes across z."""
+ALL_OF_IT = 0.999
+"""Share of a moved voxel that must come from voxels that count."""
 
-
-@dataclass(frozen=True)
-class Pair:
-    """An image and what it shows, on one grid at the model's voxel size."""
-
-    image: npt.NDArray[Any]
-    """(z, y, x), as stored."""
-    truth: npt.NDArray[np.bool_]
-    """(z, y, x), True in the objects."""
-    normalisation: Normalisation
-    borders: npt.NDArray[np.int32]
-    """Some voxels on the objects' surfaces, (n, 3)."""
-
-
-def pair_of(
-    image: npt.NDArray[Any],
-    labels: npt.NDArray[Any],
-    *,
-    normalisation: Normalisation,
-    most: int = 100_000,
-) -> Pair:
-    """A pair with at most about `most` surface voxels, evenly picked."""
-    truth = labels > 0
-    edge = np.zeros_like(truth)
-    for axis in range(3):
-        change = np.diff(truth, axis=axis)
-        edge[tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))] |= change
-    borders = np.argwhere(edge).astype(np.int32)
-    return Pair(image, truth, normalisation, borders[:: max(1, len(borders) // most)])
+Patch = tuple[Tensor, Tensor, Tensor]
+"""Planes, truth and weight: (slices, patch, patch), the last two of the central slices."""
 
 
 @dataclass(frozen=True)
@@ -69,51 +44,75 @@ class Sampler:
     """Patches per step."""
     seed: int
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        """Planes (batch, slices_in, patch, patch) and truth (batch, slices_out, patch, patch)."""
+    def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Planes (batch, slices_in, patch, patch); truth and weight (batch, slices_out, ...)."""
         rng = np.random.default_rng([self.seed, step])
-        planes, truths = zip(*(self._patch(rng) for _ in range(self.batch)), strict=True)
-        return torch.stack(planes), torch.stack(truths)
+        planes, truths, weights = zip(*(self._patch(rng) for _ in range(self.batch)), strict=True)
+        return torch.stack(planes), torch.stack(truths), torch.stack(weights)
 
-    def _patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _patch(self, rng: np.random.Generator) -> Patch:
         share = np.asarray(self.weights) / sum(self.weights)
         pair = self.pairs[rng.choice(len(self.pairs), p=share)]
         axis = int(rng.integers(3))
         shape = each(lambda a: self.spec.slices_in if a == axis else self.patch, range(3))
-        image, truth = cut(pair, centre=centre_of(pair, rng), shape=shape)
+        image, truth, weight = cut(pair, centre=centre_of(pair, rng), shape=shape)
         block = pair.normalisation.apply(torch.from_numpy(image))
         block = augment.shade(block, rng=rng)
         block = augment.shade_sections(block, axis=SECTION_AXIS, rng=rng)
-        both = torch.stack([block, torch.from_numpy(truth.astype(np.float32))])
-        turned = augment.turned(both.movedim(1 + axis, 1), rng=rng)
-        planes, real = augment.warped(turned[0], turned[1], rng=rng)
+        parts = [block, *(torch.from_numpy(part) for part in (truth, weight) if part is not None)]
+        planes, *known = _moved(torch.stack(parts).movedim(1 + axis, 1), rng, soft=pair.is_soft)
         planes = augment.roughened(augment.curved(planes, rng=rng), rng=rng)
-        margin = self.spec.margin
-        return planes, real[margin : margin + self.spec.slices_out]
+        central = slice(self.spec.margin, self.spec.margin + self.spec.slices_out)
+        real, counts = (part[central] for part in known)
+        return planes, real, counts
+
+
+def _moved(parts: Tensor, rng: np.random.Generator, *, soft: bool) -> Patch:
+    """Image, truth and weight (if there is one) turned and warped alike.
+
+    A voxel into which others were blended counts only if all of them do.
+    """
+    turned = augment.turned(parts, rng=rng)
+    seen = [(weight > 0).float() for weight in turned[2:]]
+    image, truth, *weights = augment.warped(*turned, *seen, rng=rng)
+    weight = weights[0] * (weights[1] > ALL_OF_IT) if seen else torch.ones_like(truth)
+    return image, truth if soft else (truth > 0.5).float(), weight
 
 
 def centre_of(pair: Pair, rng: np.random.Generator) -> Shape:
-    """A voxel for the middle of a patch: every second time one on a surface, if there are any."""
+    """A voxel for the middle of a patch: every second time one on a surface, if there are any.
+
+    Otherwise one anywhere that counts.
+    """
     if len(pair.borders) and rng.random() < 0.5:
         return each(int, pair.borders[rng.integers(len(pair.borders))])
+    if len(pair.counted):
+        return each(int, pair.counted[rng.integers(len(pair.counted))])
     return each(lambda n: int(rng.integers(n)), pair.image.shape)
 
 
 def cut(
     pair: Pair, *, centre: Shape, shape: Shape
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """`shape` voxels around `centre` of image and truth, mirrored where they leave the volume.
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+    """`shape` voxels around `centre` of image, truth and weight, mirrored outside the volume.
 
     They are moved so that no more than an eighth lies outside on either side, unless the volume
-    is smaller still.
+    is smaller still. The weight is None where all voxels count alike.
     """
     starts = each(_start, centre, shape, pair.image.shape)
     stops = each(lambda a, n: a + n, starts, shape)
+    index: Any = np.ix_(*map(reflected, starts, stops, pair.image.shape))
     if min(starts) >= 0 and all(b <= n for b, n in zip(stops, pair.image.shape, strict=True)):
-        inside = each(slice, starts, stops)
-        return pair.image[inside], pair.truth[inside]
-    index = np.ix_(*map(reflected, starts, stops, pair.image.shape))
-    return pair.image[index], pair.truth[index]
+        index = each(slice, starts, stops)
+    truth = pair.truth if pair.soft is None else pair.soft
+    weight = None if pair.weight is None else share(pair.weight[index])
+    return pair.image[index], share(truth[index]), weight
+
+
+def share(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """False and True, or 0 to 255, as 0 to 1."""
+    whole = np.float32(1 if values.dtype == np.bool_ else 255)
+    return values.astype(np.float32) / whole
 
 
 def _start(centre: int, length: int, size: int) -> int:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from volproc.model.unet import UNet
 from volproc.stages.train.losses import dice_counts
-from volproc.stages.train.sampling import Pair
+from volproc.stages.train.pairs import Pair
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,157 @@
+"""Images and what they show, in memory on one grid at the model's voxel size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.errors import ConfigError
+from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box, each
+from volproc.grid.scale import VoxelNm, covering, nearest
+from volproc.model.normalise import Normalisation
+from volproc.stages.normalisation import volume_constants
+from volproc.stages.train.sources import Source
+from volproc.volume.metadata import VolumeInfo
+from volproc.volume.resample import Resampling, read_resampled, resampling_to
+from volproc.volume.store import Volume
+
+SLAB = 16
+"""Planes read at a time."""
+MOST = 100_000
+"""Voxels that are kept as centres of patches."""
+
+Bytes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+Voxels = npt.NDArray[np.int32]
+AgreementAs = Literal["labels", "weights", "nothing"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and what it shows; arrays are (z, y, x), lists of voxels (n, 3)."""
+
+    image: npt.NDArray[Any]
+    """As stored."""
+    truth: Mask
+    """True in the objects; False where nobody looked."""
+    normalisation: Normalisation
+    borders: Voxels
+    """Some voxels on the objects' surfaces."""
+    counted: Voxels
+    """Some voxels that count, where not all do."""
+    soft: Bytes | None = None
+    """The probability of an object times 255, where more is known than yes or no."""
+    weight: Bytes | None = None
+    """What a voxel counts in the loss, times 255; all count the same without it."""
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether the truth lies between 0 and 1."""
+        return self.soft is not None
+
+
+def pair_of(
+    image: npt.NDArray[Any],
+    labels: npt.NDArray[Any],
+    *,
+    normalisation: Normalisation,
+    ignored: Mask | None = None,
+    agreement: Bytes | None = None,
+    agreement_as: AgreementAs = "labels",
+    most: int = MOST,
+) -> Pair:
+    """A pair with at most about `most` surface voxels, evenly picked.
+
+    `agreement` is the share of people who say "inside", times 255. What is `ignored` carries no
+    loss, whatever the others say there.
+    """
+    seen = None if ignored is None or not ignored.any() else ~ignored
+    truth = labels > 0 if seen is None else (labels > 0) & seen
+    soft, weight = None, None
+    if agreement is not None and agreement_as == "labels":
+        soft = agreement if seen is None else agreement * seen
+    if agreement is not None and agreement_as == "weights":
+        weight = np.abs(2 * agreement.astype(np.int16) - 255).astype(np.uint8)
+    if seen is not None:
+        weight = seen * np.uint8(255) if weight is None else weight * seen
+    return Pair(
+        image,
+        truth,
+        normalisation,
+        borders=_some(_surfaces(truth, seen), most),
+        counted=_some(seen, most) if seen is not None else np.empty((0, 3), np.int32),
+        soft=soft,
+        weight=weight,
+    )
+
+
+def _surfaces(truth: Mask, seen: Mask | None) -> Mask:
+    """Voxels whose next one along an axis is of the other kind, as far as both were seen."""
+    edge = np.zeros_like(truth)
+    for axis in range(3):
+        here, there = (_from(axis, None, -1), _from(axis, 1, None))
+        change = truth[here] ^ truth[there]
+        edge[here] |= change if seen is None else change & seen[here] & seen[there]
+    return edge
+
+
+def _from(axis: int, start: int | None, stop: int | None) -> tuple[slice, ...]:
+    return tuple(slice(start, stop) if a == axis else slice(None) for a in range(3))
+
+
+def _some(mask: Mask, most: int) -> Voxels:
+    """At most about `most` voxels of a mask, evenly picked."""
+    found = np.flatnonzero(mask)
+    return np.stack(
+        np.unravel_index(found[:: max(1, len(found) // most)], mask.shape), axis=1
+    ).astype(np.int32)
+
+
+def load_pair(source: Source, voxel_nm: VoxelNm, *, agreement_as: AgreementAs = "labels") -> Pair:
+    """A source on the model's grid, read in slabs; ConfigError if all of it is to be ignored."""
+    image = Volume(source.image)
+    way = resampling_to(source.image, voxel_nm)
+    slabs = [block.core for block in Tiling(way.shape_out, (SLAB, *way.shape_out[1:]))]
+
+    def whole(read: Callable[[Box], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        return np.concatenate([read(slab) for slab in slabs])
+
+    def marked(info: VolumeInfo) -> Mask:
+        return whole(lambda box: labels_on(Volume(info), box, voxel_nm) > 0)
+
+    people = source.agreement and Volume(source.agreement)
+    ignored = marked(source.ignore) if source.ignore else None
+    if source.ignore and ignored is not None and ignored.all():
+        raise ConfigError(
+            f"every voxel of {source.image.url} is marked in {source.ignore.url}, so nothing is "
+            "left to learn from; have more slices drawn, or lower [annotate] fewest_votes"
+        )
+    return pair_of(
+        whole(lambda box: image_on(image, way, box)),
+        marked(source.labels),
+        normalisation=volume_constants(image),
+        ignored=ignored,
+        agreement=whole(lambda box: labels_on(people, box, voxel_nm)) if people else None,
+        agreement_as=agreement_as,
+    )
+
+
+def image_on(image: Volume, way: Resampling, box: Box) -> npt.NDArray[Any]:
+    """The image in `box` of the new grid; 8-bit images stay 8-bit, others become float32."""
+    values = read_resampled(image, way, box).numpy()
+    return values.round().astype(np.uint8) if image.info.dtype == "uint8" else values
+
+
+def labels_on(labels: Volume, box: Box, voxel_nm: VoxelNm) -> npt.NDArray[Any]:
+    """Labels at the centres of the voxels of `box` on a grid of `voxel_nm`."""
+    shape = labels.info.shape
+    factor = each(lambda t, s: float(t / s), voxel_nm, labels.info.voxel_nm)
+    needed = covering(box, factor=factor, shape_in=shape)
+    axes = zip(box.start, box.stop, shape, factor, needed.start, strict=True)
+    picks = (nearest(a, b, size_in=size, factor=f) - first for a, b, size, f, first in axes)
+    return labels.read(needed)[np.ix_(*picks)]

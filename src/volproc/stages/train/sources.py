@@ -1,0 +1,107 @@
+"""The volumes a network learns from, found and compared; metadata only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from volproc.config import TrainOptions
+from volproc.errors import ConfigError
+from volproc.grid.scale import VoxelNm
+from volproc.volume.metadata import VolumeInfo
+from volproc.volume.store import open_volume
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image, its labels, and how often patches come from it.
+
+    `ignore` marks voxels that carry no loss; `agreement` is the share of people who say
+    "inside", times 255.
+    """
+
+    image: VolumeInfo
+    labels: VolumeInfo
+    weight: float = 1.0
+    ignore: VolumeInfo | None = None
+    agreement: VolumeInfo | None = None
+
+    @property
+    def volumes(self) -> tuple[VolumeInfo, ...]:
+        """All that there are."""
+        return tuple(v for v in (self.image, self.labels, self.ignore, self.agreement) if v)
+
+
+Find = Callable[[str], VolumeInfo]
+"""The metadata of the volume at a path."""
+
+
+def opened(url: str) -> VolumeInfo:
+    """The metadata of a finished volume; VolumeError if there is none at `url`."""
+    return open_volume(url).info
+
+
+def sources_of(options: TrainOptions, find: Find = opened) -> tuple[Source, ...]:
+    """What a network is to learn from; ConfigError unless there is one of all for every image."""
+    weights = options.weights or (1.0,) * len(options.images)
+    _require_as_many(options.images, labels=options.labels, weights=weights)
+    ignore = options.ignore or ("",) * len(options.images)
+    agreement = options.agreement or ("",) * len(options.images)
+    if options.agreement_as == "nothing":
+        agreement = ("",) * len(options.images)
+    _require_as_many(options.images, ignore=ignore, agreement=agreement)
+    rows = zip(options.images, options.labels, weights, ignore, agreement, strict=True)
+    return tuple(
+        Source(
+            find(image),
+            find(labels),
+            weight,
+            find(unseen) if unseen else None,
+            find(people) if people else None,
+        )
+        for image, labels, weight, unseen, people in rows
+    )
+
+
+def held_out_of(options: TrainOptions, find: Find = opened) -> tuple[Source, ...]:
+    """What the network is scored on; ConfigError unless there are labels for every image."""
+    images, labels = options.validation_images, options.validation_labels
+    _require_as_many(images, validation_labels=labels)
+    return tuple(Source(find(a), find(b)) for a, b in zip(images, labels, strict=True))
+
+
+def require_fit(source: Source, voxel_nm: VoxelNm) -> None:
+    """ConfigError unless all volumes of a source are what they should be, and of one place."""
+    image, labels = source.image, source.labels
+    if labels.kind != "labels":
+        raise ConfigError(f"[train] labels: {labels.url} is an image; expected a label volume")
+    if image.kind != "image" or image.channels:
+        raise ConfigError(f"[train] images: {image.url} is not an image of one channel")
+    people = source.agreement
+    if people and (people.dtype != "uint8" or people.channels):
+        raise ConfigError(
+            f"[train] agreement: {people.url} holds {people.dtype}; expected uint8, 0 to 255, as "
+            "`volproc annotate` writes it"
+        )
+    for other in source.volumes[1:]:
+        _require_same_view(image, other, voxel_nm)
+
+
+def _require_same_view(image: VolumeInfo, other: VolumeInfo, voxel_nm: VoxelNm) -> None:
+    spans = zip(image.shape, image.voxel_nm, other.shape, other.voxel_nm, voxel_nm, strict=True)
+    for length, size, other_length, other_size, coarse in spans:
+        if abs(length * size - other_length * other_size) > 2 * max(size, other_size, coarse):
+            raise ConfigError(
+                f"{image.url} and {other.url} do not cover the same field of view: "
+                f"{image.shape} voxels of {image.voxel_nm} nm, "
+                f"{other.shape} of {other.voxel_nm} nm"
+            )
+
+
+def _require_as_many(images: Sequence[str], **lists: Sequence[object]) -> None:
+    def said() -> Iterator[str]:
+        yield f"{len(images)} images"
+        yield from (f"{len(values)} {name}" for name, values in lists.items())
+
+    if any(len(values) != len(images) for values in lists.values()):
+        raise ConfigError(f"[train] has {', '.join(said())}; give one of each per image")
