@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from volproc.config.options import Count, Fraction, Options, Positive, Triple, Voxels
+from volproc.config.options import (
+    Count,
+    Fraction,
+    NotNegative,
+    Options,
+    Positive,
+    Triple,
+    Voxels,
+)
 from volproc.fusion import Fusion
 
 
@@ -20,11 +28,33 @@ class PredictOptions(Options):
     axes: Literal["z", "y", "x", "zy", "zx", "yx", "zyx"] = "zyx"
     """Axes to look along."""
     fusion: Fusion = "mean"
-    """union, majority, mean or max of the axes' votes."""
+    """union, majority, mean, max or weighted mean of the axes' votes."""
+    weights: tuple[NotNegative, NotNegative, NotNegative] = (1.0, 1.0, 1.0)
+    """What the votes of z, y and x count for (fusion weighted), relative to one another."""
     threshold: Fraction = 0.5
     """Probability from which an axis votes yes (union and majority)."""
+    flips: bool = False
+    """Average each axis' probability over the plane's four mirror images: 4 times the work."""
+    keep: Annotated[int, Field(ge=0)] = 0
+    """Of the planes the network answers at once, the central ones that count; 0 is all."""
+    halo: Literal["exact", "reference"] | Annotated[int, Field(ge=0)] = "exact"
+    """exact is what the model sees, reference the published overlap (256 pixels keep 128, half of
+    the planes), a number is pixels of context on each side."""
+    skip: NotNegative = 0.0
+    """Blocks whose image, seen coarsely, spans less than this many standard deviations of the
+    volume are taken to hold nothing; 0 looks at all."""
     votes: bool = True
     """Keep each axis' probability as a volume of channels x, y, z (red, green, blue)."""
+    agreement: bool = False
+    """From the votes, write how many axes say yes (0 to 3)."""
+    disagreement: bool = False
+    """From the votes, write how far the axes are apart (0 to 255)."""
+    regions_um: Triple | None = None
+    """From the votes, rank regions of this size (z, y, x; µm) by how far the axes are apart."""
+    native: bool = False
+    """Also write the prediction on the image's own grid."""
+    certify: Annotated[int, Field(ge=0)] = 0
+    """Places that are predicted again with other tiles, and compared; 0 is none."""
     tile: Voxels | None = None
     """Voxels (at the model's voxel size) the network answers at once per axis; chosen to suit."""
     block: Voxels | None = None
@@ -33,6 +63,11 @@ class PredictOptions(Options):
     """Tiles in one call of the network; 0 is 1 on a CPU (measured best there) and 8 on a GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network runs; auto takes a GPU if there is one."""
+
+    @property
+    def axis_weights(self) -> tuple[float, ...]:
+        """The weights of the axes looked along, in their order."""
+        return tuple(self.weights["zyx".index(axis)] for axis in self.axes)
 
 
 class TrainedOnOptions(Options):

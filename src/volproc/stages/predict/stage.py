@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from math import prod
 
 from volproc.config import PredictOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
-from volproc.errors import ModelError, VolumeError
-from volproc.grid.blocks import Block, Tiling
-from volproc.grid.box import Box
+from volproc.errors import ConfigError, ModelError, VolumeError
+from volproc.fusion import BINARY
+from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.network import Constants, Network
 from volproc.model.normalise import Normalisation
 from volproc.model.opening import open_network
 from volproc.stages.normalisation import volume_sample
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
-from volproc.stages.predict.infer import batch_for, device_for
-from volproc.stages.predict.orientation import along
-from volproc.stages.predict.task import SLAB, Predict
-from volproc.stages.predict.tiling import Layout, lay_out
-from volproc.volume.metadata import VolumeInfo, Window, itemsize, new_volume
+from volproc.stages.predict.certify import Place, certificate_step, places_in, run_certificate
+from volproc.stages.predict.cost import cost_of
+from volproc.stages.predict.disagreement import (
+    DisagreementPlan,
+    plan_disagreement,
+    run_disagreement,
+)
+from volproc.stages.predict.halo import layout_of
+from volproc.stages.predict.infer import device_for
+from volproc.stages.predict.native import NativePlan, plan_native, run_native
+from volproc.stages.predict.skip import Emptiness, emptiness
+from volproc.stages.predict.task import Predict
+from volproc.stages.predict.tiling import Layout
+from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.resample import Resampling, resampling_to
 from volproc.volume.store import Volume
 
 MOST_REFINING = 2.0
 """An image with voxels more than this many times coarser than the model's is refused."""
+
+
+PASSING = {
+    *("model", "device", "batch", "votes"),
+    *("agreement", "disagreement", "regions_um", "native", "certify"),
+}
+"""Options that do not change the prediction, or are named otherwise in its digest."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +62,8 @@ class PredictPlan:
     network: Network
     options: PredictOptions
     digest: str
+    native: NativePlan | None = None
+    disagreement: DisagreementPlan | None = None
 
     @property
     def pyramid(self) -> tuple[Step, ...]:
@@ -57,56 +77,52 @@ class PredictPlan:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps, with what they cost."""
-        return (self.step(Normalisation(0.0, 1.0)), *self.pyramid, *self.votes_pyramid)
+        """All steps, with what they cost; what is skipped is known only when it was looked at."""
+        task = self.task(Normalisation(0.0, 1.0))
+        extras = [plan.steps for plan in (self.native, self.disagreement) if plan]
+        places = self.certified()
+        certify = [certificate_step(task, places, digest=self.digest)] if places else []
+        main = (self.step(task), *self.pyramid, *self.votes_pyramid)
+        return (*main, *chain.from_iterable(extras), *certify)
 
-    def step(self, constants: Constants) -> Step:
-        """The step that predicts, with the volume's normalisation constants."""
-        windows = [self.layout.window(block.core, self.options.axes) for block in self.blocks]
-        sources = [self.way.source(window) for window in windows]
-        bytes_in = itemsize(self.image.dtype)
-        return Step(
-            name="predict",
-            task=Predict(
-                image=Volume(self.image),
-                output=Volume(self.output),
-                votes=Volume(self.votes) if self.votes else None,
-                way=self.way,
-                layout=self.layout,
-                constants=constants,
-                network=self.network,
-                options=self.options,
-            ),
-            blocks=self.blocks,
-            digest=self.digest,
-            peak_bytes=max(self._peak(w, s) for w, s in zip(windows, sources, strict=True)),
-            bytes_read=sum(source.size for source in sources) * bytes_in,
-            bytes_written=prod(self.output.shape) * (1 + self._channels),
-            flop=sum(self._flop(block) for block in self.blocks),
+    def task(self, constants: Constants, empty: Emptiness | None = None) -> Predict:
+        """What is done to a block, with the volume's normalisation constants."""
+        return Predict(
+            image=Volume(self.image),
+            output=Volume(self.output),
+            votes=Volume(self.votes) if self.votes else None,
+            way=self.way,
+            layout=self.layout,
+            constants=constants,
+            network=self.network,
+            options=self.options,
+            empty=empty,
         )
 
-    @property
-    def _channels(self) -> int:
-        return len(self.votes.channels) if self.votes else 0
+    def step(self, task: Predict) -> Step:
+        """The step that predicts."""
+        costs = [cost_of(block.core, task) for block in self.blocks]
+        channels = len(self.votes.channels) if self.votes else 0
+        return Step(
+            name="predict",
+            task=task,
+            blocks=self.blocks,
+            digest=self.digest,
+            peak_bytes=max(cost.peak_bytes for cost in costs),
+            bytes_read=sum(cost.bytes_read for cost in costs),
+            bytes_written=prod(self.output.shape) * (1 + channels),
+            flop=sum(cost.flop for cost in costs),
+        )
 
-    def _flop(self, block: Block) -> int:
-        total = 0
-        for axis in self.options.axes:
-            for one in self.layout.passes(block.core, axis):  # type: ignore[arg-type]
-                _, height, width = along(one.axis, one.window.shape)
-                total += self.network.flop(height, width)
-        return total
-
-    def _peak(self, window: Box, source: Box) -> int:
-        """Bytes of one block: what is read, the resampled window, votes, activations."""
-        voxel = 1 if self.image.dtype == "uint8" else 4
-        slab = 3 * 4 * SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
-        sides = sorted(window.shape)[-2:]
-        activations = batch_for(self.options) * self.network.activation_bytes(*sides)
-        votes = prod(self.blocks.core) * (2 * len(self.options.axes) + 4)
-        encoding = 3 * prod(self.blocks.core) * (1 + self._channels)
-        read = source.size * itemsize(self.image.dtype)
-        return read + window.size * voxel + slab + votes + max(activations, encoding)
+    def certified(self, skipped: Sequence[int] = ()) -> tuple[Place, ...]:
+        """Where it will be looked again; the same places every time."""
+        return places_in(
+            self.layout,
+            self.blocks,
+            count=self.options.certify,
+            seed=int(self.digest, 16),
+            skipped=skipped,
+        )
 
 
 def plan_predict(
@@ -116,27 +132,21 @@ def plan_predict(
     *,
     votes_url: str | None = None,
     identity: str = "",
+    network: Network | None = None,
 ) -> PredictPlan:
     """Decide level, grid, tiles and blocks for predicting `image` into `url`.
 
-    `identity` is the image's digest (`Volume.identity`), part of the plan's own. VolumeError
-    or ModelError when image and model cannot meet.
+    `identity` is the image's digest (`Volume.identity`), part of the plan's own; `network` is one
+    that is still to be trained. VolumeError or ModelError when image and model cannot meet.
     """
     _require_image(image)
+    _require_weights(options)
     device_for(options.device)
-    network = open_network(options.model)
+    network = network or open_network(options.model)
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     _require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
-    layout = lay_out(
-        way.shape_out,
-        halo=network.halo,
-        stride=network.stride,
-        slices_in=network.slices_in,
-        slices_out=network.slices_out,
-        tile=options.tile,
-    )
-    block = options.block or layout.tile
+    layout, block = layout_of(way.shape_out, network, options)
     same = partial(
         new_volume,
         shape=way.shape_out,
@@ -146,17 +156,23 @@ def plan_predict(
         window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
     )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
-    lasting = options.model_dump(exclude={"model", "device", "batch", "votes"})
+    lasting = options.model_dump(exclude=PASSING)
+    name = digest("predict", identity, network.digest, lasting, layout, bool(votes_url))
+    output = same(url)
+    votes = same(votes_url, channels=channels) if votes_url else None
+    binary = options.fusion in BINARY
     return PredictPlan(
         image=image,
-        output=same(url),
-        votes=same(votes_url, channels=channels) if votes_url else None,
+        output=output,
+        votes=votes,
         way=way,
         layout=layout,
         blocks=Tiling(shape=way.shape_out, core=block),
         network=network,
         options=options,
-        digest=digest("predict", identity, network.digest, lasting, layout, bool(votes_url)),
+        digest=name,
+        native=plan_native(output, image, binary=binary, digest=name) if options.native else None,
+        disagreement=plan_disagreement(votes, image, options, digest_of_votes=name),
     )
 
 
@@ -168,14 +184,30 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
         begin_volume(runner, info, step="predict", digest=plan.digest, steps=steps)
         for info in outputs
     ]
-    image = Volume(plan.image)
-    constants = plan.network.constants_from(volume_sample(image))
     written = [volume.info for volume in volumes]
     plan = replace(plan, output=written[0], votes=written[1] if len(written) > 1 else None)
-    runner.run(plan.step(constants))
+    image = Volume(plan.image)
+    sample = volume_sample(image)
+    empty = emptiness(plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip)
+    task = plan.task(plan.network.constants_from(sample), empty)
+    records = runner.run(plan.step(task))
     if plan.votes:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
-    return finish_volume(runner, Volume(plan.output), plan.pyramid)
+    skipped = [n for n, record in enumerate(records) if record["skipped"]]
+    told = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    made = finish_volume(runner, Volume(plan.output.stamped(**told)), plan.pyramid)
+    _run_extras(plan, task, runner, skipped)
+    return made
+
+
+def _run_extras(plan: PredictPlan, task: Predict, runner: Runner, skipped: Sequence[int]) -> None:
+    """What is made from the finished prediction and votes; the certificate last, as it may fail."""
+    if plan.native:
+        run_native(plan.native, runner)
+    if plan.disagreement:
+        run_disagreement(plan.disagreement, runner)
+    if places := plan.certified(skipped):
+        run_certificate(task, places, runner, digest=plan.digest)
 
 
 def _require_image(image: VolumeInfo) -> None:
@@ -185,6 +217,14 @@ def _require_image(image: VolumeInfo) -> None:
         raise VolumeError(
             f"{image.url} has {len(image.channels)} channels ({', '.join(image.channels)}); "
             "predict needs one: ingest the channel you want on its own"
+        )
+
+
+def _require_weights(options: PredictOptions) -> None:
+    if options.fusion == "weighted" and not any(options.axis_weights):
+        raise ConfigError(
+            f"[predict] weights = {list(options.weights)}: of the axes looked along "
+            f"({options.axes}) at least one needs a weight above 0"
         )
 
 

@@ -15,10 +15,15 @@ from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box
 from volproc.model.network import Constants, Network
+from volproc.stages.predict.asking import asked
 from volproc.stages.predict.infer import batch_for, device_for, load_once, vote
+from volproc.stages.predict.skip import Emptiness
 from volproc.stages.predict.tiling import Layout
 from volproc.volume.resample import Resampling, as_tensor, resample
 from volproc.volume.store import Volume
+
+Votes = npt.NDArray[np.uint8]
+"""Probabilities times 255, of shape (axes, z, y, x)."""
 
 SLAB = 16
 """Planes resampled at a time: bounds the float32 copies."""
@@ -36,10 +41,14 @@ class Predict:
     constants: Constants
     network: Network
     options: PredictOptions
+    empty: Emptiness | None = None
 
-    def load(self, block: Block) -> npt.NDArray[Any]:
-        """The image's voxels under the block's window, at the level that is read."""
-        source = self.way.source(self.layout.window(block.core, self.options.axes))
+    def load(self, block: Block) -> npt.NDArray[Any] | None:
+        """The image's voxels under the block's window, at the level that is read; None if empty."""
+        window = self.layout.window(block.core, self.options.axes)
+        if self.empty and self.empty.holds(window, self.image):
+            return None
+        source = self.way.source(window)
         values = self.image.read(source, level=self.way.level)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise VolumeError(
@@ -48,8 +57,10 @@ class Predict:
             )
         return values
 
-    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """uint8 votes of every axis, in the order of `options.axes`."""
+    def compute(self, block: Block, loaded: npt.NDArray[Any] | None) -> Votes | None:
+        """uint8 votes of every axis, in the order of `options.axes`; None if empty."""
+        if loaded is None:
+            return None
         device = device_for(self.options.device)
         window = self.layout.window(block.core, self.options.axes)
         return vote(
@@ -58,20 +69,35 @@ class Predict:
             core=block.core,
             axes=self.options.axes,  # type: ignore[arg-type]
             layout=self.layout,
-            predict=load_once(self.network, device),
+            predict=asked(
+                load_once(self.network, device),
+                flips=self.options.flips,
+                keep=self.layout.slices_out,
+            ),
             constants=self.constants,
             batch=batch_for(self.options),
         )
 
-    def store(self, block: Block, result: npt.NDArray[np.uint8]) -> dict[str, int]:
-        """Write the fused block, and the votes as channels x, y, z."""
+    def store(self, block: Block, result: Votes | None) -> dict[str, int]:
+        """Write the fused block, and the votes as channels x, y, z; of an empty one, zeros."""
         options = self.options
-        fused = fuse(result, mode=options.fusion, threshold=options.threshold)
+        votes = self.nothing(block) if result is None else result
+        fused = fuse(
+            votes, mode=options.fusion, threshold=options.threshold, weights=options.axis_weights
+        )
         self.output.write(block.core, fused)
         if self.votes:
             order = [options.axes.index(name) for name in self.votes.info.channels]
-            self.votes.write(block.core, result[order])
-        return {"voxels": int(fused.size), "sum": int(fused.sum(dtype=np.int64))}
+            self.votes.write(block.core, votes[order])
+        return {
+            "voxels": int(fused.size),
+            "sum": int(fused.sum(dtype=np.int64)),
+            "skipped": int(result is None),
+        }
+
+    def nothing(self, block: Block) -> Votes:
+        """Votes of 0 for all of a block; they take no memory."""
+        return np.broadcast_to(np.uint8(0), (len(self.options.axes), *block.core.shape))
 
 
 def resampled(values: torch.Tensor, way: Resampling, window: Box) -> torch.Tensor:

@@ -44,6 +44,8 @@ class Layout:
     stride: int
     slices_in: int
     slices_out: int
+    offset: Shape = (0, 0, 0)
+    """Where a tile begins, a multiple of the stride: moved to compare tiles with tiles."""
 
     @property
     def margin(self) -> int:
@@ -81,12 +83,16 @@ class Layout:
     def _spans(self, core: Box, n: int, *, in_plane: bool) -> list[Span]:
         """(window, answer) of every tile on volume axis `n` that meets `core`."""
         step = self.tile[n] if in_plane else self.slices_out
-        starts = range(core.start[n] // step * step, core.stop[n], step)
+        offset = self.offset[n] if in_plane else 0
+        starts = range((core.start[n] - offset) // step * step + offset, core.stop[n], step)
         if not in_plane:
             return [((a - self.margin, a + step + self.margin), (a, a + step)) for a in starts]
         first, last = -self.border, _up(self.shape[n] + self.border, self.stride)
         return [
-            ((max(first, a - self.halo), min(last, a + step + self.halo)), (a, min(a + step, last)))
+            (
+                (max(first, a - self.halo), min(last, a + step + self.halo)),
+                (max(first, a), min(a + step, last)),
+            )
             for a in starts
         ]
 

@@ -1,0 +1,50 @@
+"""What predicting a block costs, before a voxel is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from volproc.grid.box import Box
+from volproc.stages.predict.asking import FLIPS
+from volproc.stages.predict.infer import batch_for
+from volproc.stages.predict.orientation import along
+from volproc.stages.predict.task import SLAB, Predict
+from volproc.volume.metadata import itemsize
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one block: memory at its peak, raw bytes read, floating-point operations."""
+
+    peak_bytes: int
+    bytes_read: int
+    flop: int
+
+
+def cost_of(core: Box, task: Predict) -> Cost:
+    """The cost of doing `task` for the block of `core`."""
+    window = task.layout.window(core, task.options.axes)
+    source = task.way.source(window)
+    read = source.size * itemsize(task.image.info.dtype)
+    return Cost(read + _peak(core, window, source, task), read, _flop(core, task))
+
+
+def _flop(core: Box, task: Predict) -> int:
+    total = 0
+    for axis in task.options.axes:
+        for one in task.layout.passes(core, axis):  # type: ignore[arg-type]
+            _, height, width = along(one.axis, one.window.shape)
+            total += task.network.flop(height, width)
+    return total * (len(FLIPS) if task.options.flips else 1)
+
+
+def _peak(core: Box, window: Box, source: Box, task: Predict) -> int:
+    """Besides what is read: the resampled window, votes, activations or encoding."""
+    voxel = 1 if task.image.info.dtype == "uint8" else 4
+    slab = 3 * 4 * SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
+    sides = sorted(window.shape)[-2:]
+    activations = batch_for(task.options) * task.network.activation_bytes(*sides)
+    votes = core.size * (2 * len(task.options.axes) + 4)
+    channels = len(task.votes.info.channels) if task.votes else 0
+    encoding = 3 * core.size * (1 + channels)
+    return window.size * voxel + slab + votes + max(activations, encoding)

@@ -1,0 +1,242 @@
+"""Where the axes disagree, from the written votes: two volumes, and regions worth drawing next.
+
+    agreement       how many axes say yes at the threshold, 0 to 3
+    disagreement    the highest vote less the lowest, 0 to 255
+    regions         the volume in equal boxes, by the mean of their disagreement, highest first
+
+A region's mean is of whole numbers over its voxels, so no block size changes it. Its place is
+given in voxels of the image, as `volproc subjects` takes them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from io import StringIO
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.config import PredictOptions
+from volproc.engine.ledger import digest
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.errors import ConfigError
+from volproc.fusion import saying_yes, spread
+from volproc.grid.blocks import Block, Tiling
+from volproc.grid.box import Box, Shape, each
+from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.volume.files import beside, write_file
+from volproc.volume.metadata import VolumeInfo, Window, new_volume
+from volproc.volume.store import Volume
+
+Bytes = npt.NDArray[np.uint8]
+
+COLUMNS = ("rank", "z", "y", "x", "depth", "height", "width", "disagreement", "split")
+
+
+@dataclass(frozen=True)
+class DisagreementPlan:
+    """What is made of `votes`: None for what was not asked for."""
+
+    votes: VolumeInfo
+    image: VolumeInfo
+    agreement: VolumeInfo | None
+    disagreement: VolumeInfo | None
+    regions: Tiling | None
+    threshold: float
+    digest: str
+
+    @property
+    def table(self) -> str:
+        """Where the ranking of the regions is written."""
+        return beside(self.votes.url, "-regions.csv")
+
+    @property
+    def step(self) -> Step:
+        """The step that compares the votes."""
+        blocks = Tiling(shape=self.votes.shape, core=self.votes.write_unit)
+        made = sum(info is not None for info in (self.agreement, self.disagreement))
+        channels = len(self.votes.channels)
+        return Step(
+            name="disagreement",
+            task=Compare(
+                Volume(self.votes),
+                _volume(self.agreement),
+                _volume(self.disagreement),
+                self.regions,
+                self.threshold,
+            ),
+            blocks=blocks,
+            digest=self.digest,
+            # votes, who says yes of them, results, and 3 times a shard while it is encoded
+            peak_bytes=prod(blocks.core) * (2 * channels + 2 + 3),
+            bytes_read=prod(self.votes.shape) * channels,
+            bytes_written=prod(self.votes.shape) * made,
+        )
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, with what they cost."""
+        return (self.step, *self.pyramid(self.agreement), *self.pyramid(self.disagreement))
+
+    def pyramid(self, info: VolumeInfo | None) -> tuple[Step, ...]:
+        """The coarser levels of one of the volumes."""
+        if info is None:
+            return ()
+        name = "agreement" if info == self.agreement else "disagreement"
+        return pyramid_steps(info, digest=self.digest, name=name)
+
+
+def plan_disagreement(
+    votes: VolumeInfo | None, image: VolumeInfo, options: PredictOptions, *, digest_of_votes: str
+) -> DisagreementPlan | None:
+    """Decide what is made of the votes; None if nothing is asked for.
+
+    ConfigError where votes are not kept, or of one axis only.
+    """
+    wanted = options.agreement or options.disagreement or options.regions_um
+    if not wanted:
+        return None
+    if votes is None or len(votes.channels) < 2:
+        raise ConfigError(
+            "[predict] agreement, disagreement and regions_um compare the votes of the axes: keep "
+            "them (votes = true, or --votes VOTES.zarr) and look along two axes or more"
+        )
+    regions = _regions(votes, options)
+    return DisagreementPlan(
+        votes=votes,
+        image=image,
+        agreement=_like(votes, "-agreement.zarr", highest=len(votes.channels))
+        if options.agreement
+        else None,
+        disagreement=_like(votes, "-disagreement.zarr", highest=255)
+        if options.disagreement
+        else None,
+        regions=regions,
+        threshold=options.threshold,
+        digest=digest(
+            digest_of_votes,
+            options.threshold,
+            options.agreement,
+            options.disagreement,
+            regions.core if regions else None,
+        ),
+    )
+
+
+def run_disagreement(plan: DisagreementPlan, runner: Runner) -> None:
+    """Write the volumes that are asked for, and the table of regions."""
+
+    def begun(info: VolumeInfo | None) -> Volume | None:
+        how = {"step": "predict", "digest": plan.digest}
+        return begin_volume(runner, info, steps=plan.steps, **how) if info else None
+
+    agreement, disagreement = begun(plan.agreement), begun(plan.disagreement)
+    plan = replace(
+        plan,
+        agreement=agreement.info if agreement else None,
+        disagreement=disagreement.info if disagreement else None,
+    )
+    records = runner.run(plan.step)
+    for volume in (agreement, disagreement):
+        if volume:
+            finish_volume(runner, volume, plan.pyramid(volume.info))
+    if plan.regions:
+        write_file(plan.table, ranking(plan, records).encode())
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Task: one block of votes compared with one another."""
+
+    votes: Volume
+    agreement: Volume | None
+    disagreement: Volume | None
+    regions: Tiling | None
+    threshold: float
+
+    def load(self, block: Block) -> Bytes:
+        """The votes of all axes."""
+        return self.votes.read(block.core)
+
+    def compute(self, block: Block, loaded: Bytes) -> tuple[Bytes, Bytes]:
+        """How many say yes, and how far they are apart."""
+        return saying_yes(loaded, threshold=self.threshold), spread(loaded)
+
+    def store(self, block: Block, result: tuple[Bytes, Bytes]) -> list[list[int]]:
+        """Write the volumes; of each region in the block: its number, sum, and split voxels."""
+        count, apart = result
+        if self.agreement:
+            self.agreement.write(block.core, count)
+        if self.disagreement:
+            self.disagreement.write(block.core, apart)
+        split = (count > 0) & (count < len(self.votes.info.channels))
+        sums = []
+        for region in self.regions.over(block.core) if self.regions else ():
+            part = region.core.clip(block.core).within(block.core.start).slices
+            total = int(apart[part].sum(dtype=np.int64))
+            sums.append([region.index, total, int(np.count_nonzero(split[part]))])
+        return sums
+
+
+def ranking(plan: DisagreementPlan, records: Sequence[Sequence[Sequence[int]]]) -> str:
+    """The table of regions as CSV, the most disputed first.
+
+    `disagreement` is the mean over the region from 0 to 1, `split` the share of its voxels on
+    which some axes say yes and others no.
+    """
+    assert plan.regions is not None
+    sums = np.zeros((len(plan.regions), 2), dtype=np.int64)
+    for record in records:
+        for index, *numbers in record:
+            sums[index] += numbers
+    sizes = np.array([region.core.size for region in plan.regions])
+    means = sums[:, 0] / (255 * sizes)
+    file = StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for rank, index in enumerate(np.argsort(-means, kind="stable").tolist(), start=1):
+        box = in_image(plan.regions[index].core, plan.votes, plan.image)
+        shares = (f"{means[index]:.6f}", f"{sums[index, 1] / sizes[index]:.6f}")
+        rows.writerow((rank, *box.start, *box.shape, *shares))
+    return file.getvalue()
+
+
+def in_image(box: Box, votes: VolumeInfo, image: VolumeInfo) -> Box:
+    """The voxels of the image under a box of the votes; neighbours meet without a gap."""
+
+    def place(ends: Shape) -> Shape:
+        at = each(lambda a, v, i: round(a * v / i), ends, votes.voxel_nm, image.voxel_nm)
+        return each(min, at, image.shape)
+
+    return Box(place(box.start), place(box.stop))
+
+
+def _regions(votes: VolumeInfo, options: PredictOptions) -> Tiling | None:
+    if options.regions_um is None:
+        return None
+    core = each(
+        lambda um, nm, n: min(n, max(1, round(1000 * um / nm))),
+        options.regions_um,
+        votes.voxel_nm,
+        votes.shape,
+    )
+    return Tiling(shape=votes.shape, core=core)
+
+
+def _like(votes: VolumeInfo, ending: str, *, highest: int) -> VolumeInfo:
+    return new_volume(
+        beside(votes.url, ending),
+        shape=votes.shape,
+        voxel_nm=votes.voxel_nm,
+        dtype="uint8",
+        shards=votes.write_unit,
+        window=Window(0, highest, 0, highest),
+    )
+
+
+def _volume(info: VolumeInfo | None) -> Volume | None:
+    return Volume(info) if info else None

@@ -1,0 +1,55 @@
+"""Which blocks hold nothing to look at: clear resin and padding, told by a coarse look.
+
+The rule: a block is left out if the grey values of all that the network would see of it, at 4
+times the model's voxel size, span less than `limit`. Cells have membranes and organelles of
+several times the noise that is left at that size; resin and padding have none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from volproc.grid.box import Box, each
+from volproc.grid.scale import VoxelNm
+from volproc.model.normalise import constants_from
+from volproc.volume.metadata import VolumeInfo
+from volproc.volume.resample import Resampling, read_resampled, resampling_to
+from volproc.volume.store import Volume
+
+COARSER = 4
+"""How much coarser than the network's are the voxels by which a block is judged."""
+
+
+@dataclass(frozen=True)
+class Emptiness:
+    """The rule with the numbers of one volume: `limit` is in its grey values."""
+
+    way: Resampling
+    limit: float
+
+    def holds(self, window: Box, image: Volume) -> bool:
+        """Whether `window` (voxels of the model, mirrored beyond the volume) holds nothing."""
+        start = each(lambda a: a // COARSER, window.start)
+        stop = each(lambda b: -(-b // COARSER), window.stop)
+        values = read_resampled(image, self.way, Box(start, stop))
+        return bool(values.max() - values.min() < self.limit)
+
+
+def emptiness(
+    image: VolumeInfo, voxel_nm: VoxelNm, sample: npt.NDArray[Any], *, deviations: float
+) -> Emptiness | None:
+    """The rule for a network of `voxel_nm`: `deviations` times the spread of the volume's `sample`.
+
+    None for 0. Saturated voxels do not count for the spread, as in `model/normalise.py`.
+    """
+    if not deviations:
+        return None
+    return Emptiness(coarse_way(image, voxel_nm), deviations * constants_from(sample).std)
+
+
+def coarse_way(image: VolumeInfo, voxel_nm: VoxelNm) -> Resampling:
+    """From the image to the voxels by which its blocks are judged."""
+    return resampling_to(image, VoxelNm(each(lambda nm: COARSER * nm, voxel_nm)))
