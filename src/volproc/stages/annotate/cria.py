@@ -16,8 +16,9 @@ from volproc.stages.annotate.distances import signed_distance
 from volproc.stages.annotate.fragments import Drawn, Fragment, drawn_by, interior, match
 from volproc.stages.annotate.rasterise import bounds, weighted_sum
 
-STEP_NM = 50.0
-"""Between points of an outline; a hundredth of it where that is less."""
+STEP_NM = 70.0
+"""Between points of an outline; a hundredth of it where that is less. At 40 lines are no nearer to
+the truth (31 volunteers: 14.1 nm instead of 14.3), and cost 1.7 times as much."""
 REACH_NM = 600.0
 """How far apart two drawings of the same place may be; a third of its outline for small pieces."""
 FAR_NM = 400.0
