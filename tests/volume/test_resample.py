@@ -5,9 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volproc.grid.box import Box, whole_box
-from volproc.grid.scale import VoxelNm
+from volproc.grid.scale import VoxelNm, taps
 from volproc.volume.metadata import new_volume
-from volproc.volume.resample import read_resampled, resampling_to
+from volproc.volume.resample import (
+    in_plane_by_rows,
+    in_plane_by_torch,
+    read_resampled,
+    resampling_to,
+)
 
 
 def test_the_level_is_the_coarsest_that_is_fine_enough():
@@ -51,6 +56,24 @@ def _volume(tmp_path_factory):
         whole = read_resampled(volume, way, whole_box(way.shape_out)).numpy()
         _made["volume"] = volume.finish(), whole
     return _made["volume"]
+
+
+@given(
+    factors=st.tuples(*[st.floats(0.2, 6)] * 2),
+    sizes=st.tuples(*[st.integers(1, 40)] * 2),
+    kind=st.sampled_from([torch.uint8, torch.float32]),
+)
+def test_rows_in_the_cache_and_torch_give_the_same_bits(factors, sizes, kind):
+    """So a GPU sees the voxels that a CPU sees."""
+    y, x = (
+        taps(-3, n + 3, size_in=max(1, round(n * f)), size_out=n, factor=f)
+        for n, f in zip(sizes, factors)
+    )
+    planes = torch.randint(0, 256, (2, y.count, x.count), dtype=torch.uint8)
+    found, wanted = (torch.empty((2, len(y.indices), len(x.indices)), dtype=kind) for _ in "ab")
+    in_plane_by_rows(planes, y, x, found)
+    in_plane_by_torch(planes, y, x, wanted)
+    assert torch.equal(found, wanted)
 
 
 def test_the_mean_stays(tmp_path_factory):

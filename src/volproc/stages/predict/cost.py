@@ -8,8 +8,9 @@ from volproc.grid.box import Box
 from volproc.stages.predict.asking import FLIPS
 from volproc.stages.predict.infer import batch_for
 from volproc.stages.predict.orientation import along
-from volproc.stages.predict.task import SLAB, Predict
+from volproc.stages.predict.task import Predict
 from volproc.volume.metadata import itemsize
+from volproc.volume.resample import SLAB
 
 
 @dataclass(frozen=True)

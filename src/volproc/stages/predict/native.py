@@ -18,10 +18,9 @@ from volproc.fusion import level_of
 from volproc.grid.box import Box, each
 from volproc.stages.native import native_step
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
-from volproc.stages.predict.task import SLAB, resampled
 from volproc.volume.files import beside
 from volproc.volume.metadata import VolumeInfo, new_volume
-from volproc.volume.resample import Resampling, as_tensor
+from volproc.volume.resample import SLAB, Resampling, as_tensor, resampled
 from volproc.volume.sampling import sampling_to
 from volproc.volume.store import Volume
 

@@ -7,26 +7,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from volproc.config import PredictOptions
 from volproc.errors import VolumeError
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
-from volproc.grid.box import Box
 from volproc.model.network import Constants, Network
 from volproc.stages.predict.asking import asked
 from volproc.stages.predict.infer import batch_for, device_for, load_once, vote
 from volproc.stages.predict.skip import Emptiness
 from volproc.stages.predict.tiling import Layout
-from volproc.volume.resample import Resampling, as_tensor, resample
+from volproc.volume.resample import Resampling, as_tensor, resampled
 from volproc.volume.store import Volume
 
 Votes = npt.NDArray[np.uint8]
 """Probabilities times 255, of shape (axes, z, y, x)."""
-
-SLAB = 16
-"""Planes resampled at a time: bounds the float32 copies."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +93,3 @@ class Predict:
     def nothing(self, block: Block) -> Votes:
         """Votes of 0 for all of a block; they take no memory."""
         return np.broadcast_to(np.uint8(0), (len(self.options.axes), *block.core.shape))
-
-
-def resampled(values: torch.Tensor, way: Resampling, window: Box) -> torch.Tensor:
-    """Voxels of `window` on the model's grid, slab by slab; uint8 stays uint8 (rounded)."""
-    z, y, x = way.axes(window)
-    kind = torch.uint8 if values.dtype == torch.uint8 else torch.float32
-    out = torch.empty(window.shape, dtype=kind, device=values.device)
-    for first in range(0, window.shape[0], SLAB):
-        part = z.part(first, first + SLAB)
-        planes = values[part.first : part.first + part.count]
-        slab = resample(planes, (part, y, x), order=way.order)
-        out[first : first + SLAB] = slab.round_() if kind is torch.uint8 else slab
-    return out
