@@ -41,8 +41,12 @@ def train(file: WorkflowFile, settings: SetFlag = None) -> None:
 @app.command()
 def predict(
     image: Annotated[str, typer.Argument(metavar="IMAGE.zarr")],
-    model: Annotated[str, typer.Argument(help="A model folder, or the name of a shipped model.")],
+    model: Annotated[
+        str, typer.Argument(help="A model folder, a shipped model's name, or another's model.")
+    ],
     url: Annotated[str, typer.Argument(metavar="OUT.zarr")],
+    card: Annotated[str | None, option(PredictOptions, "card", metavar="FILE.toml")] = None,
+    trust_model: Annotated[bool | None, option(PredictOptions, "trust_model")] = None,
     axes: Annotated[str | None, option(PredictOptions, "axes")] = None,
     fusion: Annotated[str | None, option(PredictOptions, "fusion")] = None,
     threshold: Annotated[float | None, option(PredictOptions, "threshold")] = None,

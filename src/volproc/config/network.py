@@ -22,7 +22,12 @@ class PredictOptions(Options):
     """The network along three axes, and the fusion of their votes."""
 
     model: str = "nuclei-50nm"
-    """A model folder (weights.safetensors and card.json), or the name of a shipped model."""
+    """A model folder (weights.safetensors and card.json), the name of a shipped model, or what
+    others made: a bioimage.io package (folder or .zip), .onnx, .pt2 or TorchScript."""
+    card: str = ""
+    """A TOML file with what another's model does not say itself; NAME.toml beside it if empty."""
+    trust_model: bool = False
+    """Run the program that a model of TorchScript or .pt2 is: only if you trust its maker."""
     voxel_nm: Triple | None = None
     """Voxel size of the image in nm (z, y, x), where its metadata lacks it."""
     axes: Literal["z", "y", "x", "zy", "zx", "yx", "zyx"] = "zyx"

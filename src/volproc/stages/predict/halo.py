@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from volproc.config import PredictOptions
 from volproc.errors import ConfigError, ModelError
-from volproc.grid.box import Shape
+from volproc.grid.box import Shape, each
 from volproc.model.network import Network
 from volproc.stages.predict.asking import planes_kept
 from volproc.stages.predict.tiling import Layout, lay_out
@@ -38,8 +38,28 @@ def layout_of(shape: Shape, network: Network, options: PredictOptions) -> tuple[
         slices_in=network.slices_in,
         slices_out=planes_kept(network, options.keep),
         tile=options.tile,
+        most=_room(network, halo),
     )
-    return layout, options.block or layout.tile
+    return layout, options.block or _several(layout.tile, shape)
+
+
+def _several(tile: Shape, shape: Shape) -> Shape:
+    """A block of one tile, or of several where a network takes small ones only."""
+    few = each(lambda t, n: min(max(1, 128 // t), -(-n // t)), tile, shape)
+    return each(lambda t, n: t * n, tile, few) if max(few) > 2 else tile
+
+
+def _room(network: Network, halo: int) -> int | None:
+    """The longest side of a tile that the network takes besides its halo; None if any."""
+    if network.most_pixels is None:
+        return None
+    room = (network.most_pixels - 2 * halo) // network.stride * network.stride
+    if room <= 0:
+        raise ModelError(
+            f"model {network.name} takes {network.most_pixels} pixels, of which a halo of {halo} "
+            "on either side leaves none; take a smaller [predict] halo"
+        )
+    return room
 
 
 def _published(shape: Shape, network: Network, options: PredictOptions) -> Layout:

@@ -15,6 +15,7 @@ from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError, VolumeError
 from volproc.fusion import BINARY
 from volproc.grid.blocks import Tiling
+from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.network import Constants, Network
 from volproc.model.normalise import Normalisation
@@ -43,7 +44,7 @@ MOST_REFINING = 2.0
 
 
 PASSING = {
-    *("model", "device", "batch", "votes"),
+    *("model", "card", "trust_model", "device", "batch", "votes"),
     *("agreement", "disagreement", "regions_um", "native", "certify"),
 }
 """Options that do not change the prediction, or are named otherwise in its digest."""
@@ -142,10 +143,11 @@ def plan_predict(
     _require_image(image)
     _require_weights(options)
     device_for(options.device)
-    network = network or open_network(options.model)
+    network = network or open_network(options.model, card=options.card, trust=options.trust_model)
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     _require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
+    _require_thick(way.shape_out, network, options.axes)
     layout, block = layout_of(way.shape_out, network, options)
     same = partial(
         new_volume,
@@ -234,4 +236,14 @@ def _require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, network: Network) -
             f"model {network.name} works at {list(voxel_nm)} nm, but {image.url} has voxels of "
             f"{list(image.voxel_nm)} nm, more than {MOST_REFINING:g} times coarser; take a model "
             "for coarser voxels, or check the image's voxel size"
+        )
+
+
+def _require_thick(shape: Shape, network: Network, axes: str) -> None:
+    planes, axis = min((shape["zyx".index(axis)], axis) for axis in axes)
+    if planes < network.slices_in:
+        raise ModelError(
+            f"model {network.name} reads {network.slices_in} planes, along {axis} the volume has "
+            f"{planes} at the model's voxel size; leave {axis} out of [predict] axes, or take a "
+            "model of fewer planes"
         )

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from volproc.errors import ConfigError
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.predict.orientation import Axis, along, back
 
@@ -117,15 +118,22 @@ def lay_out(
     slices_in: int,
     slices_out: int,
     tile: Shape | None = None,
+    most: int | None = None,
 ) -> Layout:
     """Tiles for a volume of `shape`: `tile` rounded up to the stride, or chosen to suit.
 
-    `halo` is the network's (`UNetSpec.halo`), a multiple of its stride.
+    `halo` is the network's (`UNetSpec.halo`), a multiple of its stride; `most` is the longest
+    side of a tile that the network takes, without the halo. ConfigError if `tile` is longer.
 
     The choice depends on the volume and the network only: cubes of at most half the volume
     (two workers have something to do) and 96 Mvoxels, cut where they are longest.
     """
-    given = each(lambda t: _up(t, stride), tile) if tile else _choose(shape, stride)
+    given = each(lambda t: _up(t, stride), tile) if tile else _choose(shape, stride, most)
+    if tile and most and max(given) > most:
+        raise ConfigError(
+            f"[predict] tile = {list(tile)}: with its halo of {halo} pixels on either side the "
+            f"network takes no more than {most}; make it smaller or leave it out"
+        )
     whole = each(lambda n: _up(n, stride), shape)
     return Layout(
         shape=shape,
@@ -138,12 +146,13 @@ def lay_out(
     )
 
 
-def _choose(shape: Shape, stride: int) -> Shape:
+def _choose(shape: Shape, stride: int, most: int | None) -> Shape:
     limit = min(MOST_VOXELS, max(prod(shape) * 9 // 16, 2**20))
     parts = [1, 1, 1]
     while True:
         tile = each(lambda n, p: _up(-(-n // p), stride), shape, parts)
-        if prod(tile) <= limit or max(tile) <= 4 * stride:
+        small = prod(tile) <= limit or max(tile) <= 4 * stride
+        if small and max(tile) <= (most or max(tile)):
             return tile
         # of equally long axes the last: reading is cheapest along z
         parts[max(range(3), key=lambda axis: (tile[axis], axis))] += 1

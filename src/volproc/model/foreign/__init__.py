@@ -1,0 +1,1 @@
+"""Networks that others made: bioimage.io packages, ONNX, torch.export, TorchScript."""

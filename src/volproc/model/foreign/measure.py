@@ -1,0 +1,158 @@
+"""How a network is to be run on planes: what its description states, and the rest measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import lcm
+
+import torch
+from torch import Tensor
+
+from volproc.errors import ModelError
+from volproc.model.foreign.description import Description, Extent
+from volproc.model.foreign.forward import Forward
+from volproc.model.foreign.probe import Sight, sight
+from volproc.model.foreign.runnable import Cost, Runnable
+
+SIDES = (64, 128, 256, 512)
+"""Pixels of a strip's short side: the first that the network takes."""
+LENGTHS = (256, 512)
+"""Pixels of its long side: the first in which the reach shows."""
+SIDES_3D, LENGTHS_3D, DEPTH_3D = (32, 64, 128), (128, 256), 32
+
+HALO_OF_WHOLE_TILE = 64
+"""Context in pixels for a network that looks at all of its tile, where none is stated."""
+LEAST_DEPTH = 16
+"""Planes that a 3D network of any depth answers at once, at the least."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Planes read and answered at once."""
+
+    slices_in: int
+    slices_out: int
+    halo: int | None = 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What predict has to know; `reach` is the halo as measured, None for the whole tile."""
+
+    depth: Depth
+    halo: int
+    stride: int
+    reach: int | None
+    crop: int
+    cost: Cost
+    pixels: int
+    """Of the run that `cost` belongs to."""
+    answers: Tensor
+    """To noise, (N, C, D', H, W) before any postprocessing."""
+
+
+@torch.inference_mode()
+def measure(run: Runnable, description: Description) -> Measured:
+    """Everything that `description` does not state; ModelError if the network cannot be placed."""
+    planes = _planes_to_probe(description)
+    side, lost_depth, crop = _first_answer(Forward(run, description), description, planes)
+    forward = Forward(run, description, crop)
+    plane = [_seen(forward, description, planes, side, axis) for axis in (2, 3)]
+    reaches = [one.halo for one in plane]
+    stride = lcm(*(one.stride for one in plane))
+    reach = None if None in reaches else _up(max(r for r in reaches if r is not None), stride)
+    stated = HALO_OF_WHOLE_TILE if reach is None else 0
+    halo = _up(max(description.halo or stated, reach or 0), stride)
+    depth = _depth(forward, description, planes, side, lost_depth)
+    noise = torch.randn(1, depth.slices_in, side, side)
+    return Measured(
+        depth=depth,
+        halo=_within(description.size, halo, stride, crop),
+        stride=stride,
+        reach=reach,
+        crop=crop,
+        cost=run.cost(forward.ready(noise)),
+        pixels=forward.ready(noise).shape[-1] * forward.ready(noise).shape[-2],
+        answers=forward(noise),
+    )
+
+
+def _planes_to_probe(description: Description) -> int:
+    depth = description.depth
+    if description.three_d:
+        return depth.fit(DEPTH_3D) if depth and depth.step else depth.least if depth else DEPTH_3D
+    if "z" not in description.axes:
+        return 1
+    if depth is None:
+        raise ModelError(
+            f"{description.name} reads neighbouring planes, but not how many is stated: "
+            "state depth in a card"
+        )
+    return depth.least
+
+
+def _first_answer(forward: Forward, description: Description, planes: int) -> tuple[int, int, int]:
+    """A side that the network takes, planes it loses in depth, and pixels on either side."""
+    size = description.size
+    sides = (size.least,) if size else SIDES_3D if description.three_d else SIDES
+    refusal: ModelError | None = None
+    for side in sides:
+        try:
+            depth, plane = forward.lost(torch.randn(1, planes, side, side))
+        except ModelError as error:
+            refusal = refusal or error
+        else:
+            return (side if size is None or size.step else side - plane), depth, plane // 2
+    assert refusal
+    raise refusal
+
+
+def _seen(forward: Forward, description: Description, planes: int, side: int, axis: int) -> Sight:
+    size, stride = description.size, description.stride
+    lengths: Iterable[int] = LENGTHS_3D if description.three_d else LENGTHS
+    if size and not size.step:
+        lengths = (side,)
+    for length in lengths:
+        shape = (planes, length, side) if axis == 2 else (planes, side, length)
+        found = sight(forward.channel, shape, axis, stride=stride)
+        if found.halo is not None:
+            break
+    return found
+
+
+def _depth(forward: Forward, description: Description, planes: int, side: int, lost: int) -> Depth:
+    """Planes of a pass: all there are in 2D and 2.5D, a tile with its halo in 3D."""
+    if not description.three_d:
+        if lost % 2:
+            raise ModelError(
+                f"{description.name} answers {planes - lost} planes of {planes}, which cannot be "
+                "the central ones"
+            )
+        return Depth(planes, planes - lost)
+    extent = description.depth
+    fixed = extent.most if extent else None
+    for length in (fixed,) if fixed else LENGTHS_3D:
+        found = sight(forward.channel, (length, side, side), 1, stride=description.depth_stride)
+        if found.halo is not None:
+            break
+    stride = found.stride
+    stated = LEAST_DEPTH if found.halo is None else 0
+    halo = _up(max(description.depth_halo or stated, found.halo or 0), stride)
+    if fixed is None:
+        whole = _up(max(2 * halo, LEAST_DEPTH), stride) + 2 * halo
+        fixed = extent.fit(whole) if extent else whole
+    halo = min(halo, (fixed - stride) // (2 * stride) * stride)
+    return Depth(fixed, fixed - 2 * halo, found.halo)
+
+
+def _within(size: Extent | None, halo: int, stride: int, crop: int) -> int:
+    """`halo`, or as much of it as leaves a quarter of the only size there is for answers."""
+    if size is None or size.most is None:
+        return halo
+    most = size.most - 2 * crop
+    return min(halo, (most - max(stride, most // 4)) // (2 * stride) * stride)
+
+
+def _up(number: int, step: int) -> int:
+    return -(-number // step) * step

@@ -1,0 +1,154 @@
+"""From a path to a network: described, loaded once, measured, checked by its own test tensors."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from math import isqrt
+from pathlib import Path
+
+from volproc.errors import ModelError
+from volproc.model.foreign.check import difference_from_test, require_probability
+from volproc.model.foreign.description import Description, Extent
+from volproc.model.foreign.finding import Found, find
+from volproc.model.foreign.formats import load_runnable
+from volproc.model.foreign.forward import Forward
+from volproc.model.foreign.measure import Measured, measure
+from volproc.model.foreign.network import ForeignAnswering, ForeignNetwork
+from volproc.model.foreign.package import Package, require_memory
+from volproc.model.foreign.runnable import Runnable
+
+MOST_BYTES = 2**31
+"""Of one pass' activations: bounds the tile where the network does not."""
+
+_opened: dict[str, ForeignNetwork] = {}
+
+
+def open_foreign(path: Path, *, card: str, trust: bool) -> ForeignNetwork:
+    """The network at `path`: a package, or a file of weights.
+
+    `card` is a TOML file; without one, that of the same name beside the model counts, if it is
+    there. Measured and checked once per process. ModelError names what is wrong.
+    """
+    found = find(path, card)
+    data, where = found.file.read(), found.file.where
+    weights = hashlib.sha256(data).hexdigest()
+    stated = found.description.model_dump_json(exclude={"name", "tolerance"})
+    digest = hashlib.sha256(f"{weights} {stated}".encode()).hexdigest()
+    if digest not in _opened:
+        require_memory(2 * len(data), where)  # the file, and the network made of it
+        kind = found.description.weights or "onnx"
+        run = load_runnable(kind, data, where=where, device="cpu", trust=trust)
+        network = _network(found, run, digest=digest, trust=trust)
+        _opened[digest] = replace(network, weights_sha256=weights)
+    return replace(_opened[digest], source=str(path), file=found.file, trust=trust)
+
+
+def _network(found: Found, run: Runnable, *, digest: str, trust: bool) -> ForeignNetwork:
+    description = _completed(found, run)
+    measured = measure(run, description)
+    answering = ForeignAnswering(
+        Forward(run, description, measured.crop), measured.depth.slices_out
+    )
+    require_probability(answering.probability(measured.answers), description.name)
+    network = ForeignNetwork(
+        name=description.name,
+        source=str(found.file.path),
+        voxel_nm=description.voxel_nm or (1, 1, 1),
+        slices_in=measured.depth.slices_in,
+        slices_out=measured.depth.slices_out,
+        halo=measured.halo,
+        stride=measured.stride,
+        digest=digest,
+        classes=description.channels[description.channel_number :][:1],
+        notes=(*_seams(description, measured, run), *_checked(found, answering)),
+        weight_bytes=run.weight_bytes,
+        description=description,
+        file=found.file,
+        weights_sha256="",
+        trust=trust,
+        crop=measured.crop,
+        flop_per_pixel=measured.cost.flop / measured.pixels,
+        bytes_per_pixel=measured.cost.bytes / measured.pixels,
+    )
+    return replace(network, most_pixels=_most_pixels(network))
+
+
+def _completed(found: Found, run: Runnable) -> Description:
+    """The description with sizes that only the file of weights states."""
+    description, axes = found.description, found.description.axes
+    fixed = dict(zip(axes, run.shape or (), strict=False))
+    if run.shape and len(run.shape) != len(axes):
+        raise ModelError(
+            f"{description.name} takes an input of {len(run.shape)} axes, {axes!r} is stated; "
+            "state axes in a card"
+        )
+    channels = fixed.get("c") or found.channels
+    if "c" in axes and channels not in (None, 1):
+        raise ModelError(
+            f"{description.name} wants {channels} channels, an image here has one; if they are "
+            'neighbouring planes say so in a card: axes = "bzyx"'
+        )
+    depth = fixed.get("z") or (found.channels if "c" not in axes else None)
+    side = fixed.get("y") or fixed.get("x")
+    update = {
+        "size": description.size or (Extent(least=side) if side else None),
+        "depth": description.depth or (Extent(least=depth) if depth and "z" in axes else None),
+    }
+    return description.model_copy(update=update)
+
+
+def _most_pixels(network: ForeignNetwork) -> int:
+    """The longest side of a tile with its halo, in pixels."""
+    size, stride = network.description.size, network.stride
+    if size and size.most:
+        return (size.most - 2 * network.crop) // stride * stride
+    affordable = isqrt(int(MOST_BYTES / network.bytes_per_pixel)) // stride * stride
+    return max(affordable, 2 * network.halo + 4 * stride)
+
+
+def _seams(description: Description, measured: Measured, run: Runnable) -> list[str]:
+    """Notes on what tiles may show."""
+    notes = []
+    if measured.reach is None or run.whole_tile:
+        layers = ", ".join(run.whole_tile) or "some layer"
+        notes.append(
+            f"looks at a whole tile at once ({layers}): tiles see different statistics, so seams "
+            "may show at their borders whatever the halo; larger tiles make them fewer, "
+            "--certify measures them"
+        )
+    depth = (measured.depth.slices_in - measured.depth.slices_out) // 2
+    for stated, reach, taken, what in (
+        (description.halo, measured.reach, measured.halo, "pixels in plane"),
+        (description.depth_halo, measured.depth.halo, depth, "planes in depth"),
+    ):
+        if reach is not None and taken < reach:
+            notes.append(
+                f"its answers depend on {reach} {what} around a tile, it is too small for more "
+                f"than {taken}: tiles may differ at their borders"
+            )
+        elif reach is not None and stated is not None and stated < reach:
+            notes.append(
+                f"its halo is stated as {stated} {what}, but answers depend on {reach} (measured): "
+                f"{taken} are taken"
+            )
+    return notes
+
+
+def _checked(found: Found, answering: ForeignAnswering) -> list[str]:
+    """Runs the test tensors; a note where there are none here. ModelError if they differ."""
+    given, wanted = found.test_input, found.test_output
+    if given is None or wanted is None:
+        return [] if not found.file.inside else ["its package has no test tensors to check it by"]
+    if "://" in given.source + wanted.source:
+        return ["its test tensors are not in the package: not checked"]
+    package = Package(found.file.path)
+    tensors = [package.read(named.source, sha256=named.sha256) for named in (given, wanted)]
+    worst, allowed = difference_from_test(answering, *tensors), found.description.tolerance
+    if worst > allowed:
+        raise ModelError(
+            f"{found.file.where} does not reproduce its own test output: they differ by "
+            f"{worst:.3g}, allowed are {allowed:g}; it may be damaged, or need steps that its "
+            "description lacks (tolerance in a card allows more)"
+        )
+    return []
