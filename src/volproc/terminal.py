@@ -15,7 +15,7 @@ from rich.table import Table
 from volproc.engine.memory import human
 
 if TYPE_CHECKING:
-    from volproc.engine.protocol import Step
+    from volproc.engine.protocol import Cost
     from volproc.stages.ingest.empiar.fetch import FetchPlan
     from volproc.stages.ingest.empiar.transfer import FetchProgress
     from volproc.volume.store import Volume
@@ -31,7 +31,7 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def costs(step: Step, rate: float | None) -> tuple[str, ...]:
+def costs(step: Cost, rate: float | None) -> tuple[str, ...]:
     """A row of the plan; `rate` is voxels per second of an earlier run."""
     voxels = sum(block.core.size for block in step.blocks)
     return (

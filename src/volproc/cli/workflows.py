@@ -27,7 +27,10 @@ from volproc.terminal import costs, out
 def run(
     file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None, quiet: bool = False
 ) -> None:
-    """Run a workflow, or go on where it stopped: ingest, predict, label, evaluate, report."""
+    """Run a workflow, or go on where it stopped: the stages of its tables, in order.
+
+    ingest, subjects, crowd, annotate, train, predict, label, evaluate, report.
+    """
     options = load_workflow(file, flags=settings or ())
     if quiet:
         page = volproc.run(options, stages=listed(stages))

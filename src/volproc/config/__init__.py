@@ -7,13 +7,12 @@ from volproc.config.network import PredictOptions, TrainedOnOptions, TrainOption
 from volproc.config.objects import EvaluateOptions, LabelOptions, ReportOptions
 from volproc.config.options import ACCESSION, Options
 from volproc.config.running import ClusterOptions, RunOptions
-from volproc.config.workflow import MODELS, PATHS, STAGES, Stage, Workflow
+from volproc.config.workflow import MODELS, PATHS, Workflow
 
 __all__ = [
     "ACCESSION",
     "MODELS",
     "PATHS",
-    "STAGES",
     "AnnotateOptions",
     "ClusterOptions",
     "CrowdOptions",
@@ -26,7 +25,6 @@ __all__ = [
     "PredictOptions",
     "ReportOptions",
     "RunOptions",
-    "Stage",
     "SubjectsOptions",
     "T",
     "TrainOptions",

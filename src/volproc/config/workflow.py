@@ -1,8 +1,6 @@
-"""A whole workflow file: its tables, its stages, and which options hold paths."""
+"""A whole workflow file: its tables, and which options hold paths."""
 
 from __future__ import annotations
-
-from typing import Literal, get_args
 
 from volproc.config.crowd import AnnotateOptions, CrowdOptions
 from volproc.config.images import FetchOptions, IngestOptions, SubjectsOptions
@@ -11,21 +9,6 @@ from volproc.config.objects import EvaluateOptions, LabelOptions, ReportOptions
 from volproc.config.options import Options
 from volproc.config.running import ClusterOptions, RunOptions
 from volproc.errors import ConfigError
-
-Stage = Literal[
-    "ingest",
-    "subjects",
-    "crowd",
-    "annotate",
-    "train",
-    "predict",
-    "label",
-    "evaluate",
-    "report",
-]
-
-STAGES: tuple[Stage, ...] = get_args(Stage)
-"""In the order they run."""
 
 
 class Workflow(Options):
@@ -74,6 +57,7 @@ PATHS = {
     ("annotate", "manifest"),
     ("annotate", "truth"),
     ("evaluate", "truth"),
+    ("predict", "card"),
     ("train", "model_out"),
     ("train", "images"),
     ("train", "labels"),

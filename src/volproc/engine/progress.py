@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,6 +47,16 @@ class BlockDone:
 
 
 @dataclass(frozen=True)
+class Advanced:
+    """A step that has no blocks is `done` of `total` (0: nobody knows), and what more to say."""
+
+    step: str
+    done: int
+    total: int
+    said: str = ""
+
+
+@dataclass(frozen=True)
 class BlockFailed:
     """A block has failed for good."""
 
@@ -66,8 +76,10 @@ class StepFinished:
     peak_bytes: int
 
 
-Event = StepStarted | BlockDone | BlockFailed | StepFinished
+Event = StepStarted | BlockDone | Advanced | BlockFailed | StepFinished
 Watcher = Callable[[Event], None]
+
+TOLD_EVERY_S = 0.5
 
 
 class JsonLines:
@@ -82,6 +94,45 @@ class JsonLines:
         self._lines.append(json.dumps(line))
         if isinstance(event, StepFinished | BlockFailed):
             self._lines.flush()
+
+
+class Advancing:
+    """A step that has no blocks, told to watchers: begun, how far it is, finished.
+
+    A context manager; inside it is called with how far the step is.
+    """
+
+    def __init__(self, step: str, watchers: Sequence[Watcher]) -> None:
+        self.step, self._watchers = step, watchers
+        self._began: float | None = None
+        self._told = 0.0
+
+    def __call__(self, done: int, total: int, said: str = "") -> None:
+        """Tell watchers, at most twice a second, and when all is done."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+            self._tell(StepStarted(self.step, 0, total))
+        if now - self._told >= TOLD_EVERY_S or done == total:
+            self._told = now
+            self._tell(Advanced(self.step, done, total, said))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None and self._began is not None:
+            seconds = round(time.monotonic() - self._began, 3)
+            self._tell(StepFinished(self.step, 0, 0, seconds, 0))
+
+    def _tell(self, event: Event) -> None:
+        for watch in self._watchers:
+            watch(event)
 
 
 class TerminalBar:
@@ -113,8 +164,15 @@ class TerminalBar:
         elif isinstance(event, BlockDone):
             self._voxels[event.step] += event.voxels
             rate = self._voxels[event.step] / (time.monotonic() - self._began[event.step])
-            text = f"{rate / 1e6:.3g} Mvoxel/s"
+            text = f"{rate / 1e6:.3g} Mvoxel/s" if rate else ""
             self._bars.update(self._bar[event.step], completed=event.done, rate=text)
+        elif isinstance(event, Advanced):
+            self._bars.update(
+                self._bar[event.step],
+                completed=event.done,
+                total=event.total or None,
+                rate=event.said,
+            )
         elif isinstance(event, BlockFailed):
             self._bars.console.print(f"{event.step}: block {event.block} failed: {event.reason}")
 

@@ -16,7 +16,7 @@ from volproc.model.etchacell import EtchACellSpec
 from volproc.model.network import Constants, Network, Predict
 from volproc.model.normalise import constants_from
 from volproc.model.unet import UNetSpec
-from volproc.model.weights import WEIGHTS, load_card, load_model
+from volproc.model.weights import WEIGHTS, Card, load_card, load_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,11 @@ class UNetNetwork(Network):
 
 def own_network(folder: Path) -> UNetNetwork:
     """The network in one of our model folders; ModelError if its card is missing or unusable."""
-    card = load_card(folder)
+    return described(load_card(folder), folder)
+
+
+def described(card: Card, folder: Path) -> UNetNetwork:
+    """The network of a `card`, though nothing may be in its `folder` yet."""
     weights = folder / WEIGHTS
     return UNetNetwork(
         name=card.name,

@@ -115,11 +115,24 @@ def test_both_formats_are_written(tmp_path, truth, classifier):
 def test_nothing_is_left_beside_the_export_and_it_may_be_made_again(tmp_path, truth):
     folder = tmp_path / "out"
     _, one = crowd(folder, truth)
-    assert sorted(path.name for path in folder.iterdir() if path.name != "ledger") == ["out.csv"]
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"out.csv", "out.csv.volproc", "ledger"}
+    (folder / "out.csv").unlink()
     _, two = crowd(folder, truth)
     assert one == two
     _, other = crowd(folder, truth, volunteers=4)
     assert len(rows_of(other)) == 80
+
+
+def test_a_finished_export_is_left_alone(tmp_path, truth):
+    summary, content = crowd(tmp_path, truth)
+    counted = StopAt(1000)
+    runner = Runner(SerialEngine(), tmp_path / "ledger", watchers=[counted])
+    assert crowd(tmp_path, truth, runner=runner) == (summary, content)
+    assert counted.blocks == 0
+    crowd(tmp_path, truth, runner=runner, seed=1)
+    assert counted.blocks > 0
+    assert crowd(tmp_path, truth)[1] == content
 
 
 def test_a_stopped_run_goes_on(tmp_path, truth, monkeypatch):

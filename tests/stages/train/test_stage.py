@@ -79,8 +79,8 @@ def trained(chosen: TrainOptions, *, stop: int | None = None, anew: bool = False
         if event["step"] == stop:
             raise Killed
 
-    plan = plan_train(sources_of(chosen), chosen, validation=held_out_of(chosen))
-    return run_train(plan, watch=watch, anew=anew)
+    plan = plan_train(sources_of(chosen), chosen, validation=held_out_of(chosen), anew=anew)
+    return run_train(plan, watch=watch)
 
 
 def test_volumes_become_a_model_folder(volumes: dict[str, Any], tmp_path: Path) -> None:

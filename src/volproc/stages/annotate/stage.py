@@ -78,21 +78,35 @@ class AnnotatePlan:
         """Voxels of a task: some slices of a part of the plane, whole shards of the output."""
         return self.volumes[0].write_unit
 
-    def drawings(self, gathered: Gathered) -> Drawings:
-        """The votes, as tasks load them."""
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, with what they cost if every slice was drawn on."""
+        every = tuple(range(-(-self.image.shape[0] // self.options.block_slices)))
+        measure = (self.measure_step(every),) if self.weighs else ()
+        pyramids = (step for steps in self.pyramids for step in steps)
+        asked = self.subsample_step(every, {}, range(self.image.shape[0]))
+        return (*measure, self.annotate_step(every, {}), *pyramids, asked)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether volunteers are weighed by skills that are measured before."""
+        return self.options.method == "cria" and self.options.skills
+
+    def drawings(self, blocks: tuple[int, ...]) -> Drawings:
+        """The votes of those blocks that have any, as tasks load them."""
         _, y, x = self.image.voxel_nm
-        return Drawings(self.folder, gathered.blocks, self.options, (y, x))
+        return Drawings(self.folder, blocks, self.options, (y, x))
 
-    def measure_step(self, gathered: Gathered) -> Step:
+    def measure_step(self, blocks: tuple[int, ...]) -> Step:
         """The step that measures volunteers; whole slices, where there are votes."""
-        blocks = _slabs(self.image.shape, self.options.block_slices, gathered.blocks)
-        task = MeasureVolunteers(self.drawings(gathered))
-        return Step("measure volunteers", task, blocks, self.digest, peak_bytes=self._slice_bytes)
+        slabs = _slabs(self.image.shape, self.options.block_slices, blocks)
+        task = MeasureVolunteers(self.drawings(blocks))
+        return Step("measure volunteers", task, slabs, self.digest, peak_bytes=self._slice_bytes)
 
-    def annotate_step(self, gathered: Gathered, known: dict[str, float]) -> Step:
+    def annotate_step(self, blocks: tuple[int, ...], known: dict[str, float]) -> Step:
         """The step that writes the volumes; `known` are the volunteers' skills."""
         made = Made(*(Volume(info) for info in self.volumes))
-        task = Annotate(self.drawings(gathered), made, known)
+        task = Annotate(self.drawings(blocks), made, known)
         block = prod(self.block)
         voxels = prod(self.image.shape)
         return Step(
@@ -105,21 +119,22 @@ class AnnotatePlan:
         )
 
     def subsample_step(
-        self, gathered: Gathered, known: dict[str, float], slices: Sequence[SliceQuality]
+        self, blocks: tuple[int, ...], known: dict[str, float], drawn: Sequence[int]
     ) -> Step:
-        """The step that asks how many volunteers are enough, on slices spread over all drawn."""
-        drawn = sorted({one.z for one in slices if one.drawn})
+        """The step that asks how many volunteers are enough, on some of the slices `drawn`."""
         some = drawn[:: -(-len(drawn) // MOST_SUBSAMPLED) or 1]
         boxes = [Box((z, 0, 0), (z + 1, *self.image.shape[1:])) for z in some]
-        blocks = tuple(Block(index, box, box) for index, box in enumerate(boxes))
-        task = passes.Subsample(self.drawings(gathered), known)
-        return Step("subsample", task, blocks, self.digest, peak_bytes=self._slice_bytes)
+        slices = tuple(Block(index, box, box) for index, box in enumerate(boxes))
+        task = passes.Subsample(self.drawings(blocks), known)
+        return Step("subsample", task, slices, self.digest, peak_bytes=self._slice_bytes)
 
     @property
     def pyramids(self) -> tuple[tuple[Step, ...], ...]:
         """The coarser levels of each volume."""
         named = zip(self.volumes, NAMES, strict=True)
-        return tuple(pyramid_steps(v, digest=self.digest, name=name) for v, name in named)
+        return tuple(
+            pyramid_steps(v, digest=self.digest, name=f"annotated {name}") for v, name in named
+        )
 
     @property
     def _slice_bytes(self) -> int:
@@ -138,13 +153,20 @@ class AnnotateResult:
 
 
 def plan_annotate(
-    export: str, image: VolumeInfo, out: str, options: AnnotateOptions, *, identity: str = ""
+    export: str,
+    image: VolumeInfo,
+    out: str,
+    options: AnnotateOptions,
+    *,
+    identity: str = "",
+    content: str = "",
 ) -> AnnotatePlan:
     """Decide volumes and blocks for the drawings in `export` on the slices of `image`.
 
-    `identity` is the image's. AnnotateError if there is no such export.
+    `identity` is the image's; `content` names what an export will hold that is still to be drawn.
+    AnnotateError if there is no such export.
     """
-    if not exists(export):
+    if not content and not exists(export):
         raise AnnotateError(f"{export} does not exist; expected a classification export (CSV)")
     if options.method not in METHODS:
         raise AnnotateError(f"method {options.method!r} is not one of {', '.join(METHODS)}")
@@ -158,7 +180,12 @@ def plan_annotate(
         new(beside(out, "-agreement.zarr"), shards=shards, window=grey),
         new(beside(out, "-ignore.zarr"), kind="labels", shards=shards),
     )
-    name = digest("annotate", export, content_digest(export), identity, options)
+    # what is in files counts, not where they lie
+    lasting = options.model_dump(mode="json", exclude={"export", "manifest"})
+    there = options.manifest and exists(options.manifest)
+    manifest = content_digest(options.manifest) if there else ""
+    drawn = content or content_digest(export)
+    name = digest("annotate", drawn, identity, lasting, manifest)
     return AnnotatePlan(export, image, volumes, options, name)
 
 
@@ -171,8 +198,8 @@ def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
     """The finished volumes, the quality page and the tables beside them."""
     gathered = _gathered(plan)
     errors: list[list[tuple[str, float]]] = []
-    if plan.options.method == "cria" and plan.options.skills:
-        errors = [one for part in runner.run(plan.measure_step(gathered)) for one in part]
+    if plan.weighs:
+        errors = [one for part in runner.run(plan.measure_step(gathered.blocks)) for one in part]
     known = skills(errors)
     volumes = [
         begin_volume(
@@ -180,18 +207,18 @@ def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
             info,
             step="annotate",
             digest=plan.digest,
-            steps=(plan.annotate_step(gathered, known), *pyramid),
+            steps=(plan.annotate_step(gathered.blocks, known), *pyramid),
         )
         for info, pyramid in zip(plan.volumes, plan.pyramids, strict=True)
     ]
     plan = replace(plan, volumes=tuple(volume.info for volume in volumes))
-    rows = [row for part in runner.run(plan.annotate_step(gathered, known)) for row in part]
+    rows = [row for part in runner.run(plan.annotate_step(gathered.blocks, known)) for row in part]
     steps = zip(volumes, plan.pyramids, strict=True)
     finished = tuple(finish_volume(runner, volume, pyramid) for volume, pyramid in steps)
     slices = [SliceQuality(**row) for row in rows]
-    curve = [
-        row for part in runner.run(plan.subsample_step(gathered, known, slices)) for row in part
-    ]
+    drawn = sorted({one.z for one in slices if one.drawn})
+    subsample = plan.subsample_step(gathered.blocks, known, drawn)
+    curve = [row for part in runner.run(subsample) for row in part]
     voted = Counter(volunteer for one in errors for volunteer, _ in one)
     best, worst = best_and_worst(slices)
     quality = Quality(
@@ -212,7 +239,7 @@ def _drawn(
     plan: AnnotatePlan, gathered: Gathered, known: dict[str, float], one: SliceQuality
 ) -> DrawnSlice:
     """A slice with what volunteers drew on it, and the outline that came of it."""
-    drawings = plan.drawings(gathered)
+    drawings = plan.drawings(gathered.blocks)
     votes = next(v for v in drawings.slices(one.z, one.z + 1) if roi_name(v) == one.roi)
     (y, x), (rows, columns) = votes.origin_yx, votes.shape_yx
     box = Box((one.z, y, x), (one.z + 1, y + rows, x + columns)).clip(plan.image.box)

@@ -5,6 +5,7 @@ Every task writes the rows of its slices to a file of their own; the run joins t
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ from volproc.stages.crowd.export import WORKFLOW, Export, header
 from volproc.stages.crowd.outlines import trace
 from volproc.stages.crowd.parts import Parts, beginning
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
-from volproc.volume.files import beside
+from volproc.volume.access import exists, remove_file
+from volproc.volume.files import beside, read_file, write_file
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.store import Volume
 
@@ -140,7 +142,8 @@ def plan_crowd(
             f"[crowd] slices = [{first}, {end}], but {info.url} has {info.shape[0]} slices "
             "counted from 0; give the first and one past the last"
         )
-    name = digest("crowd", __version__, identity, options, scale, region_name(info.url))
+    lasting = options.model_dump(mode="json", exclude={"truth"})
+    name = digest("crowd", __version__, identity, lasting, scale, region_name(info.url))
     pool = max(POOL, options.volunteers)
     export = Export(
         roi=region_name(info.url),
@@ -167,14 +170,30 @@ def run_crowd(plan: CrowdPlan, runner: Runner) -> CrowdSummary:
     AnnotateError if another file is there: it may be an export that nobody can draw again.
     """
     _refuse_foreign(plan.url)
+    made = f"{plan.url}.volproc/made.json"
+    if exists(plan.url) and (there := _made_before(made, plan)):
+        return there
     parts, indices = plan.task.parts, [block.index for block in plan.step.blocks]
     counts = Counter[str]()
     for record in runner.run(plan.step):
         counts.update(record)
+    remove_file(made)  # it tells of the file that goes now
     parts.join(plan.url, indices, first=header())
+    summary = CrowdSummary(plan.url, **{name: counts[name] for name in COUNTED})
+    write_file(made, json.dumps({"digest": plan.digest, **counts}).encode())
     runner.forget(plan.step.name)  # before its parts go: what is not recorded is made again
     parts.remove(indices)
-    return CrowdSummary(plan.url, **{name: counts[name] for name in COUNTED})
+    return summary
+
+
+def _made_before(record: str, plan: CrowdPlan) -> CrowdSummary | None:
+    """What an earlier run of the same plan wrote, if it came to its end."""
+    if not exists(record):
+        return None
+    told = json.loads(read_file(record))
+    if told["digest"] != plan.digest:
+        return None
+    return CrowdSummary(plan.url, **{name: told[name] for name in COUNTED})
 
 
 def _refuse_foreign(url: str) -> None:

@@ -73,6 +73,8 @@ class TrainPlan:
     peak_bytes: int
     bytes_read: int
     flop: int
+    anew: bool
+    """Where the folder holds a training of another plan: begin anew, else it is refused."""
     bytes_written: int = 0
     name: str = "train"
 
@@ -109,7 +111,11 @@ class TrainPlan:
 
 
 def plan_train(
-    sources: Sequence[Source], options: TrainOptions, *, validation: Sequence[Source] = ()
+    sources: Sequence[Source],
+    options: TrainOptions,
+    *,
+    validation: Sequence[Source] = (),
+    anew: bool = False,
 ) -> TrainPlan:
     """Check that volumes and network fit, and add up the costs. Reads metadata only."""
     spec = UNetSpec(options.slices_in, options.slices_out, options.widths, options.stem)
@@ -144,14 +150,15 @@ def plan_train(
         + passes * spec.activation_bytes(side, side),
         bytes_read=sum(prod(v.shape) * itemsize(v.dtype) for s in everything for v in s.volumes),
         flop=options.steps * passes * spec.flop(side, side),
+        anew=anew,
     )
 
 
-def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None, anew: bool = False) -> Card:
+def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None) -> Card:
     """Train, or go on training, and write the model; returns its card.
 
-    A finished model of the same plan is left alone. Where the folder holds a training of another
-    plan it is begun `anew`, else ModelError.
+    A finished model of the same plan is left alone; ModelError where the folder holds a training
+    of another plan and it is not to be begun anew.
     """
     made = _finished(plan)
     if made:
@@ -183,7 +190,7 @@ def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None, anew: bool = Fa
         key=plan.digest,
         scores=validator if plan.validation else None,
         watch=watch,
-        anew=anew,
+        anew=plan.anew,
     )
     card = save_model(plan.folder, network, plan.card(validator(network)))
     _note_finished(plan, card)

@@ -1,0 +1,60 @@
+"""The stages of a run, in order: when each is there, how it is planned, how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from volproc.config import Workflow
+from volproc.engine.progress import Advancing
+from volproc.engine.run import Runner
+from volproc.stages.annotate.stage import run_annotate
+from volproc.stages.crowd.stage import run_crowd
+from volproc.stages.evaluate.stage import run_evaluate
+from volproc.stages.ingest.stage import run_ingest
+from volproc.stages.label.stage import run_label
+from volproc.stages.predict.stage import run_predict
+from volproc.stages.report.stage import ReportPlan, run_report
+from volproc.stages.subjects.stage import run_subjects
+from volproc.stages.train.stage import TrainPlan, run_train
+from volproc.workflow.filled import source_is_volume
+from volproc.workflow.plans import Plans
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class StageOfRun(Generic[P]):
+    """One stage: `plan` reads metadata, `run` obeys; `there` tells whether a workflow has it."""
+
+    name: str
+    plan: Callable[[Plans], P]
+    run: Callable[[P, Runner], object]
+    there: Callable[[Workflow], bool] = lambda workflow: True
+
+
+def _train(plan: TrainPlan, runner: Runner) -> None:
+    """In this process, which has all cores and the GPU; the workers wait."""
+    with Advancing(plan.name, runner.watchers) as tell:
+        run_train(
+            plan,
+            watch=lambda done: tell(done["step"], done["steps"], f"loss {done['loss']:.3f}"),
+        )
+
+
+def _report(plan: ReportPlan, runner: Runner) -> None:
+    run_report(plan)
+
+
+STAGES: tuple[StageOfRun[Any], ...] = (
+    StageOfRun("ingest", Plans.ingest, run_ingest, lambda w: not source_is_volume(w)),
+    StageOfRun("subjects", Plans.subjects, run_subjects, lambda w: w.subjects is not None),
+    StageOfRun("crowd", Plans.crowd, run_crowd, lambda w: w.crowd is not None),
+    StageOfRun("annotate", Plans.annotate, run_annotate, lambda w: w.annotate is not None),
+    StageOfRun("train", Plans.train, _train, lambda w: w.train is not None),
+    StageOfRun("predict", Plans.predict, run_predict),
+    StageOfRun("label", Plans.label, run_label),
+    StageOfRun("evaluate", Plans.evaluate, run_evaluate, lambda w: bool(w.evaluate.truth)),
+    StageOfRun("report", Plans.report, _report),
+)
