@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from math import prod
 from types import TracebackType
@@ -16,6 +17,7 @@ from volproc.engine.memory import human
 
 if TYPE_CHECKING:
     from volproc.engine.protocol import Cost
+    from volproc.stages.annotate.stage import AnnotateResult
     from volproc.stages.ingest.empiar.fetch import FetchPlan
     from volproc.stages.ingest.empiar.transfer import FetchProgress
     from volproc.volume.store import Volume
@@ -57,6 +59,38 @@ def describe(volume: Volume) -> None:
     filled = info.made_by.get("filled_slices")
     if filled:
         out.print(f"{len(filled)} slices are in no file and were filled: {filled}")
+    if "skipped_blocks" in info.made_by:
+        skipped, blocks = (info.made_by[key] for key in ("skipped_blocks", "blocks"))
+        out.print(f"{skipped:,} of {blocks:,} blocks hold nothing and were skipped")
+
+
+def certified(prediction: str) -> str:
+    """The seam certificate beside `prediction`, in a line."""
+    from volproc.volume.files import beside, read_file
+
+    found = json.loads(read_file(beside(prediction, "-certificate.json")))
+    said = {True: "certified", False: "NOT certified", None: "measured"}[found["passed"]]
+    return (
+        f"seams {said}: {found['places']} places predicted again with other tiles, votes differ by "
+        f"up to {found['largest']} of 255, {found['mean']:.3g} on average; "
+        f"{100 * found['changed']:.3g}% of the voxels change sides"
+    )
+
+
+def print_annotated(made: AnnotateResult) -> None:
+    """What became of an export, and where to look."""
+    found, written = made.gathered.summary, made.written
+    out.print(
+        f"{found.rows:,} rows, {found.votes:,} votes on {found.slices:,} slices by "
+        f"{found.volunteers:,} volunteers"
+    )
+    unused, left_out = (sum(counts.values()) for counts in (found.rejected, found.left_out))
+    out.print(f"{unused:,} rows could not be used, {left_out:,} were left out: {written.rejected}")
+    for name, scores in made.scores.items():
+        distance = "" if scores.masd_nm is None else f", {scores.masd_nm:.1f} nm off (MASD)"
+        dice = "nothing to find" if scores.dice is None else f"Dice {scores.dice:.4f}"
+        out.print(f"{name}: {dice}{distance}")
+    out.print(f"quality: {written.page}")
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from volproc.config import ClusterOptions, FetchOptions, IngestOptions, Options, T, from_flags
+from volproc.errors import ConfigError
 
 app = typer.Typer(
     help="Volume electron microscopy to labelled objects.",
@@ -43,6 +44,9 @@ Triple = tuple[float, float, float]
 VoxelFlag = Annotated[Triple | None, option(IngestOptions, "voxel_nm", metavar="Z Y X")]
 PatternFlag = Annotated[list[str] | None, option(FetchOptions, "pattern")]
 WorkersFlag = Annotated[int | None, option(ClusterOptions, "workers")]
+TruthLabelsFlag = Annotated[
+    str, typer.Option(help="Label values that count, separated by commas; else all but 0.")
+]
 SerialFlag = Annotated[bool, typer.Option("--serial", help="No workers: this process alone.")]
 
 
@@ -60,3 +64,13 @@ def stated(kind: type[T], values: Mapping[str, Any]) -> T:
 def listed(text: str) -> tuple[str, ...]:
     """The parts of a flag that are separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def whole_numbers(flag: str, text: str) -> tuple[int, ...] | None:
+    """The numbers of a flag that are separated by commas; None if there are none."""
+    try:
+        return tuple(int(part) for part in listed(text)) or None
+    except ValueError as error:
+        raise ConfigError(
+            f"{flag} needs whole numbers separated by commas, got {text!r}"
+        ) from error

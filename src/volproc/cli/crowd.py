@@ -9,11 +9,14 @@ import typer
 import volproc
 from volproc.cli.app import (
     SerialFlag,
+    Triple,
+    TruthLabelsFlag,
     WorkersFlag,
     app,
     cluster_of,
     option,
     stated,
+    whole_numbers,
 )
 from volproc.config import (
     AnnotateOptions,
@@ -21,7 +24,7 @@ from volproc.config import (
     SubjectsOptions,
 )
 from volproc.engine.progress import TerminalBar
-from volproc.terminal import describe, out
+from volproc.terminal import describe, out, print_annotated
 
 
 @app.command()
@@ -67,28 +70,53 @@ def subjects(
 @app.command()
 def annotate(
     export: Annotated[str, typer.Argument(metavar="CLASSIFICATIONS.csv")],
-    image: Annotated[str, typer.Argument(metavar="IMAGE.zarr")],
+    image: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGE.zarr",
+            help="What they drew on; the word none where it is not at hand: then regions are laid "
+            "out one after the other along z.",
+        ),
+    ],
     url: Annotated[str, typer.Argument(metavar="LABELS.zarr")],
     method: Annotated[str | None, option(AnnotateOptions, "method")] = None,
     manifest: Annotated[str | None, option(AnnotateOptions, "manifest")] = None,
     workflow: Annotated[list[int] | None, option(AnnotateOptions, "workflow")] = None,
+    workflow_version: Annotated[
+        list[str] | None, option(AnnotateOptions, "workflow_version")
+    ] = None,
+    task: Annotated[list[str] | None, option(AnnotateOptions, "task")] = None,
+    tool: Annotated[list[int] | None, option(AnnotateOptions, "tool")] = None,
+    bezier_tools: Annotated[list[int] | None, option(AnnotateOptions, "bezier_tools")] = None,
+    frames: Annotated[str | None, option(AnnotateOptions, "frames")] = None,
+    rois: Annotated[list[str] | None, option(AnnotateOptions, "rois")] = None,
+    subject_name: Annotated[str | None, option(AnnotateOptions, "subject_name")] = None,
+    frame_name: Annotated[str | None, option(AnnotateOptions, "frame_name")] = None,
     frame_pattern: Annotated[str | None, option(AnnotateOptions, "frame_pattern")] = None,
-    envelope_nm: Annotated[float | None, option(AnnotateOptions, "envelope_nm")] = None,
+    first_slice: Annotated[int | None, option(AnnotateOptions, "first_slice")] = None,
+    voxel_nm: Annotated[Triple | None, option(AnnotateOptions, "voxel_nm", metavar="Z Y X")] = None,
+    duplicates: Annotated[str | None, option(AnnotateOptions, "duplicates")] = None,
+    close_nm: Annotated[float | None, option(AnnotateOptions, "close_nm")] = None,
+    skills: Annotated[bool | None, option(AnnotateOptions, "skills")] = None,
     along_z: Annotated[bool | None, option(AnnotateOptions, "along_z")] = None,
+    envelope_nm: Annotated[float | None, option(AnnotateOptions, "envelope_nm")] = None,
+    fewest_votes: Annotated[int | None, option(AnnotateOptions, "fewest_votes")] = None,
+    truth: Annotated[str | None, option(AnnotateOptions, "truth", metavar="TRUTH.zarr")] = None,
+    truth_labels: TruthLabelsFlag = "",
+    compare: Annotated[bool | None, option(AnnotateOptions, "compare")] = None,
+    levels: Annotated[bool | None, option(AnnotateOptions, "levels")] = None,
+    block_slices: Annotated[int | None, option(AnnotateOptions, "block_slices")] = None,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
     """Turn volunteers' drawings into labels, with a page that says how good they are."""
-    options, cluster = stated(AnnotateOptions, locals()), cluster_of(workers, serial)
+    given = {**locals(), "truth_labels": whole_numbers("--truth-labels", truth_labels)}
+    options, cluster = stated(AnnotateOptions, given), cluster_of(workers, serial)
+    seen = None if image.lower() == "none" else image
     with TerminalBar() as bar:
-        made = volproc.annotate(export, image, url, options, cluster=cluster, watchers=(bar,))
-    found = made.gathered.summary
+        made = volproc.annotate(export, seen, url, options, cluster=cluster, watchers=(bar,))
     describe(made.volumes[0])
-    out.print(
-        f"{found.rows} rows, {found.votes} votes on {found.slices} slices by {found.volunteers} "
-        f"volunteers; {sum(found.rejected.values())} rejected, listed in {made.rejected}"
-    )
-    out.print(f"quality: {made.page}")
+    print_annotated(made)
 
 
 @app.command()
@@ -102,11 +130,16 @@ def crowd(
     slices: Annotated[
         tuple[int, int] | None, option(CrowdOptions, "slices", metavar="FIRST END")
     ] = None,
+    labels: Annotated[
+        str, typer.Option(help="Label values to draw, separated by commas; else all but 0.")
+    ] = "",
+    scale: Annotated[float | None, option(CrowdOptions, "scale")] = None,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
     """Simulate volunteers who draw the objects of a label volume, as a Zooniverse export."""
-    options, cluster = stated(CrowdOptions, locals()), cluster_of(workers, serial)
+    given = {**locals(), "labels": whole_numbers("--labels", labels)}
+    options, cluster = stated(CrowdOptions, given), cluster_of(workers, serial)
     with TerminalBar() as bar:
         drawn = volproc.crowd(truth, export, options, cluster=cluster, watchers=(bar,))
     out.print(

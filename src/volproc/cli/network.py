@@ -10,14 +10,16 @@ import volproc
 from volproc.cli.app import (
     SerialFlag,
     SetFlag,
+    Triple,
+    TruthLabelsFlag,
     VoxelFlag,
     WorkersFlag,
     WorkflowFile,
     app,
     cluster_of,
-    listed,
     option,
     stated,
+    whole_numbers,
 )
 from volproc.config import (
     EvaluateOptions,
@@ -26,8 +28,7 @@ from volproc.config import (
     load_workflow,
 )
 from volproc.engine.progress import TerminalBar
-from volproc.errors import ConfigError
-from volproc.terminal import describe, out, print_rows
+from volproc.terminal import certified, describe, out, print_rows
 
 
 @app.command()
@@ -49,10 +50,24 @@ def predict(
     trust_model: Annotated[bool | None, option(PredictOptions, "trust_model")] = None,
     axes: Annotated[str | None, option(PredictOptions, "axes")] = None,
     fusion: Annotated[str | None, option(PredictOptions, "fusion")] = None,
+    weights: Annotated[Triple | None, option(PredictOptions, "weights", metavar="Z Y X")] = None,
     threshold: Annotated[float | None, option(PredictOptions, "threshold")] = None,
+    flips: Annotated[bool | None, option(PredictOptions, "flips")] = None,
+    keep: Annotated[int | None, option(PredictOptions, "keep")] = None,
+    halo: Annotated[
+        str | None, option(PredictOptions, "halo", metavar="exact|reference|PIXELS")
+    ] = None,
+    skip: Annotated[float | None, option(PredictOptions, "skip")] = None,
     votes: Annotated[
         str, typer.Option(metavar="VOTES.zarr", help="Also write each axis' probability there.")
     ] = "",
+    agreement: Annotated[bool | None, option(PredictOptions, "agreement")] = None,
+    disagreement: Annotated[bool | None, option(PredictOptions, "disagreement")] = None,
+    regions_um: Annotated[
+        Triple | None, option(PredictOptions, "regions_um", metavar="Z Y X")
+    ] = None,
+    native: Annotated[bool | None, option(PredictOptions, "native")] = None,
+    certify: Annotated[int | None, option(PredictOptions, "certify")] = None,
     voxel_nm: VoxelFlag = None,
     device: Annotated[str | None, option(PredictOptions, "device")] = None,
     workers: WorkersFlag = None,
@@ -66,6 +81,8 @@ def predict(
             image, url, options, votes=votes or None, cluster=cluster, watchers=(bar,)
         )
     describe(made)
+    if options.certify:
+        out.print(certified(url))
 
 
 @app.command()
@@ -97,9 +114,7 @@ def evaluate(
     result: Annotated[str, typer.Argument(metavar="RESULT.zarr")],
     truth: Annotated[str, typer.Argument(metavar="TRUTH.zarr")],
     json: Annotated[str, typer.Option(metavar="FILE.json", help="Write all scores there.")] = "",
-    truth_labels: Annotated[
-        str, typer.Option(help="Label values that count, separated by commas; else all but 0.")
-    ] = "",
+    truth_labels: TruthLabelsFlag = "",
     slices: Annotated[
         tuple[int, int] | None, option(EvaluateOptions, "slices", metavar="FIRST END")
     ] = None,
@@ -108,17 +123,8 @@ def evaluate(
     serial: SerialFlag = False,
 ) -> None:
     """Score a result (a mask, labels, a probability, or votes) against a label volume."""
-    values = {**locals(), "truth_labels": _whole_numbers(truth_labels) or None}
+    values = {**locals(), "truth_labels": whole_numbers("--truth-labels", truth_labels)}
     options, cluster = stated(EvaluateOptions, values), cluster_of(workers, serial)
     with TerminalBar() as bar:
         scores = volproc.evaluate(result, options, out=json, cluster=cluster, watchers=(bar,))
     print_rows(scores.rows())
-
-
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in listed(text))
-    except ValueError as error:
-        raise ConfigError(
-            f"--truth-labels needs whole numbers separated by commas, got {text!r}"
-        ) from error

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from volproc.config.options import Count, Options, Positive
+from volproc.config.options import Count, Options, Positive, Triple
 
 
 class AnnotateOptions(Options):
@@ -52,8 +52,18 @@ class AnnotateOptions(Options):
     """cria: weigh each volunteer by how well they agree with the others over all slices."""
     along_z: bool = False
     """Replace a slice on which the crowd failed by what its neighbours say."""
+    voxel_nm: Triple | None = None
+    """Voxel size in nm (z, y, x), where there is no image and the export does not state it."""
+    truth: str = ""
+    """Expert labels on the image's grid (OME-Zarr): the labels are scored against them."""
+    truth_labels: tuple[int, ...] = ()
+    """Label values of the truth that are the object; all but 0 if empty."""
+    compare: bool = False
+    """Try all methods and show them in one table: scores with a truth, else how far they agree."""
+    levels: bool = False
+    """Also draw each slice with the lines "at least k volunteers inside", as SVG files."""
     block_slices: Count = 16
-    """Slices one task works on."""
+    """Slices one task works on: fewer take less memory, more make fewer and larger files."""
 
 
 class CrowdOptions(Options):
@@ -73,3 +83,5 @@ class CrowdOptions(Options):
     """These z slices only: first, and one past the last."""
     labels: tuple[int, ...] = ()
     """Label values that are the object; all but 0 if empty."""
+    scale: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Size of the images that they see over that of the slices."""

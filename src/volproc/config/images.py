@@ -76,7 +76,8 @@ class SubjectsOptions(Options):
     roi: Voxels = (50, 2000, 2000)
     """Voxels (z, y, x) of a region where the volume is tiled."""
     frames: Annotated[int, Field(ge=1)] = 5
-    """Slices shown with a subject; the one to draw on is in the middle."""
+    """Slices shown with a subject, the one to draw on in the middle; near the ends of a region they
+    are shifted rather than fewer, and it is not in the middle there."""
     every: Count = 1
     """One subject for every so many slices."""
     format: Literal["jpeg", "png"] = "jpeg"

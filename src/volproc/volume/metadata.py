@@ -6,6 +6,9 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
+from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.grid.scale import VoxelNm
 
@@ -104,6 +107,15 @@ def itemsize(dtype: str) -> int:
     import numpy as np
 
     return np.dtype(dtype).itemsize
+
+
+def require_labels(info: VolumeInfo) -> None:
+    """VolumeError for a volume that holds no labels: a truth needs whole numbers, one a voxel."""
+    if info.channels or np.dtype(info.dtype).kind not in "bui":
+        raise VolumeError(
+            f"{info.url} holds {info.dtype}{' in channels' * bool(info.channels)}; the truth "
+            "needs whole numbers and no channel axis"
+        )
 
 
 def new_volume(

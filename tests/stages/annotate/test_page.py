@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from volproc.stages.annotate.gather import Summary
-from volproc.stages.annotate.page import SIDE, SMALLEST, facts, quality_page, shot_of
+from volproc.stages.annotate.curve import Subsample
+from volproc.stages.annotate.page import facts, quality_page
 from volproc.stages.annotate.quality import (
     DrawnSlice,
     Line,
     Quality,
     SliceQuality,
-    Subsample,
     VolunteerSkill,
-    wanted,
 )
+from volproc.stages.annotate.shots import SIDE, SMALLEST, shot_of
+from volproc.stages.annotate.tally import Summary
+from volproc.stages.annotate.wanted import wanted
 
 SUMMARY = Summary(
     rows=1234,

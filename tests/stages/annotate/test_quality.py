@@ -6,19 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.stages.annotate.gather import Summary
-from volproc.stages.annotate.quality import (
-    APART,
-    CurvePoint,
-    Quality,
-    SliceQuality,
-    Subsample,
-    best_and_worst,
-    curve_of,
-    volunteers_for,
-    wanted,
-    wanted_csv,
-)
+from volproc.stages.annotate.curve import CurvePoint, Subsample, curve_of, volunteers_for
+from volproc.stages.annotate.quality import APART, Quality, SliceQuality, best_and_worst
+from volproc.stages.annotate.tally import Summary
+from volproc.stages.annotate.wanted import wanted, wanted_csv
 
 SUMMARY = Summary(
     rows=10,

@@ -54,7 +54,7 @@ def test_drawings_become_the_labels_they_were_made_from(scene, tmp_path, runner,
     # the envelope runs along the outline: part of it inside, part of it outside
     assert 0.2 < (envelope & labels).sum() / envelope.sum() < 0.8
     assert made.gathered.summary.rejected == {}
-    page = Path(made.page).read_text()
+    page = Path(made.written.page).read_text()
     assert "<html" in page
     assert "volunteers needed" in page.lower()
 
@@ -71,7 +71,7 @@ def test_blocks_and_engines_change_nothing(scene, tmp_path, runner, dask_runner)
 def test_slices_that_too_few_looked_at_are_to_be_ignored(scene, tmp_path, runner):
     made = annotated(scene, tmp_path, runner, fewest_votes=10)
     assert voxels(made.volumes[3]).all()
-    assert "too few looked" in Path(made.more_volunteers).read_text()
+    assert "too few looked" in Path(made.written.more_volunteers).read_text()
 
 
 def test_a_second_run_finds_everything_done(scene, tmp_path, runner):

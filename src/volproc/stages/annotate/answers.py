@@ -49,13 +49,9 @@ class Marks:
     """The strokes of a row on the frames that are read, and what was dropped."""
 
     def __init__(
-        self,
-        options: AnnotateOptions,
-        shown: int,
-        sizes: tuple[Size | None, ...],
-        bezier_tools: Collection[int],
+        self, options: AnnotateOptions, shown: int, sizes: tuple[Size | None, ...]
     ) -> None:
-        self.options, self.shown, self.sizes, self.tools = options, shown, sizes, bezier_tools
+        self.options, self.shown, self.sizes = options, shown, sizes
         self.drawn: dict[int, list[Stroke]] = {}
         self.kinds: list[str] = []
         self.faults: list[MarkFault] = []
@@ -75,7 +71,7 @@ class Marks:
             raise BadMark("another tool")
         if self.options.frames == "shown" and frame_of(mark) != self.shown:
             raise BadMark("another frame")
-        return read_mark(mark, sizes=self.sizes, bezier_tools=self.tools)
+        return read_mark(mark, sizes=self.sizes, bezier_tools=self.options.bezier_tools)
 
     def _keep(self, mark: Mark) -> None:
         self.drawn.setdefault(mark.frame, []).append(mark.stroke)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import IO
 
 from volproc.config import AnnotateOptions
 from volproc.drawing import SliceVotes, Vote
+from volproc.engine.progress import Advancing, Watcher
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
@@ -30,31 +30,15 @@ from volproc.stages.annotate.choose import (
 )
 from volproc.stages.annotate.manifest import Manifest
 from volproc.stages.annotate.places import Placed, Places
-from volproc.stages.annotate.rejected import LEFT_OUT, Rejected, RejectedList, Unusable
+from volproc.stages.annotate.rejected import Rejected, RejectedList, Unusable
+from volproc.stages.annotate.tally import Summary, Tally
 from volproc.stages.annotate.votes import pack_strokes, unpack_strokes, write_votes
 from volproc.stages.annotate.zooniverse import Classification, read_export
 from volproc.volume.files import read_file, write_file
 
 NAMED = 5
 """Reasons that a message names."""
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What an export held. Marks, lines, points and absent votes are those of rows in order."""
-
-    rows: int
-    marks: dict[str, int]
-    open_lines: int
-    closed_lines: int
-    absent: int
-    rejected: dict[str, int]
-    left_out: dict[str, int]
-    dropped_marks: dict[str, int]
-    dropped_points: int
-    votes: int
-    slices: int
-    volunteers: int
+MB = 10**6
 
 
 @dataclass(frozen=True)
@@ -73,7 +57,7 @@ def gather(
     volume: Box,
     voxel_nm: VoxelNm | None = None,
     manifest: Manifest | None = None,
-    bezier_tools: Collection[int] = (),
+    watchers: Sequence[Watcher] = (),
 ) -> Gathered:
     """Store the votes of the export at `url` in `folder`, and rejected.csv, and votes.json last.
 
@@ -81,10 +65,10 @@ def gather(
     AnnotateError if `url` is no export, or nothing in it can be used.
     """
     places = Places(options, volume=volume, voxel_nm=voxel_nm, manifest=manifest)
-    rejected, tally = RejectedList(), _Tally()
+    rejected, tally = RejectedList(), Tally()
     with tempfile.TemporaryFile() as file:
         shelf = _Shelf(file)
-        for found in read_export(url, options, bezier_tools=bezier_tools):
+        for found in watched(url, options, watchers):
             taken = _taken(found, places, tally)
             if isinstance(taken, Rejected):
                 rejected.add(taken)
@@ -93,7 +77,8 @@ def gather(
         chosen = _chosen(shelf.said, options, tally, rejected)
         write_file(f"{folder}/rejected.csv", rejected.csv())
         _require_votes(url, chosen, rejected)
-        blocks = tuple(_write_blocks(chosen, folder, shelf, size=options.block_slices))
+        with Advancing("sort the votes", watchers) as tell:
+            blocks = tuple(_write_blocks(chosen, folder, shelf, options.block_slices, tell))
     gathered = Gathered(blocks, tally.summary(chosen, rejected.reasons))
     write_file(f"{folder}/votes.json", json.dumps(asdict(gathered), indent=1).encode())
     return gathered
@@ -103,42 +88,6 @@ def read_gathered(folder: str) -> Gathered:
     """What `gather` found, from `folder`; VolumeError if it did not come to its end there."""
     found = json.loads(read_file(f"{folder}/votes.json"))
     return Gathered(tuple(found["blocks"]), Summary(**found["summary"]))
-
-
-class _Tally:
-    """Counts what rows hold."""
-
-    def __init__(self) -> None:
-        self.rows = self.open_lines = self.closed_lines = self.absent = self.dropped_points = 0
-        self.marks: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
-        self.drawing_tasks: set[tuple[int, str]] = set()
-
-    def add(self, found: Classification) -> None:
-        closed = [stroke.closed for own in found.drawn.values() for stroke in own]
-        self.closed_lines += sum(closed)
-        self.open_lines += len(closed) - sum(closed)
-        self.absent += not found.drawn
-        self.dropped_points += found.lost_points
-        self.marks.update(found.kinds)
-        self.dropped.update(found.lost_marks)
-
-    def summary(self, chosen: Sequence[Chosen], reasons: Counter[str]) -> Summary:
-        slices = {(piece.region, piece.z) for _, piece in chosen}
-        return Summary(
-            rows=self.rows,
-            marks=dict(sorted(self.marks.items())),
-            open_lines=self.open_lines,
-            closed_lines=self.closed_lines,
-            absent=self.absent,
-            rejected={k: n for k, n in sorted(reasons.items()) if k not in LEFT_OUT},
-            left_out={k: n for k, n in sorted(reasons.items()) if k in LEFT_OUT},
-            dropped_marks=dict(sorted(self.dropped.items())),
-            dropped_points=self.dropped_points,
-            votes=len(chosen),
-            slices=len(slices),
-            volunteers=len({said.volunteer for said, _ in chosen}),
-        )
 
 
 class _Shelf:
@@ -175,8 +124,27 @@ class _Shelf:
         return Vote(said.volunteer, unpack_strokes(self._file.read(piece.size)))
 
 
+def watched(
+    url: str,
+    options: AnnotateOptions,
+    watchers: Sequence[Watcher],
+    *,
+    step: str = "read the export, MB",
+) -> Iterator[Classification | Rejected]:
+    """The rows of an export; watchers hear how far it is read."""
+    rows = 0
+    with Advancing(step, watchers) as tell:
+
+        def at(done: int, total: int) -> None:
+            tell(-(-done // MB), -(-total // MB), f"{rows:,} rows")
+
+        for found in read_export(url, options, at=at):
+            rows += 1
+            yield found
+
+
 def _taken(
-    found: Classification | Rejected, places: Places, tally: _Tally
+    found: Classification | Rejected, places: Places, tally: Tally
 ) -> tuple[Classification, tuple[Placed, ...]] | Rejected:
     """A row and where it belongs, counted; or why it is not used."""
     tally.rows += 1
@@ -193,7 +161,7 @@ def _taken(
 
 
 def _chosen(
-    all_said: list[Said], options: AnnotateOptions, tally: _Tally, rejected: RejectedList
+    all_said: list[Said], options: AnnotateOptions, tally: Tally, rejected: RejectedList
 ) -> list[Chosen]:
     """The votes that count, in the order of slices, regions and volunteers."""
     kept, silent = certain(all_said, drawing_tasks=tally.drawing_tasks)
@@ -219,10 +187,14 @@ def _require_votes(url: str, chosen: Sequence[Chosen], rejected: RejectedList) -
 
 
 def _write_blocks(
-    chosen: Sequence[Chosen], folder: str, shelf: _Shelf, *, size: int
+    chosen: Sequence[Chosen], folder: str, shelf: _Shelf, size: int, tell: Advancing
 ) -> Iterator[int]:
+    done = 0
     for block, own in groupby(chosen, key=lambda vote: vote[1].z // size):
-        write_votes(folder, block, [_slice(votes, shelf) for _, votes in groupby(own, _slice_of)])
+        slices = [_slice(votes, shelf) for _, votes in groupby(own, _slice_of)]
+        write_votes(folder, block, slices)
+        done += sum(len(one.votes) for one in slices)
+        tell(done, len(chosen), "votes")
         yield block
 
 

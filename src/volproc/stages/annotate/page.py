@@ -6,37 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from math import floor, log10
 from statistics import median
-
-import numpy as np
 
 from volproc import __version__
 from volproc.stages import webpage
-from volproc.stages.annotate.charts import Axis, bars, line, outline_path, shares, stroke_path
-from volproc.stages.annotate.quality import (
-    CurvePoint,
-    DrawnSlice,
-    Quality,
-    SliceQuality,
-    Wanted,
-    curve_of,
-    volunteers_for,
-    wanted,
+from volproc.stages.annotate.charts import Axis, bars, line, shares
+from volproc.stages.annotate.curve import CurvePoint, curve_of, volunteers_for
+from volproc.stages.annotate.quality import Quality, SliceQuality
+from volproc.stages.annotate.score_tables import (
+    COLUMNS,
+    apart_rows,
+    error_charts,
+    method_rows,
+    region_rows,
 )
-from volproc.stages.pictures import Picture, area_means, data_uri, grey, limits
+from volproc.stages.annotate.scores import FORMULAS
+from volproc.stages.annotate.shots import level_shot_of, shot_of
+from volproc.stages.annotate.wanted import Wanted, wanted
 
 CHART = (1180.0, 190.0)
 """Width and height of the chart of a region."""
-SIDE = 520
-"""Pixels of the longer side of a drawn slice."""
-MARGIN = 0.12
-"""Of what was drawn, shown around it."""
-SMALLEST = 64
-"""Pixels of the image that are shown at least."""
 BINS = 20
-UNSKILLED = 0.5
 MOST_ROWS = 300
+NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
+"""A transparent pixel: where there is no image."""
 ERRORS_NM = (20.0, 30.0, 50.0, 75.0, 100.0, 150.0, 200.0)
 
 
@@ -68,21 +61,6 @@ class CurveChart:
     needed: tuple[tuple[float, int | None], ...]
 
 
-@dataclass(frozen=True)
-class Shot:
-    """A drawn slice: the image as a data URI, and lines over it as SVG paths."""
-
-    quality: SliceQuality
-    uri: str
-    width: int
-    height: int
-    skilled: tuple[str, ...]
-    unskilled: tuple[str, ...]
-    outline: str
-    bar_um: float
-    bar_share: float
-
-
 def quality_page(quality: Quality) -> str:
     """The page as HTML, complete in itself."""
     needy = wanted(quality)
@@ -94,6 +72,15 @@ def quality_page(quality: Quality) -> str:
         charts=region_charts(quality.slices, needy),
         curve=curve_chart(quality),
         skills=skill_bars(quality),
+        score_columns=[heading for _, heading, _, _ in COLUMNS],
+        score_rows=method_rows(quality.scored),
+        roi_rows=region_rows(quality.scored, quality.made_by),
+        error_charts=error_charts(quality.scored, quality.made_by),
+        formulas=FORMULAS,
+        nothing=NOTHING,
+        drawn_slices=sum(one.drawn > 0 for one in quality.slices),
+        apart=apart_rows(quality.apart),
+        levels=[level_shot_of(drawn, levels) for drawn, levels in quality.levels],
         best=[shot_of(one) for one in quality.best],
         worst=[shot_of(one) for one in quality.worst],
         wanted=needy[:MOST_ROWS],
@@ -189,53 +176,3 @@ def curve_chart(quality: Quality) -> CurveChart | None:
 def skill_bars(quality: Quality) -> tuple[int, ...]:
     """Volunteers in each of 20 equal parts of the skills from 0 to 1; empty without skills."""
     return shares([one.skill for one in quality.skills], bins=BINS) if quality.skills else ()
-
-
-def shot_of(drawn: DrawnSlice) -> Shot:
-    """The part of a slice that was drawn on, small enough for a page, and the lines over it."""
-    top, bottom, left, right = _shown(drawn)
-    part = drawn.image[top:bottom, left:right]
-    scale = min(1.0, SIDE / max(part.shape))
-    rows, columns = (max(1, round(n * scale)) for n in part.shape)
-    low, high = limits([part])
-    edges = (np.linspace(0, n, m + 1) for n, m in zip(part.shape, (rows, columns), strict=True))
-    small = area_means(np.nan_to_num(part.astype(np.float64), nan=low), *edges)
-    ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    place = {"origin": (top, left), "scale": columns / part.shape[1]}
-    strokes = [(one.skill >= UNSKILLED, stroke_path(one.points, **place)) for one in drawn.lines]
-    bar_um, bar_share = _bar(part.shape[1] * drawn.nm[1] / 1000)
-    return Shot(
-        quality=drawn.quality,
-        uri=data_uri(Picture(grey(small, low=low, high=high), ramp)),
-        width=columns,
-        height=rows,
-        skilled=tuple(path for skilled, path in strokes if skilled),
-        unskilled=tuple(path for skilled, path in strokes if not skilled),
-        outline=outline_path(drawn.outline, **place),
-        bar_um=bar_um,
-        bar_share=bar_share,
-    )
-
-
-def _shown(drawn: DrawnSlice) -> tuple[int, int, int, int]:
-    """First and last row and column of what was drawn, with a margin, inside the image."""
-    size = drawn.image.shape
-    points = [line.points for line in drawn.lines] + list(drawn.outline)
-    points = [one for one in points if len(one)]
-    if not points:
-        return 0, size[0], 0, size[1]
-    every = np.concatenate(points)
-    found: list[int] = []
-    for low, high, n in zip(every.min(0).tolist(), every.max(0).tolist(), size, strict=True):
-        margin = max(MARGIN * (high - low), (SMALLEST - (high - low)) / 2)
-        start = int(np.clip(floor(low - margin), 0, max(0, n - SMALLEST)))
-        stop = int(np.clip(floor(high + margin) + 1, min(n, start + SMALLEST), n))
-        found += [start, stop]
-    return found[0], found[1], found[2], found[3]
-
-
-def _bar(width_um: float) -> tuple[float, float]:
-    """A round length of about a quarter of the width, in µm, and its share of the width."""
-    power = 10.0 ** floor(log10(width_um / 4))
-    length = max(power * factor for factor in (1, 2, 5) if power * factor <= width_um / 4)
-    return length, length / width_um

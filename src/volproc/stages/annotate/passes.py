@@ -1,10 +1,11 @@
-"""What is done to a block of slices: volunteers measured, labels made and written."""
+"""What makes the labels of a block of slices: volunteers measured, their drawings merged."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,8 @@ from volproc.stages.annotate.consistency import HALO, agreed, mend
 from volproc.stages.annotate.outline import INSIDE, envelope
 from volproc.stages.annotate.quality import SliceQuality
 from volproc.stages.annotate.skill import slice_errors
-from volproc.stages.annotate.surface import compare
 from volproc.stages.annotate.votes import read_votes
 from volproc.volume.store import Volume
-
-CROWDS = (3, 5, 7, 11, 15, 21, 31, 45)
-"""Numbers of volunteers that are drawn by lot from those of a slice, DRAWS times each."""
-DRAWS = 3
 
 Region = tuple[int, int, int, int]
 """First row and column of a region, and its rows and columns."""
@@ -47,9 +43,14 @@ class Drawings:
         found = (one for n in wanted for one in read_votes(self.folder, n))
         return [one for one in found if first <= one.z < stop]
 
-    def agreement(self, votes: SliceVotes, skills: dict[str, float]) -> Patch:
-        """The agreement on one slice by the method that was chosen."""
-        return METHODS[self.options.method](votes, self.nm, skills, self.options)
+    @property
+    def made_by(self) -> str:
+        """What made the labels, in words: the method, and whether its slices were mended."""
+        return self.options.method + ", along z" * self.options.along_z
+
+    def agreement(self, votes: SliceVotes, skills: dict[str, float], method: str = "") -> Patch:
+        """The agreement on one slice by a method, by default the one that was chosen."""
+        return METHODS[method or self.options.method](votes, self.nm, skills, self.options)
 
 
 @dataclass(frozen=True)
@@ -143,66 +144,16 @@ class Annotate:
         for name, one in (("labels", inside), ("envelope", line), ("agreement", shown)):
             _paste(out[name][z], one, votes.origin_yx, core)
         if len(votes.votes) >= options.fewest_votes:
-            seen = Patch((0, 0), np.zeros(votes.shape_yx, np.uint8))
-            _paste(out["ignore"][z], seen, votes.origin_yx, core)
+            region = Box((0, *votes.origin_yx), (1, *map(add, votes.origin_yx, votes.shape_yx)))
+            both = region.clip(Box((0, *core.start[1:]), (1, *core.stop[1:])))
+            out["ignore"][z][both.within((0, *core.start[1:])).slices[1:]] = 0
 
     def _row(self, votes: SliceVotes, patch: Patch, *, replaced: bool) -> dict[str, Any]:
         area = float((patch.values >= INSIDE).sum()) * self.drawings.nm[0] * self.drawings.nm[1]
+        seen = SliceQuality.of(votes)
         return asdict(
-            SliceQuality(
-                roi=roi_name(votes),
-                z=votes.z,
-                votes=len(votes.votes),
-                absent=sum(not vote.strokes for vote in votes.votes),
-                agreement=agreed(patch),
-                area_um2=area / 1e6,
-                replaced=replaced,
-            )
+            replace(seen, agreement=agreed(patch), area_um2=area / 1e6, replaced=replaced)
         )
-
-
-@dataclass(frozen=True)
-class Subsample:
-    """Task: how far the outline of some of a slice's volunteers lies from that of all of them."""
-
-    drawings: Drawings
-    skills: dict[str, float]
-
-    def load(self, block: Block) -> list[SliceVotes]:
-        """The votes on one slice, of one region or several."""
-        return self.drawings.slices(block.core.start[0], block.core.stop[0])
-
-    def compute(self, block: Block, loaded: list[SliceVotes]) -> list[list[Any]]:
-        """Rows of region, slice, volunteers, error in nm."""
-        return [row for votes in loaded for row in self._rows(votes)]
-
-    def store(self, block: Block, result: list[list[Any]]) -> list[list[Any]]:
-        """Nothing but the record."""
-        return result
-
-    def _rows(self, votes: SliceVotes) -> Iterator[list[Any]]:
-        whole = self._inside(votes)
-        rng = np.random.default_rng([votes.z, *votes.origin_yx])
-        for number in (n for n in CROWDS if n < len(votes.votes)):
-            for _ in range(DRAWS):
-                chosen = np.sort(rng.choice(len(votes.votes), number, replace=False))
-                some = replace(votes, votes=tuple(votes.votes[k] for k in chosen))
-                answer = self._inside(some)
-                both = compare(whole, answer, nm=self.drawings.nm, at_border=False)
-                error = both.scores()["masd_nm"]
-                if np.isfinite(error):
-                    yield [roi_name(votes), votes.z, number, error]
-
-    def _inside(self, votes: SliceVotes) -> npt.NDArray[np.bool_]:
-        inside: npt.NDArray[np.bool_] = (
-            self.drawings.agreement(votes, self.skills).onto(votes.shape_yx) >= INSIDE
-        )
-        return inside
-
-
-def roi_name(votes: SliceVotes) -> str:
-    """A region by its first row and column."""
-    return "{}-{}".format(*votes.origin_yx)
 
 
 def _meet(votes: SliceVotes, core: Box) -> bool:

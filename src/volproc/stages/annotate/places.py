@@ -43,6 +43,8 @@ NM_KEYS = (
 """What subjects say of the voxels, (z, y, x): ours, Etch-a-Cell's."""
 TOLERANCE = 0.01
 """By which share voxel sizes and the two scales of an image may differ."""
+NAMED_KEYS, NAMED_CHARACTERS = 6, 24
+"""Of a subject's metadata, in a message."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,19 @@ class Places:
 
         Unusable, with the reason, where that cannot be told.
         """
-        known = self._known(found)
+        known = self.known(found)
         self._require_voxel_size(known)
         return tuple(self._votes(found, known))
 
-    def _votes(self, found: Classification, known: Mapping[str, Any]) -> Iterator[Placed]:
+    def slices(
+        self, found: Classification, known: Mapping[str, Any]
+    ) -> Iterator[tuple[int, str, int]]:
+        """Each frame that was drawn on, or else the one shown: its region, and the slice in it."""
         for frame in sorted(found.drawn) or [found.shown]:
-            region, number = self._slice(frame, found, known)
+            yield frame, *self._slice(frame, found, known)
+
+    def _votes(self, found: Classification, known: Mapping[str, Any]) -> Iterator[Placed]:
+        for frame, region, number in self.slices(found, known):
             box, assumed = self._region(region, known)
             z = box.start[0] + number
             if not box.start[0] <= z < box.stop[0]:
@@ -108,7 +116,7 @@ class Places:
                 strokes = _scaled(strokes, _size(frame, found, known, box), box)
             yield Placed(region, box, z, frame == found.shown, strokes, assumed)
 
-    def _known(self, found: Classification) -> Mapping[str, Any]:
+    def known(self, found: Classification) -> Mapping[str, Any]:
         """The subject's metadata, and the manifest's where it lacks something."""
         names = (text_of(found.metadata, key) for key in (self.options.subject_name, "subject"))
         rows = (self.manifest.subjects.get(name or "") for name in names)
@@ -134,7 +142,8 @@ class Places:
         key = self.options.frame_name.replace("{frame}", str(frame))
         name = text_of(known, key)
         if name is None:
-            raise Unusable("no slice", f"the subject's metadata lack {key!r}")
+            keys = ", ".join(repr(one[:NAMED_CHARACTERS]) for one in sorted(known)[:NAMED_KEYS])
+            raise Unusable("no slice", f"the subject's metadata lack {key!r}; they have {keys}")
         match = self._pattern.fullmatch(name.rpartition("/")[2])
         if not match:
             raise Unusable("no slice", f"{key} = {name!r} is not as frame_pattern says")
@@ -168,10 +177,15 @@ class Places:
                 )
 
 
-def _size(frame: int, found: Classification, known: Mapping[str, Any], box: Box) -> Size:
-    """Height and width of a frame; all frames of a subject have the same."""
+def natural_size(frame: int, found: Classification) -> Size | None:
+    """Height and width of a frame; all frames of a subject have the same. None if unknown."""
     own = found.sizes[frame] if frame < len(found.sizes) else None
-    size = own or next((size for size in found.sizes if size), None)
+    return own or next((size for size in found.sizes if size), None)
+
+
+def _size(frame: int, found: Classification, known: Mapping[str, Any], box: Box) -> Size:
+    """Height and width of a frame that shows the region in `box`."""
+    size = natural_size(frame, found)
     scale = positive_number(text_of(known, "scale"))
     _, height, width = box.shape
     if size is None and scale:

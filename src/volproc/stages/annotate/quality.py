@@ -1,28 +1,19 @@
-"""How good the crowd is, and where more volunteers would help: tables in, numbers out."""
+"""What is found out about a crowd and its labels: all that the quality page shows."""
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import StringIO
-from math import ceil, sqrt
-from statistics import fmean, stdev
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 
-from volproc.drawing import Points
-from volproc.spreadsheet import neutral
-from volproc.stages.annotate.gather import Summary
+from volproc.drawing import Points, SliceVotes
+from volproc.stages.annotate.comparison import Apart, Scored
+from volproc.stages.annotate.curve import Subsample
+from volproc.stages.annotate.levels import Level
+from volproc.stages.annotate.tally import Summary
 
-CONFIDENCE = 1.96
-"""Standard errors on either side of a mean that hold the true one 95 times of 100."""
-LOW_AGREEMENT = 0.6
-"""Below it volunteers disagree, where nothing else tells how far their outlines lie apart."""
-UNDECIDED = 1 / 3
-"""Where at least this share drew and at least this share saw nothing, neither is believed."""
 APART = 5
 """Slices of a region between two that are drawn: neighbours would look alike."""
 
@@ -44,6 +35,12 @@ class SliceQuality:
     error_nm: float | None = None
     replaced: bool = False
 
+    @classmethod
+    def of(cls, votes: SliceVotes) -> SliceQuality:
+        """Who looked at a slice, before anything was made of it."""
+        absent = sum(not vote.strokes for vote in votes.votes)
+        return cls(votes.region, votes.z, len(votes.votes), absent, None, 0.0)
+
     @property
     def drawn(self) -> int:
         """How many volunteers drew something."""
@@ -53,16 +50,6 @@ class SliceQuality:
     def there(self) -> bool:
         """Whether more drew something than saw nothing."""
         return self.drawn > self.absent
-
-
-@dataclass(frozen=True)
-class Subsample:
-    """How far the outline of some `volunteers`, drawn by lot from a slice's, was off, in nm."""
-
-    roi: str
-    z: int
-    volunteers: int
-    error_nm: float
 
 
 @dataclass(frozen=True)
@@ -85,7 +72,7 @@ class Line:
 class DrawnSlice:
     """A slice to look at: its grey image, who drew what on it, and the outline that was made.
 
-    Points are (y, x) in the image's pixels, which measure `nm` (y, x).
+    Points are (y, x) in the image's pixels, which measure `nm` (y, x); `blank`: it shows nothing.
     """
 
     quality: SliceQuality
@@ -93,13 +80,15 @@ class DrawnSlice:
     lines: tuple[Line, ...]
     outline: tuple[Points, ...]
     nm: tuple[float, float]
+    blank: bool = False
 
 
 @dataclass(frozen=True)
 class Quality:
     """Everything the page shows. `reference` says in words what `Subsample.error_nm` is against.
 
-    `wanted_nm` is the error that one is content with.
+    `wanted_nm` is the error that one is content with. `scored` are the labels and other methods
+    against a truth; without one, `apart` says how far methods are from one another.
     """
 
     title: str
@@ -113,109 +102,10 @@ class Quality:
     worst: Sequence[DrawnSlice] = ()
     fewest_votes: int = 3
     wanted_nm: float = 50.0
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Mean error in nm with so many volunteers, over `slices`, and where the mean may truly lie."""
-
-    volunteers: int
-    mean_nm: float
-    low_nm: float
-    high_nm: float
-    slices: int
-
-
-def curve_of(subsamples: Iterable[Subsample]) -> tuple[CurvePoint, ...]:
-    """The error for each number of volunteers, over the same slices at every point.
-
-    Draws of a slice are averaged first. Numbers that fewer than half of the slices have are left
-    out, as are the slices that lack one of the others: else the curve would compare easy slices
-    with hard ones. The bars are 1.96 standard errors of the mean over slices.
-    """
-    draws: dict[tuple[str, int], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for one in subsamples:
-        draws[one.roi, one.z][one.volunteers].append(one.error_nm)
-    numbers = sorted({number for own in draws.values() for number in own})
-    kept: list[int] = []
-    used = list(draws.values())
-    for number in numbers:
-        have = [own for own in used if number in own]
-        if 2 * len(have) < len(draws):
-            break
-        kept, used = [*kept, number], have
-    return tuple(_point(number, [fmean(own[number]) for own in used]) for number in kept)
-
-
-def _point(volunteers: int, errors: Sequence[float]) -> CurvePoint:
-    mean = fmean(errors)
-    reach = CONFIDENCE * stdev(errors) / sqrt(len(errors)) if len(errors) > 1 else 0.0
-    return CurvePoint(volunteers, mean, max(0.0, mean - reach), mean + reach, len(errors))
-
-
-def volunteers_for(curve: Sequence[CurvePoint], error_nm: float) -> int | None:
-    """The least volunteers from whom on the mean error stays within `error_nm`.
-
-    Between two points of the curve it is taken to fall evenly. None if even most are not enough.
-    """
-    above = [n for n, point in enumerate(curve) if point.mean_nm > error_nm]
-    if not above:
-        return curve[0].volunteers if curve else None
-    if above[-1] == len(curve) - 1:
-        return None
-    before, after = curve[above[-1]], curve[above[-1] + 1]
-    share = (before.mean_nm - error_nm) / (before.mean_nm - after.mean_nm)
-    # rounded first: 1.0000000001 volunteers are one
-    return before.volunteers + ceil(round(share * (after.volunteers - before.volunteers), 9))
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A slice that `more` volunteers should look at, and why."""
-
-    slice: SliceQuality
-    more: int
-    reason: str
-
-
-def wanted(quality: Quality) -> tuple[Wanted, ...]:
-    """Slices that need more volunteers, those that need most first.
-
-    An error is taken to fall with the square root of the number of volunteers.
-    """
-    found = (_want(one, quality.fewest_votes, quality.wanted_nm) for one in quality.slices)
-    needy = [one for one in found if one is not None]
-    return tuple(sorted(needy, key=lambda w: (-w.more, w.slice.roi, w.slice.z)))
-
-
-def _want(one: SliceQuality, fewest: int, wanted_nm: float) -> Wanted | None:
-    if one.votes < fewest:
-        return Wanted(one, fewest - one.votes, "too few looked")
-    if min(one.drawn, one.absent) >= UNDECIDED * one.votes:
-        return Wanted(one, fewest, "undecided whether there is anything")
-    if not one.there:
-        return None
-    if one.error_nm is None:
-        low = one.agreement is not None and one.agreement < LOW_AGREEMENT
-        return Wanted(one, fewest, "volunteers disagree") if low else None
-    enough = ceil(one.votes * (one.error_nm / wanted_nm) ** 2)
-    if enough <= one.votes:
-        return None
-    return Wanted(one, enough - one.votes, f"outlines {one.error_nm:.0f} nm apart")
-
-
-def wanted_csv(rows: Iterable[Wanted]) -> str:
-    """The slices that need more volunteers as a table (RFC 4180)."""
-    file = StringIO()
-    writer = csv.writer(file)
-    writer.writerow(("roi", "z", "votes", "absent", "agreement", "error_nm", "more", "reason"))
-    for row in rows:
-        one = row.slice
-        numbers = ("" if v is None else f"{v:.4g}" for v in (one.agreement, one.error_nm))
-        writer.writerow(
-            (neutral(one.roi), one.z, one.votes, one.absent, *numbers, row.more, row.reason)
-        )
-    return file.getvalue()
+    made_by: str = ""
+    scored: Sequence[Scored] = ()
+    apart: Sequence[Apart] = ()
+    levels: Sequence[tuple[DrawnSlice, Sequence[Level]]] = ()
 
 
 def best_and_worst(
@@ -243,3 +133,15 @@ def _spaced(ranked: Iterable[SliceQuality], count: int) -> tuple[SliceQuality, .
         if all(one.roi != other.roi or abs(one.z - other.z) >= APART for other in chosen):
             chosen.append(one)
     return tuple(chosen)
+
+
+T = TypeVar("T")
+
+
+def spread(values: Sequence[T], most: int) -> Sequence[T]:
+    """Up to `most` of the values, evenly spread, the first among them.
+
+    >>> spread("abcdefg", 3)
+    'adg'
+    """
+    return values[:: -(-len(values) // most) or 1]

@@ -2,154 +2,61 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import prod
-
-import numpy as np
+from typing import Any
 
 from volproc.config import AnnotateOptions
 from volproc.engine.ledger import digest
-from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
-from volproc.grid.blocks import Block, Tiling
-from volproc.grid.box import Box, Shape
-from volproc.stages.annotate import passes
+from volproc.stages.annotate.comparison import Apart, Scored, by_method
 from volproc.stages.annotate.consensus import METHODS
+from volproc.stages.annotate.curve import Subsample
 from volproc.stages.annotate.gather import Gathered, gather, read_gathered
 from volproc.stages.annotate.manifest import read_manifest
-from volproc.stages.annotate.outline import outline
-from volproc.stages.annotate.page import quality_page
-from volproc.stages.annotate.passes import (
-    Annotate,
-    Drawings,
-    Made,
-    MeasureVolunteers,
-    roi_name,
-)
-from volproc.stages.annotate.quality import (
-    DrawnSlice,
-    Line,
-    Quality,
-    SliceQuality,
-    Subsample,
-    VolunteerSkill,
-    best_and_worst,
-    wanted,
-    wanted_csv,
-)
-from volproc.stages.annotate.skill import skills
-from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.stages.annotate.plan import SMALLER, TRIED, AnnotatePlan
+from volproc.stages.annotate.quality import SliceQuality
+from volproc.stages.annotate.results import Findings, Written, write_results
+from volproc.stages.annotate.scores import MeanScores
+from volproc.stages.annotate.skill import Errors, skills
+from volproc.stages.annotate.truth import truth_of
+from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
-from volproc.volume.files import beside, content_digest, read_file, write_file
+from volproc.volume.files import beside, content_digest
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
-from volproc.volume.store import Volume
+from volproc.volume.store import Volume, open_volume
+
+__all__ = ["AnnotatePlan", "AnnotateResult", "plan_annotate", "run_annotate"]
 
 ACROSS, PART = 2048, 128
 """Voxels a side of a task's block: no more than, and a multiple of."""
-MOST_SUBSAMPLED = 40
-"""Slices on which smaller crowds are tried."""
-NAMES = ("labels", "envelope", "agreement", "ignore")
-
-
-@dataclass(frozen=True)
-class AnnotatePlan:
-    """Everything decided about an annotate from the image's metadata and the options.
-
-    `volumes` are labels, envelope, agreement and ignore, on the image's grid.
-    """
-
-    export: str
-    image: VolumeInfo
-    volumes: tuple[VolumeInfo, ...]
-    options: AnnotateOptions
-    digest: str
-
-    @property
-    def folder(self) -> str:
-        """Where the votes are kept, sorted by slices."""
-        return f"{self.volumes[0].url.rstrip('/')}.volproc/votes-{self.digest[:8]}"
-
-    @property
-    def block(self) -> Shape:
-        """Voxels of a task: some slices of a part of the plane, whole shards of the output."""
-        return self.volumes[0].write_unit
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All steps, with what they cost if every slice was drawn on."""
-        every = tuple(range(-(-self.image.shape[0] // self.options.block_slices)))
-        measure = (self.measure_step(every),) if self.weighs else ()
-        pyramids = (step for steps in self.pyramids for step in steps)
-        asked = self.subsample_step(every, {}, range(self.image.shape[0]))
-        return (*measure, self.annotate_step(every, {}), *pyramids, asked)
-
-    @property
-    def weighs(self) -> bool:
-        """Whether volunteers are weighed by skills that are measured before."""
-        return self.options.method == "cria" and self.options.skills
-
-    def drawings(self, blocks: tuple[int, ...]) -> Drawings:
-        """The votes of those blocks that have any, as tasks load them."""
-        _, y, x = self.image.voxel_nm
-        return Drawings(self.folder, blocks, self.options, (y, x))
-
-    def measure_step(self, blocks: tuple[int, ...]) -> Step:
-        """The step that measures volunteers; whole slices, where there are votes."""
-        slabs = _slabs(self.image.shape, self.options.block_slices, blocks)
-        task = MeasureVolunteers(self.drawings(blocks))
-        return Step("measure volunteers", task, slabs, self.digest, peak_bytes=self._slice_bytes)
-
-    def annotate_step(self, blocks: tuple[int, ...], known: dict[str, float]) -> Step:
-        """The step that writes the volumes; `known` are the volunteers' skills."""
-        made = Made(*(Volume(info) for info in self.volumes))
-        task = Annotate(self.drawings(blocks), made, known)
-        block = prod(self.block)
-        voxels = prod(self.image.shape)
-        return Step(
-            name="annotate",
-            task=task,
-            blocks=Tiling(shape=self.image.shape, core=self.block),
-            digest=self.digest,
-            peak_bytes=8 * block + self._slice_bytes,
-            bytes_written=len(NAMES) * voxels,
-        )
-
-    def subsample_step(
-        self, blocks: tuple[int, ...], known: dict[str, float], drawn: Sequence[int]
-    ) -> Step:
-        """The step that asks how many volunteers are enough, on some of the slices `drawn`."""
-        some = drawn[:: -(-len(drawn) // MOST_SUBSAMPLED) or 1]
-        boxes = [Box((z, 0, 0), (z + 1, *self.image.shape[1:])) for z in some]
-        slices = tuple(Block(index, box, box) for index, box in enumerate(boxes))
-        task = passes.Subsample(self.drawings(blocks), known)
-        return Step("subsample", task, slices, self.digest, peak_bytes=self._slice_bytes)
-
-    @property
-    def pyramids(self) -> tuple[tuple[Step, ...], ...]:
-        """The coarser levels of each volume."""
-        named = zip(self.volumes, NAMES, strict=True)
-        return tuple(
-            pyramid_steps(v, digest=self.digest, name=f"annotated {name}") for v, name in named
-        )
-
-    @property
-    def _slice_bytes(self) -> int:
-        return 64 * prod(self.image.shape[1:])
+READING = frozenset(
+    {
+        "workflow", "workflow_version", "task", "tool", "bezier_tools", "frames", "subject_name",
+        "frame_name", "frame_pattern", "first_slice", "rois", "duplicates", "voxel_nm",
+        "block_slices",
+    }
+)  # fmt: skip
+"""Options on which the votes depend."""
+PLACES = frozenset({"export", "manifest", "truth"})
+"""Options that name files: what is in them counts, not where they lie."""
+TRYING = frozenset({"truth_labels", "compare", "levels"})
+"""Options on which no volume depends."""
 
 
 @dataclass(frozen=True)
 class AnnotateResult:
-    """What was written."""
+    """What was written: the volumes, and page and tables beside them.
+
+    `scores` are those of each method that was tried, where there is a truth.
+    """
 
     volumes: tuple[Volume, ...]
     gathered: Gathered
-    page: str
-    rejected: str
-    more_volunteers: str
+    written: Written
+    scores: dict[str, MeanScores]
 
 
 def plan_annotate(
@@ -164,102 +71,97 @@ def plan_annotate(
     """Decide volumes and blocks for the drawings in `export` on the slices of `image`.
 
     `identity` is the image's; `content` names what an export will hold that is still to be drawn.
-    AnnotateError if there is no such export.
+    An image without a url is blank. AnnotateError if there is no such export, or the truth is on
+    another grid.
     """
     if not content and not exists(export):
         raise AnnotateError(f"{export} does not exist; expected a classification export (CSV)")
     if options.method not in METHODS:
         raise AnnotateError(f"method {options.method!r} is not one of {', '.join(METHODS)}")
+    there = options.manifest and exists(options.manifest)
+    files = (content or content_digest(export), content_digest(options.manifest) if there else "")
+    said = options.model_dump(mode="json", exclude=set(PLACES | TRYING))
+    made = digest("annotate", *files, identity, said)
+    grid = (image.shape, image.voxel_nm)
+    truth = open_volume(options.truth) if options.truth else None
+    return AnnotatePlan(
+        export=export,
+        image=image,
+        volumes=_volumes(image, out, options),
+        options=options,
+        reading=digest(
+            "votes", *files, grid, options.model_dump(mode="json", include=set(READING))
+        ),
+        digest=made,
+        trying=digest("trials", made, truth.identity if truth else "", options.truth_labels),
+        truth=truth_of(truth.info, options.truth_labels, image=image) if truth else None,
+    )
+
+
+def _volumes(image: VolumeInfo, out: str, options: AnnotateOptions) -> tuple[VolumeInfo, ...]:
     _, rows, columns = image.shape
-    shards = (options.block_slices, _side(rows), _side(columns))
+    down, across = (min(-(-side // PART) * PART, ACROSS) for side in (rows, columns))
+    shards = (options.block_slices, down, across)
     new = partial(new_volume, shape=image.shape, voxel_nm=image.voxel_nm, dtype="uint8")
     grey = Window(0, 255, 0, 255)
-    volumes = (
+    return (
         new(out, kind="labels", shards=shards),
         new(beside(out, "-envelope.zarr"), kind="labels", shards=shards),
         new(beside(out, "-agreement.zarr"), shards=shards, window=grey),
         new(beside(out, "-ignore.zarr"), kind="labels", shards=shards),
     )
-    # what is in files counts, not where they lie
-    lasting = options.model_dump(mode="json", exclude={"export", "manifest"})
-    there = options.manifest and exists(options.manifest)
-    manifest = content_digest(options.manifest) if there else ""
-    drawn = content or content_digest(export)
-    name = digest("annotate", drawn, identity, lasting, manifest)
-    return AnnotatePlan(export, image, volumes, options, name)
-
-
-def _side(voxels: int) -> int:
-    """Of a shard, in whole chunks."""
-    return min(-(-voxels // PART) * PART, ACROSS)
 
 
 def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
     """The finished volumes, the quality page and the tables beside them."""
-    gathered = _gathered(plan)
-    errors: list[list[tuple[str, float]]] = []
+    gathered = _gathered(plan, runner)
+    blocks = gathered.blocks
+    errors: list[Errors] = []
     if plan.weighs:
-        errors = [one for part in runner.run(plan.measure_step(gathered.blocks)) for one in part]
+        errors = _joined(runner.run(plan.measure_step(blocks)))
     known = skills(errors)
+    plan, finished, slices = _annotated(plan, runner, blocks, known)
+    drawn = sorted({one.z for one in slices if one.drawn})
+    tried = {s.name: _joined(runner.run(s)) for s in plan.trial_steps(blocks, known, drawn)}
+    methods = tried.get(TRIED, [])
+    found = Findings(
+        gathered=gathered,
+        slices=slices,
+        errors=errors,
+        known=known,
+        subsamples=[Subsample(**row) for row in tried[SMALLER]],
+        scored=[Scored.read(row) for row in methods] if plan.truth else (),
+        apart=[Apart(**row) for row in methods] if not plan.truth else (),
+    )
+    return AnnotateResult(finished, gathered, write_results(plan, found), by_method(found.scored))
+
+
+def _annotated(
+    plan: AnnotatePlan, runner: Runner, blocks: tuple[int, ...], known: dict[str, float]
+) -> tuple[AnnotatePlan, tuple[Volume, ...], list[SliceQuality]]:
+    """The plan with the volumes as they are, those finished, and what is known of each slice."""
     volumes = [
         begin_volume(
             runner,
             info,
             step="annotate",
             digest=plan.digest,
-            steps=(plan.annotate_step(gathered.blocks, known), *pyramid),
+            steps=(plan.annotate_step(blocks, known), *pyramid),
         )
         for info, pyramid in zip(plan.volumes, plan.pyramids, strict=True)
     ]
     plan = replace(plan, volumes=tuple(volume.info for volume in volumes))
-    rows = [row for part in runner.run(plan.annotate_step(gathered.blocks, known)) for row in part]
+    rows = _joined(runner.run(plan.annotate_step(blocks, known)))
     steps = zip(volumes, plan.pyramids, strict=True)
     finished = tuple(finish_volume(runner, volume, pyramid) for volume, pyramid in steps)
-    slices = [SliceQuality(**row) for row in rows]
-    drawn = sorted({one.z for one in slices if one.drawn})
-    subsample = plan.subsample_step(gathered.blocks, known, drawn)
-    curve = [row for part in runner.run(subsample) for row in part]
-    voted = Counter(volunteer for one in errors for volunteer, _ in one)
-    best, worst = best_and_worst(slices)
-    quality = Quality(
-        title=plan.volumes[0].url.rstrip("/").rpartition("/")[2],
-        method=plan.options.method,
-        summary=gathered.summary,
-        slices=slices,
-        subsamples=[Subsample(*row) for row in curve],
-        skills=[VolunteerSkill(skill, voted[name]) for name, skill in sorted(known.items())],
-        best=[_drawn(plan, gathered, known, one) for one in best],
-        worst=[_drawn(plan, gathered, known, one) for one in worst],
-        fewest_votes=plan.options.fewest_votes,
-    )
-    return _described(plan, finished, gathered, quality)
+    return plan, finished, [SliceQuality(**row) for row in rows]
 
 
-def _drawn(
-    plan: AnnotatePlan, gathered: Gathered, known: dict[str, float], one: SliceQuality
-) -> DrawnSlice:
-    """A slice with what volunteers drew on it, and the outline that came of it."""
-    drawings = plan.drawings(gathered.blocks)
-    votes = next(v for v in drawings.slices(one.z, one.z + 1) if roi_name(v) == one.roi)
-    (y, x), (rows, columns) = votes.origin_yx, votes.shape_yx
-    box = Box((one.z, y, x), (one.z + 1, y + rows, x + columns)).clip(plan.image.box)
-    return DrawnSlice(
-        quality=one,
-        image=Volume(plan.image).read(box)[0],
-        lines=tuple(
-            Line(stroke.points, known.get(vote.volunteer, 1.0))
-            for vote in votes.votes
-            for stroke in vote.strokes
-        ),
-        outline=tuple(
-            line.astype(np.float32)
-            for line in outline(drawings.agreement(votes, known), votes.shape_yx)
-        ),
-        nm=drawings.nm,
-    )
+def _joined(records: Sequence[Sequence[Any]]) -> list[Any]:
+    return [one for record in records for one in record]
 
 
-def _gathered(plan: AnnotatePlan) -> Gathered:
+def _gathered(plan: AnnotatePlan, runner: Runner) -> Gathered:
     if exists(f"{plan.folder}/votes.json"):
         return read_gathered(plan.folder)
     manifest = read_manifest(plan.options.manifest) if plan.options.manifest else None
@@ -270,22 +172,5 @@ def _gathered(plan: AnnotatePlan) -> Gathered:
         volume=plan.image.box,
         voxel_nm=plan.image.voxel_nm,
         manifest=manifest,
-        bezier_tools=plan.options.bezier_tools,
+        watchers=runner.watchers,
     )
-
-
-def _slabs(shape: Shape, size: int, numbers: tuple[int, ...]) -> tuple[Block, ...]:
-    boxes = [Box((n * size, 0, 0), (min((n + 1) * size, shape[0]), *shape[1:])) for n in numbers]
-    return tuple(Block(index, box, box) for index, box in enumerate(boxes))
-
-
-def _described(
-    plan: AnnotatePlan, volumes: tuple[Volume, ...], gathered: Gathered, quality: Quality
-) -> AnnotateResult:
-    out = plan.volumes[0].url
-    page, table = beside(out, "-quality.html"), beside(out, "-more-volunteers.csv")
-    rejected = beside(out, "-rejected.csv")
-    write_file(page, quality_page(quality).encode())
-    write_file(table, wanted_csv(wanted(quality)).encode())
-    write_file(rejected, read_file(f"{plan.folder}/rejected.csv"))
-    return AnnotateResult(volumes, gathered, page, rejected, table)

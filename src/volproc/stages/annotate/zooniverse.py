@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 import fsspec
 
@@ -69,27 +68,34 @@ class Classification:
 
 
 def read_export(
-    url: str, options: AnnotateOptions, *, bezier_tools: Collection[int] = ()
+    url: str,
+    options: AnnotateOptions,
+    *,
+    at: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Classification | Rejected]:
     """Every row of the CSV at a path or URL (.gz too) in their order, in bounded memory.
 
     A row that cannot be used comes back with its reason. AnnotateError if the file cannot be read
-    or is no classification export. `bezier_tools`: classifier 1's, which its export hides.
+    or is no classification export. `at` hears how many of the file's bytes are read.
     """
     filesystem, path = located(url)
     with ExitStack() as stack:
         with reading(f"export {url}"):
+            total = filesystem.size(path) or 0
             opened = fsspec.core.OpenFile(filesystem, path, compression="infer")
             file = stack.enter_context(opened)
-        rows = read_rows(partial(_read, file, url))
+        stored = opened.fobjects[0]  # before it is unpacked
+
+        def read(size: int) -> bytes:
+            with reading(f"export {url}"):
+                piece: bytes = file.read(size)
+                at(stored.tell(), total)
+            return piece
+
+        rows = read_rows(read)
         columns = _columns(url, next(rows, None))
         for row in rows:
-            yield _read_row(row, columns, options, bezier_tools)
-
-
-def _read(file: BinaryIO, url: str, size: int) -> bytes:
-    with reading(f"export {url}"):
-        return file.read(size)
+            yield _read_row(row, columns, options)
 
 
 def _columns(url: str, header: Row | None) -> tuple[str, ...]:
@@ -106,22 +112,20 @@ def _columns(url: str, header: Row | None) -> tuple[str, ...]:
 
 
 def _read_row(
-    row: Row, columns: tuple[str, ...], options: AnnotateOptions, bezier_tools: Collection[int]
+    row: Row, columns: tuple[str, ...], options: AnnotateOptions
 ) -> Classification | Rejected:
     if not row.fields:
         return Rejected(row.number, "", "too long" if row.too_long else "broken row", row.fault)
     fields = dict(zip(columns, row.fields, strict=True))
     try:
-        return _classification(row.number, fields, options, bezier_tools)
+        return _classification(row.number, fields, options)
     except Unusable as why:
         number = fields["classification_id"]
         known = number if number.isdecimal() and len(number) < 20 else ""
         return Rejected(row.number, known, why.reason, why.detail, why.marks)
 
 
-def _classification(
-    row: int, fields: dict[str, str], options: AnnotateOptions, bezier_tools: Collection[int]
-) -> Classification:
+def _classification(row: int, fields: dict[str, str], options: AnnotateOptions) -> Classification:
     number, workflow = (_whole(fields, key) for key in ("classification_id", "workflow_id"))
     version = fields["workflow_version"].strip()
     _require_chosen(workflow, version, options)
@@ -130,7 +134,7 @@ def _classification(
     tasks = Tasks(options.task)
     tasks.add(_json(fields, "annotations", list))
     shown = _shown(metadata)
-    marks = Marks(options, shown, sizes, bezier_tools)
+    marks = Marks(options, shown, sizes)
     for mark in tasks.marks:
         marks.add(mark)
     if not (tasks.asked or tasks.silent):

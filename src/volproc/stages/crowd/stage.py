@@ -22,7 +22,7 @@ from volproc.drawing import Vote
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
-from volproc.errors import AnnotateError, ConfigError, VolumeError
+from volproc.errors import AnnotateError, ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
 from volproc.stages.crowd.draw import draw
@@ -32,7 +32,7 @@ from volproc.stages.crowd.parts import Parts, beginning
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
 from volproc.volume.access import exists, remove_file
 from volproc.volume.files import beside, read_file, write_file
-from volproc.volume.metadata import VolumeInfo, itemsize
+from volproc.volume.metadata import VolumeInfo, itemsize, require_labels
 from volproc.volume.store import Volume
 
 BLOCK_BYTES = 256 * 2**20
@@ -123,19 +123,13 @@ def plan_crowd(
     options: CrowdOptions,
     *,
     identity: str = "",
-    scale: float = 0.5,
 ) -> CrowdPlan:
     """Decide who draws on which slices of the truth `info` (labels); rows go to the file `out`.
 
-    The volume is one region: what stands before .zarr is its name in the export. Volunteers see
-    images of `scale` times its size. `identity` is the truth's digest. VolumeError for what is no
-    truth, ConfigError for slices it does not have.
+    The volume is one region: what stands before .zarr is its name in the export. `identity` is the
+    truth's digest. VolumeError for what is no truth, ConfigError for slices it does not have.
     """
-    if info.channels or np.dtype(info.dtype).kind not in "bui":
-        raise VolumeError(
-            f"{info.url} holds {info.dtype}{' in channels' * bool(info.channels)}; the truth "
-            "needs whole numbers and no channel axis"
-        )
+    require_labels(info)
     first, end = options.slices or (0, info.shape[0])
     if not 0 <= first < end <= info.shape[0]:
         raise ConfigError(
@@ -143,13 +137,13 @@ def plan_crowd(
             "counted from 0; give the first and one past the last"
         )
     lasting = options.model_dump(mode="json", exclude={"truth"})
-    name = digest("crowd", __version__, identity, lasting, scale, region_name(info.url))
+    name = digest("crowd", __version__, identity, lasting, region_name(info.url))
     pool = max(POOL, options.volunteers)
     export = Export(
         roi=region_name(info.url),
         shape=info.shape,
         voxel_nm=info.voxel_nm,
-        scale=scale,
+        scale=options.scale,
         classifier=options.classifier,
         volunteers=options.volunteers,
     )

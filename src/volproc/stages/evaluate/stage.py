@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from volproc.config import EvaluateOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
-from volproc.errors import ConfigError, VolumeError
+from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.evaluate.counting import CountOverlap, result_of
 from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.scores import Score, Scores
 from volproc.volume.files import write_file
-from volproc.volume.metadata import VolumeInfo
+from volproc.volume.metadata import VolumeInfo, require_labels
 from volproc.volume.store import Volume
 
 BLOCK_VOXELS = 2**24
@@ -77,11 +75,7 @@ def plan_evaluate(
     `identity` is a digest of all volumes, part of the plan's own. VolumeError for volumes that
     cannot be compared, ConfigError for slices that are not there.
     """
-    if truth.channels or np.dtype(truth.dtype).kind not in "bui":
-        raise VolumeError(
-            f"{truth.url} holds {truth.dtype}{' in channels' * bool(truth.channels)}; the truth "
-            "needs whole numbers and no channel axis"
-        )
+    require_labels(truth)
     first, end = options.slices or (0, truth.shape[0])
     if not 0 <= first < end <= truth.shape[0]:
         raise ConfigError(
