@@ -153,6 +153,8 @@ class Plans:
             table=there("objects.csv"),
             scores=there("scores.json") if self.workflow.evaluate.truth else None,
             log=there("log.jsonl"),
+            certificate=there("prediction-certificate.json"),
+            regions=there("votes-regions.csv") if self.workflow.predict.regions_um else None,
             settings=self.workflow.model_dump(mode="json"),
             title=self.workflow.report.title or Path(self.workflow.run.source).name,
         )

@@ -3,17 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.stages.predict.whole import whole_at_once
 
 from volproc.config import PredictOptions
 from volproc.engine.run import Runner
 from volproc.errors import ModelError, VolumeError
 from volproc.fusion import FUSIONS, fuse
-from volproc.grid.box import Box, whole_box
-from volproc.model.weights import load_model
 from volproc.stages.normalisation import volume_constants
-from volproc.stages.predict.orientation import oriented
 from volproc.stages.predict.stage import plan_predict, run_predict
-from volproc.volume.resample import read_resampled, resampling_to
 from volproc.volume.store import open_volume
 
 BLOCKS = [(16, 16, 32), (11, 36, 20), (20, 36, 36)]
@@ -39,33 +36,6 @@ def predicted(image, model, runner, name="out", **options):
     votes = open_volume(plan.votes.url)
     channels = votes.read(votes.info.box).reshape(-1, *volume.info.shape)
     return volume.read(volume.info.box), channels[::-1]  # x y z -> z y x
-
-
-def whole_at_once(image, model, *, mirrored):
-    """The reference: the network on whole planes, the volume mirrored, no tile and no block."""
-    network, card = load_model(model)
-    way = resampling_to(image.info, card.voxel_nm)
-    stop = [-(-(n + mirrored) // card.stride) * card.stride for n in way.shape_out]
-    margin = (card.slices_in - card.slices_out) // 2
-    votes = []
-    for axis in range(3):
-        ends = [(-mirrored, s) for s in stop]
-        depth = -(-way.shape_out[axis] // card.slices_out) * card.slices_out
-        ends[axis] = (-margin, depth + margin)
-        window = Box(*zip(*ends))
-        values = read_resampled(image, way, window).round()
-        normal = volume_constants(image).apply(values)
-        planes = oriented(normal, "zyx"[axis])
-        with torch.inference_mode():
-            stacks = planes.unfold(0, card.slices_in, card.slices_out).movedim(-1, 1)
-            answers = torch.sigmoid(network(stacks)).flatten(0, 1)
-        inside = whole_box(way.shape_out).shift(tuple(-a for a, _ in ends))
-        inside = [
-            slice(0, n) if i == axis else s
-            for i, (n, s) in enumerate(zip(way.shape_out, inside.slices))
-        ]
-        votes.append(answers.movedim(0, axis)[tuple(inside)].numpy())
-    return np.stack(votes) * 255
 
 
 def test_blocks_never_change_the_votes(image, tiny_model, runner):

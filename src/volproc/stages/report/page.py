@@ -15,6 +15,7 @@ from volproc.stages import webpage
 from volproc.stages.report.agreement import Agreement
 from volproc.stages.report.history import StepTime
 from volproc.stages.report.objects import Histogram
+from volproc.stages.report.seams import DisputedRegion
 
 PACKAGES = ("torch", "zarr", "dask", "distributed", "numpy")
 VOTE_COLOURS = {
@@ -103,6 +104,8 @@ class Page:
     steps: tuple[StepTime, ...]
     settings: str
     absent: tuple[str, ...]
+    certificate: Mapping[str, Any] | None = None
+    regions: tuple[DisputedRegion, ...] = ()
     versions: Mapping[str, str] = field(default_factory=lambda: versions())
     made: str = field(default_factory=lambda: f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}")
 

@@ -21,6 +21,7 @@ from volproc.stages.report.gallery import Gallery, gallery_of, views
 from volproc.stages.report.history import times_of
 from volproc.stages.report.objects import Objects, histogram, read_objects
 from volproc.stages.report.page import ObjectTable, Page, Row, render, toml_text
+from volproc.stages.report.seams import read_certificate, read_regions
 from volproc.stages.report.summary import facts
 from volproc.volume.access import exists, writing
 from volproc.volume.files import read_file
@@ -47,6 +48,8 @@ class ReportInputs:
     table: str | None = None
     scores: str | None = None
     log: str | None = None
+    certificate: str | None = None
+    regions: str | None = None
     settings: Mapping[str, Any] | None = None
     title: str = ""
 
@@ -128,6 +131,10 @@ def run_report(plan: ReportPlan) -> Path:
         steps=steps,
         settings=toml_text(inputs.settings or {}),
         absent=plan.absent,
+        certificate=read_certificate(
+            _text(inputs.certificate), gallery.prediction, name=str(inputs.certificate)
+        ),
+        regions=read_regions(_text(inputs.regions), name=str(inputs.regions)),
     )
     _write(plan.out, render(page))
     return plan.out

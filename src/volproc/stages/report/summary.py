@@ -40,6 +40,7 @@ def facts(
     counted = f"{short(prod(image.shape) / 1e6)} Mvoxel: {_by([f'{n:,}' for n in image.shape])}"
     found.append(("Image voxels", f"{_by([f'{v:g}' for v in image.voxel_nm])} nm", counted))
     found.extend(_model(gallery, settings))
+    found.extend(_skipped(gallery))
     total = sum(step.seconds for step in steps)
     if total:
         rate = prod(image.shape) / total / 1e6
@@ -57,6 +58,15 @@ def _model(gallery: Gallery, settings: Mapping[str, Any]) -> list[Fact]:
     axes = f"axes {options['axes']}" if "axes" in options else ""
     more = ", ".join(part for part in (at, axes, str(options.get("fusion", ""))) if part)
     return [("Model", name, more)]
+
+
+def _skipped(gallery: Gallery) -> list[Fact]:
+    record = gallery.prediction.info.made_by if gallery.prediction else {}
+    if "skipped_blocks" not in record:
+        return []
+    skipped, blocks = record["skipped_blocks"], record["blocks"]
+    share = f"of {blocks:,} blocks: they seemed to hold nothing"
+    return [("Skipped", f"{skipped:,}", share)]
 
 
 def _by(parts: list[str]) -> str:

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.stages.predict.whole import whole_at_once
+
+from volproc.config import PredictOptions
+from volproc.errors import ConfigError, ModelError
+from volproc.grid.box import Box, whole_box
+from volproc.model.opening import open_network
+from volproc.model.unet import UNetSpec
+from volproc.model.weights import load_model
+from volproc.stages.normalisation import volume_constants
+from volproc.stages.predict.halo import central_half, layout_of
+from volproc.volume.resample import read_resampled, resampling_to
+from volproc.volume.store import open_volume
+
+
+def test_the_published_overlap_is_its_patches_one_by_one(save_volume, noise, predict, tiny_model):
+    """Two patches along y, mirrored beyond the volume; of 6 planes the central 2 are kept."""
+    values = np.concatenate([noise[:6, :70, :24]] * 2, axis=1)
+    image = save_volume("image.zarr", values)
+    plan, _ = predict(image, halo="reference", axes="z", tile=None)
+    votes = open_volume(plan.votes.url).read(plan.votes.box).reshape(values.shape)
+    network, _ = load_model(tiny_model)
+    way = resampling_to(image.info, (50, 50, 50))
+    wanted = np.zeros(values.shape)
+    for z in range(0, 6, 2):
+        for y in (0, 128):
+            patch = Box((z - 2, y - 64, -64), (z + 4, y + 192, 192))
+            normal = volume_constants(image).apply(read_resampled(image, way, patch))
+            with torch.inference_mode():
+                answer = torch.sigmoid(network(normal[None]))[0, 1:3, 64:192, 64:192] * 255
+            kept = Box((z, y, 0), (z + 2, y + 128, 128)).clip(whole_box(values.shape))
+            wanted[kept.slices] = answer[:, : kept.shape[1], : kept.shape[2]].numpy()
+    assert np.abs(votes - wanted).max() < 0.5 + 1e-2
+
+
+def test_the_published_overlap_of_the_published_network():
+    network = type("Network", (), {"slices_in": 12, "slices_out": 12, "stride": 16})
+    network.most_pixels, network.name = None, "etchacell"
+    layout, block = layout_of((518, 1638, 1638), network, PredictOptions(halo="reference"))
+    one = next(layout.passes(Box((0, 0, 0), (1, 1, 1)), "z"))
+    assert one.window.shape == (12, 256, 256)
+    assert one.answer.shape == (6, 128, 128)
+    assert one.answer.within(one.window.start).start == (3, 64, 64)
+    assert all(n % 128 == 0 for n in block)
+
+
+@given(planes=st.integers(1, 20), less=st.integers(0, 9))
+def test_half_of_the_planes_have_the_same_middle(planes, less):
+    out = max(planes - 2 * less, 2 - planes % 2)
+    network = type("Network", (), {"slices_in": planes, "slices_out": out})
+    kept = central_half(network)
+    assert 1 <= kept <= out
+    assert (out - kept) % 2 == 0
+    assert kept <= max(planes / 2, 2 - planes % 2)
+
+
+@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize(
+    "how", [{"tile": (16, 16, 16)}, {"tile": (8, 20, 36), "block": (9, 16, 30)}]
+)
+def test_the_published_network_needs_its_whole_halo(small, predict, small_etchacell, how, short):
+    """On any block and tile size the exact halo gives the whole image at once; less does not."""
+    network = open_network(str(small_etchacell))
+    halo = network.stride if short else "exact"
+    plan, _ = predict(small, model=str(small_etchacell), halo=halo, **how)
+    votes = open_volume(plan.votes.url).read(plan.votes.box)[::-1]
+    apart = np.abs(votes - whole_at_once(small, small_etchacell, mirrored=2 * network.stride))
+    assert votes.std() > 5
+    assert apart.max() > 2 if short else apart.max() < 0.5 + 1e-2
+
+
+@pytest.mark.parametrize(("asked", "given"), [(0, 0), (1, 4), (4, 4), (9, 12)])
+def test_pixels_of_context_are_rounded_up_to_the_stride(small, predict, asked, given):
+    assert predict(small, halo=asked, plan_only=True).layout.halo == given
+
+
+@pytest.mark.parametrize("more", [{"tile": (16, 16, 16)}, {"keep": 2, "tile": None}])
+def test_the_published_overlap_has_its_own_tiles(small, predict, more):
+    with pytest.raises(ConfigError, match='"reference" has tiles of 128 pixels'):
+        predict(small, halo="reference", plan_only=True, **more)
+
+
+def test_a_network_that_cannot_have_the_published_overlap_is_refused():
+    network = type("Network", (), {"name": "wide", "stride": UNetSpec(stem=128).stride})
+    with pytest.raises(ModelError, match="wide takes no patches of 256 pixels that keep 128"):
+        layout_of((8, 8, 8), network, PredictOptions(halo="reference"))

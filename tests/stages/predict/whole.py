@@ -1,0 +1,48 @@
+"""The reference: the network on whole planes, the volume mirrored, no tile and no block."""
+
+import numpy as np
+import torch
+
+from volproc.grid.box import Box, whole_box
+from volproc.model.weights import load_model
+from volproc.stages.normalisation import volume_constants
+from volproc.stages.predict.orientation import oriented
+from volproc.volume.resample import read_resampled, resampling_to
+
+
+def whole_at_once(image, model, *, mirrored, keep=None, flips=False):
+    """Probabilities times 255 of z, y and x: float32 (3, z, y, x)."""
+    network, card = load_model(model)
+    keep = keep or card.slices_out
+    way = resampling_to(image.info, card.voxel_nm)
+    stop = [-(-(n + mirrored) // card.stride) * card.stride for n in way.shape_out]
+    margin = (card.slices_in - keep) // 2
+    votes = []
+    for axis in range(3):
+        ends = [(-mirrored, s) for s in stop]
+        depth = -(-way.shape_out[axis] // keep) * keep
+        ends[axis] = (-margin, depth + margin)
+        window = Box(*zip(*ends, strict=True))
+        values = read_resampled(image, way, window).round()
+        planes = oriented(volume_constants(image).apply(values), "zyx"[axis])
+        stacks = planes.unfold(0, card.slices_in, keep).movedim(-1, 1)
+        first = (card.slices_out - keep) // 2
+        answers = [
+            _probability(network, stacks, sides)[:, first : first + keep].flatten(0, 1)
+            for sides in ([(), (1,), (2,), (1, 2)] if flips else [()])
+        ]
+        answer = torch.stack(answers).mean(0)
+        inside = whole_box(way.shape_out).shift(tuple(-a for a, _ in ends))
+        inside = [
+            slice(0, n) if i == axis else s
+            for i, (n, s) in enumerate(zip(way.shape_out, inside.slices, strict=True))
+        ]
+        votes.append(answer.movedim(0, axis)[tuple(inside)].numpy())
+    return np.stack(votes) * 255
+
+
+@torch.inference_mode()
+def _probability(network, stacks, sides):
+    """Of planes that are turned round along `sides` (1 rows, 2 columns), turned back."""
+    turned = [side + 1 for side in sides]
+    return torch.sigmoid(network(stacks.flip(turned))).flip(turned)
