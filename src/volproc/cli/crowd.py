@@ -34,6 +34,12 @@ def subjects(
     roi: Annotated[
         tuple[int, int, int] | None, option(SubjectsOptions, "roi", metavar="Z Y X")
     ] = None,
+    rois_file: Annotated[
+        str | None, option(SubjectsOptions, "rois_file", "--rois", metavar="FILE.csv")
+    ] = None,
+    rois_first: Annotated[
+        int | None, option(SubjectsOptions, "rois_first", "--first", metavar="N")
+    ] = None,
     frames: Annotated[int | None, option(SubjectsOptions, "frames")] = None,
     every: Annotated[int | None, option(SubjectsOptions, "every")] = None,
     format: Annotated[str | None, option(SubjectsOptions, "format")] = None,

@@ -73,6 +73,10 @@ class SubjectsOptions(Options):
 
     rois: tuple[tuple[int, int, int, int, int, int], ...] = ()
     """Regions (z, y, x of the first voxel, then their lengths); tiled over the volume if empty."""
+    rois_file: str = ""
+    """A CSV with columns z, y, x, depth, height, width that lists them, the most wanted first."""
+    rois_first: Annotated[int, Field(ge=0)] = 0
+    """Of the regions in that file, the first so many; 0 is all."""
     roi: Voxels = (50, 2000, 2000)
     """Voxels (z, y, x) of a region where the volume is tiled."""
     frames: Annotated[int, Field(ge=1)] = 5

@@ -52,6 +52,7 @@ PATHS = {
     ("run", "source"),
     ("run", "folder"),
     ("fetch", "folder"),
+    ("subjects", "rois_file"),
     ("crowd", "truth"),
     ("annotate", "export"),
     ("annotate", "manifest"),

@@ -110,3 +110,23 @@ def test_regions_that_cannot_be_are_refused():
         regions_of(
             image(40, 50, 50), SubjectsOptions(rois=((0, 0, 0, 10, 20, 20), (4, 5, 5, 2, 10, 10)))
         )
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 3), (2, 2)])
+def test_a_file_lists_regions_the_most_wanted_first(tmp_path, first, count):
+    rows = ["1,0,10,20,4,30,30,0.5", "2,8,0,0,4,30,30,0.25", "3,4,0,0,4,30,30,0.1"]
+    file = tmp_path / "regions.csv"
+    file.write_text("\n".join(["rank,z,y,x,depth,height,width,disagreement", *rows]))
+    options = SubjectsOptions(rois_file=str(file), rois_first=first)
+    found = regions_of(image(40, 100, 100), options)
+    starts = [(0, 10, 20), (8, 0, 0), (4, 0, 0)][:count]
+    assert [region.box.start for region in found] == starts
+    assert found[0].box.shape == (4, 30, 30)
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "z,y,x,depth,height,width\n1,2,3,4,5,wide\n"])
+def test_a_file_that_lists_no_regions_is_refused(tmp_path, text):
+    (tmp_path / "regions.csv").write_text(text)
+    options = SubjectsOptions(rois_file=str(tmp_path / "regions.csv"))
+    with pytest.raises(ConfigError, match=r"regions\.csv is no list of regions"):
+        regions_of(image(40, 100, 100), options)

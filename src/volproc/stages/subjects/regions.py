@@ -11,16 +11,23 @@ number of them: uploaders take the columns with files from the first row of a ma
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from itertools import pairwise
 
 from volproc.config import SubjectsOptions
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, each
+from volproc.volume.files import read_file
 from volproc.volume.metadata import VolumeInfo
+
+Roi = tuple[int, int, int, int, int, int]
+"""Voxels of the image: the first one (z, y, x), then the lengths."""
+ROI_COLUMNS = ("z", "y", "x", "depth", "height", "width")
 
 SAMPLED_SLICES = 8
 SAMPLED_ACROSS = 3
@@ -62,12 +69,14 @@ def region_at(box: Box) -> Region:
 def regions_of(image: VolumeInfo, options: SubjectsOptions) -> tuple[Region, ...]:
     """The regions that are listed, or tiles of the whole volume; clipped at the volume's ends.
 
-    ConfigError for one that lies outside, or two that would have the same name.
+    ConfigError for one that lies outside, two that would have the same name, or a file of regions
+    that is none.
     """
-    if not options.rois:
+    rois = options.rois + _in_file(options.rois_file, first=options.rois_first)
+    if not rois:
         tiles = Tiling(image.shape, core=each(min, options.roi, image.shape))
         return tuple(region_at(block.core) for block in tiles)
-    regions = tuple(region_at(_listed(roi, image)) for roi in options.rois)
+    regions = tuple(region_at(_listed(roi, image)) for roi in rois)
     name, count = Counter(region.name for region in regions).most_common(1)[0]
     if count > 1:
         raise ConfigError(
@@ -76,7 +85,31 @@ def regions_of(image: VolumeInfo, options: SubjectsOptions) -> tuple[Region, ...
     return regions
 
 
-def _listed(roi: tuple[int, int, int, int, int, int], image: VolumeInfo) -> Box:
+def _in_file(url: str, *, first: int) -> tuple[Roi, ...]:
+    if not url:
+        return ()
+    try:
+        rows = list(csv.DictReader(StringIO(read_file(url).decode())))
+        found = tuple(_roi(row) for row in rows[: first or None])
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise ConfigError(_NO_LIST.format(url=url)) from error
+    if not found:
+        raise ConfigError(_NO_LIST.format(url=url))
+    return found
+
+
+_NO_LIST = (
+    "[subjects] rois_file = {url} is no list of regions: it needs a row of whole numbers z, y, x, "
+    "depth, height, width per region, as `volproc predict --regions-um` writes"
+)
+
+
+def _roi(row: Mapping[str, str]) -> Roi:
+    z, y, x, depth, height, width = (int(row[key]) for key in ROI_COLUMNS)
+    return z, y, x, depth, height, width
+
+
+def _listed(roi: Roi, image: VolumeInfo) -> Box:
     z, y, x, *lengths = roi
     box = Box((z, y, x), each(lambda a, n: a + n, (z, y, x), lengths)).clip(image.box)
     if not box.size:
