@@ -2,27 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from volproc.config.options import Count, Fraction, Options, Voxels
+from volproc.config.options import Count, Fraction, Options, Positive, Triple, Voxels
 from volproc.grid.blocks import Connectivity
+
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 class LabelOptions(Options):
-    """Connected components of the prediction."""
+    """Connected components of the prediction, and which of them are kept."""
 
+    input: Literal["mask", "classes", "labels"] = "mask"
+    """mask: foreground that touches is one object. classes: only equal values connect.
+    labels: equal values are one object wherever they are; for filtering and renumbering."""
     connectivity: Connectivity = 26
     """Which voxels are neighbours: 6 share a face, 18 also an edge, 26 also a corner."""
     threshold: Fraction = 0.5
     """Probability from which a voxel is foreground."""
-    min_volume_um3: Annotated[float, Field(ge=0)] = 1.25
+    min_volume_um3: NotNegative = 1.25
     """Smaller objects are dropped; um³."""
+    max_volume_um3: Positive | None = None
+    """Larger objects are dropped; um³."""
+    border: Literal["keep", "drop"] = "keep"
+    """What becomes of objects that touch the volume's border, and so may be cut."""
+    largest: Count | None = None
+    """Keep only so many, the largest of those that all else keeps."""
+    min_extent_nm: tuple[NotNegative, NotNegative, NotNegative] = (0.0, 0.0, 0.0)
+    """Objects whose bounding box is shorter along an axis are dropped; nm, z y x."""
+    max_extent_nm: Triple | None = None
+    """Objects whose bounding box is longer along an axis are dropped; nm, z y x."""
+    max_elongation: Annotated[float, Field(ge=1)] | None = None
+    """More elongated objects are dropped: longest over shortest axis of the ellipsoid that has
+    the same moments, 1 for a ball."""
+    keep_ids: bool = False
+    """Objects keep the ids of the input instead of being numbered 1 to n; for input = labels."""
     native: bool = False
     """Also write the labels on the image's own grid."""
     block: Voxels | None = None
     """Voxels one task labels; by default one shard of the output."""
+
+    @model_validator(mode="after")
+    def _ids_to_keep(self) -> Self:
+        if self.keep_ids and self.input != "labels":
+            raise ValueError(
+                f"[label] keep_ids = true needs input = 'labels', not {self.input!r}: components "
+                "have no ids of their own"
+            )
+        return self
+
+
+class InteriorOptions(Options):
+    """From an envelope to the nuclei that it encloses."""
+
+    threshold: Fraction = 0.5
+    """Probability from which a voxel is envelope."""
+    gap_nm: NotNegative = 600.0
+    """Holes in the envelope up to this wide are bridged: only what is deeper inside than half of it
+    is sought, and grows back to the envelope; nm. With 0 what is enclosed is filled as it is."""
+    reach_nm: NotNegative = 1000.0
+    """How far the inside grows back, along ways that do not cross the envelope; at least `gap_nm`
+    is taken; nm."""
+    axes: Literal["", "z", "y", "x", "zy", "zx", "yx", "zyx"] = ""
+    """Fill slices across these axes instead of the volume as a whole, and vote; z where outlines
+    were drawn slice by slice."""
+    votes: Annotated[int, Field(ge=1, le=3)] | None = None
+    """How many of the `axes` must say that a voxel is inside; by default more than half."""
+    open_share: Fraction = 0.65
+    """An interior has at most this share of its surface on the volume's border, where it is cut."""
+    max_volume_um3: Positive = 3000.0
+    """Larger regions are not interiors: the outside that is left of a leak; um³."""
+    min_volume_um3: NotNegative = 1.25
+    """Smaller interiors are dropped; um³, without the envelope."""
+    envelope_nm: NotNegative = 250.0
+    """Envelope within this distance of an interior belongs to the nearest; nm."""
+    block: Voxels | None = None
+    """Voxels of one task; by default 16 million."""
+
+    @model_validator(mode="after")
+    def _enough_axes(self) -> Self:
+        if self.votes and self.votes > len(self.axes):
+            raise ValueError(
+                f"[interior] votes = {self.votes} with axes = {self.axes!r}: no voxel gets so many "
+                "votes; lower them or name more axes"
+            )
+        return self
 
 
 class EvaluateOptions(Options):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -100,11 +100,16 @@ class Tiling(Sequence[Block]):
         `step` leads from the first block to the second, -1, 0 or 1 per axis.
         """
         for first in range(len(self)):
-            here = self.position(first)
-            for step in forward_steps(connectivity):
-                there = each(lambda a, b: a + b, here, step)
-                if all(0 <= p < n for p, n in zip(there, self.counts, strict=True)):
-                    yield first, self.number(there), step
+            for second, step in self.neighbours(first, forward_steps(connectivity)):
+                yield first, second, step
+
+    def neighbours(self, index: int, steps: Iterable[Shape]) -> Iterator[tuple[int, Shape]]:
+        """The blocks that `steps` lead to from block `index`, where there are any, and the step."""
+        here = self.position(index)
+        for step in steps:
+            there = each(lambda a, b: a + b, here, step)
+            if all(0 <= p < n for p, n in zip(there, self.counts, strict=True)):
+                yield self.number(there), step
 
 
 def forward_steps(connectivity: Connectivity) -> tuple[Shape, ...]:

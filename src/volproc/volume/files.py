@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from uuid import uuid4
 
 from fsspec.implementations.local import LocalFileSystem
@@ -23,6 +24,21 @@ def write_file(url: str, content: bytes) -> None:
             os.replace(partial, path)
         else:
             filesystem.pipe_file(path, content)  # object stores take objects whole
+
+
+def write_pieces(url: str, pieces: Iterable[bytes]) -> None:
+    """Store `pieces` one after the other as the file at `url`; it is there whole or not at all."""
+    filesystem, path = located(url)
+    here = isinstance(filesystem, LocalFileSystem)
+    target = f"{path}.{uuid4().hex}.partial" if here else path
+    with writing(url):
+        if here:
+            filesystem.makedirs(os.path.dirname(path), exist_ok=True)
+        with filesystem.open(target, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+        if here:
+            os.replace(target, path)
 
 
 def read_file(url: str) -> bytes:

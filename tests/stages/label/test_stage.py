@@ -51,8 +51,9 @@ def mask(tmp_path, blobs):
     return write_volume(tmp_path / "mask.zarr", blobs)
 
 
-def label(mask, url, folder, *, engine=None, **options):
+def label(mask, url, folder, *, engine=None, most_rows=2**20, **options):
     plan = plan_label(mask.info, str(url), LabelOptions(**options), identity=mask.identity)
+    plan = replace(plan, find=replace(plan.find, most_rows=most_rows))
     return run_label(plan, Runner(engine or SerialEngine(), folder))
 
 
@@ -106,7 +107,7 @@ def test_table_opens_in_pandas_and_agrees_with_skimage(tmp_path, mask, blobs):
         (np.array([127, 128], dtype="uint8"), "image", 0.5),
         (np.array([0, 7], dtype="uint16"), "image", 0.5),
         (np.array([0, 1], dtype="uint8"), "labels", 0.5),
-        (np.array([-1, 3], dtype="int32"), "labels", 0.5),
+        (np.array([0, 3], dtype="int32"), "labels", 0.5),
         (np.array([0.2, 0.5], dtype="float32"), "image", 0.5),
     ],
 )
@@ -122,6 +123,11 @@ def test_every_kind_of_mask(tmp_path, values, kind, threshold):
 def test_no_objects_give_an_empty_table_with_its_header(tmp_path, mask):
     result = label(mask, tmp_path / "objects.zarr", tmp_path, min_volume_um3=1000)
     assert result.objects == 0
+    everything = label(mask, tmp_path / "all.zarr", tmp_path / "all", **EVERYTHING)
+    assert result.reasons == {"min_volume_um3": everything.objects}
+    assert result.largest_dropped_um3 == pytest.approx(
+        pd.read_csv(everything.table)["volume_um3"].max()
+    )
     with open(result.table) as file:
         lines = list(csv.reader(file))
     assert len(lines) == 1
@@ -169,7 +175,7 @@ def test_tables_of_another_run_are_not_trusted(tmp_path, mask):
         mask.info, str(tmp_path / "objects.zarr"), LabelOptions(), identity=mask.identity
     )
     with pytest.raises(LedgerError, match="with other options"):
-        plan.tables.load(0)
+        plan.find.tables.block(0)
 
 
 def test_a_mask_with_channels_is_refused(tmp_path):
@@ -209,26 +215,77 @@ def test_native_needs_an_image_of_the_same_size(mask):
 
 def test_plan_tells_costs_without_reading(mask):
     plan = plan_label(mask.info, "objects.zarr", LabelOptions(block=(16, 16, 16)))
-    first, second, *_ = plan.steps
-    assert [first.name, second.name] == ["label", "relabel"]
-    assert first.bytes_read == 40 * 56 * 64
-    assert second.bytes_written == 4 * 40 * 56 * 64
-    assert len(first.blocks) == 3 * 4 * 4
-    assert 0 < first.peak_bytes < second.peak_bytes
+    label, merge, ids, relabel, *_ = plan.steps
+    assert [step.name for step in (label, merge, ids, relabel)] == [
+        "label", "merge", "ids", "relabel",
+    ]  # fmt: skip
+    assert label.bytes_read == relabel.bytes_read == 40 * 56 * 64
+    assert relabel.bytes_written == 4 * 40 * 56 * 64
+    assert len(label.blocks) == 3 * 4 * 4
+    assert all(step.peak_bytes > 0 for step in plan.steps)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    from volproc.engine.clusters.local import local_engine
+
+    with local_engine(workers=2, worker_bytes=2 * 10**9) as engine:
+        yield engine
 
 
 @pytest.mark.dask
-def test_the_same_on_dask(tmp_path, mask):
-    from volproc.engine.clusters.local import local_engine
-
-    options = {"block": (16, 16, 16), **EVERYTHING}
+@pytest.mark.parametrize("workers", [2, 3, 4])
+def test_the_same_on_any_number_of_workers(tmp_path, mask, cluster, workers):
+    cluster.cluster.scale(workers)
+    cluster.client.wait_for_workers(workers)
+    options = {"block": (16, 32, 32), **EVERYTHING, "connectivity": {2: 6, 3: 18, 4: 26}[workers]}
+    options["most_rows"] = 40
     serial = label(mask, tmp_path / "serial.zarr", tmp_path / "serial", **options)
-    with local_engine(workers=2, worker_bytes=2 * 10**9) as engine:
-        dask = label(mask, tmp_path / "dask.zarr", tmp_path / "dask", engine=engine, **options)
+    dask = label(mask, tmp_path / "dask.zarr", tmp_path / "dask", engine=cluster, **options)
     np.testing.assert_array_equal(
         serial.labels.read(mask.info.box), dask.labels.read(mask.info.box)
     )
     assert (tmp_path / "serial.csv").read_bytes() == (tmp_path / "dask.csv").read_bytes()
+
+
+def test_another_filter_does_not_find_components_again(tmp_path, mask):
+    everything = label(mask, tmp_path / "objects.zarr", tmp_path, **EVERYTHING)
+    engine = EngineThatStops(3)  # merge, ids, relabel: one block each
+    few = label(mask, tmp_path / "objects.zarr", tmp_path, engine=engine, largest=2, **EVERYTHING)
+    assert (few.objects, few.reasons) == (2, {"largest": everything.objects - 2})
+    assert set(np.unique(few.labels.read(mask.info.box))) == {0, 1, 2}
+
+
+def test_a_mask_that_changes_between_the_passes_is_noticed(tmp_path, mask, blobs):
+    class Changing(EngineThatStops):
+        def map(self, task, blocks):
+            if type(task).__name__ == "WriteLabels":
+                mask.write(mask.info.box, np.roll(blobs, 5, axis=2))
+            return super().map(task, blocks)
+
+    out = tmp_path / "objects.zarr"
+    with pytest.raises(VolprocError, match=r"changed since components were found .* remove"):
+        label(mask, out, tmp_path, engine=Changing(1000), **EVERYTHING)
+    with pytest.raises(VolumeError, match="unfinished"):
+        open_volume(out)
+    shutil.rmtree(tmp_path / "objects.tables")
+    result = label(mask, out, tmp_path, **EVERYTHING)
+    expected = expected_labels(np.roll(blobs, 5, axis=2) >= 128)
+    np.testing.assert_array_equal(result.labels.read(mask.info.box), expected)
+
+
+def test_a_mask_made_anew_meanwhile_is_noticed(tmp_path, blobs):
+    mask = write_volume(tmp_path / "mask.zarr", np.zeros_like(blobs))
+
+    class Changing(EngineThatStops):
+        def map(self, task, blocks):
+            if type(task).__name__ == "WriteLabels":
+                info = mask.info.stamped(digest="other", finished=False)
+                create_volume(info, step="test", digest="other", version="0").finish()
+            return super().map(task, blocks)
+
+    with pytest.raises(VolumeError, match="was written anew while it was labelled"):
+        label(mask, tmp_path / "o.zarr", tmp_path, engine=Changing(1000), **EVERYTHING)
 
 
 class Interrupted(Exception):

@@ -1,16 +1,14 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import regionprops
 
 from volproc.grid.blocks import Tiling
-from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.statistics import (
     block_statistics,
-    describe,
     joined,
     no_statistics,
+    voxel_counts,
 )
 
 
@@ -61,24 +59,20 @@ def test_sums_of_huge_volumes_do_not_overflow():
     assert objects.first[0] == (z * shape[1] + y) * shape[2] + x
 
 
-def test_describe_gives_voxels_and_nm():
-    labels = np.zeros((4, 6, 8), dtype=np.uint32)
-    labels[1:3, 2:4, 3:6] = 1
-    labels[0, 5, 7] = 2
-    objects = block_statistics(labels, 2, origin=(0, 0, 0), shape=labels.shape)
-    columns = describe(objects, voxel_nm=parse_voxel_nm((50, 10, 20)), shape=labels.shape)
-    first = {name: values[0] for name, values in columns.items()}
-    assert first["voxels"] == 12
-    assert first["volume_um3"] == pytest.approx(12 * 50 * 10 * 20 * 1e-9)
-    assert [first[f"centroid_{a}"] for a in "zyx"] == [1.5, 2.5, 4.0]
-    assert [first[f"centroid_{a}_nm"] for a in "zyx"] == [100, 30, 90]
-    assert [first[f"start_{a}_nm"] for a in "zyx"] == [50, 20, 60]
-    assert [first[f"stop_{a}_nm"] for a in "zyx"] == [150, 40, 120]
-    assert columns["touches_border"].tolist() == [False, True]
-    assert columns["id"].tolist() == [1, 2]
+def test_only_those_that_are_wanted():
+    labels = random_labels(1, (4, 5, 6))
+    wanted = np.array([False, True, False, True, True])
+    how = {"origin": (2, 3, 4), "shape": (9, 9, 19)}
+    some = block_statistics(labels, 5, wanted=wanted, **how)
+    everything = block_statistics(labels, 5, **how)
+    np.testing.assert_array_equal(some.rows, everything.rows[wanted])
+
+
+@given(seed=st.integers(0, 99), shape=st.tuples(*[st.integers(2, 7)] * 3))
+def test_counts_are_those_of_numpy(seed, shape):
+    labels = random_labels(seed, shape)
+    assert voxel_counts(labels, 5).tolist() == np.bincount(labels.ravel(), minlength=6).tolist()
 
 
 def test_no_objects():
     assert len(no_statistics().merged(np.empty(0, dtype=np.int32), count=0)) == 0
-    columns = describe(no_statistics(), voxel_nm=parse_voxel_nm((1, 1, 1)), shape=(1, 1, 1))
-    assert all(len(values) == 0 for values in columns.values())

@@ -18,13 +18,24 @@ Labels = npt.NDArray[np.uint32]
 AXES_THAT_CHANGE: dict[Connectivity, int] = {6: 1, 18: 2, 26: 3}
 
 
-def label_components(
-    mask: npt.NDArray[np.bool_], *, connectivity: Connectivity
-) -> tuple[Labels, int]:
+def most_components(voxels: int, *, connectivity: Connectivity, classes: bool) -> int:
+    """Components that so many voxels can hold at most: the worst case of a plan.
+
+    Of a mask, single voxels that do not touch: a checkerboard, every second voxel of every second
+    row, or of every second row of every second slice. Of classes, voxels all different.
+    """
+    apart = 1 if classes else {6: 2, 18: 4, 26: 8}[connectivity]
+    return -(-voxels // apart)
+
+
+def label_components(mask: npt.NDArray[Any], *, connectivity: Connectivity) -> tuple[Labels, int]:
     """Components of one block as ids from 1 (0 is background), and how many there are.
 
-    The same mask always gets the same ids: the second pass counts on it.
+    In a mask all voxels but 0 connect, in integers equal ones do. The same values always get the
+    same ids: the second pass counts on it.
     """
+    if mask.dtype == np.uint64:  # cc3d 4.1 stops at values that int64 cannot hold
+        mask = mask.view(np.int64)
     # cc3d 4.1 sets aside too few ids for arrays of 1 or 3 voxels along an axis that are full of
     # single voxels, and then stops with a RuntimeError; a layer of background gives it enough
     roomy = np.pad(mask, [(0, int(n < 4)) for n in mask.shape]) if min(mask.shape) < 4 else mask
@@ -35,6 +46,21 @@ def label_components(
     if roomy is not mask:
         labels = np.ascontiguousarray(labels[tuple(map(slice, mask.shape))])
     return labels, int(count)
+
+
+def values_of(labels: Labels, values: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
+    """Per id from 1 to `count`, the value of its voxels in `values`; uint64 as the same 64 bits."""
+    found = np.zeros(count + 1, dtype=values.dtype)
+    found[labels.reshape(-1)] = values.reshape(-1)
+    return found[1:].astype(np.int64)
+
+
+def equal_values(values: npt.NDArray[Any]) -> tuple[Labels, npt.NDArray[np.int64]]:
+    """Ids from 1 for the values of a block, wherever they are, 0 for 0; and each id's value."""
+    # by way of components: far fewer than voxels, so that sorting them costs nothing
+    labels, count = label_components(values, connectivity=6)
+    found, rank = np.unique(values_of(labels, values, count), return_inverse=True)
+    return relabel(labels, np.concatenate([[0], rank + 1]).astype(np.uint32)), found
 
 
 def border(labels: Labels, step: Shape) -> Labels:

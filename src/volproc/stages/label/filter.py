@@ -1,14 +1,45 @@
-"""Which objects are kept. To keep other objects, change `kept` and add an option in config/."""
+"""Which objects are kept. To keep other objects, add a rule to `RULES` and an option in config/."""
 
 from __future__ import annotations
 
-from math import ceil, prod
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, floor, prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from volproc.config import LabelOptions
+from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
-from volproc.stages.label.statistics import Statistics
+from volproc.stages.label.shape import elongation
+from volproc.stages.label.statistics import Integers, Statistics
+
+Chosen = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """The options, and what is needed to apply them to numbers in voxels."""
+
+    options: LabelOptions
+    shape: Shape
+    voxel_nm: VoxelNm
+
+    @property
+    def minimum(self) -> int:
+        """Voxels below which a whole object is dropped."""
+        return minimum_voxels(self.options.min_volume_um3, voxel_nm=self.voxel_nm)
+
+    def broken(self, objects: Statistics) -> npt.NDArray[np.intp]:
+        """For every whole object the first rule that it breaks, counted from 1; 0 to keep it."""
+        first = np.zeros(len(objects), dtype=np.intp)
+        for number, breaks in enumerate(RULES.values(), start=1):
+            # later rules (eigenvalues) see only those that are left
+            left = np.flatnonzero(first == 0)
+            first[left[breaks(self, objects.take(left))]] = number
+        return first
 
 
 def minimum_voxels(min_volume_um3: float, *, voxel_nm: VoxelNm) -> int:
@@ -21,7 +52,97 @@ def minimum_voxels(min_volume_um3: float, *, voxel_nm: VoxelNm) -> int:
     return max(1, ceil(min_volume_um3 * 1e9 / prod(voxel_nm) * (1 - 1e-9)))
 
 
-def kept(objects: Statistics, *, minimum: int) -> npt.NDArray[np.bool_]:
-    """Which whole objects are kept: those of at least `minimum` voxels. Shape (n,)."""
-    large: npt.NDArray[np.bool_] = objects.voxels >= minimum
-    return large
+def touches_border(objects: Statistics, *, shape: Shape) -> Chosen:
+    """Which objects reach the first or last voxel of the volume along any axis, (n,)."""
+    inside = (objects.start > 0).all(axis=1) & (objects.stop < np.array(shape)).all(axis=1)
+    return np.asarray(~inside)
+
+
+def extents_nm(objects: Statistics, *, voxel_nm: VoxelNm) -> npt.NDArray[np.float64]:
+    """Sides of the bounding boxes, shape (n, 3)."""
+    return np.asarray((objects.stop - objects.start) * np.array(voxel_nm), dtype=np.float64)
+
+
+def _too_small(criteria: Criteria, objects: Statistics) -> Chosen:
+    return np.asarray(objects.voxels < criteria.minimum)
+
+
+def _too_large(criteria: Criteria, objects: Statistics) -> Chosen:
+    most = criteria.options.max_volume_um3
+    if most is None:
+        return _none(objects)
+    voxels = floor(most * 1e9 / prod(criteria.voxel_nm) * (1 + 1e-9))
+    return np.asarray(objects.voxels > voxels)
+
+
+def _at_border(criteria: Criteria, objects: Statistics) -> Chosen:
+    if criteria.options.border == "keep":
+        return _none(objects)
+    return touches_border(objects, shape=criteria.shape)
+
+
+def _too_short(criteria: Criteria, objects: Statistics) -> Chosen:
+    least = np.array(criteria.options.min_extent_nm) * (1 - 1e-9)
+    return np.asarray((extents_nm(objects, voxel_nm=criteria.voxel_nm) < least).any(axis=1))
+
+
+def _too_long(criteria: Criteria, objects: Statistics) -> Chosen:
+    if criteria.options.max_extent_nm is None:
+        return _none(objects)
+    most = np.array(criteria.options.max_extent_nm) * (1 + 1e-9)
+    return np.asarray((extents_nm(objects, voxel_nm=criteria.voxel_nm) > most).any(axis=1))
+
+
+def _too_elongated(criteria: Criteria, objects: Statistics) -> Chosen:
+    most = criteria.options.max_elongation
+    if most is None:
+        return _none(objects)
+    return np.asarray(elongation(objects, voxel_nm=criteria.voxel_nm) > most * (1 + 1e-9))
+
+
+def _none(objects: Statistics) -> Chosen:
+    return np.zeros(len(objects), dtype=bool)
+
+
+RULES: dict[str, Callable[[Criteria, Statistics], Chosen]] = {
+    "min_volume_um3": _too_small,
+    "max_volume_um3": _too_large,
+    "border": _at_border,
+    "min_extent_nm": _too_short,
+    "max_extent_nm": _too_long,
+    "max_elongation": _too_elongated,
+}
+"""By the option that sets it: which objects break the rule."""
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The n largest of all objects, found from parts of them in any order; the earlier of equals.
+
+    Remembers n objects at most: `voxels` and `first` of each, the largest first.
+    """
+
+    count: int
+    voxels: Integers
+    first: Integers
+
+    def joined(self, objects: Statistics) -> Largest:
+        """The same of these and more objects."""
+        voxels = np.concatenate([self.voxels, objects.voxels])
+        first = np.concatenate([self.first, objects.first])
+        best = np.lexsort((first, -voxels))[: self.count]
+        return Largest(self.count, voxels[best], first[best])
+
+    def has(self, objects: Statistics) -> Chosen:
+        """Which of the objects are among them, (n,)."""
+        if len(self.voxels) < self.count:
+            return np.ones(len(objects), dtype=bool)
+        least, last = self.voxels[-1], self.first[-1]
+        level = (objects.voxels == least) & (objects.first <= last)
+        return np.asarray((objects.voxels > least) | level)
+
+
+def largest(count: int) -> Largest:
+    """None of any objects yet."""
+    nothing: Any = np.empty(0, dtype=np.int64)
+    return Largest(count, nothing, nothing)

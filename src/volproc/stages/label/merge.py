@@ -3,18 +3,22 @@
 Blocks report small tables; only components at a border between blocks (2 to 4% of all) can be parts
 of something larger. They become the nodes of one graph, touching ones its edges:
 
-    block 0, ids 1 2 3 4, at a border 2 4:  nodes 0 1     4 of block 0 touches 1 of block 1:
-    block 1, ids 1 2 3,   at a border 1:    node  2       an edge between nodes 1 and 2
-    objects: {node 0}, {nodes 1 and 2}, and each component inside a block, unless too small
+    block 0, ids 1 2 3 4, at a border 2 4:  nodes 0:2 0:4     4 of block 0 touches 1 of block 1:
+    block 1, ids 1 2 3,   at a border 1:    node  1:1         an edge between 0:4 and 1:1
+    objects: {0:2}, {0:4, 1:1}, and each component inside a block, unless too small
 
-Objects are numbered 1 to n in the order of their first voxels in the whole volume, read row by
-row, so the numbers do not depend on how it was cut. Memory grows with border components and kept
-objects, not with voxels or dust.
+The same is done twice. Blocks are merged in groups first (`groups.py`); an object that may go on
+beyond its group is a node again when groups are merged, by way of the components that touch across:
+
+    group A                  | group B
+    0:4 - 1:1 - 2:7  open 0  |  3:1  open 0          crossing: (2:7, 3:1)
+
+So nobody ever holds more than a group's tables, or the open objects of all groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +27,14 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from volproc.grid.blocks import Block, Connectivity, Tiling, forward_steps
-from volproc.grid.box import Shape, each
-from volproc.stages.label.components import Labels, border, touching_ids
-from volproc.stages.label.filter import kept
-from volproc.stages.label.statistics import Integers, Statistics, block_statistics, joined
+from volproc.stages.label.components import Labels
+from volproc.stages.label.filter import RULES, Criteria
+from volproc.stages.label.statistics import Integers, Statistics, joined
 
-Pairs = Iterable[tuple[int, int, npt.NDArray[np.uint32]]]
+Names = npt.NDArray[np.uint64]
+"""Components of any block: the block's index in the upper 32 bits, its id in the lower."""
+
+Touching = Iterable[tuple[int, int, npt.NDArray[np.uint32]]]
 """(first block, second block, pairs of their ids that touch)."""
 
 
@@ -43,150 +48,148 @@ class BlockTable:
     inner_ids: Labels
     inner: Statistics
 
-    @property
-    def dropped(self) -> int:
-        """Components that are dust, certain to be dropped."""
-        return self.count - len(self.border_ids) - len(self.inner_ids)
+
+@dataclass(frozen=True)
+class OpenObjects:
+    """Objects of a group that may go on beyond it, and by which components.
+
+    `vertex` says for each of the sorted `names` which object it is part of; `crossing` are pairs of
+    names that touch across the group's border, each pair in one of the two groups only.
+    """
+
+    objects: Statistics
+    names: Names
+    vertex: npt.NDArray[np.int32]
+    crossing: Names
 
 
 @dataclass(frozen=True)
-class Merged:
-    """Objects 1 to n of the whole volume, and what became of every block's components."""
+class Group:
+    """What became of the components of a group of blocks.
+
+    `fate` of each component, border ones of all blocks and then inner ones: 0 dropped, 1 to m an
+    open object, from m + 1 on a closed one. Closed objects are in the order of their first voxels.
+    """
+
+    open: OpenObjects
+    closed: Statistics
+    fate: npt.NDArray[np.int32]
+    dropped: dict[str, int]
+    largest_dropped: int
+
+
+@dataclass(frozen=True)
+class Unions:
+    """Open objects of all groups, united.
+
+    `counts` says how many each group has, `member` of which union each of them is a part, and
+    `broken` which rule a union breaks first, counted from 1; 0 for those that are kept.
+    """
 
     objects: Statistics
-    dropped: int
-    tables: tuple[BlockTable, ...]
-    border_ids: tuple[npt.NDArray[Any], ...]
-    """Per block, the final ids of its components at a border; 0 for those that are dropped."""
-    inner_ids: tuple[npt.NDArray[Any], ...]
-    """Per block, the final ids of its components inside."""
-
-    @property
-    def dtype(self) -> str:
-        """The type of the final ids: uint32 if all of them fit."""
-        return str(self.inner_ids[0].dtype)
-
-    def lookup(self, index: int) -> npt.NDArray[Any]:
-        """What block `index` puts in place of each of its own ids; 0 for those that are dropped."""
-        table = self.tables[index]
-        final = np.zeros(table.count + 1, dtype=self.dtype)
-        final[table.border_ids] = self.border_ids[index]
-        final[table.inner_ids] = self.inner_ids[index]
-        return final
+    counts: tuple[int, ...]
+    member: Integers
+    broken: npt.NDArray[np.intp]
 
 
-def block_borders(
-    labels: Labels, block: Block, *, tiling: Tiling, connectivity: Connectivity
-) -> dict[Shape, Labels]:
-    """A block's ids towards each neighbour that exists, by the step that leads there."""
-    forward = forward_steps(connectivity)
-    steps = (*forward, *(each(lambda s: -s, step) for step in forward))
-    here = tiling.position(block.index)
-    return {
-        step: border(labels, step)
-        for step in steps
-        if all(0 <= p + s < n for p, s, n in zip(here, step, tiling.counts, strict=True))
-    }
+def names_of(block: int, ids: npt.NDArray[Any]) -> Names:
+    """Components of a block as names that no other block has."""
+    return (np.uint64(block) << np.uint64(32)) | ids.astype(np.uint64)
 
 
-def block_table(
-    labels: Labels,
-    count: int,
-    *,
-    block: Block,
-    shape: Shape,
-    borders: Mapping[Shape, Labels],
-    minimum: int,
-) -> BlockTable:
-    """Statistics of a block's components, sorted into those at a border, those inside, and dust."""
-    parts = block_statistics(labels, count, origin=block.core.start, shape=shape)
-    at_border = np.zeros(count + 1, dtype=bool)
-    for values in borders.values():
-        at_border[values.reshape(-1)] = True
-    at_border = at_border[1:]
-    # only here may size be judged early: what touches a border can be the tip of a large object
-    inside = ~at_border & kept(parts, minimum=minimum)
-    return BlockTable(
-        count=count,
-        border_ids=_ids(at_border),
-        border=parts.take(at_border),
-        inner_ids=_ids(inside),
-        inner=parts.take(inside),
-    )
-
-
-def touching_pairs(
-    tiling: Tiling, *, connectivity: Connectivity, load: Callable[[int, Shape], Labels]
-) -> Iterator[tuple[int, int, npt.NDArray[np.uint32]]]:
-    """Ids that touch across every border; `load` gives a block's border towards a step.
-
-    For a border without foreground `load` may give an empty array.
-    """
-    for first, second, step in tiling.touching(connectivity):
-        near, far = load(first, step), load(second, each(lambda s: -s, step))
-        if near.any() and far.any():
-            pairs = touching_ids(near, far, step=step, connectivity=connectivity)
-            yield first, second, pairs
-
-
-def merge(tables: Iterable[BlockTable], pairs: Pairs, *, minimum: int) -> Merged:
-    """The objects of the volume from the tables of its blocks, in block order, and touching pairs.
-
-    Sizes are judged here, on whole objects.
-    """
-    known = tuple(tables)
-    nodes_before = _running_total(len(table.border_ids) for table in known)
-    group, groups = _components(_edges(known, pairs, nodes_before), nodes=int(nodes_before[-1]))
-    unions = joined(table.border for table in known).merged(group, count=groups)
-    keep = kept(unions, minimum=minimum)
-    objects = joined([unions.take(keep), *(table.inner for table in known)])
-    ids = _ranks(objects.first)
-    of_group = np.zeros(groups, dtype=ids.dtype)
-    of_group[keep] = ids[: keep.sum()]
-    inner_before = _running_total(len(table.inner_ids) for table in known)
-    return Merged(
-        objects=objects.take(np.argsort(ids)),
-        dropped=sum(table.dropped for table in known) + int((~keep).sum()),
-        tables=known,
-        border_ids=tuple(np.split(of_group[group], nodes_before[1:-1])),
-        inner_ids=tuple(np.split(ids[keep.sum() :], inner_before[1:-1])),
-    )
-
-
-def _ids(chosen: npt.NDArray[np.bool_]) -> Labels:
-    return (np.flatnonzero(chosen) + 1).astype(np.uint32)
-
-
-def _ranks(first: Integers) -> npt.NDArray[Any]:
-    """1 for the lowest, n for the highest of n different numbers; uint32 if n fits."""
-    ranks = np.empty(len(first), dtype=np.uint32 if len(first) < 2**32 else np.uint64)
-    ranks[np.argsort(first)] = np.arange(1, len(first) + 1)
-    return ranks
-
-
-def _running_total(counts: Iterable[int]) -> Integers:
-    return np.cumsum([0, *counts], dtype=np.int64)
-
-
-def _edges(tables: tuple[BlockTable, ...], pairs: Pairs, nodes_before: Integers) -> Integers:
-    """Touching pairs as pairs of nodes, shape (2, m)."""
-
-    def nodes(index: int, ids: npt.NDArray[np.uint32]) -> Integers:
-        found = np.searchsorted(tables[index].border_ids, ids)
-        return np.asarray(nodes_before[index] + found, dtype=np.int64)
-
+def crossing_names(touching: Touching) -> Names:
+    """Pairs of names that touch, shape (n, 2)."""
     found = [
-        np.stack([nodes(first, ids[:, 0]), nodes(second, ids[:, 1])])
-        for first, second, ids in pairs
+        np.stack([names_of(first, ids[:, 0]), names_of(second, ids[:, 1])], axis=1)
+        for first, second, ids in touching
     ]
-    return np.concatenate([np.empty((2, 0), dtype=np.int64), *found], axis=1)
+    return np.concatenate([np.empty((0, 2), dtype=np.uint64), *found])
 
 
-def _components(edges: Integers, *, nodes: int) -> tuple[npt.NDArray[np.int32], int]:
-    """The group of every node and the number of groups."""
-    if not nodes:
+def merge_group(
+    tables: Mapping[int, BlockTable],
+    *,
+    touching: Names,
+    crossing: Names,
+    going_on: Names,
+    criteria: Criteria,
+) -> Group:
+    """Objects of a group of blocks, from their tables in block order.
+
+    `touching` are pairs of names in the group, `crossing` from it to another, `going_on` the names
+    at its border. Closed objects are judged here, for they are whole.
+    """
+    by_value = criteria.options.input == "labels"
+    names = np.concatenate([names_of(index, one.border_ids) for index, one in tables.items()])
+    nodes = joined(one.border for one in tables.values())
+    number, count = _united(nodes, np.searchsorted(names, touching), by_value=by_value)
+    goes_on = np.full(len(names), True) if by_value else np.isin(names, going_on)
+    is_open = np.zeros(count, dtype=bool)
+    is_open[number[goes_on]] = True
+    unions = nodes.merged(number, count=count)
+    whole = joined([unions.take(~is_open), *(one.inner for one in tables.values())])
+    broken = criteria.broken(whole)
+    kept = np.flatnonzero(broken == 0)
+    kept = kept[np.argsort(whole.first[kept])]
+    opened = int(is_open.sum())
+    fate = np.zeros(len(whole), dtype=np.int32)
+    fate[kept] = np.arange(opened + 1, opened + 1 + len(kept))
+    fate_of_union = np.empty(count, dtype=np.int32)
+    fate_of_union[is_open] = np.arange(1, opened + 1)
+    fate_of_union[~is_open] = fate[: count - opened]
+    return Group(
+        open=OpenObjects(
+            objects=unions.take(is_open),
+            names=names[goes_on],
+            vertex=fate_of_union[number[goes_on]] - 1,
+            crossing=crossing,
+        ),
+        closed=whole.take(kept),
+        fate=np.concatenate([fate_of_union[number], fate[count - opened :]]),
+        dropped=reasons(broken),
+        largest_dropped=int(whole.voxels[broken > 0].max(initial=0)),
+    )
+
+
+def merge_groups(parts: Sequence[OpenObjects], *, criteria: Criteria) -> Unions:
+    """Open objects of all groups united across the groups' borders, and judged."""
+    by_value = criteria.options.input == "labels"
+    counts = tuple(len(part.objects) for part in parts)
+    before = np.cumsum([0, *counts])
+    nodes = joined(part.objects for part in parts)
+    names = np.concatenate([np.empty(0, dtype=np.uint64), *(part.names for part in parts)])
+    vertex = np.concatenate(
+        [np.empty(0, dtype=np.int64), *(p.vertex + b for p, b in zip(parts, before, strict=False))]
+    )
+    order = np.argsort(names)
+    crossing = np.concatenate([crossing_names([]), *(part.crossing for part in parts)])
+    edges = vertex[order][np.searchsorted(names[order], crossing)]
+    number, count = _united(nodes, edges, by_value=by_value)
+    unions = nodes.merged(number, count=count)
+    return Unions(unions, counts, number.astype(np.int64), criteria.broken(unions))
+
+
+def reasons(broken: npt.NDArray[np.intp]) -> dict[str, int]:
+    """How many objects broke which rule first."""
+    counts = np.bincount(broken, minlength=len(RULES) + 1)[1:].tolist()
+    return {rule: n for rule, n in zip(RULES, counts, strict=True) if n}
+
+
+def _united(
+    nodes: Statistics, edges: npt.NDArray[Any], *, by_value: bool
+) -> tuple[npt.NDArray[Any], int]:
+    """The union that each node is part of, and how many there are; `edges` has shape (m, 2).
+
+    Nodes of different values are never united: of a mask all have the same.
+    """
+    if not len(nodes):
         return np.empty(0, dtype=np.int32), 0
-    once = np.ones(edges.shape[1], dtype=bool)
-    graph = coo_array((once, (edges[0], edges[1])), shape=(nodes, nodes))
-    groups, group = connected_components(graph, directed=False)
-    return group, groups
+    if by_value:
+        found, number = np.unique(nodes.value, return_inverse=True)
+        return number, len(found)
+    first, second = edges[:, 0], edges[:, 1]
+    equal = nodes.value[first] == nodes.value[second]
+    once = np.ones(int(equal.sum()), dtype=bool)
+    graph = coo_array((once, (first[equal], second[equal])), shape=(len(nodes), len(nodes)))
+    count, number = connected_components(graph, directed=False)
+    return number, int(count)

@@ -6,45 +6,107 @@ take to be written and read.
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from volproc.errors import VolumeError
 from volproc.grid.blocks import Block, Connectivity, Tiling
-from volproc.grid.box import Shape
-from volproc.stages.label.components import Labels, label_components, relabel
-from volproc.stages.label.merge import BlockTable, block_borders, block_table
+from volproc.grid.box import Box, Shape
+from volproc.stages.label.components import (
+    Labels,
+    border,
+    equal_values,
+    label_components,
+    most_components,
+    relabel,
+    values_of,
+)
+from volproc.stages.label.filter import Criteria
+from volproc.stages.label.merge import BlockTable
+from volproc.stages.label.source import Source
+from volproc.stages.label.statistics import (
+    Integers,
+    block_statistics,
+    voxel_counts,
+    with_values,
+)
 from volproc.stages.label.tables import Tables
 from volproc.volume.foreground import foreground
 from volproc.volume.store import Volume
+
+FACES: tuple[Shape, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 1), (0, 1, 0), (1, 0, 0))
+"""Steps to the neighbours that share a face; borders along edges and corners are parts of faces."""
+PLANNED_ROWS = 2**18
+"""Components a block may at least tell the merge, however small it is."""
 
 
 @dataclass(frozen=True)
 class Components:
     """How a block's components are found: the same ids whenever it is asked."""
 
-    mask: Volume
+    mask: Source
     level: float
     connectivity: Connectivity
+    input: str
 
-    def find(self, block: Block, values: npt.NDArray[Any]) -> tuple[Labels, int]:
-        """Ids from 1 for a block of the mask, and how many there are."""
-        where = f"{self.mask.info.url}, voxels {block.core},"
-        inside = foreground(values, level=self.level, what=where)
-        return label_components(inside, connectivity=self.connectivity)
+    def find(self, core: Box, values: npt.NDArray[Any]) -> tuple[Labels, int, Integers | None]:
+        """Ids from 1 for a block, how many there are, and the value of each; None for a mask."""
+        where = f"{self.mask.info.url}, voxels {core},"
+        if values.dtype.kind == "i" and int(values.min()) < 0:
+            raise VolumeError(
+                f"{where} hold values below 0 (the lowest is {values.min()}), expected 0 for "
+                "background and positive ones: set them to 0, or save the volume as unsigned"
+            )
+        if self.input == "mask":
+            inside = foreground(values, level=self.level, what=where)
+            labels, count = label_components(inside, connectivity=self.connectivity)
+            return labels, count, None
+        if self.input == "labels":
+            labels, found = equal_values(values)
+            return labels, len(found), found
+        labels, count = label_components(values, connectivity=self.connectivity)
+        return labels, count, values_of(labels, values, count)
+
+
+def checksum(values: npt.NDArray[Any]) -> int:
+    """A number that changes with the voxels of a block: crc32, a fraction of labelling it."""
+    return zlib.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+
+
+def most_rows(core: Shape, *, minimum: int, connectivity: Connectivity, input: str) -> int:
+    """Components of a block that the merge must know, at most: what a plan sets memory aside for.
+
+    The worst case, but an eighth of the voxels where that is less: noisier than any mask.
+    """
+    z, y, x = core
+    voxels = z * y * x
+    at_border = voxels - max(0, z - 2) * max(0, y - 2) * max(0, x - 2)
+    how = {"connectivity": connectivity, "classes": input != "mask"}
+    if input == "labels":
+        worst = voxels
+    else:
+        inside = min(most_components(voxels, **how), voxels // minimum)  # type: ignore[arg-type]
+        worst = most_components(at_border, **how) + inside  # type: ignore[arg-type]
+    return min(worst, max(PLANNED_ROWS, voxels // 8))
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the first pass knows of one block. `highest` is the mask's highest value if no voxel
-    is foreground, else 0.
+    """What the first pass knows of one block.
+
+    `highest` is the mask's highest value if no voxel is foreground, else 0.
     """
 
     table: BlockTable
-    borders: dict[Shape, Labels]
+    faces: dict[Shape, Labels]
     highest: int
+    content: int
+    largest_dropped: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +116,7 @@ class FindComponents:
     components: Components
     tables: Tables
     tiling: Tiling
-    minimum: int
+    criteria: Criteria
 
     def load(self, block: Block) -> npt.NDArray[Any]:
         """The block of the mask."""
@@ -62,26 +124,100 @@ class FindComponents:
 
     def compute(self, block: Block, loaded: npt.NDArray[Any]) -> Found:
         """Components, their statistics, and which of them lie at a border."""
-        labels, count = self.components.find(block, loaded)
-        borders = block_borders(
-            labels, block, tiling=self.tiling, connectivity=self.components.connectivity
-        )
+        labels, count, values = self.components.find(block.core, loaded)
+        faces = {
+            step: border(labels, step).copy()  # a view would keep the whole block in memory
+            for _, step in self.tiling.neighbours(block.index, FACES)
+        }
+        sizes = voxel_counts(labels, count)[1:]
+        at_border = _at_border(count, faces, everywhere=self.components.input == "labels")
+        # only here may size be judged early: what touches a border can be the tip of a large object
+        inside = ~at_border & (sizes >= self.criteria.minimum)
+        self._refuse_noise(block, int(np.count_nonzero(inside | at_border)))
         table = block_table(
             labels,
-            count,
-            block=block,
+            at_border,
+            inside,
+            origin=block.core.start,
             shape=self.tiling.shape,
-            borders=borders,
-            minimum=self.minimum,
+            values=values,
         )
-        # copies, because a view would keep the whole block in memory
-        kept = {step: values.copy() for step, values in borders.items()}
-        return Found(table, kept, 0 if count else int(loaded.max()))
+        return Found(
+            table,
+            {} if self.components.input == "labels" else faces,
+            highest=0 if count else int(loaded.max()),
+            content=checksum(loaded),
+            largest_dropped=int(sizes[~(inside | at_border)].max(initial=0)),
+        )
 
     def store(self, block: Block, result: Found) -> dict[str, int]:
         """Keep the table."""
-        self.tables.save(block.index, result.table, result.borders)
-        return {"components": result.table.count, "highest": result.highest}
+        table = result.table
+        self.tables.save_block(block.index, table, result.faces, content=result.content)
+        rows = len(table.border) + len(table.inner)
+        return {
+            "components": table.count,
+            "rows": rows,
+            "dropped": table.count - rows,
+            "largest_dropped": result.largest_dropped,
+            "highest": result.highest,
+            "content": result.content,
+        }
+
+    def _refuse_noise(self, block: Block, rows: int) -> None:
+        most = most_rows(
+            block.core.shape,
+            minimum=self.criteria.minimum,
+            connectivity=self.components.connectivity,
+            input=self.components.input,
+        )
+        if rows > most:
+            raise VolumeError(
+                f"{self.components.mask.info.url}, voxels {block.core}, hold {rows} objects of "
+                f"{self.criteria.minimum} voxels or more, {most} were planned for: more like noise "
+                "than objects; raise [label] min_volume_um3 or the threshold, or make [label] "
+                "block smaller (64 voxels along each axis take any input)"
+            )
+
+
+def block_table(
+    labels: Labels,
+    at_border: npt.NDArray[np.bool_],
+    inside: npt.NDArray[np.bool_],
+    *,
+    origin: Shape,
+    shape: Shape,
+    values: Integers | None = None,
+) -> BlockTable:
+    """Statistics of a block's components, sorted into those at a border and those inside.
+
+    Of ids 1 to n: `at_border` and `inside` have shape (n,), those in neither are dust.
+    """
+    wanted = at_border | inside
+    found = block_statistics(labels, len(wanted), origin=origin, shape=shape, wanted=wanted)
+    if values is not None:
+        found = with_values(found, values[wanted])
+    first = at_border[wanted]
+    return BlockTable(
+        count=len(wanted),
+        border_ids=_ids(at_border),
+        border=found.take(first),
+        inner_ids=_ids(inside),
+        inner=found.take(~first),
+    )
+
+
+def _at_border(
+    count: int, faces: Mapping[Shape, Labels], *, everywhere: bool
+) -> npt.NDArray[np.bool_]:
+    found = np.full(count + 1, everywhere)
+    for values in faces.values():
+        found[values.reshape(-1)] = True
+    return found[1:]
+
+
+def _ids(chosen: npt.NDArray[np.bool_]) -> Labels:
+    return (np.flatnonzero(chosen) + 1).astype(np.uint32)
 
 
 @dataclass(frozen=True)
@@ -94,8 +230,16 @@ class WriteLabels:
 
     def load(self, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
         """The block's final ids and the mask; None if it has no objects."""
-        lookup = self.tables.load_lookup(block.index)
-        return (lookup, self.components.mask.read(block.core)) if lookup.any() else None
+        lookup, content = self.tables.lookup(block.index)
+        if not lookup.any():
+            return None
+        values = self.components.mask.read(block.core)
+        if checksum(values) != content:
+            raise VolumeError(
+                f"{self.components.mask.info.url}, voxels {block.core}, changed since components "
+                f"were found in it: remove {self.tables.folder} and run the same command again"
+            )
+        return lookup, values
 
     def compute(
         self, block: Block, loaded: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None
@@ -104,7 +248,7 @@ class WriteLabels:
         if loaded is None:
             return None
         lookup, values = loaded
-        labels, _ = self.components.find(block, values)
+        labels, _, _ = self.components.find(block.core, values)
         return relabel(labels, lookup)
 
     def store(self, block: Block, result: npt.NDArray[np.uint32] | None) -> None:

@@ -1,8 +1,8 @@
-"""What is known of every object: size, box, centroid; as sums that add up exactly over blocks."""
+"""What is known of every object: size, box, moments; as sums that add up exactly over blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,15 @@ import numpy.typing as npt
 from numba import njit
 
 from volproc.grid.box import Shape
-from volproc.grid.scale import VoxelNm
 from volproc.stages.label.components import Labels
 
 Integers = npt.NDArray[np.int64]
 
-COLUMNS = 11
-_VOXELS, _START, _STOP, _SUM, _FIRST = 0, 1, 4, 7, 10
+COLUMNS = 18
+ROW_BYTES = 8 * COLUMNS
+_VOXELS, _START, _STOP, _SUM, _FIRST, _VALUE, _PRODUCTS = 0, 1, 4, 7, 10, 11, 12
+PAIRS_OF_AXES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+"""Which coordinates are multiplied in each column of `Statistics.products`."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,22 @@ class Statistics:
         """Place of the object's first voxel when the whole volume is read row by row, (n,)."""
         return self.rows[:, _FIRST]
 
-    def take(self, which: npt.NDArray[Any]) -> Statistics:
-        """The rows that `which` (indices or a mask) selects."""
+    @property
+    def value(self) -> Integers:
+        """The input's value in the object's voxels; 1 for a mask, (n,)."""
+        return self.rows[:, _VALUE]
+
+    @property
+    def products(self) -> Integers:
+        """Sums of products of the voxels' coordinates (`PAIRS_OF_AXES`), shape (n, 6).
+
+        Modulo 2**64: those of a large object far from the first voxel do not fit, those about its
+        centre do, and the remainder is enough to get there (`central_products`).
+        """
+        return self.rows[:, _PRODUCTS:]
+
+    def take(self, which: npt.NDArray[Any] | slice) -> Statistics:
+        """The rows that `which` (indices, a mask or a slice) selects."""
         return Statistics(self.rows[which])
 
     def merged(self, groups: npt.NDArray[np.integer[Any]], *, count: int) -> Statistics:
@@ -69,10 +85,11 @@ class Statistics:
         ordered = self.rows[order]
         begin = np.searchsorted(groups[order], np.arange(count))
         added = np.add.reduceat(ordered, begin)
-        lowest = np.minimum.reduceat(ordered, begin)
+        lowest = np.minimum.reduceat(ordered[:, : _VALUE + 1], begin)
         added[:, _START:_STOP] = lowest[:, _START:_STOP]
         added[:, _STOP:_SUM] = np.maximum.reduceat(ordered[:, _STOP:_SUM], begin)
         added[:, _FIRST] = lowest[:, _FIRST]
+        added[:, _VALUE] = lowest[:, _VALUE]
         return Statistics(added)
 
 
@@ -86,62 +103,73 @@ def joined(parts: Iterable[Statistics]) -> Statistics:
     return Statistics(np.concatenate([no_statistics().rows, *(part.rows for part in parts)]))
 
 
-def block_statistics(labels: Labels, count: int, *, origin: Shape, shape: Shape) -> Statistics:
-    """Row i is about label i + 1 of a block that starts at `origin` of a volume of `shape`."""
-    rows = np.zeros((count, COLUMNS), dtype=np.int64)
-    _accumulate(labels, origin, shape, rows)
+def voxel_counts(labels: Labels, count: int) -> Integers:
+    """Voxels of each id from 0 (background) to `count`."""
+    found = np.zeros(count + 1, dtype=np.int64)
+    _count(labels.reshape(-1), found)
+    return found
+
+
+def block_statistics(
+    labels: Labels,
+    count: int,
+    *,
+    origin: Shape,
+    shape: Shape,
+    wanted: npt.NDArray[np.bool_] | None = None,
+) -> Statistics:
+    """A row per id from 1 to `count` of a block that starts at `origin` of a volume of `shape`.
+
+    Only of those that are `wanted`, shape (count,), in their order.
+    """
+    row = np.zeros(count + 1, dtype=np.uint32)
+    chosen = slice(1, None) if wanted is None else np.flatnonzero(wanted) + 1
+    row[chosen] = np.arange(1, row[chosen].size + 1)
+    rows = np.zeros((int(row.max()), COLUMNS), dtype=np.int64)
+    rows[:, _VALUE] = 1
+    _accumulate(labels, origin, shape, row, rows)
     return Statistics(rows)
 
 
-def describe(
-    objects: Statistics, *, voxel_nm: VoxelNm, shape: Shape
-) -> dict[str, npt.NDArray[Any]]:
-    """Columns of the table of objects; ids are 1 to n.
+def with_values(objects: Statistics, values: Integers) -> Statistics:
+    """The same objects, and the input's value in each."""
+    rows = objects.rows.copy()
+    rows[:, _VALUE] = values
+    return Statistics(rows)
 
-    Coordinates in voxels are indices (a centroid of 2.0 is the centre of voxel 2, `stop` is
-    exclusive). In nm they count from the volume's corner: voxel i covers i to i + 1 voxel sizes.
+
+def central_products(objects: Statistics) -> tuple[npt.NDArray[np.float64], ...]:
+    """Centroids, shape (n, 3), and sums of products about them (`PAIRS_OF_AXES`), shape (n, 6).
+
+    Exact whole numbers until the last subtraction. They fit for objects of up to 10^12 voxels.
     """
-    size = np.array(voxel_nm)
-    centroid = objects.sums / objects.voxels[:, None]
-    inside = (objects.start > 0).all(axis=1) & (objects.stop < np.array(shape)).all(axis=1)
-    places = {
-        "start_{}": objects.start,
-        "stop_{}": objects.stop,
-        "centroid_{}": centroid,
-        "start_{}_nm": objects.start * size,
-        "stop_{}_nm": objects.stop * size,
-        "centroid_{}_nm": (centroid + 0.5) * size,
-    }
-    return {
-        "id": np.arange(1, len(objects) + 1),
-        "voxels": objects.voxels,
-        "volume_um3": objects.voxels * float(size.prod()) * 1e-9,
-        **{
-            name.format(axis): values[:, i]
-            for name, values in places.items()
-            for i, axis in enumerate("zyx")
-        },
-        "touches_border": ~inside,
-    }
-
-
-def to_csv(columns: Mapping[str, npt.NDArray[Any]]) -> str:
-    """A table with a header line, as pandas and spreadsheets read it.
-
-    >>> to_csv({"id": np.array([1]), "centroid_z_nm": np.array([100 / 3])})
-    'id,centroid_z_nm\\n1,33.3333333\\n'
-    """
-    texts = [map(_number, values.tolist()) for values in columns.values()]
-    lines = [",".join(columns), *(",".join(row) for row in zip(*texts, strict=True))]
-    return "\n".join(lines) + "\n"
-
-
-def _number(value: Any) -> str:
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+    n, sums = objects.voxels, objects.sums
+    centre = sums // n[:, None]
+    rest = (sums - centre * n[:, None]).astype(np.float64)
+    about = np.empty((len(n), len(PAIRS_OF_AXES)), dtype=np.float64)
+    for column, (a, b) in enumerate(PAIRS_OF_AXES):
+        # modulo 2**64 on purpose, until the result is about the centre and small enough
+        moved = objects.products[:, column] - centre[:, a] * sums[:, b]
+        moved = moved - centre[:, b] * (sums[:, a] - centre[:, a] * n)
+        about[:, column] = moved - rest[:, a] * rest[:, b] / n
+    return sums / n[:, None], about
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _accumulate(labels: Labels, origin: Shape, shape: Shape, rows: Integers) -> None:
+def _count(labels: Labels, found: Integers) -> None:
+    last, run = np.uint32(0), 0
+    for i in range(labels.size):
+        if labels[i] != last:
+            found[last] += run
+            last, run = labels[i], 0
+        run += 1
+    found[last] += run
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _accumulate(
+    labels: Labels, origin: Shape, shape: Shape, row: npt.NDArray[np.uint32], rows: Integers
+) -> None:
     """One pass, run by run along x: about three times as fast as voxel by voxel."""
     depth, height, width = labels.shape
     for z in range(depth):
@@ -154,9 +182,9 @@ def _accumulate(labels: Labels, origin: Shape, shape: Shape, rows: Integers) -> 
                 x += 1
                 while x < width and labels[z, y, x] == label:
                     x += 1
-                if label:
+                if label and row[label]:
                     lowest = (z + origin[0], y + origin[1], begin + origin[2])
-                    _add_run(rows[label - 1], lowest, x - begin, place + begin)
+                    _add_run(rows[row[label] - 1], lowest, x - begin, place + begin)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -169,7 +197,15 @@ def _add_run(row: Integers, lowest: Shape, length: int, place: int) -> None:
         # z never falls while the block is read, so the first run has the lowest
         row[2], row[3] = min(row[2], y), min(row[3], x)
         row[4], row[5], row[6] = z + 1, max(row[5], y + 1), max(row[6], x + length)
+    steps = length * (length - 1) // 2
+    along = length * x + steps
     row[0] += length
     row[7] += length * z
     row[8] += length * y
-    row[9] += length * x + length * (length - 1) // 2
+    row[9] += along
+    row[12] += length * z * z
+    row[13] += length * y * y
+    row[14] += length * x * x + 2 * x * steps + steps * (2 * length - 1) // 3
+    row[15] += length * z * y
+    row[16] += z * along
+    row[17] += y * along

@@ -1,17 +1,23 @@
-"""What blocks leave on disk for the merge, and the merge for them: one small file each.
+"""What blocks and groups leave on disk for each other: small files in one folder.
 
-    OBJECTS.tables/12.npz           of block 12: its components, its ids towards each neighbour
-    OBJECTS.tables/12.lookup.npy    for block 12: the final id of each of its own ids
+    OBJECTS.tables/12.table          of block 12: its components that the merge must know
+    OBJECTS.tables/12.faces          its ids towards each neighbour
+    OBJECTS.tables/12.ids            for block 12: the final id of each of its own ids
+    OBJECTS.tables/group-3.open      of group 3: objects that may go on beyond it
+    OBJECTS.tables/group-3.fate      what became of each component of its blocks
+    OBJECTS.tables/group-3.closed-0  objects that end within it, in pieces, by their first voxels
+    OBJECTS.tables/group-3.ids-open  for group 3: final ids of its open objects
+    OBJECTS.tables/group-3.ids-0     final ids of the closed ones in a piece
 
-Every file names the digest it was made for, so that none of another run is ever trusted.
+Every file names the digest it was made for, so that none of another run is ever trusted: what
+blocks found depends on less than what became of it, and stays good when a filter changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -19,10 +25,14 @@ import numpy.typing as npt
 
 from volproc.errors import LedgerError
 from volproc.grid.box import Shape
-from volproc.stages.label.components import Labels
-from volproc.stages.label.merge import BlockTable
+from volproc.stages.label.components import Labels, border
+from volproc.stages.label.merge import BlockTable, Group, OpenObjects
+from volproc.stages.label.packed import Packed, packed
 from volproc.stages.label.statistics import Statistics
 from volproc.volume.files import read_file, write_file
+
+PIECE = 2**15
+"""Closed objects in a file: all groups side by side have one piece each in memory."""
 
 
 @dataclass(frozen=True)
@@ -31,26 +41,33 @@ class Tables:
 
     folder: str
     digest: str
+    merge_digest: str = ""
 
-    def save(self, index: int, table: BlockTable, borders: Mapping[Shape, Labels]) -> None:
-        """Keep what block `index` found; borders without foreground take no space."""
+    def save_block(
+        self, index: int, table: BlockTable, faces: Mapping[Shape, Labels], *, content: int
+    ) -> None:
+        """Keep what block `index` found; faces without foreground take no space.
+
+        `content` is a checksum of the block's voxels, for the second pass to compare.
+        """
         smallest = np.min_scalar_type(table.count)
-        sides = {
-            _side(step): values.astype(smallest) for step, values in borders.items() if values.any()
-        }
+        sides = {_side(step): values for step, values in faces.items() if values.any()}
+        self._save(f"{index}.faces", {k: v.astype(smallest) for k, v in sides.items()})
         self._save(
-            f"{index}.npz",
-            count=np.int64(table.count),
-            border_ids=table.border_ids,
-            border=table.border.rows,
-            inner_ids=table.inner_ids,
-            inner=table.inner.rows,
-            **sides,
+            f"{index}.table",
+            {
+                "count": np.int64(table.count),
+                "content": np.int64(content),
+                "border_ids": table.border_ids,
+                "border": table.border.rows,
+                "inner_ids": table.inner_ids,
+                "inner": table.inner.rows,
+            },
         )
 
-    def load(self, index: int) -> BlockTable:
-        """What block `index` found, without its borders."""
-        found = self._load(f"{index}.npz")
+    def block(self, index: int) -> BlockTable:
+        """What block `index` found, without its faces."""
+        found = self._load(f"{index}.table")
         return BlockTable(
             count=int(found["count"]),
             border_ids=found["border_ids"],
@@ -59,50 +76,113 @@ class Tables:
             inner=Statistics(found["inner"]),
         )
 
-    def save_lookup(self, index: int, lookup: npt.NDArray[Any]) -> None:
-        """Keep the final ids for block `index`."""
-        self._save(f"{index}.lookup.npz", lookup=lookup)
+    def save_group(self, index: int, group: Group) -> None:
+        """Keep what became of a group's components."""
+        opened = group.open
+        self._save(
+            f"group-{index}.open",
+            {
+                "objects": opened.objects.rows,
+                "names": opened.names,
+                "vertex": opened.vertex,
+                "crossing": opened.crossing,
+            },
+        )
+        self._save(f"group-{index}.fate", {"fate": group.fate})
+        for piece, start in enumerate(range(0, len(group.closed), PIECE)):
+            rows = group.closed.rows[start : start + PIECE]
+            self._save(f"group-{index}.closed-{piece}", {"rows": rows})
 
-    def load_lookup(self, index: int) -> npt.NDArray[Any]:
-        """The final id for each id of block `index`."""
-        lookup: npt.NDArray[Any] = self._load(f"{index}.lookup.npz")["lookup"]
-        return lookup
+    def open_objects(self, index: int) -> OpenObjects:
+        """Objects of a group that may go on beyond it."""
+        found = self._load(f"group-{index}.open")
+        return OpenObjects(
+            Statistics(found["objects"]), found["names"], found["vertex"], found["crossing"]
+        )
 
-    def _save(self, name: str, **arrays: Any) -> None:
-        content = BytesIO()
-        np.savez_compressed(content, digest=np.array(self.digest), **arrays)
-        write_file(f"{self.folder}/{name}", content.getvalue())
+    def closed_objects(self, index: int, *, count: int) -> Iterator[Statistics]:
+        """The `count` objects that end within a group, piece by piece, by their first voxels."""
+        for piece in range(-(-count // PIECE)):
+            yield Statistics(self._load(f"group-{index}.closed-{piece}")["rows"])
 
-    def _load(self, name: str) -> Any:
+    def save_ids(self, index: int, piece: int | str, ids: npt.NDArray[Any]) -> None:
+        """Keep final ids of a group's open objects (piece "open"), or of a piece of closed ones."""
+        self._save(f"group-{index}.ids-{piece}", {"ids": ids})
+
+    def ids(self, index: int, *, closed: int) -> npt.NDArray[Any]:
+        """The final id of every fate in a group (see `Group`)."""
+        pieces = ["open", *range(-(-closed // PIECE))]
+        found = [self._load(f"group-{index}.ids-{piece}")["ids"] for piece in pieces]
+        return np.concatenate([np.zeros(1, dtype=found[0].dtype), *found])
+
+    def save_lookups(self, index: int, members: list[int], ids: npt.NDArray[Any]) -> None:
+        """Keep, for each block of a group, what it puts in place of each of its own ids."""
+        fate = self._load(f"group-{index}.fate")["fate"]
+        found = {block: self._load(f"{block}.table") for block in members}
+        borders = {block: one["border_ids"] for block, one in found.items()}
+        inners = {block: one["inner_ids"] for block, one in found.items()}
+        ends = np.cumsum([len(one) for one in (*borders.values(), *inners.values())])
+        parts = np.split(ids[fate], ends[:-1])
+        for n, (block, one) in enumerate(found.items()):
+            lookup = np.zeros(int(one["count"]) + 1, dtype=ids.dtype)
+            lookup[borders[block]] = parts[n]
+            lookup[inners[block]] = parts[len(members) + n]
+            self._save(f"{block}.ids", {"lookup": lookup, "content": one["content"]})
+
+    def lookup(self, block: int) -> tuple[npt.NDArray[Any], int]:
+        """The final id for each id of a block, and the checksum of the voxels they came from."""
+        found = self._load(f"{block}.ids")
+        return found["lookup"], int(found["content"])
+
+    def faces(self, block: int) -> Packed:
+        """A block's ids towards its neighbours."""
+        return self._load(f"{block}.faces")
+
+    def _save(self, name: str, arrays: Mapping[str, Any]) -> None:
+        write_file(f"{self.folder}/{name}", packed(arrays, digest=self._digest_of(name)))
+
+    def _load(self, name: str) -> Packed:
         url = f"{self.folder}/{name}"
-        found = np.load(BytesIO(read_file(url)))
-        if str(found["digest"]) != self.digest:
+        found = Packed(read_file(url))
+        if found.digest != self._digest_of(name):
             raise LedgerError(
                 f"{url} belongs to a run with other options; remove {self.folder} and run the same "
                 "command again"
             )
         return found
 
+    def _digest_of(self, name: str) -> str:
+        return self.digest if name.endswith((".table", ".faces")) else self.merge_digest
 
-class Borders:
-    """Reads borders for the merge: neighbours come up soon after each other, so some stay open."""
 
-    def __init__(self, tables: Tables, *, keep: int) -> None:
-        self._open = lru_cache(maxsize=keep)(lambda index: tables._load(f"{index}.npz"))
+def faces_of(tables: Tables, *, keep: int) -> Callable[[int, Shape], Labels]:
+    """Gives a block's border towards a step: a face, or the part of one along an edge or corner.
 
-    def __call__(self, index: int, step: Shape) -> Labels:
-        """Ids of block `index` towards the neighbour at `step`; an empty array if none."""
-        found = self._open(index)
-        if _side(step) not in found:
+    An empty array where there is no foreground. Neighbours come up soon after each other, so the
+    faces of `keep` blocks stay at hand, compressed.
+    """
+    files = lru_cache(maxsize=keep)(tables.faces)
+
+    @lru_cache(maxsize=64)
+    def face(index: int, side: str) -> Labels:
+        found = files(index)
+        if side not in found:
             return np.zeros((0, 0, 0), dtype=np.uint32)
-        values: Labels = found[_side(step)].astype(np.uint32)
-        return values
+        return found[side].astype(np.uint32)
+
+    def load(index: int, step: Shape) -> Labels:
+        axis = next(axis for axis, s in enumerate(step) if s)
+        z, y, x = (s if at == axis else 0 for at, s in enumerate(step))
+        found = face(index, _side((z, y, x)))
+        return border(found, step) if found.size else found
+
+    return load
 
 
 def _side(step: Shape) -> str:
     """A name for a step.
 
-    >>> _side((0, 1, -1))
-    'side_=+-'
+    >>> _side((0, 0, -1))
+    'side_==-'
     """
     return "side_" + "".join("-=+"[s + 1] for s in step)

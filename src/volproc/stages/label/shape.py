@@ -1,0 +1,33 @@
+"""Shape of objects from their sums: the ellipsoid that has the same moments."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.grid.scale import VoxelNm
+from volproc.stages.label.statistics import PAIRS_OF_AXES, Statistics, central_products
+
+
+def semi_axes_nm(objects: Statistics, *, voxel_nm: VoxelNm) -> npt.NDArray[np.float64]:
+    """Semi-axes of the ellipsoid with each object's second moments in nm, longest first, (n, 3).
+
+    A solid ellipsoid has the variance a² / 5 along a semi-axis a. Every voxel counts as a filled
+    box, so that a single one has an extent, too.
+    """
+    size = np.array(voxel_nm)
+    _, products = central_products(objects)
+    variance = np.empty((len(objects), 3, 3))
+    for column, (a, b) in enumerate(PAIRS_OF_AXES):
+        mean = products[:, column] / objects.voxels * size[a] * size[b]
+        variance[:, a, b] = variance[:, b, a] = mean
+    variance[:, range(3), range(3)] += size**2 / 12
+    found: npt.NDArray[np.float64] = np.sqrt(5 * np.linalg.eigvalsh(variance))[:, ::-1]
+    return found
+
+
+def elongation(objects: Statistics, *, voxel_nm: VoxelNm) -> npt.NDArray[np.float64]:
+    """Longest over shortest semi-axis of each object's ellipsoid: 1 for a ball, shape (n,)."""
+    axes = semi_axes_nm(objects, voxel_nm=voxel_nm)
+    ratio: npt.NDArray[np.float64] = axes[:, 0] / axes[:, 2]
+    return ratio

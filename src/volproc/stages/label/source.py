@@ -1,0 +1,102 @@
+"""What is labelled: a volume, or any array that is cut like one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.errors import VolumeError
+from volproc.grid.box import Box, Shape
+from volproc.grid.scale import parse_voxel_nm
+from volproc.volume.access import last_change
+from volproc.volume.arrays import PlainArray, what_lies_at, zarr_array
+from volproc.volume.metadata import VolumeInfo, new_volume
+from volproc.volume.store import open_volume
+
+
+class Source(Protocol):
+    """Boxes of voxels, and what is known of them."""
+
+    @property
+    def info(self) -> VolumeInfo:
+        """Shape, type and voxel size; `url` says in messages what it is."""
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Voxels of `box`, shape (z, y, x); the same whenever it is asked."""
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """An array of z, y and x that gives boxes when indexed: numpy, Zarr, HDF5, dask.
+
+    A lazy one (dask) is computed box by box, once in each pass.
+    """
+
+    info: VolumeInfo
+    array: Any
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Voxels of `box`."""
+        part = self.array[box.slices]
+        return np.asarray(part.compute() if hasattr(part, "compute") else part)
+
+
+@dataclass(frozen=True)
+class PlainSource:
+    """A Zarr or N5 array without OME-Zarr's metadata."""
+
+    info: VolumeInfo
+    array: PlainArray
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Voxels of `box`."""
+        return self.array.read(box)
+
+
+def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> tuple[Source, str]:
+    """A path, a URL, or an array as a source, and what changes when its content does.
+
+    `voxel_nm` (z, y, x) is needed where nothing states it. VolumeError for what is no volume.
+    """
+    if not isinstance(given, str | Path):
+        return _array_source(given, voxel_nm)
+    url = str(given)
+    if "/labels/" in url or what_lies_at(url) == "ome":
+        volume = open_volume(url, voxel_nm=voxel_nm)
+        return volume, volume.identity
+    array = zarr_array(url)
+    info = _info(array.url, array.shape, array.dtype, voxel_nm)
+    return PlainSource(info, array), f"{array.url} {last_change(array.url)}"
+
+
+def _array_source(array: Any, voxel_nm: Sequence[float] | None) -> tuple[Source, str]:
+    shape = tuple(int(n) for n in getattr(array, "shape", ()))
+    if len(shape) != 3 or min(shape) < 1:
+        raise VolumeError(
+            f"expected a path or an array of z, y and x, got {type(array).__name__} of shape "
+            f"{shape}; give a single slice an axis of length 1: array[None]"
+        )
+    z, y, x = shape
+    info = _info(f"the {type(array).__name__}", (z, y, x), str(array.dtype), voxel_nm)
+    return ArraySource(info, array), _identity(array)
+
+
+def _info(url: str, shape: Shape, dtype: str, voxel_nm: Sequence[float] | None) -> VolumeInfo:
+    if voxel_nm is None:
+        raise VolumeError(f"{url} states no voxel size; give voxel_nm=(z, y, x) in nm")
+    size = parse_voxel_nm(voxel_nm)
+    return new_volume(url, shape=shape, voxel_nm=size, dtype=dtype, max_levels=1)
+
+
+def _identity(array: Any) -> str:
+    if isinstance(array, np.ndarray):
+        return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
+    # dask names an array after everything it is made from; of others nothing is known
+    return str(getattr(array, "name", None) or uuid4()) if hasattr(array, "dask") else str(uuid4())
