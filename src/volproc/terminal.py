@@ -59,6 +59,8 @@ def describe(volume: Volume) -> None:
     filled = info.made_by.get("filled_slices")
     if filled:
         out.print(f"{len(filled)} slices are in no file and were filled: {filled}")
+    for note in info.made_by.get("model_notes", ()):
+        out.print(f"its model: {note}", markup=False)
     if "skipped_blocks" in info.made_by:
         skipped, blocks = (info.made_by[key] for key in ("skipped_blocks", "blocks"))
         out.print(f"{skipped:,} of {blocks:,} blocks hold nothing and were skipped")

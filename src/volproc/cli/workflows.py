@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -49,10 +50,13 @@ def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) 
     options = load_workflow(file, flags=settings or ())
     known = rates(Path(options.run.folder) / "log.jsonl")
     table = Table("stage", "step", "blocks", "read", "written", "peak/worker", "TFLOP", "time")
-    for stage, steps in volproc.plan(options, stages=listed(stages)):
+    planned = volproc.plan(options, stages=listed(stages))
+    for stage, steps in planned:
         for step in steps:
             table.add_row(stage, *costs(step, known.get(step.name)))
     out.print(table)
+    for note in chain.from_iterable(step.notes for _, steps in planned for step in steps):
+        out.print(note, markup=False)
     if not known:
         out.print("times are stated once a run has left its rates in the run's folder")
 

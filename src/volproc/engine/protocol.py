@@ -45,6 +45,8 @@ class Step:
     bytes_read: int = 0
     bytes_written: int = 0
     flop: int = 0
+    notes: tuple[str, ...] = ()
+    """One line each on what a user should know before it runs."""
 
 
 class Cost(Protocol):
@@ -73,6 +75,10 @@ class Cost(Protocol):
     @property
     def flop(self) -> int:
         """Arithmetic."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One line each on what a user should know before it runs."""
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ class PredictPlan:
             bytes_read=sum(cost.bytes_read for cost in costs),
             bytes_written=prod(self.output.shape) * (1 + channels),
             flop=sum(cost.flop for cost in costs),
+            notes=tuple(f"{self.network.name}: {note}" for note in self.network.notes),
         )
 
     def certified(self, skipped: Sequence[int] = ()) -> tuple[Place, ...]:
@@ -160,7 +161,8 @@ def plan_predict(
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
     lasting = options.model_dump(exclude=PASSING)
     name = digest("predict", identity, network.digest, lasting, layout, bool(votes_url))
-    output = same(url)
+    notes = {"model_notes": list(network.notes)} if network.notes else {}
+    output = same(url).stamped(**notes)
     votes = same(votes_url, channels=channels) if votes_url else None
     binary = options.fusion in BINARY
     return PredictPlan(

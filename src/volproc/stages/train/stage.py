@@ -76,6 +76,7 @@ class TrainPlan:
     anew: bool
     """Where the folder holds a training of another plan: begin anew, else it is refused."""
     bytes_written: int = 0
+    notes: tuple[str, ...] = ()
     name: str = "train"
 
     @property
