@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -43,6 +44,16 @@ def test_who_says_yes_and_how_far_they_are_apart(votes, threshold):
     assert np.array_equal(count > 0, fuse(votes, mode="union", threshold=threshold) == 255)
     assert np.array_equal(spread(votes), np.ptp(votes.astype(int), axis=0))
     assert (spread(votes)[(count > 0) & (count < len(votes))] > 0).all()
+
+
+@given(votes=votes, threshold=thresholds)
+def test_tensors_are_fused_as_arrays_are(votes, threshold):
+    """So votes on a GPU give the bits that numpy gives."""
+    how = {"threshold": threshold, "weights": (1, 0.3, 7)[: len(votes)]}
+    for mode in (*FUSIONS, "weighted"):
+        found = fuse(torch.from_numpy(votes), mode=mode, **how, xp=torch)
+        assert found.dtype == torch.uint8
+        assert np.array_equal(found.numpy(), fuse(votes, mode=mode, **how))
 
 
 @given(votes=votes, threshold=thresholds, data=st.data())

@@ -14,10 +14,12 @@ An axis says yes from `level_of(threshold)` on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+Array = TypeVar("Array")
 
 Fusion = Literal["union", "majority", "mean", "max", "weighted"]
 
@@ -38,13 +40,16 @@ def level_of(threshold: float) -> int:
 
 
 def fuse(
-    votes: npt.NDArray[np.uint8],
+    votes: Array,
     *,
     mode: Fusion,
     threshold: float,
     weights: Sequence[float] = (),
-) -> npt.NDArray[np.uint8]:
+    xp: Any = np,
+) -> Array:
     """uint8 of shape (z, y, x); `weights`, one per axis in the order of the votes, for weighted.
+
+    `xp` is the library whose arrays the votes are: numpy, or torch for votes on a GPU.
 
     >>> votes = np.array([[[[255, 0]]], [[[200, 90]]], [[[0, 90]]]], dtype="uint8")
     >>> fuse(votes, mode="majority", threshold=0.5).tolist()
@@ -54,32 +59,31 @@ def fuse(
     >>> fuse(votes, mode="weighted", threshold=0.5, weights=(2, 1, 1)).tolist()
     [[[178, 45]]]
     """
-    n = votes.shape[0]
+    given: Any = votes
+    n = len(given)
     if mode == "max":
-        highest: npt.NDArray[np.uint8] = votes.max(axis=0)
-        return highest
-    if mode == "weighted":
-        return _weighted(votes, weights)
-    if mode == "mean":
-        total: npt.NDArray[np.uint16] = votes.sum(axis=0, dtype=np.uint16)
-        mean: npt.NDArray[np.uint8] = ((2 * total + n) // (2 * n)).astype(np.uint8)
-        return mean
-    answer = saying_yes(votes, threshold=threshold) > (0 if mode == "union" else n // 2)
-    return answer.astype(np.uint8) * np.uint8(255)
+        found = xp.amax(given, 0)
+    elif mode == "mean":
+        found = (2 * xp.sum(given, 0, dtype=xp.int16) + n) // (2 * n)
+    elif mode == "weighted":
+        weighed = (w * xp.asarray(v, dtype=xp.float64) for w, v in zip(weights, given, strict=True))
+        found = sum(weighed) / sum(weights) + 0.5
+    else:
+        enough = saying_yes(given, threshold=threshold, xp=xp) > _few(mode, n)
+        found = 255 * xp.asarray(enough, dtype=xp.uint8)
+    answer: Array = xp.asarray(found, dtype=xp.uint8)
+    return answer
 
 
-def _weighted(votes: npt.NDArray[np.uint8], weights: Sequence[float]) -> npt.NDArray[np.uint8]:
-    fused = np.empty(votes.shape[1:], dtype=np.uint8)
-    for z in range(len(fused)):  # plane by plane: products take 8 bytes a vote
-        fused[z] = np.average(votes[:, z], axis=0, weights=weights) + 0.5
-    return fused
+def _few(mode: Fusion, axes: int) -> int:
+    """How many axes that say yes are not yet enough."""
+    return 0 if mode == "union" else axes // 2
 
 
-def saying_yes(votes: npt.NDArray[np.uint8], *, threshold: float) -> npt.NDArray[np.uint8]:
+def saying_yes(votes: Array, *, threshold: float, xp: Any = np) -> Array:
     """How many axes say yes: uint8 from 0 to the number of axes, shape (z, y, x)."""
-    yes = votes >= level_of(threshold)
     # counted in bytes: numpy's own choice, int64, takes 7 times as long
-    count: npt.NDArray[np.uint8] = yes.sum(axis=0, dtype=np.uint8)
+    count: Array = xp.sum(votes >= level_of(threshold), 0, dtype=xp.uint8)  # type: ignore[operator]
     return count
 
 

@@ -58,3 +58,13 @@ def test_each_voxel_on_its_own(dtype: torch.dtype) -> None:
 def test_values_are_clipped_and_nan_is_the_mean() -> None:
     values = torch.tensor([-1e9, 1e9, float("nan"), float("inf")])
     assert Normalisation(0.0, 1.0).apply(values).tolist() == [-CLIP, CLIP, 0.0, CLIP]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_bytes_are_looked_up_to_the_same_values(order: tuple[int, int, int]) -> None:
+    constants = Normalisation(120.3, 31.7)
+    voxels = torch.randint(0, 256, (9, 10, 11), dtype=torch.uint8)
+    planes = voxels.permute(order)[None, 1:7]
+    found = constants.apply(planes)
+    assert torch.equal(found, constants.apply(planes.float()))
+    assert found.is_contiguous(memory_format=torch.channels_last)

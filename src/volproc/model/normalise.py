@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from numba import njit
 from torch import Tensor
 
 from volproc.errors import VolumeError
@@ -33,10 +34,30 @@ class Normalisation:
 
     def apply(self, values: Tensor) -> Tensor:
         """`values` normalised, float32, each voxel on its own; NaN becomes 0, the mean."""
+        if values.dtype == torch.uint8 and values.ndim == 4 and not values.is_cuda:
+            return _looked_up(values, self.apply(torch.arange(256, dtype=torch.uint8)))
         scaled = values.to(torch.float32, copy=True).sub_(self.mean).mul_(1 / self.std)
         if values.is_floating_point():
             scaled.nan_to_num_(nan=0.0, posinf=CLIP, neginf=-CLIP)
         return scaled.clamp_(-CLIP, CLIP)
+
+
+def _looked_up(planes: Tensor, table: Tensor) -> Tensor:
+    """`table` of each voxel, channels last: one pass over planes (N, C, H, W) of any strides."""
+    out = torch.empty(planes.shape, dtype=table.dtype, memory_format=torch.channels_last)
+    _look_up(planes.numpy(), table.numpy(), out.permute(0, 2, 3, 1).numpy())
+    return out
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _look_up(
+    planes: npt.NDArray[np.uint8], table: npt.NDArray[np.float32], out: npt.NDArray[np.float32]
+) -> None:
+    for n in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                for channel in range(out.shape[3]):
+                    out[n, y, x, channel] = table[planes[n, channel, y, x]]
 
 
 def constants_from(sample: npt.NDArray[Any]) -> Normalisation:

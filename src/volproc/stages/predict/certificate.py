@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from volproc.model.network import Network
@@ -30,10 +30,6 @@ class Certificate:
     skipped_changed: float
     halo: str
     passed: bool | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As it is kept on disk."""
-        return asdict(self)
 
 
 def certificate_of(records: Sequence[dict[str, Any]], *, tolerance: int, halo: str) -> Certificate:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.stages.predict.certificate import Certificate, certificate_of, failure
 from volproc.stages.predict.cost import cost_of
-from volproc.stages.predict.infer import device_for
+from volproc.stages.predict.device import device_for
 from volproc.stages.predict.task import Predict
 from volproc.stages.predict.tiling import Layout
 from volproc.volume.files import beside, write_file
@@ -88,8 +88,8 @@ def _around(middle: Sequence[int], side: int, layout: Layout) -> Box:
     stride = layout.stride
 
     def first(at: int, size: int) -> int:
-        last = max(0, size - side)
-        return min(max(0, at - side // 2), last) // stride * stride
+        last = -(-max(0, size - side) // stride) * stride
+        return min(max(0, at - side // 2) // stride * stride, last)
 
     start = each(first, middle, layout.shape)
     return Box(start, each(lambda a: a + side, start)).clip(whole_box(layout.shape))
@@ -127,9 +127,9 @@ class Recompute:
     def compute(self, block: Block, loaded: tuple[Any, Any]) -> tuple[Any, Any]:
         """The votes by other tiles, and the run's."""
         other, first = loaded
-        again = self._again(block).compute(block, other)
-        if self.predict.votes is None:
-            first = self.predict.compute(block, first)
+        again = self._again(block).look(block, other).cpu().numpy()
+        if self.predict.votes is None and first is not None:
+            first = self.predict.look(block, first).cpu().numpy()
         return again, self.predict.nothing(block) if first is None else first
 
     def store(self, block: Block, result: tuple[Any, Any]) -> dict[str, Any]:
@@ -180,7 +180,8 @@ def run_certificate(
         halo=str(predict.options.halo),
     )
     url = predict.output.info.url
-    write_file(beside(url, ENDING), json.dumps(found.to_json(), indent=1).encode())
+    kept = {"digest": digest, **asdict(found)}
+    write_file(beside(url, ENDING), json.dumps(kept, indent=1).encode())
     if found.passed is False:
         raise ModelError(failure(found, predict.network, url))
     return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from volproc.grid.box import Box
 from volproc.stages.predict.asking import FLIPS
-from volproc.stages.predict.infer import batch_for
+from volproc.stages.predict.device import device_for
 from volproc.stages.predict.orientation import along
+from volproc.stages.predict.portions import tiles_wanted
 from volproc.stages.predict.task import Predict
 from volproc.volume.metadata import itemsize
 from volproc.volume.resample import SLAB
@@ -44,8 +46,10 @@ def _peak(core: Box, window: Box, source: Box, task: Predict) -> int:
     voxel = 1 if task.image.info.dtype == "uint8" else 4
     slab = 3 * 4 * SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
     sides = sorted(window.shape)[-2:]
-    activations = batch_for(task.options) * task.network.activation_bytes(*sides)
-    votes = core.size * (2 * len(task.options.axes) + 4)
+    device = device_for(task.options.device)
+    tiles = tiles_wanted(device, task.options.batch) if device == "cpu" else 0
+    activations = tiles * task.network.activation_bytes(*sides)
+    votes = core.size * (len(task.options.axes) + 1)
     channels = len(task.votes.info.channels) if task.votes else 0
-    encoding = 3 * core.size * (1 + channels)
+    encoding = 2 * prod(task.output.info.write_unit) * max(1, channels)
     return window.size * voxel + slab + votes + max(activations, encoding)

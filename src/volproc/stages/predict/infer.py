@@ -1,20 +1,20 @@
-"""A block's votes: resampled once, seen along each axis, answered in uint8."""
+"""A block's votes: seen along each axis, in large tiles, answered in uint8."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
-from itertools import groupby, islice
+from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from numba import njit
 
-from volproc.config import PredictOptions
-from volproc.errors import ModelError
 from volproc.grid.box import Box
 from volproc.model.network import Constants, Network, Predict
 from volproc.stages.predict.orientation import Axis, along, oriented
+from volproc.stages.predict.portions import Portion, in_portions
 from volproc.stages.predict.tiling import Layout, Pass
 
 _loaded: dict[tuple[str, str], Predict] = {}
@@ -30,6 +30,7 @@ def load_once(network: Network, device: str) -> Predict:
         return _loaded[key]
 
 
+@torch.inference_mode()
 def vote(
     values: torch.Tensor,
     *,
@@ -39,60 +40,58 @@ def vote(
     layout: Layout,
     predict: Predict,
     constants: Constants,
-    batch: int,
-) -> npt.NDArray[np.uint8]:
+    portion: Portion,
+) -> torch.Tensor:
     """Each axis' probability times 255, rounded: uint8 of shape (axes, *core.shape).
 
-    `values` are the voxels of the box `origin`, on the device the network is on.
+    `values` are the voxels of the box `origin`, on the device the network is on; so is the answer.
     """
     kinds = tuple(axes)
     votes = torch.empty((len(kinds), *core.shape), dtype=torch.uint8, device=values.device)
+
+    def answer(passes: list[Pass], *, into: torch.Tensor) -> None:
+        answers = predict(_seen(values, passes, origin), constants)
+        for one, probabilities in zip(passes, answers, strict=True):
+            _keep(probabilities, one, into, core)
+
     for n, axis in enumerate(kinds):
-        for passes in _batches(layout.passes(core, axis), batch):
-            seen = torch.stack([_seen(values, one, origin) for one in passes])
-            answers = answer(predict, seen, constants)
-            for one, planes in zip(passes, answers, strict=True):
-                _keep(planes, one, votes[n], core)
-    return votes.cpu().numpy()
-
-
-@torch.inference_mode()
-def answer(predict: Predict, planes: torch.Tensor, constants: Constants) -> torch.Tensor:
-    """uint8 probabilities (N, slices_out, H, W) for raw planes (N, slices_in, H, W)."""
-    return predict(planes, constants).mul_(255).round_().to(torch.uint8)
-
-
-def batch_for(options: PredictOptions) -> int:
-    """Tiles in one call of the network."""
-    return options.batch or (8 if device_for(options.device) == "cuda" else 1)
-
-
-def device_for(wanted: str) -> str:
-    """Either "cuda" or "cpu"; ModelError if a GPU is asked for and none is there."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ModelError(
-            '[predict] device = "cuda", but torch finds no GPU here; take "auto" or "cpu"'
+        in_portions(
+            layout.passes(core, axis),
+            partial(answer, into=votes[n]),
+            portion=portion,
+            halo=layout.halo,
+            stride=layout.stride,
         )
-    return wanted
+    return votes
 
 
-def _batches(passes: Iterable[Pass], most: int) -> Iterator[list[Pass]]:
-    """Consecutive passes of one shape, up to `most` at a time."""
-    for _, alike in groupby(passes, key=lambda one: one.window.shape):
-        while some := list(islice(alike, most)):
-            yield some
+def _seen(values: torch.Tensor, passes: list[Pass], origin: Box) -> torch.Tensor:
+    """Planes (N, depth, height, width); those of a single pass are not copied."""
+    views = [oriented(values[p.window.within(origin.start).slices], p.axis) for p in passes]
+    return views[0][None] if len(views) == 1 else torch.stack(views)
 
 
-def _seen(values: torch.Tensor, one: Pass, origin: Box) -> torch.Tensor:
-    return oriented(values[one.window.within(origin.start).slices], one.axis)
-
-
-def _keep(planes: torch.Tensor, one: Pass, votes: torch.Tensor, core: Box) -> None:
-    """Put the part of a pass' answer that lies in the core where it belongs."""
-    _, height, width = along(one.axis, one.answer.within(one.window.start).slices)
+def _keep(probabilities: torch.Tensor, one: Pass, votes: torch.Tensor, core: Box) -> None:
+    """Put the part of a pass' answer that lies in the core where it belongs, times 255."""
     mine = one.answer.clip(core)
-    here = along(one.axis, mine.within(one.answer.start).slices)
-    there = along(one.axis, mine.within(core.start).slices)
-    oriented(votes, one.axis)[there] = planes[:, height, width][here]
+    depth, _, _ = along(one.axis, mine.within(one.answer.start).slices)
+    _, height, width = along(one.axis, mine.within(one.window.start).slices)
+    there = oriented(votes[mine.within(core.start).slices], one.axis)
+    quantise(probabilities[depth, height, width], there)
+
+
+def quantise(probabilities: torch.Tensor, out: torch.Tensor) -> None:
+    """`probabilities` times 255, rounded, into the uint8 `out` of the same shape, any strides."""
+    if out.is_cuda:
+        out.copy_(probabilities.mul(255).round_())
+    else:
+        _quantise(probabilities.numpy(), out.numpy())
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _quantise(probabilities: npt.NDArray[np.float32], out: npt.NDArray[np.uint8]) -> None:
+    depth, height, width = out.shape
+    for h in range(height):
+        for w in range(width):
+            for d in range(depth):
+                out[d, h, w] = np.rint(probabilities[d, h, w] * np.float32(255))

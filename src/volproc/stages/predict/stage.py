@@ -24,13 +24,13 @@ from volproc.stages.normalisation import volume_sample
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
 from volproc.stages.predict.certify import Place, certificate_step, places_in, run_certificate
 from volproc.stages.predict.cost import cost_of
+from volproc.stages.predict.device import device_for
 from volproc.stages.predict.disagreement import (
     DisagreementPlan,
     plan_disagreement,
     run_disagreement,
 )
 from volproc.stages.predict.halo import layout_of
-from volproc.stages.predict.infer import device_for
 from volproc.stages.predict.native import NativePlan, plan_native, run_native
 from volproc.stages.predict.skip import Emptiness, emptiness
 from volproc.stages.predict.task import Predict

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from volproc.config import PredictOptions
 from volproc.errors import VolumeError
@@ -14,14 +16,27 @@ from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.model.network import Constants, Network
 from volproc.stages.predict.asking import asked
-from volproc.stages.predict.infer import batch_for, device_for, load_once, vote
+from volproc.stages.predict.device import device_for, link_to
+from volproc.stages.predict.infer import load_once, vote
+from volproc.stages.predict.portions import portion_for
 from volproc.stages.predict.skip import Emptiness
 from volproc.stages.predict.tiling import Layout
-from volproc.volume.resample import Resampling, as_tensor, resampled
+from volproc.volume.resample import Resampling, resampled
 from volproc.volume.store import Volume
 
 Votes = npt.NDArray[np.uint8]
 """Probabilities times 255, of shape (axes, z, y, x)."""
+
+Coming = Callable[[], torch.Tensor]
+"""Voxels on their way to the device: waits for them."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A block on its way back from the device: each waits for its part."""
+
+    fused: Callable[[], npt.NDArray[np.uint8]]
+    votes: Callable[[], Votes] | None
 
 
 @dataclass(frozen=True)
@@ -38,8 +53,11 @@ class Predict:
     options: PredictOptions
     empty: Emptiness | None = None
 
-    def load(self, block: Block) -> npt.NDArray[Any] | None:
-        """The image's voxels under the block's window, at the level that is read; None if empty."""
+    def load(self, block: Block) -> Coming | None:
+        """The image's voxels under the block's window, on their way to the device; None if empty.
+
+        From the level that is read.
+        """
         window = self.layout.window(block.core, self.options.axes)
         if self.empty and self.empty.holds(window, self.image):
             return None
@@ -50,16 +68,22 @@ class Predict:
                 f"{self.image.info.url} holds NaN or infinite voxels in {source}; "
                 "replace them before predicting"
             )
-        return values
+        return link_to(device_for(self.options.device)).up(values)
 
-    def compute(self, block: Block, loaded: npt.NDArray[Any] | None) -> Votes | None:
-        """uint8 votes of every axis, in the order of `options.axes`; None if empty."""
+    def compute(self, block: Block, loaded: Coming | None) -> Answered | None:
+        """The fused block and, if they are kept, its votes, on their way back; None if empty."""
         if loaded is None:
             return None
+        votes = self.look(block, loaded)
+        link = link_to(device_for(self.options.device))
+        return Answered(link.down(self.fused(votes)), link.down(votes) if self.votes else None)
+
+    def look(self, block: Block, loaded: Coming) -> torch.Tensor:
+        """uint8 votes of every axis, in the order of `options.axes`, on the device."""
         device = device_for(self.options.device)
         window = self.layout.window(block.core, self.options.axes)
         return vote(
-            resampled(as_tensor(loaded).to(device), self.way, window),
+            resampled(loaded(), self.way, window),
             origin=window,
             core=block.core,
             axes=self.options.axes,  # type: ignore[arg-type]
@@ -70,20 +94,32 @@ class Predict:
                 keep=self.layout.slices_out,
             ),
             constants=self.constants,
-            batch=batch_for(self.options),
+            portion=portion_for(self.network, device, wanted=self.options.batch),
         )
 
-    def store(self, block: Block, result: Votes | None) -> dict[str, int]:
-        """Write the fused block, and the votes as channels x, y, z; of an empty one, zeros."""
+    def fused(self, votes: torch.Tensor) -> torch.Tensor:
+        """One answer from the votes, where they are."""
         options = self.options
-        votes = self.nothing(block) if result is None else result
-        fused = fuse(
-            votes, mode=options.fusion, threshold=options.threshold, weights=options.axis_weights
-        )
+        how: dict[str, Any] = {
+            "mode": options.fusion,
+            "threshold": options.threshold,
+            "weights": options.axis_weights,
+        }
+        if votes.is_cuda:
+            return fuse(votes, **how, xp=torch)
+        here, out = votes.numpy(), np.empty(votes.shape[1:], np.uint8)
+        for z in range(len(out)):  # plane by plane it stays in the cache: 2.5 times as fast
+            out[z] = fuse(here[:, z], **how)
+        return torch.from_numpy(out)
+
+    def store(self, block: Block, result: Answered | None) -> dict[str, int]:
+        """Write the fused block, and the votes as channels x, y, z; of an empty one, zeros."""
+        nothing = self.nothing(block)
+        fused = result.fused() if result else nothing[0]
         self.output.write(block.core, fused)
         if self.votes:
-            order = [options.axes.index(name) for name in self.votes.info.channels]
-            self.votes.write(block.core, votes[order])
+            votes = result.votes() if result and result.votes else nothing
+            self.votes.write(block.core, votes[::-1])  # axes are named zyx, zy, zx or yx
         return {
             "voxels": int(fused.size),
             "sum": int(fused.sum(dtype=np.int64)),

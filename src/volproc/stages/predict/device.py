@@ -1,0 +1,122 @@
+"""Where the network runs, and how voxels get there and back while it is at work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from volproc.errors import ModelError
+from volproc.volume.resample import as_tensor
+
+
+class Link(Protocol):
+    """The way to a device and back. Both return at once; what they return waits when called."""
+
+    def up(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
+        """`values` on the device."""
+
+    def down(self, values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
+        """`values` here."""
+
+
+class Here:
+    """The CPU: nothing moves."""
+
+    def up(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
+        """The same memory as a tensor."""
+        return lambda: as_tensor(values)
+
+    def down(self, values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
+        """The same memory as an array."""
+        return values.numpy
+
+
+class Gpu:
+    """Copies on streams of their own, from and to pinned memory: the GPU goes on meanwhile."""
+
+    def __init__(self) -> None:
+        # torch types streams not at all
+        self._up: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._down: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def up(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
+        """A copy; the stream that calls for it waits, this thread does not."""
+        staged = as_tensor(values).pin_memory()
+        with torch.cuda.stream(self._up):
+            there = staged.to("cuda", non_blocking=True)
+            copied = self._up.record_event()
+
+        def arrived() -> torch.Tensor:
+            work = torch.cuda.current_stream()
+            work.wait_event(copied)
+            there.record_stream(work)
+            return there
+
+        return arrived
+
+    def down(self, values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
+        """A copy of what the stream of this thread is about to have made."""
+        self._down.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._down):
+            here = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+            here.copy_(values, non_blocking=True)
+            values.record_stream(self._down)
+            copied = self._down.record_event()
+
+        def arrived() -> npt.NDArray[np.uint8]:
+            copied.synchronize()
+            return here.numpy()
+
+        return arrived
+
+
+_links: dict[str, Link] = {}
+_making = threading.Lock()
+
+
+def link_to(device: str) -> Link:
+    """The way to `device`, made once per process."""
+    with _making:
+        if device not in _links:
+            _links[device] = Gpu() if device == "cuda" else Here()
+        return _links[device]
+
+
+def device_for(wanted: str) -> str:
+    """Either "cuda" or "cpu"; ModelError if a GPU is asked for and none is there."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ModelError(
+            '[predict] device = "cuda", but torch finds no GPU here; take "auto" or "cpu"'
+        )
+    return wanted
+
+
+def free_bytes(device: str) -> int | None:
+    """Memory that the network may still take on a GPU; None on a CPU, whose blocks are planned."""
+    if device != "cuda":
+        return None
+    free, _ = torch.cuda.mem_get_info()
+    return int(free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a call failed for lack of memory, whichever library says so."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and any(
+        words in said for words in ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+    )
+
+
+def give_back(device: str) -> None:
+    """Memory that torch keeps for later goes back to the GPU, in one piece again."""
+    if device == "cuda":
+        torch.cuda.empty_cache()

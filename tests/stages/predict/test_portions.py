@@ -1,0 +1,177 @@
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from volproc.errors import ModelError
+from volproc.grid.box import whole_box
+from volproc.model.network import Network
+from volproc.stages.predict import portions
+from volproc.stages.predict.device import free_bytes, is_out_of_memory
+from volproc.stages.predict.orientation import along
+from volproc.stages.predict.portions import (
+    MOST_PIXELS,
+    Portion,
+    fitting_pixels,
+    halves,
+    in_portions,
+    tiles_wanted,
+)
+from volproc.stages.predict.tiling import lay_out
+
+HALO, STRIDE = 16, 8
+FULL = (MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"))
+
+
+@pytest.fixture
+def passes():
+    layout = lay_out((24, 96, 64), halo=HALO, stride=STRIDE, slices_in=6, slices_out=4)
+    return layout, list(layout.passes(whole_box(layout.shape), "z"))
+
+
+def pixels(one):
+    return prod(along(one.axis, one.window.shape)[1:])
+
+
+def done(passes, *, fits, portion, error=FULL[1]):
+    """What a network of so little memory is asked, and which voxels it answers."""
+    asked, answered = [], []
+
+    def answer(some):
+        asked.append(len(some))
+        if sum(map(pixels, some)) > fits:
+            raise error
+        answered.extend(some)
+
+    in_portions(passes, answer, portion=portion, halo=HALO, stride=STRIDE)
+    return asked, answered
+
+
+def covered(layout, answered):
+    seen = np.zeros(layout.shape, dtype=int)
+    for one in answered:
+        seen[one.answer.clip(whole_box(layout.shape)).slices] += 1
+    return seen
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_fewer_tiles_are_asked_after_memory_ran_out(passes, error):
+    layout, todo = passes
+    portion = Portion(tiles=6, pixels=10**9)
+    asked, answered = done(todo, fits=2 * pixels(todo[0]), portion=portion, error=error)
+    assert asked[:3] == [6, 3, 1]
+    assert answered == todo
+    assert (covered(layout, answered) == 1).all()
+
+
+def test_the_worker_remembers(passes):
+    _, todo = passes
+    portion = Portion(tiles=8, pixels=10**9)
+    done(todo, fits=2 * pixels(todo[0]), portion=portion)
+    asked, _ = done(todo, fits=2 * pixels(todo[0]), portion=portion)
+    assert set(asked) == {1}
+
+
+@given(share=st.floats(0.5, 0.99), axis=st.sampled_from("zyx"))
+def test_smaller_tiles_last_answer_every_voxel_once(share, axis):
+    layout = lay_out((70, 96, 64), halo=HALO, stride=STRIDE, slices_in=6, slices_out=4)
+    todo = list(layout.passes(whole_box(layout.shape), axis))
+    portion = Portion(tiles=2, pixels=10**9)
+    _, answered = done(todo, fits=share * max(map(pixels, todo)), portion=portion)
+    assert len(answered) > len(todo)
+    assert (covered(layout, answered) == 1).all()
+
+
+def test_a_half_sees_what_the_whole_tile_sees(passes):
+    _, (whole, *_) = passes
+    parts = halves(whole, halo=HALO, stride=STRIDE)
+    assert {pixels(part) < pixels(whole) for part in parts} == {True}
+    for part in parts:
+        for n in (1, 2):
+            assert part.window.start[n] <= max(whole.window.start[n], part.answer.start[n] - HALO)
+            assert part.window.stop[n] >= min(whole.window.stop[n], part.answer.stop[n] + HALO)
+            assert part.window.start[n] % STRIDE == part.window.stop[n] % STRIDE == 0
+
+
+def test_a_tile_that_can_be_no_smaller_is_an_error_in_one_line(passes):
+    _, todo = passes
+    with pytest.raises(ModelError, match=r"no memory for one tile of \d+ x \d+ pixels, the small"):
+        done(todo, fits=0, portion=Portion(tiles=4, pixels=10**9))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(passes):
+    _, todo = passes
+    with pytest.raises(ZeroDivisionError):
+        done(todo, fits=0, portion=Portion(tiles=4, pixels=10**9), error=ZeroDivisionError())
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        *((error, True) for error in FULL),
+        (
+            RuntimeError(
+                "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"
+            ),
+            True,
+        ),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("Sizes of tensors must match"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_lack_of_memory_is_told_apart(error, full):
+    assert is_out_of_memory(error) == full
+
+
+class Costly(Network):
+    """A network of 1000 bytes a pixel."""
+
+    def flop(self, height, width):
+        return 0
+
+    def activation_bytes(self, height, width):
+        return 1000 * height * width
+
+    constants_from = load = None
+
+
+def test_a_portion_follows_from_the_free_memory():
+    network = Costly(
+        name="a",
+        source="",
+        voxel_nm=(1, 1, 1),
+        slices_in=1,
+        slices_out=1,
+        halo=0,
+        stride=1,
+        digest="a",
+    )
+    assert fitting_pixels(network, 10**9) == 800_000
+    assert fitting_pixels(network, 10**12) == MOST_PIXELS
+    assert fitting_pixels(network, None) > 10**15
+    assert free_bytes("cpu") is None
+    assert tiles_wanted("cpu", 0) == 1
+    assert tiles_wanted("cpu", 3) == tiles_wanted("cuda", 3) == 3
+
+
+def test_a_worker_has_one_portion_per_network(monkeypatch):
+    monkeypatch.setattr(portions, "free_bytes", lambda device: 10**9)
+    network = Costly(
+        name="a",
+        source="",
+        voxel_nm=(1, 1, 1),
+        slices_in=1,
+        slices_out=1,
+        halo=0,
+        stride=1,
+        digest="b",
+    )
+    first = portions.portion_for(network, "cpu", wanted=0)
+    assert first.pixels == 800_000
+    assert portions.portion_for(network, "cpu", wanted=0) is first
+    assert portions.portion_for(replace(network, digest="c"), "cpu", wanted=0) is not first
