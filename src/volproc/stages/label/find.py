@@ -14,7 +14,6 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
-from volproc.stages.label.components import most_components
 from volproc.stages.label.filter import Criteria
 from volproc.stages.label.groups import MERGE_BYTES, MOST_ROWS, Groups, groups_of
 from volproc.stages.label.merge import merge_groups, reasons
@@ -24,6 +23,7 @@ from volproc.stages.label.passes import Components, FindComponents, most_rows
 from volproc.stages.label.source import Source
 from volproc.stages.label.statistics import ROW_BYTES
 from volproc.stages.label.tables import Tables
+from volproc.stages.objects.components import most_components
 from volproc.volume.access import exists
 from volproc.volume.foreground import foreground_level
 from volproc.volume.metadata import itemsize

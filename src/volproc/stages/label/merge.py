@@ -27,7 +27,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from volproc.stages.label.components import Labels
+from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.filter import RULES, Criteria
 from volproc.stages.label.statistics import Integers, Statistics, joined
 
@@ -36,17 +36,6 @@ Names = npt.NDArray[np.uint64]
 
 Touching = Iterable[tuple[int, int, npt.NDArray[np.uint32]]]
 """(first block, second block, pairs of their ids that touch)."""
-
-
-@dataclass(frozen=True)
-class BlockTable:
-    """What one block tells the merge: `count` components, all but the dust in one of two tables."""
-
-    count: int
-    border_ids: Labels
-    border: Statistics
-    inner_ids: Labels
-    inner: Statistics
 
 
 @dataclass(frozen=True)

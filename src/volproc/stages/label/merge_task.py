@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.grid.blocks import Block, forward_steps
-from volproc.stages.label.components import touching_ids
+from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.filter import Criteria
 from volproc.stages.label.groups import Groups
 from volproc.stages.label.merge import (
-    BlockTable,
     Group,
     Names,
     crossing_names,
@@ -23,6 +22,7 @@ from volproc.stages.label.merge import (
 )
 from volproc.stages.label.passes import FACES
 from volproc.stages.label.tables import Tables, faces_of
+from volproc.stages.objects.components import touching_ids
 
 Pairs = tuple[int, int, npt.NDArray[np.uint32]]
 

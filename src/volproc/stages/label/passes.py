@@ -7,7 +7,6 @@ take to be written and read.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,12 @@ import numpy.typing as npt
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Block, Connectivity, Tiling
 from volproc.grid.box import Box, Shape
-from volproc.stages.label.components import (
+from volproc.stages.label.block_table import BlockTable, block_table, ids_at_border
+from volproc.stages.label.filter import Criteria
+from volproc.stages.label.source import Source
+from volproc.stages.label.statistics import Integers, voxel_counts
+from volproc.stages.label.tables import Tables
+from volproc.stages.objects.components import (
     Labels,
     border,
     equal_values,
@@ -26,16 +30,6 @@ from volproc.stages.label.components import (
     relabel,
     values_of,
 )
-from volproc.stages.label.filter import Criteria
-from volproc.stages.label.merge import BlockTable
-from volproc.stages.label.source import Source
-from volproc.stages.label.statistics import (
-    Integers,
-    block_statistics,
-    voxel_counts,
-    with_values,
-)
-from volproc.stages.label.tables import Tables
 from volproc.volume.foreground import foreground
 from volproc.volume.store import Volume
 
@@ -130,7 +124,8 @@ class FindComponents:
             for _, step in self.tiling.neighbours(block.index, FACES)
         }
         sizes = voxel_counts(labels, count)[1:]
-        at_border = _at_border(count, faces, everywhere=self.components.input == "labels")
+        of_labels = self.components.input == "labels"
+        at_border = np.full(count, True) if of_labels else ids_at_border(count, faces)
         # only here may size be judged early: what touches a border can be the tip of a large object
         inside = ~at_border & (sizes >= self.criteria.minimum)
         self._refuse_noise(block, int(np.count_nonzero(inside | at_border)))
@@ -144,7 +139,7 @@ class FindComponents:
         )
         return Found(
             table,
-            {} if self.components.input == "labels" else faces,
+            {} if of_labels else faces,
             highest=0 if count else int(loaded.max()),
             content=checksum(loaded),
             largest_dropped=int(sizes[~(inside | at_border)].max(initial=0)),
@@ -178,46 +173,6 @@ class FindComponents:
                 "than objects; raise [label] min_volume_um3 or the threshold, or make [label] "
                 "block smaller (64 voxels along each axis take any input)"
             )
-
-
-def block_table(
-    labels: Labels,
-    at_border: npt.NDArray[np.bool_],
-    inside: npt.NDArray[np.bool_],
-    *,
-    origin: Shape,
-    shape: Shape,
-    values: Integers | None = None,
-) -> BlockTable:
-    """Statistics of a block's components, sorted into those at a border and those inside.
-
-    Of ids 1 to n: `at_border` and `inside` have shape (n,), those in neither are dust.
-    """
-    wanted = at_border | inside
-    found = block_statistics(labels, len(wanted), origin=origin, shape=shape, wanted=wanted)
-    if values is not None:
-        found = with_values(found, values[wanted])
-    first = at_border[wanted]
-    return BlockTable(
-        count=len(wanted),
-        border_ids=_ids(at_border),
-        border=found.take(first),
-        inner_ids=_ids(inside),
-        inner=found.take(~first),
-    )
-
-
-def _at_border(
-    count: int, faces: Mapping[Shape, Labels], *, everywhere: bool
-) -> npt.NDArray[np.bool_]:
-    found = np.full(count + 1, everywhere)
-    for values in faces.values():
-        found[values.reshape(-1)] = True
-    return found[1:]
-
-
-def _ids(chosen: npt.NDArray[np.bool_]) -> Labels:
-    return (np.flatnonzero(chosen) + 1).astype(np.uint32)
 
 
 @dataclass(frozen=True)

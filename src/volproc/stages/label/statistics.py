@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numba import njit
 
 from volproc.grid.box import Shape
-from volproc.stages.label.components import Labels
+from volproc.stages.objects.components import Labels
 
 Integers = npt.NDArray[np.int64]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from volproc.stages.label.packed import Packed, packed
+from volproc.stages.objects.packed import Packed, packed
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint32", "int64", "uint64", "float32"])

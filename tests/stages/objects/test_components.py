@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from volproc.grid.blocks import forward_steps
-from volproc.stages.label.components import (
+from volproc.stages.objects.components import (
     AXES_THAT_CHANGE,
     border,
     label_components,

@@ -1,0 +1,65 @@
+"""What one block tells the merge: its components but the dust, at a border or inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.grid.box import Shape
+from volproc.stages.label.statistics import Integers, Statistics, block_statistics, with_values
+from volproc.stages.objects.components import Labels
+
+Chosen = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class BlockTable:
+    """`count` components, all but the dust in one of two tables: at a border, and inside."""
+
+    count: int
+    border_ids: Labels
+    border: Statistics
+    inner_ids: Labels
+    inner: Statistics
+
+
+def block_table(
+    labels: Labels,
+    at_border: Chosen,
+    inside: Chosen,
+    *,
+    origin: Shape,
+    shape: Shape,
+    values: Integers | None = None,
+) -> BlockTable:
+    """Statistics of a block's components, sorted into those at a border and those inside.
+
+    Of ids 1 to n: `at_border` and `inside` have shape (n,), those in neither are dust.
+    """
+    wanted = at_border | inside
+    found = block_statistics(labels, len(wanted), origin=origin, shape=shape, wanted=wanted)
+    if values is not None:
+        found = with_values(found, values[wanted])
+    first = at_border[wanted]
+    return BlockTable(
+        count=len(wanted),
+        border_ids=_ids(at_border),
+        border=found.take(first),
+        inner_ids=_ids(inside),
+        inner=found.take(~first),
+    )
+
+
+def ids_at_border(count: int, faces: Mapping[Shape, Labels]) -> Chosen:
+    """Which of the ids 1 to `count` are in the faces towards other blocks, shape (count,)."""
+    found = np.zeros(count + 1, dtype=bool)
+    for values in faces.values():
+        found[values.reshape(-1)] = True
+    return found[1:]
+
+
+def _ids(chosen: Chosen) -> Labels:
+    return (np.flatnonzero(chosen) + 1).astype(np.uint32)

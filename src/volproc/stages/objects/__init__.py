@@ -1,0 +1,1 @@
+"""What labelling and nuclei share: components of a block, and small tables on disk."""
