@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy.typing as npt
 import torch
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from volproc.errors import ModelError
 from volproc.model.etchacell import EtchACellSpec
 from volproc.model.network import Constants, Network, Predict
 from volproc.model.normalise import constants_from
-from volproc.model.unet import UNetSpec
+from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import WEIGHTS, Card, load_card, load_model
 
 
@@ -76,8 +77,10 @@ class Answering:
     float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it.
     """
 
-    def __init__(self, module: torch.nn.Module, device: str) -> None:
+    def __init__(self, module: nn.Module, device: str) -> None:
         folded = without_batch_norm(module).to(device)
+        if isinstance(folded, UNet) and device == "cpu":
+            folded = without_stem(folded)
         # torch declares this overload for tensors only, though modules have it
         self.module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -89,14 +92,33 @@ class Answering:
         return torch.sigmoid(logits.float())
 
 
-def without_batch_norm(module: torch.nn.Module) -> torch.nn.Module:
+def without_batch_norm(module: nn.Module) -> nn.Module:
     """`module` with each BatchNorm folded into the convolution before: same answers, less work."""
     for part in module.modules():
-        if isinstance(part, torch.nn.Sequential):
+        if isinstance(part, nn.Sequential):
             for n, (before, layer) in enumerate(pairwise(part)):
-                if isinstance(before, torch.nn.Conv2d) and isinstance(layer, torch.nn.BatchNorm2d):
+                if isinstance(before, nn.Conv2d) and isinstance(layer, nn.BatchNorm2d):
                     part[n] = fuse_conv_bn_eval(before, layer)
-                    part[n + 1] = torch.nn.Identity()
+                    part[n + 1] = nn.Identity()
+    return module
+
+
+def without_stem(module: UNet) -> UNet:
+    """`module` with its stem folded into the first convolution, which then takes larger steps.
+
+    The same sums in another order. Saves a copy of the planes that nothing but it reads: 6% of
+    the time on a CPU; not tried on a GPU, whose units like many channels.
+    """
+    level = module.down[0]
+    assert isinstance(level, nn.Sequential)
+    first = level[0]
+    assert isinstance(first, nn.Conv2d)
+    s, (after, before, high, wide) = module.spec.stem, first.weight.shape
+    parts = first.weight.view(after, before // s**2, s, s, high, wide)
+    weight = parts.permute(0, 1, 4, 2, 5, 3).reshape(after, before // s**2, high * s, wide * s)
+    folded = nn.Conv2d(before // s**2, after, high * s, stride=s, padding=s)
+    folded.weight, folded.bias = nn.Parameter(weight), first.bias
+    level[0], module.stem = folded, nn.Identity()
     return module
 
 

@@ -149,6 +149,7 @@ class UNet(nn.Module):
         self.spec = spec
         steps = list(pairwise(spec.widths))
         befores = (spec.slices_in * spec.stem**2, *spec.widths[:-1])
+        self.stem: nn.Module = nn.PixelUnshuffle(spec.stem)
         self.down = nn.ModuleList(
             _convolutions(before, here, spec.convs_down)
             for before, here in zip(befores, spec.widths, strict=True)
@@ -159,7 +160,7 @@ class UNet(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """Logits for normalised planes."""
-        values = nn.functional.pixel_unshuffle(planes, self.spec.stem)
+        values: Tensor = self.stem(planes)
         skips: list[Tensor] = []
         for level, convolve in enumerate(self.down):
             values = convolve(values if level == 0 else nn.functional.max_pool2d(values, 2))
