@@ -5,12 +5,12 @@ Those are imported when first used (see `volproc`), so that --help does not wait
 
 from __future__ import annotations
 
-from volproc.cli import crowd, files, network, workflows
+from volproc.cli import crowd, files, network, objects, workflows
 from volproc.cli.app import app
 from volproc.errors import VolprocError
 from volproc.terminal import fail
 
-__all__ = ["app", "crowd", "files", "main", "network", "workflows"]
+__all__ = ["app", "crowd", "files", "main", "network", "objects", "workflows"]
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C: 128 and the number of the signal."""

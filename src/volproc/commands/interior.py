@@ -1,0 +1,34 @@
+"""`volproc interior`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from volproc.commands.runner import LOCAL, runner_for
+from volproc.config import ClusterOptions, InteriorOptions
+from volproc.engine.progress import Watcher
+from volproc.stages.interior.plan import Labelling
+from volproc.stages.interior.stage import plan_interior, run_interior
+from volproc.stages.label.stage import plan_label, run_label
+from volproc.volume.store import Volume, open_volume
+
+
+def interior(
+    envelope: str,
+    out: str,
+    options: InteriorOptions,
+    *,
+    cluster: ClusterOptions = LOCAL,
+    watchers: Sequence[Watcher] = (),
+) -> Volume:
+    """The nuclei that `envelope` encloses, numbered, each with its envelope."""
+    volume = open_volume(envelope)
+    chosen = plan_interior(
+        volume.info,
+        out,
+        options,
+        labelling=Labelling(plan_label, run_label),
+        identity=volume.identity,
+    )
+    with runner_for(out, cluster, watchers) as runner:
+        return run_interior(chosen, runner)

@@ -1,0 +1,249 @@
+"""Every step from an envelope to its nuclei, with what it costs.
+
+    regions    what the envelope leaves once its gaps are closed (regions.py)
+    label      the regions, numbered over the whole volume by the label stage
+    faces      how much of each region lies on the volume's border: the leak test (openness.py)
+    inside     regions that pass, grown to the envelope (growth.py)
+    label      the interiors, numbered
+    nuclei     each voxel of the envelope to the nearest interior (nearest.py)
+
+The volumes in between lie in OUT.parts and may be looked at, or removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Protocol
+
+from volproc.config import InteriorOptions, LabelOptions
+from volproc.engine.ledger import digest
+from volproc.engine.protocol import Step, Task
+from volproc.grid.blocks import Tiling
+from volproc.grid.box import Shape, each
+from volproc.stages.interior.distance import reach_voxels, with_slices_apart
+from volproc.stages.interior.growth import halo_of
+from volproc.stages.interior.inside import AddEnvelope, FillInside
+from volproc.stages.interior.openness import CountFaces, Verdict
+from volproc.stages.interior.regions import Envelope, FindRegions
+from volproc.stages.output import pyramid_steps
+from volproc.volume.files import beside
+from volproc.volume.metadata import VolumeInfo, chunk_shape, itemsize, new_volume, shard_shape
+from volproc.volume.store import Volume
+
+LABEL_BYTES = 4
+REGIONS_BYTES = 10
+"""Per voxel read: distances in float32, masks before and after, and the planes they come from."""
+INSIDE_BYTES = 20
+"""Per voxel read: states before and after, length of the way, and places that are left."""
+NUCLEI_BYTES = 26
+"""Per voxel read: ids before and after, distances, masks, places of the envelope."""
+FACES_BYTES = 12
+"""Per voxel read: components of the labels, and ids counted from 1 in the block."""
+
+
+class Planned(Protocol):
+    """A planned labelling."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, with what they cost."""
+
+
+class Labelled(Protocol):
+    """A finished labelling."""
+
+    @property
+    def labels(self) -> Volume:
+        """The label volume."""
+
+    @property
+    def objects(self) -> int:
+        """How many there are, numbered from 1."""
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """`plan_label` and `run_label`: handed in by the callers, since stages do not import others."""
+
+    plan: Callable[..., Planned]
+    run: Callable[..., Labelled]
+
+
+@dataclass(frozen=True)
+class InteriorPlan:
+    """Everything decided about filling an envelope before a voxel is read."""
+
+    envelope: Envelope
+    output: VolumeInfo
+    options: InteriorOptions
+    labelling: Labelling
+    identity: str
+
+    @property
+    def digest(self) -> str:
+        """Names everything that the nuclei depend on."""
+        lasting = self.options.model_dump(exclude={"block"})
+        return digest("interior", self.identity, lasting, self.output.write_unit)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, with what they cost."""
+        found: list[Step] = []
+        regions = []
+        for axis in self.axes:
+            made = Volume(self.part(named("regions", axis), "uint8"))
+            regions.append(Volume(self.part(named("numbered", axis), "uint32")))
+            inner = self.label_plan(made, regions[-1].info.url, self.region_options(axis))
+            found += [self.regions_step(axis, made), *inner.steps]
+            found += [self.faces_step(axis, regions[-1])]
+        inside = Volume(self.part("inside", "uint8"))
+        interiors = Volume(self.part("interiors", "uint32"))
+        inner = self.label_plan(inside, interiors.info.url, self.nucleus_options)
+        found += [self.inside_step(tuple(regions), inside), *inner.steps]
+        return (*found, *self.output_steps(interiors))
+
+    @property
+    def axes(self) -> tuple[int | None, ...]:
+        """Axes across which slices are filled; None to fill the volume as a whole."""
+        return tuple("zyx".index(axis) for axis in self.options.axes) or (None,)
+
+    def regions_step(self, axis: int | None, output: Volume) -> Step:
+        """What is deep between the parts of the envelope, into `output`."""
+        voxel_nm = with_slices_apart(output.info.voxel_nm, axis)
+        return self._step(
+            named("regions", axis),
+            FindRegions(self.envelope, self.options.gap_nm, axis, output),
+            halo=reach_voxels(self.options.gap_nm / 2, voxel_nm=voxel_nm),
+            working=REGIONS_BYTES,
+            written=1,
+            depends=self.options.model_dump(include={"gap_nm", "threshold"}),
+        )
+
+    def faces_step(self, axis: int | None, regions: Volume) -> Step:
+        """Faces of the numbered regions, for the leak test."""
+        name = named("faces", axis)
+        made = digest(self._cores_digest, axis, regions.info.write_unit)
+        return self._step(
+            name,
+            CountFaces(regions, self.place(name), made),
+            halo=(1, 1, 1),
+            working=FACES_BYTES + LABEL_BYTES,
+            written=0,
+            depends=made,
+        )
+
+    def inside_step(self, regions: tuple[Volume, ...], output: Volume) -> Step:
+        """Voxels inside of the envelope, from numbered regions across each axis, into `output`."""
+        options, voxel_nm = self.options, output.info.voxel_nm
+        reach_nm = max(options.reach_nm, options.gap_nm)
+        sizes = (with_slices_apart(voxel_nm, axis) for axis in self.axes)
+        task = FillInside(
+            envelope=self.envelope,
+            axes=self.axes,
+            regions=regions,
+            verdicts=tuple(self.verdict(axis) for axis in self.axes),
+            votes=options.votes or len(self.axes) // 2 + 1,
+            reach_nm=reach_nm,
+            output=output,
+        )
+        return self._step(
+            "inside",
+            task,
+            halo=each(max, *(halo_of(reach_nm, voxel_nm=size) for size in sizes), (0, 0, 0)),
+            working=INSIDE_BYTES + (LABEL_BYTES + 1) * len(regions),
+            written=1,
+            depends=options.model_dump(exclude={"envelope_nm", "min_volume_um3", "block"}),
+        )
+
+    def output_steps(self, interiors: Volume) -> tuple[Step, ...]:
+        """Interiors with their envelopes, and the coarser levels."""
+        reach_nm, voxel_nm = self.options.envelope_nm, self.output.voxel_nm
+        nuclei = self._step(
+            "nuclei",
+            AddEnvelope(self.envelope, interiors, reach_nm, Volume(self.output)),
+            halo=reach_voxels(reach_nm, voxel_nm=voxel_nm),
+            working=NUCLEI_BYTES + LABEL_BYTES,
+            written=itemsize(self.output.dtype),
+            depends=self.digest,
+        )
+        return (nuclei, *pyramid_steps(self.output, digest=self.digest, name="nuclei"))
+
+    def verdict(self, axis: int | None) -> Verdict:
+        """Where it is kept which regions are interiors."""
+        rule = self.options.model_dump(include={"open_share", "max_volume_um3"})
+        made = digest(self._cores_digest, axis, rule)
+        return Verdict(self.place(named("verdict", axis)), made)
+
+    def region_options(self, axis: int | None) -> LabelOptions:
+        """How regions are numbered: those that share faces, in the slice or at all."""
+        kind: Any = "mask" if axis is None else "classes"
+        return LabelOptions(input=kind, connectivity=6, min_volume_um3=0, block=self.options.block)
+
+    @property
+    def nucleus_options(self) -> LabelOptions:
+        """How interiors are numbered, and which are too small."""
+        least = self.options.min_volume_um3
+        return LabelOptions(connectivity=6, min_volume_um3=least, block=self.options.block)
+
+    def label_plan(
+        self, part: Volume, url: str, options: LabelOptions, identity: str = ""
+    ) -> Planned:
+        """The plan that numbers a part."""
+        return self.labelling.plan(part.info, url, options, identity=identity)
+
+    def part(self, name: str, dtype: str) -> VolumeInfo:
+        """A volume between two steps, on the envelope's grid."""
+        return volume_like(
+            self.envelope.volume.info, self.place(f"{name}.zarr"), dtype, self.options
+        )
+
+    def place(self, name: str) -> str:
+        """Where a file or volume between two steps lies."""
+        return f"{beside(self.output.url, '.parts')}/{name}"
+
+    @property
+    def _cores_digest(self) -> str:
+        return digest(self.identity, self.options.model_dump(include={"gap_nm", "threshold"}))
+
+    def _step(
+        self, name: str, task: Task, *, halo: Shape, working: int, written: int, depends: Any
+    ) -> Step:
+        info = self.envelope.volume.info
+        blocks = Tiling(info.shape, self.output.write_unit, halo)
+        per_voxel = itemsize(info.dtype)
+        middle = blocks[len(blocks) // 2].read.size
+        read = max(middle, blocks[0].read.size)
+        return Step(
+            name=name,
+            task=task,
+            blocks=blocks,
+            digest=digest(name, self.identity, depends, halo, self.output.write_unit),
+            peak_bytes=read * (per_voxel + working) + 4 * blocks[0].core.size * written,
+            bytes_read=sum(block.read.size for block in blocks[:1]) * len(blocks) * per_voxel,
+            bytes_written=prod(info.shape) * written,
+        )
+
+
+def volume_like(
+    info: VolumeInfo, url: str, dtype: str, options: InteriorOptions, *, levels: int = 1
+) -> VolumeInfo:
+    """A label volume on the grid of `info`, with shards that one task can work on."""
+    unit = options.block or shard_shape(
+        info.shape, chunks=chunk_shape(info.voxel_nm), bytes_per_voxel=LABEL_BYTES
+    )
+    return new_volume(
+        url,
+        shape=info.shape,
+        voxel_nm=info.voxel_nm,
+        dtype=dtype,
+        kind="labels",
+        shards=unit,
+        max_levels=levels,
+    )
+
+
+def named(name: str, axis: int | None) -> str:
+    """What a step or volume is called that may be there once per axis."""
+    return name if axis is None else f"{name}-{'zyx'[axis]}"

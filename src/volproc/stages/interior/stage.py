@@ -1,0 +1,101 @@
+"""Plan and run of `interior`: an envelope in, numbered nuclei out, each with its envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from volproc.config import InteriorOptions, LabelOptions
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.errors import VolumeError
+from volproc.stages.interior.openness import joined_faces, stored_faces, verdict_of
+from volproc.stages.interior.plan import InteriorPlan, Labelled, Labelling, named, volume_like
+from volproc.stages.interior.regions import Envelope
+from volproc.stages.output import begin_volume, finish_volume
+from volproc.volume.access import exists
+from volproc.volume.describe import read_info
+from volproc.volume.foreground import foreground_level
+from volproc.volume.metadata import VolumeInfo
+from volproc.volume.store import Volume, is_begun
+
+
+def plan_interior(
+    envelope: VolumeInfo,
+    url: str,
+    options: InteriorOptions,
+    *,
+    labelling: Labelling,
+    identity: str = "",
+) -> InteriorPlan:
+    """Decide how the nuclei that `envelope` encloses are found and written to `url`.
+
+    `identity` is the envelope's digest (`Volume.identity`), part of the plan's own. VolumeError
+    for a volume with channels or of a type that is no mask.
+    """
+    if envelope.channels:
+        raise VolumeError(
+            f"{envelope.url} has channels ({', '.join(envelope.channels)}); interior needs one "
+            "answer per voxel: take the fused prediction"
+        )
+    level = foreground_level(envelope, threshold=options.threshold)
+    return InteriorPlan(
+        envelope=Envelope(Volume(envelope), level),
+        output=volume_like(envelope, url, "uint32", options, levels=12),
+        options=options,
+        labelling=labelling,
+        identity=identity,
+    )
+
+
+def run_interior(plan: InteriorPlan, runner: Runner) -> Volume:
+    """The finished nuclei, numbered in the order of their interiors' first voxels."""
+    if is_begun(plan.output.url, digest=plan.digest):
+        done = read_info(plan.output.url)
+        if done.made_by.get("finished"):
+            return Volume(done)
+    regions = tuple(_regions(plan, axis, runner) for axis in plan.axes)
+    inside = _made(runner, plan.part("inside", "uint8"), partial(plan.inside_step, regions))
+    interiors = _numbered(plan, inside, "interiors", plan.nucleus_options, runner).labels
+    plan = replace(plan, output=replace(plan.output, dtype=interiors.info.dtype))
+    steps = plan.output_steps(interiors)
+    begun = begin_volume(runner, plan.output, step="interior", digest=plan.digest, steps=steps)
+    nuclei, *pyramid = replace(plan, output=begun.info).output_steps(interiors)
+    runner.run(nuclei)
+    return finish_volume(runner, begun, pyramid)
+
+
+def _regions(plan: InteriorPlan, axis: int | None, runner: Runner) -> Volume:
+    """The numbered regions, judged."""
+    info = plan.part(named("regions", axis), "uint8")
+    regions = _made(runner, info, partial(plan.regions_step, axis))
+    name = named("numbered", axis)
+    numbered = _numbered(plan, regions, name, plan.region_options(axis), runner)
+    step = plan.faces_step(axis, numbered.labels)
+    folder = plan.place(step.name)
+    if not exists(folder):  # removed by hand: the record of them is void
+        runner.forget(step.name)
+    runner.run(step)
+    faces = joined_faces(stored_faces(folder, step.blocks), count=numbered.objects)
+    verdict = verdict_of(faces, options=plan.options, voxel_nm=info.voxel_nm, axis=axis)
+    plan.verdict(axis).save(verdict)
+    return numbered.labels
+
+
+def _made(runner: Runner, info: VolumeInfo, step_into: Callable[[Volume], Step]) -> Volume:
+    """A part, made by one step."""
+    step = step_into(Volume(info))
+    begun = begin_volume(runner, info, step=step.name, digest=step.digest, steps=[step])
+    runner.run(step_into(begun))
+    return finish_volume(runner, begun, ())
+
+
+def _numbered(
+    plan: InteriorPlan, part: Volume, name: str, options: LabelOptions, runner: Runner
+) -> Labelled:
+    """A part labelled, with a record of its own: its steps are called like those of `label`."""
+    url = plan.part(name, "uint32").url
+    chosen = plan.label_plan(part, url, options, part.identity)
+    inner = replace(runner, records=f"{runner.records}/{name}")
+    return plan.labelling.run(chosen, inner)

@@ -1,0 +1,165 @@
+import shutil
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from volproc.config import InteriorOptions
+from volproc.engine.run import Runner
+from volproc.engine.serial import SerialEngine
+from volproc.errors import VolprocError, VolumeError
+from volproc.stages.interior.plan import Labelling
+from volproc.stages.interior.stage import plan_interior, run_interior
+from volproc.stages.label.stage import plan_label, run_label
+
+VOXEL_NM = (50, 40, 40)
+SHAPE = (56, 100, 88)
+NUCLEI = ((28, 27, 27), (0, 60, 64), (30, 72, 27))
+"""The second is cut by the border, the third has a hole in its envelope."""
+
+
+def radius_nm(centre):
+    z, y, x = np.ogrid[tuple(map(slice, SHAPE))]
+    parts = ((a - c) * size for a, c, size in zip((z, y, x), centre, VOXEL_NM))
+    return np.sqrt(sum(part**2 for part in parts))
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """Three balls of 700 nm, numbered by their first voxels."""
+    found = np.zeros(SHAPE, np.uint8)
+    for number, centre in zip((2, 1, 3), NUCLEI):
+        found[radius_nm(centre) <= 700] = number
+    return found
+
+
+@pytest.fixture(scope="module")
+def envelope(truth):
+    """Their shells; bits of envelope far away; a shell with a quarter missing, as in division."""
+    found = np.zeros(SHAPE, np.uint8)
+    for centre in NUCLEI:
+        distance = radius_nm(centre)
+        found[(distance <= 700) & (distance > 600)] = 255
+    z, y, x = np.ogrid[tuple(map(slice, SHAPE))]
+    hole = (abs(y - 72) < 4) & (abs(z - 30) < 4) & (x > 30)
+    found[np.broadcast_to(hole, SHAPE) & (radius_nm(NUCLEI[2]) <= 700)] = 0
+    broken = radius_nm((38, 36, 66))
+    found[(broken <= 500) & (broken > 400) & (x > 64)] = 255
+    return found
+
+
+def interior(volume, url, folder, **options):
+    plan = plan_interior(
+        volume.info,
+        str(url),
+        InteriorOptions(**{"min_volume_um3": 0.1, **options}),
+        labelling=Labelling(plan_label, run_label),
+        identity=volume.identity,
+    )
+    return run_interior(plan, Runner(SerialEngine(), folder))
+
+
+def voxels(volume):
+    return volume.read(volume.info.box)
+
+
+def overlap(found, truth, number):
+    return ((found == number) & (truth == number)).sum() / (
+        (found == number) | (truth == number)
+    ).sum()
+
+
+@pytest.mark.parametrize("options", [{}, {"axes": "zyx"}])
+def test_whole_cut_and_leaking_nuclei_with_their_envelopes_and_nothing_else(
+    tmp_path, save_volume, envelope, truth, options
+):
+    made = interior(
+        save_volume("envelope.zarr", envelope), tmp_path / "n.zarr", tmp_path, **options
+    )
+    found = voxels(made)
+    assert made.info.kind == "labels"
+    assert found.max() == 3
+    for number in (1, 2, 3):
+        assert overlap(found, truth, number) > 0.97
+    assert (found[(truth > 0) & (envelope > 0)] > 0).all()  # each keeps its envelope
+
+
+def test_outlines_drawn_slice_by_slice_are_filled_in_slices(tmp_path, save_volume):
+    """A leaning stack of rings, open at both ends and between slices."""
+    z, y, x = np.ogrid[:20, :60, :90]
+    distance = np.sqrt((y - 30) ** 2 + (x - 20 - 2.5 * z) ** 2)
+    drawn = (z >= 5) & (z < 15)
+    rings = save_volume("rings.zarr", np.uint8(255) * ((distance < 14) & (distance >= 12) & drawn))
+    found = voxels(interior(rings, tmp_path / "n.zarr", tmp_path, axes="z", gap_nm=0.0))
+    np.testing.assert_array_equal(found, (distance < 14) & drawn)
+    assert not voxels(interior(rings, tmp_path / "leaks.zarr", tmp_path, gap_nm=0.0)).any()
+
+
+@pytest.mark.parametrize("options", [{}, {"axes": "zyx"}])
+@pytest.mark.parametrize("block", [(16, 16, 16), (56, 24, 40)])
+def test_blocks_never_show(tmp_path, save_volume, options, block):
+    noise = np.random.default_rng(5).standard_normal((40, 48, 50))
+    field = ndimage.gaussian_filter(noise, 3)
+    shells = save_volume("shells.zarr", np.where(abs(field) < 0.006, 255, 0).astype(np.uint8))
+    options = {"gap_nm": 200.0, "reach_nm": 400.0, "min_volume_um3": 0.0, **options}
+    whole = voxels(interior(shells, tmp_path / "whole.zarr", tmp_path / "1", **options))
+    parts = voxels(
+        interior(shells, tmp_path / "parts.zarr", tmp_path / "2", block=block, **options)
+    )
+    assert whole.max() > 5
+    np.testing.assert_array_equal(whole, parts)
+
+
+def test_done_again_nothing_is_read_and_without_its_parts_it_is_made_again(
+    tmp_path, save_volume, envelope
+):
+    mask = save_volume("envelope.zarr", envelope)
+    first = voxels(interior(mask, tmp_path / "n.zarr", tmp_path / "ledger"))
+    shutil.rmtree(tmp_path / "n.parts")
+    interior(mask, tmp_path / "n.zarr", tmp_path / "ledger")
+    assert not (tmp_path / "n.parts").exists()
+    again = voxels(interior(mask, tmp_path / "n.zarr", tmp_path / "ledger", envelope_nm=251.0))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_the_plan_lists_every_step_before_there_is_a_voxel(save_volume, envelope):
+    info = save_volume("envelope.zarr", envelope).info
+    plan = plan_interior(
+        info, "n.zarr", InteriorOptions(), labelling=Labelling(plan_label, run_label)
+    )
+    names = [step.name for step in plan.steps]
+    assert [name for name in names if name in ("regions", "faces", "inside", "nuclei")] == [
+        "regions", "faces", "inside", "nuclei",
+    ]  # fmt: skip
+    assert names.count("label") == 2
+    assert all(step.peak_bytes > 0 for step in plan.steps)
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_no_envelope_and_nothing_but_envelope_give_no_nuclei(tmp_path, save_volume, value):
+    mask = save_volume("mask.zarr", np.full((20, 20, 20), value, np.uint8))
+    assert not voxels(interior(mask, tmp_path / "n.zarr", tmp_path)).any()
+
+
+def test_not_a_number_is_refused(tmp_path, save_volume):
+    values = np.zeros((20, 20, 20), np.float32)
+    values[3, 4, 5] = np.nan
+    mask = save_volume("mask.zarr", values)
+    with pytest.raises(VolprocError, match="not a number"):
+        interior(mask, tmp_path / "n.zarr", tmp_path)
+
+
+def test_channels_are_refused(save_volume):
+    info = save_volume("mask.zarr", np.zeros((8, 8, 8), np.uint8)).info
+    from dataclasses import replace
+
+    votes = replace(info, channels=("x", "y"))
+    with pytest.raises(VolumeError, match=r"has channels \(x, y\)"):
+        plan_interior(
+            votes, "n.zarr", InteriorOptions(), labelling=Labelling(plan_label, run_label)
+        )
+
+
+def test_more_votes_than_axes_are_refused():
+    with pytest.raises(ValueError, match="no voxel gets so many"):
+        InteriorOptions(axes="z", votes=2)
