@@ -30,13 +30,23 @@ SETTINGS = {
     "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**30,
-    # One thread per core decodes; handing it a shard's chunks one by one took a fifth of writing.
-    "distributed.nanny.pre-spawn-environ.ZARR_THREADING__MAX_WORKERS": 1,
+    # Handing threads a shard's chunks one by one took a fifth of writing.
     "distributed.nanny.pre-spawn-environ.ZARR_CODEC_PIPELINE__BATCH_SIZE": 256,
-    "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": 1,
-    "distributed.nanny.pre-spawn-environ.MKL_NUM_THREADS": 1,
-    "distributed.nanny.pre-spawn-environ.OPENBLAS_NUM_THREADS": 1,
 }
+
+
+def thread_settings(workers: int, *, cores: int) -> dict[str, int]:
+    """How many threads of a worker decode and multiply: all workers' together are the cores.
+
+    >>> set(thread_settings(2, cores=16).values())
+    {8}
+    """
+    names = ("ZARR_THREADING__MAX_WORKERS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    each = max(1, cores // workers)
+    return {
+        f"distributed.nanny.pre-spawn-environ.{name}": each
+        for name in (*names, "OPENBLAS_NUM_THREADS")
+    }
 
 
 def local_engine(*, workers: int = 0, threads: int = 1, worker_bytes: int = 0) -> DaskEngine:
@@ -47,7 +57,7 @@ def local_engine(*, workers: int = 0, threads: int = 1, worker_bytes: int = 0) -
     """
     workers = workers or machine_cores()
     worker_bytes = worker_bytes or int(0.9 * machine_bytes() / workers)
-    dask.config.set(SETTINGS)
+    dask.config.set({**SETTINGS, **thread_settings(workers, cores=machine_cores())})
     try:
         cluster = LocalCluster(
             n_workers=workers,
