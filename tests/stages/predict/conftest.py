@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.stages.predict.whole import save_random
 
 from volproc.config import PredictOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.model.etchacell import EtchACell, EtchACellSpec
-from volproc.model.weights import card_for, save_model
+from volproc.model.etchacell import EtchACellSpec
 from volproc.stages.predict.stage import plan_predict, run_predict
 
 
@@ -45,13 +45,5 @@ def predict(tiny_model):
 def small_etchacell(tmp_path_factory):
     """The published network with 3 levels and 2 channels; every pixel within its reach counts."""
     torch.manual_seed(4)
-    spec = EtchACellSpec(start=2, levels=3)
-    network = EtchACell(spec).eval()
-    for name, value in network.named_parameters():
-        if value.ndim == 4:
-            torch.nn.init.kaiming_normal_(value, a=0.1)
-        if name.startswith("head"):
-            value.data *= 0.5
     folder = tmp_path_factory.mktemp("model") / "etchacell"
-    save_model(folder, network, card_for(spec, name="etchacell", voxel_nm=(50, 50, 50)))
-    return folder
+    return save_random(folder, EtchACellSpec(start=2, levels=3))

@@ -83,6 +83,16 @@ def test_a_card_that_lies_about_how_far_its_network_sees_is_caught(
     assert open_volume(plan.output.url).read(plan.output.box).std() > 5
 
 
+def test_the_published_network_is_certified_with_its_halo_and_not_with_less(
+    small, predict, small_etchacell
+):
+    model = str(small_etchacell)
+    plan, _ = predict(small, model=model, certify=4)
+    assert certificate(plan)["passed"] is True
+    with pytest.raises(ModelError, match="Model etchacell sees further than the halo"):
+        predict(small, "short", model=model, certify=4, halo=8)
+
+
 def test_the_certificate_measures_what_is_on_disk(small, predict):
     """Votes written over with others are noticed, although nothing is wrong with the tiles."""
     plan, made = predict(small)

@@ -3,11 +3,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.stages.predict.whole import whole_at_once
+from tests.stages.predict.whole import save_random, whole_at_once
 
 from volproc.config import PredictOptions
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.box import Box, whole_box
+from volproc.model.etchacell import EtchACellSpec
 from volproc.model.opening import open_network
 from volproc.model.unet import UNetSpec
 from volproc.model.weights import load_model
@@ -71,6 +72,26 @@ def test_the_published_network_needs_its_whole_halo(small, predict, small_etchac
     apart = np.abs(votes - whole_at_once(small, small_etchacell, mirrored=2 * network.stride))
     assert votes.std() > 5
     assert apart.max() > 2 if short else apart.max() < 0.5 + 1e-2
+
+
+@pytest.mark.slow
+def test_the_published_network_at_its_size(save_volume, noise, predict, tmp_path):
+    """30 million random weights; a plane longer than a tile and its halo of 112 pixels."""
+    torch.manual_seed(4)
+    spec = EtchACellSpec()
+    folder = save_random(tmp_path / "published", spec)
+    image = save_volume("image.zarr", np.tile(noise[:12, :40, :48], (1, 8, 1)))
+    wanted = whole_at_once(image, folder, mirrored=32, axes="z")
+    apart = {}
+    for halo in ("exact", 64, 32, 16):
+        plan, _ = predict(
+            image, str(halo), model=str(folder), axes="z", tile=(12, 32, 48), halo=halo
+        )
+        votes = open_volume(plan.votes.url).read(plan.votes.box)
+        apart[halo] = np.abs(votes - wanted).max()
+        assert votes.std() > 5
+    assert apart["exact"] < 0.5 + 1e-2
+    assert 2 < apart[64] < apart[32] < apart[16]
 
 
 @pytest.mark.parametrize(("asked", "given"), [(0, 0), (1, 4), (4, 4), (9, 12)])

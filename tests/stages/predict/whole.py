@@ -1,24 +1,28 @@
-"""The reference: the network on whole planes, the volume mirrored, no tile and no block."""
+"""The reference: the network on whole planes, the volume mirrored, no tile and no block.
+
+And random weights of the published network with which every pixel in its reach counts.
+"""
 
 import numpy as np
 import torch
 
 from volproc.grid.box import Box, whole_box
-from volproc.model.weights import load_model
+from volproc.model.etchacell import EtchACell
+from volproc.model.weights import card_for, load_model, save_model
 from volproc.stages.normalisation import volume_constants
 from volproc.stages.predict.orientation import oriented
 from volproc.volume.resample import read_resampled, resampling_to
 
 
-def whole_at_once(image, model, *, mirrored, keep=None, flips=False):
-    """Probabilities times 255 of z, y and x: float32 (3, z, y, x)."""
+def whole_at_once(image, model, *, mirrored, keep=None, flips=False, axes="zyx"):
+    """Probabilities times 255 of the axes: float32 (axes, z, y, x)."""
     network, card = load_model(model)
     keep = keep or card.slices_out
     way = resampling_to(image.info, card.voxel_nm)
     stop = [-(-(n + mirrored) // card.stride) * card.stride for n in way.shape_out]
     margin = (card.slices_in - keep) // 2
     votes = []
-    for axis in range(3):
+    for axis in map("zyx".index, axes):
         ends = [(-mirrored, s) for s in stop]
         depth = -(-way.shape_out[axis] // keep) * keep
         ends[axis] = (-margin, depth + margin)
@@ -46,3 +50,15 @@ def _probability(network, stacks, sides):
     """Of planes that are turned round along `sides` (1 rows, 2 columns), turned back."""
     turned = [side + 1 for side in sides]
     return torch.sigmoid(network(stacks.flip(turned))).flip(turned)
+
+
+def save_random(folder, spec):
+    """A model folder of the published network: answers spread, and differ far from their cause."""
+    network = EtchACell(spec).eval()
+    for value in network.parameters():
+        if value.ndim == 4:
+            torch.nn.init.kaiming_normal_(value, a=0.1)
+    network.head.weight.data *= 0.5
+    network.head.bias.data.zero_()
+    save_model(folder, network, card_for(spec, name="etchacell", voxel_nm=(50, 50, 50)))
+    return folder
