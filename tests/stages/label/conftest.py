@@ -15,8 +15,8 @@ from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.find import find_objects, plan_find, save_ids
 from volproc.stages.label.passes import WriteLabels
 from volproc.stages.label.source import ArraySource
-from volproc.stages.label.statistics import joined
 from volproc.stages.objects.components import AXES_THAT_CHANGE
+from volproc.stages.objects.statistics import joined
 from volproc.volume.metadata import new_volume
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None

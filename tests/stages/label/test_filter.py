@@ -7,7 +7,7 @@ from volproc.errors import ConfigError
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.filter import RULES, Criteria, minimum_voxels
 from volproc.stages.label.merge import reasons
-from volproc.stages.label.statistics import block_statistics
+from volproc.stages.objects.statistics import block_statistics
 
 
 @pytest.mark.parametrize(

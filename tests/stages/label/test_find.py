@@ -10,7 +10,7 @@ from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.find import plan_find
 from volproc.stages.label.source import ArraySource
-from volproc.stages.label.statistics import block_statistics
+from volproc.stages.objects.statistics import block_statistics
 from volproc.volume.metadata import new_volume
 
 SIZES = [(3, 4, 3), (2, 5, 100), (100, 100, 100)]

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from volproc.stages.label.filter import largest
 from volproc.stages.label.numbering import ids_type, in_order
-from volproc.stages.label.statistics import COLUMNS, Statistics
+from volproc.stages.objects.statistics import COLUMNS, Statistics
 
 
 def objects(firsts, voxels=1):

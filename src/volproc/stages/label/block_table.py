@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.grid.box import Shape
-from volproc.stages.label.statistics import Integers, Statistics, block_statistics, with_values
 from volproc.stages.objects.components import Labels
+from volproc.stages.objects.statistics import Integers, Statistics, block_statistics, with_values
 
 Chosen = npt.NDArray[np.bool_]
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from volproc.config import LabelOptions
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
-from volproc.stages.label.shape import elongation
-from volproc.stages.label.statistics import Integers, Statistics
+from volproc.stages.objects.shape import elongation, extents_nm, touches_border
+from volproc.stages.objects.statistics import Integers, Statistics
 
 Chosen = npt.NDArray[np.bool_]
 
@@ -50,17 +50,6 @@ def minimum_voxels(min_volume_um3: float, *, voxel_nm: VoxelNm) -> int:
     """
     # 1.25 / 0.000125 is a little over 10000 in floats: forgive what no measurement resolves
     return max(1, ceil(min_volume_um3 * 1e9 / prod(voxel_nm) * (1 - 1e-9)))
-
-
-def touches_border(objects: Statistics, *, shape: Shape) -> Chosen:
-    """Which objects reach the first or last voxel of the volume along any axis, (n,)."""
-    inside = (objects.start > 0).all(axis=1) & (objects.stop < np.array(shape)).all(axis=1)
-    return np.asarray(~inside)
-
-
-def extents_nm(objects: Statistics, *, voxel_nm: VoxelNm) -> npt.NDArray[np.float64]:
-    """Sides of the bounding boxes, shape (n, 3)."""
-    return np.asarray((objects.stop - objects.start) * np.array(voxel_nm), dtype=np.float64)
 
 
 def _too_small(criteria: Criteria, objects: Statistics) -> Chosen:

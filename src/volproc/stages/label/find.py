@@ -21,7 +21,7 @@ from volproc.stages.label.merge_task import MergeGroup, NumberBlocks
 from volproc.stages.label.numbering import Numbering
 from volproc.stages.label.passes import Components, FindComponents, most_rows
 from volproc.stages.label.source import Source
-from volproc.stages.label.statistics import ROW_BYTES
+from volproc.stages.objects.statistics import ROW_BYTES
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.components import most_components
 from volproc.volume.access import exists

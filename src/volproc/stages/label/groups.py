@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape, each
-from volproc.stages.label.statistics import ROW_BYTES
+from volproc.stages.objects.statistics import ROW_BYTES
 
 MOST_ROWS = 2**20
 """Components in the tables of a group, unless a single block has more."""

@@ -29,7 +29,7 @@ from scipy.sparse.csgraph import connected_components
 
 from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.filter import RULES, Criteria
-from volproc.stages.label.statistics import Integers, Statistics, joined
+from volproc.stages.objects.statistics import Integers, Statistics, joined
 
 Names = npt.NDArray[np.uint64]
 """Components of any block: the block's index in the upper 32 bits, its id in the lower."""

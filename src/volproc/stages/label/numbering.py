@@ -18,13 +18,11 @@ import numpy.typing as npt
 from volproc.stages.label.filter import Largest, largest
 from volproc.stages.label.groups import Groups
 from volproc.stages.label.merge import Unions
-from volproc.stages.label.statistics import Statistics, joined
 from volproc.stages.label.tables import PIECE, Tables
+from volproc.stages.objects.statistics import Statistics, joined
+from volproc.stages.objects.table import Rows
 
 Ids = npt.NDArray[Any]
-
-Rows = tuple[Ids, Statistics]
-"""Ids and the objects that have them."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from volproc.grid.box import Box, Shape
 from volproc.stages.label.block_table import BlockTable, block_table, ids_at_border
 from volproc.stages.label.filter import Criteria
 from volproc.stages.label.source import Source
-from volproc.stages.label.statistics import Integers, voxel_counts
+from volproc.stages.objects.statistics import Integers, voxel_counts
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.components import (
     Labels,

@@ -15,8 +15,8 @@ from volproc.stages.label.find import LABEL_BYTES, FindPlan, find_objects, plan_
 from volproc.stages.label.native import native_step
 from volproc.stages.label.passes import WriteLabels
 from volproc.stages.label.source import Source
-from volproc.stages.label.table import csv_parts
 from volproc.stages.label.tables import Tables
+from volproc.stages.objects.table import csv_parts
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
 from volproc.volume.describe import read_info
 from volproc.volume.files import beside, write_pieces

@@ -27,9 +27,9 @@ from volproc.errors import LedgerError
 from volproc.grid.box import Shape
 from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.merge import Group, OpenObjects
-from volproc.stages.label.statistics import Statistics
 from volproc.stages.objects.components import Labels, border
 from volproc.stages.objects.packed import Packed, packed
+from volproc.stages.objects.statistics import Statistics
 from volproc.volume.files import read_file, write_file
 
 PIECE = 2**15

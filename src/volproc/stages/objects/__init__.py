@@ -1,1 +1,1 @@
-"""What labelling and nuclei share: components of a block, and small tables on disk."""
+"""What stages about objects share: components of a block, numbers and tables of objects."""

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
-from volproc.stages.label.filter import touches_border
-from volproc.stages.label.numbering import Rows
-from volproc.stages.label.shape import elongation
-from volproc.stages.label.statistics import Statistics, no_statistics
+from volproc.stages.objects.shape import elongation, touches_border
+from volproc.stages.objects.statistics import Statistics, no_statistics
 
 Columns = dict[str, npt.NDArray[Any]]
+Rows = tuple[npt.NDArray[Any], Statistics]
+"""Ids of some objects, and what is known of them."""
 
 
 def describe(

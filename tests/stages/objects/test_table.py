@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.label.statistics import block_statistics, no_statistics, with_values
-from volproc.stages.label.table import columns_of, csv_parts, describe
+from volproc.stages.objects.statistics import block_statistics, no_statistics, with_values
+from volproc.stages.objects.table import columns_of, csv_parts, describe
 
 
 def test_describe_gives_voxels_and_nm():

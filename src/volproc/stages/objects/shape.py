@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
-from volproc.stages.label.statistics import PAIRS_OF_AXES, Statistics, central_products
+from volproc.stages.objects.statistics import PAIRS_OF_AXES, Statistics, central_products
 
 
 def semi_axes_nm(objects: Statistics, *, voxel_nm: VoxelNm) -> npt.NDArray[np.float64]:
@@ -31,3 +32,14 @@ def elongation(objects: Statistics, *, voxel_nm: VoxelNm) -> npt.NDArray[np.floa
     axes = semi_axes_nm(objects, voxel_nm=voxel_nm)
     ratio: npt.NDArray[np.float64] = axes[:, 0] / axes[:, 2]
     return ratio
+
+
+def touches_border(objects: Statistics, *, shape: Shape) -> npt.NDArray[np.bool_]:
+    """Which objects reach the first or last voxel of the volume along any axis, (n,)."""
+    inside = (objects.start > 0).all(axis=1) & (objects.stop < np.array(shape)).all(axis=1)
+    return np.asarray(~inside)
+
+
+def extents_nm(objects: Statistics, *, voxel_nm: VoxelNm) -> npt.NDArray[np.float64]:
+    """Sides of the bounding boxes, shape (n, 3)."""
+    return np.asarray((objects.stop - objects.start) * np.array(voxel_nm), dtype=np.float64)

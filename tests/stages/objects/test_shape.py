@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from skimage.measure import regionprops
 
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.label.shape import elongation, semi_axes_nm
-from volproc.stages.label.statistics import block_statistics, central_products
+from volproc.stages.objects.shape import elongation, semi_axes_nm
+from volproc.stages.objects.statistics import block_statistics, central_products
 
 CUBES = parse_voxel_nm((10, 10, 10))
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from skimage.measure import regionprops
 
 from volproc.grid.blocks import Tiling
-from volproc.stages.label.statistics import (
+from volproc.stages.objects.statistics import (
     block_statistics,
     joined,
     no_statistics,
