@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from volproc.stages.annotate.stage import AnnotateResult
     from volproc.stages.ingest.empiar.fetch import FetchPlan
     from volproc.stages.ingest.empiar.transfer import FetchProgress
+    from volproc.stages.label.stage import LabelResult
     from volproc.volume.store import Volume
 
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 130)
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """One line on standard error, and the end."""
+    """One line on standard error, and the end; codes in what a message quotes do nothing."""
+    plain = "".join(one if one.isprintable() else " " for one in message)
     Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
-        f"volproc: {' '.join(message.split())}"
+        f"volproc: {' '.join(plain.split())}"
     )
     sys.exit(code)
 
@@ -93,6 +95,16 @@ def print_annotated(made: AnnotateResult) -> None:
         dice = "nothing to find" if scores.dice is None else f"Dice {scores.dice:.4f}"
         out.print(f"{name}: {dice}{distance}")
     out.print(f"quality: {written.page}")
+
+
+def print_labelled(result: LabelResult) -> None:
+    """What a labelling kept and dropped, and why."""
+    out.print(f"{result.objects} objects in {result.labels.info.url}, listed in {result.table}")
+    if result.dropped:
+        why = ", ".join(f"{n} by {option}" for option, n in result.reasons.items())
+        most = result.largest_dropped_um3
+        largest = f", the largest of {most:.3g} um³" if most else ""
+        out.print(f"{result.dropped} dropped ({why}){largest}")
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@ import fsspec
 import pytest
 
 from volproc.errors import VolumeError
-from volproc.volume.files import read_file, write_file
+from volproc.volume.files import read_file, write_file, write_pieces
 
 
 def test_a_file_is_there_whole(tmp_path):
@@ -28,3 +28,19 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(VolumeError, match="cannot write"):
         write_file(str(tmp_path / "file" / "table.npz"), b"")
+
+
+@pytest.mark.parametrize("place", ["{folder}/made/table.csv", "memory://runs/table.csv"])
+def test_pieces_are_one_file_whole_or_not_at_all(tmp_path, place):
+    url = place.format(folder=tmp_path)
+    write_pieces(url, iter([b"one,", b"two\n"]))
+    assert read_file(url) == b"one,two\n"
+
+    def torn():
+        yield b"three"
+        raise RuntimeError("interrupted")
+
+    if "memory" not in url:
+        with pytest.raises(RuntimeError, match="interrupted"):
+            write_pieces(url, torn())
+        assert read_file(url) == b"one,two\n"

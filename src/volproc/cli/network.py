@@ -28,7 +28,7 @@ from volproc.config import (
     load_workflow,
 )
 from volproc.engine.progress import TerminalBar
-from volproc.terminal import certified, describe, out, print_rows
+from volproc.terminal import certified, describe, out, print_labelled, print_rows
 
 
 @app.command()
@@ -89,9 +89,21 @@ def predict(
 def label(
     mask: Annotated[str, typer.Argument(metavar="MASK.zarr")],
     url: Annotated[str, typer.Argument(metavar="OBJECTS.zarr")],
+    input: Annotated[str | None, option(LabelOptions, "input")] = None,
     connectivity: Annotated[int | None, option(LabelOptions, "connectivity")] = None,
     threshold: Annotated[float | None, option(LabelOptions, "threshold")] = None,
     min_volume_um3: Annotated[float | None, option(LabelOptions, "min_volume_um3")] = None,
+    max_volume_um3: Annotated[float | None, option(LabelOptions, "max_volume_um3")] = None,
+    border: Annotated[str | None, option(LabelOptions, "border")] = None,
+    largest: Annotated[int | None, option(LabelOptions, "largest")] = None,
+    min_extent_nm: Annotated[
+        Triple | None, option(LabelOptions, "min_extent_nm", metavar="Z Y X")
+    ] = None,
+    max_extent_nm: Annotated[
+        Triple | None, option(LabelOptions, "max_extent_nm", metavar="Z Y X")
+    ] = None,
+    max_elongation: Annotated[float | None, option(LabelOptions, "max_elongation")] = None,
+    keep_ids: Annotated[bool | None, option(LabelOptions, "keep_ids")] = None,
     native: Annotated[
         str, typer.Option(metavar="IMAGE.zarr", help="Also write labels on this image's grid.")
     ] = "",
@@ -105,8 +117,7 @@ def label(
         result = volproc.label(
             mask, url, options, native=native or None, cluster=cluster, watchers=(bar,)
         )
-    kept = f"{result.objects} objects in {url}, listed in {result.table}"
-    out.print(f"{kept}; {result.dropped} dropped")
+    print_labelled(result)
 
 
 @app.command()

@@ -20,10 +20,10 @@ from volproc.stages.label.merge import merge_groups, reasons
 from volproc.stages.label.merge_task import MergeGroup, NumberBlocks
 from volproc.stages.label.numbering import Numbering
 from volproc.stages.label.passes import Components, FindComponents, most_rows
-from volproc.stages.label.source import Source
-from volproc.stages.objects.statistics import ROW_BYTES
+from volproc.stages.label.source import WHOLE, Source
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.components import most_components
+from volproc.stages.objects.statistics import ROW_BYTES
 from volproc.volume.access import exists
 from volproc.volume.foreground import foreground_level
 from volproc.volume.metadata import itemsize
@@ -174,9 +174,6 @@ def plan_find(
         tables=Tables(tables, name),
         level=foreground_level(info, threshold=options.threshold),
     )
-
-
-WHOLE = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
 
 def find_objects(plan: FindPlan, runner: Runner) -> Objects:

@@ -18,8 +18,7 @@ from volproc.grid.blocks import Block, Connectivity, Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.label.block_table import BlockTable, block_table, ids_at_border
 from volproc.stages.label.filter import Criteria
-from volproc.stages.label.source import Source
-from volproc.stages.objects.statistics import Integers, voxel_counts
+from volproc.stages.label.source import Source, refuse_negative
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.components import (
     Labels,
@@ -30,6 +29,7 @@ from volproc.stages.objects.components import (
     relabel,
     values_of,
 )
+from volproc.stages.objects.statistics import Integers, voxel_counts
 from volproc.volume.foreground import foreground
 from volproc.volume.store import Volume
 
@@ -51,11 +51,7 @@ class Components:
     def find(self, core: Box, values: npt.NDArray[Any]) -> tuple[Labels, int, Integers | None]:
         """Ids from 1 for a block, how many there are, and the value of each; None for a mask."""
         where = f"{self.mask.info.url}, voxels {core},"
-        if values.dtype.kind == "i" and int(values.min()) < 0:
-            raise VolumeError(
-                f"{where} hold values below 0 (the lowest is {values.min()}), expected 0 for "
-                "background and positive ones: set them to 0, or save the volume as unsigned"
-            )
+        refuse_negative(values, what=where)
         if self.input == "mask":
             inside = foreground(values, level=self.level, what=where)
             labels, count = label_components(inside, connectivity=self.connectivity)

@@ -20,6 +20,9 @@ from volproc.volume.arrays import PlainArray, what_lies_at, zarr_array
 from volproc.volume.metadata import VolumeInfo, new_volume
 from volproc.volume.store import open_volume
 
+WHOLE = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+"""Types of classes and ids."""
+
 
 class Source(Protocol):
     """Boxes of voxels, and what is known of them."""
@@ -30,6 +33,15 @@ class Source(Protocol):
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Voxels of `box`, shape (z, y, x); the same whenever it is asked."""
+
+
+def refuse_negative(values: npt.NDArray[Any], *, what: str) -> None:
+    """VolumeError where signed values are below 0: taken for background they would be lost."""
+    if values.dtype.kind == "i" and int(values.min()) < 0:
+        raise VolumeError(
+            f"{what} holds values below 0 (the lowest is {values.min()}), expected 0 for "
+            "background and positive ones: set them to 0, or save the volume as unsigned"
+        )
 
 
 @dataclass(frozen=True)

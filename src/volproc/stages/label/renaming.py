@@ -1,0 +1,106 @@
+"""Other ids for labels that are there: one pass, no merge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.engine.ledger import digest
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.errors import VolumeError
+from volproc.grid.blocks import Block, Tiling
+from volproc.stages.label.numbering import ids_type
+from volproc.stages.label.source import WHOLE, Source, refuse_negative
+from volproc.stages.objects.components import equal_values, relabel
+from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
+from volproc.volume.store import Volume
+
+
+@dataclass(frozen=True)
+class Rename:
+    """Task: a block of labels with the ids `old` (sorted) replaced by `new`."""
+
+    labels: Source
+    output: Volume
+    old: npt.NDArray[np.uint64]
+    new: npt.NDArray[np.uint64]
+
+    def load(self, block: Block) -> npt.NDArray[Any]:
+        """The block of labels."""
+        return self.labels.read(block.core)
+
+    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The same with new ids; those that are not told keep theirs."""
+        refuse_negative(loaded, what=f"{self.labels.info.url}, voxels {block.core},")
+        local, found = equal_values(loaded)
+        values = found.view(np.uint64)
+        place = np.searchsorted(self.old, values)
+        told = np.isin(values, self.old)
+        values = np.where(told, self.new[np.where(told, place, 0)] if len(self.new) else 0, values)
+        return relabel(local, np.concatenate([[0], values]).astype(self.output.info.dtype))
+
+    def store(self, block: Block, result: npt.NDArray[Any]) -> None:
+        """Write the block."""
+        self.output.write(block.core, result)
+
+
+def rename(
+    source: Source, url: str, mapping: Mapping[int, int], runner: Runner, *, identity: str
+) -> Volume:
+    """The finished labels at `url`: each id that `mapping` names replaced, 0 to remove it.
+
+    VolumeError for values that are no ids.
+    """
+    info = source.info
+    wrong = next((n for pair in mapping.items() for n in pair if not 0 <= n < 2**64), None)
+    if wrong is not None:
+        raise VolumeError(
+            f"a mapping of ids has {wrong}, expected whole numbers from 0 to 2^64 - 1"
+        )
+    old = np.array(sorted(mapping), dtype=np.uint64)
+    new = np.array([mapping[int(i)] for i in old], dtype=np.uint64)
+    if info.dtype not in WHOLE:
+        raise VolumeError(f"{info.url} holds {info.dtype}; ids are whole numbers")
+    highest = max(int(new.max(initial=0)), int(np.iinfo(_whole(info)).max))
+    output = new_volume(
+        url, shape=info.shape, voxel_nm=info.voxel_nm, dtype=ids_type(highest), kind="labels"
+    )
+    name = digest("rename", identity, [old.tolist(), new.tolist()])
+    begun = begin_volume(
+        runner, output, step="relabel", digest=name, steps=_steps(source, output, old, new, name)
+    )
+    renamed, *pyramid = _steps(source, begun.info, old, new, name)
+    runner.run(renamed)
+    return finish_volume(runner, begun, pyramid)
+
+
+def _whole(info: VolumeInfo) -> str:
+    return "uint8" if info.dtype == "bool" else info.dtype
+
+
+def _steps(
+    source: Source,
+    output: VolumeInfo,
+    old: npt.NDArray[np.uint64],
+    new: npt.NDArray[np.uint64],
+    name: str,
+) -> tuple[Step, ...]:
+    voxels, per_voxel = prod(output.write_unit), itemsize(output.dtype)
+    # the input, components and their two tables while they are found, and the shard three times
+    step = Step(
+        name="rename",
+        task=Rename(source, Volume(output), old, new),
+        blocks=Tiling(shape=output.shape, core=output.write_unit),
+        digest=name,
+        peak_bytes=voxels * (itemsize(source.info.dtype) + 4 + 8 + 4 * per_voxel),
+        bytes_read=prod(output.shape) * itemsize(source.info.dtype),
+        bytes_written=prod(output.shape) * per_voxel,
+    )
+    return (step, *pyramid_steps(output, digest=name, name="labels"))
