@@ -56,8 +56,17 @@ class Forward:
 
     def channel(self, planes: Tensor) -> Tensor:
         """The wanted channel alone, (N, D', H, W), before any postprocessing."""
-        answer = self(planes)
-        return answer[:, self.description.channel_number]
+        return self.wanted(self(planes))
+
+    def wanted(self, answer: Tensor) -> Tensor:
+        """The wanted channel of an answer; ModelError if there is none of that number."""
+        channel = self.description.channel_number
+        if not 0 <= channel < answer.shape[1]:
+            raise ModelError(
+                f"{self.description.name} answers {answer.shape[1]} channels, there is no channel "
+                f"{channel} (they count from 0); state another in a card"
+            )
+        return answer[:, channel]
 
     def ready(self, planes: Tensor) -> Tensor:
         """What the network itself is given for `planes`."""

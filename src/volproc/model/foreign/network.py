@@ -83,12 +83,4 @@ class ForeignAnswering:
 
     def probability(self, answer: Tensor) -> Tensor:
         """The wanted channel of (N, C, D, H, W) after the steps that follow the network."""
-        description = self.forward.description
-        done = through(description.postprocessing, answer)
-        channel = description.channel_number
-        if not 0 <= channel < done.shape[1]:
-            raise ModelError(
-                f"{description.name} answers {done.shape[1]} channels, there is no channel "
-                f"{channel} (they count from 0); state another in a card"
-            )
-        return done[:, channel]
+        return self.forward.wanted(through(self.forward.description.postprocessing, answer))

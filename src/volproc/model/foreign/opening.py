@@ -21,7 +21,7 @@ from volproc.model.foreign.runnable import Runnable
 MOST_BYTES = 2**31
 """Of one pass' activations: bounds the tile where the network does not."""
 
-_opened: dict[str, ForeignNetwork] = {}
+_opened: dict[tuple[str, str], ForeignNetwork] = {}
 
 
 def open_foreign(path: Path, *, card: str, trust: bool) -> ForeignNetwork:
@@ -35,13 +35,14 @@ def open_foreign(path: Path, *, card: str, trust: bool) -> ForeignNetwork:
     weights = hashlib.sha256(data).hexdigest()
     stated = found.description.model_dump_json(exclude={"name", "tolerance"})
     digest = hashlib.sha256(f"{weights} {stated}".encode()).hexdigest()
-    if digest not in _opened:
-        require_memory(2 * len(data), where)  # the file, and the network made of it
+    require_memory(2 * len(data), where)  # the file, and the network made of it
+    key = (str(path), digest)
+    if key not in _opened:
         kind = found.description.weights or "onnx"
         run = load_runnable(kind, data, where=where, device="cpu", trust=trust)
         network = _network(found, run, digest=digest, trust=trust)
-        _opened[digest] = replace(network, weights_sha256=weights)
-    return replace(_opened[digest], source=str(path), file=found.file, trust=trust)
+        _opened[key] = replace(network, weights_sha256=weights)
+    return replace(_opened[key], trust=trust)
 
 
 def _network(found: Found, run: Runnable, *, digest: str, trust: bool) -> ForeignNetwork:

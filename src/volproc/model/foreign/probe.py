@@ -1,27 +1,29 @@
 """What a network needs around a tile and where tiles may begin, measured on its answers to noise.
 
-Reach: one side of a strip of noise is replaced by other noise; how far into the other side do
-answers change? A change of less than `SEEN` of the answers' spread is none: 10^-6 is what float32
-leaves undecided. Where answers change to the very end of the longest strip, the network looks at
-all of its tile, as those with Group- or InstanceNorm do.
+Reach: one side of a strip of noise is replaced by other noise; how far into the other side does
+an answer change, by a bit of float32 at least? What is found is what tiles can differ by; layers
+may reach further with weights that leave no trace. Where answers change to the very end of the
+longest strip, the network looks at all of its tile, as those with Group- or InstanceNorm do.
 
 Stride: the strip is rolled by 1, 2, 4, ... pixels; the stride is the first shift at which the
-answers in the middle move along.
+answers in the middle move along as well as with the longest shift.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import takewhile
 
 import torch
 from torch import Tensor
 
 from volproc.errors import ModelError
 
-SEEN = 1e-6
-MOVES_ALONG = 1e-3
+AS_WELL, ROUNDING = 4.0, 1e-5
+"""How much worse than with the longest shift answers may move along; in answers' spreads, what is
+rounding."""
+ASTRAY = 0.1
+"""From this difference, in spreads, answers do not move along at all."""
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
 
 Answer = Callable[[Tensor], Tensor]
@@ -66,21 +68,31 @@ def _changed(
     mixed.movedim(axis, 0)[part] = other.movedim(axis, 0)[part]
     change = (answer(mixed) - plain).abs().movedim(axis, 0).flatten(1).amax(1)
     lost = (base.shape[axis] - plain.shape[axis]) // 2
-    where = (change > SEEN * float(plain.std())).nonzero().flatten() + lost
+    where = change.nonzero().flatten() + lost
     return [int(n) for n in where] or [part.start, part.stop - 1]
 
 
 def _stride(answer: Answer, base: Tensor, plain: Tensor, axis: int) -> int:
-    """The first shift that the middle of the answers follows; ModelError if there is none."""
-    tried = list(takewhile(lambda shift: 4 * shift <= plain.shape[axis], STRIDES))
-    middle = plain.shape[axis] // 2
-    where = torch.arange(middle - tried[-1] // 2, middle + 1)
-    for shift in tried:
-        moved = answer(base.roll(shift, axis)).index_select(axis, where + shift)
-        change = (moved - plain.index_select(axis, where)).abs().max()
-        if float(change) < MOVES_ALONG * float(plain.std()):
-            return shift
-    raise ModelError(
-        f"its answers do not move along with the image by any of {tried} pixels; state its stride "
-        "in a card"
-    )
+    """The first shift that the middle of the answers follows as well as any longer one.
+
+    ModelError if there is none.
+    """
+    tried = [shift for shift in STRIDES if 4 * shift <= plain.shape[axis]]
+    apart = {shift: _astray(answer, base, plain, axis, shift) for shift in reversed(tried)}
+    least = min(apart.values())
+    if least > ASTRAY:
+        raise ModelError(
+            f"its answers do not move along with the image by any of {tried} "
+            f"{'planes; state depth_stride' if axis == 1 else 'pixels; state stride'} in a card"
+        )
+    good = max(ROUNDING, AS_WELL * least)
+    return next(shift for shift in tried if apart[shift] <= good)
+
+
+def _astray(answer: Answer, base: Tensor, plain: Tensor, axis: int, shift: int) -> float:
+    """How far off, in spreads, answers are that should have moved by `shift`, in the middle."""
+    first = plain.shape[axis] // 2 - shift // 2
+    where = torch.arange(max(0, first - 1), first + 2)
+    moved = answer(base.roll(shift, axis)).index_select(axis, where + shift)
+    change = (moved - plain.index_select(axis, where)).abs().max()
+    return float(change) / float(plain.std())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -30,8 +30,7 @@ class TorchScriptNetwork:
             load: Any = torch.jit.load  # untyped
             self._module = load(io.BytesIO(data), map_location=device).eval()
         require_numbers(self._module.state_dict().items(), where=where)
-        graph = self._module.inlined_graph
-        self.whole_tile = found_in(node.kind() for node in graph.findAllNodes("aten::", True))
+        self.whole_tile = found_in(_kinds(self._module.inlined_graph))
         self.weight_bytes = len(data)
 
     def __call__(self, values: Tensor) -> Tensor:
@@ -59,6 +58,14 @@ def require_numbers(weights: Iterable[tuple[str, Any]], *, where: str) -> None:
         floats = isinstance(value, Tensor) and value.is_floating_point()
         if floats and not bool(torch.isfinite(value).all()):
             raise not_finite(where, name)
+
+
+def _kinds(block: Any) -> Iterator[str]:
+    """Of all operations in a graph or block, and in the blocks of branches and loops."""
+    for node in block.nodes():
+        yield node.kind()
+        for inner in node.blocks():
+            yield from _kinds(inner)
 
 
 def found_in(kinds: Iterable[str]) -> tuple[str, ...]:

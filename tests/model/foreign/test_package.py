@@ -1,0 +1,86 @@
+import zipfile
+
+import psutil
+import pytest
+
+from volproc.errors import ModelError
+from volproc.model.foreign.package import Package
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "net"
+    (made / "sub").mkdir(parents=True)
+    (made / "rdf.yaml").write_text("type: model")
+    (made / "sub" / "weights.onnx").write_bytes(b"weights")
+    (tmp_path / "secret").write_bytes(b"secret")
+    return made
+
+
+def zipped(folder, *, top="", more=()):
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.rglob("*"):
+            if file.is_file():
+                archive.write(file, f"{top}{file.relative_to(folder)}")
+        for name in more:
+            archive.writestr(name, b"evil")
+    return path
+
+
+def test_files_are_read_from_a_folder_a_zip_and_beside_a_description(folder):
+    for path in (folder, zipped(folder), zipped(folder, top="net/"), folder / "rdf.yaml"):
+        package = Package(path)
+        assert package.read(package.description) == b"type: model"
+        assert package.read("sub/weights.onnx") == b"weights"
+        assert package.read("./sub/../sub/weights.onnx") == b"weights"
+
+
+@pytest.mark.parametrize("name", ["../secret", "sub/../../secret", "/etc/passwd", "link"])
+def test_a_name_that_climbs_out_is_refused(folder, name):
+    (folder / "link").symlink_to(folder.parent / "secret")
+    with pytest.raises(ModelError, match=r"leads out of the package.*do not use it"):
+        Package(folder).read(name)
+    if name != "link":
+        with pytest.raises(ModelError, match="leads out of the package"):
+            Package(zipped(folder)).read(name)
+
+
+@pytest.mark.parametrize("name", ["../slip", "a/../../slip", "/slip", "..\\slip", "C:\\slip"])
+def test_a_zip_with_such_a_name_is_not_opened(folder, name):
+    with pytest.raises(ModelError, match="leads out of the package"):
+        Package(zipped(folder, more=[name]))
+
+
+def test_nothing_is_fetched(folder):
+    with pytest.raises(
+        ModelError, match=r"https://x\.org/w\.onnx is elsewhere.*nothing is fetched"
+    ):
+        Package(folder).read("https://x.org/w.onnx")
+
+
+def test_a_checksum_that_does_not_fit_is_named(folder):
+    for path in (folder, zipped(folder)):
+        with pytest.raises(ModelError, match=r"weights\.onnx has SHA-256 .*says 000000"):
+            Package(path).read("sub/weights.onnx", sha256="0" * 64)
+
+
+def test_what_is_larger_than_the_memory_is_not_read(folder, monkeypatch):
+    path = zipped(folder)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("M", (), {"available": 3}))
+    for package in (Package(folder), Package(path)):
+        with pytest.raises(ModelError, match=r"weights\.onnx.* of memory, .* are free here"):
+            package.read("sub/weights.onnx")
+
+
+def test_missing_files_and_what_is_no_package_are_named(folder, tmp_path):
+    with pytest.raises(ModelError, match=r"cannot read .*other: No such file"):
+        Package(folder).read("other")
+    with pytest.raises(ModelError, match=r"net\.zip lacks other"):
+        Package(zipped(folder)).read("other")
+    (folder / "rdf.yaml").unlink()
+    with pytest.raises(ModelError, match=r"is no model: neither card\.json .* nor rdf\.yaml"):
+        Package(folder)
+    (tmp_path / "not.zip").write_bytes(b"not")
+    with pytest.raises(ModelError, match=r"not\.zip is not a \.zip file"):
+        Package(tmp_path / "not.zip")
