@@ -11,10 +11,9 @@ from volproc.errors import ModelError
 from volproc.grid.box import whole_box
 from volproc.model.network import Network
 from volproc.stages.predict import portions
-from volproc.stages.predict.device import free_bytes, is_out_of_memory
+from volproc.stages.predict.device import is_out_of_memory
 from volproc.stages.predict.orientation import along
 from volproc.stages.predict.portions import (
-    MOST_PIXELS,
     Portion,
     fitting_pixels,
     halves,
@@ -140,38 +139,27 @@ class Costly(Network):
     constants_from = load = None
 
 
+COSTLY = Costly(
+    name="a", source="", voxel_nm=(1, 1, 1), slices_in=1, slices_out=1, halo=0, stride=1, digest="a"
+)
+
+
 def test_a_portion_follows_from_the_free_memory():
-    network = Costly(
-        name="a",
-        source="",
-        voxel_nm=(1, 1, 1),
-        slices_in=1,
-        slices_out=1,
-        halo=0,
-        stride=1,
-        digest="a",
-    )
-    assert fitting_pixels(network, 10**9) == 800_000
-    assert fitting_pixels(network, 10**12) == MOST_PIXELS
-    assert fitting_pixels(network, None) > 10**15
-    assert free_bytes("cpu") is None
+    assert fitting_pixels(COSTLY, 10**9) == 1_000_000
+    assert fitting_pixels(COSTLY, 1) == 0
     assert tiles_wanted("cpu", 0) == 1
     assert tiles_wanted("cpu", 3) == tiles_wanted("cuda", 3) == 3
 
 
-def test_a_worker_has_one_portion_per_network(monkeypatch):
-    monkeypatch.setattr(portions, "free_bytes", lambda device: 10**9)
-    network = Costly(
-        name="a",
-        source="",
-        voxel_nm=(1, 1, 1),
-        slices_in=1,
-        slices_out=1,
-        halo=0,
-        stride=1,
-        digest="b",
-    )
-    first = portions.portion_for(network, "cpu", wanted=0)
-    assert first.pixels == 800_000
-    assert portions.portion_for(network, "cpu", wanted=0) is first
-    assert portions.portion_for(replace(network, digest="c"), "cpu", wanted=0) is not first
+@pytest.mark.parametrize(
+    ("free", "pixels"), [(10**9, 800_000), (10**12, portions.MOST_PIXELS), (0, 0)]
+)
+def test_a_worker_has_one_portion_per_network(monkeypatch, free, pixels):
+    """From the memory that is free at first; others find the portion that it was halved to."""
+    monkeypatch.setattr(portions, "free_bytes", lambda: free)
+    monkeypatch.setattr(portions, "_portions", {})
+    first = portions.portion_for(COSTLY, "cuda", wanted=0)
+    assert first.pixels == pixels
+    assert portions.portion_for(COSTLY, "cuda", wanted=0) is first
+    assert portions.portion_for(replace(COSTLY, digest="c"), "cuda", wanted=0) is not first
+    assert portions.portion_for(COSTLY, "cpu", wanted=0).pixels == portions.HOST_BYTES // 1000

@@ -54,9 +54,3 @@ def test_windows_have_the_halo_unless_the_mirrored_volume_ends(layout, axis):
             assert one.window.stop[n] >= min(last, one.answer.stop[n] + layout.halo)
             assert one.window.start[n] % layout.stride == 0
             assert one.window.stop[n] % layout.stride == 0
-
-
-def test_the_published_volume_is_cut_into_a_few_large_tiles():
-    layout = lay_out((518, 1638, 1638), halo=80, stride=16, slices_in=12, slices_out=8)
-    assert np.prod(layout.tile) <= 96 * 2**20
-    assert min(layout.tile) >= 256

@@ -9,7 +9,7 @@ from volproc.grid.box import Box
 from volproc.stages.predict.asking import FLIPS
 from volproc.stages.predict.device import device_for
 from volproc.stages.predict.orientation import along
-from volproc.stages.predict.portions import tiles_wanted
+from volproc.stages.predict.portions import HOST_BYTES, tiles_wanted
 from volproc.stages.predict.task import Predict
 from volproc.volume.metadata import itemsize
 from volproc.volume.resample import SLAB
@@ -48,7 +48,7 @@ def _peak(core: Box, window: Box, source: Box, task: Predict) -> int:
     sides = sorted(window.shape)[-2:]
     device = device_for(task.options.device)
     tiles = tiles_wanted(device, task.options.batch) if device == "cpu" else 0
-    activations = tiles * task.network.activation_bytes(*sides)
+    activations = tiles * min(HOST_BYTES, task.network.activation_bytes(*sides))
     votes = core.size * (len(task.options.axes) + 1)
     channels = len(task.votes.info.channels) if task.votes else 0
     encoding = 2 * prod(task.output.info.write_unit) * max(1, channels)

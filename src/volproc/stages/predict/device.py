@@ -98,10 +98,8 @@ def device_for(wanted: str) -> str:
     return wanted
 
 
-def free_bytes(device: str) -> int | None:
-    """Memory that the network may still take on a GPU; None on a CPU, whose blocks are planned."""
-    if device != "cuda":
-        return None
+def free_bytes() -> int:
+    """Memory that the network may still take on the GPU."""
     free, _ = torch.cuda.mem_get_info()
     return int(free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
 

@@ -21,10 +21,13 @@ from volproc.stages.predict.orientation import along
 from volproc.stages.predict.tiling import Pass
 
 SHARE = 0.8
-"""Of the free memory that a call may take by its estimate."""
+"""Of a GPU's free memory that a call may take by its estimate."""
 
 MOST_PIXELS = 4 * 2**20
 """In one call on a GPU: enough to keep it busy, few enough for tensors of under 2^31 values."""
+
+HOST_BYTES = 2 * 2**30
+"""For a call on a CPU: the same everywhere, so that the same tiles are halved on all machines."""
 
 
 @dataclass
@@ -57,11 +60,10 @@ def portion_for(network: Network, device: str, *, wanted: int) -> Portion:
     with _finding:
         key = (network.digest, device, wanted)
         if key not in _portions:
-            tiles, pixels = (
-                tiles_wanted(device, wanted),
-                fitting_pixels(network, free_bytes(device)),
-            )
-            _portions[key] = Portion(tiles, pixels, device)
+            room = SHARE * free_bytes() if device == "cuda" else HOST_BYTES
+            pixels = fitting_pixels(network, room)
+            most = MOST_PIXELS if device == "cuda" else pixels
+            _portions[key] = Portion(tiles_wanted(device, wanted), min(most, pixels), device)
         return _portions[key]
 
 
@@ -70,13 +72,11 @@ def tiles_wanted(device: str, wanted: int) -> int:
     return wanted or (1 if device == "cpu" else MOST_PIXELS)
 
 
-def fitting_pixels(network: Network, free: int | None) -> int:
-    """Pixels of planes whose inference fits into `free` bytes; no bound where that is None."""
-    if free is None:
-        return 2**62
+def fitting_pixels(network: Network, room: float) -> int:
+    """Pixels of planes whose inference fits into `room` bytes."""
     side = 64 * network.stride
     each = network.activation_bytes(side, side) / side**2
-    return min(MOST_PIXELS, int(SHARE * free / max(1.0, each)))
+    return int(room / max(1.0, each))
 
 
 def in_portions(

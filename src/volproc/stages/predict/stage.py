@@ -12,11 +12,9 @@ from volproc.config import PredictOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
-from volproc.errors import ConfigError, ModelError, VolumeError
 from volproc.fusion import BINARY
 from volproc.grid.blocks import Tiling
-from volproc.grid.box import Shape
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.scale import parse_voxel_nm
 from volproc.model.network import Constants, Network
 from volproc.model.normalise import Normalisation
 from volproc.model.opening import open_network
@@ -24,11 +22,18 @@ from volproc.stages.normalisation import volume_sample
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
 from volproc.stages.predict.certify import Place, certificate_step, places_in, run_certificate
 from volproc.stages.predict.cost import cost_of
+from volproc.stages.predict.cutting import shard_of
 from volproc.stages.predict.device import device_for
 from volproc.stages.predict.disagreement import (
     DisagreementPlan,
     plan_disagreement,
     run_disagreement,
+)
+from volproc.stages.predict.fitting import (
+    require_image,
+    require_reachable,
+    require_thick,
+    require_weights,
 )
 from volproc.stages.predict.halo import layout_of
 from volproc.stages.predict.native import NativePlan, plan_native, run_native
@@ -38,10 +43,6 @@ from volproc.stages.predict.tiling import Layout
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.resample import Resampling, resampling_to
 from volproc.volume.store import Volume
-
-MOST_REFINING = 2.0
-"""An image with voxels more than this many times coarser than the model's is refused."""
-
 
 PASSING = {
     *("model", "card", "trust_model", "device", "batch", "votes"),
@@ -141,21 +142,21 @@ def plan_predict(
     `identity` is the image's digest (`Volume.identity`), part of the plan's own; `network` is one
     that is still to be trained. VolumeError or ModelError when image and model cannot meet.
     """
-    _require_image(image)
-    _require_weights(options)
+    require_image(image)
+    require_weights(options)
     device_for(options.device)
     network = network or open_network(options.model, card=options.card, trust=options.trust_model)
     voxel_nm = parse_voxel_nm(network.voxel_nm)
-    _require_reachable(image, voxel_nm, network)
+    require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
-    _require_thick(way.shape_out, network, options.axes)
+    require_thick(way.shape_out, network, options.axes)
     layout, block = layout_of(way.shape_out, network, options)
     same = partial(
         new_volume,
         shape=way.shape_out,
         voxel_nm=voxel_nm,
         dtype="uint8",
-        shards=block,
+        shards=shard_of(block),
         window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
     )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
@@ -212,40 +213,3 @@ def _run_extras(plan: PredictPlan, task: Predict, runner: Runner, skipped: Seque
         run_disagreement(plan.disagreement, runner)
     if places := plan.certified(skipped):
         run_certificate(task, places, runner, digest=plan.digest)
-
-
-def _require_image(image: VolumeInfo) -> None:
-    if image.kind == "labels":
-        raise VolumeError(f"{image.url} is a label volume; predict needs the image it belongs to")
-    if len(image.channels) > 1:
-        raise VolumeError(
-            f"{image.url} has {len(image.channels)} channels ({', '.join(image.channels)}); "
-            "predict needs one: ingest the channel you want on its own"
-        )
-
-
-def _require_weights(options: PredictOptions) -> None:
-    if options.fusion == "weighted" and not any(options.axis_weights):
-        raise ConfigError(
-            f"[predict] weights = {list(options.weights)}: of the axes looked along "
-            f"({options.axes}) at least one needs a weight above 0"
-        )
-
-
-def _require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, network: Network) -> None:
-    if any(v > MOST_REFINING * m for v, m in zip(image.voxel_nm, voxel_nm, strict=True)):
-        raise ModelError(
-            f"model {network.name} works at {list(voxel_nm)} nm, but {image.url} has voxels of "
-            f"{list(image.voxel_nm)} nm, more than {MOST_REFINING:g} times coarser; take a model "
-            "for coarser voxels, or check the image's voxel size"
-        )
-
-
-def _require_thick(shape: Shape, network: Network, axes: str) -> None:
-    planes, axis = min((shape["zyx".index(axis)], axis) for axis in axes)
-    if planes < network.slices_in:
-        raise ModelError(
-            f"model {network.name} reads {network.slices_in} planes, along {axis} the volume has "
-            f"{planes} at the model's voxel size; leave {axis} out of [predict] axes, or take a "
-            "model of fewer planes"
-        )

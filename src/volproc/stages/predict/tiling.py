@@ -17,17 +17,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from math import prod
 
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, Shape, each
+from volproc.stages.predict.cutting import choose_tile, up
 from volproc.stages.predict.orientation import Axis, along, back
 
 BORDER_STRIDES = 2
 """Mirrored voxels at the volume's border, in strides of the network."""
-
-MOST_VOXELS = 96 * 2**20
-"""Voxels of a tile's cube, at the most: bounds the memory of a block."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ class Layout:
         starts = range((core.start[n] - offset) // step * step + offset, core.stop[n], step)
         if not in_plane:
             return [((a - self.margin, a + step + self.margin), (a, a + step)) for a in starts]
-        first, last = -self.border, _up(self.shape[n] + self.border, self.stride)
+        first, last = -self.border, up(self.shape[n] + self.border, self.stride)
         return [
             (
                 (max(first, a - self.halo), min(last, a + step + self.halo)),
@@ -125,43 +122,28 @@ def lay_out(
     `halo` is the network's (`UNetSpec.halo`), a multiple of its stride; `most` is the longest
     side of a tile that the network takes, without the halo. ConfigError if `tile` is longer.
 
-    The choice depends on the volume and the network only: cubes of at most half the volume
-    (two workers have something to do) and 96 Mvoxels, cut where they are longest.
+    The choice depends on the volume and the network only.
     """
-    given = each(lambda t: _up(t, stride), tile) if tile else _choose(shape, stride, most)
+    border = BORDER_STRIDES * stride
+    given = (
+        each(lambda t: up(t, stride), tile)
+        if tile
+        else choose_tile(
+            shape, halo=halo, border=border, stride=stride, slices_out=slices_out, most=most
+        )
+    )
     if tile and most and max(given) > most:
         raise ConfigError(
             f"[predict] tile = {list(tile)}: with its halo of {halo} pixels on either side the "
             f"network takes no more than {most}; make it smaller or leave it out"
         )
-    whole = each(lambda n: _up(n, stride), shape)
+    whole = each(lambda n: up(n, stride), shape)
     return Layout(
         shape=shape,
         tile=each(min, given, whole),
         halo=halo,
-        border=BORDER_STRIDES * stride,
+        border=border,
         stride=stride,
         slices_in=slices_in,
         slices_out=slices_out,
     )
-
-
-def _choose(shape: Shape, stride: int, most: int | None) -> Shape:
-    limit = min(MOST_VOXELS, max(prod(shape) * 9 // 16, 2**20))
-    parts = [1, 1, 1]
-    while True:
-        tile = each(lambda n, p: _up(-(-n // p), stride), shape, parts)
-        small = prod(tile) <= limit or max(tile) <= 4 * stride
-        if small and max(tile) <= (most or max(tile)):
-            return tile
-        # of equally long axes the last: reading is cheapest along z
-        parts[max(range(3), key=lambda axis: (tile[axis], axis))] += 1
-
-
-def _up(number: int, step: int) -> int:
-    """The next multiple of `step`.
-
-    >>> _up(300, 16)
-    304
-    """
-    return -(-number // step) * step
