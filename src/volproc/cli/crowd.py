@@ -58,7 +58,11 @@ def subjects(
     serial: SerialFlag = False,
 ) -> None:
     """Cut slices for volunteers, with the manifest.csv of a Zooniverse subject set."""
+    from volproc.stages.subjects.panoptes import require_account
+
     options, cluster = stated(SubjectsOptions, locals()), cluster_of(workers, serial)
+    if upload:
+        require_account()
     with TerminalBar() as bar:
         manifest = volproc.subjects(image, folder, options, cluster=cluster, watchers=(bar,))
         out.print(f"subjects: {manifest}")

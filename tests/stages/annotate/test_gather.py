@@ -183,7 +183,7 @@ def test_regions_that_nobody_placed_are_refused(gathered):
 
 def test_a_volume_of_other_voxels_is_told(gathered, tmp_path):
     about = {**subject(), "Raw XY resolution (nm)": "10"}
-    said = r"can be used: another voxel size \(2 rows\)"
+    said = r"can be used: another voxel size \(2 rows; row 2: 10 nm along y, where"
     with pytest.raises(AnnotateError, match=said):
         gathered(row_of(1, about=about), row_of(2, about=about), voxel_nm=(50.0, 8.0, 8.0))
     assert (

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from volproc.stages.annotate import rejected
 from volproc.stages.annotate.rejected import Rejected, RejectedList
 
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"))
+texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def listed(found):

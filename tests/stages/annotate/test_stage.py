@@ -1,10 +1,16 @@
+import csv
+import json
+from itertools import combinations
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from volproc.config import AnnotateOptions, CrowdOptions
-from volproc.errors import AnnotateError
+from volproc.engine.progress import BlockDone
+from volproc.errors import AnnotateError, VolumeError
+from volproc.stages.annotate.consensus import METHODS
 from volproc.stages.annotate.stage import plan_annotate, run_annotate
 from volproc.stages.crowd.stage import plan_crowd, run_crowd
 from volproc.volume.files import beside
@@ -33,10 +39,21 @@ def scene(tmp_path, save_volume, truth, runner):
     return image.info, export
 
 
+@pytest.fixture
+def small_scene(tmp_path, save_volume, truth, runner):
+    """Four slices of it, drawn by five."""
+    image = save_volume("image.zarr", truth[2:6] * 90 + 60, voxel_nm=(50, 40, 40))
+    labels = save_volume("truth.zarr", truth[2:6], voxel_nm=(50, 40, 40), kind="labels")
+    export = str(tmp_path / "c.csv")
+    options = CrowdOptions(volunteers=5, crowd="clean")
+    run_crowd(plan_crowd(labels.info, export, options), runner)
+    return image.info, export
+
+
 def annotated(scene, tmp_path, runner, name="out.zarr", **options):
     image, export = scene
     given = AnnotateOptions(**{"block_slices": 4, **options})
-    return run_annotate(plan_annotate(export, image, str(tmp_path / name), given), runner)
+    return run_annotate(plan_annotate(str(export), image, str(tmp_path / name), given), runner)
 
 
 def voxels(volume):
@@ -68,17 +85,117 @@ def test_blocks_and_engines_change_nothing(scene, tmp_path, runner, dask_runner)
             assert np.array_equal(voxels(a), voxels(b))
 
 
-def test_slices_that_too_few_looked_at_are_to_be_ignored(scene, tmp_path, runner):
-    made = annotated(scene, tmp_path, runner, fewest_votes=10)
+def truth_of(tmp_path):
+    return str(tmp_path / "truth.zarr")
+
+
+def test_labels_are_scored_against_a_truth(small_scene, tmp_path, runner, truth):
+    made = annotated(small_scene, tmp_path, runner, truth=truth_of(tmp_path))
+    labels, truth = voxels(made.volumes[0]), truth[2:6]
+    with open(made.written.scores.replace(".json", ".csv"), newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["z"]) for row in rows] == [0, 1, 2, 3]
+    for row, a, b in zip(rows, labels, truth):
+        assert (row["roi"], row["method"]) == ("truth", "cria")
+        assert float(row["dice"]) == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()), 1e-5)
+        assert int(row["fragments"]) == 1 + (int(row["z"]) > 1)
+    told = json.loads(Path(made.written.scores).read_text())
+    assert told["all"]["cria"]["slices"] == 4
+    assert told["all"]["cria"]["masd_nm"] == pytest.approx(made.scores["cria"].masd_nm)
+    assert "surface Dice" in told["formulas"]["nsd_50"]
+    page = Path(made.written.page).read_text()
+    assert 'id="scores"' in page
+    assert "measured against the truth" in page
+
+
+def test_one_option_compares_all_methods(small_scene, tmp_path, runner):
+    alone = annotated(
+        small_scene, tmp_path, runner, "a.zarr", method="em", truth=truth_of(tmp_path)
+    )
+    options = {"method": "rasa", "compare": True, "along_z": True}
+    made = annotated(small_scene, tmp_path, runner, truth=truth_of(tmp_path), **options)
+    assert list(made.scores) == ["rasa, along z", *METHODS]
+    assert made.scores["em"] == alone.scores["em"]
+    assert made.scores["cria"].dice > 0.95
+    page = Path(made.written.page).read_text()
+    assert all(f'<td class="word">{name}</td>' in page for name in made.scores)
+
+
+def test_without_a_truth_methods_are_compared_with_one_another(small_scene, tmp_path, runner):
+    made = annotated(small_scene, tmp_path, runner, compare=True)
+    assert (made.written.scores, made.scores) == ("", {})
+    with open(made.written.methods, newline="") as file:
+        rows = list(csv.DictReader(file))
+    pairs = {(row["method"], row["other"]) for row in rows}
+    assert pairs == set(combinations(METHODS, 2))
+    assert len(rows) == 4 * len(pairs)
+    assert all(0.5 < float(row["dice"]) <= 1 for row in rows)
+    assert 'id="methods"' in Path(made.written.page).read_text()
+
+
+def test_trials_leave_the_volumes_and_the_votes_alone(small_scene, tmp_path, runner):
+    """A truth, other methods and pictures may be asked for later: nothing is drawn again."""
+    annotated(small_scene, tmp_path, runner)
+    begun = []
+    runner.watchers = (begun.append,)
+    annotated(small_scene, tmp_path, runner, truth=truth_of(tmp_path), compare=True, levels=True)
+    done = {one.step for one in begun if isinstance(one, BlockDone)}
+    assert done == {"try smaller crowds", "score and compare", "draw level sets"}
+    begun.clear()
+    annotated(small_scene, tmp_path, runner, method="majority", envelope_nm=200)
+    assert not any("export" in one.step for one in begun)
+
+
+def test_level_sets_of_all_slices_are_files(small_scene, tmp_path, runner):
+    annotated(small_scene, tmp_path, runner, levels=True)
+    files = sorted((tmp_path / "out-levels").iterdir())
+    assert [file.name for file in files] == [f"z{z:04}_truth.svg" for z in range(4)]
+    for file in files:
+        root = ElementTree.parse(file).getroot()
+        assert root.tag.endswith("svg")
+        assert "5 looked" in root[0].text
+
+
+def test_a_truth_on_another_grid_is_one_line(small_scene, tmp_path, save_volume):
+    image, export = small_scene
+    save_volume("t.zarr", np.zeros((4, 60, 70), np.uint8), voxel_nm=(50, 80, 80), kind="labels")
+    options = AnnotateOptions(truth=str(tmp_path / "t.zarr"))
+    said = "t.zarr has 4 x 60 x 70 voxels of 50 x 80 x 80 nm, the image 4 x 120 x 140"
+    with pytest.raises(AnnotateError, match=said):
+        plan_annotate(export, image, "o.zarr", options)
+    save_volume("f.zarr", np.zeros((4, 120, 140), np.float32), voxel_nm=(50, 40, 40))
+    options = AnnotateOptions(truth=str(tmp_path / "f.zarr"))
+    with pytest.raises(VolumeError, match=r"f\.zarr holds float32; the truth needs whole numbers"):
+        plan_annotate(export, image, "o.zarr", options)
+
+
+def test_the_order_of_rows_changes_nothing(small_scene, tmp_path, runner):
+    image, export = small_scene
+    with open(export, newline="") as file:
+        header, *rows = csv.reader(file)
+    np.random.default_rng(1).shuffle(rows)
+    with open(tmp_path / "shuffled.csv", "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    options = {"compare": True, "along_z": True, "truth": truth_of(tmp_path)}
+    once = annotated(small_scene, tmp_path, runner, "a.zarr", **options)
+    again = annotated((image, tmp_path / "shuffled.csv"), tmp_path, runner, "b.zarr", **options)
+    assert once.scores == again.scores
+    assert len(once.scores) == 1 + len(METHODS)
+    for a, b in zip(once.volumes, again.volumes):
+        assert np.array_equal(voxels(a), voxels(b))
+
+
+def test_slices_that_too_few_looked_at_are_to_be_ignored(small_scene, tmp_path, runner):
+    made = annotated(small_scene, tmp_path, runner, fewest_votes=10)
     assert voxels(made.volumes[3]).all()
     assert "too few looked" in Path(made.written.more_volunteers).read_text()
 
 
-def test_a_second_run_finds_everything_done(scene, tmp_path, runner):
-    first = annotated(scene, tmp_path, runner)
+def test_a_second_run_finds_everything_done(small_scene, tmp_path, runner):
+    first = annotated(small_scene, tmp_path, runner)
     done = []
     runner.watchers = (done.append,)
-    again = annotated(scene, tmp_path, runner)
+    again = annotated(small_scene, tmp_path, runner)
     assert not [one for one in done if type(one).__name__ == "BlockDone"]
     assert np.array_equal(voxels(first.volumes[0]), voxels(again.volumes[0]))
 

@@ -52,5 +52,5 @@ def test_files_that_are_missing_or_damaged(tmp_path):
     write_votes(str(tmp_path), 1, [])
     path = tmp_path / "votes-000001.npz"
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(AnnotateError, match=r"votes-000001.npz is damaged .*gather again"):
+    with pytest.raises(AnnotateError, match=r"votes-000001.npz is damaged .*makes it anew"):
         read_votes(str(tmp_path), 1)

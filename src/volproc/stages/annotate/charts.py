@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import ceil, floor, log10
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -12,6 +14,23 @@ from volproc.drawing import Points
 
 STEP_PX = 1.5
 """Points of a drawn line closer to one another than this are left out: nobody sees them."""
+FEWEST_SLICES = 3
+"""Regions with fewer have no chart of their own: all of them share one."""
+
+
+class OnSlice(Protocol):
+    """What is known of a slice of a region."""
+
+    @property
+    def roi(self) -> str:
+        """The region's name."""
+
+    @property
+    def z(self) -> int:
+        """The slice."""
+
+
+T = TypeVar("T", bound=OnSlice)
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,52 @@ class Axis:
         step = next(size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= 5)
         first, last = ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9)
         return tuple(round(n * step, 10) for n in range(first, last + 1))
+
+    @property
+    def whole_ticks(self) -> tuple[int, ...]:
+        """Those that are whole numbers, for what is counted.
+
+        >>> Axis(-0.5, 1.5, 0, 100).whole_ticks
+        (0, 1)
+        """
+        return tuple(int(tick) for tick in self.ticks if tick == int(tick))
+
+
+@dataclass(frozen=True)
+class Strip(Generic[T]):
+    """What one chart shows: rows in their order, and where along it each stands.
+
+    `apart`: they are of several regions, so that nothing leads from one to the next.
+    """
+
+    title: str
+    rows: tuple[T, ...]
+    places: tuple[int, ...]
+    apart: bool = False
+
+    def points(self, values: Sequence[float | None]) -> list[tuple[float, float | None]]:
+        """Points of a line, with a gap after each where nothing leads to the next."""
+        placed: list[tuple[float, float | None]] = []
+        for at, value in zip(self.places, values, strict=True):
+            placed += [(at, value), (at, None)] if self.apart else [(at, value)]
+        return placed
+
+
+def strips(rows: Iterable[T]) -> list[Strip[T]]:
+    """A chart for each region along z, in the order of names, and one for all short regions."""
+    ordered = sorted(rows, key=lambda row: (row.roi, row.z))
+    regions = [(roi, tuple(own)) for roi, own in groupby(ordered, key=lambda row: row.roi)]
+    long = [Strip(roi, own, tuple(one.z for one in own)) for roi, own in regions if _long(own)]
+    short = tuple(one for _, own in regions if not _long(own) for one in own)
+    if not short:
+        return long
+    title = f"Regions of fewer than {FEWEST_SLICES} slices"
+    by_place = tuple(sorted(short, key=lambda one: one.z))
+    return [*long, Strip(title, by_place, tuple(range(len(by_place))), apart=True)]
+
+
+def _long(own: Sequence[OnSlice]) -> bool:
+    return len(own) >= FEWEST_SLICES
 
 
 def line(points: Iterable[tuple[float, float | None]], *, x: Axis, y: Axis) -> str:

@@ -119,8 +119,8 @@ def in_one_region(all_said: Iterable[Said]) -> tuple[list[Said], list[Rejected]]
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         raise AnnotateError(
             f"the export's {len(names)} regions, {', '.join(names[:NAMED])}{more}, would lie on "
-            "one another; say where they lie with [annotate] manifest, or name the one that the "
-            "volume is in rois"
+            "one another; say where they lie with --manifest, or which of them the volume is with "
+            "--rois ([annotate] manifest, rois)"
         )
     kept, rejected = [], []
     for said in all_said:

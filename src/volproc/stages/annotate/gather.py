@@ -29,7 +29,7 @@ from volproc.stages.annotate.choose import (
     one_each,
 )
 from volproc.stages.annotate.manifest import Manifest
-from volproc.stages.annotate.places import Placed, Places
+from volproc.stages.annotate.places import WAY_OUT, Placed, Places
 from volproc.stages.annotate.rejected import Rejected, RejectedList, Unusable
 from volproc.stages.annotate.tally import Summary, Tally
 from volproc.stages.annotate.votes import pack_strokes, unpack_strokes, write_votes
@@ -181,9 +181,9 @@ def _slice_of(vote: Chosen) -> tuple[int, tuple[int, ...], str]:
 
 def _require_votes(url: str, chosen: Sequence[Chosen], rejected: RejectedList) -> None:
     if not chosen:
-        reasons = rejected.reasons.most_common(NAMED)
-        said = ", ".join(f"{reason} ({count} rows)" for reason, count in reasons)
-        raise AnnotateError(f"no row of {url} can be used: {said or 'it has none'}")
+        said = ", ".join(map(rejected.said, (r for r, _ in rejected.reasons.most_common(NAMED))))
+        way_out = f"; {WAY_OUT}" if "no slice" in rejected.reasons else ""
+        raise AnnotateError(f"no row of {url} can be used: {said or 'it has none'}{way_out}")
 
 
 def _write_blocks(
@@ -194,7 +194,7 @@ def _write_blocks(
         slices = [_slice(votes, shelf) for _, votes in groupby(own, _slice_of)]
         write_votes(folder, block, slices)
         done += sum(len(one.votes) for one in slices)
-        tell(done, len(chosen), "votes")
+        tell(done, len(chosen))
         yield block
 
 

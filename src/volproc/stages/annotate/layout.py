@@ -30,7 +30,7 @@ from volproc.stages.annotate.manifest import (
     read_manifest,
     text_of,
 )
-from volproc.stages.annotate.places import NM_KEYS, Places, natural_size
+from volproc.stages.annotate.places import NM_KEYS, WAY_OUT, Places, natural_size
 from volproc.stages.annotate.rejected import Rejected, Unusable
 
 MOST_SLICES = 100_000
@@ -89,8 +89,8 @@ def lay_out(export: str, options: AnnotateOptions, *, watchers: Sequence[Watcher
             faults[f"{why.reason} ({why.detail})"] += 1
     placed = {name: box for name, box in _placed(seen, manifest) if box.size}
     if not placed:
-        said = next((fault for fault, _ in faults.most_common(1)), "it has no drawings")
-        raise AnnotateError(f"no row of {export} says which slice it is of: {said}")
+        said = next((fault for fault, _ in faults.most_common(1)), "none has drawings and a size")
+        raise AnnotateError(f"no row of {export} says which slice it is of: {said}; {WAY_OUT}")
     stop = np.max([box.stop for box in placed.values()], axis=0)
     shape = (int(stop[0]), int(stop[1]), int(stop[2]))
     return Layout(shape, _agreed(options, voxels, export), placed)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from statistics import median
 
 from volproc import __version__
 from volproc.stages import webpage
-from volproc.stages.annotate.charts import Axis, bars, line, shares
+from volproc.stages.annotate.charts import Axis, Strip, bars, line, shares, strips
 from volproc.stages.annotate.curve import CurvePoint, curve_of, volunteers_for
 from volproc.stages.annotate.quality import Quality, SliceQuality
 from volproc.stages.annotate.score_tables import (
@@ -28,6 +27,8 @@ CHART = (1180.0, 190.0)
 """Width and height of the chart of a region."""
 BINS = 20
 MOST_ROWS = 300
+LEVELS_SIDE = 300
+"""Pixels of the longer side of a slice with its level sets."""
 NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 """A transparent pixel: where there is no image."""
 ERRORS_NM = (20.0, 30.0, 50.0, 75.0, 100.0, 150.0, 200.0)
@@ -39,6 +40,7 @@ class RegionChart:
 
     roi: str
     slices: int
+    apart: bool
     z: Axis
     share: Axis
     votes: Axis
@@ -80,7 +82,7 @@ def quality_page(quality: Quality) -> str:
         nothing=NOTHING,
         drawn_slices=sum(one.drawn > 0 for one in quality.slices),
         apart=apart_rows(quality.apart),
-        levels=[level_shot_of(drawn, levels) for drawn, levels in quality.levels],
+        levels=[level_shot_of(drawn, levels, side=LEVELS_SIDE) for drawn, levels in quality.levels],
         best=[shot_of(one) for one in quality.best],
         worst=[shot_of(one) for one in quality.worst],
         wanted=needy[:MOST_ROWS],
@@ -118,41 +120,42 @@ def facts(quality: Quality, needy: Sequence[Wanted]) -> list[tuple[str, str, str
 
 
 def region_charts(slices: Sequence[SliceQuality], needy: Sequence[Wanted]) -> list[RegionChart]:
-    """One chart for each region, in the order of their names."""
+    """One chart for each region, in the order of their names; short ones share the last."""
     reasons = {(one.slice.roi, one.slice.z): one for one in needy}
-    ordered = sorted(slices, key=lambda one: (one.roi, one.z))
-    regions = groupby(ordered, key=lambda one: one.roi)
-    return [_region_chart(roi, list(own), reasons) for roi, own in regions]
+    return [_region_chart(strip, reasons) for strip in strips(slices)]
 
 
 def _region_chart(
-    roi: str, own: Sequence[SliceQuality], reasons: dict[tuple[str, int], Wanted]
+    strip: Strip[SliceQuality], reasons: dict[tuple[str, int], Wanted]
 ) -> RegionChart:
     width, height = CHART
-    z = Axis(own[0].z - 0.5, own[-1].z + 0.5, 40, width - 4)
+    own, places = strip.rows, strip.places
+    z = Axis(places[0] - 0.5, places[-1] + 0.5, 40, width - 4)
     share = Axis(0, 1, height - 76, 8)
     votes = Axis(0, max(1, *(one.votes for one in own), 1), height - 20, height - 60)
+    placed = list(zip(places, own, strict=True))
     flagged = [
-        (
-            z.at(one.z),
-            share.at(one.agreement or 0.0),
-            f"slice {one.z}: {reasons[roi, one.z].reason}, {reasons[roi, one.z].more} more wanted",
-        )
-        for one in own
-        if (roi, one.z) in reasons
+        (z.at(at), share.at(one.agreement or 0.0), _why(reasons[one.roi, one.z]))
+        for at, one in placed
+        if (one.roi, one.z) in reasons
     ]
     return RegionChart(
-        roi=roi,
+        roi=strip.title,
         slices=len(own),
+        apart=strip.apart,
         z=z,
         share=share,
         votes=votes,
-        agreement=line(((one.z, one.agreement) for one in own), x=z, y=share),
-        drew=bars(((one.z, 0, one.drawn) for one in own), x=z, y=votes),
-        nothing=bars(((one.z, one.drawn, one.votes) for one in own), x=z, y=votes),
+        agreement=line(strip.points([one.agreement for one in own]), x=z, y=share),
+        drew=bars(((at, 0, one.drawn) for at, one in placed), x=z, y=votes),
+        nothing=bars(((at, one.drawn, one.votes) for at, one in placed), x=z, y=votes),
         needy=tuple(flagged),
         bar_px=round(min(14.0, max(0.6, 0.8 * (z.at(1) - z.at(0)))), 2),
     )
+
+
+def _why(want: Wanted) -> str:
+    return f"{want.slice.roi}, slice {want.slice.z}: {want.reason}, {want.more} more wanted"
 
 
 def curve_chart(quality: Quality) -> CurveChart | None:

@@ -43,6 +43,7 @@ NM_KEYS = (
 """What subjects say of the voxels, (z, y, x): ours, Etch-a-Cell's."""
 TOLERANCE = 0.01
 """By which share voxel sizes and the two scales of an image may differ."""
+WAY_OUT = "--subject-name, --frame-name, --frame-pattern and --first-slice say how slices are named"
 NAMED_KEYS, NAMED_CHARACTERS = 6, 24
 """Of a subject's metadata, in a message."""
 
@@ -82,8 +83,8 @@ class Places:
             self._pattern = re.compile(options.frame_pattern)
         except re.error as error:
             raise AnnotateError(
-                f"[annotate] frame_pattern = {options.frame_pattern!r} is no regular expression: "
-                f"{error}"
+                f"[annotate] frame_pattern = {options.frame_pattern!r} is no regular expression "
+                f"({error}); the default is {AnnotateOptions().frame_pattern!r}"
             ) from error
 
     def place(self, found: Classification) -> tuple[Placed, ...]:

@@ -78,7 +78,8 @@ class RejectedList:
     """
 
     def __init__(self) -> None:
-        self.reasons: Counter[str] = Counter()
+        self.reasons: Counter[Reason] = Counter()
+        self._first: dict[Reason, str] = {}
         self._text = io.StringIO()
         self._writer = csv.writer(self._text, lineterminator="\n")
         self._writer.writerow(("row", "classification_id", "reason", "detail"))
@@ -87,14 +88,21 @@ class RejectedList:
     def add(self, found: Rejected) -> None:
         """Count one row."""
         self.reasons[found.reason] += 1
+        self._first.setdefault(found.reason, f"row {found.row}: {found.detail[:LONGEST_DETAIL]}")
         if found.reason in LEFT_OUT and found.reason != "drawn again":
             return
         if self._listed == LISTED:
             self._more += 1
             return
         self._listed += 1
-        texts = (found.classification, found.reason, found.detail[:LONGEST_DETAIL])
-        self._writer.writerow((found.row, *map(neutral, texts)))
+        texts = (found.classification, found.reason, found.detail)
+        # one line, whatever it quotes
+        lines = (" ".join(text.split())[:LONGEST_DETAIL] for text in texts)
+        self._writer.writerow((found.row, *map(neutral, lines)))
+
+    def said(self, reason: Reason) -> str:
+        """A reason in a message: how many rows, and what is wrong with the first of them."""
+        return f"{reason} ({self.reasons[reason]} rows; {self._first[reason]})"
 
     def csv(self) -> bytes:
         """The list."""

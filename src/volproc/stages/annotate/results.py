@@ -32,7 +32,7 @@ from volproc.stages.annotate.wanted import wanted, wanted_csv
 from volproc.volume.files import beside, read_file, write_file
 from volproc.volume.store import Volume
 
-MOST_LEVELS = 24
+MOST_LEVELS = 20
 """Slices whose level sets are on the page."""
 
 
@@ -101,7 +101,7 @@ def _quality(plan: AnnotatePlan, found: Findings) -> Quality:
     voted = Counter(volunteer for one in found.errors for volunteer, _ in one)
     best, worst = best_and_worst(found.slices)
     scene = _Scene(plan, plan.drawings(found.gathered.blocks), found.known)
-    shown = spread(sorted((o for o in found.slices if o.drawn), key=_order), MOST_LEVELS)
+    by_z = sorted((one for one in found.slices if one.drawn), key=lambda one: (one.z, one.roi))
     quality = Quality(
         title=plan.volumes[0].url.rstrip("/").rpartition("/")[2],
         method=plan.options.method,
@@ -112,16 +112,12 @@ def _quality(plan: AnnotatePlan, found: Findings) -> Quality:
         skills=[VolunteerSkill(skill, voted[name]) for name, skill in sorted(found.known.items())],
         best=[scene.drawn(one) for one in best],
         worst=[scene.drawn(one) for one in worst],
-        levels=[scene.levels(one) for one in shown],
+        levels=[scene.levels(one) for one in spread(by_z, MOST_LEVELS)],
         fewest_votes=plan.options.fewest_votes,
         scored=found.scored,
         apart=found.apart,
     )
     return replace(quality, reference="the truth") if plan.truth else quality
-
-
-def _order(one: SliceQuality) -> tuple[str, int]:
-    return one.roi, one.z
 
 
 @dataclass(frozen=True)

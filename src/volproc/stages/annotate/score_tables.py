@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from statistics import fmean
 
-from volproc.stages.annotate.charts import Axis, line
+from volproc.stages.annotate.charts import Axis, Strip, line, strips
 from volproc.stages.annotate.comparison import (
     Apart,
     Distance,
@@ -56,6 +55,7 @@ class ErrorChart:
     """Error along z of one region: SVG path and where it stands."""
 
     roi: str
+    apart: bool
     z: Axis
     error: Axis
     path: str
@@ -102,23 +102,31 @@ def _column(values: Sequence[float | None], form: str, better: object, *, best: 
 
 
 def error_charts(scored: Sequence[Scored], method: str) -> list[ErrorChart]:
-    """MASD on each slice with something to find, a chart for each region."""
-    own = sorted((s for s in scored if s.method == method), key=lambda s: (s.roi, s.z))
-    charts = (_error_chart(roi, list(of)) for roi, of in groupby(own, key=lambda s: s.roi))
-    return [chart for chart in charts if chart]
+    """MASD on each slice with something to find, a chart for each region; short ones share one."""
+    own = [s for s in scored if s.method == method and s.scores.masd_nm is not None]
+    return [_error_chart(strip) for strip in strips(own)]
 
 
-def _error_chart(roi: str, own: Sequence[Scored]) -> ErrorChart | None:
-    known = {one.z: one.scores.masd_nm for one in own if one.scores.masd_nm is not None}
-    if not known:
-        return None
+def _error_chart(strip: Strip[Scored]) -> ErrorChart:
+    errors = [one.scores.masd_nm or 0.0 for one in strip.rows]
     width, height = CHART
-    z = Axis(own[0].z - 0.5, own[-1].z + 0.5, 40, width - 4)
-    error = Axis(0, 1.08 * max(known.values()) or 1.0, height - 20, 8)
-    path = line(((one.z, known.get(one.z)) for one in own), x=z, y=error)
-    far = max(known, key=lambda at: known[at])
-    worst = f"worst on slice {far}: {known[far]:.0f} nm"
-    return ErrorChart(roi, z, error, path, worst)
+    z = Axis(strip.places[0] - 0.5, strip.places[-1] + 0.5, 40, width - 4)
+    error = Axis(0, 1.08 * max(errors) or 1.0, height - 20, 8)
+    far = errors.index(max(errors))
+    worst = f"worst on slice {strip.rows[far].z}: {errors[far]:.0f} nm"
+    path = line(_gapped(strip, errors), x=z, y=error)
+    return ErrorChart(strip.title, strip.apart, z, error, path, worst)
+
+
+def _gapped(strip: Strip[Scored], errors: Sequence[float]) -> list[tuple[float, float | None]]:
+    """Points of the line, which ends where slices without anything to find lie between."""
+    points = strip.points(errors)
+    found: list[tuple[float, float | None]] = []
+    for place, value in points:
+        if found and place - found[-1][0] > 1:
+            found.append((place, None))
+        found.append((place, value))
+    return found
 
 
 def apart_rows(apart: Sequence[Apart]) -> list[ApartRow]:

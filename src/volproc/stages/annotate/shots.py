@@ -27,7 +27,7 @@ UNSKILLED = 0.5
 LEGEND = 26
 """Pixels below the level sets of a slice, for what their colours mean."""
 COLOURS = ((61, 32, 115), (49, 92, 161), (31, 150, 139), (108, 196, 90), (250, 224, 60))
-"""From the line of one volunteer to that of all, evenly spread; those between are mixed."""
+"""From nobody to all who looked, evenly spread; those between are mixed."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,15 @@ def shot_of(drawn: DrawnSlice) -> Shot:
     )
 
 
-def level_shot_of(drawn: DrawnSlice, levels: Sequence[Level]) -> LevelShot:
-    """The part of a slice around all levels, and the levels over it, the lowest first."""
-    view = _View.of(drawn, [line for level in levels for line in level.lines])
-    colours = colour_ramp(len(levels))
+def level_shot_of(drawn: DrawnSlice, levels: Sequence[Level], *, side: int = SIDE) -> LevelShot:
+    """The part of a slice around all levels, and the levels over it, the lowest first.
+
+    The longer side has `side` pixels. The same share of those who looked has the same colour on
+    every slice.
+    """
     own = drawn.quality
+    view = _View.of(drawn, [line for level in levels for line in level.lines], side=side)
+    colours = colour_ramp([level.at_least / own.votes for level in levels])
     return LevelShot(
         title=f"{own.roi}, slice {own.z}: {own.votes} looked, {own.absent} saw nothing",
         uri=view.uri,
@@ -101,13 +105,13 @@ def level_picture(shot: LevelShot) -> str:
     return webpage.render("volproc.stages.annotate", "levels.svg.j2", shot=shot)
 
 
-def colour_ramp(count: int) -> tuple[str, ...]:
-    """So many colours for CSS, from the first of COLOURS to the last.
+def colour_ramp(shares: Sequence[float]) -> tuple[str, ...]:
+    """Colours for CSS of shares from 0, the first of COLOURS, to 1, the last.
 
-    >>> colour_ramp(2)
+    >>> colour_ramp([0, 1])
     ('#3d2073', '#fae03c')
     """
-    places = np.linspace(0, len(COLOURS) - 1, count) if count > 1 else np.array([2.0])
+    places = np.array(shares) * (len(COLOURS) - 1)
     mixed = [np.interp(places, range(len(COLOURS)), one) for one in zip(*COLOURS, strict=True)]
     return tuple("#" + "".join(f"{round(v):02x}" for v in rgb) for rgb in zip(*mixed, strict=True))
 
@@ -125,11 +129,11 @@ class _View:
     bar_share: float
 
     @classmethod
-    def of(cls, drawn: DrawnSlice, lines: Sequence[Points]) -> _View:
+    def of(cls, drawn: DrawnSlice, lines: Sequence[Points], *, side: int = SIDE) -> _View:
         """The part that holds all `lines`, as far as it lies in the image."""
         top, bottom, left, right = _shown(drawn.image.shape, lines)
         part = drawn.image[top:bottom, left:right]
-        scale = SIDE / max(part.shape)
+        scale = side / max(part.shape)
         scale = scale if drawn.blank else min(1.0, scale)
         rows, columns = (max(1, round(n * scale)) for n in part.shape)
         bar_um, bar_share = _bar(part.shape[1] * drawn.nm[1] / 1000)

@@ -12,7 +12,6 @@ from volproc.engine.ledger import digest
 from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
 from volproc.stages.annotate.comparison import Apart, Scored, by_method
-from volproc.stages.annotate.consensus import METHODS
 from volproc.stages.annotate.curve import Subsample
 from volproc.stages.annotate.gather import Gathered, gather, read_gathered
 from volproc.stages.annotate.manifest import read_manifest
@@ -76,8 +75,6 @@ def plan_annotate(
     """
     if not content and not exists(export):
         raise AnnotateError(f"{export} does not exist; expected a classification export (CSV)")
-    if options.method not in METHODS:
-        raise AnnotateError(f"method {options.method!r} is not one of {', '.join(METHODS)}")
     there = options.manifest and exists(options.manifest)
     files = (content or content_digest(export), content_digest(options.manifest) if there else "")
     said = options.model_dump(mode="json", exclude=set(PLACES | TRYING))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from volproc.stages.annotate.choose import Chosen
-from volproc.stages.annotate.rejected import LEFT_OUT
+from volproc.stages.annotate.rejected import LEFT_OUT, Reason
 from volproc.stages.annotate.zooniverse import Classification
 
 
@@ -48,7 +48,7 @@ class Tally:
         self.marks.update(found.kinds)
         self.dropped.update(found.lost_marks)
 
-    def summary(self, chosen: Sequence[Chosen], reasons: Counter[str]) -> Summary:
+    def summary(self, chosen: Sequence[Chosen], reasons: Mapping[Reason, int]) -> Summary:
         """All counts, with the votes that were `chosen` and the rows not used by their reason."""
         slices = {(piece.region, piece.z) for _, piece in chosen}
         return Summary(

@@ -47,7 +47,9 @@ def read_votes(folder: str, block: int) -> list[SliceVotes]:
         with np.load(BytesIO(read_file(name)), allow_pickle=False) as file:
             found = dict(file)
     except (ValueError, BadZipFile, EOFError, KeyError) as error:
-        raise AnnotateError(f"{name} is damaged ({error}); remove it and gather again") from error
+        raise AnnotateError(
+            f"{name} is damaged ({error}); remove its folder, the same command makes it anew"
+        ) from error
     strokes = _unpacked(found)
     votes = [
         Vote(str(name), tuple(own))

@@ -115,16 +115,21 @@ def signed_in(endpoint: str = "") -> Iterator[Zooniverse]:
     Credentials come from the environment only. AnnotateError if there are none, if they are
     refused, or if panoptes-client is not installed.
     """
-    if not any(all(os.environ.get(name) for name in pair) for pair in CREDENTIALS):
-        ways = ", or ".join(" and ".join(pair) for pair in CREDENTIALS)
-        raise AnnotateError(f"uploading needs an account of Zooniverse: set {ways}")
-    kind = _client_class()
+    kind = require_account()
     where = endpoint or os.environ.get("PANOPTES_ENDPOINT") or "Zooniverse"
     with _renamed(f"signing in at {where}"):
         client = insist(lambda: kind(endpoint=endpoint.rstrip("/") or None))
         _limit_waiting(client.session)
         insist(client.get_bearer_token)
     yield Zooniverse(client)
+
+
+def require_account() -> Any:
+    """The class of clients; AnnotateError without an account or without panoptes-client."""
+    if not any(all(os.environ.get(name) for name in pair) for pair in CREDENTIALS):
+        ways = ", or ".join(" and ".join(pair) for pair in CREDENTIALS)
+        raise AnnotateError(f"uploading needs an account of Zooniverse: set {ways}")
+    return _client_class()
 
 
 def insist(attempt: Callable[[], T]) -> T:

@@ -1,0 +1,54 @@
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from volproc.engine.progress import (
+    Advanced,
+    Advancing,
+    StepFinished,
+    StepStarted,
+    TerminalBar,
+)
+
+
+def test_a_step_without_blocks_is_told():
+    told = []
+    with Advancing("read", (told.append,)) as tell:
+        for done in range(1000):
+            tell(done, 999, f"{done} rows")
+    started, *steps, finished = told
+    assert started == StepStarted("read", 0, 999)
+    assert steps[0] == Advanced("read", 0, 999, "0 rows")
+    assert steps[-1] == Advanced("read", 999, 999, "999 rows")
+    assert len(steps) < 100  # twice a second
+    assert isinstance(finished, StepFinished)
+
+
+def test_a_step_that_fails_or_never_begins_is_not_finished():
+    told = []
+    with Advancing("read", (told.append,)):
+        pass
+    assert told == []
+
+    def torn():
+        with Advancing("read", (told.append,)) as tell:
+            tell(1, 2)
+            raise ValueError("torn")
+
+    with pytest.raises(ValueError, match="torn"):
+        torn()
+    assert isinstance(told[0], StepStarted)
+    assert not any(isinstance(one, StepFinished) for one in told)
+
+
+def test_the_terminal_shows_how_far_it_is():
+    screen = StringIO()
+    with (
+        TerminalBar(Console(file=screen, force_terminal=True, width=120)) as bar,
+        Advancing("read the export, MB", (bar,)) as tell,
+    ):
+        tell(3, 7, "1,234 rows")
+        tell(7, 7, "2,345 rows")
+    assert "7/7" in screen.getvalue()
+    assert "2,345 rows" in screen.getvalue()
