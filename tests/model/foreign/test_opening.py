@@ -130,9 +130,7 @@ def test_several_channels_are_refused_unless_they_are_planes(tmp_path, grey):
         outputs={"axes": [{"type": "batch"}, *names, *sides]},
     )
     (tmp_path / "rgb.toml").write_text(CARD)
-    with pytest.raises(
-        ModelError, match='wants 3 channels.*axes = "bzyx"'
-    ):
+    with pytest.raises(ModelError, match=r'wants 3 channels.*axes = "bzyx"'):
         opened(folder)
     (tmp_path / "rgb.toml").write_text(f'{CARD}axes = "bzyx"\noutput_axes = "bzyx"')
     network = opened(folder)

@@ -57,7 +57,7 @@ class ForeignNetwork(Network):
     def _pixels(self, height: int, width: int) -> int:
         size = self.description.size
         sides = (side + 2 * self.crop for side in (height, width))
-        fitted = [size.fit(side) if size else side for side in sides]
+        fitted = [(size.most or size.fit(side)) if size else side for side in sides]
         return fitted[0] * fitted[1]
 
 
