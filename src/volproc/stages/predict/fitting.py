@@ -1,0 +1,54 @@
+"""Whether image, model and options can meet; errors say what to change."""
+
+from __future__ import annotations
+
+from volproc.config import PredictOptions
+from volproc.errors import ConfigError, ModelError, VolumeError
+from volproc.grid.box import Shape
+from volproc.grid.scale import VoxelNm
+from volproc.model.network import Network
+from volproc.volume.metadata import VolumeInfo
+
+MOST_REFINING = 2.0
+"""An image with voxels more than this many times coarser than the model's is refused."""
+
+
+def require_image(image: VolumeInfo) -> None:
+    """An image of one channel; VolumeError for anything else."""
+    if image.kind == "labels":
+        raise VolumeError(f"{image.url} is a label volume; predict needs the image it belongs to")
+    if len(image.channels) > 1:
+        raise VolumeError(
+            f"{image.url} has {len(image.channels)} channels ({', '.join(image.channels)}); "
+            "predict needs one: ingest the channel you want on its own"
+        )
+
+
+def require_weights(options: PredictOptions) -> None:
+    """Weights for some axis that is looked along; ConfigError if all are 0."""
+    if options.fusion == "weighted" and not any(options.axis_weights):
+        raise ConfigError(
+            f"[predict] weights = {list(options.weights)}: of the axes looked along "
+            f"({options.axes}) at least one needs a weight above 0"
+        )
+
+
+def require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, network: Network) -> None:
+    """Voxels from which the model's can be had; ModelError if they are too coarse."""
+    if any(v > MOST_REFINING * m for v, m in zip(image.voxel_nm, voxel_nm, strict=True)):
+        raise ModelError(
+            f"model {network.name} works at {list(voxel_nm)} nm, but {image.url} has voxels of "
+            f"{list(image.voxel_nm)} nm, more than {MOST_REFINING:g} times coarser; take a model "
+            "for coarser voxels, or check the image's voxel size"
+        )
+
+
+def require_thick(shape: Shape, network: Network, axes: str) -> None:
+    """As many planes along each axis as the model reads; ModelError for fewer."""
+    planes, axis = min((shape["zyx".index(axis)], axis) for axis in axes)
+    if planes < network.slices_in:
+        raise ModelError(
+            f"model {network.name} reads {network.slices_in} planes, along {axis} the volume has "
+            f"{planes} at the model's voxel size; leave {axis} out of [predict] axes, or take a "
+            "model of fewer planes"
+        )
