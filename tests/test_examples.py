@@ -23,6 +23,17 @@ def test_the_demo_works_on_the_volume_that_its_script_makes():
     assert Path(workflow.evaluate.truth).parts[-3:] == ("phantom.zarr", "labels", "nuclei")
 
 
+def test_the_loop_works_on_the_volume_that_its_comment_makes():
+    text = (EXAMPLES / "crowd.toml").read_text()
+    (made,) = re.findall(r"#     volproc phantom (\S+)", text)
+    workflow = load_workflow(EXAMPLES / "crowd.toml", environment={})
+    image = (EXAMPLES.parent / made).resolve()
+    assert Path(workflow.run.source).resolve() == image
+    for truth in (workflow.crowd.truth, workflow.evaluate.truth):
+        assert Path(truth).resolve() == image / "labels" / "nuclei"
+    assert workflow.crowd.slices[1] == workflow.evaluate.slices[0]
+
+
 def test_the_commented_options_of_own_data_are_options_with_allowed_values(tmp_path):
     text = (EXAMPLES / "own-data.toml").read_text()
     path = tmp_path / "own-data.toml"

@@ -52,3 +52,12 @@ def test_the_terminal_shows_how_far_it_is():
         tell(7, 7, "2,345 rows")
     assert "7/7" in screen.getvalue()
     assert "2,345 rows" in screen.getvalue()
+
+
+def test_what_is_counted_may_have_voxels():
+    """Of this run only: a step that goes on from 3 of 10 did 7 of them, or fewer."""
+    told = []
+    with Advancing("train", (told.append,), voxels=50) as tell:
+        for done in range(3, 11):
+            tell(done, 10)
+    assert told[-1].voxels == 7 * 50

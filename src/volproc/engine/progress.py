@@ -99,20 +99,23 @@ class JsonLines:
 class Advancing:
     """A step that has no blocks, told to watchers: begun, how far it is, finished.
 
-    A context manager; inside it is called with how far the step is.
+    A context manager; inside it is called with how far the step is. `voxels` are those of each of
+    what it counts.
     """
 
-    def __init__(self, step: str, watchers: Sequence[Watcher]) -> None:
-        self.step, self._watchers = step, watchers
+    def __init__(self, step: str, watchers: Sequence[Watcher], *, voxels: int = 0) -> None:
+        self.step, self._watchers, self._voxels = step, watchers, voxels
         self._began: float | None = None
+        self._first = self._last = 0
         self._told = 0.0
 
     def __call__(self, done: int, total: int, said: str = "") -> None:
         """Tell watchers, at most twice a second, and when all is done."""
         now = time.monotonic()
         if self._began is None:
-            self._began = now
+            self._began, self._first = now, done
             self._tell(StepStarted(self.step, 0, total))
+        self._last = done
         if now - self._told >= TOLD_EVERY_S or done == total:
             self._told = now
             self._tell(Advanced(self.step, done, total, said))
@@ -128,7 +131,8 @@ class Advancing:
     ) -> None:
         if kind is None and self._began is not None:
             seconds = round(time.monotonic() - self._began, 3)
-            self._tell(StepFinished(self.step, 0, 0, seconds, 0))
+            voxels = self._voxels * (self._last - self._first)
+            self._tell(StepFinished(self.step, 0, voxels, seconds, 0))
 
     def _tell(self, event: Event) -> None:
         for watch in self._watchers:

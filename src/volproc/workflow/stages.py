@@ -36,7 +36,7 @@ class StageOfRun(Generic[P]):
 
 def _train(plan: TrainPlan, runner: Runner) -> None:
     """In this process, which has all cores and the GPU; the workers wait."""
-    with Advancing(plan.name, runner.watchers) as tell:
+    with Advancing(plan.name, runner.watchers, voxels=plan.blocks[0].core.size) as tell:
         run_train(
             plan,
             watch=lambda done: tell(done["step"], done["steps"], f"loss {done['loss']:.3f}"),

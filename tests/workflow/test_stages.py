@@ -1,0 +1,39 @@
+"""The table of stages: their order, and which of them a workflow has."""
+
+import pytest
+
+from volproc.config import Workflow
+from volproc.errors import ConfigError
+from volproc.workflow import chosen
+from volproc.workflow.stages import STAGES
+
+EVERYTHING = {
+    "run": {"source": "a.tif"},
+    "subjects": {},
+    "crowd": {"truth": "t.zarr"},
+    "annotate": {},
+    "train": {},
+    "evaluate": {"truth": "t.zarr"},
+}
+
+
+def names(tables, *stages):
+    return [stage.name for stage in chosen(Workflow.model_validate(tables), stages)]
+
+
+def test_a_workflow_with_all_tables_has_all_stages():
+    assert names(EVERYTHING) == [stage.name for stage in STAGES]
+
+
+def test_a_stage_is_there_if_its_table_is():
+    assert names({"run": {"source": "a.tif"}}) == ["ingest", "predict", "label", "report"]
+    assert names({"run": {"source": "a.zarr"}}) == ["predict", "label", "report"]
+    for table in ("subjects", "crowd", "annotate", "train", "evaluate"):
+        without = {key: value for key, value in EVERYTHING.items() if key != table}
+        assert set(names(EVERYTHING)) - set(names(without)) == {table}
+
+
+def test_named_stages_keep_their_order():
+    assert names(EVERYTHING, "report", "crowd", "train") == ["crowd", "train", "report"]
+    with pytest.raises(ConfigError, match="unknown stage 'segment'; stages are ingest, subjects"):
+        names(EVERYTHING, "segment")
