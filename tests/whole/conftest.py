@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import runpy
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import psutil
 import pytest
 import tifffile
 
+from volproc import cli
 from volproc.config import PhantomOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
@@ -25,6 +27,23 @@ PATIENCE_S = 240
 
 VOLUMES = ("image.zarr", "prediction.zarr", "votes.zarr", "objects.zarr")
 RESULTS = (*VOLUMES, "objects.csv", "scores.json")
+
+
+@pytest.fixture
+def in_folder(monkeypatch, capsys, tmp_path):
+    """in_folder("crowd", "truth.zarr", "c.csv"): the exit code and what was said to stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["volproc", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code
+        return code, capsys.readouterr().err
+
+    return command
 
 
 @dataclass(frozen=True)

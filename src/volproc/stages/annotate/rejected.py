@@ -96,9 +96,7 @@ class RejectedList:
             return
         self._listed += 1
         texts = (found.classification, found.reason, found.detail)
-        # one line, whatever it quotes
-        lines = (" ".join(text.split())[:LONGEST_DETAIL] for text in texts)
-        self._writer.writerow((found.row, *map(neutral, lines)))
+        self._writer.writerow((found.row, *(neutral(_line(text)) for text in texts)))
 
     def said(self, reason: Reason) -> str:
         """A reason in a message: how many rows, and what is wrong with the first of them."""
@@ -108,3 +106,9 @@ class RejectedList:
         """The list."""
         last = f"and {self._more} more\n" if self._more else ""
         return (self._text.getvalue() + last).encode()
+
+
+def _line(text: str) -> str:
+    """One line, whatever it quotes, without codes that a terminal would obey."""
+    shown = "".join(one if one.isprintable() else " " for one in text)
+    return " ".join(shown.split())[:LONGEST_DETAIL]
