@@ -35,5 +35,8 @@ def test_a_stage_is_there_if_its_table_is():
 
 def test_named_stages_keep_their_order():
     assert names(EVERYTHING, "report", "crowd", "train") == ["crowd", "train", "report"]
+    assert names({"run": {"source": "a.zarr"}}, "ingest", "predict") == ["predict"]
+    with pytest.raises(ConfigError, match=r"no stage 'crowd': its table \[crowd\] is missing"):
+        names({"run": {"source": "a.tif"}}, "crowd")
     with pytest.raises(ConfigError, match="unknown stage 'segment'; stages are ingest, subjects"):
         names(EVERYTHING, "segment")

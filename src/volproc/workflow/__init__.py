@@ -59,13 +59,20 @@ def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, t
 def chosen(workflow: Workflow, names: Sequence[str]) -> tuple[StageOfRun[Any], ...]:
     """The stages a workflow has, in order, or those of them that are named.
 
-    ConfigError for a name that is no stage, or one whose table the workflow lacks.
+    ConfigError for a name that is no stage, or one that the workflow lacks; only `ingest` may be
+    named where the image is there already.
     """
     known = [stage.name for stage in STAGES]
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise ConfigError(f"unknown stage {unknown[0]!r}; stages are {', '.join(known)}")
     there = tuple(stage for stage in STAGES if stage.there(workflow))
+    absent = sorted(set(names) - {"ingest"} - {stage.name for stage in there})
+    if absent:
+        raise ConfigError(
+            f"the workflow has no stage {absent[0]!r}: its table [{absent[0]}] is missing, or names "
+            "nothing to work on"
+        )
     return tuple(stage for stage in there if not names or stage.name in names)
 
 

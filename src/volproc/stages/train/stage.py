@@ -10,8 +10,7 @@ Killed at any moment and started again, it ends with the same weights.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -20,16 +19,12 @@ import torch
 
 from volproc.config import TrainOptions
 from volproc.engine.ledger import digest
-from volproc.engine.protocol import Cost
 from volproc.errors import ConfigError, ModelError
-from volproc.grid.blocks import Tiling
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.scale import parse_voxel_nm
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import (
     CARD,
     Card,
-    TrainedOn,
-    card_for,
     load_card,
     load_model,
     model_folder,
@@ -37,6 +32,7 @@ from volproc.model.weights import (
 )
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.pairs import load_pair
+from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.sampling import Sampler
 from volproc.stages.train.sources import Source, require_fit
 from volproc.stages.train.validate import Validator
@@ -44,6 +40,8 @@ from volproc.volume.files import write_file
 from volproc.volume.metadata import itemsize
 from volproc.volume.resample import resampling_to
 from volproc.volume.store import Volume
+
+__all__ = ["TrainPlan", "plan_train", "run_train"]
 
 KEPT_BYTES = 1
 """Per voxel of the model's grid, of each volume of a source."""
@@ -58,57 +56,6 @@ NAMED_BY_IDENTITY = {
     *("images", "labels", "ignore", "agreement", "validation_images", "validation_labels"),
 }
 """Options that name volumes: what counts is what is in them, not where they lie."""
-
-
-@dataclass(frozen=True)
-class TrainPlan:
-    """All that a training depends on, and what it costs: one block per step of the optimiser."""
-
-    options: TrainOptions
-    sources: tuple[Source, ...]
-    validation: tuple[Source, ...]
-    spec: UNetSpec
-    voxel_nm: VoxelNm
-    digest: str
-    peak_bytes: int
-    bytes_read: int
-    flop: int
-    anew: bool
-    """Where the folder holds a training of another plan: begin anew, else it is refused."""
-    bytes_written: int = 0
-    notes: tuple[str, ...] = ()
-    name: str = "train"
-
-    @property
-    def blocks(self) -> Tiling:
-        """The voxels that each step answers, one step after the other."""
-        options = self.options
-        step = (options.batch * options.slices_out, options.patch, options.patch)
-        return Tiling((options.steps * step[0], *step[1:]), step)
-
-    @property
-    def steps(self) -> tuple[Cost, ...]:
-        """What a plan shows."""
-        return (self,)
-
-    @property
-    def folder(self) -> Path:
-        """Where the model goes."""
-        return Path(self.options.model_out)
-
-    def card(self, scores: Mapping[str, float] | None = None) -> Card:
-        """The model's card, with the scores it is to state."""
-        options = self.options
-        return card_for(
-            self.spec,
-            name=options.name,
-            voxel_nm=self.voxel_nm,
-            classes=(options.object_name,),
-            trained_on=tuple(TrainedOn(**entry.model_dump()) for entry in options.trained_on),
-            licence=options.licence,
-            scores={f"validation {name}": score for name, score in (scores or {}).items()},
-            notes=options.notes,
-        )
 
 
 def plan_train(
