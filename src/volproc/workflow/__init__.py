@@ -70,8 +70,8 @@ def chosen(workflow: Workflow, names: Sequence[str]) -> tuple[StageOfRun[Any], .
     absent = sorted(set(names) - {"ingest"} - {stage.name for stage in there})
     if absent:
         raise ConfigError(
-            f"the workflow has no stage {absent[0]!r}: its table [{absent[0]}] is missing, or names "
-            "nothing to work on"
+            f"the workflow has no stage {absent[0]!r}: its table [{absent[0]}] is missing, or "
+            "names nothing to work on"
         )
     return tuple(stage for stage in there if not names or stage.name in names)
 
