@@ -11,8 +11,10 @@ from volproc.stages.annotate.charts import (
     line,
     outline_path,
     shares,
+    strips,
     stroke_path,
 )
+from volproc.stages.annotate.quality import SliceQuality
 
 numbers = st.floats(-1e6, 1e6)
 
@@ -71,3 +73,17 @@ def test_everybody_is_in_one_bin(values, bins):
 
 def test_a_line_without_points_is_nothing():
     assert stroke_path(np.zeros((0, 2), np.float32), origin=(0, 0), scale=1) == ""
+
+
+def test_short_regions_share_a_chart():
+    def row(roi, z):
+        return SliceQuality(roi, z, 3, 0, 0.9, 1.0)
+
+    rows = [row("B", 7), row("A", 2), row("C", 1), row("C", 3), row("A", 1), row("A", 5)]
+    own, shared = strips(rows)
+    assert (own.title, own.places, own.apart) == ("A", (1, 2, 5), False)
+    assert [(one.roi, one.z) for one in shared.rows] == [("C", 1), ("C", 3), ("B", 7)]
+    assert (shared.places, shared.apart) == ((0, 1, 2), True)
+    assert own.points([0.1, None, 0.3]) == [(1, 0.1), (2, None), (5, 0.3)]
+    assert line(shared.points([0, 1, 0]), x=Axis(0, 2, 0, 2), y=Axis(0, 1, 0, 1)).count("M") == 3
+    assert strips([]) == []

@@ -3,12 +3,15 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from volproc.stages.annotate.comparison import Apart, Scored
 from volproc.stages.annotate.curve import Subsample
+from volproc.stages.annotate.levels import Level
 from volproc.stages.annotate.page import facts, quality_page
 from volproc.stages.annotate.quality import (
     DrawnSlice,
@@ -17,7 +20,15 @@ from volproc.stages.annotate.quality import (
     SliceQuality,
     VolunteerSkill,
 )
-from volproc.stages.annotate.shots import SIDE, SMALLEST, shot_of
+from volproc.stages.annotate.scores import SliceScores
+from volproc.stages.annotate.shots import (
+    SIDE,
+    SMALLEST,
+    colour_ramp,
+    level_picture,
+    level_shot_of,
+    shot_of,
+)
 from volproc.stages.annotate.tally import Summary
 from volproc.stages.annotate.wanted import wanted
 
@@ -177,3 +188,40 @@ def test_graffiti_and_nothing_drawn_are_shown_too(quality):
     assert (nothing.width, nothing.height) == (400, 400)
     dot = shot_of(replace(first, lines=(Line(np.float32([[399, 0]])),), outline=()))
     assert (dot.width, dot.height) == (SMALLEST, SMALLEST)
+
+
+def test_scores_methods_and_levels_have_their_parts(quality):
+    slices = quality.slices[:4]
+    scores = SliceScores(False, False, 2, 1, 0, 0.91234, 0.8, 31.0, 0.5, 0.75)
+    scored = [Scored(one.roi, one.z, m, scores) for one in slices for m in ("cria", "em")]
+    apart = [Apart(one.roi, one.z, "cria", "em", 0.95, 12.0) for one in slices]
+    ring = Level(1, (circle(80, (150, 220)),)), Level(2, (circle(60, (150, 220)),))
+    seen = replace(quality.best[0], lines=(), outline=())
+    levels = [(seen, ring), (replace(seen, blank=True), ring), (seen, ())]
+    shown = replace(quality, scored=scored, made_by="cria", apart=apart, levels=levels)
+    text = quality_page(shown)
+    found = Check(text)
+    assert not found.open
+    assert not found.elsewhere
+    for part in ("scores", "methods", "levels"):
+        assert f'<section id="{part}">' in text
+        assert f'href="#{part}"' in text
+        assert f'id="{part}"' not in quality_page(quality)
+    assert "0.9123" in text
+    assert "surface Dice" in text
+    assert "12.0" in text
+    assert "nobody drew a closed line" in text
+    assert text.count("at least</text>") == 3
+
+
+def test_the_same_share_of_volunteers_has_the_same_colour(quality):
+    ring = circle(80, (150, 220))
+    seen = quality.best[0]  # ten looked
+    few, many = (
+        level_shot_of(seen, [Level(k, (ring,)) for k in range(1, most + 1)]) for most in (5, 10)
+    )
+    assert few.levels == many.levels[:5]
+    assert len({colour for _, colour, _ in many.levels}) == 10
+    assert many.levels[-1][1] == colour_ramp([1.0])[0]
+    root = ElementTree.fromstring(level_picture(many))
+    assert root.find("{*}image").get("href").startswith("data:image/png;base64,")
