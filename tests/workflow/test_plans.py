@@ -1,0 +1,61 @@
+"""Plans of a run: foreseen before anything is there, or from what is finished."""
+
+import numpy as np
+import pytest
+import tifffile
+
+import volproc
+from volproc.config import Workflow
+from volproc.errors import VolumeError
+from volproc.workflow.filled import filled
+from volproc.workflow.plans import Plans
+from volproc.workflow.stages import STAGES
+
+
+@pytest.fixture
+def workflow(tmp_path, save_volume):
+    """All stages, from a TIFF stack of which nothing but the truth is known."""
+    image = np.random.default_rng(0).integers(0, 255, (12, 80, 96), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "image.tif", image)
+    truth = (image > 100).astype("uint8")
+    url = save_volume("truth.zarr", truth, kind="labels").info.url
+    tables = {
+        "run": {"source": str(tmp_path / "image.tif"), "folder": str(tmp_path / "run")},
+        "ingest": {"voxel_nm": [50, 50, 50]},
+        "subjects": {"roi": [12, 80, 96]},
+        "crowd": {"truth": url},
+        "annotate": {},
+        "train": {"widths": [4, 6], "patch": 32, "batch": 2, "steps": 30},
+        "label": {"native": True},
+        "evaluate": {"truth": url},
+    }
+    return Workflow.model_validate(tables)
+
+
+def test_a_whole_workflow_is_foreseen_and_nothing_is_written(workflow, tmp_path):
+    planned = dict(volproc.plan(workflow))
+    assert list(planned) == [stage.name for stage in STAGES if stage.name != "report"]
+    assert all(steps for steps in planned.values())
+    assert not (tmp_path / "run").exists()
+    (training,) = planned["train"]
+    assert len(training.blocks) == 30
+    assert sum(block.core.size for block in training.blocks) == 30 * 2 * 8 * 32 * 32
+    assert training.flop > 0
+    assert {"annotate", "measure volunteers"} <= {step.name for step in planned["annotate"]}
+
+
+def test_the_foreseen_network_is_the_one_that_will_be_trained(workflow, tmp_path):
+    plans = Plans(filled(workflow), foresee=True)
+    network = plans.predict().network
+    assert network.source == str(tmp_path / "run" / "model")
+    assert network.voxel_nm == (50, 50, 50)
+    assert network.flop(32, 32) > 0
+
+
+def test_to_run_everything_must_be_there(workflow):
+    plans = Plans(filled(workflow))
+    for stage in ("crowd", "ingest"):
+        getattr(plans, stage)()
+    for stage in ("subjects", "annotate", "train", "predict", "label", "evaluate"):
+        with pytest.raises(VolumeError, match=r"run/\w+\.zarr does not exist"):
+            getattr(plans, stage)()
