@@ -2,7 +2,14 @@ import json
 
 import pytest
 
-from volproc.engine.progress import BlockDone, BlockFailed, JsonLines, StepFinished, StepStarted
+from volproc.engine.progress import (
+    Advanced,
+    BlockDone,
+    BlockFailed,
+    JsonLines,
+    StepFinished,
+    StepStarted,
+)
 from volproc.stages.report.history import times_of
 
 
@@ -32,6 +39,21 @@ def test_a_run_that_was_killed_counts_until_its_last_block():
     assert (row.runs, row.blocks, row.voxels, row.peak_bytes) == (2, 3, 30, 7)
     assert row.seconds == pytest.approx(2 + 1.5)
     assert row.rate == pytest.approx(30 / 3.5)
+
+
+def test_a_step_without_blocks_has_its_time_and_its_rate():
+    """A training that was killed counts as far as it told; its rate is of the run that ended."""
+    (row,) = times_of(
+        log(
+            StepStarted("train", 0, 9),
+            Advanced("train", 4, 9, "loss 1.2"),
+            StepStarted("train", 0, 9),
+            Advanced("train", 9, 9, "loss 0.8"),
+            StepFinished("train", 0, 50, 2.5, 0),
+        )
+    )
+    assert (row.runs, row.blocks, row.voxels) == (2, 0, 50)
+    assert row.seconds == pytest.approx(1 + 2.5)
 
 
 def test_a_log_that_ends_in_the_middle_counts_as_far_as_it_goes():

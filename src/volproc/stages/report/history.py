@@ -56,11 +56,15 @@ def times_of(lines: Iterable[str]) -> tuple[StepTime, ...]:
                 voxels=row.voxels + event["voxels"],
                 peak_bytes=max(row.peak_bytes, event["peak_bytes"]),
             )
+        elif kind == "Advanced" and step in running:
+            running[step].last = now
         elif kind == "BlockFailed":
             row = replace(row, failed=row.failed + 1)
         elif kind == "StepFinished":
             running.pop(step, None)
-            row = replace(row, seconds=row.seconds + event["seconds"])
+            told = 0 if event["blocks"] else event["voxels"]  # else its blocks have told
+            seconds = row.seconds + event["seconds"]
+            row = replace(row, seconds=seconds, voxels=row.voxels + told)
         rows[step] = row
     return tuple(_closed(row, running.get(step)) for step, row in rows.items())
 
