@@ -8,9 +8,9 @@ import typer
 
 import volproc
 from volproc.cli.app import SerialFlag, WorkersFlag, app, cluster_of, option, stated
-from volproc.config import InteriorOptions
+from volproc.config import InteriorOptions, MeasureOptions
 from volproc.engine.progress import TerminalBar
-from volproc.terminal import describe
+from volproc.terminal import describe, out
 
 
 @app.command()
@@ -34,3 +34,34 @@ def interior(
     with TerminalBar() as bar:
         made = volproc.interior(envelope, url, options, cluster=cluster, watchers=(bar,))
     describe(made)
+
+
+@app.command()
+def measure(
+    labels: Annotated[str, typer.Argument(metavar="OBJECTS.zarr")],
+    folder: Annotated[str, typer.Argument(metavar="OUT/")],
+    image: Annotated[
+        str, typer.Option(metavar="IMAGE.zarr", help="Also the mean intensity of each object.")
+    ] = "",
+    votes: Annotated[
+        str, typer.Option(metavar="VOTES.zarr", help="Also how far the axes agree on each object.")
+    ] = "",
+    meshes: Annotated[str | None, option(MeasureOptions, "meshes")] = None,
+    mesh_error_nm: Annotated[float | None, option(MeasureOptions, "mesh_error_nm")] = None,
+    mesh_voxel_nm: Annotated[float | None, option(MeasureOptions, "mesh_voxel_nm")] = None,
+    mesh_ids: Annotated[list[int] | None, option(MeasureOptions, "mesh_ids")] = None,
+    smooth_nm: Annotated[float | None, option(MeasureOptions, "smooth_nm")] = None,
+    closed: Annotated[bool | None, option(MeasureOptions, "closed")] = None,
+    threshold: Annotated[float | None, option(MeasureOptions, "threshold")] = None,
+    parquet: Annotated[bool | None, option(MeasureOptions, "parquet")] = None,
+    properties: Annotated[bool | None, option(MeasureOptions, "properties")] = None,
+    workers: WorkersFlag = None,
+    serial: SerialFlag = False,
+) -> None:
+    """Measure labelled objects: a table of volumes, surfaces and shapes, and their meshes."""
+    options, cluster = stated(MeasureOptions, locals()), cluster_of(workers, serial)
+    others = {"image": image or None, "votes": votes or None}
+    with TerminalBar() as bar:
+        made = volproc.measure(labels, folder, options, **others, cluster=cluster, watchers=(bar,))
+    kept = f"; meshes in {made.meshes}" if made.meshes else ""
+    out.print(f"{made.objects} objects, listed in {made.table}{kept}")

@@ -4,7 +4,14 @@ from volproc.config.crowd import AnnotateOptions, CrowdOptions
 from volproc.config.images import FetchOptions, IngestOptions, PhantomOptions, SubjectsOptions
 from volproc.config.loading import T, from_flags, load_workflow, parsed
 from volproc.config.network import PredictOptions, TrainedOnOptions, TrainOptions
-from volproc.config.objects import EvaluateOptions, InteriorOptions, LabelOptions, ReportOptions
+from volproc.config.objects import (
+    EvaluateOptions,
+    InteriorOptions,
+    LabelOptions,
+    MeasureOptions,
+    MeshFormat,
+    ReportOptions,
+)
 from volproc.config.options import ACCESSION, Options
 from volproc.config.running import ClusterOptions, RunOptions
 from volproc.config.workflow import MODELS, PATHS, Workflow
@@ -21,6 +28,8 @@ __all__ = [
     "IngestOptions",
     "InteriorOptions",
     "LabelOptions",
+    "MeasureOptions",
+    "MeshFormat",
     "Options",
     "PhantomOptions",
     "PredictOptions",

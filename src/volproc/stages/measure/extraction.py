@@ -18,7 +18,7 @@ from volproc.stages.measure.files import SurfaceFiles
 from volproc.stages.measure.softening import reach, soft
 from volproc.stages.measure.sums import COLUMNS, Sums, surface_sums
 from volproc.stages.measure.surface import Surface, extract
-from volproc.stages.objects.components import equal_values
+from volproc.stages.objects.components import equal_values, refuse_negative
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.store import Volume
 
@@ -55,6 +55,15 @@ def smoothing_nm(level: Level, smooth_nm: float | None) -> float:
     return max(level.voxel_nm) if smooth_nm is None else smooth_nm
 
 
+def require_ids(info: VolumeInfo) -> None:
+    """VolumeError for a volume without ids: channels, or voxels that are no whole numbers."""
+    if np.dtype(info.dtype).kind not in "iu" or info.channels:
+        raise VolumeError(
+            f"{info.url} holds {'channels of ' if info.channels else ''}{info.dtype}; objects "
+            "need labels, one whole number per voxel: `volproc label` makes them"
+        )
+
+
 def surface_step(
     labels: Volume,
     files: SurfaceFiles,
@@ -69,11 +78,7 @@ def surface_step(
     `core` is the block in voxels of `level`. VolumeError for what has no ids.
     """
     info = labels.info
-    if np.dtype(info.dtype).kind not in "iu" or info.channels:
-        raise VolumeError(
-            f"{info.url} holds {'channels of ' if info.channels else ''}{info.dtype}; surfaces "
-            "need labels, one whole number per voxel: `volproc label` makes them"
-        )
+    require_ids(info)
     task = ExtractSurfaces(labels, level, files, how, keep)
     here = info.levels[level]
     halo = each(lambda n: n + 2, reach(how.smooth_nm, voxel_nm=here.voxel_nm))
@@ -129,8 +134,7 @@ def block_surfaces(
     labels: npt.NDArray[Any], block: Block, *, level: Level, how: Surfacing, what: str
 ) -> Iterator[tuple[int, Surface]]:
     """Id and surface of each object in a block, from the voxels of `block.read`."""
-    if labels.dtype.kind == "i" and labels.min() < 0:
-        raise VolumeError(f"{what}, voxels {block.read}, has negative ids; ids are 0 and above")
+    refuse_negative(labels, what=f"{what}, voxels {block.read},")
     local, ids = equal_values(labels)
     window = _window(block.core, level.shape, closed=how.closed)
     around = each(lambda n: n + 1, reach(how.smooth_nm, voxel_nm=level.voxel_nm))

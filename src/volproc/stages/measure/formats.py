@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
+from volproc.config import MeshFormat
 from volproc.grid.scale import VoxelNm
 from volproc.stages.measure.glb import to_glb
 from volproc.stages.measure.mesh import Mesh
@@ -12,8 +12,6 @@ from volproc.stages.measure.multiresolution import multiresolution_files, requir
 from volproc.stages.measure.obj import to_obj
 from volproc.stages.measure.ply import to_ply
 from volproc.stages.measure.precomputed import legacy_files, legacy_index, multiresolution_index
-
-MeshFormat = Literal["ply", "obj", "glb", "precomputed", "precomputed-legacy"]
 
 
 def require_format(kind: MeshFormat) -> None:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from volproc.config import MeshFormat
 from volproc.engine.memory import RESERVED_BYTES, human
 from volproc.engine.protocol import Step
 from volproc.errors import MemoryPromiseError, VolumeError
 from volproc.grid.blocks import Block
 from volproc.grid.scale import VoxelNm
 from volproc.stages.measure.files import Ids, SurfaceFiles, surface_in
-from volproc.stages.measure.formats import MeshFormat, index_files, mesh_files
+from volproc.stages.measure.formats import index_files, mesh_files
 from volproc.stages.measure.mesh import joined, mesh_of
 from volproc.stages.measure.simplify import simplify
 from volproc.stages.measure.sums import COLUMNS, TRIANGLES, Sums, areas_um2

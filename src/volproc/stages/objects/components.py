@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from volproc.errors import VolumeError
 from volproc.grid.blocks import Connectivity
 from volproc.grid.box import Shape
 
@@ -53,6 +54,12 @@ def values_of(labels: Labels, values: npt.NDArray[Any], count: int) -> npt.NDArr
     found = np.zeros(count + 1, dtype=values.dtype)
     found[labels.reshape(-1)] = values.reshape(-1)
     return found[1:].astype(np.int64)
+
+
+def refuse_negative(ids: npt.NDArray[Any], *, what: str) -> None:
+    """VolumeError, naming `what`, if an id is below 0."""
+    if ids.dtype.kind == "i" and ids.min(initial=0) < 0:
+        raise VolumeError(f"{what} has negative ids; ids are 0 and above")
 
 
 def equal_values(values: npt.NDArray[Any]) -> tuple[Labels, npt.NDArray[np.int64]]:

@@ -1,0 +1,117 @@
+"""The table of objects with everything that was measured."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.errors import ConfigError
+from volproc.grid.box import Shape
+from volproc.grid.scale import VoxelNm
+from volproc.stages.measure.counting import Counted
+from volproc.stages.measure.sums import COLUMNS, Sums, areas_um2, cuts_um2, volumes_um3
+from volproc.stages.objects.shape import longest_axes, semi_axes_nm
+from volproc.stages.objects.table import Columns, describe
+
+Floats = npt.NDArray[np.float64]
+
+PROPERTIES = (
+    "volume_um3",
+    "surface_um2",
+    "sphericity",
+    "elongation",
+    "mean_intensity",
+    "agreement",
+)
+"""Columns that the labels' own metadata get."""
+
+
+def table_of(
+    found: Counted,
+    surfaces: tuple[npt.NDArray[np.int64], Sums],
+    *,
+    values: tuple[str, ...],
+    voxel_nm: VoxelNm,
+    surface_voxel_nm: VoxelNm,
+    shape: Shape,
+) -> Columns:
+    """Columns in the order people read them; `values` name the columns of sums.
+
+    `surfaces` are ids and sums of areas of objects that have a surface, of voxels of
+    `surface_voxel_nm`; others get NaN.
+    """
+    voxels = found.objects.voxels
+    table = describe(found.ids, found.objects, voxel_nm=voxel_nm, shape=shape)
+    semi_axes = semi_axes_nm(found.objects, voxel_nm=voxel_nm)
+    longest = longest_axes(found.objects, voxel_nm=voxel_nm)
+    return {
+        **table,
+        **_surface_columns(found.ids, *surfaces, voxel_nm=surface_voxel_nm),
+        "equivalent_diameter_um": np.cbrt(6 / np.pi * table["volume_um3"]),
+        **{f"semi_axis_{n}_nm": semi_axes[:, n - 1] for n in (1, 2, 3)},
+        **{f"longest_axis_{axis}": longest[:, n] for n, axis in enumerate("zyx")},
+        **{name: found.sums[:, n] / voxels for n, name in enumerate(values)},
+        "slices": found.fragments.slices,
+        "fragments_per_slice": found.fragments.pieces / np.maximum(found.fragments.slices, 1),
+        "most_fragments": found.fragments.most,
+    }
+
+
+def sphericity(volume_um3: Floats, surface_um2: Floats) -> Floats:
+    """Surface of the ball of the same volume over the surface: 1 for a ball, less for all else.
+
+    Wadell, Journal of Geology 43:250, 1935. NaN without a surface.
+    """
+    ball = np.cbrt(np.pi * (6 * volume_um3) ** 2)
+    found: Floats = ball / np.where(surface_um2 > 0, surface_um2, np.nan)
+    return found
+
+
+def to_parquet(columns: Columns) -> bytes:
+    """The table as a Parquet file; ConfigError without the package that writes it."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ConfigError(
+            "[measure] parquet = true needs pyarrow: pip install 'volproc[parquet]'"
+        ) from error
+    content = BytesIO()
+    parquet.write_table(pyarrow.table(dict(columns)), content)
+    return content.getvalue()
+
+
+def properties_of(columns: Columns) -> list[dict[str, Any]]:
+    """What OME-Zarr's label metadata say of each object: a few numbers; NaN is left out."""
+    names = [name for name in PROPERTIES if name in columns]
+    rows = zip(columns["id"].tolist(), *(columns[name].tolist() for name in names), strict=True)
+    return [{"label-value": row[0], **_rounded(names, row[1:])} for row in rows]
+
+
+def _rounded(names: list[str], values: tuple[float, ...]) -> dict[str, float]:
+    pairs = zip(names, values, strict=True)
+    return {name: float(f"{value:.6g}") for name, value in pairs if np.isfinite(value)}
+
+
+def _surface_columns(
+    ids: npt.NDArray[np.int64],
+    known: npt.NDArray[np.int64],
+    sums: Sums,
+    *,
+    voxel_nm: VoxelNm,
+) -> Columns:
+    """Surface without what the border cuts, the cut, and the sphericity of the closed surface."""
+    place = np.searchsorted(known, ids)
+    there = np.isin(ids, known)
+    rows = np.zeros((len(ids), COLUMNS), dtype=np.int64)
+    rows[there] = sums[place[there]]
+    own, cut = areas_um2(rows), cuts_um2(rows)
+    volume = volumes_um3(rows, voxel_nm=voxel_nm)
+    return {
+        "surface_um2": np.where(there, own, np.nan),
+        "cut_um2": np.where(there, cut, np.nan),
+        "sphericity": sphericity(volume, own + cut),
+    }

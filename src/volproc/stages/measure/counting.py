@@ -1,0 +1,177 @@
+"""The pass over the voxels: what each block knows of its objects, in sums that add up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.errors import LedgerError, VolumeError
+from volproc.fusion import level_of
+from volproc.grid.blocks import Block, Tiling
+from volproc.grid.box import Box
+from volproc.stages.measure.fragments import Fragments, Pieces, block_pieces, fragments
+from volproc.stages.objects.components import Labels, equal_values, refuse_negative
+from volproc.stages.objects.packed import Packed, packed
+from volproc.stages.objects.statistics import Statistics, block_statistics, joined
+from volproc.volume.files import read_file, write_file
+from volproc.volume.metadata import VolumeInfo
+from volproc.volume.sampling import Sampling, sampling_to
+from volproc.volume.store import Volume
+
+Sums = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Values:
+    """Another volume under the labels: the level that is not coarser than they are, and the way."""
+
+    volume: Volume
+    level: int
+    sampling: Sampling
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Values at the centres of the labels' voxels; channels stay first."""
+        found = self.volume.read(self.sampling.source(box), self.level)
+        return self.sampling.sample(found, box)
+
+
+def values_under(labels: VolumeInfo, info: VolumeInfo) -> Values:
+    """How to see a volume at the labels; VolumeError if the two do not cover the same space."""
+    fits = [
+        number
+        for number, level in enumerate(info.levels)
+        if all(a <= b * 1.01 for a, b in zip(level.voxel_nm, labels.voxel_nm, strict=True))
+    ]
+    chosen = max(fits, default=0)
+    here = replace(info, levels=info.levels[chosen:])
+    return Values(Volume(info), chosen, sampling_to(here, labels))
+
+
+class Found(NamedTuple):
+    """What is known of a block; `sums` has a row per id, a column per volume of values."""
+
+    ids: npt.NDArray[np.int64]
+    objects: Statistics
+    sums: Sums
+    pieces: Pieces
+
+
+@dataclass(frozen=True)
+class CountObjects:
+    """Task: statistics, sums of values and fragments of the objects of one block.
+
+    `image` and `votes` are None where there are none. Of the votes, the mean over the axes of
+    whether they say yes at `threshold` is summed.
+    """
+
+    labels: Volume
+    image: Values | None
+    votes: Values | None
+    threshold: float
+    folder: str
+    digest: str
+
+    def load(self, block: Block) -> list[npt.NDArray[Any]]:
+        """Labels; then the values under them."""
+        values = [one.read(block.core) for one in (self.image, self.votes) if one]
+        return [self.labels.read(block.core), *values]
+
+    def compute(self, block: Block, loaded: list[npt.NDArray[Any]]) -> Found:
+        """Sums over the voxels of each object."""
+        labels, *values = loaded
+        refuse_negative(labels, what=f"{self.labels.info.url}, voxels {block.core},")
+        local, ids = equal_values(labels)
+        objects = block_statistics(
+            local, len(ids), origin=block.core.start, shape=self.labels.info.shape
+        )
+        columns = []
+        if self.image:
+            columns.append(self._image_sums(block, local, values[0], len(ids)))
+        if self.votes:
+            yes = (values[-1] >= level_of(self.threshold)).mean(axis=0, dtype=np.float64)
+            columns.append(_sums(local, yes, len(ids)))
+        sums = np.stack(columns, axis=1) if columns else np.empty((len(ids), 0))
+        return Found(ids, objects, sums, block_pieces(local, ids, first=block.core.start[0]))
+
+    def store(self, block: Block, result: Found) -> dict[str, int]:
+        """Keep them."""
+        sides = {_named(step): side for step, side in result.pieces.sides.items()}
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "ids": result.ids,
+            "rows": result.objects.rows,
+            "sums": result.sums,
+            "places": result.pieces.places,
+            **sides,
+        }
+        write_file(f"{self.folder}/{block.index}.objects", packed(arrays, digest=self.digest))
+        return {"objects": len(result.ids)}
+
+    def _image_sums(
+        self, block: Block, local: Labels, values: npt.NDArray[Any], count: int
+    ) -> Sums:
+        sums = _sums(local, values, count)
+        if self.image and np.isnan(sums).any():
+            raise VolumeError(
+                f"{self.image.volume.info.url}, under voxels {block.core} of the labels, has "
+                "voxels that are not a number (NaN) inside objects; give them a value, or measure "
+                "without an image"
+            )
+        return sums
+
+
+@dataclass(frozen=True)
+class Counted:
+    """All objects of a volume, in the order of their ids."""
+
+    ids: npt.NDArray[np.int64]
+    objects: Statistics
+    sums: Sums
+    fragments: Fragments
+
+
+def counted(folder: str, digest: str, tiling: Tiling) -> Counted:
+    """What `CountObjects` left of all blocks, added up."""
+
+    def load(index: int) -> Packed:
+        url = f"{folder}/{index}.objects"
+        found = Packed(read_file(url))
+        if found.digest != digest:
+            raise LedgerError(
+                f"{url} belongs to a run with other options; remove {folder} and run the same "
+                "command again"
+            )
+        return found
+
+    blocks = [load(index) for index in range(len(tiling))]
+    ids, group = np.unique(_all(blocks, "ids"), return_inverse=True)
+    objects = joined(Statistics(block["rows"]) for block in blocks).merged(group, count=len(ids))
+    parts = _all(blocks, "sums")
+    sums = [np.bincount(group, weights=part, minlength=len(ids)) for part in parts.T]
+    return Counted(
+        ids,
+        objects,
+        np.stack(sums, axis=1) if sums else np.empty((len(ids), 0)),
+        fragments(
+            tiling,
+            places=lambda index: blocks[index]["places"],
+            side=lambda index, step: blocks[index][_named(step)],
+        ),
+    )
+
+
+def _sums(local: Labels, values: npt.NDArray[Any], count: int) -> Sums:
+    """Sum of the values of ids 1 to `count`: exact for whole numbers up to 2**53."""
+    found = np.bincount(local.reshape(-1), weights=values.reshape(-1), minlength=count + 1)
+    return np.asarray(found[1:], dtype=np.float64)
+
+
+def _all(blocks: Sequence[Packed], name: str) -> npt.NDArray[Any]:
+    return np.concatenate([block[name] for block in blocks])
+
+
+def _named(step: Sequence[int]) -> str:
+    return "side " + "".join("-=+"[s + 1] for s in step)

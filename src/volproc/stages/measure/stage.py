@@ -1,0 +1,250 @@
+"""Plan and run of `measure`: labels in, the table of objects and their meshes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+
+from volproc.config import MeasureOptions
+from volproc.engine.ledger import digest
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.errors import VolumeError
+from volproc.grid.blocks import Tiling
+from volproc.stages.measure.columns import properties_of, table_of, to_parquet
+from volproc.stages.measure.counting import Counted, CountObjects, Values, counted, values_under
+from volproc.stages.measure.extraction import (
+    Surfacing,
+    require_ids,
+    smoothing_nm,
+    surface_level,
+    surface_step,
+)
+from volproc.stages.measure.files import SurfaceFiles
+from volproc.stages.measure.formats import require_format
+from volproc.stages.measure.joining import Surfaces, gathered, mesh_step, write_index
+from volproc.stages.objects.table import Columns, to_csv
+from volproc.volume.access import exists
+from volproc.volume.files import write_file, write_pieces
+from volproc.volume.metadata import Level, VolumeInfo, itemsize, shard_shape
+from volproc.volume.properties import write_properties
+from volproc.volume.store import Volume
+
+COUNTING_BYTES = 40
+"""Per voxel: ids from 1, components, pieces of slices and their slices, one column as floats."""
+BLOCK_BYTES_PER_VOXEL = 8
+"""Of shard_shape: blocks of 8 million voxels."""
+MOST_PROPERTIES = 100_000
+"""Objects whose numbers go into the labels' metadata: more make it slow to open."""
+PIECE = 100_000
+"""Rows of the table written at once."""
+
+
+@dataclass(frozen=True)
+class MeasurePlan:
+    """Everything decided about a measurement before a voxel is read."""
+
+    labels: VolumeInfo
+    image: Values | None
+    votes: Values | None
+    folder: str
+    options: MeasureOptions
+    level: int
+    digest: str
+
+    @property
+    def table(self) -> str:
+        """Where the table of objects is written (CSV)."""
+        return f"{self.folder}/objects.csv"
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps that are known before the objects are; then come the meshes, if any."""
+        return (self.count_step, self.surface_step)
+
+    @property
+    def count_step(self) -> Step:
+        """Statistics, values and fragments of the objects of every block."""
+        info = self.labels
+        blocks = Tiling(info.shape, _core(info.levels[0]))
+        others = [one for one in (self.image, self.votes) if one]
+        under = [one.sampling.source(blocks[0].core).size * _itemsize(one) for one in others]
+        voxels = blocks[0].core.size
+        return Step(
+            name="count",
+            task=CountObjects(
+                labels=Volume(info),
+                image=self.image,
+                votes=self.votes,
+                threshold=self.options.threshold,
+                folder=self.parts,
+                digest=self.digest,
+            ),
+            blocks=blocks,
+            digest=self.digest,
+            peak_bytes=voxels * (itemsize(info.dtype) + COUNTING_BYTES) + 2 * sum(under),
+            bytes_read=len(blocks) * (voxels * itemsize(info.dtype) + sum(under)),
+        )
+
+    @property
+    def surface_step(self) -> Step:
+        """Surfaces of the objects of every block."""
+        return surface_step(
+            Volume(self.labels),
+            self.files,
+            level=self.level,
+            core=_core(self.surface_level),
+            how=Surfacing(self._smooth_nm, self.options.closed),
+            keep=self.options.meshes != "none",
+        )
+
+    @property
+    def surface_level(self) -> Level:
+        """The level of the labels that surfaces are made of."""
+        return self.labels.levels[self.level]
+
+    @property
+    def parts(self) -> str:
+        """Where blocks leave what they found."""
+        return f"{self.folder}/parts"
+
+    @property
+    def files(self) -> SurfaceFiles:
+        """Where blocks leave surfaces."""
+        options = self.options
+        how = (self.level, self._smooth_nm, options.closed, options.meshes != "none")
+        return SurfaceFiles(f"{self.folder}/parts", digest(self.digest, *how))
+
+    @property
+    def _smooth_nm(self) -> float:
+        return smoothing_nm(self.surface_level, self.options.smooth_nm)
+
+
+@dataclass(frozen=True)
+class MeasureResult:
+    """What was measured, and where it is. `meshes` is the folder of meshes, None without."""
+
+    table: str
+    columns: Columns
+    meshes: str | None
+
+    @property
+    def objects(self) -> int:
+        """How many there are."""
+        return len(self.columns["id"])
+
+
+def plan_measure(
+    labels: VolumeInfo,
+    folder: str,
+    options: MeasureOptions,
+    *,
+    image: VolumeInfo | None = None,
+    votes: VolumeInfo | None = None,
+    identity: str = "",
+) -> MeasurePlan:
+    """Decide how the objects of `labels` are measured; tables and meshes go into `folder`.
+
+    `image` gives the mean intensity, `votes` (a channel per axis) their mean agreement; both may
+    have other voxels, but cover the same space. `identity` is a digest of all volumes, part of the
+    plan's own. VolumeError for volumes that do not fit, ConfigError for a package that is missing.
+    """
+    if votes and not votes.channels:
+        raise VolumeError(
+            f"{votes.url} has no channels; the agreement needs the votes of several axes: "
+            "`volproc predict --votes` keeps them"
+        )
+    if image and image.channels:
+        raise VolumeError(
+            f"{image.url} has channels ({', '.join(image.channels)}); the intensity needs one "
+            "value per voxel: choose one with `volproc ingest --channel`"
+        )
+    if options.meshes != "none":
+        require_format(options.meshes)
+    require_ids(labels)
+    return MeasurePlan(
+        labels=labels,
+        image=values_under(labels, image) if image else None,
+        votes=values_under(labels, votes) if votes else None,
+        folder=folder.rstrip("/"),
+        options=options,
+        level=surface_level(labels, voxel_nm=options.mesh_voxel_nm),
+        digest=digest("measure", identity, options.threshold),
+    )
+
+
+def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
+    """The table of all objects, in the order of their ids, and their meshes."""
+    if not exists(plan.parts):  # removed by hand: the record of them is void
+        for step in plan.steps:
+            runner.forget(step.name)
+    count, surface = plan.steps
+    for step in plan.steps:
+        runner.run(step)
+    found = counted(plan.parts, plan.digest, Tiling(plan.labels.shape, count.blocks[0].core.shape))
+    surfaces = gathered(plan.files, surface.blocks)
+    columns = _columns(plan, found, surfaces)
+    _write(plan, columns)
+    meshes = _meshes(plan, surfaces, surface, runner) if plan.options.meshes != "none" else None
+    return MeasureResult(plan.table, columns, meshes)
+
+
+def _columns(plan: MeasurePlan, found: Counted, surfaces: Surfaces) -> Columns:
+    given = (("mean_intensity", plan.image), ("agreement", plan.votes))
+    return table_of(
+        found,
+        (surfaces.ids, surfaces.sums),
+        values=tuple(name for name, values in given if values),
+        voxel_nm=plan.labels.voxel_nm,
+        surface_voxel_nm=plan.surface_level.voxel_nm,
+        shape=plan.labels.shape,
+    )
+
+
+def _write(plan: MeasurePlan, columns: Columns) -> None:
+    rows = len(columns["id"])
+    parts = (
+        to_csv({name: values[n : n + PIECE] for name, values in columns.items()}).encode()
+        for n in range(0, rows, PIECE)
+    )
+    write_pieces(plan.table, chain([(",".join(columns) + "\n").encode()], parts))
+    if plan.options.parquet:
+        write_file(f"{plan.folder}/objects.parquet", to_parquet(columns))
+    ours = plan.labels.kind == "labels" and plan.labels.made_by
+    if plan.options.properties and ours and rows <= MOST_PROPERTIES:
+        write_properties(plan.labels, properties_of(columns))
+
+
+def _meshes(plan: MeasurePlan, surfaces: Surfaces, first: Step, runner: Runner) -> str:
+    options, folder = plan.options, f"{plan.folder}/meshes"
+    assert options.meshes != "none"
+    chosen = surfaces.only(options.mesh_ids, what=plan.labels.url)
+    step = mesh_step(
+        plan.labels,
+        chosen,
+        plan.files,
+        first.blocks,
+        level=plan.level,
+        folder=folder,
+        kind=options.meshes,
+        error_nm=options.mesh_error_nm,
+        worker_bytes=runner.engine.worker_bytes,
+    )
+    if not exists(folder):
+        runner.forget(step.name)
+    how = options.model_dump(include={"meshes", "mesh_error_nm", "mesh_ids"})
+    runner.run(replace(step, digest=digest(step.digest, how)))
+    write_index(chosen, plan.labels, folder=folder, kind=options.meshes)
+    return folder
+
+
+def _core(level: Level) -> tuple[int, int, int]:
+    """Whole chunks, up to 8 million voxels."""
+    return shard_shape(level.shape, chunks=level.chunks, bytes_per_voxel=BLOCK_BYTES_PER_VOXEL)
+
+
+def _itemsize(values: Values) -> int:
+    info = values.volume.info
+    return np.dtype(info.dtype).itemsize * max(1, len(info.channels))
