@@ -50,12 +50,19 @@ def render_into(
 
 def truth_at(scene: Scene, voxel: Shape) -> int:
     """The id of the nucleus that holds one voxel, 0 for none."""
-    box = Box(voxel, each(lambda v: v + 1, voxel))
-    fields, steps, tables = _prepared(scene, box)
-    truth = np.empty(box.shape, np.uint32)
-    grey, ground = np.empty((1, 1), np.float32), np.empty((1, 1), np.uint8)
-    _draw(scene, 0, fields, steps, tables, grey, ground, truth[0])
+    truth = np.empty((1, 1, 1), np.uint32)
+    truth_into(scene, Box(voxel, each(lambda v: v + 1, voxel)), truth)
     return int(truth[0, 0, 0])
+
+
+def truth_into(scene: Scene, box: Box, truth: npt.NDArray[Any]) -> None:
+    """The truth of `box` alone, without what only the image shows."""
+    grey, ground = np.empty(box.shape[1:], np.float32), np.empty(box.shape[1:], np.uint8)
+    for slab in _slabs(box, scene):
+        fields, steps, tables = _prepared(scene, slab)
+        part = truth[slab.within(box.start).slices]
+        for k in range(slab.shape[0]):
+            _draw(scene, k, fields, steps, tables, grey, ground, part[k])
 
 
 def _lost_image(scene: Scene, box: Box) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,183 @@
+"""A whole field of view labelled, filtered and measured: the truth of a made volume as the mask.
+
+    nice -n 10 python benchmarks/label_fov.py FOLDER [--shape 518 8192 8192] [--workers 2]
+
+Makes FOLDER/mask.zarr once (0 and 255, 50 x 10 x 10 nm; an hour of one core, 0.3 GB) with a list of
+its nuclei: how many voxels each has, and a voxel of each. Then labels it on workers, drops what is
+smaller than 1.25 um³, and looks every nucleus of the list up in the labels. Prints the time, CPU
+seconds and memory of every step, and how far volumes are from the list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import time
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import psutil
+
+import volproc
+from volproc.config import ClusterOptions, LabelOptions
+from volproc.engine.clusters.local import local_engine
+from volproc.engine.progress import Event, StepFinished, StepStarted
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.grid.blocks import Block, Tiling
+from volproc.grid.box import Box, Shape
+from volproc.grid.scale import parse_voxel_nm
+from volproc.stages.phantom.objects import Scene
+from volproc.stages.phantom.render import truth_into
+from volproc.stages.phantom.scene import make_scene
+from volproc.volume.metadata import new_volume
+from volproc.volume.store import Volume
+
+VOXEL_NM = parse_voxel_nm((50, 10, 10))
+MINIMUM_UM3 = 1.25
+
+
+@dataclass(frozen=True)
+class MakeMask:
+    """Task: the truth of a block as a mask; for each nucleus its voxels there, and one of them."""
+
+    scene: Scene
+    mask: Volume
+
+    def load(self, block: Block) -> None:
+        return None
+
+    def compute(self, block: Block, loaded: None) -> npt.NDArray[np.uint16]:
+        truth = np.empty(block.core.shape, np.uint16)
+        truth_into(self.scene, block.core, truth)
+        return truth
+
+    def store(self, block: Block, result: npt.NDArray[np.uint16]) -> list[list[int]]:
+        self.mask.write(block.core, (result > 0).astype(np.uint8) * 255)
+        flat, found = result.reshape(-1), []
+        counts = np.bincount(flat)
+        for nucleus in np.flatnonzero(counts[1:]) + 1:
+            places = np.flatnonzero(flat == nucleus)
+            middle = np.unravel_index(places[len(places) // 2], result.shape)
+            voxel = [int(a + b) for a, b in zip(middle, block.core.start, strict=True)]
+            found.append([int(nucleus), int(counts[nucleus]), *voxel])
+        return found
+
+
+class Clock:
+    """Watches steps: rows of (step, blocks, seconds, CPU seconds, peak bytes of a worker)."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, int, float, float, int]] = []
+        self._before = 0.0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StepStarted):
+            self._before = cpu_seconds()
+        elif isinstance(event, StepFinished):
+            used = cpu_seconds() - self._before
+            self.rows.append((event.step, event.blocks, event.seconds, used, event.peak_bytes))
+
+
+def cpu_seconds() -> float:
+    """Of this process and those it started that still live."""
+    me = psutil.Process()
+    times = [one.cpu_times() for one in (me, *me.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
+
+
+def make_mask(folder: Path, shape: Shape, workers: int) -> dict[str, list[int]]:
+    """The mask and the list of its nuclei: voxels, and one voxel where it has most of them."""
+    listed = folder / "nuclei.json"
+    if listed.exists():
+        found: dict[str, list[int]] = json.loads(listed.read_text())
+        return found
+    info = new_volume(str(folder / "mask.zarr"), shape=shape, voxel_nm=VOXEL_NM, dtype="uint8")
+    info = info.stamped(made="the truth of a phantom")
+    levels = info.levels[:1]  # labels need no pyramid of their mask
+    mask = volproc.create_volume(
+        type(info)(info.url, info.kind, info.dtype, levels, made_by=info.made_by),
+        step="mask",
+        digest=f"{shape}",
+        version=volproc.__version__,
+    )
+    scene = make_scene(shape, VOXEL_NM, seed=1, cell_density=1.0)
+    blocks = Tiling(shape, mask.info.write_unit)
+    step = Step("mask", MakeMask(scene, mask), blocks, f"{shape}")
+    with local_engine(workers=workers) as engine:
+        records = Runner(engine, folder / "ledger").run(step)
+    mask.finish()
+    nuclei: dict[str, list[int]] = {}
+    most: dict[str, int] = {}
+    for nucleus, count, *voxel in (one for record in records for one in record):
+        name = str(nucleus)
+        before = nuclei.get(name, [0, *voxel])
+        place = voxel if count > most.get(name, 0) else before[1:]
+        most[name] = max(count, most.get(name, 0))
+        nuclei[name] = [before[0] + count, *place]
+    listed.write_text(json.dumps(nuclei))
+    return nuclei
+
+
+def compare(nuclei: dict[str, list[int]], labels: Volume, table: pd.DataFrame) -> None:
+    """Look every nucleus up."""
+    um3 = prod(VOXEL_NM) * 1e-9
+    large = {n: one for n, one in nuclei.items() if one[0] * um3 >= MINIMUM_UM3}
+    errors, ids = [], set()
+    for voxels, z, y, x in large.values():
+        label = int(labels.read(Box((z, y, x), (z + 1, y + 1, x + 1)))[0, 0, 0])
+        ids.add(label)
+        found = int(table["voxels"].get(label, 0))
+        errors.append(abs(found - voxels) / voxels)
+    print(
+        f"{len(nuclei)} nuclei in the list, {len(large)} of them of {MINIMUM_UM3} um³ or more; "
+        f"{len(table)} objects, {len(ids - {0})} of them nuclei of the list\n"
+        f"volumes: greatest difference {max(errors):.3%}, mean {np.mean(errors):.4%}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--shape", type=int, nargs=3, default=(518, 8192, 8192))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only-mask", action="store_true")
+    given: Any = parser.parse_args()
+    shape: Shape = tuple(given.shape)
+    given.folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    nuclei = make_mask(given.folder, shape, given.workers)
+    print(f"mask of {prod(shape) / 1e9:.3g} Gvoxel: {time.monotonic() - began:.0f} s")
+    if given.only_mask:
+        return
+    for path in given.folder.glob("objects*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    clock, began, load = Clock(), time.monotonic(), os.getloadavg()[0]
+    made = volproc.label(
+        str(given.folder / "mask.zarr"),
+        str(given.folder / "objects.zarr"),
+        LabelOptions(min_volume_um3=MINIMUM_UM3),
+        cluster=ClusterOptions(workers=given.workers, worker_memory_gb=3),
+        watchers=(clock,),
+    )
+    wall = time.monotonic() - began
+    print(f"{wall:.0f} s in all with {given.workers} workers; load before {load:.1f}\n")
+    print("| step | blocks | s | CPU s | peak of a worker, GB |\n|---|---|---|---|---|")
+    for step, blocks, seconds, cpu, peak in clock.rows:
+        print(f"| {step} | {blocks:,} | {seconds:.0f} | {cpu:.0f} | {peak / 1e9:.2f} |")
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    total = sum(row[3] for row in clock.rows)
+    print(f"\n{total:.0f} CPU s; this process {own:.2f} GB at most; dropped: {made.reasons}")
+    compare(nuclei, made.labels, pd.read_csv(made.table, index_col="id"))
+
+
+if __name__ == "__main__":
+    main()
