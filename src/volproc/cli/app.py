@@ -27,9 +27,13 @@ def option(kind: type[Options], key: str, *names: str, **more: Any) -> Any:
     """
     field = kind.model_fields[key]
     shown = False if field.default in (None, "", (), False) else str(field.default)
+    said = field.description
     if get_origin(field.annotation) is Literal:
         more["metavar"] = "|".join(map(str, get_args(field.annotation)))
-    return typer.Option(*names, help=field.description, show_default=shown, **more)
+    elif get_args(field.annotation)[1:] == (Ellipsis,):
+        more.setdefault("metavar", "VALUE")
+        said = f"{said} Repeatable."
+    return typer.Option(*names, help=said, show_default=shown, **more)
 
 
 WorkflowFile = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal, NamedTuple
@@ -115,6 +116,15 @@ def require_labels(info: VolumeInfo) -> None:
         raise VolumeError(
             f"{info.url} holds {info.dtype}{' in channels' * bool(info.channels)}; the truth "
             "needs whole numbers and no channel axis"
+        )
+
+
+def refuse_image(info: VolumeInfo, values: Sequence[int]) -> None:
+    """VolumeError for a grey image of which nobody says what `values` are the object."""
+    if info.kind == "image" and not values:
+        raise VolumeError(
+            f"{info.url} is an image, and nearly all of its voxels are not 0; give its labels (such "
+            f"as {info.url}/labels/...), or the values that are the object"
         )
 
 

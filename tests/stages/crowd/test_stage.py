@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,15 +173,20 @@ def test_an_export_that_people_made_is_not_written_over(tmp_path, truth):
 
 def test_what_is_no_truth_is_refused(tmp_path):
     floats = new_volume("a.zarr", shape=SHAPE, voxel_nm=(50, 20, 20), dtype="float32")
-    labels = new_volume("a.zarr", shape=SHAPE, voxel_nm=(50, 20, 20), dtype="uint8")
+    image = new_volume("a.zarr", shape=SHAPE, voxel_nm=(50, 20, 20), dtype="uint8")
+    labels = replace(image, kind="labels")
     with pytest.raises(VolumeError, match="whole numbers"):
         plan_crowd(floats, "out.csv", CrowdOptions())
+    with pytest.raises(VolumeError, match=r"a\.zarr is an image, .* give its labels"):
+        plan_crowd(image, "out.csv", CrowdOptions())
+    plan_crowd(image, "out.csv", CrowdOptions(labels=(1, 2)))
     with pytest.raises(ConfigError, match=r"slices = \[10, 30\]"):
         plan_crowd(labels, "out.csv", CrowdOptions(slices=(10, 30)))
 
 
 def test_planning_tells_the_cost_and_writes_nothing(tmp_path):
-    info = new_volume("a.zarr", shape=(300, 2000, 2000), voxel_nm=(50, 10, 10), dtype="uint8")
+    size = (300, 2000, 2000)
+    info = new_volume("a.zarr", shape=size, voxel_nm=(50, 10, 10), dtype="uint8", kind="labels")
     plan = plan_crowd(info, str(tmp_path / "out.csv"), CrowdOptions(volunteers=30))
     (step,) = plan.steps
     assert step.bytes_read == 300 * 2000 * 2000

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from volproc.drawing import SliceVotes
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
-from volproc.volume.metadata import VolumeInfo, require_labels
+from volproc.volume.metadata import VolumeInfo, refuse_image, require_labels
 from volproc.volume.store import Volume
 
 TOLERANCE = 0.01
@@ -40,6 +40,7 @@ def box_of_slice(votes: SliceVotes) -> Box:
 def truth_of(info: VolumeInfo, labels: tuple[int, ...], *, image: VolumeInfo) -> Truth:
     """The truth in `info`; VolumeError for what holds no labels, AnnotateError for another grid."""
     require_labels(info)
+    refuse_image(info, labels)
     pairs = zip(info.voxel_nm, image.voxel_nm, strict=True)
     if info.shape != image.shape or any(abs(a - b) > TOLERANCE * b for a, b in pairs):
         raise AnnotateError(

@@ -32,7 +32,7 @@ from volproc.stages.crowd.parts import Parts, beginning
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
 from volproc.volume.access import exists, remove_file
 from volproc.volume.files import beside, read_file, write_file
-from volproc.volume.metadata import VolumeInfo, itemsize, require_labels
+from volproc.volume.metadata import VolumeInfo, itemsize, refuse_image, require_labels
 from volproc.volume.store import Volume
 
 BLOCK_BYTES = 256 * 2**20
@@ -130,6 +130,7 @@ def plan_crowd(
     truth's digest. VolumeError for what is no truth, ConfigError for slices it does not have.
     """
     require_labels(info)
+    refuse_image(info, options.labels)
     first, end = options.slices or (0, info.shape[0])
     if not 0 <= first < end <= info.shape[0]:
         raise ConfigError(
