@@ -123,8 +123,8 @@ def refuse_image(info: VolumeInfo, values: Sequence[int]) -> None:
     """VolumeError for a grey image of which nobody says what `values` are the object."""
     if info.kind == "image" and not values:
         raise VolumeError(
-            f"{info.url} is an image, and nearly all of its voxels are not 0; give its labels (such "
-            f"as {info.url}/labels/...), or the values that are the object"
+            f"{info.url} is an image, and nearly all of its voxels are not 0; give its labels "
+            f"(such as {info.url}/labels/...), or the values that are the object"
         )
 
 
