@@ -1,8 +1,8 @@
 """Networks that learn from a crowd's labels against one that learns from the truth.
 
-    python benchmarks/crowd_loop.py FOLDER [--volunteers 7 21] [--steps 500] [--seeds 0]
+    python benchmarks/crowd_loop.py FOLDER [--volunteers 7 21] [--crowd typical] [--steps 500]
 
-Two phantoms are made. Simulated volunteers (stages/crowd, typical) draw the nuclei of the first;
+Two phantoms are made. Simulated volunteers (stages/crowd) draw the nuclei of the first;
 `volproc annotate` turns their drawings into labels; a small network learns from those, with the
 same steps, patches and first weights as one that learns from the truth; all predict the second
 phantom, which no network has seen. Dice is of all its voxels; MASD and NSD are means over its
@@ -63,9 +63,13 @@ class Bench:
 
     folder: Path
     steps: int
+    crowd: str = "typical"
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
+
+    def named(self, lesson: Lesson, seed: int) -> str:
+        return f"{self.crowd}-{lesson.name}-{seed}-{self.steps}"
 
     def phantom(self, seed: int) -> str:
         url = self.path(f"phantom-{seed}.zarr")
@@ -81,10 +85,10 @@ class Bench:
         truth = f"{image}/labels/nuclei"
         if lesson.method == "truth":
             return truth
-        export = self.path(f"crowd-{lesson.volunteers}.csv")
-        crowd = volproc.CrowdOptions(volunteers=lesson.volunteers)
+        export = self.path(f"{self.crowd}-{lesson.volunteers}.csv")
+        crowd = volproc.CrowdOptions(volunteers=lesson.volunteers, crowd=self.crowd)
         volproc.crowd(truth, export, crowd, cluster=SERIAL)
-        out = self.path(f"{lesson.method}-{lesson.volunteers}.zarr")
+        out = self.path(f"{self.crowd}-{lesson.method}-{lesson.volunteers}.zarr")
         options = volproc.AnnotateOptions(method=lesson.method)
         volproc.annotate(export, image, out, options, cluster=SERIAL)
         return out
@@ -92,7 +96,7 @@ class Bench:
     def model(self, lesson: Lesson, labels: str, seed: int) -> str:
         beside = labels.removesuffix(".zarr")
         drawn = lesson.method != "truth"
-        out = self.path(f"model-{lesson.name}-{seed}")
+        out = self.path(f"model-{self.named(lesson, seed)}")
         options = volproc.TrainOptions(
             images=(self.phantom(LEARNT),),
             labels=(labels,),
@@ -118,7 +122,7 @@ class Bench:
         labels = self.labels(lesson)
         model = self.model(lesson, labels, seed)
         held_out = self.phantom(HELD_OUT)
-        out = self.path(f"prediction-{lesson.name}-{seed}.zarr")
+        out = self.path(f"prediction-{self.named(lesson, seed)}.zarr")
         options = volproc.PredictOptions(model=model)
         volproc.predict(held_out, out, options, cluster=SERIAL)
         truth = voxels(f"{held_out}/labels/nuclei") > 0
@@ -166,22 +170,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--volunteers", type=int, nargs="+", default=[7, 21])
+    parser.add_argument("--crowd", default="typical", choices=["clean", "typical", "bad"])
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    bench, kept = Bench(given.folder, given.steps), given.folder / "rows.jsonl"
+    bench, kept = Bench(given.folder, given.steps, given.crowd), given.folder / "rows.jsonl"
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     for seed in given.seeds:
         for lesson in lessons(given.volunteers):
-            about = {**vars(lesson), "seed": seed, "steps": given.steps}
+            about = {**vars(lesson), "crowd": given.crowd, "seed": seed, "steps": given.steps}
             if not any(about.items() <= row.items() for row in rows):
                 rows.append({**about, **bench.row(lesson, seed)})
                 with kept.open("a") as file:
                     file.write(json.dumps(rows[-1]) + "\n")
                 print(rows[-1], flush=True)
-    table = "".join(markdown([row for row in rows if row["steps"] == given.steps]))
+    asked = {"steps": given.steps, "crowd": given.crowd}
+    table = "".join(markdown([row for row in rows if asked.items() <= row.items()]))
     print(table)
     (given.folder / "loop.md").write_text(table)
     (given.folder / "loop.json").write_text(json.dumps(rows, indent=1))

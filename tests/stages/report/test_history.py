@@ -42,7 +42,7 @@ def test_a_run_that_was_killed_counts_until_its_last_block():
 
 
 def test_a_step_without_blocks_has_its_time_and_its_rate():
-    """A training that was killed counts as far as it told; its rate is of the run that ended."""
+    """As a training is; one that was killed counts as far as it told."""
     (row,) = times_of(
         log(
             StepStarted("train", 0, 9),
