@@ -27,6 +27,9 @@ MOST_HELD = 4096
 """Vertices as they came that one collapse may have to measure."""
 LEAST_COSINE = 0.2
 """Between a triangle's normals before and after."""
+OFF_PLANES = 0.5
+"""A new vertex is off the planes it stands for by this share of the error, root mean square: then
+it is within the error of the mesh as it came (1.1 times at most, of all that was tried)."""
 
 
 class State(NamedTuple):
@@ -95,13 +98,14 @@ def collapse_all(state: State, error: float) -> None:
     buffers = np.empty((2, MOST_HELD), dtype=np.int32)
     prepared = np.empty((MOST_AROUND, PREPARED))
     place, quadric = np.empty(3), np.empty(TERMS)
+    highest = (OFF_PLANES * error) ** 2
     heap = [(0.0, np.int32(-1), np.int32(-1), np.int32(0), np.int32(0))]
     for t in range(len(state.triangles)):
         for corner in range(3):
             u, v = state.triangles[t, corner], state.triangles[t, (corner + 1) % 3]
             if u < v:
                 cost = _cost(state, u, v, place, quadric)
-                if cost <= error * error and not (state.fixed[u] or state.fixed[v]):
+                if cost <= highest and not (state.fixed[u] or state.fixed[v]):
                     heap.append((cost, u, v, state.changes[u], state.changes[v]))
     heapify(heap)
     while heap:
@@ -113,13 +117,11 @@ def collapse_all(state: State, error: float) -> None:
             continue
         state.quadrics[v] = quadric
         count = _triangles_of(state, v, around[0])
-        for i in range(count):
-            for corner in range(3):
-                w = state.triangles[around[0, i], corner]
-                if w != v and not state.fixed[w]:
-                    cost = _cost(state, w, v, place, quadric)
-                    if cost <= error * error:
-                        heappush(heap, (cost, w, v, state.changes[w], state.changes[v]))
+        for t in around[0, :count]:
+            w = _after(state.triangles, t, v)
+            cost = _cost(state, w, v, place, quadric)
+            if cost <= highest and not state.fixed[w]:
+                heappush(heap, (cost, w, v, state.changes[w], state.changes[v]))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -147,9 +149,17 @@ def _triangles_of(state: State, vertex: int, out: Indices) -> int:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _has(state: State, triangle: int, vertex: int) -> bool:
-    corners = state.triangles[triangle]
-    return bool(corners[0] == vertex or corners[1] == vertex or corners[2] == vertex)
+def _has(triangles: Indices, triangle: int, vertex: int) -> bool:
+    a, b, c = triangles[triangle, 0], triangles[triangle, 1], triangles[triangle, 2]
+    return bool(a == vertex or b == vertex or c == vertex)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _after(triangles: Indices, triangle: int, vertex: int) -> int:
+    """The corner after a vertex: all its triangles give each of its neighbours once."""
+    if triangles[triangle, 0] == vertex:
+        return int(triangles[triangle, 1])
+    return int(triangles[triangle, 2 if triangles[triangle, 1] == vertex else 0])
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -172,11 +182,11 @@ def _try(
         return False
     count = 0
     for t in of_u[:count_u]:
-        if not _has(state, t, v):
+        if not _has(state.triangles, t, v):
             ring[count] = t
             count += 1
     for t in of_v[:count_v]:
-        if not _has(state, t, u):
+        if not _has(state.triangles, t, u):
             ring[count] = t
             count += 1
     if _turns_over(state, u, v, place, ring[:count]):
@@ -208,22 +218,19 @@ def _link_holds(state: State, u: int, v: int, of_u: Indices, of_v: Indices) -> b
     """Whether u and v have two neighbours in common, those across their edge, and no more."""
     shared = 0
     for t in of_u:
-        for corner in range(3):
-            # each neighbour of u once: the corner after u, in a mesh without border around u
-            if state.triangles[t, corner] == u:
-                w = state.triangles[t, (corner + 1) % 3]
-                if w != v and _is_around(state, w, of_v):
-                    shared += 1
-                    if _valence_is_three(state, w):
-                        return False
+        w = _after(state.triangles, t, u)
+        if w != v and _is_around(state.triangles, w, of_v):
+            shared += 1
+            if _valence_is_three(state, w):
+                return False
     return shared == 2
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _is_around(state: State, vertex: int, triangles: Indices) -> bool:
+def _is_around(triangles: Indices, vertex: int, around: Indices) -> bool:
     found = False
-    for t in triangles:
-        found |= _has(state, t, vertex)
+    for t in around:
+        found |= _has(triangles, t, vertex)
     return found
 
 
@@ -268,7 +275,7 @@ def _gather_held(state: State, u: int, v: int, of_u: Indices, of_v: Indices, hel
     count = 0
     for triangles in (of_u, of_v):
         for t in triangles:
-            if triangles is of_v and _has(state, t, u):
+            if triangles is of_v and _has(state.triangles, t, u):
                 continue
             p = state.held[t]
             while p >= 0:
@@ -310,7 +317,7 @@ def _within(
 def _join(state: State, u: int, v: int, place: Floats, ring: Indices, of_u: Indices) -> None:
     """Make u and v one: v, with the triangles of `ring` around it."""
     for t in of_u:
-        if _has(state, t, v):
+        if _has(state.triangles, t, v):
             state.triangles[t, 0] = -1
     state.places[v] = place
     state.first[v] = -1

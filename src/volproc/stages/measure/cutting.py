@@ -50,7 +50,7 @@ def _lone_corner_first(
     """
     total = sides.sum(axis=1)
     on_plane = (sides == 0).any(axis=1)
-    alone = np.where(total > 0, sides < 0, sides > 0).argmax(axis=1)
+    alone = np.where(total[:, None] > 0, sides < 0, sides > 0).argmax(axis=1)
     alone = np.where(on_plane, ((sides == 0).argmax(axis=1) + 2) % 3, alone)
     turns = (alone[:, None] + np.arange(3)) % 3
     turned: Indices = np.take_along_axis(triangles, turns, axis=1)

@@ -1,0 +1,44 @@
+"""Masks of bodies whose area and volume are known, and a way to look at triangles."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import elliprg
+
+from volproc.grid.box import Box
+from volproc.stages.measure.mesh import mesh_of
+from volproc.stages.measure.softening import soft
+from volproc.stages.measure.surface import extract
+
+
+@dataclass(frozen=True)
+class Ellipsoid:
+    mask: np.ndarray
+    area_nm2: float
+    volume_nm3: float
+
+
+def ellipsoid(semi_axes_nm, voxel_nm):
+    """Its centre is off the grid, so that no symmetry helps."""
+    size, axes = np.array(voxel_nm, float), np.array(semi_axes_nm, float)
+    shape = np.ceil(2 * axes / size).astype(int) + 6
+    centre = (shape / 2 + (0.13, 0.37, 0.71)) * size
+    grid = np.meshgrid(*((np.arange(n) + 0.5) * s for n, s in zip(shape, size)), indexing="ij")
+    inside = sum(((g - c) / a) ** 2 for g, c, a in zip(grid, centre, axes)) <= 1
+    volume = 4 / 3 * np.pi * axes.prod()
+    area = 4 * np.pi * axes.prod() * elliprg(*(axes**-2.0))  # Carlson's symmetric form
+    return Ellipsoid(inside, area, volume)
+
+
+def whole_surface(mask, voxel_nm, *, smooth_nm=None, closed=True):
+    """The surface of a mask in one piece."""
+    smooth = max(voxel_nm) if smooth_nm is None else smooth_nm
+    beyond = int(closed)
+    window = Box((-beyond,) * 3, tuple(n + beyond for n in mask.shape))
+    field = soft(mask, smooth_nm=smooth, voxel_nm=voxel_nm)
+    return extract(mask, field, window=window, origin=(0, 0, 0), shape=mask.shape)
+
+
+def whole_mesh(mask, voxel_nm, **options):
+    surface = whole_surface(mask, voxel_nm, **options)
+    return mesh_of(surface, shape=mask.shape, voxel_nm=voxel_nm)
