@@ -47,7 +47,9 @@ class Described:
 
 def describe(package: Package) -> Described:
     """What the package's description says; ModelError for what is wrong or cannot be honoured."""
-    where = f"{package.path}: {package.description}"
+    where = str(package.path)
+    if package.path.name != package.description:
+        where += f": {package.description}"
     content = read_yaml(package.read(package.description), where=where)
     version = str(content.get("format_version", ""))
     if content.get("type", "model") != "model" or not version.startswith(("0.4", "0.5")):

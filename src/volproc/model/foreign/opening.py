@@ -111,8 +111,9 @@ def _most_pixels(network: ForeignNetwork) -> int:
 def _seams(description: Description, measured: Measured, run: Runnable) -> list[str]:
     """Notes on what tiles may show."""
     notes = []
-    if measured.reach is None or run.whole_tile:
-        layers = ", ".join(run.whole_tile) or "some layer"
+    # a graph may name layers that a branch never taken has: what is measured decides
+    if measured.reach is None:
+        layers = ", ".join(run.whole_tile) or "measured"
         notes.append(
             f"looks at a whole tile at once ({layers}): tiles see different statistics, so seams "
             "may show at their borders whatever the halo; larger tiles make them fewer, "
