@@ -196,7 +196,7 @@ def cost_of(peer: str, mask: Path, folder: Path, *, limit_s: float) -> dict[str,
         row |= found_in(out)
         note = Path(f"{out}.json")
         row |= json.loads(note.read_text()) if note.exists() else {}
-    for path in folder.glob("out*"):
+    for path in folder.glob("out.[ztcj]*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return row
 

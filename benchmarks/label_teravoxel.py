@@ -14,6 +14,7 @@ scheduler's too, as it goes on. The files are removed again (some 3 GB).
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -115,11 +116,16 @@ def _moved(rows: Rows, origin: Shape, shape: Shape) -> Rows:
 
 def write_tables(tables: Tables, blocks: Tiling, template: Template) -> list[dict[str, int]]:
     """The first pass' files and records of all blocks."""
-    records = []
+    records: list[dict[str, int]] = []
+    alike: dict[tuple[Shape, ...], tuple[int, npt.NDArray[np.uint32]]] = {}
     for block in blocks:
-        faces = {s: template.faces[s] for _, s in blocks.neighbours(block.index, FACES)}
-        ids = np.unique(np.concatenate([[1], *(np.unique(f) for f in faces.values())]))
-        ids = ids[ids > 0].astype(np.uint32)
+        steps = tuple(step for _, step in blocks.neighbours(block.index, FACES))
+        first = steps not in alike
+        if first:
+            ids = np.unique(np.concatenate([template.faces[step].ravel() for step in steps]))
+            alike[steps] = block.index, ids[ids > 0].astype(np.uint32)
+        like, ids = alike[steps]
+        faces = {step: template.faces[step] for step in steps} if first else {}
         # dust and inner objects come after the border's ids
         inner = np.arange(len(template.inner), dtype=np.uint32) + len(template.border) + 1
         origin = block.core.start
@@ -131,6 +137,10 @@ def write_tables(tables: Tables, blocks: Tiling, template: Template) -> list[dic
             inner=Statistics(_moved(template.inner, origin, blocks.shape)),
         )
         tables.save_block(block.index, table, faces, content=0)
+        if not first:  # the faces of such a block are the same bytes
+            mine = Path(tables.folder, f"{block.index}.faces")
+            mine.unlink()
+            os.link(Path(tables.folder, f"{like}.faces"), mine)
         rows = len(ids) + len(inner)
         counted = {"components": template.count, "rows": rows, "dropped": template.count - rows}
         records.append({**counted, "largest_dropped": 9, "highest": 0, "content": 0})

@@ -90,15 +90,11 @@ def touching_ids(
     a face is crossed straight with 6, also sideways with 18, and diagonally with 26.
     """
     left = AXES_THAT_CHANGE[connectivity] - sum(map(abs, step))
-    offsets = product(*((0,) if s else (-1, 0, 1) for s in step))
-    buffer = np.empty(near.size, dtype=np.uint64)
-    found = [
-        np.unique(buffer[: _meet(near, far, offset, buffer)])
-        for offset in offsets
-        if sum(map(abs, offset)) <= left
-    ]
-    packed = np.unique(np.concatenate(found))
-    return np.stack([packed >> np.uint64(32), packed], axis=1).astype(np.uint32)
+    ways = product(*((0,) if s else (-1, 0, 1) for s in step))
+    offsets = np.array([way for way in ways if sum(map(abs, way)) <= left])
+    buffer = np.empty(near.size * len(offsets), dtype=np.uint64)
+    pairs = np.unique(buffer[: _meet(near, far, offsets, buffer)])
+    return np.stack([pairs >> np.uint64(32), pairs], axis=1).astype(np.uint32)
 
 
 def relabel(labels: Labels, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -112,26 +108,29 @@ def relabel(labels: Labels, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _meet(near: Labels, far: Labels, offset: Shape, out: npt.NDArray[np.uint64]) -> int:
-    """Pairs of ids at `offset` from each other, packed into `out`; runs of a pair count once."""
+def _meet(
+    near: Labels, far: Labels, offsets: npt.NDArray[np.int64], out: npt.NDArray[np.uint64]
+) -> int:
+    """Pairs of ids at any of the offsets, packed into `out`; runs of a pair count once each."""
     depth, height, width = near.shape
-    dz, dy, dx = offset
+    last = np.zeros(len(offsets), dtype=np.uint64)
     found = 0
-    last = np.uint64(0)
-    for z in range(max(0, -dz), min(depth, depth - dz)):
-        for y in range(max(0, -dy), min(height, height - dy)):
-            for x in range(max(0, -dx), min(width, width - dx)):
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
                 a = near[z, y, x]
                 if a == 0:
                     continue
-                b = far[z + dz, y + dy, x + dx]
-                if b == 0:
-                    continue
-                pair = (np.uint64(a) << np.uint64(32)) | np.uint64(b)
-                if pair != last:
-                    out[found] = pair
-                    found += 1
-                    last = pair
+                for k in range(len(offsets)):
+                    v, w, u = z + offsets[k, 0], y + offsets[k, 1], x + offsets[k, 2]
+                    if v < 0 or w < 0 or u < 0 or v >= depth or w >= height or u >= width:
+                        continue
+                    b = far[v, w, u]
+                    pair = (np.uint64(a) << np.uint64(32)) | np.uint64(b)
+                    if b and pair != last[k]:
+                        out[found] = pair
+                        found += 1
+                        last[k] = pair
     return found
 
 
