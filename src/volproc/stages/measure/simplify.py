@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from volproc.stages.measure.collapse import collapse_all, new_state
+from volproc.stages.measure.collapse import collapse_all
+from volproc.stages.measure.corners import new_state
 from volproc.stages.measure.mesh import Mesh, directed_edges
 
 

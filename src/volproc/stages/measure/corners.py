@@ -1,0 +1,121 @@
+"""A mesh whose edges are being collapsed: who is whose corner, compiled."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from volproc.stages.measure.quadrics import TERMS, Floats, add_plane, normal
+from volproc.stages.measure.surface import Indices
+
+
+class State(NamedTuple):
+    """A mesh under work; arrays are changed in place."""
+
+    places: Floats
+    """Where the vertices are, (n, 3)."""
+    came: Floats
+    """Where they were at first."""
+    triangles: Indices
+    """Corners, (m, 3); -1 first for those that are gone."""
+    first: Indices
+    """The first corner (3 x triangle + 0, 1 or 2) of each vertex; -1 for those that are gone."""
+    following: Indices
+    """After each corner, the next one of the same vertex; -1 at the end."""
+    quadrics: Floats
+    changes: Indices
+    """How often each vertex was changed: what the heap knows of it before is void."""
+    fixed: npt.NDArray[np.bool_]
+    held: Indices
+    """The first vertex that each triangle holds, for measuring; -1 for none."""
+    next_held: Indices
+    """After each vertex that is held, the next one that the same triangle holds; -2: not held."""
+
+
+def new_state(places: Floats, triangles: Indices, fixed: npt.NDArray[np.bool_]) -> State:
+    """The state before the first collapse, over `places` and `triangles` themselves."""
+    n, m = len(places), len(triangles)
+    corners = np.argsort(triangles.reshape(-1), kind="stable").astype(np.int32)
+    owner = triangles.reshape(-1)[corners]
+    following = np.full(3 * m, -1, dtype=np.int32)
+    last = np.append(owner[1:] != owner[:-1], True)
+    following[corners[~last]] = corners[1:][~last[:-1]]
+    first = np.full(n, -1, dtype=np.int32)
+    first[owner[::-1]] = corners[::-1]
+    quadrics = np.zeros((n, TERMS))
+    _add_planes(places, triangles, quadrics)
+    return State(
+        places,
+        places.copy(),
+        triangles,
+        first,
+        following,
+        quadrics,
+        np.zeros(n, dtype=np.int32),
+        fixed,
+        np.full(m, -1, dtype=np.int32),
+        np.full(n, -2, dtype=np.int32),
+    )
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def triangles_of(state: State, vertex: int, out: Indices) -> int:
+    """The triangles around a vertex into `out`; how many, or -1 if they are too many."""
+    count = 0
+    corner = state.first[vertex]
+    while corner >= 0:
+        if state.triangles[corner // 3, 0] >= 0:
+            if count == len(out):
+                return -1
+            out[count] = corner // 3
+            count += 1
+        corner = state.following[corner]
+    return count
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def has(triangles: Indices, triangle: int, vertex: int) -> bool:
+    """Whether a vertex is a corner of a triangle."""
+    a, b, c = triangles[triangle, 0], triangles[triangle, 1], triangles[triangle, 2]
+    return bool(a == vertex or b == vertex or c == vertex)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def after(triangles: Indices, triangle: int, vertex: int) -> int:
+    """The corner after a vertex: all its triangles give each of its neighbours once."""
+    if triangles[triangle, 0] == vertex:
+        return int(triangles[triangle, 1])
+    return int(triangles[triangle, 2 if triangles[triangle, 1] == vertex else 0])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def is_around(triangles: Indices, vertex: int, around: Indices) -> bool:
+    """Whether a vertex is a corner of one of the triangles `around`."""
+    found = False
+    for t in around:
+        found |= has(triangles, t, vertex)
+    return found
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def valence_is_three(state: State, vertex: int) -> bool:
+    """Whether a vertex has three triangles, or fewer."""
+    count = 0
+    corner = state.first[vertex]
+    while corner >= 0 and count < 4:
+        count += state.triangles[corner // 3, 0] >= 0
+        corner = state.following[corner]
+    return count < 4
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_planes(places: Floats, triangles: Indices, quadrics: Floats) -> None:
+    n = np.empty(3)
+    for t in range(len(triangles)):
+        a = places[triangles[t, 0]]
+        length = normal(a, places[triangles[t, 1]], places[triangles[t, 2]], n)
+        for corner in range(3):
+            add_plane(a, n, length, quadrics[triangles[t, corner]])
