@@ -11,7 +11,7 @@ from volproc.stages.annotate.fragments import drawn_by, interior
 from volproc.stages.annotate.outline import outline
 from volproc.stages.annotate.rasterise import bounds, weighted_sum
 
-MOST_SHOWN = 10
+MOST_SHOWN = 8
 """Levels of one picture; with more volunteers, every second, third, ... is left out."""
 
 
@@ -62,7 +62,7 @@ def shown(most: int) -> tuple[int, ...]:
     """The levels to draw of `most`: the first and the last among them, evenly spread.
 
     >>> shown(4), shown(21)
-    ((1, 2, 3, 4), (1, 3, 5, 8, 10, 12, 14, 17, 19, 21))
+    ((1, 2, 3, 4), (1, 4, 7, 10, 12, 15, 18, 21))
     """
     spread = np.linspace(1, most, min(most, MOST_SHOWN))
     return tuple(int(k) for k in np.floor(spread + 0.5))
