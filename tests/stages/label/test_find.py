@@ -236,3 +236,8 @@ def test_values_below_0_are_refused(label_in_blocks, input):
     values[1, 1, 1] = -1
     with pytest.raises(VolumeError, match=r"below 0 \(the lowest is -1\)"):
         label_in_blocks(values, (4, 4, 4), input=input)
+
+
+def test_more_components_than_a_block_has_ids_for():
+    with pytest.raises(VolumeError, match=r"more components than the 4294967295 that have ids"):
+        planned(np.broadcast_to(True, (2048, 2048, 1024)), (2048, 2048, 1024))

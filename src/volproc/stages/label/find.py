@@ -35,6 +35,9 @@ COMPONENT_BYTES = 8 + 13
 ROW_COPIES = 3
 """Rows of a block as found, sorted into two tables, and on their way to disk."""
 
+MOST_LOCAL_IDS = 2**32
+"""Ids within a block are uint32; those of the volume become uint64 where they must."""
+
 
 @dataclass(frozen=True)
 class FindPlan:
@@ -164,6 +167,11 @@ def plan_find(
     if options.input != "mask" and info.dtype not in WHOLE:
         raise VolumeError(
             f"{info.url} holds {info.dtype}; [label] input = '{options.input}' needs whole numbers"
+        )
+    if blocks[0].core.size >= MOST_LOCAL_IDS:
+        raise VolumeError(
+            f"a block of {blocks.core} voxels may hold more components than the "
+            f"{MOST_LOCAL_IDS - 1} that have ids in it; make [label] block smaller"
         )
     kept = {"input", "connectivity", "threshold", "min_volume_um3"}
     name = digest("find", identity, options.model_dump(include=kept), blocks.core)
