@@ -42,7 +42,7 @@ def _flop(core: Box, task: Predict) -> int:
 
 
 def _peak(core: Box, window: Box, source: Box, task: Predict) -> int:
-    """Besides what is read: the resampled window, votes, activations or encoding."""
+    """Besides what is read: the weights, the resampled window, votes, activations or encoding."""
     voxel = 1 if task.image.info.dtype == "uint8" else 4
     slab = 3 * 4 * SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
     sides = sorted(window.shape)[-2:]
@@ -52,4 +52,5 @@ def _peak(core: Box, window: Box, source: Box, task: Predict) -> int:
     votes = core.size * (len(task.options.axes) + 1)
     channels = len(task.votes.info.channels) if task.votes else 0
     encoding = 2 * prod(task.output.info.write_unit) * max(1, channels)
-    return window.size * voxel + slab + votes + max(activations, encoding)
+    lasting = task.network.weight_bytes if device == "cpu" else 0
+    return lasting + window.size * voxel + slab + votes + max(activations, encoding)
