@@ -1,23 +1,17 @@
-"""The whole road on a made volume: rate of every step, and the network's share of predict.
+"""The whole road on a made volume: rate of every step.
 
     python benchmarks/road.py FOLDER [--shape 128 2048 2048] [--model nuclei-50nm] [--workers 2]
 
 Makes FOLDER/phantom.zarr (50 x 10 x 10 nm), runs predict, label, evaluate and report on it as
 `volproc run` does, and prints a table in Markdown. Steps are timed by the clock, and by the CPU
 seconds of this process and its workers, which count where the machine has other things to do.
-The network's share is taken from one block in this process: CPU seconds of the bare network on
-tensors of the same shapes, over those of load + compute + store.
+How much of predict is the network: predict_ratio.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
-import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -34,13 +28,6 @@ from volproc.config import (
     Workflow,
 )
 from volproc.engine.progress import Event, StepFinished, StepStarted
-from volproc.model.answering import Answering
-from volproc.stages.normalisation import volume_constants
-from volproc.stages.predict.infer import device_for, load_once
-from volproc.stages.predict.orientation import along
-from volproc.stages.predict.stage import PredictPlan, plan_predict
-from volproc.stages.predict.task import Predict
-from volproc.volume.store import create_volume, open_volume
 
 VOXEL_NM = (50.0, 10.0, 10.0)
 
@@ -91,53 +78,6 @@ def road(folder: Path, shape: tuple[int, int, int], model: str, workers: int) ->
     return clock
 
 
-def shares(folder: Path, model: str) -> list[tuple[str, float]]:
-    """CPU seconds of one block of predict by part, one thread, and of the bare network."""
-    torch.set_num_threads(1)
-    image = open_volume(folder / "phantom.zarr")
-    out = str(folder / "share.zarr")
-    plan = plan_predict(image.info, out, PredictOptions(model=model), identity="share")
-    volume = create_volume(plan.output, step="share", digest="share", version="0")
-    task = replace(plan, output=volume.info).step(volume_constants(image)).task
-    assert isinstance(task, Predict)
-    block = plan.blocks[0]
-    bare(plan)  # load the network, choose kernels
-    times: list[tuple[str, float]] = []
-    with _timed("load", times):
-        loaded = task.load(block)
-    with _timed("compute", times):
-        result = task.compute(block, loaded)
-    with _timed("store", times):
-        task.store(block, result)
-    with _timed("bare network", times):
-        bare(plan)
-    shutil.rmtree(out)
-    return times
-
-
-@torch.inference_mode()
-def bare(plan: PredictPlan) -> None:
-    """All passes of the first block through the network, on tensors that are there already."""
-    device = device_for(plan.options.device)
-    answering = load_once(plan.network, device)
-    assert isinstance(answering, Answering)
-    ready: dict[tuple[int, int], torch.Tensor] = {}
-    for axis in plan.options.axes:
-        for one in plan.layout.passes(plan.blocks[0].core, axis):  # type: ignore[arg-type]
-            _, height, width = along(one.axis, one.window.shape)
-            if (height, width) not in ready:
-                seen = torch.randn(1, plan.network.slices_in, height, width, device=device)
-                ready[height, width] = seen.contiguous(memory_format=torch.channels_last)
-            answering.module(ready[height, width])
-
-
-@contextmanager
-def _timed(name: str, times: list[tuple[str, float]]) -> Iterator[None]:
-    began = time.process_time()
-    yield
-    times.append((name, time.process_time() - began))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
@@ -155,11 +95,6 @@ def main() -> None:
         rate = voxels / 1e6 / max(seconds, 1e-3)
         numbers = (f"{voxels / 1e6:.4g}", f"{seconds:.1f}", f"{rate:.3g}", f"{cpu:.1f}")
         print(f"| {' | '.join((step, *numbers, f'{peak / 1e9:.2f}'))} |")
-    times = dict(shares(given.folder, given.model))
-    whole = sum(seconds for name, seconds in times.items() if name != "bare network")
-    print("\n| one block of predict, one thread | CPU s | share |\n|---|---|---|")
-    for name, seconds in times.items():
-        print(f"| {name} | {seconds:.2f} | {seconds / whole:.0%} |")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,12 @@ class PredictOptions(Options):
     block: Voxels | None = None
     """Voxels (at the model's voxel size) one task writes; by default one tile."""
     batch: Annotated[int, Field(ge=0)] = 0
-    """Tiles in one call of the network; 0 is 1 on a CPU (measured best there) and 8 on a GPU."""
+    """Tiles in one call of the network; 0 is 1 on a CPU (measured best there), and on a GPU as many
+    as its memory holds, up to 4 Mpixel. Fewer are tried, and then halves of tiles, where that
+    proves too many."""
+    compiled: bool = False
+    """Compile the network for each size of tile, by torch.compile: takes a minute or more on each
+    worker. No faster on a CPU; not measured on a GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network runs; auto takes a GPU if there is one."""
 

@@ -33,7 +33,7 @@ def test_as_many_tiles_at_once_as_fit_give_the_same_votes(small, predict, monkey
     votes = open_volume(plan.votes.url).read(plan.votes.box)
     asked = []
 
-    def scarce(network, device):
+    def scarce(network, device, **_):
         whole = network.load(device)
 
         def predict(planes, constants):

@@ -17,16 +17,17 @@ from volproc.stages.predict.orientation import Axis, along, oriented
 from volproc.stages.predict.portions import Portion, in_portions
 from volproc.stages.predict.tiling import Layout, Pass
 
-_loaded: dict[tuple[str, str], Predict] = {}
+_loaded: dict[tuple[str, str, bool], Predict] = {}
 _loading = threading.Lock()
 
 
-def load_once(network: Network, device: str) -> Predict:
-    """The network on `device`, loaded once per process."""
+def load_once(network: Network, device: str, *, compiled: bool = False) -> Predict:
+    """The network on `device`, loaded (and compiled) once per process."""
     with _loading:
-        key = (network.digest, device)
+        key = (network.digest, device, compiled)
         if key not in _loaded:
-            _loaded[key] = network.load(device)
+            predict = network.load(device)
+            _loaded[key] = torch.compile(predict) if compiled else predict
         return _loaded[key]
 
 

@@ -45,7 +45,7 @@ from volproc.volume.resample import Resampling, resampling_to
 from volproc.volume.store import Volume
 
 PASSING = {
-    *("model", "card", "trust_model", "device", "batch", "votes"),
+    *("model", "card", "trust_model", "device", "batch", "compiled", "votes"),
     *("agreement", "disagreement", "regions_um", "native", "certify"),
 }
 """Options that do not change the prediction, or are named otherwise in its digest."""

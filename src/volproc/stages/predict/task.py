@@ -89,7 +89,7 @@ class Predict:
             axes=self.options.axes,  # type: ignore[arg-type]
             layout=self.layout,
             predict=asked(
-                load_once(self.network, device),
+                load_once(self.network, device, compiled=self.options.compiled),
                 flips=self.options.flips,
                 keep=self.layout.slices_out,
             ),
