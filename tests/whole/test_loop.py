@@ -24,6 +24,8 @@ MADE = (
     "model/training/log.jsonl",
     "prediction.zarr",
     "objects.csv",
+    "measure/objects.csv",
+    "measure/meshes",
     "scores.json",
 )
 SMALL = {
@@ -45,6 +47,7 @@ SMALL = {
     },
     "predict": {"axes": "zy"},
     "label": {"min_volume_um3": 0.01},
+    "measure": {"meshes": "ply"},
     "evaluate": {"truth": "truth.zarr", "slices": [8, 12]},
     "report": {"slices": 1},
 }
@@ -101,7 +104,7 @@ def test_one_file_closes_the_loop_and_only_what_depends_on_a_change_is_redone(vo
     rows = [line.split("│")[1:3] for line in said.splitlines() if line.startswith("│")]
     planned = [(stage.strip(), step.strip()) for stage, step in rows]
     stages = list(dict.fromkeys(stage for stage, _ in planned))
-    assert stages == ["crowd", "annotate", "train", "predict", "label", "evaluate"]
+    assert stages == ["crowd", "annotate", "train", "predict", "label", "measure", "evaluate"]
 
     code, said = volproc(*RUN)
     assert code == 0, said

@@ -27,6 +27,7 @@ def workflow(tmp_path, save_volume):
         "annotate": {},
         "train": {"widths": [4, 6], "patch": 32, "batch": 2, "steps": 30},
         "label": {"native": True},
+        "measure": {},
         "evaluate": {"truth": url},
     }
     return Workflow.model_validate(tables)
@@ -56,6 +57,6 @@ def test_to_run_everything_must_be_there(workflow):
     plans = Plans(filled(workflow))
     for stage in ("crowd", "ingest"):
         getattr(plans, stage)()
-    for stage in ("subjects", "annotate", "train", "predict", "label", "evaluate"):
+    for stage in ("subjects", "annotate", "train", "predict", "label", "measure", "evaluate"):
         with pytest.raises(VolumeError, match=r"run/\w+\.zarr does not exist"):
             getattr(plans, stage)()

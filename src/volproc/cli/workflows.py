@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Run a workflow, or go on where it stopped: the stages of its tables, in order.
 
-    ingest, subjects, crowd, annotate, train, predict, label, evaluate, report.
+    ingest, subjects, crowd, annotate, train, predict, label, measure, evaluate, report.
     """
     options = load_workflow(file, flags=settings or ())
     if quiet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from volproc.config.crowd import AnnotateOptions, CrowdOptions
 from volproc.config.images import FetchOptions, IngestOptions, SubjectsOptions
 from volproc.config.network import PredictOptions, TrainOptions
-from volproc.config.objects import EvaluateOptions, LabelOptions, ReportOptions
+from volproc.config.objects import EvaluateOptions, LabelOptions, MeasureOptions, ReportOptions
 from volproc.config.options import Options
 from volproc.config.running import ClusterOptions, RunOptions
 from volproc.errors import ConfigError
@@ -34,6 +34,9 @@ class Workflow(Options):
     """Labels from drawings, as run/annotations.zarr."""
     train: TrainOptions | None = None
     """A network, as run/model; it learns from the annotations where no images are named."""
+
+    measure: MeasureOptions | None = None
+    """Numbers about the objects, and their meshes, in run/measure."""
 
     def require_source(self) -> str:
         """The source; ConfigError if there is none."""

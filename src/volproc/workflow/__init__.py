@@ -1,9 +1,9 @@
 """`run` and `plan`: which stages, in which order (stages.py), on which files of the run's folder.
 
 A run's folder holds what its stages write: image.zarr, subjects/, crowd.csv, annotations.zarr
-(and its neighbours), model/, prediction.zarr, votes.zarr, objects.zarr, objects.csv, scores.json
-and report.html; the options (workflow.json), the log (log.jsonl) and the record of what is done
-(ledger/).
+(and its neighbours), model/, prediction.zarr, votes.zarr, objects.zarr, objects.csv, measure/,
+scores.json and report.html; the options (workflow.json), the log (log.jsonl) and the record of
+what is done (ledger/).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from volproc.stages.crowd.stage import CrowdPlan, plan_crowd
 from volproc.stages.evaluate.stage import EvaluatePlan, plan_evaluate
 from volproc.stages.ingest.stage import IngestPlan, plan_ingest
 from volproc.stages.label.stage import LabelPlan, plan_label
+from volproc.stages.measure.stage import MeasurePlan, plan_measure
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.report.stage import ReportInputs, ReportPlan, plan_report
 from volproc.stages.subjects.stage import SubjectsPlan, plan_subjects
@@ -119,13 +120,30 @@ class Plans:
             identity=Volume(mask).identity,
         )
 
+    def measure(self) -> MeasurePlan:
+        """The plan that measures the objects, with their intensity and the axes' agreement."""
+        options = self.workflow.measure
+        assert options is not None
+        labels = self._volume("objects.zarr", lambda: self.label().output)
+        image = self._image()
+        votes = self._votes() if self.workflow.predict.votes else None
+        volumes = [info for info in (labels, image, votes) if info]
+        return plan_measure(
+            labels,
+            self.path("measure"),
+            options,
+            image=image,
+            votes=votes,
+            identity=digest([Volume(info).identity for info in volumes]),
+        )
+
     def evaluate(self) -> EvaluatePlan:
         """The plan that scores the fused prediction, each axis, and each fusion of them."""
         results = {
             "prediction": self._volume("prediction.zarr", lambda: self.predict().output),
         }
         if self.workflow.predict.votes:
-            results["votes"] = self._volume("votes.zarr", self._votes)
+            results["votes"] = self._votes()
         truth = open_volume(self.workflow.evaluate.truth).info
         identities = [Volume(info).identity for info in (truth, *results.values())]
         return plan_evaluate(
@@ -166,9 +184,12 @@ class Plans:
         return self._volume(IMAGE, lambda: self.ingest().output)
 
     def _votes(self) -> VolumeInfo:
-        votes = self.predict().votes
-        assert votes is not None
-        return votes
+        def to_come() -> VolumeInfo:
+            votes = self.predict().votes
+            assert votes is not None
+            return votes
+
+        return self._volume("votes.zarr", to_come)
 
     def _find(self, url: str) -> VolumeInfo:
         """A volume to learn from, which may be one that the run makes."""

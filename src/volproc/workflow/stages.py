@@ -14,6 +14,7 @@ from volproc.stages.crowd.stage import run_crowd
 from volproc.stages.evaluate.stage import run_evaluate
 from volproc.stages.ingest.stage import run_ingest
 from volproc.stages.label.stage import run_label
+from volproc.stages.measure.stage import run_measure
 from volproc.stages.predict.stage import run_predict
 from volproc.stages.report.stage import ReportPlan, run_report
 from volproc.stages.subjects.stage import run_subjects
@@ -55,6 +56,7 @@ STAGES: tuple[StageOfRun[Any], ...] = (
     StageOfRun("train", Plans.train, _train, lambda w: w.train is not None),
     StageOfRun("predict", Plans.predict, run_predict),
     StageOfRun("label", Plans.label, run_label),
+    StageOfRun("measure", Plans.measure, run_measure, lambda w: w.measure is not None),
     StageOfRun("evaluate", Plans.evaluate, run_evaluate, lambda w: bool(w.evaluate.truth)),
     StageOfRun("report", Plans.report, _report),
 )
