@@ -28,8 +28,8 @@ from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.interior.growth import INSIDE, OUTSIDE, States
 from volproc.stages.objects.components import equal_values
-from volproc.stages.objects.packed import Packed, packed
-from volproc.volume.files import read_file, write_file
+from volproc.stages.objects.packed import packed, read_packed
+from volproc.volume.files import write_file
 from volproc.volume.store import Volume
 
 Integers = npt.NDArray[np.int64]
@@ -139,16 +139,16 @@ class CountFaces:
         write_file(f"{self.folder}/{block.index}.faces", content)
 
 
-def stored_faces(folder: str, blocks: Iterable[Block]) -> Iterator[Faces]:
+def stored_faces(folder: str, digest: str, blocks: Iterable[Block]) -> Iterator[Faces]:
     """What `CountFaces` left of every block."""
     for block in blocks:
-        found = Packed(read_file(f"{folder}/{block.index}.faces"))
+        found = read_packed(f"{folder}/{block.index}.faces", digest=digest)
         yield Faces(found["ids"], found["rows"])
 
 
 @lru_cache(maxsize=8)
 def _read(url: str, digest: str) -> States:
-    found: States = Packed(read_file(url))["verdict"]
+    found: States = read_packed(url, digest=digest)["verdict"]
     return found
 
 

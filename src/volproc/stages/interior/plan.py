@@ -124,7 +124,7 @@ class InteriorPlan:
     def faces_step(self, axis: int | None, regions: Volume) -> Step:
         """Faces of the numbered regions, for the leak test."""
         name = named("faces", axis)
-        made = digest(self._cores_digest, axis, regions.info.write_unit)
+        made = self.faces_digest(axis)
         return self._step(
             name,
             CountFaces(regions, self.place(name), made),
@@ -169,6 +169,10 @@ class InteriorPlan:
             depends=self.digest,
         )
         return (nuclei, *pyramid_steps(self.output, digest=self.digest, name="nuclei"))
+
+    def faces_digest(self, axis: int | None) -> str:
+        """Names what the counted faces depend on."""
+        return digest("faces", self._cores_digest, axis, self.output.write_unit)
 
     def verdict(self, axis: int | None) -> Verdict:
         """Where it is kept which regions are interiors."""

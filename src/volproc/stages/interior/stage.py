@@ -77,7 +77,8 @@ def _regions(plan: InteriorPlan, axis: int | None, runner: Runner) -> Volume:
     if not exists(folder):  # removed by hand: the record of them is void
         runner.forget(step.name)
     runner.run(step)
-    faces = joined_faces(stored_faces(folder, step.blocks), count=numbered.objects)
+    parts = stored_faces(folder, plan.faces_digest(axis), step.blocks)
+    faces = joined_faces(parts, count=numbered.objects)
     verdict = verdict_of(faces, options=plan.options, voxel_nm=info.voxel_nm, axis=axis)
     plan.verdict(axis).save(verdict)
     return numbered.labels

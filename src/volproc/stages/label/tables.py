@@ -23,14 +23,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.errors import LedgerError
 from volproc.grid.box import Shape
 from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.merge import Group, OpenObjects
 from volproc.stages.objects.components import Labels, border
-from volproc.stages.objects.packed import Packed, packed
+from volproc.stages.objects.packed import Packed, packed, read_packed
 from volproc.stages.objects.statistics import Statistics
-from volproc.volume.files import read_file, write_file
+from volproc.volume.files import write_file
 
 PIECE = 2**15
 """Closed objects in a file: all groups side by side have one piece each in memory."""
@@ -143,14 +142,7 @@ class Tables:
         write_file(f"{self.folder}/{name}", packed(arrays, digest=self._digest_of(name)))
 
     def _load(self, name: str) -> Packed:
-        url = f"{self.folder}/{name}"
-        found = Packed(read_file(url))
-        if found.digest != self._digest_of(name):
-            raise LedgerError(
-                f"{url} belongs to a run with other options; remove {self.folder} and run the same "
-                "command again"
-            )
-        return found
+        return read_packed(f"{self.folder}/{name}", digest=self._digest_of(name))
 
     def _digest_of(self, name: str) -> str:
         return self.digest if name.endswith((".table", ".faces")) else self.merge_digest

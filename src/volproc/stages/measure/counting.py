@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from volproc.errors import LedgerError, VolumeError
+from volproc.errors import VolumeError
 from volproc.fusion import level_of
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
 from volproc.stages.measure.fragments import Fragments, Pieces, block_pieces, fragments
 from volproc.stages.objects.components import Labels, equal_values, refuse_negative
-from volproc.stages.objects.packed import Packed, packed
+from volproc.stages.objects.packed import Packed, packed, read_packed
 from volproc.stages.objects.statistics import Statistics, block_statistics, joined
-from volproc.volume.files import read_file, write_file
+from volproc.volume.files import write_file
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.sampling import Sampling, sampling_to
 from volproc.volume.store import Volume
@@ -136,17 +136,7 @@ class Counted:
 def counted(folder: str, digest: str, tiling: Tiling) -> Counted:
     """What `CountObjects` left of all blocks, added up."""
 
-    def load(index: int) -> Packed:
-        url = f"{folder}/{index}.objects"
-        found = Packed(read_file(url))
-        if found.digest != digest:
-            raise LedgerError(
-                f"{url} belongs to a run with other options; remove {folder} and run the same "
-                "command again"
-            )
-        return found
-
-    blocks = [load(index) for index in range(len(tiling))]
+    blocks = [read_packed(f"{folder}/{n}.objects", digest=digest) for n in range(len(tiling))]
     ids, group = np.unique(_all(blocks, "ids"), return_inverse=True)
     objects = joined(Statistics(block["rows"]) for block in blocks).merged(group, count=len(ids))
     parts = _all(blocks, "sums")

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.errors import LedgerError
 from volproc.stages.measure.sums import Sums
 from volproc.stages.measure.surface import Surface
-from volproc.stages.objects.packed import Packed, packed
-from volproc.volume.files import read_file, write_file
+from volproc.stages.objects.packed import Packed, packed, read_packed
+from volproc.volume.files import write_file
 
 Ids = npt.NDArray[np.int64]
 
@@ -69,14 +68,7 @@ class SurfaceFiles:
         write_file(f"{self.folder}/{name}", packed(arrays, digest=self.digest))
 
     def _load(self, name: str) -> Packed:
-        url = f"{self.folder}/{name}"
-        found = Packed(read_file(url))
-        if found.digest != self.digest:
-            raise LedgerError(
-                f"{url} belongs to a run with other options; remove {self.folder} and run the same "
-                "command again"
-            )
-        return found
+        return read_packed(f"{self.folder}/{name}", digest=self.digest)
 
 
 def surface_in(found: Packed, identifier: int) -> Surface:

@@ -14,6 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
+from volproc.errors import LedgerError
+from volproc.volume.files import read_file
+
 _ZSTD = Zstd(level=1)
 
 
@@ -49,3 +52,14 @@ class Packed:
         if 0 in shape:
             return np.empty(shape, dtype=dtype)
         return np.frombuffer(_ZSTD.decode(self._bodies[start:stop]), dtype=dtype).reshape(shape)
+
+
+def read_packed(url: str, *, digest: str) -> Packed:
+    """The file at `url`; LedgerError if it was made for anything but `digest`."""
+    found = Packed(read_file(url))
+    if found.digest != digest:
+        raise LedgerError(
+            f"{url} belongs to a run with other options; remove {url.rpartition('/')[0]} and run "
+            "the same command again"
+        )
+    return found
