@@ -4,7 +4,8 @@ import torch
 
 from volproc.stages.predict import task
 from volproc.stages.predict.device import Here
-from volproc.stages.predict.infer import quantise
+from volproc.stages.predict.infer import facing, quantise
+from volproc.stages.predict.orientation import oriented
 from volproc.stages.predict.portions import Portion
 from volproc.volume.store import open_volume
 
@@ -16,6 +17,21 @@ def test_probabilities_become_bytes_in_any_layout(order):
     back = np.argsort(order).tolist()
     quantise(probabilities, out.permute(back))
     assert torch.equal(out.permute(back), probabilities.mul(255).round().to(torch.uint8))
+
+
+@pytest.mark.parametrize("axis", ["z", "y", "x"])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+def test_facing_an_axis_is_a_view_along_it(axis, kind):
+    values = torch.arange(70 * 3 * 130).reshape(3, 70, 130).to(kind)
+    assert torch.equal(facing(values, axis), oriented(values, axis))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch.compile itself
+def test_a_compiled_network_answers_alike(small, predict):
+    plan, wanted = predict(small)
+    with torch.compiler.set_stance("force_eager"):  # compiling takes half a minute
+        _, found = predict(small, "compiled", compiled=True)
+    assert np.array_equal(found.read(plan.output.box), wanted.read(plan.output.box))
 
 
 def test_nothing_moves_on_the_way_to_a_cpu():

@@ -53,4 +53,5 @@ def _peak(core: Box, window: Box, source: Box, task: Predict) -> int:
     channels = len(task.votes.info.channels) if task.votes else 0
     encoding = 2 * prod(task.output.info.write_unit) * max(1, channels)
     lasting = task.network.weight_bytes if device == "cpu" else 0
-    return lasting + window.size * voxel + slab + votes + max(activations, encoding)
+    windows = window.size * voxel * (2 if "x" in task.options.axes else 1)  # one turned
+    return lasting + windows + slab + votes + max(activations, encoding)
