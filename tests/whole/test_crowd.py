@@ -25,16 +25,19 @@ def scene(save_volume):
 @pytest.mark.parametrize("classifier", [1, 2])
 def test_the_loop(in_folder, scene, tmp_path, classifier):
     crowd = ("crowd", "truth.zarr", "c.csv", "--volunteers", 7, "--classifier", classifier)
-    assert in_folder(*crowd, "--serial")[0] == 0
+    assert in_folder(*crowd, "--labels", 1, "--scale", 0.75, "--serial")[0] == 0
     annotate = ("annotate", "c.csv", "image.zarr", "labels.zarr", "--along-z", "--serial")
-    assert in_folder(*annotate)[0] == 0
+    choice = ("--task", "T0", "--tool", 0, "--frames", "all", "--rois", "truth", "--no-skills")
+    assert in_folder(*annotate, *choice, "--block-slices", 4)[0] == 0
     labels = open_volume(tmp_path / "labels.zarr")
     found = labels.read(labels.info.box)
     assert 2 * (found & scene).sum() / (found.sum() + scene.sum()) > 0.9
     assert in_folder("check", "labels.zarr", "--deep", "--serial")[0] == 0
     assert in_folder("evaluate", "labels.zarr", "truth.zarr", "--serial")[0] == 0
     with open(tmp_path / "c.csv", newline="") as file:
-        names = {row["user_name"] for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    assert json.loads(rows[0]["metadata"])["subject_dimensions"][0]["naturalWidth"] == 150
+    names = {row["user_name"] for row in rows}
     written = (tmp_path / "labels-quality.html").read_text()
     written += (tmp_path / "labels-rejected.csv").read_text()
     assert not any(name in written for name in names)
