@@ -8,7 +8,7 @@ from volproc.config import InteriorOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolprocError, VolumeError
-from volproc.stages.interior.plan import Labelling
+from volproc.stages.interior.labelling import Labelling
 from volproc.stages.interior.stage import plan_interior, run_interior
 from volproc.stages.label.stage import plan_label, run_label
 
@@ -48,7 +48,7 @@ def envelope(truth):
     return found
 
 
-def interior(volume, url, folder, **options):
+def interior(volume, url, folder, *, runner=None, **options):
     plan = plan_interior(
         volume.info,
         str(url),
@@ -56,7 +56,7 @@ def interior(volume, url, folder, **options):
         labelling=Labelling(plan_label, run_label),
         identity=volume.identity,
     )
-    return run_interior(plan, Runner(SerialEngine(), folder))
+    return run_interior(plan, runner or Runner(SerialEngine(), folder))
 
 
 def voxels(volume):
@@ -82,6 +82,14 @@ def test_whole_cut_and_leaking_nuclei_with_their_envelopes_and_nothing_else(
     for number in (1, 2, 3):
         assert overlap(found, truth, number) > 0.97
     assert (found[(truth > 0) & (envelope > 0)] > 0).all()  # each keeps its envelope
+
+
+@pytest.mark.dask
+def test_workers_write_the_same(tmp_path, save_volume, envelope, dask_runner):
+    mask = save_volume("envelope.zarr", envelope)
+    here = interior(mask, tmp_path / "here.zarr", tmp_path)
+    there = interior(mask, tmp_path / "there.zarr", tmp_path, runner=dask_runner, block=(32,) * 3)
+    np.testing.assert_array_equal(voxels(here), voxels(there))
 
 
 def test_outlines_drawn_slice_by_slice_are_filled_in_slices(tmp_path, save_volume):

@@ -47,7 +47,9 @@ def saved(save_volume, labels):
     return save_volume("objects.zarr", labels, voxel_nm=VOXEL_NM, kind="labels")
 
 
-def measure(volume, folder, records, *, image=None, votes=None, identity="", **options):
+def measure(
+    volume, folder, records, *, runner=None, image=None, votes=None, identity="", **options
+):
     plan = plan_measure(
         volume.info,
         str(folder),
@@ -56,7 +58,7 @@ def measure(volume, folder, records, *, image=None, votes=None, identity="", **o
         votes=votes.info if votes else None,
         identity=volume.identity + identity,
     )
-    return run_measure(plan, Runner(SerialEngine(), records))
+    return run_measure(plan, runner or Runner(SerialEngine(), records))
 
 
 def save_votes(tmp_path, values):
@@ -116,6 +118,13 @@ def test_blocks_never_show(tmp_path, saved, monkeypatch, core):
     monkeypatch.setattr(stage, "_core", lambda level: core)
     parts = measure(saved, tmp_path / "parts", tmp_path / "2")
     assert Path(whole.table).read_text() == Path(parts.table).read_text()
+
+
+@pytest.mark.dask
+def test_workers_find_the_same(tmp_path, saved, dask_runner):
+    here = measure(saved, tmp_path / "here", tmp_path / "1")
+    there = measure(saved, tmp_path / "there", tmp_path / "2", runner=dask_runner, meshes="ply")
+    assert Path(here.table).read_text() == Path(there.table).read_text()
 
 
 def test_the_image_may_have_finer_voxels_and_levels(tmp_path, save_volume, saved, labels):

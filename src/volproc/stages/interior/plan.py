@@ -12,10 +12,9 @@ The volumes in between lie in OUT.parts and may be looked at, or removed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol
+from typing import Any
 
 from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.ledger import digest
@@ -25,6 +24,7 @@ from volproc.grid.box import Shape, each
 from volproc.stages.interior.distance import reach_voxels, with_slices_apart
 from volproc.stages.interior.growth import halo_of
 from volproc.stages.interior.inside import AddEnvelope, FillInside
+from volproc.stages.interior.labelling import Labelling, Planned
 from volproc.stages.interior.openness import CountFaces, Verdict
 from volproc.stages.interior.regions import Envelope, FindRegions
 from volproc.stages.output import pyramid_steps
@@ -41,34 +41,6 @@ NUCLEI_BYTES = 26
 """Per voxel read: ids before and after, distances, masks, places of the envelope."""
 FACES_BYTES = 12
 """Per voxel read: components of the labels, and ids counted from 1 in the block."""
-
-
-class Planned(Protocol):
-    """A planned labelling."""
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All steps, with what they cost."""
-
-
-class Labelled(Protocol):
-    """A finished labelling."""
-
-    @property
-    def labels(self) -> Volume:
-        """The label volume."""
-
-    @property
-    def objects(self) -> int:
-        """How many there are, numbered from 1."""
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """`plan_label` and `run_label`: handed in by the callers, since stages do not import others."""
-
-    plan: Callable[..., Planned]
-    run: Callable[..., Labelled]
 
 
 @dataclass(frozen=True)
@@ -225,7 +197,7 @@ class InteriorPlan:
             blocks=blocks,
             digest=digest(name, self.identity, depends, halo, self.output.write_unit),
             peak_bytes=read * (per_voxel + working) + 4 * blocks[0].core.size * written,
-            bytes_read=sum(block.read.size for block in blocks[:1]) * len(blocks) * per_voxel,
+            bytes_read=read * len(blocks) * per_voxel,
             bytes_written=prod(info.shape) * written,
         )
 
