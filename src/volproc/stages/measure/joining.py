@@ -26,7 +26,7 @@ from volproc.stages.measure.sums import COLUMNS, TRIANGLES, Sums, areas_um2
 from volproc.volume.files import write_file
 from volproc.volume.metadata import VolumeInfo
 
-BYTES_PER_TRIANGLE = 400
+BYTES_PER_TRIANGLE = 500
 """While an object is joined and simplified, measured: vertices, quadrics, the heap of edges."""
 
 
