@@ -106,8 +106,9 @@ class TrainOptions(Options):
     """Label volumes, one per image ("" for none): voxels that are not 0 there carry no loss."""
     agreement: tuple[str, ...] = ()
     """Volumes of 0 to 255, one per image ("" for none): the share of people who say "inside"."""
-    agreement_as: Literal["labels", "weights", "nothing"] = "labels"
-    """What agreement is used for: soft labels, or weights of the loss (0 where people tie)."""
+    agreement_as: Literal["nothing", "weights", "labels"] = "nothing"
+    """What agreement is used for: weights of the loss (0 where people tie), soft labels, or
+    nothing, which is measured as good as weights and better than soft labels."""
     weights: tuple[Positive, ...] = ()
     """How often patches come from each image, relative to the others; equally often if empty."""
     validation_images: tuple[str, ...] = ()

@@ -116,6 +116,7 @@ def test_no_voxel_counts_into_which_an_ignored_one_was_blended(ball: Pair) -> No
         normalisation=ball.normalisation,
         ignored=ignored,
         agreement=np.where(ignored, 0, 255).astype(np.uint8),
+        agreement_as="labels",
     )
     for step in range(12):
         _, truth, weight = sampler(pair)(step)

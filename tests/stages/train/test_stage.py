@@ -155,8 +155,9 @@ def test_what_nobody_looked_at_and_agreement_come_along(
         "ignore": (save(tmp_path / "ignore.zarr", seen, voxel_nm=FINE, kind="labels"),),
         "agreement": (save(tmp_path / "agreement.zarr", people, voxel_nm=FINE, kind="image"),),
     }
-    (source,) = sources_of(TrainOptions(**volumes, **more))
-    pair = load_pair(source, VoxelNm((50.0, 50.0, 50.0)))
+    soft = {**more, "agreement_as": "labels"}
+    (source,) = sources_of(TrainOptions(**volumes, **soft))
+    pair = load_pair(source, VoxelNm((50.0, 50.0, 50.0)), agreement_as="labels")
     assert pair.soft is not None
     assert pair.weight is not None
     assert (pair.weight[:6] == 255).all()
@@ -164,12 +165,11 @@ def test_what_nobody_looked_at_and_agreement_come_along(
     assert (pair.soft[:6] == 51).all()
     assert not pair.truth[6:].any()
     plain = plan_train(sources_of(TrainOptions(**volumes)), options(volumes, tmp_path))
-    with_more = plan_train((source,), options(volumes, tmp_path, **more))
+    with_more = plan_train((source,), options(volumes, tmp_path, **soft))
     assert with_more.digest != plain.digest
     assert with_more.peak_bytes > plain.peak_bytes
-    hard = TrainOptions(**volumes, **more, agreement_as="nothing")
-    assert sources_of(hard)[0].agreement is None
-    assert trained(options(volumes, tmp_path / "model", **more)).name == "model"
+    assert sources_of(TrainOptions(**volumes, **more))[0].agreement is None
+    assert trained(options(volumes, tmp_path / "model", **soft)).name == "model"
 
 
 def test_nothing_to_learn_from_is_refused(volumes: dict[str, Any], tmp_path: Path) -> None:
@@ -179,7 +179,9 @@ def test_nothing_to_learn_from_is_refused(volumes: dict[str, Any], tmp_path: Pat
     with pytest.raises(ConfigError, match=r"every voxel of .*image\.zarr is marked in"):
         trained(options(volumes, tmp_path / "model", ignore=(everything,)))
     with pytest.raises(ConfigError, match=r"agreement: .*ball\.zarr holds uint16; expected uint8"):
-        trained(options(volumes, tmp_path / "model", agreement=volumes["labels"]))
+        trained(
+            options(volumes, tmp_path / "model", agreement=volumes["labels"], agreement_as="labels")
+        )
 
 
 def test_image_and_labels_meet_on_one_grid(volumes: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ MOST = 100_000
 Bytes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Voxels = npt.NDArray[np.int32]
-AgreementAs = Literal["labels", "weights", "nothing"]
+AgreementAs = Literal["nothing", "weights", "labels"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def pair_of(
     normalisation: Normalisation,
     ignored: Mask | None = None,
     agreement: Bytes | None = None,
-    agreement_as: AgreementAs = "labels",
+    agreement_as: AgreementAs = "nothing",
     most: int = MOST,
 ) -> Pair:
     """A pair with at most about `most` surface voxels, evenly picked.
@@ -112,7 +112,7 @@ def _some(mask: Mask, most: int) -> Voxels:
     ).astype(np.int32)
 
 
-def load_pair(source: Source, voxel_nm: VoxelNm, *, agreement_as: AgreementAs = "labels") -> Pair:
+def load_pair(source: Source, voxel_nm: VoxelNm, *, agreement_as: AgreementAs = "nothing") -> Pair:
     """A source on the model's grid, read in slabs; ConfigError if all of it is to be ignored."""
     image = Volume(source.image)
     way = resampling_to(source.image, voxel_nm)
