@@ -107,8 +107,8 @@ class TrainOptions(Options):
     agreement: tuple[str, ...] = ()
     """Volumes of 0 to 255, one per image ("" for none): the share of people who say "inside"."""
     agreement_as: Literal["nothing", "weights", "labels"] = "nothing"
-    """What agreement is used for: weights of the loss (0 where people tie), soft labels, or
-    nothing, which is measured as good as weights and better than soft labels."""
+    """What agreement is used for: weights of the loss (0 where people tie), soft labels (which did
+    worse where they were compared, docs/crowd.md), or nothing."""
     weights: tuple[Positive, ...] = ()
     """How often patches come from each image, relative to the others; equally often if empty."""
     validation_images: tuple[str, ...] = ()
