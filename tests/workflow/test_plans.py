@@ -26,6 +26,7 @@ def workflow(tmp_path, save_volume):
         "crowd": {"truth": url},
         "annotate": {},
         "train": {"widths": [4, 6], "patch": 32, "batch": 2, "steps": 30},
+        "interior": {},
         "label": {"native": True},
         "measure": {},
         "evaluate": {"truth": url},
@@ -57,6 +58,7 @@ def test_to_run_everything_must_be_there(workflow):
     plans = Plans(filled(workflow))
     for stage in ("crowd", "ingest"):
         getattr(plans, stage)()
-    for stage in ("subjects", "annotate", "train", "predict", "label", "measure", "evaluate"):
+    rest = ("subjects", "annotate", "train", "predict", "interior", "label", "measure", "evaluate")
+    for stage in rest:
         with pytest.raises(VolumeError, match=r"run/\w+\.zarr does not exist"):
             getattr(plans, stage)()

@@ -13,6 +13,7 @@ EVERYTHING = {
     "crowd": {"truth": "t.zarr"},
     "annotate": {},
     "train": {},
+    "interior": {},
     "measure": {},
     "evaluate": {"truth": "t.zarr"},
 }
@@ -29,7 +30,7 @@ def test_a_workflow_with_all_tables_has_all_stages():
 def test_a_stage_is_there_if_its_table_is():
     assert names({"run": {"source": "a.tif"}}) == ["ingest", "predict", "label", "report"]
     assert names({"run": {"source": "a.zarr"}}) == ["predict", "label", "report"]
-    for table in ("subjects", "crowd", "annotate", "train", "measure", "evaluate"):
+    for table in ("subjects", "crowd", "annotate", "train", "interior", "measure", "evaluate"):
         without = {key: value for key, value in EVERYTHING.items() if key != table}
         assert set(names(EVERYTHING)) - set(names(without)) == {table}
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from volproc.config.crowd import AnnotateOptions, CrowdOptions
 from volproc.config.images import FetchOptions, IngestOptions, SubjectsOptions
 from volproc.config.network import PredictOptions, TrainOptions
-from volproc.config.objects import EvaluateOptions, LabelOptions, MeasureOptions, ReportOptions
+from volproc.config.objects import (
+    EvaluateOptions,
+    InteriorOptions,
+    LabelOptions,
+    MeasureOptions,
+    ReportOptions,
+)
 from volproc.config.options import Options
 from volproc.config.running import ClusterOptions, RunOptions
 from volproc.errors import ConfigError
@@ -35,6 +41,8 @@ class Workflow(Options):
     train: TrainOptions | None = None
     """A network, as run/model; it learns from the annotations where no images are named."""
 
+    interior: InteriorOptions | None = None
+    """Nuclei, as run/nuclei.zarr, where the network marks envelopes; they are what is labelled."""
     measure: MeasureOptions | None = None
     """Numbers about the objects, and their meshes, in run/measure."""
 

@@ -15,7 +15,10 @@ from volproc.stages.annotate.stage import AnnotatePlan, plan_annotate
 from volproc.stages.crowd.stage import CrowdPlan, plan_crowd
 from volproc.stages.evaluate.stage import EvaluatePlan, plan_evaluate
 from volproc.stages.ingest.stage import IngestPlan, plan_ingest
-from volproc.stages.label.stage import LabelPlan, plan_label
+from volproc.stages.interior.labelling import Labelling
+from volproc.stages.interior.plan import InteriorPlan
+from volproc.stages.interior.stage import plan_interior
+from volproc.stages.label.stage import LabelPlan, plan_label, run_label
 from volproc.stages.measure.stage import MeasurePlan, plan_measure
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.report.stage import ReportInputs, ReportPlan, plan_report
@@ -109,13 +112,28 @@ class Plans:
             network=self._network(),
         )
 
+    def interior(self) -> InteriorPlan:
+        """The plan that makes nuclei of predicted envelopes."""
+        options, envelope = self.workflow.interior, self._predicted()
+        assert options is not None
+        return plan_interior(
+            envelope,
+            self.path("nuclei.zarr"),
+            options,
+            labelling=Labelling(plan_label, run_label),
+            identity=Volume(envelope).identity,
+        )
+
     def label(self) -> LabelPlan:
-        """The plan that makes the objects."""
-        mask = self._volume("prediction.zarr", lambda: self.predict().output)
+        """The plan that makes the objects: of the prediction, or of the nuclei made of it."""
+        options, mask = self.workflow.label, self._predicted()
+        if self.workflow.interior is not None:
+            mask = self._volume("nuclei.zarr", lambda: self.interior().output)
+            options = options.model_copy(update={"input": "labels"})
         return plan_label(
             mask,
             self.path("objects.zarr"),
-            self.workflow.label,
+            options,
             native=self._image() if self.workflow.label.native else None,
             identity=Volume(mask).identity,
         )
@@ -140,7 +158,7 @@ class Plans:
     def evaluate(self) -> EvaluatePlan:
         """The plan that scores the fused prediction, each axis, and each fusion of them."""
         results = {
-            "prediction": self._volume("prediction.zarr", lambda: self.predict().output),
+            "prediction": self._predicted(),
         }
         if self.workflow.predict.votes:
             results["votes"] = self._votes()
@@ -182,6 +200,9 @@ class Plans:
             voxel_nm = self.workflow.predict.voxel_nm
             return open_volume(self.workflow.run.source, voxel_nm=voxel_nm).info
         return self._volume(IMAGE, lambda: self.ingest().output)
+
+    def _predicted(self) -> VolumeInfo:
+        return self._volume("prediction.zarr", lambda: self.predict().output)
 
     def _votes(self) -> VolumeInfo:
         def to_come() -> VolumeInfo:

@@ -13,6 +13,7 @@ from volproc.stages.annotate.stage import run_annotate
 from volproc.stages.crowd.stage import run_crowd
 from volproc.stages.evaluate.stage import run_evaluate
 from volproc.stages.ingest.stage import run_ingest
+from volproc.stages.interior.stage import run_interior
 from volproc.stages.label.stage import run_label
 from volproc.stages.measure.stage import run_measure
 from volproc.stages.predict.stage import run_predict
@@ -55,6 +56,7 @@ STAGES: tuple[StageOfRun[Any], ...] = (
     StageOfRun("annotate", Plans.annotate, run_annotate, lambda w: w.annotate is not None),
     StageOfRun("train", Plans.train, _train, lambda w: w.train is not None),
     StageOfRun("predict", Plans.predict, run_predict),
+    StageOfRun("interior", Plans.interior, run_interior, lambda w: w.interior is not None),
     StageOfRun("label", Plans.label, run_label),
     StageOfRun("measure", Plans.measure, run_measure, lambda w: w.measure is not None),
     StageOfRun("evaluate", Plans.evaluate, run_evaluate, lambda w: bool(w.evaluate.truth)),

@@ -1,6 +1,7 @@
 import csv
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tests.stages.annotate.exports import (
 from volproc.config import AnnotateOptions
 from volproc.errors import AnnotateError, VolumeError
 from volproc.grid.box import Box
-from volproc.stages.annotate.gather import gather, read_gathered
+from volproc.stages.annotate.gather import ENOUGH, gather, read_gathered, telling_blocks
 from volproc.stages.annotate.manifest import Manifest
 from volproc.stages.annotate.votes import read_votes
 from volproc.stages.annotate.zooniverse import read_export
@@ -227,3 +228,24 @@ def test_the_real_export_is_gathered(real_data, tmp_path):
     strokes = [(one, stroke) for one in slices for vote in one.votes for stroke in vote.strokes]
     for one, stroke in strokes:  # natural size is the region's: coordinates stay as they were
         assert (np.abs(stroke.points) <= 2 * np.array(one.shape_yx)).all()
+
+
+@given(
+    seen=st.lists(st.tuples(st.integers(0, 400), st.sampled_from("abcdef")), unique=True),
+    size=st.integers(1, 16),
+)
+def test_telling_blocks_show_enough_of_every_volunteer(seen, size):
+    votes = [(SimpleNamespace(volunteer=who), SimpleNamespace(z=z)) for z, who in seen]
+    telling = telling_blocks(votes, size)
+    every, shown = Counter(who for _, who in seen), Counter()
+    shown.update(who for z, who in seen if z // size in telling)
+    assert all(shown[who] >= min(ENOUGH, count) for who, count in every.items())
+
+
+def test_of_a_large_project_a_small_part_tells_enough():
+    votes = [
+        (SimpleNamespace(volunteer=f"v{(7 * z + n) % 50}"), SimpleNamespace(z=z))
+        for z in range(4000)
+        for n in range(10)
+    ]
+    assert len(telling_blocks(votes, 16)) < 40

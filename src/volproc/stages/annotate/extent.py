@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from volproc.drawing import Patch
 
@@ -19,10 +18,10 @@ def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
     >>> bounding_box(np.eye(4, dtype=bool)[:, 1:3])
     (slice(1, 3, None), slice(0, 2, None))
     """
-    if not mask.size:
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
         return None
-    found = ndimage.find_objects(mask.view(np.uint8))
-    return found[0] if found else None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def cut(patch: Patch, start: Ends, stop: Ends) -> npt.NDArray[Any]:

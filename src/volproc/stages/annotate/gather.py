@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -36,6 +37,10 @@ from volproc.stages.annotate.votes import pack_strokes, unpack_strokes, write_vo
 from volproc.stages.annotate.zooniverse import Classification, read_export
 from volproc.volume.files import read_file, write_file
 
+ENOUGH = 30
+"""Slices of a volunteer that tell how well they draw: the median of more says the same."""
+GOLDEN = 0.6180339887498949
+"""Multiples of it, less their whole part, lie spread over 0 to 1 however many they are."""
 NAMED = 5
 """Reasons that a message names."""
 MB = 10**6
@@ -43,9 +48,13 @@ MB = 10**6
 
 @dataclass(frozen=True)
 class Gathered:
-    """The blocks of slices that have votes, and what the export held."""
+    """The blocks of slices that have votes, and what the export held.
+
+    `telling` are blocks that show ENOUGH slices of every volunteer, or all that there are.
+    """
 
     blocks: tuple[int, ...]
+    telling: tuple[int, ...]
     summary: Summary
 
 
@@ -79,7 +88,8 @@ def gather(
         _require_votes(url, chosen, rejected)
         with Advancing("sort the votes", watchers) as tell:
             blocks = tuple(_write_blocks(chosen, folder, shelf, options.block_slices, tell))
-    gathered = Gathered(blocks, tally.summary(chosen, rejected.reasons))
+    telling = telling_blocks(chosen, options.block_slices)
+    gathered = Gathered(blocks, telling, tally.summary(chosen, rejected.reasons))
     write_file(f"{folder}/votes.json", json.dumps(asdict(gathered), indent=1).encode())
     return gathered
 
@@ -87,7 +97,8 @@ def gather(
 def read_gathered(folder: str) -> Gathered:
     """What `gather` found, from `folder`; VolumeError if it did not come to its end there."""
     found = json.loads(read_file(f"{folder}/votes.json"))
-    return Gathered(tuple(found["blocks"]), Summary(**found["summary"]))
+    blocks, telling = tuple(found["blocks"]), tuple(found["telling"])
+    return Gathered(blocks, telling, Summary(**found["summary"]))
 
 
 class _Shelf:
@@ -196,6 +207,19 @@ def _write_blocks(
         done += sum(len(one.votes) for one in slices)
         tell(done, len(chosen))
         yield block
+
+
+def telling_blocks(chosen: Iterable[Chosen], size: int) -> tuple[int, ...]:
+    """Blocks of `size` slices, spread over all, that show ENOUGH slices of every volunteer."""
+    votes = defaultdict[int, Counter[str]](Counter)
+    for said, piece in chosen:
+        votes[piece.z // size][said.volunteer] += 1
+    seen, telling = Counter[str](), []
+    for block in sorted(votes, key=lambda block: block * GOLDEN % 1):
+        if any(seen[volunteer] < ENOUGH for volunteer in votes[block]):
+            telling.append(block)
+            seen += votes[block]
+    return tuple(sorted(telling))
 
 
 def _slice(votes: Iterable[Chosen], shelf: _Shelf) -> SliceVotes:

@@ -54,7 +54,7 @@ class SliceQuality:
 
 @dataclass(frozen=True)
 class VolunteerSkill:
-    """One volunteer: their weight, 0 to 1, and on how many slices they voted."""
+    """One volunteer: their weight, 0 to 1, and on how many slices they were measured."""
 
     skill: float
     slices: int

@@ -115,7 +115,7 @@ def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
     blocks = gathered.blocks
     errors: list[Errors] = []
     if plan.weighs:
-        errors = _joined(runner.run(plan.measure_step(blocks)))
+        errors = _joined(runner.run(plan.measure_step(gathered.telling)))
     known = skills(errors)
     plan, finished, slices = _annotated(plan, runner, blocks, known)
     drawn = sorted({one.z for one in slices if one.drawn})
