@@ -30,9 +30,8 @@ RESULTS = (*VOLUMES, "objects.csv", "scores.json")
 
 
 @pytest.fixture
-def in_folder(monkeypatch, capsys, tmp_path):
-    """in_folder("crowd", "truth.zarr", "c.csv"): the exit code and what was said to stderr."""
-    monkeypatch.chdir(tmp_path)
+def volproc(monkeypatch, capsys):
+    """volproc("run", "w.toml"): the exit code and what was said to stderr."""
 
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["volproc", *map(str, arguments)])
@@ -44,6 +43,13 @@ def in_folder(monkeypatch, capsys, tmp_path):
         return code, capsys.readouterr().err
 
     return command
+
+
+@pytest.fixture
+def in_folder(monkeypatch, tmp_path, volproc):
+    """The same in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return volproc
 
 
 @dataclass(frozen=True)

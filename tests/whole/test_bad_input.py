@@ -3,34 +3,16 @@
 import os
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tifffile
 import zarr
 
-from volproc import cli
 from volproc.errors import VolumeError
 from volproc.volume.store import open_volume
 
 GREY = np.random.default_rng(6).integers(60, 190, (16, 40, 40), dtype=np.uint8)
-
-
-@pytest.fixture
-def volproc(monkeypatch, capsys):
-    """volproc("run", "w.toml"): the exit code and what was said to stderr."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["volproc", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        return code, capsys.readouterr().err
-
-    return command
 
 
 @pytest.fixture
