@@ -220,6 +220,9 @@ def test_what_are_no_labels_and_no_votes_is_refused(tmp_path, save_volume, saved
     floats = save_volume("floats.zarr", np.zeros((8, 8, 8), np.float32))
     with pytest.raises(VolumeError, match="objects need labels"):
         plan_measure(floats.info, "out", MeasureOptions())
+    grey = save_volume("grey.zarr", np.full((8, 8, 8), 7, np.uint8))
+    with pytest.raises(VolumeError, match=r"grey\.zarr is an image; give its labels"):
+        plan_measure(grey.info, "out", MeasureOptions())
     with pytest.raises(VolumeError, match="has no channels"):
         plan_measure(saved.info, "out", MeasureOptions(), votes=saved.info)
     votes = save_votes(tmp_path, np.zeros((3, *SHAPE), np.uint8))

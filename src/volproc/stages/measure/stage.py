@@ -164,6 +164,11 @@ def plan_measure(
     if options.meshes != "none":
         require_format(options.meshes)
     require_ids(labels)
+    if labels.kind == "image":
+        raise VolumeError(
+            f"{labels.url} is an image; give its labels (such as {labels.url}/labels/...), or make "
+            "labels of it: `volproc ingest --labels`"
+        )
     return MeasurePlan(
         labels=labels,
         image=values_under(labels, image) if image else None,
