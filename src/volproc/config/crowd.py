@@ -49,7 +49,7 @@ class AnnotateOptions(Options):
     fewest_votes: Count = 3
     """Slices on which fewer looked are marked to be ignored."""
     skills: bool = True
-    """cria: weigh each volunteer by how well they agree with the others over all slices."""
+    """cria: weigh each volunteer by how well they agree with the others on many slices."""
     along_z: bool = False
     """Replace a slice on which the crowd failed by what its neighbours say."""
     voxel_nm: Triple | None = None

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from volproc.errors import ModelError
+from volproc.model.planes import require_centred
 
 SLOPE = 0.1
 """Of the LeakyReLU for negative values."""
@@ -50,11 +51,7 @@ class EtchACellSpec:
     def __post_init__(self) -> None:
         if min(self.slices_in, self.slices_out, self.start, self.levels) < 1:
             raise ModelError(f"every number of a network needs to be at least 1, got {self}")
-        if self.slices_out > self.slices_in or (self.slices_in - self.slices_out) % 2:
-            raise ModelError(
-                f"{self.slices_out} slices out cannot be the centre of {self.slices_in} slices in: "
-                "take no more out than in, and both even or both odd"
-            )
+        require_centred(self.slices_in, self.slices_out)
 
     @property
     def stride(self) -> int:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from volproc.errors import ModelError
+from volproc.model.planes import require_centred
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,7 @@ class UNetSpec:
         numbers = (self.slices_in, self.slices_out, self.stem, self.convs_down, self.convs_up)
         if not self.widths or min(*numbers, *self.widths) < 1:
             raise ModelError(f"every number of a network needs to be at least 1, got {self}")
-        if self.slices_out > self.slices_in or (self.slices_in - self.slices_out) % 2:
-            raise ModelError(
-                f"{self.slices_out} slices out cannot be the centre of {self.slices_in} slices in: "
-                "take no more out than in, and both even or both odd"
-            )
+        require_centred(self.slices_in, self.slices_out)
 
     @property
     def stride(self) -> int:

@@ -1,4 +1,4 @@
-"""How precisely each volunteer draws, over all slices: one number, which weighs their votes."""
+"""How precisely each volunteer draws, over many slices: one number, which weighs their votes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _majority(
 
 
 def skills(slices: Iterable[Errors]) -> dict[str, float]:
-    """One skill per volunteer, 0 to 1, from the errors on all slices: how much a vote counts.
+    """One skill per volunteer, 0 to 1, from the errors on slices: how much a vote counts.
 
     Votes weigh as the inverse of the variance, as for the best mean of measurements that differ
     in precision; the spread is the median over a volunteer's slices, so that a single blunder does
