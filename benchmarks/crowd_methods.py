@@ -90,7 +90,7 @@ def errors_of_slice(task: Task, z: int) -> dict[int, Errors]:
     found = {}
     for n in task.sizes:
         some = first(votes, n)
-        found[n] = slice_errors(some, None, NM, options)
+        found[n] = slice_errors(some, NM, options)
     return found
 
 

@@ -66,7 +66,7 @@ class MeasureVolunteers:
     def compute(self, block: Block, loaded: list[SliceVotes]) -> list[Any]:
         """The errors of each slice."""
         own = self.drawings
-        return [slice_errors(votes, None, own.nm, own.options) for votes in loaded]
+        return [slice_errors(votes, own.nm, own.options) for votes in loaded]
 
     def store(self, block: Block, result: list[Any]) -> list[Any]:
         """Nothing but the record."""

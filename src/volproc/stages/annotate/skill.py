@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.config import AnnotateOptions
-from volproc.drawing import Patch, SliceVotes
+from volproc.drawing import SliceVotes
 from volproc.stages.annotate.fragments import drawn_by, interior
 from volproc.stages.annotate.rasterise import Runs, area, bounds, weighted_sum
 
@@ -24,18 +24,13 @@ BEST = 0.1
 """This part of the volunteers have a skill of 1."""
 
 
-def slice_errors(
-    votes: SliceVotes,
-    agreement: Patch | None,
-    nm: tuple[float, float],
-    options: AnnotateOptions,
-) -> Errors:
-    """How far each drawing lies from the agreement on one slice, or from the majority if None.
+def slice_errors(votes: SliceVotes, nm: tuple[float, float], options: AnnotateOptions) -> Errors:
+    """How far each drawing lies from the majority of interiors on one slice.
 
-    The majority of interiors costs a third of `cria`, and skills found with it serve as well. The
-    error is the area between a drawing and the agreement over the length of their outlines: about
-    the mean distance where a drawing fits, and the radius of the object or more for what is missing
-    or invented. Slices on which a volunteer rightly drew nothing, and lines that cannot be closed,
+    Skills found with the answer of `cria` are no better, and cost three times as much. The error is
+    the area between a drawing and the majority over the length of their outlines: about the mean
+    distance where a drawing fits, and the radius of the object or more for what is missing or
+    invented. Slices on which a volunteer rightly drew nothing, and lines that cannot be closed,
     tell nothing.
     """
     drawn = [
@@ -44,7 +39,7 @@ def slice_errors(
     ]
     told = [bool(one.loops) or not one.left_open for one in drawn]
     interiors = [interior(one.loops, votes.shape_yx) for one in drawn]
-    origin, label = _majority(interiors, sum(told)) if agreement is None else _label(agreement)
+    origin, label = _majority(interiors, sum(told))
     held, edge = int(label.sum()), _edge(label)
     before = np.pad(np.cumsum(label, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
     found = []
@@ -54,10 +49,6 @@ def slice_errors(
             around = max(edge, _edge_of(runs))
             found.append((vote.volunteer, apart / around * float(np.sqrt(nm[0] * nm[1]))))
     return found
-
-
-def _label(agreement: Patch) -> tuple[tuple[int, int], npt.NDArray[np.bool_]]:
-    return agreement.origin_yx, agreement.values >= 0.5
 
 
 def _majority(
