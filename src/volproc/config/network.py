@@ -57,7 +57,7 @@ class PredictOptions(Options):
     regions_um: Triple | None = None
     """From the votes, rank regions of this size (z, y, x; µm) by how far the axes are apart."""
     native: bool = False
-    """Also write the prediction on the image's own grid."""
+    """Also write the prediction on the image's own grid (of union and majority: from the votes)."""
     certify: Annotated[int, Field(ge=0)] = 0
     """Places that are predicted again with other tiles, and compared; 0 is none."""
     tile: Voxels | None = None

@@ -33,7 +33,7 @@ def native_step(
 ) -> Step:
     """Write `volume` into `native`; `working` is what `way` needs besides, in bytes a voxel."""
     blocks = Tiling(shape=native.shape, core=native.write_unit)
-    per_voxel = itemsize(native.dtype)
+    there, here = (itemsize(info.dtype) * max(1, len(info.channels)) for info in (volume, native))
     source, core = way.source(blocks[0].core).grow((1, 1, 1)).size, blocks[0].core.size
     return Step(
         name=name,
@@ -41,9 +41,9 @@ def native_step(
         blocks=blocks,
         digest=digest,
         # source, the result while it grows along two axes, 3 times the shard while it is encoded
-        peak_bytes=(source + 4 * core) * per_voxel + core * working,
-        bytes_read=prod(volume.shape) * per_voxel,
-        bytes_written=prod(native.shape) * per_voxel,
+        peak_bytes=source * there + core * (4 * here + working),
+        bytes_read=prod(volume.shape) * there,
+        bytes_written=prod(native.shape) * here,
     )
 
 

@@ -12,7 +12,6 @@ from volproc.config import PredictOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
-from volproc.fusion import BINARY
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.network import Constants, Network
@@ -165,7 +164,6 @@ def plan_predict(
     notes = {"model_notes": list(network.notes)} if network.notes else {}
     output = same(url).stamped(**notes)
     votes = same(votes_url, channels=channels) if votes_url else None
-    binary = options.fusion in BINARY
     return PredictPlan(
         image=image,
         output=output,
@@ -176,7 +174,7 @@ def plan_predict(
         network=network,
         options=options,
         digest=name,
-        native=plan_native(output, image, binary=binary, digest=name) if options.native else None,
+        native=plan_native(output, votes, image, options, digest_of_prediction=name),
         disagreement=plan_disagreement(votes, image, options, digest_of_votes=name),
     )
 
