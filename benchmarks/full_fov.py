@@ -29,8 +29,8 @@ from math import prod
 from pathlib import Path
 
 import torch
+from clock import Clock
 from repeated import repeated_phantom
-from road import Clock
 
 import volproc
 from volproc.config import ClusterOptions, MeasureOptions, PredictOptions, RunOptions, Workflow
@@ -247,7 +247,7 @@ def print_table(
     more = prod(whole.image.shape) / prod(shape)
     flop = whole.step(whole.task(Normalisation(0.0, 1.0), None)).flop
     total = 0.0
-    for step, voxels, seconds, cpu, peak in clock.rows:
+    for step, _, voxels, seconds, cpu, peak in clock.rows:
         cost = costs.get(step)
         work = getattr(cost, "flop", 0)
         times = flop / work if work else more

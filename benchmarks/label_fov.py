@@ -26,12 +26,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import psutil
+from clock import Clock
 
 import volproc
 from volproc.config import ClusterOptions, LabelOptions
 from volproc.engine.clusters.local import local_engine
-from volproc.engine.progress import Event, StepFinished, StepStarted
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
@@ -76,28 +75,6 @@ class MakeMask:
             voxel = [int(a + b) for a, b in zip(middle, block.core.start, strict=True)]
             found.append([int(nucleus), int(counts[nucleus]), *voxel])
         return found
-
-
-class Clock:
-    """Watches steps: rows of (step, blocks, seconds, CPU seconds, peak bytes of a worker)."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, int, float, float, int]] = []
-        self._before = 0.0
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, StepStarted):
-            self._before = cpu_seconds()
-        elif isinstance(event, StepFinished):
-            used = cpu_seconds() - self._before
-            self.rows.append((event.step, event.blocks, event.seconds, used, event.peak_bytes))
-
-
-def cpu_seconds() -> float:
-    """Of this process and those it started that still live."""
-    me = psutil.Process()
-    times = [one.cpu_times() for one in (me, *me.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
 
 
 def make_mask(folder: Path, shape: Shape, workers: int, repeats: int) -> dict[str, list[int]]:
@@ -181,10 +158,10 @@ def main() -> None:
     wall = time.monotonic() - began
     print(f"{wall:.0f} s in all with {given.workers} workers; load before {load:.1f}\n")
     print("| step | blocks | s | CPU s | peak of a worker, GB |\n|---|---|---|---|---|")
-    for step, blocks, seconds, cpu, peak in clock.rows:
+    for step, blocks, _, seconds, cpu, peak in clock.rows:
         print(f"| {step} | {blocks:,} | {seconds:.0f} | {cpu:.0f} | {peak / 1e9:.2f} |")
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    total = sum(row[3] for row in clock.rows)
+    total = sum(row.cpu_s for row in clock.rows)
     print(f"\n{total:.0f} CPU s; this process {own:.2f} GB at most; dropped: {made.reasons}")
     compare(nuclei, made.labels, pd.read_csv(made.table, index_col="id"))
 

@@ -14,11 +14,11 @@ scheduler's too, as it goes on. The files are removed again (some 3 GB).
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import psutil
+from clock import Clock, Took
 
 from volproc.config import LabelOptions
 from volproc.engine.clusters.local import local_engine
 from volproc.engine.memory import process_peak_bytes
-from volproc.engine.progress import BlockDone, Event, StepFinished
+from volproc.engine.progress import BlockDone, Event
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
@@ -55,7 +56,7 @@ RODS = 4
 """Components on each axis that go on from face to face, besides the one that all faces share."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Template:
     """What every block has in common: faces by step, and statistics as if it began at 0."""
 
@@ -64,7 +65,14 @@ class Template:
     inner: Rows
     count: int
 
+    @lru_cache(maxsize=27)  # noqa: B019 - one template for a whole run
+    def ids_towards(self, steps: tuple[Shape, ...]) -> npt.NDArray[np.uint32]:
+        """Components in the faces towards some neighbours."""
+        ids = np.unique(np.concatenate([self.faces[step].ravel() for step in steps]))
+        return ids[ids > 0].astype(np.uint32)
 
+
+@lru_cache(maxsize=1)
 def make_template(count: int) -> Template:
     """Blobs on a lattice on each face: of an axis the same places on both sides."""
     rng = np.random.default_rng(0)
@@ -114,37 +122,48 @@ def _moved(rows: Rows, origin: Shape, shape: Shape) -> Rows:
     return moved
 
 
-def write_tables(tables: Tables, blocks: Tiling, template: Template) -> list[dict[str, int]]:
-    """The first pass' files and records of all blocks."""
-    records: list[dict[str, int]] = []
-    alike: dict[tuple[Shape, ...], tuple[int, npt.NDArray[np.uint32]]] = {}
-    for block in blocks:
-        steps = tuple(step for _, step in blocks.neighbours(block.index, FACES))
-        first = steps not in alike
-        if first:
-            ids = np.unique(np.concatenate([template.faces[step].ravel() for step in steps]))
-            alike[steps] = block.index, ids[ids > 0].astype(np.uint32)
-        like, ids = alike[steps]
-        faces = {step: template.faces[step] for step in steps} if first else {}
+@dataclass(frozen=True)
+class MakeTables:
+    """Task: what the first pass would leave of a row of blocks, as files and as records."""
+
+    tables: Tables
+    blocks: Tiling
+    count: int
+
+    def load(self, block: Block) -> Template:
+        return make_template(self.count)
+
+    def compute(self, block: Block, loaded: Template) -> Template:
+        return loaded
+
+    def store(self, block: Block, result: Template) -> list[dict[str, int]]:
+        return [self._save(one, result) for one in self.blocks.over(block.core)]
+
+    def _save(self, block: Block, template: Template) -> dict[str, int]:
+        steps = tuple(step for _, step in self.blocks.neighbours(block.index, FACES))
+        ids = template.ids_towards(steps)
         # dust and inner objects come after the border's ids
         inner = np.arange(len(template.inner), dtype=np.uint32) + len(template.border) + 1
-        origin = block.core.start
+        origin, shape = block.core.start, self.blocks.shape
         table = BlockTable(
             count=template.count,
             border_ids=ids,
-            border=Statistics(_moved(template.border[ids - 1], origin, blocks.shape)),
+            border=Statistics(_moved(template.border[ids - 1], origin, shape)),
             inner_ids=inner,
-            inner=Statistics(_moved(template.inner, origin, blocks.shape)),
+            inner=Statistics(_moved(template.inner, origin, shape)),
         )
-        tables.save_block(block.index, table, faces, content=0)
-        if not first:  # the faces of such a block are the same bytes
-            mine = Path(tables.folder, f"{block.index}.faces")
-            mine.unlink()
-            os.link(Path(tables.folder, f"{like}.faces"), mine)
+        faces = {step: template.faces[step] for step in steps}
+        self.tables.save_block(block.index, table, faces, content=0)
         rows = len(ids) + len(inner)
         counted = {"components": template.count, "rows": rows, "dropped": template.count - rows}
-        records.append({**counted, "largest_dropped": 9, "highest": 0, "content": 0})
-    return records
+        return {**counted, "largest_dropped": 9, "highest": 0, "content": 0}
+
+
+def make_tables(plan: FindPlan, count: int) -> Step:
+    """The step that stands for the first pass."""
+    z, y, _ = CORE
+    rows = Tiling(plan.blocks.shape, (z, y, plan.blocks.shape[2]))
+    return Step("tables", MakeTables(plan.tables, plan.blocks, count), rows, plan.tables.digest)
 
 
 class Labelled(Runner):
@@ -170,47 +189,42 @@ class Nothing:
         return None
 
 
-def merge(plan: FindPlan, folder: Path, records: list[dict[str, int]], workers: int) -> None:
+def merge(plan: FindPlan, folder: Path, count: int, workers: int) -> None:
     """Everything between the two passes, with times and memory."""
-    watch = Watch()
+    clock = Clock()
     with local_engine(workers=workers, worker_bytes=4 * 10**9) as engine:
-        runner = Labelled(engine, folder / "ledger", (watch,))
-        runner.records_of_blocks = records
-        began, cpu = time.monotonic(), time.process_time()
+        runner = Labelled(engine, folder / "ledger", (clock,))
+        made = runner.run(make_tables(plan, count))
+        runner.records_of_blocks = [record for row in made for record in row]
+        print(f"{sum(record['rows'] for record in runner.records_of_blocks):,} rows of tables")
+        began, before = time.monotonic(), time.process_time()
         found = find_objects(plan, runner)
-        merged, merged_cpu = time.monotonic(), time.process_time()
+        seconds = time.monotonic() - began - clock.rows[-1].seconds
+        unions = f"{seconds:.0f} | {time.process_time() - before:.0f}"
+        began, before = time.monotonic(), time.process_time()
         info = plan.source.info
         how = {"voxel_nm": info.voxel_nm, "shape": info.shape}
         write_pieces(str(folder / "objects.csv"), csv_parts(found.numbering.rows(), **how))
-        numbered, numbered_cpu = time.monotonic(), time.process_time()
+        table = f"{time.monotonic() - began:.0f} | {time.process_time() - before:.0f}"
+        client = process_peak_bytes()
         save_ids(plan, found, runner)
-    group, ids = watch.finished
     groups = found.numbering.groups.grid
     print(f"{found.numbering.objects:,} objects, {sum(found.dropped.values()):,} dropped; ", end="")
-    print(f"{len(groups)} groups of up to {groups.core} blocks\n")
-    print("| part | where | s | CPU s of this process | peak GB |\n|---|---|---|---|---|")
-    print(f"| groups | workers | {group.seconds:.0f} | | {group.peak_bytes / 1e9:.2f} |")
-    rest = merged - began - group.seconds
-    print(f"| unions of open objects | client | {rest:.0f} | {merged_cpu - cpu:.0f} | |")
-    table = (folder / "objects.csv").stat().st_size / 1e6
-    line = f"{numbered - merged:.0f} | {numbered_cpu - merged_cpu:.0f}"
-    print(f"| numbers and table ({table:.0f} MB) | client | {line} | {peak()} |")
-    print(f"| ids of all blocks | workers | {ids.seconds:.0f} | | {ids.peak_bytes / 1e9:.2f} |")
+    print(f"{len(groups)} groups of up to {groups.core} blocks; open objects: ", end="")
+    print(f"{sum(found.numbering.unions.counts):,}\n")
+    print("| part | where | s | CPU s | peak of a process, GB |\n|---|---|---|---|---|")
+    written, merged, numbered = clock.rows
+    megabytes = (folder / "objects.csv").stat().st_size / 1e6
+    print(_line("(making the tables)", written))
+    print(_line("groups", merged))
+    print(f"| unions of open objects | client | {unions} | |")
+    print(f"| numbers and table ({megabytes:.0f} MB) | client | {table} | {client / 1e9:.2f} |")
+    print(_line("ids of all blocks", numbered))
 
 
-def peak() -> str:
-    return f"{process_peak_bytes() / 1e9:.2f}"
-
-
-class Watch:
-    """Remembers finished steps."""
-
-    def __init__(self) -> None:
-        self.finished: list[StepFinished] = []
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, StepFinished):
-            self.finished.append(event)
+def _line(part: str, took: Took) -> str:
+    numbers = f"{took.seconds:.0f} | {took.cpu_s:.0f} | {took.peak_bytes / 1e9:.2f}"
+    return f"| {part} | workers | {numbers} |"
 
 
 def schedule(blocks: Tiling, folder: Path, workers: int) -> Iterator[tuple[int, float, float]]:
@@ -247,13 +261,8 @@ def main() -> None:
         source = ArraySource(info, np.broadcast_to(np.uint8(0), shape))
         plan = plan_find(source, folder, LabelOptions(), blocks=blocks, identity="made")
         plan = replace(plan, level=1)
-        began = time.monotonic()
-        template = make_template(round(given.labels / len(blocks)))
-        records = write_tables(plan.tables, blocks, template)
-        rows = sum(record["rows"] for record in records)
-        print(f"{rows:,} rows of tables, written in {time.monotonic() - began:.0f} s")
         print(f"stated by the plan: {plan.steps[1].peak_bytes / 1e9:.2f} GB for a group")
-        merge(plan, given.folder, records, given.workers)
+        merge(plan, given.folder, round(given.labels / len(blocks)), given.workers)
     if given.part != "merge":
         print(
             "\n| blocks done | blocks per s | memory of client and scheduler, MB |\n|---|---|---|"

@@ -15,8 +15,8 @@ import platform
 from math import prod
 from pathlib import Path
 
-import psutil
 import torch
+from clock import Clock
 
 import volproc
 from volproc.config import (
@@ -27,34 +27,8 @@ from volproc.config import (
     RunOptions,
     Workflow,
 )
-from volproc.engine.progress import Event, StepFinished, StepStarted
 
 VOXEL_NM = (50.0, 10.0, 10.0)
-
-
-class Clock:
-    """Watches steps: rows of (step, voxels, seconds, CPU seconds, peak bytes of a worker)."""
-
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, int, float, float, int]] = []
-        self._cpu = 0.0
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, StepStarted):
-            self._cpu = _cpu_seconds()
-        elif isinstance(event, StepFinished):
-            cpu = _cpu_seconds() - self._cpu
-            self.rows.append((event.step, event.voxels, event.seconds, cpu, event.peak_bytes))
-
-
-def _cpu_seconds() -> float:
-    """CPU seconds of this process and everything it started that still lives."""
-    me = psutil.Process()
-    total = 0.0
-    for process in (me, *me.children(recursive=True)):
-        with_times = process.cpu_times()
-        total += with_times.user + with_times.system
-    return total
 
 
 def road(folder: Path, shape: tuple[int, int, int], model: str, workers: int) -> Clock:
@@ -91,7 +65,7 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}\n")
     print("| step | Mvoxel | s | Mvoxel/s | CPU s | peak of a worker, GB |")
     print("|---|---|---|---|---|---|")
-    for step, voxels, seconds, cpu, peak in clock.rows:
+    for step, _, voxels, seconds, cpu, peak in clock.rows:
         rate = voxels / 1e6 / max(seconds, 1e-3)
         numbers = (f"{voxels / 1e6:.4g}", f"{seconds:.1f}", f"{rate:.3g}", f"{cpu:.1f}")
         print(f"| {' | '.join((step, *numbers, f'{peak / 1e9:.2f}'))} |")

@@ -50,18 +50,22 @@ def _level_step(info: VolumeInfo, level: int, digest: str, name: str) -> Step:
     blocks = Tiling(shape=coarser.shape, core=coarser.shards)
     per_voxel = itemsize(info.dtype) * max(1, len(info.channels))
     step = step_between(finer, coarser)
-    core = prod(blocks[0].core.shape) * per_voxel
-    plane = core // blocks[0].core.shape[0]
-    slab = plane * _slab_depth(finer, step) * (prod(step) + 1)
+    core = blocks[0].core.size * per_voxel
+    part = prod(_part_shape(finer, blocks[0].core.shape, step, per_voxel)) * per_voxel
     return Step(
         name=f"pyramid of {name}, level {level}",
         task=Coarsen(Volume(info), level),
         blocks=blocks,
         digest=digest,
-        peak_bytes=slab + 4 * core,  # the result, and 3 times the shard while it is encoded
+        # zarr reads a part twice over; the result, and 3 times the shard while it is encoded
+        peak_bytes=part * (2 * prod(step) + 1) + 4 * core,
         bytes_read=prod(finer.shape) * per_voxel,
         bytes_written=prod(coarser.shape) * per_voxel,
     )
+
+
+PART_BYTES = 2**24
+"""Of the finer level, in memory at once while a shard of the coarser one is made."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Coarsen:
     level: int
 
     def load(self, block: Block) -> npt.NDArray[Any]:
-        """The shard's voxels, from the finer level one chunk's depth at a time: it is never held.
+        """The shard's voxels, from the finer level a few chunks at a time: it is never held.
 
         Mean of an image, mode of labels.
         """
@@ -81,11 +85,12 @@ class Coarsen:
         step = step_between(finer, coarser)
         lead = (len(info.channels),) if info.channels else ()
         out = np.empty((*lead, *block.core.shape), dtype=info.dtype)
-        for slab in block.core.slabs(_slab_depth(finer, step)):
-            under = source_box(slab, finer=finer, coarser=coarser)
+        part = _part_shape(finer, block.core.shape, step, out.itemsize * prod(lead))
+        for one in Tiling(block.core.shape, part):
+            box = one.core.shift(block.core.start)
+            under = source_box(box, finer=finer, coarser=coarser)
             values = self.volume.read(under, level=self.level - 1)
-            into = slab.within(block.core.start).slices
-            out[(..., *into)] = coarsen(values, step, kind=info.kind)
+            out[(..., *one.core.slices)] = coarsen(values, step, kind=info.kind)
         return out
 
     def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -97,5 +102,9 @@ class Coarsen:
         self.volume.write(block.core, result, level=self.level)
 
 
-def _slab_depth(finer: Level, step: Shape) -> int:
-    return max(1, finer.chunks[0] // step[0])
+def _part_shape(finer: Level, core: Shape, step: Shape, per_voxel: int) -> Shape:
+    """Voxels that are made at once: of whole chunks of the finer level, and whole rows along x."""
+    depth, height = (max(1, c // s) for c, s in zip(finer.chunks[:2], step[:2], strict=True))
+    depth, height = min(depth, core[0]), min(height, core[1])
+    row_of_chunks = depth * height * core[2] * prod(step) * per_voxel
+    return depth, min(core[1], height * max(1, PART_BYTES // row_of_chunks)), core[2]
