@@ -49,15 +49,15 @@ def tiled(planes: torch.Tensor, network: Answering, *, roi: int, mode: str) -> t
 
 
 def whole(planes: torch.Tensor, network: Answering) -> torch.Tensor:
-    """Probabilities of whole planes, mirrored by two strides and up to the next multiple."""
+    """Probabilities of whole planes, mirrored by one stride and up to the next multiple."""
     stride, (high, wide) = network.module.spec.stride, planes.shape[2:]
     rows, columns = (
-        np.pad(np.arange(n), (2 * stride, 2 * stride + -n % stride), mode="reflect")
+        np.pad(np.arange(n), (stride, stride + -n % stride), mode="reflect")
         for n in (high, wide)
     )
     mirrored = planes[:, :, rows][..., columns].contiguous(memory_format=torch.channels_last)
     answers = torch.sigmoid(network.module(mirrored))
-    return answers[..., 2 * stride : 2 * stride + high, 2 * stride : 2 * stride + wide]
+    return answers[..., stride : stride + high, stride : stride + wide]
 
 
 @torch.inference_mode()
