@@ -46,6 +46,23 @@ def volproc(monkeypatch, capsys):
 
 
 @pytest.fixture
+def refused(volproc):
+    """refused(words, ..., by=("run", "w.toml")): exactly one line, with all these words in it."""
+
+    def check(*words, by):
+        code, said = volproc(*by)
+        lines = [line for line in said.splitlines() if line.strip()]
+        assert code == 2, said
+        assert [line for line in lines if line.startswith("volproc: ")] == lines[-1:]
+        assert "Traceback" not in said
+        for word in words:
+            assert str(word) in lines[-1], lines[-1]
+        return lines
+
+    return check
+
+
+@pytest.fixture
 def in_folder(monkeypatch, tmp_path, volproc):
     """The same in a folder of its own."""
     monkeypatch.chdir(tmp_path)
@@ -185,11 +202,12 @@ def begin():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["volproc.workflow", "volproc.cli"])
 
-    def command(folder, *arguments, die_before_write=0):
+    def command(folder, *arguments, die_before_write=0, gpus=0):
         given = {
             "FOLDER": str(folder),
             "ARGUMENTS": [str(a) for a in arguments],
             "DIE_BEFORE_WRITE": die_before_write,
+            "GPUS": gpus,
         }
         process = context.Process(target=runpy.run_path, args=(str(SMALL), given, "__main__"))
         process.start()

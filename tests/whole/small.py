@@ -1,7 +1,7 @@
 """`volproc` with shards of one chunk and deep pyramids: small volumes have many blocks.
 
-Sizes are all that differs. Runs as a script, or by `runpy` with FOLDER, ARGUMENTS and
-DIE_BEFORE_WRITE given.
+Sizes are all that differs. Runs as a script, or by `runpy` with FOLDER, ARGUMENTS,
+DIE_BEFORE_WRITE and GPUS given.
 """
 
 import itertools
@@ -12,7 +12,9 @@ import sys
 import torch
 
 from volproc import cli
+from volproc.engine.clusters import crews
 from volproc.stages.ingest import stage as ingest
+from volproc.stages.predict import stage as predict
 from volproc.volume import metadata
 
 
@@ -30,6 +32,12 @@ def die_before_write(number):
     sys.addaudithook(watch)
 
 
+def as_if_on(gpus):
+    """The workers that a machine with so many GPUs has for predict; they compute on the CPU."""
+    crews.visible_gpus = lambda: tuple(map(str, range(gpus)))
+    predict.device_for = lambda wanted: "cuda"
+
+
 if __name__ == "__main__":
     metadata.SHARD_BYTES = 1
     metadata.SMALLEST_LEVEL = 64
@@ -41,4 +49,6 @@ if __name__ == "__main__":
         sys.stdout = sys.stderr = open("messages.txt", "a", buffering=1)  # noqa: SIM115
         sys.argv = ["volproc", *given["ARGUMENTS"]]
         die_before_write(given["DIE_BEFORE_WRITE"])
+        if given["GPUS"]:
+            as_if_on(given["GPUS"])
     cli.main()

@@ -7,12 +7,8 @@ from collections.abc import Sequence
 from volproc.commands.runner import LOCAL, runner_for
 from volproc.config import ClusterOptions, PredictOptions
 from volproc.engine.progress import Watcher
-from volproc.stages.predict.device import device_for
 from volproc.stages.predict.stage import plan_predict, run_predict
 from volproc.volume.store import Volume, open_volume
-
-GPU_THREADS = 4
-"""Blocks that a GPU's worker has in hand: one at work, the others on their way in or out."""
 
 
 def predict(
@@ -27,12 +23,5 @@ def predict(
     """The fused prediction for `image`, uint8 at the model's voxel size; each axis' in `votes`."""
     volume = open_volume(image, voxel_nm=options.voxel_nm)
     chosen = plan_predict(volume.info, out, options, votes_url=votes, identity=volume.identity)
-    with runner_for(out, cluster_for(device_for(options.device), cluster), watchers) as runner:
+    with runner_for(out, cluster, watchers) as runner:
         return run_predict(chosen, runner)
-
-
-def cluster_for(device: str, cluster: ClusterOptions) -> ClusterOptions:
-    """On a GPU one worker, unless told how many: its threads read and write while it computes."""
-    if device != "cuda" or cluster.workers:
-        return cluster
-    return cluster.model_copy(update={"workers": 1, "threads": max(GPU_THREADS, cluster.threads)})

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from volproc.config.options import Count, Options
+from volproc.config.options import Options
 
 
 class RunOptions(Options):
@@ -24,8 +24,12 @@ class ClusterOptions(Options):
     kind: Literal["local", "serial"] = "local"
     """local: Dask workers on this machine. serial: this process alone, for debugging."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Worker processes; 0 is one per core."""
-    threads: Count = 1
-    """Blocks one worker has in hand; more than 1 overlaps reading with computing on a GPU."""
+    """Worker processes; 0 is one per core. Where the network runs on GPUs: see gpu_workers."""
+    gpu_workers: Annotated[int, Field(ge=0)] = 0
+    """Worker processes while the network runs on GPUs, dealt out to them; 0 is one per GPU, but no
+    more than `workers` where that is given."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """Blocks one worker has in hand, of which it computes one while the others are read or written;
+    0 is 4 on a GPU, else 1."""
     worker_memory_gb: Annotated[float, Field(ge=0)] = 0.0
-    """Memory of one worker in GB (10^9 bytes); 0 shares 90% of the machine."""
+    """Memory of one worker in GB (10^9 bytes); 0 shares 90% of the machine among them."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Self
 
 from distributed import Client, Future, as_completed
 
-from volproc.engine.protocol import Outcome, Task, do_block
+from volproc.engine.protocol import Outcome, Outcomes, Step, Task, do_block
 from volproc.grid.blocks import Block
 
 IN_FLIGHT_PER_THREAD = 2
@@ -22,12 +22,17 @@ class DaskEngine:
     workers time and again (`distributed.scheduler.allowed-failures`) becomes a failed block.
     """
 
-    def __init__(self, cluster: Any, *, worker_bytes: int) -> None:
+    def __init__(self, cluster: Any, *, worker_bytes: int, threads: int = 1) -> None:
         self.cluster = cluster
         self.client = Client(cluster)
         self.worker_bytes = worker_bytes
+        self.threads = threads
 
-    def map(self, task: Task, blocks: Iterable[Block]) -> Iterator[Outcome]:
+    def for_step(self, step: Step) -> DaskEngine:
+        """This one."""
+        return self
+
+    def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
         """One outcome per block, as they come."""
         waiting = iter(blocks)
         sent: dict[Future, Block] = {}
@@ -64,5 +69,9 @@ class DaskEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the workers go; they are gone when this returns."""
         self.client.close()
         self.cluster.close()

@@ -14,6 +14,9 @@ from volproc.errors import MemoryPromiseError
 RESERVED_BYTES = 600 * 2**20
 """For a worker's libraries: 364 MB measured idle, the rest for compiled kernels and their pools."""
 
+GPU_RESERVED_BYTES = 4 * 2**30
+"""The same with CUDA: torch's users report 1 to 3 GB besides. Not measured here yet."""
+
 
 def machine_bytes() -> int:
     """Memory of this machine."""
@@ -41,14 +44,18 @@ def process_peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def check_memory(step: str, peak_bytes: int, *, worker_bytes: int) -> None:
-    """MemoryPromiseError if a block of `step` and the idle worker need more than `worker_bytes`."""
-    needed = peak_bytes + RESERVED_BYTES
+def check_memory(
+    step: str, held_bytes: int, *, blocks: int, worker_bytes: int, reserved: int = RESERVED_BYTES
+) -> None:
+    """MemoryPromiseError if `blocks` of `step` in hand and the idle worker need too much."""
+    needed = held_bytes + reserved
     if needed > worker_bytes:
+        what = f"a block of {step} needs" if blocks == 1 else f"{blocks} blocks of {step} need"
+        fewer = "" if blocks == 1 else f"[cluster] threads fewer than {blocks}, "
         raise MemoryPromiseError(
-            f"a block of {step} needs {human(needed)} ({human(RESERVED_BYTES)} of it for the "
-            f"libraries), a worker has {human(worker_bytes)}; make the block smaller or "
-            "[cluster] worker_memory_gb larger"
+            f"{what} {human(needed)} ({human(reserved)} of it for the libraries), a worker has "
+            f"{human(worker_bytes)}; make {fewer}the block smaller or [cluster] worker_memory_gb "
+            "larger"
         )
 
 

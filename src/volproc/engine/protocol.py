@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,6 +47,16 @@ class Step:
     flop: int = 0
     notes: tuple[str, ...] = ()
     """One line each on what a user should know before it runs."""
+    on_gpu: bool = False
+    """Whether `compute` works on a GPU."""
+    waiting_bytes: int | None = None
+    """What a block takes while another one is computed: read, waiting, or being written. None: as
+    much as at its peak."""
+
+    def held_bytes(self, blocks: int) -> int:
+        """The most that so many blocks in hand of one worker take: one is computed at a time."""
+        waiting = self.peak_bytes if self.waiting_bytes is None else self.waiting_bytes
+        return max(self.peak_bytes, waiting) + (blocks - 1) * waiting
 
 
 class Cost(Protocol):
@@ -93,14 +103,26 @@ class Outcome:
     peak_bytes: int = 0
 
 
+Outcomes = Generator[Outcome, None, None]
+"""Outcomes as they come; closed before the last, blocks that still wait are dropped."""
+
+
 class Engine(Protocol):
     """Runs a task over blocks and yields their outcomes in any order."""
 
-    worker_bytes: int
-    """Memory one worker may use."""
+    @property
+    def worker_bytes(self) -> int:
+        """Memory one worker may use."""
 
-    def map(self, task: Task, blocks: Iterable[Block]) -> Iterator[Outcome]:
-        """One outcome per block, as they come."""
+    @property
+    def threads(self) -> int:
+        """Blocks one worker has in hand."""
+
+    def for_step(self, step: Step) -> Engine:
+        """The engine for `step`: this one, unless it has several kinds of workers."""
+
+    def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
+        """One outcome per block, as they come. Called, it starts the workers; asked, it works."""
 
 
 TRIES = 3
@@ -115,10 +137,7 @@ def do_block(task: Task, block: Block) -> Outcome:
     failure = ""
     for _ in range(TRIES):
         try:
-            loaded = task.load(block)
-            with _device:
-                result = task.compute(block, loaded)
-            record = task.store(block, result)
+            record = _done(task, block)
         except VolprocError as error:
             return _outcome(block, failure=str(error), user_can_mend=True)
         except Exception as error:
@@ -126,6 +145,15 @@ def do_block(task: Task, block: Block) -> Outcome:
         else:
             return _outcome(block, record=record)
     return _outcome(block, failure=f"{failure} (tried {TRIES} times)")
+
+
+def _done(task: Task, block: Block) -> Any:
+    """The record of a block, done once. What one phase has made is let go with the next."""
+    loaded = task.load(block)
+    with _device:
+        result = task.compute(block, loaded)
+    del loaded  # not in hand while it is written
+    return task.store(block, result)
 
 
 def _outcome(block: Block, **what: Any) -> Outcome:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from volproc.engine.ledger import Ledger, forget, ledger_path
-from volproc.engine.memory import check_memory
+from volproc.engine.memory import GPU_RESERVED_BYTES, RESERVED_BYTES, check_memory
 from volproc.engine.progress import (
     BlockDone,
     BlockFailed,
@@ -18,7 +19,7 @@ from volproc.engine.progress import (
     StepStarted,
     Watcher,
 )
-from volproc.engine.protocol import Engine, Outcome, Step
+from volproc.engine.protocol import Engine, Outcome, Outcomes, Step
 from volproc.errors import BlocksFailedError, VolprocError
 
 MOST_FAILURES = 10
@@ -42,35 +43,45 @@ class Runner:
         MemoryPromiseError before anything starts; the VolprocError of a block that the user can
         mend, or BlocksFailedError, after all others are done.
         """
-        check_memory(step.name, step.peak_bytes, worker_bytes=self.engine.worker_bytes)
+        engine = self.engine.for_step(step)
+        check_memory(
+            step.name,
+            step.held_bytes(engine.threads),
+            blocks=engine.threads,
+            worker_bytes=engine.worker_bytes,
+            reserved=GPU_RESERVED_BYTES if step.on_gpu else RESERVED_BYTES,
+        )
         url = ledger_path(self.records, step.name)
         ledger = Ledger(url, digest=step.digest, blocks=len(step.blocks))
+        left = (block for block in step.blocks if block.index not in ledger.records)
+        some = len(ledger.records) < len(step.blocks)
+        outcomes = engine.map(step.task, left) if some else _nothing()
         began = time.monotonic()
         self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks)))
         try:
-            voxels, peak = self._do(step, ledger)
+            voxels, peak = self._do(step, outcomes, ledger)
         finally:
             ledger.flush()
         seconds = time.monotonic() - began
         self._tell(StepFinished(step.name, len(step.blocks), voxels, round(seconds, 3), peak))
         return [ledger.records[block.index] for block in step.blocks]
 
-    def _do(self, step: Step, ledger: Ledger) -> tuple[int, int]:
-        """Do the blocks that are not in the ledger; voxels of this run, and its peak memory."""
+    def _do(self, step: Step, outcomes: Outcomes, ledger: Ledger) -> tuple[int, int]:
+        """Record blocks as they are done; voxels of this run, and its peak memory."""
         voxels, peak = 0, 0
         failed: list[Outcome] = []
-        todo = (block for block in step.blocks if block.index not in ledger.records)
-        for outcome in self.engine.map(step.task, todo):
-            peak = max(peak, outcome.peak_bytes)
-            if outcome.failure is not None:
-                failed.append(outcome)
-                self._tell(BlockFailed(step.name, outcome.block.index, outcome.failure))
-                if len(failed) == MOST_FAILURES:
-                    break
-                continue
-            ledger.add(outcome.block.index, outcome.record)
-            voxels += outcome.block.core.size
-            self._tell(_done(step, outcome, len(ledger.records)))
+        with closing(outcomes):
+            for outcome in outcomes:
+                peak = max(peak, outcome.peak_bytes)
+                if outcome.failure is not None:
+                    failed.append(outcome)
+                    self._tell(BlockFailed(step.name, outcome.block.index, outcome.failure))
+                    if len(failed) == MOST_FAILURES:
+                        break
+                    continue
+                ledger.add(outcome.block.index, outcome.record)
+                voxels += outcome.block.core.size
+                self._tell(_done(step, outcome, len(ledger.records)))
         if failed:
             raise _failure(step, failed)
         return voxels, peak
@@ -82,6 +93,10 @@ class Runner:
     def _tell(self, event: Event) -> None:
         for watch in self.watchers:
             watch(event)
+
+
+def _nothing() -> Outcomes:
+    yield from ()
 
 
 def _done(step: Step, outcome: Outcome, done: int) -> BlockDone:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from volproc.engine.memory import machine_bytes
-from volproc.engine.protocol import Outcome, Task, do_block
+from volproc.engine.protocol import Outcomes, Step, Task, do_block
 from volproc.grid.blocks import Block
 
 
 class SerialEngine:
     """The engine without a cluster; same results, no other process."""
 
+    threads = 1
+
     def __init__(self, *, worker_bytes: int | None = None) -> None:
         self.worker_bytes = worker_bytes or machine_bytes()
 
-    def map(self, task: Task, blocks: Iterable[Block]) -> Iterator[Outcome]:
+    def for_step(self, step: Step) -> SerialEngine:
+        """This one."""
+        return self
+
+    def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
         """One outcome per block, in order."""
         return (do_block(task, block) for block in blocks)

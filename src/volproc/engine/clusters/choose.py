@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from volproc.config import ClusterOptions
 from volproc.engine.protocol import Engine
@@ -15,13 +15,10 @@ GB = 10**9
 @contextmanager
 def engine_of(options: ClusterOptions) -> Iterator[Engine]:
     """An engine as `options` want it, closed at the end."""
-    memory = int(options.worker_memory_gb * GB)
     if options.kind == "serial":
-        yield SerialEngine(worker_bytes=memory)
+        yield SerialEngine(worker_bytes=int(options.worker_memory_gb * GB))
         return
-    from volproc.engine.clusters.local import local_engine  # a serial run needs no distributed
+    from volproc.engine.clusters.crews import Crews  # a serial run needs no distributed
 
-    with local_engine(
-        workers=options.workers, threads=options.threads, worker_bytes=memory
-    ) as engine:
-        yield engine
+    with closing(Crews(options)) as crews:
+        yield crews

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import dask
-from distributed import LocalCluster
+from distributed import LocalCluster, Nanny
 
 from volproc.engine.distributed import DaskEngine
 from volproc.engine.memory import machine_bytes, machine_cores
@@ -30,6 +33,8 @@ SETTINGS = {
     "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**30,
+    # Nobody looks at what workers tell of GPUs, and a driver that answers late would hold them up.
+    "distributed.diagnostics.nvml": False,
     # Handing threads a shard's chunks one by one took a fifth of writing.
     "distributed.nanny.pre-spawn-environ.ZARR_CODEC_PIPELINE__BATCH_SIZE": 256,
 }
@@ -49,11 +54,14 @@ def thread_settings(workers: int, *, cores: int) -> dict[str, int]:
     }
 
 
-def local_engine(*, workers: int = 0, threads: int = 1, worker_bytes: int = 0) -> DaskEngine:
+def local_engine(
+    *, workers: int = 0, threads: int = 1, worker_bytes: int = 0, gpus: Sequence[str] = ()
+) -> DaskEngine:
     """An engine on `workers` processes of this machine (0: one per core) with `threads` each.
 
-    `worker_bytes` 0 shares nine tenths of the machine's memory among them. Workers die with
-    this process, however it ends. VolprocError if one dies before it has started.
+    `worker_bytes` 0 shares nine tenths of the machine's memory among them. Each sees one of the
+    `gpus`, in turn; without, all there are. Workers die with this process, however it ends.
+    VolprocError if one dies before it has started.
     """
     workers = workers or machine_cores()
     worker_bytes = worker_bytes or int(0.9 * machine_bytes() / workers)
@@ -64,6 +72,7 @@ def local_engine(*, workers: int = 0, threads: int = 1, worker_bytes: int = 0) -
             threads_per_worker=threads,
             memory_limit=worker_bytes,
             processes=True,
+            worker_class=_seeing_one(gpus) if gpus else Nanny,
             # None would mean port 8787 of every interface, taken or not
             dashboard_address="127.0.0.1:0",
             silence_logs=40,
@@ -73,4 +82,14 @@ def local_engine(*, workers: int = 0, threads: int = 1, worker_bytes: int = 0) -
             f"{workers} workers did not start on this machine ({error}); if its memory is short "
             "set [cluster] workers lower, then run the same command again"
         ) from error
-    return DaskEngine(cluster, worker_bytes=worker_bytes)
+    return DaskEngine(cluster, worker_bytes=worker_bytes, threads=threads)
+
+
+def _seeing_one(gpus: Sequence[str]) -> Callable[..., Nanny]:
+    """Makes worker number n see the nth GPU only, also when it was started again."""
+
+    def nanny(*given: Any, name: int, **more: Any) -> Nanny:
+        seen = {"CUDA_VISIBLE_DEVICES": gpus[name % len(gpus)]}
+        return Nanny(*given, name=name, env=seen, **more)
+
+    return nanny

@@ -164,6 +164,7 @@ def certificate_step(predict: Predict, places: tuple[Place, ...], *, digest: str
         blocks=[Block(n, place.core, place.core) for n, place in enumerate(places)],
         digest=digest,
         peak_bytes=max(cost.peak_bytes for cost in costs),
+        on_gpu=device_for(predict.options.device) == "cuda",
         bytes_read=sum(cost.bytes_read for cost in costs),
         flop=sum(cost.flop for cost in costs),
     )

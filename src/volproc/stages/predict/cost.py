@@ -17,9 +17,10 @@ from volproc.volume.resample import SLAB
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one block: memory at its peak, raw bytes read, floating-point operations."""
+    """Of one block: memory at its peak, and while another is computed; bytes read; operations."""
 
     peak_bytes: int
+    waiting_bytes: int
     bytes_read: int
     flop: int
 
@@ -29,7 +30,17 @@ def cost_of(core: Box, task: Predict) -> Cost:
     window = task.layout.window(core, task.options.axes)
     source = task.way.source(window)
     read = source.size * itemsize(task.image.info.dtype)
-    return Cost(read + _peak(core, window, source, task), read, _flop(core, task))
+    votes = core.size * (len(task.options.axes) + 1)
+    channels = len(task.votes.info.channels) if task.votes else 0
+    encoding = 2 * prod(task.output.info.write_unit) * max(1, channels)
+    if device_for(task.options.device) == "cuda":
+        # The device has the rest. Page-locked copies are rounded up to a power of two, and kept.
+        here = read + 2 * (read + votes) + encoding
+        return Cost(here, here, read, _flop(core, task))
+    peak = (
+        read + _computing(window, source, task) + votes + max(_activations(window, task), encoding)
+    )
+    return Cost(peak, max(read, votes + encoding), read, _flop(core, task))
 
 
 def _flop(core: Box, task: Predict) -> int:
@@ -41,17 +52,16 @@ def _flop(core: Box, task: Predict) -> int:
     return total * (len(FLIPS) if task.options.flips else 1)
 
 
-def _peak(core: Box, window: Box, source: Box, task: Predict) -> int:
-    """Besides what is read: the weights, the resampled window, votes, activations or encoding."""
+def _computing(window: Box, source: Box, task: Predict) -> int:
+    """Besides what is read: the weights, and the window, resampled and turned."""
     voxel = 1 if task.image.info.dtype == "uint8" else 4
     slab = 3 * 4 * SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
-    sides = sorted(window.shape)[-2:]
-    device = device_for(task.options.device)
-    tiles = tiles_wanted(device, task.options.batch) if device == "cpu" else 0
-    activations = tiles * min(HOST_BYTES, task.network.activation_bytes(*sides))
-    votes = core.size * (len(task.options.axes) + 1)
-    channels = len(task.votes.info.channels) if task.votes else 0
-    encoding = 2 * prod(task.output.info.write_unit) * max(1, channels)
-    lasting = task.network.weight_bytes if device == "cpu" else 0
     windows = window.size * voxel * (2 if "x" in task.options.axes else 1)  # one turned
-    return lasting + windows + slab + votes + max(activations, encoding)
+    return task.network.weight_bytes + windows + slab
+
+
+def _activations(window: Box, task: Predict) -> int:
+    """Of one call of the network, on a CPU."""
+    sides = sorted(window.shape)[-2:]
+    tiles = tiles_wanted("cpu", task.options.batch)
+    return tiles * min(HOST_BYTES, task.network.activation_bytes(*sides))

@@ -110,6 +110,8 @@ class PredictPlan:
             blocks=self.blocks,
             digest=self.digest,
             peak_bytes=max(cost.peak_bytes for cost in costs),
+            waiting_bytes=max(cost.waiting_bytes for cost in costs),
+            on_gpu=device_for(self.options.device) == "cuda",
             bytes_read=sum(cost.bytes_read for cost in costs),
             bytes_written=prod(self.output.shape) * (1 + channels),
             flop=sum(cost.flop for cost in costs),
@@ -154,13 +156,14 @@ def plan_predict(
         new_volume,
         shape=way.shape_out,
         voxel_nm=voxel_nm,
+        corner_nm=image.corner_nm,
         dtype="uint8",
         shards=shard_of(block),
         window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
     )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
     lasting = options.model_dump(exclude=PASSING)
-    name = digest("predict", identity, network.digest, lasting, layout, bool(votes_url))
+    name = digest("predict", identity, network.digest, lasting, layout, bool(votes_url), image.corner_nm)
     notes = {"model_notes": list(network.notes)} if network.notes else {}
     output = same(url).stamped(**notes)
     votes = same(votes_url, channels=channels) if votes_url else None

@@ -108,9 +108,12 @@ def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None) -> Card:
     A finished model of the same plan is left alone; ModelError where the folder holds a training
     of another plan and it is not to be begun anew.
     """
-    made = _finished(plan)
-    if made:
-        return made
+    card = _finished(plan) or _made(plan, watch)
+    torch.cuda.empty_cache()  # what torch keeps for later, another process may want: predict's
+    return card
+
+
+def _made(plan: TrainPlan, watch: Watch) -> Card:
     options = plan.options
     load = partial(load_pair, voxel_nm=plan.voxel_nm, agreement_as=options.agreement_as)
     sampler = Sampler(

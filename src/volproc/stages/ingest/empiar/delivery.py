@@ -11,7 +11,7 @@ from typing import Any
 
 from volproc.config import FetchOptions, IngestOptions
 from volproc.engine.progress import BlockDone, Event
-from volproc.engine.protocol import Engine, Outcome, Task
+from volproc.engine.protocol import Engine, Outcomes, Step, Task
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Block
@@ -97,7 +97,7 @@ class Gate:
         *,
         keep: bool,
     ) -> None:
-        self.worker_bytes = engine.worker_bytes
+        self.worker_bytes, self.threads = engine.worker_bytes, engine.threads
         self._engine = engine
         self._arrivals = arrivals
         self._planes = planes
@@ -105,7 +105,11 @@ class Gate:
         self._open: dict[int, int] = {}  # the first plane of each block that is not recorded
         self._dropped = 0
 
-    def map(self, task: Task, blocks: Iterable[Block]) -> Iterator[Outcome]:
+    def for_step(self, step: Step) -> Gate:
+        """This one."""
+        return self
+
+    def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
         """As the engine inside does; blocks of tasks that read files wait for them."""
         if not isinstance(task, CopyBlock | MeasureSlices | SampleGreys):
             yield from self._engine.map(task, blocks)
