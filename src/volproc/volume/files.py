@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from uuid import uuid4
 
@@ -47,6 +48,17 @@ def read_file(url: str) -> bytes:
     with reading(url):
         content: bytes = filesystem.cat_file(path)
     return content
+
+
+def remove_files(folder: str, wanted: re.Pattern[str]) -> None:
+    """Remove the files and folders right in `folder` whose whole names match; others stay."""
+    filesystem, path = located(folder)
+    with writing(folder):
+        filesystem.invalidate_cache()
+        found = filesystem.ls(path, detail=False) if filesystem.exists(path) else []
+        for inner in found:
+            if wanted.fullmatch(inner.rstrip("/").rpartition("/")[2]):
+                filesystem.rm(inner, recursive=True)
 
 
 def content_digest(url: str) -> str:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -182,8 +183,62 @@ def test_meshes_are_written_for_those_that_are_asked_for(tmp_path, saved):
     mesh = trimesh.load(tmp_path / "out" / "meshes" / "4.ply")
     assert mesh.is_watertight
     measure(saved, tmp_path / "out", tmp_path / "l", meshes="obj", mesh_error_nm=0.0)
-    assert written() == ["2.obj", "4.obj", "4.ply", "7.obj", "9.obj"]
+    assert written() == ["2.obj", "4.obj", "7.obj", "9.obj"]
     assert result.meshes == str(tmp_path / "out" / "meshes")
+
+
+class Killed(BaseException):
+    """What no engine catches, as a kill is not caught."""
+
+
+def killed_at_write(monkeypatch, number):
+    """The process ends before write `number` from now is renamed; its half file stays."""
+    real, left = os.replace, iter(range(number))
+
+    def replace(source, target):
+        if next(left, None) is None:
+            raise Killed
+        real(source, target)
+
+    monkeypatch.setattr("volproc.volume.files.os.replace", replace)
+
+
+MESHES = (
+    {"meshes": "precomputed-legacy", "mesh_error_nm": 0.0},
+    {"meshes": "ply", "mesh_ids": (4, 7)},
+    {"meshes": "ply", "mesh_ids": (4,), "mesh_error_nm": 60.0},
+    {"meshes": "obj", "mesh_ids": (7,), "closed": False},
+)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_folder_of_meshes_holds_what_was_asked_last_whatever_was_killed(
+    tmp_path, saved, monkeypatch, seed
+):
+    rng = np.random.default_rng(seed)
+    monkeypatch.setattr(stage, "_core", lambda level: (30, 32, 72))
+    out, ledger = tmp_path / "out", tmp_path / "ledger"
+    deaths = 0
+    for number in rng.permutation(len(MESHES)).tolist() * 2:
+        with monkeypatch.context() as patch:
+            killed_at_write(patch, int(rng.integers(0, 14)))
+            try:
+                measure(saved, out, ledger, **MESHES[number])
+            except Killed:
+                deaths += 1
+    assert deaths >= 3
+    (out / "meshes").mkdir(exist_ok=True)
+    (out / "meshes" / "notes.txt").write_text("a person's own")
+    measure(saved, out, ledger, **MESHES[seed])
+    measure(saved, tmp_path / "fresh", tmp_path / "fresh" / "ledger", **MESHES[seed])
+    found = files_of(out / "meshes")
+    assert found.pop("notes.txt") == b"a person's own"
+    assert found == files_of(tmp_path / "fresh" / "meshes")
+    assert len(found) >= 1
+
+
+def files_of(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_no_objects_give_a_header(tmp_path, save_volume):

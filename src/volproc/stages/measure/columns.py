@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from volproc.errors import ConfigError
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.measure.counting import Counted
@@ -17,16 +13,6 @@ from volproc.stages.objects.shape import longest_axes, semi_axes_nm
 from volproc.stages.objects.table import Columns, describe
 
 Floats = npt.NDArray[np.float64]
-
-PROPERTIES = (
-    "volume_um3",
-    "surface_um2",
-    "sphericity",
-    "elongation",
-    "mean_intensity",
-    "agreement",
-)
-"""Columns that the labels' own metadata get."""
 
 
 def table_of(
@@ -68,32 +54,6 @@ def sphericity(volume_um3: Floats, surface_um2: Floats) -> Floats:
     ball = np.cbrt(np.pi * (6 * volume_um3) ** 2)
     found: Floats = ball / np.where(surface_um2 > 0, surface_um2, np.nan)
     return found
-
-
-def to_parquet(columns: Columns) -> bytes:
-    """The table as a Parquet file; ConfigError without the package that writes it."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ConfigError(
-            "[measure] parquet = true needs pyarrow: pip install 'volproc[parquet]'"
-        ) from error
-    content = BytesIO()
-    parquet.write_table(pyarrow.table(dict(columns)), content)
-    return content.getvalue()
-
-
-def properties_of(columns: Columns) -> list[dict[str, Any]]:
-    """What OME-Zarr's label metadata say of each object: a few numbers; NaN is left out."""
-    names = [name for name in PROPERTIES if name in columns]
-    rows = zip(columns["id"].tolist(), *(columns[name].tolist() for name in names), strict=True)
-    return [{"label-value": row[0], **_rounded(names, row[1:])} for row in rows]
-
-
-def _rounded(names: list[str], values: tuple[float, ...]) -> dict[str, float]:
-    pairs = zip(names, values, strict=True)
-    return {name: float(f"{value:.6g}") for name, value in pairs if np.isfinite(value)}
 
 
 def _surface_columns(

@@ -9,20 +9,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from volproc.engine.protocol import Step
 from volproc.errors import VolumeError
 from volproc.fusion import level_of
 from volproc.grid.blocks import Block, Tiling
-from volproc.grid.box import Box
+from volproc.grid.box import Box, Shape
 from volproc.stages.measure.fragments import Fragments, Pieces, block_pieces, fragments
 from volproc.stages.objects.components import Labels, equal_values, refuse_negative
 from volproc.stages.objects.packed import Packed, packed, read_packed
 from volproc.stages.objects.statistics import Statistics, block_statistics, joined
 from volproc.volume.files import write_file
-from volproc.volume.metadata import VolumeInfo
+from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import Sampling, sampling_to
 from volproc.volume.store import Volume
 
 Sums = npt.NDArray[np.float64]
+
+WORKING_BYTES = 40
+"""Per voxel: ids from 1, components, pieces of slices and their slices, one column as floats."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,12 @@ class Values:
         """Values at the centres of the labels' voxels; channels stay first."""
         found = self.volume.read(self.sampling.source(box), self.level)
         return self.sampling.sample(found, box)
+
+    def bytes_under(self, box: Box) -> int:
+        """What `read` reads for a box."""
+        info = self.volume.info
+        per_voxel = itemsize(info.dtype) * max(1, len(info.channels))
+        return self.sampling.source(box).size * per_voxel
 
 
 def values_under(labels: VolumeInfo, info: VolumeInfo) -> Values:
@@ -121,6 +131,22 @@ class CountObjects:
                 "without an image"
             )
         return sums
+
+
+def count_step(task: CountObjects, *, core: Shape) -> Step:
+    """The task for every block of `core` voxels of the labels."""
+    info = task.labels.info
+    blocks = Tiling(info.shape, core)
+    voxels = blocks[0].core.size
+    under = sum(one.bytes_under(blocks[0].core) for one in (task.image, task.votes) if one)
+    return Step(
+        name="count",
+        task=task,
+        blocks=blocks,
+        digest=task.digest,
+        peak_bytes=voxels * (itemsize(info.dtype) + WORKING_BYTES) + 2 * under,
+        bytes_read=len(blocks) * (voxels * itemsize(info.dtype) + under),
+    )
 
 
 @dataclass(frozen=True)

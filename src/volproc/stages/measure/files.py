@@ -3,6 +3,7 @@
 FOLDER/12.sums       of block 12: ids of the objects with surface in it, their areas
 FOLDER/12.surfaces   the surfaces themselves, object by object
 FOLDER/12.parts      for block 12: objects to be joined there, and the blocks with their parts
+FOLDER/meshes        the digest of the meshes that are, or will be, in the folder of meshes
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy.typing as npt
 from volproc.stages.measure.sums import Sums
 from volproc.stages.measure.surface import Surface
 from volproc.stages.objects.packed import Packed, packed, read_packed
-from volproc.volume.files import write_file
+from volproc.volume.access import exists
+from volproc.volume.files import read_file, write_file
 
 Ids = npt.NDArray[np.int64]
 
@@ -63,6 +65,15 @@ class SurfaceFiles:
         for identifier, where in zip(found["ids"].tolist(), found["blocks"].tolist(), strict=True):
             listed.setdefault(identifier, []).append(where)
         return listed
+
+    def save_meshes(self, digest: str) -> None:
+        """Keep that the folder of meshes has none but those of `digest`."""
+        write_file(f"{self.folder}/meshes", digest.encode())
+
+    def meshes(self) -> str:
+        """What `save_meshes` kept; nothing if nothing is known of them."""
+        url = f"{self.folder}/meshes"
+        return read_file(url).decode() if exists(url) else ""
 
     def _save(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         write_file(f"{self.folder}/{name}", packed(arrays, digest=self.digest))

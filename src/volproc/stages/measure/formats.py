@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from volproc.config import MeshFormat
-from volproc.grid.scale import VoxelNm
 from volproc.stages.measure.glb import to_glb
 from volproc.stages.measure.mesh import Mesh
 from volproc.stages.measure.multiresolution import multiresolution_files, require_draco
 from volproc.stages.measure.obj import to_obj
 from volproc.stages.measure.ply import to_ply
 from volproc.stages.measure.precomputed import legacy_files, legacy_index, multiresolution_index
+from volproc.volume.metadata import PositionNm
+
+NAMES = re.compile(r"\d+(\.(ply|obj|glb|index|mesh)|:0)?|info|segment_properties")
+"""What the files of meshes are called, in all formats."""
+HALF_WRITTEN = re.compile(rf"({NAMES.pattern})\.[0-9a-f]{{32}}\.partial")
+"""What a kill may leave of one."""
 
 
 def require_format(kind: MeshFormat) -> None:
@@ -21,9 +27,9 @@ def require_format(kind: MeshFormat) -> None:
 
 
 def mesh_files(
-    kind: MeshFormat, identifier: int, mesh: Mesh, *, error_nm: float, voxel_nm: VoxelNm
+    kind: MeshFormat, identifier: int, mesh: Mesh, *, error_nm: float, corner_nm: PositionNm
 ) -> dict[str, bytes]:
-    """Names and contents of an object's files; `voxel_nm` is that of the finest level."""
+    """Names and contents of an object's files; `corner_nm` is the labels' (`VolumeInfo`)."""
     match kind:
         case "ply":
             return {f"{identifier}.ply": to_ply(mesh)}
@@ -34,7 +40,7 @@ def mesh_files(
         case "precomputed":
             return multiresolution_files(identifier, mesh, error_nm=error_nm)
         case "precomputed-legacy":
-            return legacy_files(identifier, mesh, voxel_nm=voxel_nm)
+            return legacy_files(identifier, mesh, corner_nm=corner_nm)
 
 
 def index_files(
@@ -42,12 +48,12 @@ def index_files(
     ids: Sequence[int],
     numbers: dict[str, Sequence[float]],
     *,
-    voxel_nm: VoxelNm,
+    corner_nm: PositionNm,
 ) -> dict[str, bytes]:
     """Files about all meshes together; `numbers` are columns, a value for each of `ids`."""
     match kind:
         case "precomputed":
-            return multiresolution_index(ids, numbers, voxel_nm=voxel_nm)
+            return multiresolution_index(ids, numbers, corner_nm=corner_nm)
         case "precomputed-legacy":
             return legacy_index(ids, numbers)
         case _:

@@ -15,15 +15,16 @@ import numpy.typing as npt
 from volproc.config import MeshFormat
 from volproc.engine.memory import RESERVED_BYTES, human
 from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
 from volproc.errors import MemoryPromiseError, VolumeError
 from volproc.grid.blocks import Block
-from volproc.grid.scale import VoxelNm
 from volproc.stages.measure.files import Ids, SurfaceFiles, surface_in
-from volproc.stages.measure.formats import index_files, mesh_files
+from volproc.stages.measure.formats import HALF_WRITTEN, NAMES, index_files, mesh_files
 from volproc.stages.measure.mesh import joined, mesh_of
 from volproc.stages.measure.simplify import simplify
 from volproc.stages.measure.sums import COLUMNS, TRIANGLES, Sums, areas_um2
-from volproc.volume.files import write_file
+from volproc.volume.access import exists
+from volproc.volume.files import remove_files, write_file
 from volproc.volume.metadata import VolumeInfo
 
 BYTES_PER_TRIANGLE = 500
@@ -106,11 +107,24 @@ def mesh_step(
     )
 
 
+def begin_meshes(runner: Runner, step: Step, files: SurfaceFiles, *, folder: str) -> None:
+    """Leave in `folder` no mesh that another `step` wrote, nor half of one.
+
+    The record goes first, then the meshes, and last it is noted whose come now: killed in between,
+    they are removed again, or made again, rather than taken for those of this step.
+    """
+    if files.meshes() != step.digest or not exists(folder):
+        runner.forget(step.name)
+        remove_files(folder, NAMES)
+        files.save_meshes(step.digest)
+    remove_files(folder, HALF_WRITTEN)
+
+
 def write_index(surfaces: Surfaces, labels: VolumeInfo, *, folder: str, kind: MeshFormat) -> None:
     """The files that say which meshes there are, for the formats that have such."""
     numbers = {"surface_um2": areas_um2(surfaces.sums).tolist()}
     ids: list[int] = surfaces.ids.tolist()
-    for name, content in index_files(kind, ids, numbers, voxel_nm=labels.voxel_nm).items():
+    for name, content in index_files(kind, ids, numbers, corner_nm=labels.corner_nm).items():
         write_file(f"{folder}/{name}", content)
 
 
@@ -147,8 +161,8 @@ class WriteMeshes:
         mesh = simplify(mesh, error_nm=self.error_nm)
         # what was not simplified is off by half a voxel at most
         error_nm = self.error_nm or max(here.voxel_nm) / 2
-        voxel_nm: VoxelNm = self.labels.voxel_nm
-        return mesh_files(self.kind, identifier, mesh, error_nm=error_nm, voxel_nm=voxel_nm)
+        corner_nm = self.labels.corner_nm
+        return mesh_files(self.kind, identifier, mesh, error_nm=error_nm, corner_nm=corner_nm)
 
 
 def _ranks(surfaces: Surfaces) -> npt.NDArray[np.intp]:

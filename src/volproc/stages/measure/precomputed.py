@@ -1,8 +1,8 @@
 """Meshes as neuroglancer opens them: folders of small files, after its specification
 (google/neuroglancer, src/datasource/precomputed/meshes.md and segment_properties.md).
 
-Neuroglancer counts nm of an OME-Zarr from the first voxel's centre, so that is where these meshes
-count from, unlike those of other formats: over the volume they lie where they should.
+These meshes lie where the labels' metadata put the volume, unlike those of other formats, which
+count from its corner: in neuroglancer they are then in their place.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from volproc.grid.scale import VoxelNm
 from volproc.stages.measure.mesh import Mesh
 from volproc.stages.measure.multiresolution import QUANTIZATION_BITS
+from volproc.volume.metadata import PositionNm
 
 PROPERTIES = "segment_properties"
 
 
-def legacy_files(identifier: int, mesh: Mesh, *, voxel_nm: VoxelNm) -> dict[str, bytes]:
+def legacy_files(identifier: int, mesh: Mesh, *, corner_nm: PositionNm) -> dict[str, bytes]:
     """One mesh in the single-resolution format: its manifest and its one fragment."""
     fragment = f"{identifier}.mesh"
-    positions = (mesh.xyz - np.array(voxel_nm)[::-1] / 2).astype("<f4")
+    positions = (mesh.xyz + np.array(corner_nm)[::-1]).astype("<f4")
     return {
         f"{identifier}:0": json.dumps({"fragments": [fragment]}).encode(),
         fragment: b"".join(
@@ -43,14 +43,14 @@ def legacy_index(ids: Sequence[int], numbers: dict[str, Sequence[float]]) -> dic
 
 
 def multiresolution_index(
-    ids: Sequence[int], numbers: dict[str, Sequence[float]], *, voxel_nm: VoxelNm
+    ids: Sequence[int], numbers: dict[str, Sequence[float]], *, corner_nm: PositionNm
 ) -> dict[str, bytes]:
-    """The same for the multi-resolution format; its transform moves meshes by half a voxel."""
-    z, y, x = voxel_nm
+    """The same for the multi-resolution format; its transform moves meshes to their place."""
+    z, y, x = corner_nm
     info = {
         "@type": "neuroglancer_multilod_draco",
         "vertex_quantization_bits": QUANTIZATION_BITS,
-        "transform": [1, 0, 0, -x / 2, 0, 1, 0, -y / 2, 0, 0, 1, -z / 2],
+        "transform": [1, 0, 0, x, 0, 1, 0, y, 0, 0, 1, z],
         "lod_scale_multiplier": 1,
         "segment_properties": PROPERTIES,
     }

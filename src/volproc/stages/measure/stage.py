@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import chain
-
-import numpy as np
 
 from volproc.config import MeasureOptions
 from volproc.engine.ledger import digest
@@ -13,8 +10,15 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
-from volproc.stages.measure.columns import properties_of, table_of, to_parquet
-from volproc.stages.measure.counting import Counted, CountObjects, Values, counted, values_under
+from volproc.stages.measure.columns import table_of
+from volproc.stages.measure.counting import (
+    Counted,
+    CountObjects,
+    Values,
+    count_step,
+    counted,
+    values_under,
+)
 from volproc.stages.measure.extraction import (
     Surfacing,
     require_ids,
@@ -24,22 +28,21 @@ from volproc.stages.measure.extraction import (
 )
 from volproc.stages.measure.files import SurfaceFiles
 from volproc.stages.measure.formats import require_format
-from volproc.stages.measure.joining import Surfaces, gathered, mesh_step, write_index
-from volproc.stages.objects.table import Columns, to_csv
+from volproc.stages.measure.joining import (
+    Surfaces,
+    begin_meshes,
+    gathered,
+    mesh_step,
+    write_index,
+)
+from volproc.stages.measure.table_files import write_table
+from volproc.stages.objects.table import Columns
 from volproc.volume.access import exists
-from volproc.volume.files import write_file, write_pieces
-from volproc.volume.metadata import Level, VolumeInfo, itemsize, shard_shape
-from volproc.volume.properties import write_properties
+from volproc.volume.metadata import Level, VolumeInfo, shard_shape
 from volproc.volume.store import Volume
 
-COUNTING_BYTES = 40
-"""Per voxel: ids from 1, components, pieces of slices and their slices, one column as floats."""
 BLOCK_BYTES_PER_VOXEL = 8
 """Of shard_shape: blocks of 8 million voxels."""
-MOST_PROPERTIES = 100_000
-"""Objects whose numbers go into the labels' metadata: more make it slow to open."""
-PIECE = 100_000
-"""Rows of the table written at once."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,8 @@ class MeasurePlan:
     def count_step(self) -> Step:
         """Statistics, values and fragments of the objects of every block."""
         info = self.labels
-        blocks = Tiling(info.shape, _core(info.levels[0]))
-        others = [one for one in (self.image, self.votes) if one]
-        under = [one.sampling.source(blocks[0].core).size * _itemsize(one) for one in others]
-        voxels = blocks[0].core.size
-        return Step(
-            name="count",
-            task=CountObjects(
+        return count_step(
+            CountObjects(
                 labels=Volume(info),
                 image=self.image,
                 votes=self.votes,
@@ -82,10 +80,7 @@ class MeasurePlan:
                 folder=self.parts,
                 digest=self.digest,
             ),
-            blocks=blocks,
-            digest=self.digest,
-            peak_bytes=voxels * (itemsize(info.dtype) + COUNTING_BYTES) + 2 * sum(under),
-            bytes_read=len(blocks) * (voxels * itemsize(info.dtype) + sum(under)),
+            core=_core(info.levels[0]),
         )
 
     @property
@@ -191,7 +186,7 @@ def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     found = counted(plan.parts, plan.digest, Tiling(plan.labels.shape, count.blocks[0].core.shape))
     surfaces = gathered(plan.files, surface.blocks)
     columns = _columns(plan, found, surfaces)
-    _write(plan, columns)
+    write_table(columns, plan.labels, plan.options, url=f"{plan.folder}/objects")
     meshes = _meshes(plan, surfaces, surface, runner) if plan.options.meshes != "none" else None
     return MeasureResult(plan.table, columns, meshes)
 
@@ -206,20 +201,6 @@ def _columns(plan: MeasurePlan, found: Counted, surfaces: Surfaces) -> Columns:
         surface_voxel_nm=plan.surface_level.voxel_nm,
         shape=plan.labels.shape,
     )
-
-
-def _write(plan: MeasurePlan, columns: Columns) -> None:
-    rows = len(columns["id"])
-    parts = (
-        to_csv({name: values[n : n + PIECE] for name, values in columns.items()}).encode()
-        for n in range(0, rows, PIECE)
-    )
-    write_pieces(plan.table, chain([(",".join(columns) + "\n").encode()], parts))
-    if plan.options.parquet:
-        write_file(f"{plan.folder}/objects.parquet", to_parquet(columns))
-    ours = plan.labels.kind == "labels" and plan.labels.made_by
-    if plan.options.properties and ours and rows <= MOST_PROPERTIES:
-        write_properties(plan.labels, properties_of(columns))
 
 
 def _meshes(plan: MeasurePlan, surfaces: Surfaces, first: Step, runner: Runner) -> str:
@@ -237,10 +218,10 @@ def _meshes(plan: MeasurePlan, surfaces: Surfaces, first: Step, runner: Runner) 
         error_nm=options.mesh_error_nm,
         worker_bytes=runner.engine.worker_bytes,
     )
-    if not exists(folder):
-        runner.forget(step.name)
     how = options.model_dump(include={"meshes", "mesh_error_nm", "mesh_ids"})
-    runner.run(replace(step, digest=digest(step.digest, how)))
+    step = replace(step, digest=digest(step.digest, how))
+    begin_meshes(runner, step, plan.files, folder=folder)
+    runner.run(step)
     write_index(chosen, plan.labels, folder=folder, kind=options.meshes)
     return folder
 
@@ -248,8 +229,3 @@ def _meshes(plan: MeasurePlan, surfaces: Surfaces, first: Step, runner: Runner) 
 def _core(level: Level) -> tuple[int, int, int]:
     """Whole chunks, up to 8 million voxels."""
     return shard_shape(level.shape, chunks=level.chunks, bytes_per_voxel=BLOCK_BYTES_PER_VOXEL)
-
-
-def _itemsize(values: Values) -> int:
-    info = values.volume.info
-    return np.dtype(info.dtype).itemsize * max(1, len(info.channels))
