@@ -1,6 +1,6 @@
 """What fewer planes a pass, and mirror images, buy: Dice and cost of --keep and --flips.
 
-    python benchmarks/planes_kept.py DATA FOLDER
+    python benchmarks/planes_kept.py DATA FOLDER [--volumes cell]
 
 Two volumes at 50 nm: a phantom, and the cell of DATA/hela-roi329 that experts labelled (slices 150
 to 299, which no training saw; nucleus = envelope and inside). Besides Dice of the mean of three
@@ -27,7 +27,7 @@ from volproc.config import (
 )
 from volproc.volume.store import Volume, open_volume
 
-SETTINGS = ((8, False), (4, False), (2, False), (8, True), (4, True), (2, True))
+SETTINGS = ((8, False), (4, False), (2, False), (8, True), (4, True))
 PHANTOM = PhantomOptions(shape=(128, 384, 384), voxel_nm=(50.0, 50.0, 50.0), seed=7)
 SERIAL = ClusterOptions(kind="serial")
 EDGE = 64
@@ -46,9 +46,9 @@ def real_cell(data: Path, folder: Path) -> tuple[str, EvaluateOptions]:
     url, truth = str(folder / "cell.zarr"), str(folder / "truth.zarr")
     cell = data / "hela-roi329"
     how = IngestOptions(voxel_nm=(50, 40, 40), match_slices=True)
-    volproc.ingest(cell / "raw_40nm.tif", url, how, cluster=SERIAL)
+    volproc.ingest(str(cell / "raw_40nm.tif"), url, how, cluster=SERIAL)
     labels = IngestOptions(voxel_nm=(50, 10, 10), labels=True)
-    volproc.ingest(cell / "labels4_multinuclei_10nm.tif", truth, labels, cluster=SERIAL)
+    volproc.ingest(str(cell / "labels4_multinuclei_10nm.tif"), truth, labels, cluster=SERIAL)
     return url, EvaluateOptions(truth=truth, truth_labels=(1, 2), slices=(150, 300))
 
 
@@ -89,13 +89,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--volumes", nargs="+", default=["phantom", "cell"])
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.folder.mkdir(parents=True, exist_ok=True)
-    print("phantom")
-    measure(*phantom(given.folder), given.folder)
-    print("cell")
-    measure(*real_cell(given.data, given.folder), given.folder)
+    for name in given.volumes:
+        print(name)
+        made = phantom(given.folder) if name == "phantom" else real_cell(given.data, given.folder)
+        measure(*made, given.folder)
 
 
 if __name__ == "__main__":

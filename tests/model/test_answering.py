@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 
+from volproc.errors import ModelError
 from volproc.model.answering import Answering, without_batch_norm, without_stem
 from volproc.model.normalise import Normalisation
 from volproc.model.unet import UNet, UNetSpec
@@ -42,3 +43,14 @@ def test_an_answer_is_the_networks_probability_of_the_normalised_planes() -> Non
         wanted = torch.sigmoid(network(constants.apply(planes)))
         found = Answering(copy.deepcopy(network), "cpu")(planes, constants)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_too_large_for_their_sums_are_no_answer() -> None:
+    """Finite each, infinite together, and what is left of that is NaN."""
+    network = trained(1)
+    for value in network.parameters():
+        value.data *= 1e30
+    planes = torch.randint(0, 256, (1, 4, 24, 32), dtype=torch.uint8)
+    said = "model large answers NaN: .* float32 cannot hold .* take another model"
+    with torch.inference_mode(), pytest.raises(ModelError, match=said):
+        Answering(network, "cpu", name="large")(planes, Normalisation(100.0, 40.0))

@@ -110,6 +110,7 @@ def test_changed_weights_are_refused(folder: Path) -> None:
         ),
         ({"head.bias": None}, r"lacks tensor 'head\.bias'"),
         ({"extra": torch.zeros(1)}, "has the unknown tensor 'extra'"),
+        ({"head.bias": torch.zeros(4, dtype=torch.int8)}, r"head\.bias' is of torch\.int8, the"),
     ],
 )
 def test_weights_of_another_network_are_refused(
@@ -117,6 +118,15 @@ def test_weights_of_another_network_are_refused(
 ) -> None:
     rewrite_weights(folder, **changes)
     with pytest.raises(ModelError, match=message):
+        load_model(folder)
+
+
+def test_a_card_of_a_network_larger_than_any_memory_makes_none(folder: Path) -> None:
+    """The shapes are compared before anything is made of them."""
+    spec = json.loads((folder / CARD).read_text())["spec"]
+    spec["widths"] = [10**6] * len(spec["widths"])
+    rewrite_card(folder, spec=spec)
+    with pytest.raises(ModelError, match=r"has shape .*the card's network needs \(1000000,"):
         load_model(folder)
 
 

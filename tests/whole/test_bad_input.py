@@ -16,23 +16,6 @@ GREY = np.random.default_rng(6).integers(60, 190, (16, 40, 40), dtype=np.uint8)
 
 
 @pytest.fixture
-def refused(volproc):
-    """refused(words, ..., by=("run", "w.toml")): exactly one line, with all these words in it."""
-
-    def check(*words, by):
-        code, said = volproc(*by)
-        lines = [line for line in said.splitlines() if line.strip()]
-        assert code == 2, said
-        assert [line for line in lines if line.startswith("volproc: ")] == lines[-1:]
-        assert "Traceback" not in said
-        for word in words:
-            assert str(word) in lines[-1], lines[-1]
-        return lines
-
-    return check
-
-
-@pytest.fixture
 def workflow(tmp_path, tiny_model):
     """workflow(source, more): the arguments that run it, here and alone."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from volproc.config.options import (
     Count,
@@ -73,6 +73,16 @@ class PredictOptions(Options):
     worker. No faster on a CPU; not measured on a GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network runs; auto takes a GPU if there is one."""
+
+    @field_validator("halo", mode="wrap")
+    @classmethod
+    def _halo_in_words(cls, value: Any, known: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return known(value)
+        except ValidationError as error:
+            raise ValueError(
+                f"[predict] halo = {value!r}: expected exact, reference, or pixels from 0 on"
+            ) from error
 
     @property
     def axis_weights(self) -> tuple[float, ...]:

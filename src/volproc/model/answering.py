@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -45,7 +46,7 @@ class UNetNetwork(Network):
             raise ModelError(
                 f"the model {self.source} changed after the run was planned; run again"
             )
-        return Answering(module, device)
+        return Answering(module, device, name=self.name)
 
 
 def own_network(folder: Path) -> UNetNetwork:
@@ -77,7 +78,8 @@ class Answering:
     float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it.
     """
 
-    def __init__(self, module: nn.Module, device: str) -> None:
+    def __init__(self, module: nn.Module, device: str, *, name: str = "the network") -> None:
+        self._name = name
         folded = without_batch_norm(module).to(device)
         if isinstance(folded, UNet) and device == "cpu":
             folded = without_stem(folded)
@@ -85,11 +87,22 @@ class Answering:
         self.module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, planes: torch.Tensor, constants: Constants) -> torch.Tensor:
-        """The answer, with the volume's normalisation constants."""
+        """The answer, with the volume's normalisation constants; ModelError if it is NaN."""
         normal = constants.apply(planes).contiguous(memory_format=torch.channels_last)
         with torch.autocast(normal.device.type, dtype=half(), enabled=normal.is_cuda):
             logits = self.module(normal)
-        return torch.sigmoid(logits.float())
+        probabilities = torch.sigmoid(logits.float())
+        if math.isnan(float(probabilities.sum())):  # as NaN is where one of its parts is
+            raise self._not_a_number(logits.dtype)
+        return probabilities
+
+    def _not_a_number(self, dtype: torch.dtype) -> ModelError:
+        kind = str(dtype).removeprefix("torch.")
+        way_out = 'use [predict] device = "cpu"' if dtype != torch.float32 else "train it again"
+        return ModelError(
+            f"model {self._name} answers NaN: its weights are so large that {kind} cannot hold "
+            f"what they give; {way_out}, or take another model"
+        )
 
 
 def without_batch_norm(module: nn.Module) -> nn.Module:

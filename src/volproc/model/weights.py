@@ -138,9 +138,11 @@ def load_model(folder: Path) -> tuple[UNet | EtchACell, Card]:
         raise ModelError(
             f"{path} is not a safetensors file: {error}; copy the folder again"
         ) from error
-    module = network_of(card.spec)
-    _require_fit(module.state_dict(), tensors, path=path)
+    with torch.device("meta"):  # a card may describe more than there is memory for
+        wanted = network_of(card.spec).state_dict()
+    _require_fit(wanted, tensors, path=path)
     _require_finite(tensors, where=str(path))
+    module = network_of(card.spec)
     module.load_state_dict(tensors)
     return module.eval(), card
 
@@ -157,7 +159,7 @@ def load_card(folder: Path) -> Card:
         card = Card.model_validate_json(_read(path))
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place = ".".join(map(str, first["loc"])) or "the file"
         raise ModelError(
             f"{path} is not a model card of this version: {place}: {first['msg']}"
         ) from error
@@ -187,13 +189,19 @@ def _require_fit(wanted: dict[str, Tensor], found: dict[str, Tensor], *, path: P
     if odd:
         side = "lacks" if odd[0] in wanted else "has the unknown"
         raise ModelError(
-            f"{path} {side} tensor {odd[0]!r}: it belongs to another network than its card's"
+            f"{path} {side} tensor {odd[0]!r}: it belongs to another network than its card's; "
+            "use the card that came with it"
         )
     for name, value in wanted.items():
         if value.shape != found[name].shape:
             raise ModelError(
                 f"{path}: tensor {name!r} has shape {tuple(found[name].shape)}, "
-                f"the card's network needs {tuple(value.shape)}"
+                f"the card's network needs {tuple(value.shape)}; use the card that came with it"
+            )
+        if value.is_floating_point() != found[name].is_floating_point():
+            raise ModelError(
+                f"{path}: tensor {name!r} is of {found[name].dtype}, the card's network needs "
+                f"{value.dtype}: it belongs to another network"
             )
 
 

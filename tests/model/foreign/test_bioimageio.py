@@ -23,6 +23,11 @@ def test_format_0_5_is_read(package):
     assert found.test_input.source == "in.npy"
 
 
+def test_a_checksum_may_be_left_empty(package):
+    found = described(package(weights={"onnx": {"source": "weights.onnx", "sha256": None}}))
+    assert found.weights["onnx"].sha256 is None
+
+
 def test_format_0_4_says_the_same_in_its_own_words(package):
     sides = {"min": [1, 1, 16, 16], "step": [0, 0, 2, 2]}
     folder = package(

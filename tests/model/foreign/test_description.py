@@ -37,7 +37,7 @@ def test_a_card_says_what_is_missing_and_overrides_what_is_there(tmp_path):
     ("text", "message"),
     [
         ("voxel_nm = [50, 10]", r"net\.toml: voxel_nm\.2: Field required"),
-        ("voxel = 50", r"net\.toml: voxel: Extra inputs are not permitted"),
+        ("voxel = 50", r"net\.toml: unknown key voxel; known are name, voxel_nm, axes"),
         ('axes = "bcyq"', r"net\.toml: axes: .*letters of bczyx.*'bcyq'"),
         ('[[preprocessing]]\nid = "magic"', r"net\.toml: preprocessing\.0: .*'magic'"),
         ("voxel_nm = [50,", r"net\.toml is not TOML"),

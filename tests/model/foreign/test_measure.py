@@ -94,7 +94,7 @@ def test_sight_is_along_one_axis():
         return flat(planes)[:, :1]
 
     with torch.inference_mode():
-        high, wide = (sight(answer, (1, 64, 64), axis, stride=None) for axis in (2, 3))
+        high, wide = (sight(answer, (1, 64, 64), axis, stride=None, name="net") for axis in (2, 3))
     assert (high.stride, high.halo) == (1, 0)
     assert (wide.stride, wide.halo) == (4, 4)
 
@@ -105,6 +105,11 @@ class Placed(nn.Module):
         return values + torch.rand(values.shape[-1], generator=places)
 
 
+class Root(nn.Module):
+    def forward(self, values):
+        return values.sqrt()
+
+
 @pytest.mark.parametrize(
     ("module", "stated", "message"),
     [
@@ -113,7 +118,9 @@ class Placed(nn.Module):
         (nn.Upsample(scale_factor=2.0), {}, "must lie in the middle of what it sees"),
         (nn.AvgPool2d(2), {}, "must lie in the middle of what it sees"),
         (nn.Flatten(2), {}, r"answers with 3 axes, .*state output_axes"),
-        (nn.Threshold(1e9, 0.5), {}, "answers the same to any noise; state stride and halo"),
+        (nn.Threshold(1e9, 0.5), {}, "net answers the same to any noise; check that it is the t"),
+        (Root(), {}, r"net answers NaN or infinity to noise; state .* \[\[preprocessing\]\]"),
+        (nn.Sigmoid(), {"size": 10**6}, r"net, of 1e\+06 Mvoxel, needs 64000\.0 GB of memory"),
     ],
 )
 def test_networks_that_cannot_be_placed_are_refused(module, stated, message):

@@ -1,3 +1,4 @@
+import stat
 import zipfile
 
 import psutil
@@ -50,6 +51,18 @@ def test_a_name_that_climbs_out_is_refused(folder, name):
 def test_a_zip_with_such_a_name_is_not_opened(folder, name):
     with pytest.raises(ModelError, match="leads out of the package"):
         Package(zipped(folder, more=[name]))
+
+
+def test_a_link_in_a_zip_is_not_followed(folder):
+    """Unpacked it would lead out; here it would be read as the text of its target."""
+    link = zipfile.ZipInfo("weights.onnx")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    path = zipped(folder)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(link, str(folder.parent / "secret"))
+    assert Package(path).read("sub/weights.onnx") == b"weights"
+    with pytest.raises(ModelError, match=r"'weights\.onnx' is a link, .* pack the file itself"):
+        Package(path).read("weights.onnx")
 
 
 def test_nothing_is_fetched(folder):

@@ -164,5 +164,6 @@ def _named(stated: Any) -> Named | None:
     if isinstance(stated, str):
         return Named(stated)
     if isinstance(stated, dict) and isinstance(stated.get("source"), str):
-        return Named(stated["source"], str(stated["sha256"]) if "sha256" in stated else None)
+        sha256 = stated.get("sha256")
+        return Named(stated["source"], str(sha256) if sha256 is not None else None)
     return None

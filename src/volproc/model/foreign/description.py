@@ -133,5 +133,8 @@ def checked(kind: type[M], values: Any, *, where: Path | str) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the file"
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            known = ", ".join(kind.model_fields)
+            raise ModelError(f"{where}: unknown key {place}; known are {known}") from error
         message = " ".join(first["msg"].split())[:300]
         raise ModelError(f"{where}: {place}: {message}") from error

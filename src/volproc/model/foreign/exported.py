@@ -6,40 +6,39 @@ Custom objects and odd tensors in such an archive are pickles, sizes are text th
 from __future__ import annotations
 
 import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.export.passes import move_to_device_pass
 
-from volproc.model.foreign.runnable import Cost, renamed
-from volproc.model.foreign.torch_cost import torch_cost
-from volproc.model.foreign.torchscript import first_tensor, found_in, require_numbers
+from volproc.model.foreign.runnable import renamed
+from volproc.model.foreign.torch_module import TorchModule, found_in, require_numbers
 
 
-class ExportedNetwork:
-    """An exported program as a module."""
+def load_exported(data: bytes, *, where: str, device: str) -> TorchModule:
+    """An exported program as a module; ModelError if `data` is none."""
+    with renamed(f"{where} is not a .pt2 of torch.export"), _silent("torch.export"):
+        program = torch.export.load(io.BytesIO(data))
+        require_numbers(program.state_dict.items(), where=where)
+        if device != "cpu":
+            program = move_to_device_pass(program, device)
+        layers = found_in(str(node.target) for node in program.graph.nodes)
+        return TorchModule(program.module(), where, len(data), layers, _fixed_sizes(program))
 
-    def __init__(self, data: bytes, *, where: str, device: str) -> None:
-        self._where = where
-        with renamed(f"{where} is not a .pt2 of torch.export"):
-            program = torch.export.load(io.BytesIO(data))
-            require_numbers(program.state_dict.items(), where=where)
-            if device != "cpu":
-                program = move_to_device_pass(program, device)
-            self._module: Any = program.module()
-            self.shape = _fixed_sizes(program)
-            self.whole_tile = found_in(str(node.target) for node in program.graph.nodes)
-        self.weight_bytes = len(data)
 
-    def __call__(self, values: Tensor) -> Tensor:
-        """The first output."""
-        with renamed(f"{self._where} does not take {tuple(values.shape)}"):
-            return first_tensor(self._module(values), where=self._where)
-
-    def cost(self, values: Tensor) -> Cost:
-        """Counted in a run."""
-        return torch_cost(lambda: self(values))
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """What torch logs of a file that it cannot read, a traceback, would bury the error's line."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _fixed_sizes(program: Any) -> tuple[int | None, ...] | None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from volproc.errors import ModelError
 from volproc.model.foreign.description import Weights
-from volproc.model.foreign.exported import ExportedNetwork
+from volproc.model.foreign.exported import load_exported
 from volproc.model.foreign.onnx import OnnxNetwork
 from volproc.model.foreign.runnable import Runnable
-from volproc.model.foreign.torchscript import TorchScriptNetwork
+from volproc.model.foreign.torchscript import load_torchscript
 
 SUFFIXES: dict[str, Weights] = {
     ".onnx": "onnx",
@@ -46,5 +46,5 @@ def load_runnable(kind: Weights, data: bytes, *, where: str, device: str, trust:
     if kind == "onnx":
         return OnnxNetwork(data, where=where, device=device)
     if kind == "pt2":
-        return ExportedNetwork(data, where=where, device=device)
-    return TorchScriptNetwork(data, where=where, device=device)
+        return load_exported(data, where=where, device=device)
+    return load_torchscript(data, where=where, device=device)

@@ -12,6 +12,7 @@ from torch import Tensor
 from volproc.errors import ModelError
 from volproc.model.foreign.description import Description, Extent
 from volproc.model.foreign.forward import Forward
+from volproc.model.foreign.package import require_memory
 from volproc.model.foreign.probe import Sight, sight
 from volproc.model.foreign.runnable import Cost, Runnable
 
@@ -23,6 +24,8 @@ SIDES_3D, LENGTHS_3D, DEPTH_3D = (32, 64, 128), (128, 256), 32
 
 HALO_OF_WHOLE_TILE = 64
 """Context in pixels for a network that looks at all of its tile, where none is stated."""
+PROBE_BYTES = 64
+"""Memory of a run at the least, per voxel that a network sees: a few channels of float32."""
 LEAST_DEPTH = 16
 """Planes that a 3D network of any depth answers at once, at the least."""
 
@@ -96,6 +99,8 @@ def _first_answer(forward: Forward, description: Description, planes: int) -> tu
     """A side that the network takes, planes it loses in depth, and pixels on either side."""
     size = description.size
     sides = (size.least,) if size else SIDES_3D if description.three_d else SIDES
+    largest = planes * max(sides) ** 2
+    require_memory(PROBE_BYTES * largest, f"{description.name}, of {largest / 1e6:,.4g} Mvoxel,")
     refusal: ModelError | None = None
     for side in sides:
         try:
@@ -115,7 +120,7 @@ def _seen(forward: Forward, description: Description, planes: int, side: int, ax
         lengths = (side,)
     for length in lengths:
         shape = (planes, length, side) if axis == 2 else (planes, side, length)
-        found = sight(forward.channel, shape, axis, stride=stride)
+        found = sight(forward.channel, shape, axis, stride=stride, name=description.name)
         if found.halo is not None:
             break
     return found
@@ -133,7 +138,8 @@ def _depth(forward: Forward, description: Description, planes: int, side: int, l
     extent = description.depth
     fixed = extent.most if extent else None
     for length in (fixed,) if fixed else LENGTHS_3D:
-        found = sight(forward.channel, (length, side, side), 1, stride=description.depth_stride)
+        shape, stated_stride = (length, side, side), description.depth_stride
+        found = sight(forward.channel, shape, 1, stride=stated_stride, name=description.name)
         if found.halo is not None:
             break
     stride = found.stride

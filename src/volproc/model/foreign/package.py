@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import stat
 import zipfile
 from pathlib import Path
 
@@ -76,6 +77,8 @@ class Package:
         require_memory(self._zip[where], f"{name} in {self.path}")
         try:
             with zipfile.ZipFile(self.path) as archive:
+                if stat.S_ISLNK(archive.getinfo(where).external_attr >> 16):
+                    raise _link(self.path, name)
                 return archive.read(where)
         except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise ModelError(f"cannot read {name} in {self.path}: {error}") from error
@@ -116,6 +119,12 @@ def _zip_names(path: Path) -> dict[str, int]:
 def _climbs(name: str) -> bool:
     parts = name.replace("\\", "/").split("/")
     return ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0]
+
+
+def _link(path: Path, name: str) -> ModelError:
+    return ModelError(
+        f"{path}: {name!r} is a link, which are not followed; pack the file itself in its place"
+    )
 
 
 def _leaves(path: Path, name: str) -> ModelError:

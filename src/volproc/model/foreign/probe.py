@@ -39,18 +39,25 @@ class Sight:
     """Context a tile needs that begins and ends on multiples of `stride`; None: all there is."""
 
 
-def sight(answer: Answer, shape: tuple[int, int, int], axis: int, *, stride: int | None) -> Sight:
-    """How the network sees along `axis` (1 depth, 2 height, 3 width) of planes of `shape`.
+def sight(
+    answer: Answer, shape: tuple[int, int, int], axis: int, *, stride: int | None, name: str
+) -> Sight:
+    """How the network `name` sees along `axis` (1 depth, 2 height, 3 width) of planes of `shape`.
 
     The answers may be a centred part of the planes. `stride` is measured unless stated.
-    ModelError when the network answers the same to all noise.
+    ModelError when the network answers the same to all noise, or no numbers.
     """
     noise = torch.Generator().manual_seed(0)
     base, other = (torch.randn(1, *shape, generator=noise) for _ in range(2))
     plain = answer(base)
+    if not bool(torch.isfinite(plain).all()):
+        raise ModelError(
+            f"{name} answers NaN or infinity to noise; state in a card what it wants before it, as "
+            "[[preprocessing]], or take another model"
+        )
     if float(plain.std()) == 0:
-        raise ModelError("it answers the same to any noise; state stride and halo in a card")
-    step = stride or _stride(answer, base, plain, axis)
+        raise ModelError(f"{name} answers the same to any noise; check that it is the trained one")
+    step = stride or _stride(answer, base, plain, axis, name)
     length = shape[axis - 1]
     cut = length // 2 // step * step
     after = _changed(answer, base, other, plain, axis=axis, part=slice(cut, length))[0]
@@ -72,7 +79,7 @@ def _changed(
     return [int(n) for n in where] or [part.start, part.stop - 1]
 
 
-def _stride(answer: Answer, base: Tensor, plain: Tensor, axis: int) -> int:
+def _stride(answer: Answer, base: Tensor, plain: Tensor, axis: int, name: str) -> int:
     """The first shift that the middle of the answers follows as well as any longer one.
 
     ModelError if there is none.
@@ -82,7 +89,7 @@ def _stride(answer: Answer, base: Tensor, plain: Tensor, axis: int) -> int:
     least = min(apart.values())
     if least > ASTRAY:
         raise ModelError(
-            f"its answers do not move along with the image by any of {tried} "
+            f"answers of {name} do not move along with the image by any of {tried} "
             f"{'planes; state depth_stride' if axis == 1 else 'pixels; state stride'} in a card"
         )
     good = max(ROUNDING, AS_WELL * least)

@@ -127,13 +127,14 @@ def plan_native(
     if source is None:
         raise ConfigError(
             f"[predict] native with fusion = {options.fusion!r} interpolates each axis' votes and "
-            "cuts them on the image's grid: keep them (votes = true, or --votes VOTES.zarr), or take "
-            'fusion = "mean"'
+            "cuts them on the image's grid: keep them (votes = true, or --votes VOTES.zarr), or "
+            'take fusion = "mean"'
         )
     output = new_volume(
         beside(prediction.url, "-native.zarr"),
         shape=image.shape,
         voxel_nm=image.voxel_nm,
+        corner_nm=image.corner_nm,
         dtype=prediction.dtype,
         window=prediction.window,
     )
