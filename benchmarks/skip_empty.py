@@ -1,102 +1,152 @@
-"""What skipping empty blocks saves and loses, on phantoms with few cells in a frame of padding.
+"""What skipping empty blocks saves and changes, on cells beside clear resin and padding.
 
-Predicts everything once, three axes, and asks the rule of `stages/predict/skip.py` of every block:
-how many would have been skipped, how many voxels of theirs some axis calls foreground, and how
-many of those are: a network may see nuclei in padding.
+    python benchmarks/skip_empty.py FOLDER [--seeds 1 2] [--skip 0.5 1 2] [--density 0.5]
 
-    python benchmarks/skip_empty.py FOLDER [--densities 0.1 0.2 0.4] [--seeds 1 2]
+    x  0 ......... 448 ......... 896 ......... 1344
+       a phantom       clear resin     padding (0)
+
+Clear resin has the grey, the noise and the slice-to-slice steps of the phantom's, and nothing in
+it. Everything is predicted (three axes, mean) and labelled without skipping and with each setting;
+printed is what differs: in which part blocks were skipped, voxels and objects there and elsewhere.
 """
 
 from __future__ import annotations
 
 import argparse
-from itertools import product
+import time
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 import volproc
-from volproc.config import ClusterOptions, PhantomOptions, PredictOptions
+from volproc.config import ClusterOptions, LabelOptions, PhantomOptions, PredictOptions
+from volproc.grid.box import Box
 from volproc.stages.normalisation import volume_sample
+from volproc.stages.phantom.sensor import MOST_STEP, noise_of
 from volproc.stages.predict.skip import emptiness
-from volproc.stages.predict.stage import PredictPlan, plan_predict
+from volproc.stages.predict.stage import plan_predict
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import Volume, create_volume, open_volume
 
 SHAPE = (64, 448, 448)
-PADDED = (64, 896, 896)
 BLOCK = (64, 128, 128)
-DEVIATIONS = (0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-Voxels = npt.NDArray[np.bool_]
+PARTS = ("phantom", "resin", "padding")
 SERIAL = ClusterOptions(kind="serial")
+Labels = npt.NDArray[np.uint32]
 
 
-def padded_phantom(folder: Path, *, seed: int, density: float) -> tuple[Volume, Voxels]:
-    """A phantom of 50 nm voxels in the corner of a volume of zeros; where its nuclei are."""
-    inner = str(folder / f"phantom-{seed}-{density}.zarr")
+def made(folder: Path, *, seed: int, density: float) -> tuple[Volume, npt.NDArray[np.bool_]]:
+    """The volume, and where the phantom's nuclei are."""
+    inner = str(folder / f"phantom-{seed}.zarr")
     options = PhantomOptions(
         shape=SHAPE, voxel_nm=(50.0, 50.0, 50.0), seed=seed, cell_density=density
     )
     volproc.phantom(inner, options, cluster=SERIAL)
     phantom = open_volume(inner)
+    cells = phantom.read(phantom.info.box)
+    depth, height, width = SHAPE
+    values = np.zeros((depth, height, len(PARTS) * width), np.uint8)
+    values[..., :width] = cells
+    rng = np.random.default_rng(seed)
+    steps = rng.uniform(-MOST_STEP, MOST_STEP, (depth, 1, 1))
+    resin = np.percentile(cells, 90) + steps + rng.normal(0, noise_of(50.0)[1], SHAPE)
+    values[..., width : 2 * width] = resin.round().clip(1, 254)
     info = new_volume(
-        inner.replace("phantom", "padded"),
-        shape=PADDED,
+        inner.replace("phantom", "image"),
+        shape=values.shape,
         voxel_nm=phantom.info.voxel_nm,
         dtype="uint8",
         max_levels=1,
     )
-    made = create_volume(info, step="benchmark", digest=f"{seed}-{density}", version="0")
-    values = np.zeros(PADDED, np.uint8)
-    values[phantom.info.box.slices] = phantom.read(phantom.info.box)
-    made.write(info.box, values)
-    truth = np.zeros(PADDED, bool)
-    truth[phantom.info.box.slices] = open_volume(f"{inner}/labels/nuclei").read(phantom.info.box)
-    return made.finish(), truth
+    volume = create_volume(info, step="benchmark", digest=f"{seed}-{density}", version="0")
+    volume.write(info.box, values)
+    truth = np.zeros(values.shape, bool)
+    truth[..., :width] = open_volume(f"{inner}/labels/nuclei").read(phantom.info.box)
+    return volume.finish(), truth
 
 
-def by_block(image: Volume, truth: Voxels, plan: PredictPlan) -> list[tuple[float, int, int]]:
-    """Of every block: deviations from which it is skipped, voxels some axis wants, true ones."""
-    assert plan.votes is not None
-    votes = open_volume(plan.votes.url)
-    sample = volume_sample(image)
-    rules = [
-        (n, emptiness(image.info, plan.output.voxel_nm, sample, deviations=n)) for n in DEVIATIONS
+def answered(image: Volume, folder: Path, skip: float) -> tuple[Volume, Labels, float]:
+    """The prediction, its objects, and CPU seconds of predicting."""
+    out = str(folder / f"{Path(image.info.url).stem}-out-{skip}.zarr")
+    began = time.process_time()
+    options = PredictOptions(block=BLOCK, tile=BLOCK, skip=skip)
+    prediction = volproc.predict(image.info.url, out, options, cluster=SERIAL)
+    cost = time.process_time() - began
+    labelled = volproc.label(
+        out, out.replace("out", "objects"), LabelOptions(border="keep"), cluster=SERIAL
+    ).labels
+    return prediction, labelled.read(labelled.info.box), cost
+
+
+def skipped_by_part(image: Volume, prediction: Volume, skip: float) -> list[str]:
+    """Of each part: blocks skipped, of all that begin in it."""
+    options = PredictOptions(block=BLOCK, tile=BLOCK, skip=skip)
+    plan = plan_predict(image.info, prediction.info.url, options, identity=image.identity)
+    rule = emptiness(
+        image.info, plan.output.voxel_nm, volume_sample(image), deviations=options.skip
+    )
+    assert rule is not None
+    empty = [rule.holds(plan.layout.window(b.core, options.axes), image) for b in plan.blocks]
+    assert sum(empty) == prediction.info.made_by["skipped_blocks"]
+    part = [min(block.core.start[2] // SHAPE[2], 2) for block in plan.blocks]
+    return [
+        f"{sum(e for e, p in zip(empty, part, strict=True) if p == n)} of {part.count(n)}"
+        for n in range(len(PARTS))
     ]
-    found = []
-    for block in plan.blocks:
-        window = plan.layout.window(block.core, plan.options.axes)
-        yes = (votes.read(block.core) >= 128).any(axis=0)
-        from_on = next((n for n, rule in rules if rule and rule.holds(window, image)), np.inf)
-        found.append((from_on, int(yes.sum()), int((yes & truth[block.core.slices]).sum())))
-    return found
+
+
+def objects_changed(before: Labels, after: Labels, where: slice) -> tuple[int, int]:
+    """Objects of `before` that begin in `where`, and those that are not the same voxels after."""
+    count = int(before.max()) + 1
+    first = np.full(count, before.shape[2])
+    np.minimum.at(first, before.ravel(), np.tile(np.arange(before.shape[2]), before[..., 0].size))
+    pairs, sizes = np.unique(before.astype(np.uint64) << np.uint64(32) | after, return_counts=True)
+    old, new = (pairs >> np.uint64(32)).astype(int), (pairs & np.uint64(2**32 - 1)).astype(int)
+    total = np.bincount(new, weights=sizes)
+    same = {int(o) for o, n, size in zip(old, new, sizes, strict=True) if n and size == total[n]}
+    parted = {int(o) for o in old if (old == o).sum() > 1}
+    mine = [n for n in range(1, count) if where.start <= first[n] < where.stop]
+    return len(mine), sum(n not in same or n in parted for n in mine)
 
 
 def main() -> None:
     """Print a row per phantom and setting."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--densities", type=float, nargs="+", default=[0.1, 0.2, 0.4])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--skip", type=float, nargs="+", default=[0.5, 1.0, 2.0])
+    parser.add_argument("--density", type=float, default=0.5)
     given = parser.parse_args()
+    torch.set_num_threads(1)
     given.folder.mkdir(parents=True, exist_ok=True)
-    print("density seed   skip   blocks skipped   foreground there, of all   true ones, of all")
-    for density, seed in product(given.densities, given.seeds):
-        image, truth = padded_phantom(given.folder, seed=seed, density=density)
-        out = str(given.folder / f"out-{seed}-{density}.zarr")
-        votes = out.replace("out", "votes")
-        options = PredictOptions(block=BLOCK, tile=BLOCK)
-        volproc.predict(image.info.url, out, options, votes=votes, cluster=SERIAL)
-        plan = plan_predict(image.info, out, options, votes_url=votes, identity=image.identity)
-        blocks = by_block(image, truth, plan)
-        for n in DEVIATIONS:
-            skipped = [block for block in blocks if block[0] <= n]
-            cells = [f"{len(skipped)} of {len(blocks)}"]
-            for part in (1, 2):
-                lost, total = (sum(block[part] for block in some) for some in (skipped, blocks))
-                cells.append(f"{lost} of {total}")
-            print(f"{density:7} {seed:4} {n:6} {cells[0]:>16} {cells[1]:>24} {cells[2]:>19}")
+    inside, beside = slice(0, SHAPE[2]), slice(SHAPE[2], len(PARTS) * SHAPE[2])
+    print(
+        "| seed | skip | blocks skipped in phantom | resin | padding | CPU s | voxels changed in "
+        "the phantom | beside it | of them nuclei | objects in the phantom | changed | beside it "
+        "| gone |"
+    )
+    print("|---" * 13 + "|", flush=True)
+    for seed in given.seeds:
+        image, truth = made(given.folder, seed=seed, density=given.density)
+        whole = Box((0, 0, 0), truth.shape)
+        plain, before, cost = answered(image, given.folder, 0.0)
+        votes = plain.read(whole) >= 128
+        print(f"| {seed} | 0 | | | | {cost:.1f} | | | | | | | |", flush=True)
+        for skip in given.skip:
+            prediction, after, cost = answered(image, given.folder, skip)
+            changed = votes != (prediction.read(whole) >= 128)
+            counts = [int(changed[..., part].sum()) for part in (inside, beside)]
+            cells = [
+                *skipped_by_part(image, prediction, skip),
+                f"{cost:.1f}",
+                *counts,
+                int((changed & truth).sum()),
+                *objects_changed(before, after, inside),
+                *objects_changed(before, after, beside),
+            ]
+            print(f"| {seed} | {skip:g} | {' | '.join(map(str, cells))} |", flush=True)
 
 
 if __name__ == "__main__":

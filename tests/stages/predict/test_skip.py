@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volproc.grid.box import Box
+from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm
-from volproc.stages.predict.skip import Emptiness, coarse_way
+from volproc.stages.predict.skip import COARSER, Emptiness, coarse_way
+from volproc.stages.predict.tiling import lay_out
 from volproc.volume.metadata import new_volume
+from volproc.volume.resample import read_resampled
 from volproc.volume.store import create_volume, open_volume
 
 
@@ -81,3 +84,97 @@ def test_padding_is_empty_and_what_is_no_number_is_looked_at(save_volume):
     for image, empty in ((padding, True), (broken, False)):
         rule = Emptiness(coarse_way(image.info, image.info.voxel_nm), 0.1)
         assert rule.holds(image.info.box, image) is empty
+
+
+@given(
+    start=st.tuples(*[st.integers(0, 48)] * 3),
+    sides=st.tuples(*[st.integers(12, 40)] * 3),
+    contrast=st.integers(-60, 60).filter(lambda n: abs(n) >= 12),
+    halo=st.integers(0, 3),
+    tile=st.tuples(*[st.sampled_from([8, 16, 24, 40])] * 3),
+)
+@settings(max_examples=25)
+def test_no_block_that_sees_something_is_skipped(start, sides, contrast, halo, tile, tmp_path_for):
+    """The law: 12 voxels of one grey and 12 of another, anywhere in what is seen, forbid it.
+
+    In 12 voxels there lies the whole of what one coarse voxel takes in (4 to either side).
+    """
+    whole = whole_box((60, 60, 60))
+    thing = Box(start, tuple(a + n for a, n in zip(start, sides, strict=True))).clip(whole)
+    values = np.full((60, 60, 60), 120, dtype=np.uint8)
+    values[thing.slices] = 120 + contrast
+    image = tmp_path_for(values)
+    rule = Emptiness(coarse_way(image.info, image.info.voxel_nm), limit=10.0)
+    layout = lay_out((60,) * 3, halo=8 * halo, stride=8, slices_in=6, slices_out=4, tile=tile)
+    for block in Tiling((60,) * 3, layout.tile):
+        window = layout.window(block.core, "zyx")
+        if min(window.clip(thing).shape) >= 12 and _beside(thing, window.clip(whole)) >= 12:
+            assert not rule.holds(window, image)
+        if not window.grow((12, 12, 12)).clip(thing).size and whole.contains(window):
+            assert rule.holds(window, image)
+
+
+def _beside(thing, seen):
+    """How many voxels of a box lie beside the thing, on the side where it is most."""
+    before = (a - b for a, b in zip(thing.start, seen.start, strict=True))
+    return max(*before, *(b - a for a, b in zip(thing.stop, seen.stop, strict=True)))
+
+
+@given(
+    start=st.tuples(*[st.integers(-16, 60)] * 3),
+    size=st.tuples(*[st.integers(1, 40)] * 3),
+    less=st.tuples(*[st.integers(0, 8)] * 3),
+    limit=st.floats(5, 120),
+)
+@settings(max_examples=40)
+def test_the_rule_is_the_span_of_the_whole_coarse_volume_and_what_is_seen_less_of(
+    speckled, start, size, less, limit
+):
+    """Numpy on the whole array, and: where a window is empty, so is every window within it."""
+    image, coarse, origin = speckled
+    rule = Emptiness(coarse_way(image.info, image.info.voxel_nm), limit)
+    window = Box(start, tuple(a + n for a, n in zip(start, size, strict=True)))
+    part = coarse[
+        tuple(
+            slice(a // COARSER - o, -(-b // COARSER) - o)
+            for a, b, o in zip(window.start, window.stop, origin, strict=True)
+        )
+    ]
+    assert rule.holds(window, image) == (np.ptp(part) < limit)
+    ends = zip(window.start, window.stop, less, strict=True)
+    inner = Box(*zip(*((min(a + n, b - 1), b) for a, b, n in ends), strict=True))
+    if rule.holds(window, image):
+        assert rule.holds(inner, image)
+
+
+@pytest.fixture(scope="module")
+def tmp_path_for(tmp_path_factory):
+    """A saved volume of 50 nm voxels from an array, as often as a test asks."""
+
+    def save(values):
+        info = new_volume(
+            str(tmp_path_factory.mktemp("made") / "image.zarr"),
+            shape=values.shape,
+            voxel_nm=VoxelNm((50.0, 50.0, 50.0)),
+            dtype=str(values.dtype),
+            chunks=values.shape,
+            max_levels=1,
+        )
+        volume = create_volume(info, step="test", digest="made", version="0")
+        volume.write(info.box, values)
+        return volume
+
+    return save
+
+
+@pytest.fixture(scope="module")
+def speckled(tmp_path_for):
+    """Noise with a few bright cubes; its coarse voxels from -8 on, all at once; and that -8."""
+    rng = np.random.default_rng(5)
+    values = rng.integers(100, 120, (64, 64, 64), dtype=np.uint8)
+    for z, y, x in rng.integers(0, 56, (4, 3)):
+        values[z : z + 8, y : y + 8, x : x + 8] += 60
+    image = tmp_path_for(values)
+    way = coarse_way(image.info, image.info.voxel_nm)
+    around = Box((-8, -8, -8), (28, 28, 28))
+    return image, read_resampled(image, way, around).numpy(), around.start
