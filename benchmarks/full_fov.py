@@ -157,8 +157,9 @@ def probe(model: str, given: argparse.Namespace) -> None:
     constants = network.constants_from(planes[0, :1].cpu().numpy())
     predict = network.load(device)
     work = torch.compile(predict) if given.compiled else predict
-    seconds = _seconds(lambda: work(planes, constants), device)
-    rate = network.flop(high, wide) * len(planes) / seconds
+    seconds = _seconds(lambda: work(planes, constants, one.wanted), device)
+    _, *answered = along("z", one.answer.shape)
+    rate = network.flop(high, wide, tuple(answered)) * len(planes) / seconds
     print(json.dumps({"peak": peak, "network": rate, "shape": shape}))
 
 

@@ -7,11 +7,12 @@ Makes FOLDER/phantom.zarr unless it is there. Three measurements, in one run:
 
 - the whole command, `volproc predict`, workers started and pyramids made, as a process of its own;
 - its step "predict" alone, by the log it leaves;
-- the bare network: every pass of every block, halos too, on tensors that lie in memory, in as many
-  processes as there are workers. Half of it before the command, half after: machines drift.
+- the bare network: the voxels of every pass that are answered for, without halo and border, on
+  tensors that lie in memory, in as many processes as there are workers. Half of it before the
+  command, half after: machines drift.
 
 Then one block in this process, one thread, taken apart: each part by its CPU seconds, and the bare
-network on the same passes right after. CPU seconds are those of all processes.
+network right after. CPU seconds are those of all processes.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ from processes import Cost, measured
 import volproc
 from volproc.config import PhantomOptions, PredictOptions
 from volproc.engine.clusters.local import SETTINGS, thread_settings
+from volproc.grid.box import whole_box
 from volproc.model.answering import Answering
 from volproc.model.normalise import Normalisation
 from volproc.stages.normalisation import volume_sample
 from volproc.stages.predict import infer, task
+from volproc.stages.predict.cutting import up
 from volproc.stages.predict.infer import load_once
 from volproc.stages.predict.orientation import along
 from volproc.stages.predict.stage import PredictPlan, plan_predict
@@ -58,12 +61,15 @@ def planned(folder: Path, model: str, *, votes: bool) -> PredictPlan:
 
 
 def bare_block(plan: PredictPlan, number: int, part: slice = slice(None)) -> float:
-    """CPU seconds of the network on (a part of) the passes of one block; one thread."""
+    """CPU seconds of the network on what (a part of) the passes of one block answer; one thread."""
     torch.set_num_threads(1)
     answering = load_once(plan.network, "cpu")
     assert isinstance(answering, Answering)
+    inside = whole_box(plan.output.shape)
     sides = [
-        along(one.axis, one.window.shape)[1:]
+        tuple(
+            up(n, plan.network.stride) for n in along(one.axis, one.answer.clip(inside).shape)[1:]
+        )
         for axis in plan.options.axes
         for one in plan.layout.passes(plan.blocks[number].core, axis)  # type: ignore[arg-type]
     ]
@@ -226,7 +232,7 @@ def print_parts(seconds: dict[str, float], own: float) -> None:
         **seconds,
         "all else (sigmoid, planning)": whole - network - sum(seconds.values()),
         "all": whole,
-        "the bare network on the same passes": bare_s,
+        "the bare network on the block's own voxels": bare_s,
     }
     for name, value in rows.items():
         print(f"| {name} | {value:.2f} | {value / whole:.1%} |")

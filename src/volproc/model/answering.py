@@ -18,6 +18,7 @@ from volproc.model.etchacell import EtchACellSpec
 from volproc.model.network import Constants, Network, Predict
 from volproc.model.normalise import constants_from
 from volproc.model.unet import UNet, UNetSpec
+from volproc.model.wanted import Wanted
 from volproc.model.weights import WEIGHTS, Card, load_card, load_model
 
 
@@ -27,9 +28,9 @@ class UNetNetwork(Network):
 
     spec: UNetSpec | EtchACellSpec
 
-    def flop(self, height: int, width: int) -> int:
-        """Operations of the convolutions."""
-        return self.spec.flop(height, width)
+    def flop(self, height: int, width: int, wanted: tuple[int, int] | None = None) -> int:
+        """Operations of the convolutions; on the way up only what is wanted is made."""
+        return self.spec.flop(height, width, wanted)
 
     def activation_bytes(self, height: int, width: int) -> int:
         """Memory of one pass in float32."""
@@ -73,7 +74,7 @@ def described(card: Card, folder: Path) -> UNetNetwork:
 
 
 class Answering:
-    """Probabilities (N, slices_out, H, W), float32, for raw planes (N, slices_in, H, W).
+    """Probabilities (N, slices_out, h, w), float32, for raw planes (N, slices_in, H, W).
 
     float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it.
     """
@@ -86,11 +87,13 @@ class Answering:
         # torch declares this overload for tensors only, though modules have it
         self.module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def __call__(self, planes: torch.Tensor, constants: Constants) -> torch.Tensor:
+    def __call__(
+        self, planes: torch.Tensor, constants: Constants, wanted: Wanted | None = None
+    ) -> torch.Tensor:
         """The answer, with the volume's normalisation constants; ModelError if it is NaN."""
         normal = constants.apply(planes).contiguous(memory_format=torch.channels_last)
         with torch.autocast(normal.device.type, dtype=half(), enabled=normal.is_cuda):
-            logits = self.module(normal)
+            logits = self.module(normal, wanted)
         probabilities = torch.sigmoid(logits.float())
         if math.isnan(float(probabilities.sum())):  # as NaN is where one of its parts is
             raise self._not_a_number(logits.dtype)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Literal
 
 import torch
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from volproc.errors import ModelError
 from volproc.model.planes import require_centred
+from volproc.model.wanted import Wanted, regions
 
 SLOPE = 0.1
 """Of the LeakyReLU for negative values."""
@@ -86,14 +88,16 @@ class EtchACellSpec:
             low, high = min(low, 2 * deep_low), max(high, 2 * deep_high + 1)
         return low - BLOCK_REACH, high + BLOCK_REACH
 
-    def flop(self, height: int, width: int) -> int:
+    def flop(self, height: int, width: int, wanted: tuple[int, int] | None = None) -> int:
         """Floating-point operations of a pass over `height` x `width` pixels, 2 per multiply-add.
 
-        Convolutions only; the rest is memory traffic.
+        `wanted` are the height and width that are answered, if not all. Convolutions only, without
+        the few pixels more that the way up needs around those wanted.
         """
-        total = height * width * self.channels[-1] * self.slices_out
+        answered = prod(wanted) if wanted else height * width
+        total = answered * self.channels[-1] * self.slices_out
         for level, (before, below) in enumerate(self._ups()):
-            pixels, dim = height * width >> 2 * level, self.start << level
+            pixels, dim = answered >> 2 * level, self.start << level
             total += pixels // 4 * 9 * below * dim + _block_products(pixels, before, dim)
         for level, before in enumerate(self._downs()):
             pixels, dim = height * width >> 2 * level, self.start << level
@@ -188,16 +192,18 @@ class EtchACell(nn.Module):
         )
         self.head = nn.Conv2d(spec.channels[-1], spec.slices_out, 1)
 
-    def forward(self, planes: Tensor) -> Tensor:
-        """Logits for normalised planes."""
+    def forward(self, planes: Tensor, wanted: Wanted | None = None) -> Tensor:
+        """Logits for normalised planes: of the `wanted` rows and columns."""
+        kept = regions(wanted, planes, levels=self.spec.levels, reach=BLOCK_REACH, back=1)
         values, skips = planes, []
         for level, towers in enumerate(self.down):
             values = towers(values if level == 0 else nn.functional.max_pool2d(values, 2))
             skips.append(values)
+        seen = None
         for level in reversed(range(len(self.up))):
             # one row and column too many: what is beyond the end goes, as in TensorFlow's "same"
-            lifted = self.lift[level](values)[..., :-1, :-1]
+            lifted = self.lift[level](kept[level + 1].of(values, seen))[..., :-1, :-1]
             raised = nn.functional.leaky_relu(lifted, SLOPE)
-            values = self.up[level](torch.cat([skips[level], raised], dim=1))
-        logits: Tensor = self.head(values)
-        return logits
+            seen = kept[level + 1].raised()
+            values = self.up[level](torch.cat([seen.of(skips[level]), raised], dim=1))
+        return kept[0].of(self.head(values), seen)

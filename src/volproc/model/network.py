@@ -2,7 +2,8 @@
 
 A `Network` holds no weights; it is small, frozen and travels to the workers, which `load` it.
 All of them take planes (N, slices_in, H, W) of raw voxels and answer probabilities
-(N, slices_out, H, W) of the central planes; a 3D network is one whose planes are its depth.
+(N, slices_out, h, w) of the rows and columns wanted of the central planes; a 3D network is one
+whose planes are its depth.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any, Protocol
 import numpy.typing as npt
 from torch import Tensor
 
+from volproc.model.wanted import Wanted
+
 
 class Constants(Protocol):
     """A volume's constants: they bring its voxels to what a network expects."""
@@ -23,8 +26,9 @@ class Constants(Protocol):
         """`values` prepared, float32, each voxel by constants that no tile can change."""
 
 
-Predict = Callable[[Tensor, Any], Tensor]
-"""Raw planes (N, slices_in, H, W) and the volume's `Constants` -> probabilities, float32."""
+Predict = Callable[[Tensor, Any, Wanted], Tensor]
+"""Raw planes (N, slices_in, H, W), the volume's `Constants`, and which rows and columns are wanted,
+multiples of the stride -> their probabilities, float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +57,11 @@ class Network(ABC):
     """Memory of the loaded weights."""
 
     @abstractmethod
-    def flop(self, height: int, width: int) -> int:
-        """Floating-point operations of a pass over planes of that size, 2 per multiply-add."""
+    def flop(self, height: int, width: int, wanted: tuple[int, int] | None = None) -> int:
+        """Floating-point operations of a pass over planes of that size, 2 per multiply-add.
+
+        `wanted` are the height and width of what is wanted, all if None.
+        """
 
     @abstractmethod
     def activation_bytes(self, height: int, width: int) -> int:

@@ -20,12 +20,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from volproc.errors import ModelError
 from volproc.model.planes import require_centred
+from volproc.model.wanted import Wanted, regions
 
 
 @dataclass(frozen=True)
@@ -94,19 +96,21 @@ class UNetSpec:
             low, high = min(low, 2 * deep_low), max(high, 2 * deep_high + 1)
         return low - self.convs_down, high + self.convs_down
 
-    def flop(self, height: int, width: int) -> int:
+    def flop(self, height: int, width: int, wanted: tuple[int, int] | None = None) -> int:
         """Floating-point operations of a pass over `height` x `width` pixels, 2 per multiply-add.
 
-        Convolutions only; the rest is memory traffic.
+        `wanted` are the height and width that are answered, if not all. Convolutions only, without
+        the few pixels more that the way up needs around those wanted.
         """
         pixels = height * width // self.stem**2
+        answered = prod(wanted) // self.stem**2 if wanted else pixels
         total = 0
         for level, (before, here) in enumerate(pairwise((self._stem_channels, *self.widths))):
             total += (pixels >> 2 * level) * 9 * here * (before + (self.convs_down - 1) * here)
         for level, (here, below) in enumerate(pairwise(self.widths)):
             ups = here * below + 9 * here * (2 * here + (self.convs_up - 1) * here)
-            total += (pixels >> 2 * level) * ups
-        return 2 * (total + pixels * self.widths[0] * self.slices_out * self.stem**2)
+            total += (answered >> 2 * level) * ups
+        return 2 * (total + answered * self.widths[0] * self.slices_out * self.stem**2)
 
     def activation_bytes(self, height: int, width: int) -> int:
         """Memory of one inference over `height` x `width` pixels in float32, an upper estimate.
@@ -155,14 +159,20 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(_convolutions(2 * here, here, spec.convs_up) for here, _ in steps)
         self.head = nn.Conv2d(spec.widths[0], spec.slices_out * spec.stem**2, 1)
 
-    def forward(self, planes: Tensor) -> Tensor:
-        """Logits for normalised planes."""
+    def forward(self, planes: Tensor, wanted: Wanted | None = None) -> Tensor:
+        """Logits for normalised planes: of the `wanted` rows and columns, multiples of the stem."""
+        kept = regions(
+            wanted, planes, stem=self.spec.stem, levels=len(self.down), reach=self.spec.convs_up
+        )
         values: Tensor = self.stem(planes)
         skips: list[Tensor] = []
         for level, convolve in enumerate(self.down):
             values = convolve(values if level == 0 else nn.functional.max_pool2d(values, 2))
             skips.append(values)
+        seen = None
         for level in reversed(range(len(self.up))):
-            values = torch.cat([skips[level], self.lift[level](values)], dim=1)
-            values = self.up[level](values)
-        return nn.functional.pixel_shuffle(self.head(values), self.spec.stem)
+            lifted = self.lift[level](kept[level + 1].of(values, seen))
+            seen = kept[level + 1].raised()
+            values = self.up[level](torch.cat([seen.of(skips[level]), lifted], dim=1))
+        logits = kept[0].of(self.head(values), seen)
+        return nn.functional.pixel_shuffle(logits, self.spec.stem)

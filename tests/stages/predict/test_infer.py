@@ -52,11 +52,11 @@ def test_as_many_tiles_at_once_as_fit_give_the_same_votes(small, predict, monkey
     def scarce(network, device, **_):
         whole = network.load(device)
 
-        def predict(planes, constants):
+        def predict(planes, constants, wanted):
             asked.append(tuple(planes.shape))
             if planes.shape[0] * planes.shape[2] * planes.shape[3] > 40 * 50:
                 raise torch.OutOfMemoryError("CUDA out of memory")
-            return whole(planes, constants)
+            return whole(planes, constants, wanted)
 
         return predict
 

@@ -17,6 +17,7 @@ from volproc.model.foreign.formats import load_runnable
 from volproc.model.foreign.forward import Forward
 from volproc.model.foreign.processing import prepared, through
 from volproc.model.network import Constants, Network, Predict
+from volproc.model.wanted import Wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,11 @@ class ForeignNetwork(Network):
     flop_per_pixel: float
     bytes_per_pixel: float
 
-    def flop(self, height: int, width: int) -> int:
-        """Operations of one pass, with what is added to make the network take the planes."""
+    def flop(self, height: int, width: int, wanted: tuple[int, int] | None = None) -> int:
+        """Operations of one pass, with what is added to make the network take the planes.
+
+        All of them are answered, whatever is `wanted`.
+        """
         return round(self.flop_per_pixel * self._pixels(height, width))
 
     def activation_bytes(self, height: int, width: int) -> int:
@@ -63,13 +67,15 @@ class ForeignNetwork(Network):
 
 @dataclass
 class ForeignAnswering:
-    """Probabilities (N, slices_out, H, W), float32, for raw planes (N, slices_in, H, W)."""
+    """Probabilities (N, slices_out, h, w), float32, for raw planes (N, slices_in, H, W)."""
 
     forward: Forward
     slices_out: int
 
     @torch.inference_mode()
-    def __call__(self, planes: Tensor, constants: Constants) -> Tensor:
+    def __call__(
+        self, planes: Tensor, constants: Constants, wanted: Wanted | None = None
+    ) -> Tensor:
         """The answer within 0 and 1; ModelError if the network answers NaN."""
         answer = self.probability(self.forward(constants.apply(planes)))
         spare = (answer.shape[1] - self.slices_out) // 2
@@ -79,7 +85,8 @@ class ForeignAnswering:
                 f"{self.forward.description.name} answers NaN or infinity; it may want other "
                 "preprocessing than its card says"
             )
-        return central.clamp(0, 1)
+        rows, columns = wanted or (slice(None), slice(None))
+        return central[..., rows, columns].clamp(0, 1)
 
     def probability(self, answer: Tensor) -> Tensor:
         """The wanted channel of (N, C, D, H, W) after the steps that follow the network."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from volproc.errors import ConfigError
 from volproc.model.network import Network, Predict
+from volproc.model.wanted import Wanted
 
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """Sides of a plane that are turned round: none, each, both."""
@@ -25,20 +26,30 @@ def over_flips(predict: Predict) -> Predict:
     all sides: so a mirrored tile, too, is answered as in the whole mirrored plane.
     """
 
-    def mean(planes: Tensor, constants: Any) -> Tensor:
-        total = predict(planes, constants)
+    def mean(planes: Tensor, constants: Any, wanted: Wanted) -> Tensor:
+        total = predict(planes, constants, wanted)
         for sides in FLIPS[1:]:
-            total = total + predict(planes.flip(sides), constants).flip(sides)
+            there = _turned(wanted, sides, planes)
+            total = total + predict(planes.flip(sides), constants, there).flip(sides)
         return total / len(FLIPS)
 
     return mean
 
 
+def _turned(wanted: Wanted, sides: tuple[int, ...], planes: Tensor) -> Wanted:
+    """Where `wanted` lies in the planes turned round."""
+    rows, columns = (
+        slice(planes.shape[n] - s.stop, planes.shape[n] - s.start) if n in sides else s
+        for n, s in zip((-2, -1), wanted, strict=True)
+    )
+    return rows, columns
+
+
 def central(predict: Predict, keep: int) -> Predict:
     """The central `keep` of the planes that `predict` answers."""
 
-    def few(planes: Tensor, constants: Any) -> Tensor:
-        answer = predict(planes, constants)
+    def few(planes: Tensor, constants: Any, wanted: Wanted) -> Tensor:
+        answer = predict(planes, constants, wanted)
         first = (answer.shape[1] - keep) // 2
         return answer[:, first : first + keep]
 

@@ -47,8 +47,9 @@ def _flop(core: Box, task: Predict) -> int:
     total = 0
     for axis in task.options.axes:
         for one in task.layout.passes(core, axis):  # type: ignore[arg-type]
-            _, height, width = along(one.axis, one.window.shape)
-            total += task.network.flop(height, width)
+            _, *seen = along(one.axis, one.window.shape)
+            _, high, wide = along(one.axis, one.answer.shape)
+            total += task.network.flop(seen[0], seen[1], (high, wide))
     return total * (len(FLIPS) if task.options.flips else 1)
 
 

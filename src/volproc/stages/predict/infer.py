@@ -54,7 +54,7 @@ def vote(
     votes = torch.empty((len(kinds), *core.shape), dtype=torch.uint8, device=values.device)
 
     def answer(passes: list[Pass], *, seen: torch.Tensor, into: torch.Tensor) -> None:
-        answers = predict(_planes(seen, passes, origin), constants)
+        answers = predict(_planes(seen, passes, origin), constants, passes[0].wanted)
         for one, probabilities in zip(passes, answers, strict=True):
             _keep(probabilities, one, into, core)
 
@@ -94,10 +94,8 @@ def _planes(seen: torch.Tensor, passes: list[Pass], origin: Box) -> torch.Tensor
 def _keep(probabilities: torch.Tensor, one: Pass, votes: torch.Tensor, core: Box) -> None:
     """Put the part of a pass' answer that lies in the core where it belongs, times 255."""
     mine = one.answer.clip(core)
-    depth, _, _ = along(one.axis, mine.within(one.answer.start).slices)
-    _, height, width = along(one.axis, mine.within(one.window.start).slices)
     there = oriented(votes[mine.within(core.start).slices], one.axis)
-    quantise(probabilities[depth, height, width], there)
+    quantise(probabilities[along(one.axis, mine.within(one.answer.start).slices)], there)
 
 
 def quantise(probabilities: torch.Tensor, out: torch.Tensor) -> None:

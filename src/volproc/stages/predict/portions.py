@@ -120,9 +120,10 @@ def _out_of_memory(answer: Callable[[list[Pass]], None], some: list[Pass]) -> bo
 
 
 def _alike(waiting: deque[Pass], most: int) -> list[Pass]:
-    """The next passes of one shape, up to `most`."""
+    """The next passes that see and answer alike, up to `most`."""
     some = [waiting.popleft()]
-    while waiting and len(some) < most and waiting[0].window.shape == some[0].window.shape:
+    kind = some[0].window.shape, some[0].wanted
+    while waiting and len(some) < most and (waiting[0].window.shape, waiting[0].wanted) == kind:
         some.append(waiting.popleft())
     return some
 

@@ -24,7 +24,7 @@ from volproc.stages.predict.cutting import choose_tile, up
 from volproc.stages.predict.orientation import Axis, along, back
 
 BORDER_STRIDES = 1
-"""Mirrored voxels at the volume's border, in strides of the network; more is no better (measured)."""
+"""Mirrored voxels at the volume's border, in strides of the network; more is no better."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,12 @@ class Pass:
     axis: Axis
     window: Box
     answer: Box
+
+    @property
+    def wanted(self) -> tuple[slice, slice]:
+        """Rows and columns of the window's planes that are answered for."""
+        _, rows, columns = along(self.axis, self.answer.within(self.window.start).slices)
+        return rows, columns
 
 
 def lay_out(
