@@ -30,6 +30,20 @@ def test_every_level_starts_at_the_same_corner(shape):
             assert offset == pytest.approx((size - finest) / 2, abs=1e-9)
 
 
+positions = st.tuples(*[st.floats(-1e6, 1e6)] * 3)
+sizes = st.tuples(*[st.floats(1, 1000)] * 3)
+
+
+@given(corner=positions, voxel=sizes)
+def test_another_grid_of_the_volume_shares_its_corner(corner, voxel):
+    for level in volume((9, 900, 900), voxel, corner_nm=corner).levels:
+        found = [t - v / 2 for t, v in zip(level.translation_nm, level.voxel_nm)]
+        assert found == pytest.approx(corner, abs=1e-6)
+    image = volume((9, 900, 900), corner_nm=corner)
+    other = volume((9, 900, 900), voxel, corner_nm=image.corner_nm)
+    assert other.corner_nm == pytest.approx(image.corner_nm, abs=1e-6)
+
+
 @given(shape=shapes, voxel=st.sampled_from([1, 2, 4]))
 def test_shards_are_whole_chunks_of_at_most_64_mb(shape, voxel):
     unit = shard_shape(shape, chunks=(64, 64, 64), bytes_per_voxel=voxel)

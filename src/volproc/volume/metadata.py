@@ -17,6 +17,9 @@ Kind = Literal["image", "labels"]
 Version = Literal["0.4", "0.5"]
 """Of OME-Zarr: 0.5 is Zarr 3 with shards, 0.4 is Zarr 2 and has a file per chunk."""
 
+PositionNm = tuple[float, float, float]
+"""(z, y, x) in nm, in the space of the volume's metadata."""
+
 CHUNK = (64, 64, 64)
 FLAT_CHUNK = (32, 128, 128)
 SHARD_BYTES = 64 * 2**20
@@ -42,7 +45,7 @@ class Level:
     chunks: Shape
     shards: Shape
     voxel_nm: VoxelNm
-    translation_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    translation_nm: PositionNm = (0.0, 0.0, 0.0)
 
     @property
     def box(self) -> Box:
@@ -77,6 +80,11 @@ class VolumeInfo:
     def voxel_nm(self) -> VoxelNm:
         """Voxel size of the finest level in nm."""
         return self.levels[0].voxel_nm
+
+    @property
+    def corner_nm(self) -> PositionNm:
+        """Outer corner of the first voxel, (z, y, x), where viewers put the volume."""
+        return each(lambda t, v: t - v / 2, self.levels[0].translation_nm, self.voxel_nm)
 
     @property
     def write_unit(self) -> Shape:
@@ -141,13 +149,17 @@ def new_volume(
     max_levels: int = 12,
     version: Version = "0.5",
     window: Window | None = None,
+    corner_nm: PositionNm | None = None,
 ) -> VolumeInfo:
     """A volume to be written: its pyramid, chunks, and shards of about 64 MB of raw voxels.
 
     Levels halve the axes with the finest voxels until voxels are near isotropic, then all three,
     until every axis is at most 256 long. An odd axis is rounded up; scale and translation stay
     exact. `shards` that are asked for are kept; their chunks are the divisors nearest to the usual.
+    `corner_nm` is another volume's whose corner this one shares (`VolumeInfo.corner_nm`): viewers
+    then lay one over the other. By default the first voxel's centre is at 0.
     """
+    centre = each(lambda c, v: c + v / 2, corner_nm, voxel_nm) if corner_nm else (0.0, 0.0, 0.0)
     if shards and not chunks:
         chunks = each(_chunk, shards, chunk_shape(voxel_nm))
     bytes_per_voxel = itemsize(dtype) * max(1, len(channels))
@@ -155,7 +167,7 @@ def new_volume(
     factor = (1, 1, 1)
     size, voxel = shape, voxel_nm
     while True:
-        offset = each(lambda v, f: v * (f - 1) / (2 * f), voxel, factor)
+        offset = each(lambda t, v, f: t + v * (f - 1) / (2 * f), centre, voxel, factor)
         cut = chunks or chunk_shape(voxel)
         units = shards or shard_shape(size, chunks=cut, bytes_per_voxel=bytes_per_voxel)
         levels.append(Level(str(len(levels)), size, cut, units, voxel, offset))

@@ -10,6 +10,7 @@ from volproc.errors import ConfigError
 from volproc.stages.measure.formats import index_files, mesh_files, require_format
 
 VOXEL_NM = (50.0, 25.0, 20.0)
+CORNER_NM = (-5.0, -12.5, 90.0)
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def mesh():
 
 
 def files(kind, mesh):
-    return mesh_files(kind, 12, mesh, error_nm=10, voxel_nm=VOXEL_NM)
+    return mesh_files(kind, 12, mesh, error_nm=10, corner_nm=CORNER_NM)
 
 
 @pytest.mark.parametrize(("kind", "unit_nm"), [("ply", 1), ("obj", 1), ("glb", 1000)])
@@ -54,8 +55,7 @@ def test_legacy_precomputed_after_its_specification(mesh):
     vertices = np.frombuffer(content[4 : 4 + 12 * count], "<f4").reshape(-1, 3)
     triangles = np.frombuffer(content[4 + 12 * count :], "<u4").reshape(-1, 3)
     np.testing.assert_array_equal(triangles, mesh.triangles)
-    # from the first voxel's centre, x first
-    np.testing.assert_allclose(vertices, mesh.xyz - (10, 12.5, 25), atol=0.01)
+    np.testing.assert_allclose(vertices, mesh.xyz + CORNER_NM[::-1], atol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_legacy_precomputed_after_its_specification(mesh):
     ],
 )
 def test_neuroglancer_finds_the_objects(kind, expected):
-    found = index_files(kind, [3, 12], {"surface_um2": [1.5, 2.0]}, voxel_nm=VOXEL_NM)
+    found = index_files(kind, [3, 12], {"surface_um2": [1.5, 2.0]}, corner_nm=CORNER_NM)
     info = json.loads(found["info"])
     assert info["@type"] == expected
     listed = json.loads(found[f"{info['segment_properties']}/info"])["inline"]
@@ -75,7 +75,7 @@ def test_neuroglancer_finds_the_objects(kind, expected):
 
 
 def test_other_formats_have_no_index():
-    assert index_files("ply", [3], {}, voxel_nm=VOXEL_NM) == {}
+    assert index_files("ply", [3], {}, corner_nm=CORNER_NM) == {}
 
 
 def test_without_draco_the_extra_is_named(monkeypatch):

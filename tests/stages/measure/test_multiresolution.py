@@ -16,6 +16,7 @@ from volproc.stages.measure.precomputed import multiresolution_index
 
 VOXEL_NM = (50.0, 40.0, 40.0)
 ERROR_NM = 4.0
+CORNER_NM = (-25.0, 1000.0, -20.0)
 
 
 @dataclass
@@ -151,7 +152,7 @@ def test_a_very_small_object_has_one_level(tmp_path):
 def test_cloud_volume_reads_them(tmp_path, mesh):
     cloudvolume = pytest.importorskip("cloudvolume")  # 40 packages more: not in the extra dev
     files = multiresolution_files(7, mesh, error_nm=ERROR_NM)
-    files |= multiresolution_index([7], {}, voxel_nm=VOXEL_NM)
+    files |= multiresolution_index([7], {}, corner_nm=CORNER_NM)
     for name, content in files.items():
         target = tmp_path / "mesh" / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -163,5 +164,5 @@ def test_cloud_volume_reads_them(tmp_path, mesh):
     read = cloudvolume.CloudVolume(f"file://{tmp_path}").mesh.get(7, lod=0)[7]
     corners = np.asarray(read.vertices, float)[read.faces]
     assert volume(corners) == pytest.approx(mesh.volume_nm3, rel=1e-3)
-    expected = mesh.xyz.min(axis=0) - np.array(VOXEL_NM)[::-1] / 2
+    expected = mesh.xyz.min(axis=0) + CORNER_NM[::-1]
     np.testing.assert_allclose(corners.min(axis=(0, 1)), expected, atol=0.5)

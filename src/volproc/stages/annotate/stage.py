@@ -99,7 +99,13 @@ def _volumes(image: VolumeInfo, out: str, options: AnnotateOptions) -> tuple[Vol
     _, rows, columns = image.shape
     down, across = (min(-(-side // PART) * PART, ACROSS) for side in (rows, columns))
     shards = (options.block_slices, down, across)
-    new = partial(new_volume, shape=image.shape, voxel_nm=image.voxel_nm, dtype="uint8")
+    new = partial(
+        new_volume,
+        shape=image.shape,
+        voxel_nm=image.voxel_nm,
+        corner_nm=image.corner_nm,
+        dtype="uint8",
+    )
     grey = Window(0, 255, 0, 255)
     return (
         new(out, kind="labels", shards=shards),

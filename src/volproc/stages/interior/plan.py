@@ -213,6 +213,7 @@ def volume_like(
         url,
         shape=info.shape,
         voxel_nm=info.voxel_nm,
+        corner_nm=info.corner_nm,
         dtype=dtype,
         kind="labels",
         shards=unit,

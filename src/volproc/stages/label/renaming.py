@@ -70,7 +70,12 @@ def rename(
         raise VolumeError(f"{info.url} holds {info.dtype}; ids are whole numbers")
     highest = max(int(new.max(initial=0)), int(np.iinfo(_whole(info)).max))
     output = new_volume(
-        url, shape=info.shape, voxel_nm=info.voxel_nm, dtype=ids_type(highest), kind="labels"
+        url,
+        shape=info.shape,
+        voxel_nm=info.voxel_nm,
+        corner_nm=info.corner_nm,
+        dtype=ids_type(highest),
+        kind="labels",
     )
     name = digest("rename", identity, [old.tolist(), new.tolist()])
     begun = begin_volume(

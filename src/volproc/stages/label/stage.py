@@ -185,6 +185,7 @@ def _labels_like(mask: VolumeInfo, url: str, *, block: Shape | None) -> VolumeIn
         url,
         shape=mask.shape,
         voxel_nm=mask.voxel_nm,
+        corner_nm=mask.corner_nm,
         dtype="uint32",
         kind="labels",
         shards=block,
@@ -199,6 +200,7 @@ def _native(labels: VolumeInfo, image: VolumeInfo | None) -> VolumeInfo:
         beside(labels.url, "-native.zarr"),
         shape=image.shape,
         voxel_nm=image.voxel_nm,
+        corner_nm=image.corner_nm,
         dtype=labels.dtype,
         kind="labels",
     )

@@ -232,6 +232,7 @@ def _like(votes: VolumeInfo, ending: str, *, highest: int) -> VolumeInfo:
         beside(votes.url, ending),
         shape=votes.shape,
         voxel_nm=votes.voxel_nm,
+        corner_nm=votes.corner_nm,
         dtype="uint8",
         shards=votes.write_unit,
         window=Window(0, highest, 0, highest),

@@ -162,8 +162,8 @@ def plan_predict(
         window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
     )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
-    lasting = options.model_dump(exclude=PASSING)
-    name = digest("predict", identity, network.digest, lasting, layout, bool(votes_url), image.corner_nm)
+    lasting = [options.model_dump(exclude=PASSING), image.corner_nm]
+    name = digest("predict", identity, network.digest, lasting, layout, bool(votes_url))
     notes = {"model_notes": list(network.notes)} if network.notes else {}
     output = same(url).stamped(**notes)
     votes = same(votes_url, channels=channels) if votes_url else None
