@@ -1,7 +1,8 @@
 """How a volume is cut into tiles: with the least arithmetic that blocks of some size allow.
 
-Halos are computed twice, and the larger the tiles the less of that: 518 x 1638 x 1638 voxels and a
-halo of 80 cost 1.53 times their own arithmetic in tiles of 96 Mvoxels, 1.38 times in tiles of 192.
+Halos are seen twice, and the larger the tiles the less of that: of 518 x 1638 x 1638 voxels and a
+halo of 80 pixels are looked at 1.53 times over in tiles of 96 Mvoxels, 1.38 times in tiles of 192.
+Our own networks spend half of their arithmetic on what they answer only (`model/wanted.py`).
 """
 
 from __future__ import annotations
