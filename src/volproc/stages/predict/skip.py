@@ -50,6 +50,16 @@ def emptiness(
     return Emptiness(coarse_way(image, voxel_nm), deviations * constants_from(sample).std)
 
 
+def skipping(deviations: float) -> tuple[str, ...]:
+    """What a plan says of blocks that may be left out; nothing for 0."""
+    if not deviations:
+        return ()
+    return (
+        f"blocks in which the image spans less than {deviations:g} standard deviations are skipped "
+        "and counted: the work is at most what is shown",
+    )
+
+
 def coarse_way(image: VolumeInfo, voxel_nm: VoxelNm) -> Resampling:
     """From the image to the voxels by which its blocks are judged."""
     return resampling_to(image, VoxelNm(each(lambda nm: COARSER * nm, voxel_nm)))

@@ -36,7 +36,7 @@ from volproc.stages.predict.fitting import (
 )
 from volproc.stages.predict.halo import layout_of
 from volproc.stages.predict.native import NativePlan, plan_native, run_native
-from volproc.stages.predict.skip import Emptiness, emptiness
+from volproc.stages.predict.skip import Emptiness, emptiness, skipping
 from volproc.stages.predict.task import Predict
 from volproc.stages.predict.tiling import Layout
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
@@ -115,7 +115,10 @@ class PredictPlan:
             bytes_read=sum(cost.bytes_read for cost in costs),
             bytes_written=prod(self.output.shape) * (1 + channels),
             flop=sum(cost.flop for cost in costs),
-            notes=tuple(f"{self.network.name}: {note}" for note in self.network.notes),
+            notes=(
+                *(f"{self.network.name}: {note}" for note in self.network.notes),
+                *skipping(self.options.skip),
+            ),
         )
 
     def certified(self, skipped: Sequence[int] = ()) -> tuple[Place, ...]:
