@@ -26,6 +26,12 @@ settings.load_profile("volproc")
 torch.set_num_threads(1)
 
 
+def pytest_configure(config):
+    """Only `-m gpu` sees a GPU: other tests compare bits, which a CPU alone keeps."""
+    if "gpu" not in config.option.markexpr.replace("not gpu", ""):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture
 def save_volume(tmp_path):
     """A finished volume from an array: save_volume("name.zarr", values, voxel_nm=..., ...)."""
