@@ -5,9 +5,9 @@
 Makes FOLDER/mask.zarr once (0 and 255, voxels of 50 x 10 x 10 nm) with a list of its nuclei: how
 many voxels each has, and a voxel of each. The nuclei are drawn at 50 nm in plane and every pixel
 repeated 5 x 5 times, which costs a minute or two; --drawn-nm 10 draws every pixel, 25 times that.
-Then labels the mask on workers, drops what is smaller than 1.25 um³, and looks every nucleus of the
-list up in the labels. Prints the time, CPU seconds and memory of every step, and how far volumes
-are from the list.
+Then labels the mask on workers, drops what is smaller than 1.25 um³, measures what is left, and
+looks every nucleus of the list up in the labels and in the table. Prints the time, CPU seconds and
+memory of every step, and how far volumes are from the list.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import pandas as pd
 from clock import Clock
 
 import volproc
-from volproc.config import ClusterOptions, LabelOptions
+from volproc.config import ClusterOptions, LabelOptions, MeasureOptions
 from volproc.engine.clusters.local import local_engine
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
@@ -145,25 +145,28 @@ def main() -> None:
     print(f"mask of {prod(shape) / 1e9:.3g} Gvoxel: {time.monotonic() - began:.0f} s")
     if given.only_mask:
         return
-    for path in given.folder.glob("objects*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    measured = given.folder / "measured"
+    for path in (*given.folder.glob("objects*"), measured):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     clock, began, load = Clock(), time.monotonic(), os.getloadavg()[0]
-    made = volproc.label(
-        str(given.folder / "mask.zarr"),
-        str(given.folder / "objects.zarr"),
-        LabelOptions(min_volume_um3=MINIMUM_UM3),
-        cluster=ClusterOptions(workers=given.workers, worker_memory_gb=3),
-        watchers=(clock,),
-    )
+    how: Any = {
+        "cluster": ClusterOptions(workers=given.workers, worker_memory_gb=3),
+        "watchers": (clock,),
+    }
+    mask, objects = (str(given.folder / name) for name in ("mask.zarr", "objects.zarr"))
+    made = volproc.label(mask, objects, LabelOptions(min_volume_um3=MINIMUM_UM3), **how)
+    labelled = time.monotonic() - began
+    table = volproc.measure(objects, str(measured), MeasureOptions(), **how).table
     wall = time.monotonic() - began
-    print(f"{wall:.0f} s in all with {given.workers} workers; load before {load:.1f}\n")
+    print(f"{wall:.0f} s in all, {labelled:.0f} until labels and their table were there; ", end="")
+    print(f"{given.workers} workers, load before {load:.1f}\n")
     print("| step | blocks | s | CPU s | peak of a worker, GB |\n|---|---|---|---|---|")
     for step, blocks, _, seconds, cpu, peak in clock.rows:
         print(f"| {step} | {blocks:,} | {seconds:.0f} | {cpu:.0f} | {peak / 1e9:.2f} |")
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     total = sum(row.cpu_s for row in clock.rows)
     print(f"\n{total:.0f} CPU s; this process {own:.2f} GB at most; dropped: {made.reasons}")
-    compare(nuclei, made.labels, pd.read_csv(made.table, index_col="id"))
+    compare(nuclei, made.labels, pd.read_csv(table, index_col="id"))
 
 
 if __name__ == "__main__":

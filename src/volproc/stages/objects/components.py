@@ -63,11 +63,17 @@ def refuse_negative(ids: npt.NDArray[Any], *, what: str) -> None:
 
 
 def equal_values(values: npt.NDArray[Any]) -> tuple[Labels, npt.NDArray[np.int64]]:
-    """Ids from 1 for the values of a block, wherever they are, 0 for 0; and each id's value."""
-    # by way of components: far fewer than voxels, so that sorting them costs nothing
-    labels, count = label_components(values, connectivity=6)
-    found, rank = np.unique(values_of(labels, values, count), return_inverse=True)
-    return relabel(labels, np.concatenate([[0], rank + 1]).astype(np.uint32)), found
+    """Ids from 1 for the values of a block, wherever they are, 0 for 0; and each id's value.
+
+    Values are whole numbers; those of uint64 are taken as the same 64 bits.
+    """
+    whole = np.ascontiguousarray(values)
+    flat = whole.reshape(-1).view(np.uint8 if whole.dtype == bool else whole.dtype)
+    found = np.sort(_distinct(flat))
+    ids = np.zeros(values.shape, dtype=np.uint32)
+    if len(found):
+        _rank(flat, found, ids.reshape(-1))
+    return ids, found
 
 
 def border(labels: Labels, step: Shape) -> Labels:
@@ -111,10 +117,10 @@ def relabel(labels: Labels, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _meet(
     near: Labels, far: Labels, offsets: npt.NDArray[np.int64], out: npt.NDArray[np.uint64]
 ) -> int:
-    """Pairs of ids at any of the offsets, packed into `out`; runs of a pair count once each."""
+    """Pairs of ids at any of the offsets, packed into `out`; runs of a pair count once."""
     depth, height, width = near.shape
     last = np.zeros(len(offsets), dtype=np.uint64)
-    found = 0
+    latest, found = np.uint64(0), 0
     for z in range(depth):
         for y in range(height):
             for x in range(width):
@@ -127,10 +133,11 @@ def _meet(
                         continue
                     b = far[v, w, u]
                     pair = (np.uint64(a) << np.uint64(32)) | np.uint64(b)
-                    if b and pair != last[k]:
+                    if b and pair != last[k] and pair != latest:
                         out[found] = pair
                         found += 1
-                        last[k] = pair
+                        latest = pair
+                    last[k] = pair
     return found
 
 
@@ -138,3 +145,34 @@ def _meet(
 def _look_up(labels: Labels, table: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
     for i in range(labels.size):
         out[i] = table[labels[i]]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """All values but 0, in any order. Looked up run by run: most voxels are as the one before."""
+    found = set()
+    last = np.int64(0)
+    found.add(last)
+    for i in range(values.size):
+        value = np.int64(values[i])
+        if value != last:
+            last = value
+            found.add(value)
+    found.remove(np.int64(0))
+    out = np.empty(len(found), dtype=np.int64)
+    for i, value in enumerate(found):
+        out[i] = value
+    return out
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _rank(values: npt.NDArray[Any], found: npt.NDArray[np.int64], ids: Labels) -> None:
+    """The place of each value in `found`, which ascends, from 1 on; 0 stays."""
+    last, rank = np.int64(0), np.uint32(0)
+    for i in range(values.size):
+        value = np.int64(values[i])
+        if value != last:
+            last = value
+            rank = np.uint32(np.searchsorted(found, value) + 1) if value else np.uint32(0)
+        if rank:
+            ids[i] = rank
