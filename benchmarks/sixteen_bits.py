@@ -39,6 +39,7 @@ from volproc.model.answering import without_batch_norm
 from volproc.model.etchacell import EtchACell, EtchACellSpec
 from volproc.model.normalise import Normalisation
 from volproc.model.unet import UNet
+from volproc.model.wanted import Wanted
 from volproc.model.weights import SHIPPED, load_model
 from volproc.stages.normalisation import volume_constants
 from volproc.stages.predict.infer import vote
@@ -104,15 +105,13 @@ def changed(module: nn.Module, kind: type[Reordered] | type[Halved]) -> nn.Modul
     return new
 
 
-def answers(
-    module: nn.Module, bits: torch.dtype | None
-) -> Callable[[Tensor, Normalisation], Tensor]:
+def answers(module: nn.Module, bits: torch.dtype | None) -> Callable[..., Tensor]:
     """As `model/answering.py` does on a GPU, in 16 `bits`, or in float32."""
 
-    def predict(planes: Tensor, constants: Normalisation) -> Tensor:
+    def predict(planes: Tensor, constants: Normalisation, wanted: Wanted) -> Tensor:
         normal = constants.apply(planes).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=bits, enabled=bits is not None):
-            logits = module(normal)
+            logits = module(normal, wanted)
         return torch.sigmoid(logits.float())
 
     return predict
