@@ -1,6 +1,6 @@
 """Nuclei from envelopes, scored object by object: expert labels of a HeLa cell, and a phantom.
 
-    python benchmarks/nuclei.py DATA FOLDER [--voxel-nm 40] [--phantom 128 1024 1024] [--only ...]
+    python benchmarks/nuclei.py DATA FOLDER [--voxel-nm 40] [--phantom-um 8 30 30] [--only ...]
 
 DATA holds hela-roi329/labels4_multinuclei_10nm.tif: class 1 is the envelope of the cell in the
 middle, class 2 the nuclei of all cells in view. Cases:
@@ -36,11 +36,13 @@ from volproc.volume.metadata import new_volume
 
 THICKNESS_NM = 77
 LEAST_UM3 = 1.25
+CASES = ("drawn", "all", "broken", "shells", "phantom")
 METHODS = {
-    "default": {},
-    "gap_nm 300": {"gap_nm": 300.0},
-    "axes zyx": {"axes": "zyx"},
-    "axes z, gap_nm 0": {"axes": "z", "gap_nm": 0.0},
+    "volume or z": {},
+    "volume": {"axes": ""},
+    "z": {"volume": False},
+    "two of zyx": {"axes": "zyx", "volume": False},
+    "z, gap_nm 0": {"volume": False, "gap_nm": 0.0},
 }
 
 
@@ -79,6 +81,8 @@ def outermost(labels: np.ndarray, size: tuple, *, in_slices: bool) -> np.ndarray
     """Voxels within 77 nm of where a nucleus ends; the volume's border is no end."""
     if in_slices:
         size = (1e9, *size[1:])
+    # a voxel's centre is half a voxel nearer to the end than to the next centre beyond it
+    within = THICKNESS_NM + size[2] / 2
     found = np.zeros(labels.shape, bool)
     for number, place in enumerate(cc3d.statistics(labels)["bounding_boxes"]):
         if number and (mask := labels[place] == number).any():
@@ -87,7 +91,7 @@ def outermost(labels: np.ndarray, size: tuple, *, in_slices: bool) -> np.ndarray
                 for s, n in zip(place, labels.shape, strict=True)
             ]
             padded = np.pad(np.pad(mask, ends), [(1 - a, 1 - b) for a, b in ends], mode="edge")
-            near = distance_transform_edt(padded, sampling=size) <= THICKNESS_NM
+            near = distance_transform_edt(padded, sampling=size) <= within
             found[place] |= mask & near[1:-1, 1:-1, 1:-1]
     return found
 
@@ -161,8 +165,9 @@ def cases(
 
 def phantom(args: argparse.Namespace) -> Iterator[tuple]:
     """A made volume, whose dividing cell has scraps of envelope."""
-    url, size = str(args.folder / "phantom.zarr"), (50.0, 20.0, 20.0)
-    volproc.phantom(url, PhantomOptions(shape=args.phantom, voxel_nm=size, seed=3), cluster=ALONE)
+    url, size = str(args.folder / "made.zarr"), (50.0, args.voxel_nm, args.voxel_nm)
+    shape = tuple(int(um * 1000 / nm) for um, nm in zip(args.phantom_um, size, strict=True))
+    volproc.phantom(url, PhantomOptions(shape=shape, voxel_nm=size, seed=3), cluster=ALONE)
     labels = volproc.open_volume(f"{url}/labels/nuclei")
     truth = labels.read(labels.info.box)
     envelope = broken(outermost(truth, size, in_slices=False), size)
@@ -192,14 +197,17 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--voxel-nm", type=float, default=40.0)
-    parser.add_argument("--phantom", type=int, nargs=3, default=(128, 1024, 1024))
+    parser.add_argument("--phantom-um", type=float, nargs=3, default=(8.0, 30.0, 30.0))
     parser.add_argument("--only", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
     args = parser.parse_args()
     shutil.rmtree(args.folder, ignore_errors=True)
     args.folder.mkdir(parents=True)
     print("| case | options | found / true | wrong | mean IoU of found | least IoU | PQ | CPU s |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for name, envelope, truth, size, ids in cases(args):
+        if name not in args.cases:
+            continue
         source = save(args.folder / f"{name}.zarr", envelope, size)
         lines = []
         for title in args.only:
@@ -216,9 +224,9 @@ def main() -> None:
                 f"| {least:.4f} | {score['pq']:.4f} | {seconds:.0f} |",
                 flush=True,
             )
-            if title == "default":
+            if title == "volume or z":
                 lines = [f"{n}: {v:.4f}" for n, v in score["best"].items()]
-        print(f"\nIoU of each, default options, {name}: {', '.join(lines)}\n", flush=True)
+        print(f"\nIoU of each, volume or z, {name}: {', '.join(lines)}\n", flush=True)
 
 
 if __name__ == "__main__":

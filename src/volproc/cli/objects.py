@@ -20,6 +20,7 @@ def interior(
     threshold: Annotated[float | None, option(InteriorOptions, "threshold")] = None,
     gap_nm: Annotated[float | None, option(InteriorOptions, "gap_nm")] = None,
     reach_nm: Annotated[float | None, option(InteriorOptions, "reach_nm")] = None,
+    volume: Annotated[bool | None, option(InteriorOptions, "volume")] = None,
     axes: Annotated[str | None, option(InteriorOptions, "axes")] = None,
     votes: Annotated[int | None, option(InteriorOptions, "votes")] = None,
     open_share: Annotated[float | None, option(InteriorOptions, "open_share")] = None,

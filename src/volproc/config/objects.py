@@ -65,11 +65,13 @@ class InteriorOptions(Options):
     reach_nm: NotNegative = 1000.0
     """How far the inside grows back, along ways that do not cross the envelope; at least `gap_nm`
     is taken; nm."""
-    axes: Literal["", "z", "y", "x", "zy", "zx", "yx", "zyx"] = ""
-    """Fill slices across these axes instead of the volume as a whole, and vote; z where outlines
-    were drawn slice by slice."""
-    votes: Annotated[int, Field(ge=1, le=3)] | None = None
-    """How many of the `axes` must say that a voxel is inside; by default more than half."""
+    volume: bool = True
+    """Fill the volume as a whole; one vote on what is inside."""
+    axes: Literal["", "z", "y", "x", "zy", "zx", "yx", "zyx"] = "z"
+    """Also fill slices across these axes, a vote each; z where people draw outlines in slices,
+    which stay open between them."""
+    votes: Annotated[int, Field(ge=1, le=4)] | None = None
+    """How many must say that a voxel is inside; by default at least half: of two, either."""
     open_share: Fraction = 0.65
     """An interior has at most this share of its surface on the volume's border, where it is cut."""
     max_volume_um3: Positive = 3000.0
@@ -82,11 +84,14 @@ class InteriorOptions(Options):
     """Voxels of one task; by default 16 million."""
 
     @model_validator(mode="after")
-    def _enough_axes(self) -> Self:
-        if self.votes and self.votes > len(self.axes):
+    def _enough_voters(self) -> Self:
+        voters = len(self.axes) + self.volume
+        if not voters:
+            raise ValueError("[interior] volume = false without axes fills nothing; name axes")
+        if self.votes and self.votes > voters:
             raise ValueError(
-                f"[interior] votes = {self.votes} with axes = {self.axes!r}: no voxel gets so many "
-                "votes; lower them or name more axes"
+                f"[interior] votes = {self.votes} with volume = {str(self.volume).lower()} and "
+                f"axes = {self.axes!r}: no voxel gets so many votes; lower them or name more axes"
             )
         return self
 

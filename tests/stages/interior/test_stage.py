@@ -48,13 +48,13 @@ def envelope(truth):
     return found
 
 
-def interior(volume, url, folder, *, runner=None, **options):
+def interior(mask, url, folder, *, runner=None, **options):
     plan = plan_interior(
-        volume.info,
+        mask.info,
         str(url),
         InteriorOptions(**{"min_volume_um3": 0.1, **options}),
         labelling=Labelling(plan_label, run_label),
-        identity=volume.identity,
+        identity=mask.identity,
     )
     return run_interior(plan, runner or Runner(SerialEngine(), folder))
 
@@ -69,7 +69,11 @@ def overlap(found, truth, number):
     ).sum()
 
 
-@pytest.mark.parametrize("options", [{}, {"axes": "zyx"}])
+WAYS = [{}, {"axes": ""}, {"axes": "zyx", "volume": False}]
+"""The volume or slices across z; the volume only; two of three axes."""
+
+
+@pytest.mark.parametrize("options", WAYS)
 def test_whole_cut_and_leaking_nuclei_with_their_envelopes_and_nothing_else(
     tmp_path, save_volume, envelope, truth, options
 ):
@@ -98,12 +102,25 @@ def test_outlines_drawn_slice_by_slice_are_filled_in_slices(tmp_path, save_volum
     distance = np.sqrt((y - 30) ** 2 + (x - 20 - 2.5 * z) ** 2)
     drawn = (z >= 5) & (z < 15)
     rings = save_volume("rings.zarr", np.uint8(255) * ((distance < 14) & (distance >= 12) & drawn))
-    found = voxels(interior(rings, tmp_path / "n.zarr", tmp_path, axes="z", gap_nm=0.0))
+    found = voxels(interior(rings, tmp_path / "n.zarr", tmp_path, gap_nm=0.0))
     np.testing.assert_array_equal(found, (distance < 14) & drawn)
-    assert not voxels(interior(rings, tmp_path / "leaks.zarr", tmp_path, gap_nm=0.0)).any()
+    whole = voxels(interior(rings, tmp_path / "w.zarr", tmp_path, axes="", gap_nm=0.0))
+    assert not whole.any()
 
 
-@pytest.mark.parametrize("options", [{}, {"axes": "zyx"}])
+def test_any_voter_that_is_enough_finds_what_the_others_lose(tmp_path, save_volume, envelope):
+    """Votes are ordered: what two of two say, either says; by default one of two is enough."""
+    mask = save_volume("envelope.zarr", envelope)
+    either, both, by_default = (
+        voxels(interior(mask, tmp_path / f"{votes}.zarr", tmp_path / str(votes), votes=votes)) > 0
+        for votes in (1, 2, None)
+    )
+    assert (both <= either).all()
+    assert both.sum() < either.sum()
+    np.testing.assert_array_equal(either, by_default)
+
+
+@pytest.mark.parametrize("options", WAYS)
 @pytest.mark.parametrize("block", [(16, 16, 16), (56, 24, 40)])
 def test_blocks_never_show(tmp_path, save_volume, options, block):
     noise = np.random.default_rng(5).standard_normal((40, 48, 50))
@@ -114,7 +131,7 @@ def test_blocks_never_show(tmp_path, save_volume, options, block):
     parts = voxels(
         interior(shells, tmp_path / "parts.zarr", tmp_path / "2", block=block, **options)
     )
-    assert whole.max() > 5
+    assert whole.max() > 2
     np.testing.assert_array_equal(whole, parts)
 
 
@@ -136,10 +153,9 @@ def test_the_plan_lists_every_step_before_there_is_a_voxel(save_volume, envelope
         info, "n.zarr", InteriorOptions(), labelling=Labelling(plan_label, run_label)
     )
     names = [step.name for step in plan.steps]
-    assert [name for name in names if name in ("regions", "faces", "inside", "nuclei")] == [
-        "regions", "faces", "inside", "nuclei",
-    ]  # fmt: skip
-    assert names.count("label") == 2
+    own = ("regions", "faces", "regions-z", "faces-z", "inside", "nuclei")
+    assert [name for name in names if name in own] == list(own)
+    assert names.count("label") == 3
     assert all(step.peak_bytes > 0 for step in plan.steps)
 
 
@@ -168,6 +184,11 @@ def test_channels_are_refused(save_volume):
         )
 
 
-def test_more_votes_than_axes_are_refused():
+def test_more_votes_than_voters_are_refused():
     with pytest.raises(ValueError, match="no voxel gets so many"):
-        InteriorOptions(axes="z", votes=2)
+        InteriorOptions(axes="z", votes=3)
+
+
+def test_nothing_to_fill_is_refused():
+    with pytest.raises(ValueError, match="name axes"):
+        InteriorOptions(axes="", volume=False)

@@ -29,7 +29,8 @@ def filled(envelope: Mask, cores: States, *, voxel_nm: VoxelNm, reach_nm: float)
 class FillInside:
     """Task: 1 inside of the envelope, 0 elsewhere, for one block.
 
-    With several `axes`, inside is what `votes` of them say, each having filled slices.
+    Inside is what `votes` of the `axes` say, each having filled slices across it, or for None the
+    volume as a whole.
     """
 
     envelope: Envelope

@@ -3,17 +3,19 @@
     regions    what the envelope leaves once its gaps are closed (regions.py)
     label      the regions, numbered over the whole volume by the label stage
     faces      how much of each region lies on the volume's border: the leak test (openness.py)
-    inside     regions that pass, grown to the envelope (growth.py)
+    inside     regions that pass, grown to the envelope (growth.py), and the vote
     label      the interiors, numbered
     nuclei     each voxel of the envelope to the nearest interior (nearest.py)
 
-The volumes in between lie in OUT.parts and may be looked at, or removed.
+The first three are done in the volume as a whole and in slices across each axis that is chosen:
+what each of them finds inside is a vote. The volumes in between lie in OUT.parts and may be looked
+at, or removed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 from volproc.config import InteriorOptions, LabelOptions
@@ -78,8 +80,9 @@ class InteriorPlan:
 
     @property
     def axes(self) -> tuple[int | None, ...]:
-        """Axes across which slices are filled; None to fill the volume as a whole."""
-        return tuple("zyx".index(axis) for axis in self.options.axes) or (None,)
+        """What is filled, each with a vote: None, the volume as a whole; slices across axes."""
+        whole: tuple[int | None, ...] = (None,) if self.options.volume else ()
+        return (*whole, *("zyx".index(axis) for axis in self.options.axes))
 
     def regions_step(self, axis: int | None, output: Volume) -> Step:
         """What is deep between the parts of the envelope, into `output`."""
@@ -116,7 +119,7 @@ class InteriorPlan:
             axes=self.axes,
             regions=regions,
             verdicts=tuple(self.verdict(axis) for axis in self.axes),
-            votes=options.votes or len(self.axes) // 2 + 1,
+            votes=options.votes or ceil(len(self.axes) / 2),
             reach_nm=reach_nm,
             output=output,
         )
