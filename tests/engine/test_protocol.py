@@ -96,6 +96,15 @@ def test_what_was_read_is_not_in_hand_while_the_result_is_written():
     assert task.held.most == 130 == task.step().held_bytes(1)
 
 
+def test_a_failure_is_one_line_whatever_the_error_says():
+    class Wordy(Greedy):
+        def compute(self, block, loaded):
+            raise RuntimeError("CUDA error: no luck\n  Try again,\n\n  or do not.\n")
+
+    failure = do_block(Wordy(Held(), 1, 1, 1, 1, 1), BLOCKS[0]).failure
+    assert failure == "RuntimeError: CUDA error: no luck Try again, or do not. (tried 3 times)"
+
+
 @given(peak=sizes, waiting=st.none() | sizes, blocks=st.integers(1, 8))
 def test_more_blocks_in_hand_take_more(peak, waiting, blocks):
     step = Step("any", None, BLOCKS, "d", peak_bytes=peak, waiting_bytes=waiting)

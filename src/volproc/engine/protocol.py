@@ -141,7 +141,8 @@ def do_block(task: Task, block: Block) -> Outcome:
         except VolprocError as error:
             return _outcome(block, failure=str(error), user_can_mend=True)
         except Exception as error:
-            failure = f"{type(error).__name__}: {error}"
+            said = " ".join(str(error).split())  # CUDA's errors have many lines
+            failure = f"{type(error).__name__}: {said}"
         else:
             return _outcome(block, record=record)
     return _outcome(block, failure=f"{failure} (tried {TRIES} times)")
