@@ -96,15 +96,16 @@ def test_workers_write_the_same(tmp_path, save_volume, envelope, dask_runner):
     np.testing.assert_array_equal(voxels(here), voxels(there))
 
 
-def test_outlines_drawn_slice_by_slice_are_filled_in_slices(tmp_path, save_volume):
+@pytest.mark.parametrize("gap_nm", [0.0, 400.0])
+def test_outlines_drawn_slice_by_slice_are_filled_in_slices(tmp_path, save_volume, gap_nm):
     """A leaning stack of rings, open at both ends and between slices."""
     z, y, x = np.ogrid[:20, :60, :90]
     distance = np.sqrt((y - 30) ** 2 + (x - 20 - 2.5 * z) ** 2)
     drawn = (z >= 5) & (z < 15)
     rings = save_volume("rings.zarr", np.uint8(255) * ((distance < 14) & (distance >= 12) & drawn))
-    found = voxels(interior(rings, tmp_path / "n.zarr", tmp_path, gap_nm=0.0))
+    found = voxels(interior(rings, tmp_path / "n.zarr", tmp_path, gap_nm=gap_nm))
     np.testing.assert_array_equal(found, (distance < 14) & drawn)
-    whole = voxels(interior(rings, tmp_path / "w.zarr", tmp_path, axes="", gap_nm=0.0))
+    whole = voxels(interior(rings, tmp_path / "w.zarr", tmp_path, axes="", gap_nm=gap_nm))
     assert not whole.any()
 
 
