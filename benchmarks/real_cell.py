@@ -72,7 +72,7 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     truth = str(given.folder / "truth.zarr")
     labels = IngestOptions(voxel_nm=(50, 10, 10), labels=True)
-    volproc.ingest(cell / "labels4_multinuclei_10nm.tif", truth, labels)
+    volproc.ingest(str(cell / "labels4_multinuclei_10nm.tif"), truth, labels)
     measure(cell / "raw_40nm.tif", truth, given.folder / "as-it-is")
     image, lost = (tifffile.imread(cell / name) for name in ("raw_40nm.tif", "lost_mask.tif"))
     without_ring = given.folder / "filled_40nm.tif"
