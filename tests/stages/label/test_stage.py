@@ -1,5 +1,6 @@
 import csv
 import shutil
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, LedgerError, VolprocError, VolumeError
 from volproc.grid.scale import parse_voxel_nm
+from volproc.stages.label.source import ArraySource
 from volproc.stages.label.stage import plan_label, run_label
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
@@ -223,6 +225,32 @@ def test_plan_tells_costs_without_reading(mask):
     assert relabel.bytes_written == 4 * 40 * 56 * 64
     assert len(label.blocks) == 3 * 4 * 4
     assert all(step.peak_bytes > 0 for step in plan.steps)
+
+
+def label_one_object(folder, size):
+    """All voxels of a cube in blocks of 48^3: its plan, its row, and the most memory it took."""
+    info = new_volume(
+        str(folder / "mask.zarr"), shape=(size,) * 3, voxel_nm=VOXEL_NM, dtype="uint8"
+    )
+    full = ArraySource(info, np.broadcast_to(np.uint8(255), info.shape))
+    options = LabelOptions(block=(48, 48, 48))
+    plan = plan_label(info, str(folder / "objects.zarr"), options, source=full)
+    tracemalloc.start()
+    try:
+        result = run_label(plan, Runner(SerialEngine(), folder / "ledger"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    return plan, pd.read_csv(result.table), peak
+
+
+def test_an_object_larger_than_memory(tmp_path):
+    label_one_object(tmp_path / "first", 96)  # compiles
+    plan, table, peak = label_one_object(tmp_path / "then", 192)
+    assert table["voxels"].tolist() == [192**3]
+    blocks = [step.peak_bytes for step in plan.steps if step.name not in ("merge", "ids")]
+    labels = 4 * 192**3
+    assert peak < max(blocks) < labels / 8
 
 
 @pytest.fixture(scope="module")
