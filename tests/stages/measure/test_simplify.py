@@ -20,13 +20,21 @@ def farthest(mesh, points):
     return closest_point_naive(body, points)[1].max()
 
 
+def spread(mesh):
+    """Some 2000 places all over the triangles of a mesh."""
+    a, b, c = mesh.vertices[mesh.triangles].transpose(1, 0, 2)[:, :, None]
+    r, s = (n.ravel()[:, None] for n in np.meshgrid(*[np.linspace(0, 1, 7)] * 2))
+    places = ((1 - r) * a + r * (1 - s) * b + r * s * c).reshape(-1, 3)
+    return places[:: max(1, len(places) // 2000)]
+
+
 @pytest.mark.parametrize("error_nm", [5.0, 20.0, 60.0])
 def test_no_vertex_is_further_than_the_error(error_nm):
     mesh = whole_mesh(ellipsoid((300, 500, 400), CUBE).mask, CUBE)
     fewer = simplify(mesh, error_nm=error_nm)
     assert len(fewer.triangles) < len(mesh.triangles) / 3
     assert farthest(fewer, mesh.vertices) <= error_nm * (1 + 1e-9)
-    assert farthest(mesh, fewer.vertices) <= 1.25 * error_nm
+    assert farthest(mesh, spread(fewer)) <= error_nm * 1.05  # measured at some places of these
     assert fewer.is_closed
     assert fewer.volume_nm3 > 0
 
@@ -73,7 +81,7 @@ def test_error_0_and_an_empty_mesh_are_left_alone():
 def test_distance_to_a_triangle(places):
     point, *corners = places
     prepared = np.empty((1, PREPARED))
-    prepare(*corners, prepared[0])
+    prepare(np.array(corners), 0, 1, 2, prepared, 0)
     found, _ = squared_distance(*point, prepared, 0)
     # the triangle's points on a fine lattice are never nearer, and one is nearly as near
     r, s = np.meshgrid(np.linspace(0, 1, 101), np.linspace(0, 1, 101))

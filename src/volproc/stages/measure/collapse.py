@@ -2,230 +2,141 @@
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
-
-import numpy as np
 from numba import njit
 
-from volproc.stages.measure.corners import (
-    State,
-    after,
-    has,
-    is_around,
-    triangles_of,
-    valence_is_three,
+from volproc.stages.measure.corners import State, has, triangles_of
+from volproc.stages.measure.keeping import (
+    MOST_AROUND,
+    Scratch,
+    gather_held,
+    gather_ring,
+    link_holds,
+    near,
+    new_scratch,
+    turns_over,
+    within,
 )
-from volproc.stages.measure.quadrics import (
-    PREPARED,
-    TERMS,
-    Floats,
-    best_place,
-    normal,
-    prepare,
-    squared_distance,
-)
-from volproc.stages.measure.surface import Indices
+from volproc.stages.measure.quadrics import TERMS, Floats, best_place
 
-MOST_AROUND = 40
-"""Triangles around a vertex; a collapse that would make more is not done."""
-MOST_HELD = 4096
-"""Vertices as they came that one collapse may have to measure."""
-LEAST_COSINE = 0.2
-"""Between a triangle's normals before and after."""
 OFF_PLANES = 0.5
-"""A new vertex is off the planes it stands for by this share of the error, root mean square: then
-it is within the error of the mesh as it came (1.1 times at most, of all that was tried)."""
+"""A new vertex is off the planes it stands for by this share of the error, root mean square."""
+FIRST_LIMIT = 1e-3
+"""The first sweep collapses edges that cost so much, as a share of the highest cost."""
+STEP = 1.6
+"""Each sweep's limit is so many times that of the sweep before."""
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def collapse_all(state: State, error: float) -> None:
-    """Collapse edges, least costly first, as long as the mesh stays within `error`."""
-    around = np.empty((3, MOST_AROUND), dtype=np.int32)
-    buffers = np.empty((2, MOST_HELD), dtype=np.int32)
-    prepared = np.empty((MOST_AROUND, PREPARED))
-    place, quadric = np.empty(3), np.empty(TERMS)
+    """Collapse edges, the less costly before the others, as long as the mesh stays within `error`.
+
+    Sweep after sweep, each with a higher limit of the cost, and at the highest until nothing is
+    left to do. An edge that could not be collapsed is tried again once its surroundings changed.
+    """
+    scratch = new_scratch()
     highest = (OFF_PLANES * error) ** 2
-    heap = [(0.0, np.int32(-1), np.int32(-1), np.int32(0), np.int32(0))]
+    limit, before, sweep = FIRST_LIMIT * highest, -1.0, 1
+    while _sweep(state, error, limit, before, sweep, scratch) or before < highest:
+        before, limit = limit, min(STEP * limit, highest)
+        sweep += 1
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _sweep(
+    state: State, error: float, limit: float, before: float, sweep: int, scratch: Scratch
+) -> int:
+    """Try edges that cost up to `limit`, each vertex once; how many were collapsed.
+
+    Those up to `before` were tried by the last sweep.
+    """
+    collapsed = 0
     for t in range(len(state.triangles)):
+        if state.triangles[t, 0] < 0:
+            continue
         for corner in range(3):
             u, v = state.triangles[t, corner], state.triangles[t, (corner + 1) % 3]
-            if u < v:
-                cost = _cost(state, u, v, place, quadric)
-                if cost <= highest and not (state.fixed[u] or state.fixed[v]):
-                    heap.append((cost, u, v, state.changes[u], state.changes[v]))
-    heapify(heap)
-    while heap:
-        _, u, v, old_u, old_v = heappop(heap)
-        if u < 0 or state.changes[u] != old_u or state.changes[v] != old_v:
-            continue
-        _cost(state, u, v, place, quadric)
-        if not _try(state, u, v, place, error, around, buffers, prepared):
-            continue
-        state.quadrics[v] = quadric
-        count = triangles_of(state, v, around[0])
-        for t in around[0, :count]:
-            w = after(state.triangles, t, v)
-            cost = _cost(state, w, v, place, quadric)
-            if cost <= highest and not state.fixed[w]:
-                heappush(heap, (cost, w, v, state.changes[w], state.changes[v]))
+            if u >= v or state.fixed[u] or state.fixed[v]:
+                continue
+            if state.merged[u] == sweep or state.merged[v] == sweep:
+                continue
+            cost = _cost(state, u, v, scratch)
+            known = cost <= before and max(state.changed[u], state.changed[v]) < sweep - 1
+            if known or cost > limit or not _try(state, u, v, error, scratch):
+                continue
+            collapsed += 1
+            state.merged[v] = sweep
+            for i in range(triangles_of(state, v, scratch.ring)):
+                for k in range(3):
+                    state.changed[state.triangles[scratch.ring[i], k]] = sweep
+            break
+    return collapsed
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _cost(state: State, u: int, v: int, place: Floats, quadric: Floats) -> float:
+def _cost(state: State, u: int, v: int, scratch: Scratch) -> float:
     """Mean squared distance after u and v became one; their place and quadric."""
     for i in range(TERMS):
-        quadric[i] = state.quadrics[u, i] + state.quadrics[v, i]
-    middle = (state.places[u] + state.places[v]) / 2
-    return float(best_place(quadric, middle, place))
+        scratch.quadric[i] = state.quadrics[u, i] + state.quadrics[v, i]
+    for i in range(3):
+        scratch.place[i] = (state.places[u, i] + state.places[v, i]) / 2
+    return float(best_place(scratch.quadric, scratch.place))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _try(
-    state: State,
-    u: int,
-    v: int,
-    place: Floats,
-    error: float,
-    around: Indices,
-    buffers: Indices,
-    prepared: Floats,
-) -> bool:
-    """Make u and v one vertex v at `place`, unless that breaks a rule."""
-    of_u, of_v, ring = around[0], around[1], around[2]
-    count_u, count_v = triangles_of(state, u, of_u), triangles_of(state, v, of_v)
-    if count_u < 0 or count_v < 0 or count_u + count_v - 4 > MOST_AROUND:
+def _try(state: State, u: int, v: int, error: float, scratch: Scratch) -> bool:
+    """Make u and v one vertex v at `scratch.place`, unless that breaks a rule."""
+    around_u = triangles_of(state, u, scratch.of_u)
+    around_v = triangles_of(state, v, scratch.of_v)
+    if around_u < 0 or around_v < 0 or around_u + around_v - 4 > MOST_AROUND:
         return False
-    if not _link_holds(state, u, v, of_u[:count_u], of_v[:count_v]):
+    if not link_holds(state, u, v, around_u, around_v, scratch):
         return False
-    count = 0
-    for t in of_u[:count_u]:
-        if not has(state.triangles, t, v):
-            ring[count] = t
-            count += 1
-    for t in of_v[:count_v]:
-        if not has(state.triangles, t, u):
-            ring[count] = t
-            count += 1
-    if _turns_over(state, u, v, place, ring[:count]):
+    count = gather_ring(state, u, v, around_u, around_v, scratch)
+    held = gather_held(state, u, v, around_u, around_v, scratch)
+    if held < 0:
         return False
-    held, nearest = buffers[0], buffers[1]
-    measured = _gather_held(state, u, v, of_u[:count_u], of_v[:count_v], held)
-    if measured < 0:
+    u0, u1, u2 = state.places[u, 0], state.places[u, 1], state.places[u, 2]
+    v0, v1, v2 = state.places[v, 0], state.places[v, 1], state.places[v, 2]
+    x, y, z = scratch.place[0], scratch.place[1], scratch.place[2]
+    _move(state.places, u, x, y, z)
+    _move(state.places, v, x, y, z)
+    if (
+        turns_over(state, count, scratch)
+        or not within(state, count, held, error, scratch)
+        or not near(state, count, held, error, scratch)
+    ):
+        _move(state.places, u, u0, u1, u2)
+        _move(state.places, v, v0, v1, v2)
         return False
+    _join(state, u, v, around_u, count, scratch)
     for i in range(count):
-        prepare(
-            _moved(state, ring[i], 0, u, v, place),
-            _moved(state, ring[i], 1, u, v, place),
-            _moved(state, ring[i], 2, u, v, place),
-            prepared[i],
-        )
-    if not _within(state, prepared, ring[:count], held[:measured], nearest, error):
-        return False
-    _join(state, u, v, place, ring[:count], of_u[:count_u])
-    for t in ring[:count]:
-        state.held[t] = -1
-    for i in range(measured):
-        state.next_held[held[i]] = state.held[nearest[i]]
-        state.held[nearest[i]] = held[i]
+        state.held[scratch.ring[i]] = -1
+    for i in range(held):
+        p, t = scratch.held[i], scratch.nearest[i]
+        state.next_held[p] = state.held[t]
+        state.held[t] = p
     return True
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _link_holds(state: State, u: int, v: int, of_u: Indices, of_v: Indices) -> bool:
-    """Whether u and v have two neighbours in common, those across their edge, and no more."""
-    shared = 0
-    for t in of_u:
-        w = after(state.triangles, t, u)
-        if w != v and is_around(state.triangles, w, of_v):
-            shared += 1
-            if valence_is_three(state, w):
-                return False
-    return shared == 2
+def _move(places: Floats, vertex: int, x: float, y: float, z: float) -> None:
+    places[vertex, 0], places[vertex, 1], places[vertex, 2] = x, y, z
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _moved(state: State, t: int, corner: int, u: int, v: int, place: Floats) -> Floats:
-    """Where a corner of a triangle would be after the collapse."""
-    vertex = state.triangles[t, corner]
-    return place if vertex in (u, v) else state.places[vertex]
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _turns_over(state: State, u: int, v: int, place: Floats, ring: Indices) -> bool:
-    before, after = np.empty(3), np.empty(3)
-    for t in ring:
-        a, b, c = state.triangles[t]
-        old = normal(state.places[a], state.places[b], state.places[c], before)
-        new = normal(
-            _moved(state, t, 0, u, v, place),
-            _moved(state, t, 1, u, v, place),
-            _moved(state, t, 2, u, v, place),
-            after,
-        )
-        along = before[0] * after[0] + before[1] * after[1] + before[2] * after[2]
-        if along <= LEAST_COSINE * old * new:
-            return True
-    return False
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _gather_held(state: State, u: int, v: int, of_u: Indices, of_v: Indices, held: Indices) -> int:
-    """What the triangles around u and v hold, and u and v themselves; -1 if it is too much."""
-    count = 0
-    for triangles in (of_u, of_v):
-        for t in triangles:
-            if triangles is of_v and has(state.triangles, t, u):
-                continue
-            p = state.held[t]
-            while p >= 0:
-                if count >= MOST_HELD - 2:
-                    return -1
-                held[count] = p
-                count += 1
-                p = state.next_held[p]
-    for vertex in (u, v):
-        if state.next_held[vertex] == -2:
-            held[count] = vertex
-            count += 1
-    return count
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _within(
-    state: State, prepared: Floats, ring: Indices, held: Indices, nearest: Indices, error: float
-) -> bool:
-    """Whether all that is held stays within `error`; a triangle that is so near to each."""
-    for i in range(len(held)):
-        p = held[i]
-        x, y, z = state.came[p, 0], state.came[p, 1], state.came[p, 2]
-        best = np.inf
-        for j in range(len(ring)):
-            far, above = squared_distance(x, y, z, prepared, j)
-            if far < best:
-                best = far
-                nearest[i] = ring[j]
-            if above and far <= error * error:
-                nearest[i] = ring[j]
-                break
-        if best > error * error:
-            return False
-    return True
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _join(state: State, u: int, v: int, place: Floats, ring: Indices, of_u: Indices) -> None:
-    """Make u and v one: v, with the triangles of `ring` around it."""
-    for t in of_u:
-        if has(state.triangles, t, v):
-            state.triangles[t, 0] = -1
-    state.places[v] = place
+def _join(state: State, u: int, v: int, around_u: int, count: int, scratch: Scratch) -> None:
+    """Make u and v one: v, with the triangles of the ring around it."""
+    for i in range(around_u):
+        if has(state.triangles, scratch.of_u[i], v):
+            state.triangles[scratch.of_u[i], 0] = -1
+    for term in range(TERMS):
+        state.quadrics[v, term] = scratch.quadric[term]
     state.first[v] = -1
-    for t in ring:
+    for i in range(count):
+        t = scratch.ring[i]
         for corner in range(3):
             if state.triangles[t, corner] in (u, v):
                 state.triangles[t, corner] = v
                 state.following[3 * t + corner] = state.first[v]
                 state.first[v] = 3 * t + corner
     state.first[u] = -1
-    state.changes[u] += 1
-    state.changes[v] += 1

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from volproc.stages.measure.quadrics import TERMS, Floats, add_plane, normal
+from volproc.stages.measure.quadrics import TERMS, Floats, add_planes
 from volproc.stages.measure.surface import Indices
 
 
@@ -26,8 +26,12 @@ class State(NamedTuple):
     following: Indices
     """After each corner, the next one of the same vertex; -1 at the end."""
     quadrics: Floats
-    changes: Indices
-    """How often each vertex was changed: what the heap knows of it before is void."""
+    normals: Floats
+    """Of the surface at the vertices at first, (n, 3), of length 1."""
+    changed: Indices
+    """The sweep that last changed a triangle of each vertex."""
+    merged: Indices
+    """The sweep that last made each vertex of two."""
     fixed: npt.NDArray[np.bool_]
     held: Indices
     """The first vertex that each triangle holds, for measuring; -1 for none."""
@@ -45,8 +49,8 @@ def new_state(places: Floats, triangles: Indices, fixed: npt.NDArray[np.bool_]) 
     following[corners[~last]] = corners[1:][~last[:-1]]
     first = np.full(n, -1, dtype=np.int32)
     first[owner[::-1]] = corners[::-1]
-    quadrics = np.zeros((n, TERMS))
-    _add_planes(places, triangles, quadrics)
+    quadrics, normals = np.zeros((n, TERMS)), np.zeros((n, 3))
+    add_planes(places, triangles, quadrics, normals)
     return State(
         places,
         places.copy(),
@@ -54,6 +58,8 @@ def new_state(places: Floats, triangles: Indices, fixed: npt.NDArray[np.bool_]) 
         first,
         following,
         quadrics,
+        normals,
+        np.zeros(n, dtype=np.int32),
         np.zeros(n, dtype=np.int32),
         fixed,
         np.full(m, -1, dtype=np.int32),
@@ -92,11 +98,11 @@ def after(triangles: Indices, triangle: int, vertex: int) -> int:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def is_around(triangles: Indices, vertex: int, around: Indices) -> bool:
-    """Whether a vertex is a corner of one of the triangles `around`."""
+def is_around(triangles: Indices, vertex: int, around: Indices, count: int) -> bool:
+    """Whether a vertex is a corner of one of the first `count` triangles of `around`."""
     found = False
-    for t in around:
-        found |= has(triangles, t, vertex)
+    for i in range(count):
+        found |= has(triangles, around[i], vertex)
     return found
 
 
@@ -109,13 +115,3 @@ def valence_is_three(state: State, vertex: int) -> bool:
         count += state.triangles[corner // 3, 0] >= 0
         corner = state.following[corner]
     return count < 4
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _add_planes(places: Floats, triangles: Indices, quadrics: Floats) -> None:
-    n = np.empty(3)
-    for t in range(len(triangles)):
-        a = places[triangles[t, 0]]
-        length = normal(a, places[triangles[t, 1]], places[triangles[t, 2]], n)
-        for corner in range(3):
-            add_plane(a, n, length, quadrics[triangles[t, corner]])

@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from volproc.engine.protocol import Step
 from volproc.errors import VolumeError
 from volproc.fusion import level_of
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
-from volproc.stages.measure.fragments import Fragments, Pieces, block_pieces, fragments
+from volproc.stages.measure.fragments import Fragments, Pieces, block_pieces, fragments, no_pieces
 from volproc.stages.objects.components import Labels, equal_values, refuse_negative
 from volproc.stages.objects.packed import Packed, packed, read_packed
-from volproc.stages.objects.statistics import Statistics, block_statistics, joined
+from volproc.stages.objects.statistics import Statistics, block_statistics, joined, no_statistics
 from volproc.volume.files import write_file
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import Sampling, sampling_to
@@ -86,15 +87,20 @@ class CountObjects:
     digest: str
 
     def load(self, block: Block) -> list[npt.NDArray[Any]]:
-        """Labels; then the values under them."""
-        values = [one.read(block.core) for one in (self.image, self.votes) if one]
-        return [self.labels.read(block.core), *values]
+        """Labels; then, where there are any, the values under them."""
+        labels = self.labels.read(block.core)
+        if not labels.any():
+            return [labels]
+        return [labels, *(one.read(block.core) for one in (self.image, self.votes) if one)]
 
     def compute(self, block: Block, loaded: list[npt.NDArray[Any]]) -> Found:
         """Sums over the voxels of each object."""
         labels, *values = loaded
         refuse_negative(labels, what=f"{self.labels.info.url}, voxels {block.core},")
         local, ids = equal_values(labels)
+        if not len(ids):
+            given = sum(one is not None for one in (self.image, self.votes))
+            return Found(ids, no_statistics(), np.empty((0, given)), no_pieces(local.shape))
         objects = block_statistics(
             local, len(ids), origin=block.core.start, shape=self.labels.info.shape
         )
@@ -181,8 +187,16 @@ def counted(folder: str, digest: str, tiling: Tiling) -> Counted:
 
 def _sums(local: Labels, values: npt.NDArray[Any], count: int) -> Sums:
     """Sum of the values of ids 1 to `count`: exact for whole numbers up to 2**53."""
-    found = np.bincount(local.reshape(-1), weights=values.reshape(-1), minlength=count + 1)
-    return np.asarray(found[1:], dtype=np.float64)
+    found = np.zeros(count + 1)
+    _add(local.reshape(-1), values.reshape(-1), found)
+    return found[1:]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add(local: Labels, values: npt.NDArray[Any], found: Sums) -> None:
+    for i in range(local.size):
+        if local[i]:
+            found[local[i]] += values[i]
 
 
 def _all(blocks: Sequence[Packed], name: str) -> npt.NDArray[Any]:

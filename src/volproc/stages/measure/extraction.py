@@ -136,6 +136,8 @@ def block_surfaces(
     """Id and surface of each object in a block, from the voxels of `block.read`."""
     refuse_negative(labels, what=f"{what}, voxels {block.read},")
     local, ids = equal_values(labels)
+    if not len(ids):
+        return
     window = _window(block.core, level.shape, closed=how.closed)
     around = each(lambda n: n + 1, reach(how.smooth_nm, voxel_nm=level.voxel_nm))
     for number, place in enumerate(find_objects(local), start=1):

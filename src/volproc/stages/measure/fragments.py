@@ -21,8 +21,8 @@ from volproc.stages.objects.components import (
     border,
     label_components,
     touching_ids,
-    values_of,
 )
+from volproc.stages.objects.statistics import block_statistics
 
 SIDES: tuple[Shape, ...] = ((0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))
 """Steps to the neighbours within a slice, but for those across edges."""
@@ -53,14 +53,22 @@ class Fragments:
 
 def block_pieces(local: Labels, ids: Integers, *, first: int) -> Pieces:
     """Pieces of the objects of a block from slice `first` on; `ids[i]` is i + 1 in `local`."""
-    parity = (np.arange(len(local), dtype=np.uint32) % 2)[:, None, None]
     # equal values connect: with other values in every other slice, only within slices
-    apart = np.where(local > 0, 2 * local + parity, 0).astype(np.uint32)
+    apart = 2 * local
+    np.add(apart[1::2], 1, out=apart[1::2], where=local[1::2] > 0)
     pieces, count = label_components(apart, connectivity=26)
-    objects = values_of(pieces, apart, count) // 2
-    slices = values_of(pieces, np.broadcast_to(_numbers(local), local.shape), count)
-    places = np.stack([ids[objects - 1], slices - 1 + first], axis=1)
+    found = block_statistics(pieces, count, origin=(0, 0, 0), shape=local.shape)
+    objects = local.reshape(-1)[found.first]
+    places = np.stack([ids[objects - 1], found.start[:, 0] + first], axis=1)
     return Pieces(places, {step: border(pieces, step).copy() for step in SIDES})
+
+
+def no_pieces(shape: Shape) -> Pieces:
+    """Those of a block of `shape` without objects."""
+    nothing = np.broadcast_to(np.uint32(0), shape)
+    return Pieces(
+        np.empty((0, 2), dtype=np.int64), {step: border(nothing, step).copy() for step in SIDES}
+    )
 
 
 def fragments(
@@ -110,8 +118,3 @@ def _counted(places: Integers) -> Fragments:
         return Fragments(ids, slices, slices, slices)
     total, most = np.add.reduceat(pieces, begin), np.maximum.reduceat(pieces, begin)
     return Fragments(ids, slices, total, most)
-
-
-def _numbers(local: Labels) -> Labels:
-    """1 for the first slice, 2 for the second, and so on, to be broadcast."""
-    return np.arange(1, len(local) + 1, dtype=np.uint32)[:, None, None]

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from volproc.stages.measure.surface import Indices
+
 Floats = npt.NDArray[np.float64]
 
 TERMS = 11
@@ -16,41 +18,54 @@ PULL = 1e-3
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def normal(a: Floats, b: Floats, c: Floats, out: Floats) -> float:
-    """The normal of a triangle, as long as twice its area, into `out`; its length."""
-    u0, u1, u2 = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-    v0, v1, v2 = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-    out[0], out[1], out[2] = u1 * v2 - u2 * v1, u2 * v0 - u0 * v2, u0 * v1 - u1 * v0
-    return float(np.sqrt(out[0] ** 2 + out[1] ** 2 + out[2] ** 2))
+def normal(places: Floats, a: int, b: int, c: int) -> tuple[float, float, float, float]:
+    """The normal of the triangle of three vertices, as long as twice its area; and its length."""
+    u0, v0 = places[b, 0] - places[a, 0], places[c, 0] - places[a, 0]
+    u1, v1 = places[b, 1] - places[a, 1], places[c, 1] - places[a, 1]
+    u2, v2 = places[b, 2] - places[a, 2], places[c, 2] - places[a, 2]
+    x, y, z = u1 * v2 - u2 * v1, u2 * v0 - u0 * v2, u0 * v1 - u1 * v0
+    return x, y, z, float(np.sqrt(x * x + y * y + z * z))
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def add_plane(a: Floats, n: Floats, length: float, quadric: Floats) -> None:
-    """Add the squared distance to a triangle's plane, weighted by its area (`normal`)."""
-    if length == 0:
-        return
-    x, y, z = n[0] / length, n[1] / length, n[2] / length
-    d = -(x * a[0] + y * a[1] + z * a[2])
-    weight = length / 2
-    terms = (x * x, x * y, x * z, y * y, y * z, z * z, x * d, y * d, z * d, d * d, 1.0)
-    for i in range(TERMS):
-        quadric[i] += weight * terms[i]
+def add_planes(places: Floats, triangles: Indices, quadrics: Floats, normals: Floats) -> None:
+    """To each vertex, the squared distance to its triangles' planes, weighted by their areas.
+
+    And to each the direction of the surface there, a normal of length 1.
+    """
+    for t in range(len(triangles)):
+        a = triangles[t, 0]
+        x, y, z, length = normal(places, a, triangles[t, 1], triangles[t, 2])
+        if length == 0:
+            continue
+        i, j, k = x / length, y / length, z / length
+        d = -(i * places[a, 0] + j * places[a, 1] + k * places[a, 2])
+        terms = (i * i, i * j, i * k, j * j, j * k, k * k, i * d, j * d, k * d, d * d, 1.0)
+        for corner in range(3):
+            v = triangles[t, corner]
+            for term in range(TERMS):
+                quadrics[v, term] += length / 2 * terms[term]
+            normals[v, 0] += x
+            normals[v, 1] += y
+            normals[v, 2] += z
+    for v in range(len(normals)):
+        length = np.sqrt(normals[v, 0] ** 2 + normals[v, 1] ** 2 + normals[v, 2] ** 2)
+        for axis in range(3):
+            normals[v, axis] /= max(length, 1e-300)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def best_place(q: Floats, near: Floats, out: Floats) -> float:
-    """Where the quadric is lowest, not far from `near`, into `out`; mean squared distance there."""
+def best_place(q: Floats, out: Floats) -> float:
+    """Where the quadric is lowest, not far from `out`, into `out`; mean squared distance there."""
     pull = PULL * (q[0] + q[3] + q[5])
     a, b, c, d, e, f = q[0] + pull, q[1], q[2], q[3] + pull, q[4], q[5] + pull
-    r0, r1, r2 = pull * near[0] - q[6], pull * near[1] - q[7], pull * near[2] - q[8]
+    r0, r1, r2 = pull * out[0] - q[6], pull * out[1] - q[7], pull * out[2] - q[8]
     m0, m1, m2 = d * f - e * e, c * e - b * f, b * e - c * d
     det = a * m0 + b * m1 + c * m2
     if det > 0:
         out[0] = (m0 * r0 + m1 * r1 + m2 * r2) / det
         out[1] = (m1 * r0 + (a * f - c * c) * r1 + (b * c - a * e) * r2) / det
         out[2] = (m2 * r0 + (b * c - a * e) * r1 + (a * d - b * b) * r2) / det
-    else:
-        out[:] = near
     x, y, z = out[0], out[1], out[2]
     square = q[0] * x * x + q[3] * y * y + q[5] * z * z
     mixed = q[1] * x * y + q[2] * x * z + q[4] * y * z + q[6] * x + q[7] * y + q[8] * z
@@ -58,13 +73,14 @@ def best_place(q: Floats, near: Floats, out: Floats) -> float:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def prepare(a: Floats, b: Floats, c: Floats, out: Floats) -> None:
-    """What `squared_distance` needs of a triangle into `out`, shape (PREPARED,)."""
+def prepare(places: Floats, a: int, b: int, c: int, out: Floats, row: int) -> None:
+    """What `squared_distance` needs of a triangle into row `row` of `out`, shape (n, PREPARED)."""
+    uu = uv = vv = 0.0
     for i in range(3):
-        out[i], out[3 + i], out[6 + i] = a[i], b[i] - a[i], c[i] - a[i]
-    out[9] = out[3] * out[3] + out[4] * out[4] + out[5] * out[5]
-    out[10] = out[3] * out[6] + out[4] * out[7] + out[5] * out[8]
-    out[11] = out[6] * out[6] + out[7] * out[7] + out[8] * out[8]
+        u, v = places[b, i] - places[a, i], places[c, i] - places[a, i]
+        out[row, i], out[row, 3 + i], out[row, 6 + i] = places[a, i], u, v
+        uu, uv, vv = uu + u * u, uv + u * v, vv + v * v
+    out[row, 9], out[row, 10], out[row, 11] = uu, uv, vv
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
