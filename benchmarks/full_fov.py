@@ -43,6 +43,7 @@ from volproc.model.normalise import Normalisation
 from volproc.model.opening import open_network
 from volproc.model.weights import card_for, load_model, model_folder, save_model
 from volproc.stages.predict.device import device_for
+from volproc.stages.predict.infer import load_once
 from volproc.stages.predict.orientation import along
 from volproc.stages.predict.portions import portion_for
 from volproc.stages.predict.stage import PredictPlan, plan_predict
@@ -155,8 +156,7 @@ def probe(model: str, given: argparse.Namespace) -> None:
     shape = (max(1, tiles), network.slices_in, high, wide)
     planes = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
     constants = network.constants_from(planes[0, :1].cpu().numpy())
-    predict = network.load(device)
-    work = torch.compile(predict) if given.compiled else predict
+    work = load_once(network, device, compiled=given.compiled)
     seconds = _seconds(lambda: work(planes, constants, one.wanted), device)
     _, *answered = along("z", one.answer.shape)
     rate = network.flop(high, wide, tuple(answered)) * len(planes) / seconds

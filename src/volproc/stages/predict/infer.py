@@ -12,6 +12,7 @@ import torch
 from numba import njit
 
 from volproc.grid.box import Box
+from volproc.model.answering import Answering
 from volproc.model.network import Constants, Network, Predict
 from volproc.stages.predict.orientation import Axis, along, oriented
 from volproc.stages.predict.portions import Portion, in_portions
@@ -30,8 +31,17 @@ def load_once(network: Network, device: str, *, compiled: bool = False) -> Predi
         key = (network.digest, device, compiled)
         if key not in _loaded:
             predict = network.load(device)
-            _loaded[key] = torch.compile(predict) if compiled else predict
+            _loaded[key] = _compiled(predict) if compiled else predict
         return _loaded[key]
+
+
+def _compiled(predict: Predict) -> Predict:
+    """The network compiled; of our own the module alone, as what is around it is no torch."""
+    if isinstance(predict, Answering):
+        predict.module.compile()
+        return predict
+    found: Predict = torch.compile(predict)
+    return found
 
 
 @torch.inference_mode()
