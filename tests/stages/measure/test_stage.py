@@ -115,9 +115,12 @@ def test_a_ball_and_an_ellipsoid_have_the_shape_they_have(tmp_path, saved):
 
 @pytest.mark.parametrize("core", [(16, 16, 16), (30, 64, 24)])
 def test_blocks_never_show(tmp_path, saved, monkeypatch, core):
-    whole = measure(saved, tmp_path / "whole", tmp_path / "1")
+    rng = np.random.default_rng(3)
+    votes = save_votes(tmp_path, rng.integers(0, 256, (3, *SHAPE)).astype(np.uint8))
+    whole = measure(saved, tmp_path / "whole", tmp_path / "1", votes=votes)
     monkeypatch.setattr(stage, "_core", lambda level: core)
-    parts = measure(saved, tmp_path / "parts", tmp_path / "2")
+    parts = measure(saved, tmp_path / "parts", tmp_path / "2", votes=votes)
+    assert {"agreement", "surface_um2", "most_fragments"} <= set(parts.columns)
     assert Path(whole.table).read_text() == Path(parts.table).read_text()
 
 
@@ -145,6 +148,26 @@ def test_agreement_is_the_share_of_axes_that_say_yes(tmp_path, saved, labels):
     volume = save_votes(tmp_path, votes)
     table = measure(saved, tmp_path / "out", tmp_path / "ledger", votes=volume).columns
     np.testing.assert_allclose(table["agreement"], [1 / 3, 2 / 3, 1 / 3, 1 / 3])
+
+
+def test_ids_as_large_as_uint32_and_types_of_columns_go_everywhere_unharmed(
+    tmp_path, save_volume, labels
+):
+    largest = 2**32 - 1
+    values = np.where(labels == 4, np.uint32(largest), labels).astype(np.uint32)
+    saved = save_volume("large.zarr", values, voxel_nm=VOXEL_NM, kind="labels")
+    result = measure(saved, tmp_path / "out", tmp_path / "l", parquet=True, meshes="precomputed")
+    table = pd.read_parquet(tmp_path / "out" / "objects.parquet")
+    assert table["id"].tolist() == pd.read_csv(result.table)["id"].tolist() == [2, 7, 9, largest]
+    whole = ["id", "voxels", "slices", "most_fragments", *(f"start_{axis}" for axis in "zyx")]
+    assert {str(table[name].dtype) for name in whole} == {"int64"}
+    assert str(table["touches_border"].dtype) == "bool"
+    assert str(table["volume_um3"].dtype) == "float64"
+    ome = json.loads((tmp_path / "large.zarr" / "zarr.json").read_text())["attributes"]["ome"]
+    found = [one["label-value"] for one in ome["image-label"]["properties"]]
+    assert found == [2, 7, 9, largest]
+    assert {type(one) for one in found} == {int}
+    assert (tmp_path / "out" / "meshes" / f"{largest}.index").exists()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # napari's own, while it is imported

@@ -6,7 +6,7 @@ triangle near it, and a collapse after which one of them would be further from i
 the error is not done, nor one whose triangles would pass further from the mesh as it came. A closed
 mesh stays closed: a collapse that would pinch it is not done either (the link condition), nor one
 that would turn a triangle over. Faster simplifiers keep neither a distance nor what is closed
-(benchmarks/mesh_simplifiers.py).
+(benchmarks/measure_cost.py).
 """
 
 from __future__ import annotations
