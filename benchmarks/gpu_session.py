@@ -1,18 +1,15 @@
 """All that is to be run on a machine with a GPU, in one command, also where nothing can be fetched.
 
-    python benchmarks/gpu_session.py wheels WHEELS          before, where packages can be fetched
-    python benchmarks/gpu_session.py run WHEELS WORK OUT    there; again: goes on with what is left
+    python benchmarks/gpu_session.py WHEELS WORK OUT          again: goes on with what is left
 
-`wheels` fills a folder with what volproc and its tests need but a machine with torch, numba and
-scikit-image lacks (--without tells what else it has); under 64 MiB, or it says so.
+Makes WORK/venv, which sees the packages of the Python it is run by and takes the rest from WHEELS
+(gpu_wheels.py fills it), and does the parts below one after the other, each within its time; a part
+that fails or is late is noted, and the next begins. Everything is told in OUT: summary.md,
+logs.txt, dmon.txt (what the GPU did, second by second). --limit ends it after so many seconds; the
+same command goes on, with the part that was cut off unless that had all the time there is. What
+follows `--` goes to full_fov.py and profile_block.py:
 
-`run` makes WORK/venv, which sees the packages of the Python it is run by and takes the rest from
-WHEELS, and does the parts below one after the other, each within its time; a part that fails or is
-late is noted, and the next begins. Everything is told in OUT: summary.md, logs.txt, dmon.txt (what
-the GPU did, second by second). --limit ends it after so many seconds; the same command goes on.
-What follows `--` goes to full_fov.py and profile_block.py:
-
-    python benchmarks/gpu_session.py run WHEELS WORK OUT -- --shape 64 512 512     to try it out
+    python benchmarks/gpu_session.py WHEELS WORK OUT -- --shape 64 512 512          to try it out
 """
 
 from __future__ import annotations
@@ -20,27 +17,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-import tomllib
 import venv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpu_wheels import requirements
+
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
-TESTING = ("hypothesis", "pytest", "pytest-benchmark", "pytest-timeout")
-THERE = ("torch", "numpy", "scipy", "numba", "llvmlite", "scikit-image", "h5py", "pillow")
-THERE += ("imageio", "networkx")
-"""Large packages that a machine for PyTorch has."""
-MOST_BYTES = 64 * 2**20
-PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17")
-PLATFORMS += ("manylinux2014", "manylinux1")
 TOLD_LINES = 60
 
 
@@ -93,45 +83,6 @@ if torch.cuda.is_available():
 """
 
 
-def requirements() -> list[str]:
-    """What volproc and its tests need, torch included."""
-    with (PROJECT / "pyproject.toml").open("rb") as file:
-        return [*tomllib.load(file)["project"]["dependencies"], *TESTING]
-
-
-def named(requirement: str) -> str:
-    """The name of what is required, or of a wheel, written as indexes do."""
-    found = re.match(r"[A-Za-z0-9._-]+?(?=$|[<>=!~;\[ ])", requirement)
-    return re.sub(r"[-_.]+", "-", found.group() if found else requirement).lower()
-
-
-def fill(folder: Path, *, python: str, without: Sequence[str]) -> None:
-    """Download the wheels; SystemExit if they are too many bytes."""
-    there = {named(name) for name in without}
-    number = python.replace(".", "")
-    how = ["--only-binary=:all:", "--python-version", python, "--implementation", "cp"]
-    how += ["--abi", f"cp{number}", "--abi", "abi3", "--abi", "none"]
-    for platform in (*(f"{name}_x86_64" for name in PLATFORMS), "any"):
-        how += ["--platform", platform]
-    wanted = [one for one in requirements() if named(one) != "torch"]
-    pip = [sys.executable, "-m", "pip"]
-    pins = ["-c", str(PROJECT / "constraints.txt")]
-    words = ["install", "--dry-run", "--quiet", "--ignore-installed", "--report", "-"]
-    words += ["--target", str(folder / "none"), *how, *pins, *wanted]
-    answer = subprocess.run([*pip, *words], capture_output=True, text=True)
-    if answer.returncode:
-        raise SystemExit(answer.stderr)
-    found = [one["metadata"] for one in json.loads(answer.stdout)["install"]]
-    exact = [f"{one['name']}=={one['version']}" for one in found if named(one["name"]) not in there]
-    shutil.rmtree(folder, ignore_errors=True)
-    words = ["download", "--quiet", "--no-deps", "--dest", str(folder), *how, *exact]
-    subprocess.run([*pip, *words], check=True)
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    print(f"{len(exact)} wheels for Python {python}, {size / 2**20:.1f} MiB in {folder}")
-    if size > MOST_BYTES:
-        raise SystemExit(f"more than {MOST_BYTES / 2**20:.0f} MiB: name more with --without")
-
-
 def environment(wheels: Path, work: Path) -> Path:
     """The Python of an environment with volproc, what this Python has, and the wheels."""
     place = work / "venv"
@@ -147,8 +98,9 @@ def environment(wheels: Path, work: Path) -> Path:
     return python
 
 
-def do(part: Part, python: Path, results: Path, *, limit_s: float) -> None:
+def do(part: Part, python: Path, results: Path, *, left_s: float, first: bool) -> None:
     """Run a part and note how it ended; whatever it has started ends with it."""
+    again = False
     began = time.monotonic()
     with (results / f"{part.name}.log").open("w") as log:
         process = subprocess.Popen(
@@ -160,13 +112,14 @@ def do(part: Part, python: Path, results: Path, *, limit_s: float) -> None:
             start_new_session=True,
         )
         try:
-            code = process.wait(min(part.limit_s, limit_s))
+            code = process.wait(min(part.limit_s, left_s))
             ended = "done" if code == 0 else f"failed ({code})"
         except subprocess.TimeoutExpired:
             ended = "out of time"
+            again = left_s < part.limit_s and not first
         finally:
             _end(process)
-    noted = {"ended": ended, "seconds": round(time.monotonic() - began, 1)}
+    noted = {"ended": ended, "seconds": round(time.monotonic() - began, 1), "again": again}
     (results / f"{part.name}.json").write_text(json.dumps(noted))
     print(f"{part.name}: {ended}, {noted['seconds']} s", flush=True)
 
@@ -210,57 +163,55 @@ def watched(results: Path) -> subprocess.Popen[bytes] | None:
         return subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
 
-def run(given: argparse.Namespace) -> None:
+def done(part: Part, results: Path) -> bool:
+    """Whether a part was run, and not cut off for want of time."""
+    note = results / f"{part.name}.json"
+    return note.exists() and not json.loads(note.read_text())["again"]
+
+
+def run(
+    known: Sequence[Part], wheels: Path, work: Path, out: Path, given: argparse.Namespace
+) -> None:
+    """Do the parts that are asked for, or those not done yet, within the time given."""
     end = time.monotonic() + given.limit
-    results = given.work / "results"
+    results = work / "results"
     results.mkdir(parents=True, exist_ok=True)
-    all_parts = parts(given.work, given.more)
-    python = given.work / "venv" / "bin" / "python"
+    python = work / "venv" / "bin" / "python"
     if not (results / "environment").exists():
-        python = environment(given.wheels, given.work)
+        python = environment(wheels, work)
         (results / "environment").touch()
+    chosen = [part for part in known if part.name in given.parts]
+    chosen = chosen or [part for part in known if not done(part, results)]
     watching = watched(results)
     try:
-        for part in all_parts:
-            chosen = part.name in given.parts
-            done = (results / f"{part.name}.json").exists()
-            if (given.parts and not chosen) or (done and not chosen):
-                continue
+        for part in chosen:
             if end - time.monotonic() < given.least:
                 break
-            do(part, python, results, limit_s=end - time.monotonic())
-            tell(all_parts, results, given.out)
+            do(part, python, results, left_s=end - time.monotonic(), first=part is chosen[0])
+            tell(known, results, out)
     finally:
         if watching:
             _end(watching)
-        tell(all_parts, results, given.out)
+        tell(known, results, out)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    wheels = commands.add_parser("wheels")
-    wheels.add_argument("wheels", type=Path)
-    wheels.add_argument("--python", default="3.12", help="of the machine with the GPU")
-    wheels.add_argument("--without", nargs="*", default=THERE, help="what the machine has")
-    there = commands.add_parser("run")
-    there.add_argument("wheels", type=Path)
-    there.add_argument("work", type=Path)
-    there.add_argument("out", type=Path)
-    there.add_argument("--parts", nargs="*", default=(), help="only these, also if done before")
-    there.add_argument("--limit", type=float, default=6 * 3600, help="seconds in all")
-    there.add_argument("--least", type=float, default=30, help="seconds left to begin a part")
+    parser.add_argument("wheels", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--parts", nargs="*", default=(), help="only these, also if done before")
+    parser.add_argument("--limit", type=float, default=6 * 3600, help="seconds in all")
+    parser.add_argument("--least", type=float, default=30, help="seconds left to begin a part")
     words = sys.argv[1:]
     cut = words.index("--") if "--" in words else len(words)
     given = parser.parse_args(words[:cut])
-    if given.command == "wheels":
-        fill(given.wheels, python=given.python, without=given.without)
-        return
-    given.more = words[cut + 1 :]
-    given.wheels, given.work, given.out = (
-        path.resolve() for path in (given.wheels, given.work, given.out)
-    )
-    run(given)
+    wheels, work, out = (path.resolve() for path in (given.wheels, given.work, given.out))
+    known = parts(work, words[cut + 1 :])
+    unknown = sorted(set(given.parts) - {part.name for part in known})
+    if unknown:
+        raise SystemExit(f"no part {unknown[0]!r}; parts are {', '.join(p.name for p in known)}")
+    run(known, wheels, work, out, given)
 
 
 if __name__ == "__main__":
