@@ -193,7 +193,7 @@ def test_a_card_of_another_network(theirs, predict_refused, module, card, said):
 def test_a_card_that_lies_about_how_far_its_network_sees(theirs, volproc, refused, tiny_model):
     """A stranger's is measured, not believed; what predict was told shows in the certificate."""
     lying = theirs("net.onnx", onnx_of(two_levels()), CARD + "halo = 0")
-    certify = ("--serial", "--certify", 8)
+    certify = ("--serial", "--certify", 4)
     assert volproc("predict", "image.zarr", lying, "out.zarr", *certify)[0] == 0
     assert json.loads(Path("out-certificate.json").read_text())["passed"]
     (note,) = open_volume("out.zarr").info.made_by["model_notes"]
