@@ -1,6 +1,6 @@
 """Labelling side by side with others, in one run on the same cores.
 
-    python benchmarks/label_peers.py FOLDER [--shape 512 1024 1024] [--limit-s 300]
+    python benchmarks/label_peers.py FOLDER [--shape 512 1024 1024] [--peers NAME ...]
 
 Makes a mask of nuclear envelopes and dust (50 nm voxels) and has each peer read it, find its
 26-connected components, drop those below 10,000 voxels, and write the rest as uint32, each in
@@ -251,8 +251,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shape", type=int, nargs=3, default=(512, 1024, 1024))
-    parser.add_argument("--limit-s", type=float, default=300)
-    parser.add_argument("--only-dask-image", action="store_true")
+    parser.add_argument("--limit-s", type=float, default=2400)
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=tuple(PEERS))
     parser.add_argument("--peer")
     parser.add_argument("--mask")
     given = parser.parse_args()
@@ -273,20 +273,20 @@ def main() -> None:
         (given.folder / "label_peers.json").write_text(json.dumps(rows, indent=1))
         return row
 
-    for peer in PEERS if not given.only_dask_image else ():
+    for peer in given.peers:
         if peer != "dask-image":
             run(peer, tuple(given.shape))
     assert len({(row["large"], row["voxels"]) for row in rows}) <= 1, "objects differ"
     print("\n".join(table(rows)), flush=True)
     rows = []
     finished = None
-    for shape in PARTS:
+    for shape in PARTS if "dask-image" in given.peers else ():
         if run("dask-image", shape, given.limit_s)["code"]:
             break
         finished = shape
     if finished:
         run("volproc", finished)
-    print("\n".join(table(rows)))
+    print("\n".join(table(rows) if rows else ()))
     print(f"{prod(given.shape) / 1e6:.4g} Mvoxel; chunks of dask-image {DASK_IMAGE_CHUNKS}")
 
 
