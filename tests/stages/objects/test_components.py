@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from volproc.grid.blocks import forward_steps
 from volproc.stages.objects.components import (
     AXES_THAT_CHANGE,
     border,
+    equal_values,
     label_components,
     relabel,
     touching_ids,
@@ -83,6 +85,22 @@ def test_touching_ids_are_all_neighbours_and_no_others(step, connectivity, seed,
     found = touching_ids(near, far, step=step, connectivity=connectivity)
     assert len(set(map(tuple, found))) == len(found)
     assert set(map(tuple, found.tolist())) == brute_force_pairs(near, far, step, connectivity)
+
+
+@given(
+    arrays(
+        st.sampled_from([np.uint8, np.int16, np.uint32, np.uint64]),
+        st.tuples(*[st.integers(1, 5)] * 3),
+        elements=st.sampled_from([0, 1, 7, 100]),
+    )
+)
+def test_equal_values_get_one_id_each_in_the_order_of_values(values):
+    large = values * np.array(2**57 if values.dtype == np.uint64 else 1, values.dtype)
+    ids, found = equal_values(large[::-1])
+    expected = np.unique(large[large > 0].astype(np.int64))  # of uint64 the same bits
+    assert found.tolist() == expected.tolist()
+    looked_up = np.concatenate([[0], found])[ids].astype(large.dtype)
+    np.testing.assert_array_equal(looked_up, large[::-1])
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.uint64])

@@ -27,8 +27,11 @@ from volproc.volume.access import exists
 from volproc.volume.files import remove_files, write_file
 from volproc.volume.metadata import VolumeInfo
 
-BYTES_PER_TRIANGLE = 500
-"""While an object is joined and simplified, measured: vertices, quadrics, the heap of edges."""
+BYTES_PER_TRIANGLE = 300
+"""While an object is joined, simplified and written: 143, 191 and, several levels of detail of a
+mesh that is not simplified, 269 measured (benchmarks/measure_cost.py)."""
+FILE_BYTES_PER_TRIANGLE = 40
+"""Of files that wait for the other objects of their block: the most is OBJ, not simplified."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ def mesh_step(
 
     MemoryPromiseError if an object is too large to be joined by a worker.
     """
-    most = int(surfaces.sums[:, TRIANGLES].max(initial=0))
+    triangles = surfaces.sums[:, TRIANGLES]
+    together = np.bincount(surfaces.homes, weights=triangles).max(initial=0)
+    most = int(triangles.max(initial=0)) * BYTES_PER_TRIANGLE
     _refuse_too_large(surfaces, labels, level, worker_bytes=worker_bytes)
     homes = np.repeat(surfaces.homes, np.bincount(_ranks(surfaces), minlength=len(surfaces.ids)))
     chosen = np.unique(surfaces.homes)
@@ -103,7 +108,7 @@ def mesh_step(
         task=task,
         blocks=[blocks[block] for block in chosen.tolist()],
         digest=files.digest,
-        peak_bytes=most * BYTES_PER_TRIANGLE,
+        peak_bytes=most + int(together) * FILE_BYTES_PER_TRIANGLE,
     )
 
 

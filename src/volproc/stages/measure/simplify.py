@@ -21,7 +21,7 @@ from volproc.stages.measure.mesh import Mesh, directed_edges
 def simplify(mesh: Mesh, *, error_nm: float) -> Mesh:
     """The mesh with fewer triangles; no vertex of `mesh` is further than `error_nm` from it.
 
-    Nor is the new mesh from `mesh`, at its vertices and in the middles of its triangles and sides.
+    The other way, middles of its triangles and their sides are as near to the planes of `mesh`.
     Borders of an open mesh stay as they are. `error_nm` 0 leaves the mesh alone.
     """
     if not error_nm or not len(mesh.triangles):
