@@ -9,8 +9,8 @@ nuclei-50nm, and predict alone with the network of Etch-a-Cell (random weights: 
 50 nm, keeping 6 of its 12 planes as published. --native adds both at the image's own sampling.
 
 --fraction takes as many of predict's blocks as come closest, at least one, in a volume that is cut
-accordingly; predict is extrapolated by its arithmetic, all else by voxels. On a GPU predict has
-one worker with --threads blocks in hand, everything else one worker per core. The GPU's share of
+accordingly; predict is extrapolated by its arithmetic, all else by voxels. --workers and
+--threads are those of [cluster], by default one worker per GPU or core. The GPU's share of
 busy time and its memory are what nvidia-smi says, five times a second. "peak" is a large matrix
 product, measured here; "in the network" are the largest tiles alone, one after the other.
 """
@@ -54,6 +54,7 @@ VOXEL_NM = parse_voxel_nm((50, 10, 10))
 AT_50 = parse_voxel_nm((50, 50, 50))
 KEPT = {"etchacell": 6}
 """Planes that count of those a network answers, as published."""
+WITH_WORKERS = "with starting and closing of workers"
 
 
 def image_of(shape: Shape) -> VolumeInfo:
@@ -186,22 +187,17 @@ def run(name: str, model: Path, given: argparse.Namespace, gpu: Gpu) -> None:
     folder = given.folder / f"run-{model.parent.name}-{name}"
     shutil.rmtree(folder, ignore_errors=True)
     road = name == "nuclei-50nm" and model.parent.name == "50x50x50"
-    few = ClusterOptions(workers=1, threads=given.threads)
-    on_gpu = device_for(given.device) == "cuda"
     workflow = Workflow(
         run=RunOptions(source=image.info.url, folder=str(folder)),
-        cluster=few if on_gpu else ClusterOptions(workers=given.workers),
+        cluster=ClusterOptions(workers=given.workers, threads=given.threads),
         predict=options,
         measure=MeasureOptions() if road else None,
     )
     clock = Watched()
-    volproc.run(workflow, stages=["predict"], watchers=(clock,))
-    if road:
-        rest = workflow.model_copy(update={"cluster": ClusterOptions(workers=given.workers)})
+    for stages in [["predict"], ["label", "measure", "report"]][: 1 + road]:
         began = time.time()
-        volproc.run(rest, stages=["label", "measure"], watchers=(clock,))
-        volproc.run(rest, stages=["report"], watchers=(clock,))
-        clock.spans["label, measure and report, workers and all"] = began, time.time()
+        volproc.run(workflow, stages=stages, watchers=(clock,))
+        clock.spans[f"{', '.join(stages)} {WITH_WORKERS}"] = began, time.time()
     costs = {step.name: step for _, steps in volproc.plan(workflow) for step in steps}
     given.part = shape
     print_table(name, clock, costs, whole, shape, probed(model, given), gpu)
@@ -262,7 +258,7 @@ def print_table(
         print(f"| {' | '.join(cells)} |")
     print(f"\nall steps of the whole field of view, extrapolated {more:.3g} times: {total:.0f} s")
     for what, (began, ended) in clock.spans.items():
-        if " and " in what:
+        if what.endswith(WITH_WORKERS):
             print(f"{what}: {ended - began:.1f} s")
 
 
@@ -276,7 +272,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--compiled", action="store_true")
-    parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--probe", help=argparse.SUPPRESS)
     parser.add_argument("--part", type=int, nargs=3, help=argparse.SUPPRESS)
