@@ -68,17 +68,26 @@ class MakeMask:
     def store(self, block: Block, result: npt.NDArray[np.uint16]) -> list[list[int]]:
         self.mask.write(block.core, (result > 0).astype(np.uint8) * 255)
         flat, found = result.reshape(-1), []
-        counts = np.bincount(flat)
+        counts, cut = np.bincount(flat), self.at_border(block.core, result)
         for nucleus in np.flatnonzero(counts[1:]) + 1:
             places = np.flatnonzero(flat == nucleus)
             middle = np.unravel_index(places[len(places) // 2], result.shape)
             voxel = [int(a + b) for a, b in zip(middle, block.core.start, strict=True)]
-            found.append([int(nucleus), int(counts[nucleus]), *voxel])
+            found.append([int(nucleus), int(counts[nucleus]), int(nucleus in cut), *voxel])
+        return found
+
+    def at_border(self, core: Box, result: npt.NDArray[np.uint16]) -> set[int]:
+        """Nuclei of a block on the volume's border."""
+        found: set[int] = set()
+        for n, size in enumerate(self.mask.info.shape):
+            ends = ((core.start[n] == 0, 0), (core.stop[n] == size, -1))
+            for face in (result.take(at, axis=n) for there, at in ends if there):
+                found.update(np.unique(face).tolist())
         return found
 
 
 def make_mask(folder: Path, shape: Shape, workers: int, repeats: int) -> dict[str, list[int]]:
-    """The mask and the list of its nuclei: voxels, and one voxel where it has most of them."""
+    """The mask and the list of its nuclei: voxels, whether cut, and a voxel where most of it is."""
     listed = folder / "nuclei.json"
     if listed.exists():
         found: dict[str, list[int]] = json.loads(listed.read_text())
@@ -102,31 +111,32 @@ def make_mask(folder: Path, shape: Shape, workers: int, repeats: int) -> dict[st
     mask.finish()
     nuclei: dict[str, list[int]] = {}
     most: dict[str, int] = {}
-    for nucleus, count, *voxel in (one for record in records for one in record):
+    for nucleus, count, cut, *voxel in (one for record in records for one in record):
         name = str(nucleus)
-        before = nuclei.get(name, [0, *voxel])
-        place = voxel if count > most.get(name, 0) else before[1:]
+        before = nuclei.get(name, [0, 0, *voxel])
+        place = voxel if count > most.get(name, 0) else before[2:]
         most[name] = max(count, most.get(name, 0))
-        nuclei[name] = [before[0] + count, *place]
+        nuclei[name] = [before[0] + count, before[1] | cut, *place]
     listed.write_text(json.dumps(nuclei))
     return nuclei
 
 
 def compare(nuclei: dict[str, list[int]], labels: Volume, table: pd.DataFrame) -> None:
-    """Look every nucleus up."""
-    um3 = prod(VOXEL_NM) * 1e-9
-    large = {n: one for n, one in nuclei.items() if one[0] * um3 >= MINIMUM_UM3}
-    errors, ids = [], set()
-    for voxels, z, y, x in large.values():
-        label = int(labels.read(Box((z, y, x), (z + 1, y + 1, x + 1)))[0, 0, 0])
-        ids.add(label)
-        found = int(table["voxels"].get(label, 0))
-        errors.append(abs(found - voxels) / voxels)
+    """Look every nucleus up; those that the border cuts may have fallen into pieces."""
+    least = MINIMUM_UM3 / (prod(VOXEL_NM) * 1e-9)
+    print(f"{len(table)} objects, {(~table['touches_border']).sum()} of them whole\n")
     print(
-        f"{len(nuclei)} nuclei in the list, {len(large)} of them of {MINIMUM_UM3} um³ or more; "
-        f"{len(table)} objects, {len(ids - {0})} of them nuclei of the list\n"
-        f"volumes: greatest difference {max(errors):.3%}, mean {np.mean(errors):.4%}"
+        "| nuclei of the list | | found | greatest difference in volume, mean |\n|---|---|---|---|"
     )
+    for name, cut in (("whole", 0), ("cut by the border", 1)):
+        errors, ids = [], set()
+        kind = [one for one in nuclei.values() if one[0] >= least and one[1] == cut]
+        for voxels, _, z, y, x in kind:
+            label = int(labels.read(Box((z, y, x), (z + 1, y + 1, x + 1)))[0, 0, 0])
+            ids.add(label)
+            errors.append(abs(int(table["voxels"].get(label, 0)) - voxels) / voxels)
+        worst = f"{max(errors):.5%}, {np.mean(errors):.5%}" if errors else ""
+        print(f"| {name} | {len(kind)} | {len(ids - {0})} | {worst} |")
 
 
 def main() -> None:
