@@ -52,8 +52,7 @@ def whole(planes: torch.Tensor, network: Answering) -> torch.Tensor:
     """Probabilities of whole planes, mirrored by one stride and up to the next multiple."""
     stride, (high, wide) = network.module.spec.stride, planes.shape[2:]
     rows, columns = (
-        np.pad(np.arange(n), (stride, stride + -n % stride), mode="reflect")
-        for n in (high, wide)
+        np.pad(np.arange(n), (stride, stride + -n % stride), mode="reflect") for n in (high, wide)
     )
     mirrored = planes[:, :, rows][..., columns].contiguous(memory_format=torch.channels_last)
     answers = torch.sigmoid(network.module(mirrored))
