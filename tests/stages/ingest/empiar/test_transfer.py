@@ -281,7 +281,8 @@ def test_progress_ends_at_the_whole(archive, tmp_path):
 
 
 KILLED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # though whoever runs the tests ignores it
 from volproc.config import FetchOptions
 from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.transfer import fetch_files
