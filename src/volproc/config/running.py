@@ -33,3 +33,8 @@ class ClusterOptions(Options):
     0 is 4 on a GPU, else 1."""
     worker_memory_gb: Annotated[float, Field(ge=0)] = 0.0
     """Memory of one worker in GB (10^9 bytes); 0 shares 90% of the machine among them."""
+
+    @property
+    def worker_bytes(self) -> int:
+        """`worker_memory_gb` in bytes."""
+        return int(self.worker_memory_gb * 10**9)

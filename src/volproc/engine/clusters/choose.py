@@ -9,14 +9,12 @@ from volproc.config import ClusterOptions
 from volproc.engine.protocol import Engine
 from volproc.engine.serial import SerialEngine
 
-GB = 10**9
-
 
 @contextmanager
 def engine_of(options: ClusterOptions) -> Iterator[Engine]:
     """An engine as `options` want it, closed at the end."""
     if options.kind == "serial":
-        yield SerialEngine(worker_bytes=int(options.worker_memory_gb * GB))
+        yield SerialEngine(worker_bytes=options.worker_bytes)
         return
     from volproc.engine.clusters.crews import Crews  # a serial run needs no distributed
 

@@ -9,13 +9,10 @@ from dataclasses import dataclass, replace
 from volproc.config import ClusterOptions
 from volproc.engine.clusters.local import local_engine
 from volproc.engine.distributed import DaskEngine
-from volproc.engine.memory import machine_bytes, machine_cores
+from volproc.engine.memory import machine_cores, share_of_machine
 from volproc.engine.protocol import Outcomes, Step, Task
 from volproc.grid.blocks import Block
 
-GB = 10**9
-SHARED = 0.9
-"""Of the machine's memory, what its workers share."""
 GPU_THREADS = 4
 """Blocks that a GPU's worker has in hand: one at work, the others on their way in or out."""
 
@@ -97,8 +94,7 @@ class Crews:
             engine.close()
 
     def _crew(self, workers: int, threads: int, gpus: tuple[str, ...] = ()) -> Crew:
-        given = int(self._options.worker_memory_gb * GB)
-        return Crew(workers, threads, given or int(SHARED * machine_bytes() / workers), gpus)
+        return Crew(workers, threads, self._options.worker_bytes or share_of_machine(workers), gpus)
 
 
 @dataclass(frozen=True)

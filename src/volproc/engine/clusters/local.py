@@ -9,7 +9,7 @@ import dask
 from distributed import LocalCluster, Nanny
 
 from volproc.engine.distributed import DaskEngine
-from volproc.engine.memory import machine_bytes, machine_cores
+from volproc.engine.memory import machine_cores, share_of_machine
 from volproc.errors import VolprocError
 
 SETTINGS = {
@@ -64,7 +64,7 @@ def local_engine(
     VolprocError if one dies before it has started.
     """
     workers = workers or machine_cores()
-    worker_bytes = worker_bytes or int(0.9 * machine_bytes() / workers)
+    worker_bytes = worker_bytes or share_of_machine(workers)
     dask.config.set({**SETTINGS, **thread_settings(workers, cores=machine_cores())})
     try:
         cluster = LocalCluster(
