@@ -8,6 +8,7 @@ import typer
 
 import volproc
 from volproc.cli.app import (
+    OverwriteFlag,
     PatternFlag,
     SerialFlag,
     Triple,
@@ -48,6 +49,7 @@ def ingest(
     changed: Annotated[str | None, option(IngestOptions, "changed")] = None,
     keep: Annotated[str | None, option(IngestOptions, "keep", metavar="yes|no")] = None,
     pattern: PatternFlag = None,
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -56,7 +58,13 @@ def ingest(
     cluster = cluster_of(workers, serial)
     with TerminalBar() as bar:
         made = volproc.ingest(
-            source, url, options, fetch=fetching, cluster=cluster, watchers=(bar,)
+            source,
+            url,
+            options,
+            fetch=fetching,
+            overwrite=overwrite,
+            cluster=cluster,
+            watchers=(bar,),
         )
     describe(made)
 
@@ -87,6 +95,7 @@ def check(
     url: Annotated[str, typer.Argument(metavar="VOLUME.zarr")],
     fast: Annotated[bool, typer.Option("--fast", help="Metadata and files only.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Every voxel of every level.")] = False,
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -112,6 +121,7 @@ def phantom(
     shape: Annotated[tuple[int, int, int], option(PhantomOptions, "shape", metavar="Z Y X")],
     voxel_nm: Annotated[Triple | None, option(PhantomOptions, "voxel_nm", metavar="Z Y X")] = None,
     seed: Annotated[int | None, option(PhantomOptions, "seed")] = None,
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 from volproc.config import ClusterOptions
 from volproc.engine.clusters.choose import engine_of
@@ -15,8 +16,18 @@ LOCAL = ClusterOptions()
 
 
 @contextmanager
-def runner_for(out: str, cluster: ClusterOptions, watchers: Sequence[Watcher]) -> Iterator[Runner]:
-    """A runner whose record and log lie beside `out`; its cluster is closed at the end."""
+def runner_for(
+    out: str, cluster: ClusterOptions, watchers: Sequence[Watcher], *, overwrite: bool = False
+) -> Iterator[Runner]:
+    """A runner whose record and log lie beside `out`; its cluster is closed at the end.
+
+    Without `out` nothing is kept. `overwrite` lets it replace what volproc made otherwise.
+    """
+    if not out:
+        with TemporaryDirectory() as folder, engine_of(cluster) as engine:
+            yield Runner(engine, folder, watchers)
+        return
     beside = f"{out.rstrip('/')}.volproc"
     with engine_of(cluster) as engine:
-        yield Runner(engine, f"{beside}/ledger", (*watchers, JsonLines(f"{beside}/log.jsonl")))
+        log = JsonLines(f"{beside}/log.jsonl")
+        yield Runner(engine, f"{beside}/ledger", (*watchers, log), overwrite=overwrite)
