@@ -220,7 +220,7 @@ def _found(url: str, recipe: Recipe) -> Found:
     if told.get("step") != recipe.stage:
         return Found(url, "foreign", maker=str(told.get("step", "")))
     finished = bool(told.get("finished"))
-    edited = finished and _edited(url, told)
+    edited = finished and _edited(url)
     if told.get("digest") == "being created":
         return Found(url, "begun", maker=recipe.stage)
     why = difference(told.get("recipe", {}), recipe)
@@ -229,13 +229,33 @@ def _found(url: str, recipe: Recipe) -> Found:
     return Found(url, "done" if finished else "begun", recipe.stage, why, edited)
 
 
-def _edited(url: str, told: dict[str, Any]) -> bool:
+def note_content(runner: Runner, info: VolumeInfo) -> None:
+    """Record what a volume's files are when it is finished: later they tell whether it was edited.
+
+    Among the records, not in the volume: dates differ between two runs that make the same bytes.
+    """
+    write_file(_content(str(runner.records), info.url), content(info).encode())
+
+
+def _edited(url: str) -> bool:
     """Whether a finished volume's files are others than when it was finished."""
-    known = told.get("content")
+    folder = url.rstrip("/").rpartition("/")[0] or "."
+    for records in (f"{url.rstrip('/')}.volproc/ledger", f"{folder}/ledger"):
+        note = _content(records, url)
+        if exists(note):
+            return _content_now(url) != read_file(note).decode()
+    return False
+
+
+def _content(records: str, url: str) -> str:
+    return f"{records}/content-of-{url.rstrip('/').rpartition('/')[2]}.txt"
+
+
+def _content_now(url: str) -> str:
     try:
-        return bool(known) and content(read_info(url)) != known
+        return content(read_info(url))
     except VolumeError:
-        return True  # damaged since: whoever looks into it will be told
+        return "damaged"  # whoever looks into it will be told
 
 
 def _collision(output: str, source: str) -> str:

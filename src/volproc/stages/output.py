@@ -15,6 +15,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape
+from volproc.stages.claims import note_content
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.pyramid import coarsen, source_box, step_between
 from volproc.volume.store import Volume, create_volume, is_begun
@@ -44,7 +45,11 @@ def finish_volume(runner: Runner, volume: Volume, pyramid: Iterable[Step]) -> Vo
     """Make the pyramid of a volume whose finest level is written, and mark it finished."""
     for step in pyramid:
         runner.run(step)
-    return volume.finish()
+    if volume.info.made_by.get("finished"):
+        return volume
+    finished = volume.finish()
+    note_content(runner, finished.info)
+    return finished
 
 
 def pyramid_steps(info: VolumeInfo, *, digest: str, name: str, first: int = 1) -> tuple[Step, ...]:

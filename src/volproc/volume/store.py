@@ -31,7 +31,7 @@ from volproc.volume.create import made_by, make_anew, stamp
 from volproc.volume.describe import array_of, read_info
 from volproc.volume.display import window_of
 from volproc.volume.files import write_file
-from volproc.volume.fingerprint import content, fingerprint
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
@@ -124,7 +124,7 @@ class Volume:
             raise VolumeError(
                 f"{info.url} is not valid OME-Zarr {info.version} and stays unfinished: {problem}"
             )
-        info = info.stamped(finished=True, content=content(info))
+        info = info.stamped(finished=True)
         stamp(info)
         return Volume(info)
 
