@@ -23,5 +23,5 @@ def predict(
     """The fused prediction for `image`, uint8 at the model's voxel size; each axis' in `votes`."""
     volume = open_volume(image, voxel_nm=options.voxel_nm)
     chosen = plan_predict(volume.info, out, options, votes_url=votes, identity=volume.identity)
-    with runner_for(out, cluster, watchers) as runner:
+    with runner_for(out, cluster, watchers, also=[votes]) as runner:
         return run_predict(chosen, runner)

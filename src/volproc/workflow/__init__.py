@@ -19,6 +19,7 @@ from volproc.engine.progress import JsonLines, Watcher
 from volproc.engine.protocol import Cost
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
+from volproc.lease import holding, left_by_dead
 from volproc.volume.files import write_file
 from volproc.workflow.filled import filled, own
 from volproc.workflow.plans import Plans
@@ -39,13 +40,13 @@ def run(
     """
     options = filled(workflow)
     wanted = chosen(options, stages)
-    folder = _begun(options)
-    log = JsonLines(folder / "log.jsonl")
-    with engine_of(options.cluster) as engine:
+    with holding(own(options, "ledger")), engine_of(options.cluster) as engine:
+        folder = _begun(options)
+        log = JsonLines(folder / "log.jsonl")
         runner = Runner(engine, folder / "ledger", (*watchers, log))
         for stage in wanted:
             stage.run(stage.plan(Plans(options)), runner)
-    return folder / "report.html"
+        return folder / "report.html"
 
 
 def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, tuple[Cost, ...]]]:
@@ -105,7 +106,7 @@ def _begun(options: Workflow) -> Path:
     """The run's folder with its options in it, and without half files of a killed run."""
     write_file(own(options, SETTINGS), options.model_dump_json(indent=1).encode())
     folder = Path(own(options, SETTINGS)).parent
-    for pattern in LEFT_BY_KILLED:
+    for pattern in LEFT_BY_KILLED if left_by_dead() else ():
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
     return folder
