@@ -11,6 +11,8 @@ VolprocError               exit code 2 from the command line unless stated
 ├── ModelError             a model folder or its card is not usable here
 ├── MemoryPromiseError     a block would need more memory than a worker has
 ├── LedgerError            the record of a run does not fit what is on disk
+├── LeaseError             an output cannot be owned: another process writes it
+│   └── LeaseLostError     another process took over what this one was writing
 └── BlocksFailedError      some blocks failed after their retries (exit code 1)
 """
 
@@ -61,6 +63,14 @@ class MemoryPromiseError(VolprocError):
 
 class LedgerError(VolprocError):
     """The record of a run does not fit what is on disk."""
+
+
+class LeaseError(VolprocError):
+    """An output cannot be owned: another process writes it, or its records cannot be reached."""
+
+
+class LeaseLostError(LeaseError):
+    """Another process took over what this one was writing."""
 
 
 class BlocksFailedError(VolprocError):

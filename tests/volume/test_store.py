@@ -1,4 +1,5 @@
 import pickle
+import shutil
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -9,9 +10,12 @@ import numpy as np
 import pytest
 import zarr
 
+from volproc import lease
 from volproc.errors import GridError, VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
+from volproc.lease.files import create
+from volproc.lease.owner import this_process
 from volproc.volume.metadata import Window, new_volume
 from volproc.volume.store import Volume, create_volume, open_volume
 
@@ -77,8 +81,6 @@ def test_urls_of_files_are_paths(tmp_path, version):
         each.write(each.info.box, values)
         each.finish()
     assert np.array_equal(open_volume(url).read(volume.info.box), values)
-    (tmp_path / "b.zarr" / "0" / "left.partial").touch()
-    begin(replace(volume.info, url=url, made_by={}))
     assert names_below(tmp_path / "a.zarr") == names_below(tmp_path / "b.zarr")
 
 
@@ -184,10 +186,23 @@ def test_an_unfinished_volume_is_not_trusted(tmp_path):
 def test_a_volume_of_the_same_digest_is_taken_up_another_is_replaced(tmp_path):
     first = begin(new(tmp_path))
     first.write(first.info.box, np.ones((20, 40, 50), "uint8"))
-    (tmp_path / "a.zarr" / "0" / "left.partial").touch()
     assert begin(new(tmp_path)).read(first.info.box).all()
-    assert not (tmp_path / "a.zarr" / "0" / "left.partial").exists()
     assert not begin(new(tmp_path), digest="other").read(first.info.box).any()
+
+
+@pytest.mark.parametrize("url", ["{}/a.zarr", "file://{}/a.zarr"])
+def test_half_files_of_a_dead_owner_are_removed(tmp_path, url):
+    left = tmp_path / "a.zarr" / "0" / "left.partial"
+    records = f"{tmp_path}/a.zarr.volproc"
+    info = replace(new(tmp_path), url=url.format(tmp_path))
+    for state in ("held", "released"):  # killed, or ended as it should
+        begin(info)
+        left.touch()
+        create(records, 7, replace(this_process("before"), pid=2**30, state=state).text())
+        with lease.holding(records):
+            begin(info)
+        assert left.exists() == (state == "released")
+        shutil.rmtree(records, ignore_errors=True)
 
 
 def test_a_smaller_volume_leaves_nothing_of_a_larger_one(tmp_path):
@@ -216,8 +231,9 @@ def test_half_a_group_that_a_kill_left_is_written_anew(tmp_path, left):
     (tmp_path / "a.zarr").mkdir()
     half = tmp_path / "whole.zarr" / left
     (tmp_path / "a.zarr" / left).write_text(half.read_text() if half.exists() else "")
-    for version in ("0.4", "0.5"):
-        begin(new(tmp_path, version=version), digest=version).finish()
+    with lease.holding(f"{tmp_path}/a.zarr.volproc"):
+        for version in ("0.4", "0.5"):
+            begin(new(tmp_path, version=version), digest=version).finish()
     assert names_below(tmp_path / "a.zarr") == ["0", "0/zarr.json", "zarr.json"]
     with pytest.raises(VolumeError, match="was not written by volproc"):
         begin(new(tmp_path, "whole.zarr"))

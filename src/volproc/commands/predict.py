@@ -24,5 +24,5 @@ def predict(
     """The fused prediction for `image`, uint8 at the model's voxel size; each axis' in `votes`."""
     volume = open_volume(image, voxel_nm=options.voxel_nm)
     chosen = plan_predict(volume.info, out, options, votes_url=votes)
-    with runner_for(out, cluster, watchers, overwrite=overwrite) as runner:
+    with runner_for(out, cluster, watchers, overwrite=overwrite, also=[votes]) as runner:
         return run_predict(chosen, runner)

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from fsspec.implementations.local import LocalFileSystem
 
+from volproc import lease
 from volproc.errors import LedgerError
 from volproc.location import located
 
@@ -94,6 +95,7 @@ class LocalLines:
 
     def begin(self, first: str) -> None:
         """Replace the file by one of a single line."""
+        lease.require()
         with recording(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = self.path.with_suffix(".new")
@@ -102,6 +104,7 @@ class LocalLines:
 
     def append(self, line: str) -> None:
         """Append to the file."""
+        lease.require()
         with recording(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a") as file:
@@ -112,6 +115,7 @@ class LocalLines:
 
     def forget(self) -> None:
         """Remove the file."""
+        lease.require()
         with recording(self.path):
             self.path.unlink(missing_ok=True)
 
@@ -157,6 +161,7 @@ class Objects:
         """Write the object of this run again, with all its lines."""
         if not self._waiting:
             return
+        lease.require()
         content = "".join(f"{line}\n" for line in self._lines).encode()
         with recording(self.url):
             self._filesystem.pipe_file(f"{self._folder}/{self._number:06}.jsonl", content)
@@ -166,6 +171,7 @@ class Objects:
 
     def forget(self) -> None:
         """Remove the objects, the first one first: the others mean nothing without it."""
+        lease.require()
         with recording(self.url):
             for name in self._names():
                 self._filesystem.rm_file(name)

@@ -12,6 +12,7 @@ from volproc.engine.memory import human
 from volproc.engine.progress import JsonLines, Watcher
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, OutputError
+from volproc.lease import holding, left_by_dead
 from volproc.stages.claims import Claim, remove_made, require_apart, require_free
 from volproc.volume.files import write_file
 from volproc.workflow import SETTINGS
@@ -43,15 +44,15 @@ def run_stages(
     ahead = Plans(options, frozenset(names))
     claims = {name: ahead.claim(name) for name in names if name != "report"}
     _admit(options, claims, redo)
-    folder = _begun(options)
-    log = JsonLines(folder / "log.jsonl")
-    with engine_of(options.cluster) as engine:
+    with holding(own(options, "ledger")), engine_of(options.cluster) as engine:
+        folder = _begun(options)
+        log = JsonLines(folder / "log.jsonl")
         runner = Runner(engine, folder / "ledger", (*watchers, log), own=True)
         _tell(claims, redo, runner)
         for name in redo:
             _redo(ahead, name, runner)
         _run(options, wanted, runner)
-    note_finished(options, stages, _places(options, names))
+        note_finished(options, stages, _places(options, names))
 
 
 def _admit(options: Workflow, claims: dict[str, Claim], redo: Sequence[str]) -> None:
@@ -116,7 +117,7 @@ def _begun(options: Workflow) -> Path:
     """The run's folder with its options in it, and without half files of a killed run."""
     write_file(own(options, SETTINGS), options.model_dump_json(indent=1).encode())
     folder = Path(own(options, SETTINGS)).parent
-    for pattern in LEFT_BY_KILLED:
+    for pattern in LEFT_BY_KILLED if left_by_dead() else ():
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
     return folder
