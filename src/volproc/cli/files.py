@@ -95,7 +95,12 @@ def check(
     url: Annotated[str, typer.Argument(metavar="VOLUME.zarr")],
     fast: Annotated[bool, typer.Option("--fast", help="Metadata and files only.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Every voxel of every level.")] = False,
-    overwrite: OverwriteFlag = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Remove damaged files, so that the next run makes them again."
+        ),
+    ] = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -105,10 +110,12 @@ def check(
     depth = "fast" if fast else "deep" if deep else "samples"
     with TerminalBar() as bar:
         found = volproc.check(
-            url, depth=depth, cluster=cluster_of(workers, serial), watchers=(bar,)
+            url, depth=depth, repair=repair, cluster=cluster_of(workers, serial), watchers=(bar,)
         )
     for one in found:
         out.print(str(one), markup=False)
+    if repair and any(one.file for one in found):
+        out.print("damaged files are removed: the same command, or run, again makes them anew")
     wrong = sum(one.severity == "error" for one in found)
     if wrong:
         raise typer.Exit(1)
@@ -128,5 +135,11 @@ def phantom(
     """Make a HeLa-like volume of any size, with its nuclei as labels/nuclei."""
     options = stated(PhantomOptions, locals())
     with TerminalBar() as bar:
-        rows = volproc.phantom(url, options, cluster=cluster_of(workers, serial), watchers=(bar,))
+        rows = volproc.phantom(
+            url,
+            options,
+            overwrite=overwrite,
+            cluster=cluster_of(workers, serial),
+            watchers=(bar,),
+        )
     out.print(f"{url}: {len(rows)} nuclei, labelled in {url}/labels/nuclei")

@@ -33,10 +33,10 @@ from volproc.terminal import certified, describe, out, print_labelled, print_row
 
 
 @app.command()
-def train(file: WorkflowFile, settings: SetFlag = None) -> None:
+def train(file: WorkflowFile, settings: SetFlag = None, overwrite: OverwriteFlag = False) -> None:
     """Train a model from the [train] table of a workflow file, or go on training it."""
     options = load_workflow(file, flags=settings or ()).require_train()
-    card = volproc.train(options, watch=lambda record: out.print(record))
+    card = volproc.train(options, overwrite=overwrite, watch=lambda record: out.print(record))
     out.print(f"model {card.name}: {options.model_out}")
 
 

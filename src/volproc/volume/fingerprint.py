@@ -12,13 +12,11 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 from volproc.location import located
 from volproc.volume.access import last_change, local_path, reaching
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.ome import to_ome
 
 Entry = tuple[str, int, str]
 """Name below the folder that was listed, bytes, and its date or ETag."""
@@ -37,8 +35,11 @@ def fingerprint(info: VolumeInfo) -> str:
     """
     planned = bool(info.made_by) and not info.made_by.get("finished")
     stored = info.made_by.get("recipe", {}) if planned else content(info)
-    plain = replace(info, made_by={}, window=None)
-    described = json.dumps([to_ome(plain), info.dtype, stored], sort_keys=True, default=str)
+    levels = [
+        (level.path, level.shape, [*map(float, (*level.voxel_nm, *level.translation_nm))])
+        for level in info.levels
+    ]
+    described = json.dumps([info.kind, info.dtype, info.channels, levels, stored], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
