@@ -9,7 +9,7 @@ from dis import get_instructions
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
-from numba import njit
+from numba import config, njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
@@ -35,7 +35,7 @@ def compiled(function: Function) -> Function:
     of all of these, and is made anew, in the same file, when one of them is no longer the same.
     """
     dispatcher: Any = njit(**_OPTIONS)(function)
-    if isinstance(dispatcher, Dispatcher):  # not with NUMBA_DISABLE_JIT
+    if not config.DISABLE_JIT:
         dispatcher._cache = _Cache(function)
     made: Function = dispatcher
     return made
