@@ -6,6 +6,7 @@ import hashlib
 import pickle
 from collections.abc import Callable, Iterator
 from dis import get_instructions
+from functools import cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
@@ -96,8 +97,7 @@ def _parts(function: FunctionType, seen: set[int]) -> Iterator[bytes]:
     for code in _codes(function.__code__):
         yield repr(_written(code)).encode()
         space = function.__globals__
-        globals_read = {each.argval for each in get_instructions(code) if each.opname in _BY_NAME}
-        for value in (*cells, *(space[name] for name in sorted(globals_read & space.keys()))):
+        for value in (*cells, *(space[name] for name in _globals_read(code) if name in space)):
             yield from _value(value, code, function.__module__.partition(".")[0], seen)
 
 
@@ -106,6 +106,11 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _codes(constant)
+
+
+@cache
+def _globals_read(code: CodeType) -> list[str]:
+    return sorted({each.argval for each in get_instructions(code) if each.opname in _BY_NAME})
 
 
 def _written(code: CodeType) -> tuple[object, ...]:
