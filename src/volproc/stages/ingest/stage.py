@@ -181,7 +181,7 @@ def _opened(
 
 def run_ingest(plan: IngestPlan, runner: Runner) -> Volume:
     """The finished image."""
-    admit(plan.claim, runner)
+    admit(plan.claim, replace(runner, own=runner.own or plan.options.changed == "redo"))
     if plan.delivery is None:
         return _run(plan, runner)
     with delivered(plan.delivery, plan.source, runner) as waiting:
