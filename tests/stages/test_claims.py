@@ -214,3 +214,23 @@ def test_states_of_folders_and_files_and_of_several_outputs(tmp_path):
     assert replace(both).state == "done"
     assert record_of(file)["objects"] == 5
     assert Claim(replace(RECIPE, algorithm=2), (), folders=(folder, file)).state == "other"
+
+
+def test_what_is_made_the_same_way_twice_is_the_same_bytes_and_has_one_fingerprint(tmp_path):
+    made = []
+    for name in ("a", "b"):
+        records = tmp_path / name / "ledger"
+        volume = make(tmp_path / name / "out.zarr", Runner(SerialEngine(), records, own=True))
+        made.append((volume.fingerprint, (tmp_path / name / "out.zarr/zarr.json").read_bytes()))
+    assert made[0] == made[1]
+
+
+def test_an_edit_changes_the_fingerprint_for_good(tmp_path, own):
+    volume = make(tmp_path / "run" / "out.zarr", own)
+    before = volume.fingerprint
+    zarr.open_group(volume.info.url, mode="r+")["0"][0, 0, 0] = 3
+    edited = volume.fingerprint
+    assert edited != before
+    again = begin_volume(own, output(volume.info.url), step="stage", digest=RECIPE.digest, steps=())
+    finish_volume(own, again, ())  # finds it finished
+    assert open_volume(volume.info.url).fingerprint == edited

@@ -39,7 +39,7 @@ from volproc.stages.measure.joining import (
 )
 from volproc.stages.measure.table_files import write_table
 from volproc.stages.objects.table import Columns
-from volproc.volume.access import canonical, exists
+from volproc.volume.access import exists, place_from
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import Level, VolumeInfo, shard_shape
 from volproc.volume.store import Volume
@@ -74,7 +74,8 @@ class MeasurePlan:
     @property
     def claim(self) -> Claim:
         """What it reads and writes."""
-        return Claim(self.recipe, tuple(self.recipe.places.values()), folders=(self.folder,))
+        values = (one.volume.info.url for one in (self.image, self.votes) if one)
+        return Claim(self.recipe, (self.labels.url, *values), folders=(self.folder,))
 
     @property
     def table(self) -> str:
@@ -196,7 +197,7 @@ def plan_measure(
             ALGORITHM,
             {name: fingerprint(info) for name, info in read.items()},
             options.model_dump(exclude=ADDED),
-            places={name: canonical(info.url) for name, info in read.items()},
+            places={name: place_from(info.url, folder) for name, info in read.items()},
         ),
     )
 
