@@ -4,6 +4,7 @@ VolprocError               exit code 2 from the command line unless stated
 ├── ConfigError            an option, a file or a flag is not what it should be
 ├── GridError              boxes, blocks or voxel sizes that do not fit together
 ├── LocationError          a path or URL is of no kind that can be reached
+├── OutputError            something would be replaced that nobody asked to replace
 ├── VolumeError            a volume cannot be read or written
 ├── IngestError            a source cannot be read or lacks something
 ├── AnnotateError          drawings, their export or their subjects are not what they should be
@@ -34,6 +35,10 @@ class GridError(VolprocError):
 
 class LocationError(VolprocError):
     """A path or URL is of no kind that can be reached."""
+
+
+class OutputError(VolprocError):
+    """Something would be replaced that nobody asked to replace."""
 
 
 class VolumeError(VolprocError):

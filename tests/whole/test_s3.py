@@ -136,7 +136,7 @@ def test_a_volume_there_and_back(s3):
     box = Box((1, 2, 3), (20, 11, 44))
     assert np.array_equal(again.read(box), values[box.slices])
     assert again.info.levels == info.levels
-    assert again.identity == finished.identity
+    assert again.fingerprint == finished.fingerprint
     assert np.array_equal(again.dask().compute(scheduler="sync"), values)
 
 

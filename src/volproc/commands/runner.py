@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 from volproc.config import ClusterOptions
 from volproc.engine.clusters.choose import engine_of
@@ -22,14 +23,21 @@ def runner_for(
     cluster: ClusterOptions,
     watchers: Sequence[Watcher],
     *,
+    overwrite: bool = False,
     also: Sequence[str | None] = (),
 ) -> Iterator[Runner]:
     """A runner whose record and log lie beside `out`; its cluster is closed at the end.
 
     Meanwhile this process owns `out`, and the outputs in `also`: LeaseError where another one that
-    lives does.
+    lives does. Without `out` nothing is kept. `overwrite` lets it replace what volproc made there
+    otherwise.
     """
+    if not out:
+        with TemporaryDirectory() as folder, engine_of(cluster) as engine:
+            yield Runner(engine, folder, watchers)
+        return
     roots = [f"{output.rstrip('/')}{BESIDE}" for output in (out, *also) if output]
     beside = roots[0]
     with holding(*roots), engine_of(cluster) as engine:
-        yield Runner(engine, f"{beside}/ledger", (*watchers, JsonLines(f"{beside}/log.jsonl")))
+        log = JsonLines(f"{beside}/log.jsonl")
+        yield Runner(engine, f"{beside}/ledger", (*watchers, log), overwrite=overwrite)

@@ -31,6 +31,9 @@ class Lines(Protocol):
     def read(self) -> list[str]:
         """All whole lines; none where nothing was begun."""
 
+    def peek(self) -> list[str]:
+        """The same, and what a killed writer left is not touched: it may be at work."""
+
     def begin(self, first: str) -> None:
         """Drop everything and start with a line."""
 
@@ -83,6 +86,13 @@ class LocalLines:
                 os.truncate(self.path, len(whole.encode()) + 1 if whole else 0)
         return whole.splitlines()
 
+    def peek(self) -> list[str]:
+        """Lines that were written to their end."""
+        if not self.path.exists():
+            return []
+        with recording(self.path):
+            return self.path.read_text().rpartition("\n")[0].splitlines()
+
     def begin(self, first: str) -> None:
         """Replace the file by one of a single line."""
         lease.require()
@@ -128,6 +138,10 @@ class Objects:
         with recording(self.url):
             texts = [self._filesystem.cat_file(name).decode() for name in self._names()]
         return [line for text in texts for line in text.splitlines()]
+
+    def peek(self) -> list[str]:
+        """The lines of all objects."""
+        return self.read()
 
     def begin(self, first: str) -> None:
         """Remove all objects, and write the first one."""

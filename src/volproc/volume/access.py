@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,19 @@ def local_path(url: str) -> Path | None:
     return Path(located(url)[1]) if url.startswith(LOCAL) else None
 
 
+def canonical(url: str) -> str:
+    """One spelling of a place: links followed, `./` and `//` gone.
+
+    >>> canonical("s3://bucket/a//b/../c.zarr/"), canonical("file:///tmp/./x")
+    ('s3://bucket/a/c.zarr', '/tmp/x')
+    """
+    here = local_path(url)
+    if here:
+        return os.path.realpath(here)
+    protocol, _, path = url.partition("://")
+    return f"{protocol}://{posixpath.normpath(path.rstrip('/'))}"
+
+
 def for_zarr(url: str) -> str:
     """The same place as zarr is told it: a path on this machine, where it writes files whole.
 
@@ -88,6 +102,18 @@ def remove_file(url: str) -> None:
         filesystem, path = _place(url)
         if filesystem.exists(path):
             filesystem.rm_file(path)
+
+
+def remove_tree(url: str) -> None:
+    """Remove everything at `url`; a link is removed, not what it points to."""
+    with writing(url):
+        here = local_path(url)
+        if here and here.is_symlink():
+            here.unlink()
+            return
+        filesystem, path = _place(url)
+        if filesystem.exists(path):
+            filesystem.rm(path, recursive=True)
 
 
 @contextmanager

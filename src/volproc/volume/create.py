@@ -42,6 +42,17 @@ def stamp(info: VolumeInfo) -> None:
         group.attrs.put(to_ome(info))
 
 
+def unfinish(url: str) -> None:
+    """Note that the volume of volproc at `url` is not complete any more; all else stays."""
+    lease.require()
+    found = (_group(url, zarr_format, mode="r+") for zarr_format in FILES)
+    group = next((group for group in found if group is not None), None)
+    if group is not None:
+        with writing(url):
+            told: dict[str, Any] = attributes_of(group)
+            group.attrs.update({"volproc": {**told["volproc"], "finished": False}})
+
+
 def make_anew(info: VolumeInfo) -> None:
     """Metadata and empty arrays, in place of what volproc wrote at that place before.
 

@@ -5,8 +5,6 @@ zarr is imported in this part only. What zarr or the file system raises becomes 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,7 +23,6 @@ from volproc.grid.box import Box, each
 from volproc.volume.access import (
     for_zarr,
     is_occupied,
-    last_change,
     local_path,
     reading,
     writing,
@@ -34,9 +31,9 @@ from volproc.volume.create import made_by, make_anew, stamp
 from volproc.volume.describe import array_of, read_info
 from volproc.volume.display import window_of
 from volproc.volume.files import write_file
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
-from volproc.volume.ome import to_ome
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 
 if TYPE_CHECKING:
@@ -132,14 +129,9 @@ class Volume:
         return Volume(info)
 
     @property
-    def identity(self) -> str:
-        """Digest of the metadata and, for a volume of volproc, of all that it was made from."""
-        record = {k: v for k, v in self.info.made_by.items() if k != "finished"}
-        plain = replace(self.info, made_by=record, window=None)
-        described = json.dumps([to_ome(plain), self.info.dtype])
-        levels = (f"{self.info.url}/{level.path}" for level in self.info.levels)
-        content = record.get("digest") or [last_change(url) for url in levels]
-        return hashlib.sha256(f"{described}{content}".encode()).hexdigest()[:16]
+    def fingerprint(self) -> str:
+        """Changes when the metadata or any voxel on disk does, by whatever program."""
+        return fingerprint(self.info)
 
     def _refuse_empty_files(self, box: Box, level: Level, array: Any) -> None:
         """A file of 0 bytes, as a crash may leave it, would read as background."""

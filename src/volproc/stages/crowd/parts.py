@@ -46,13 +46,3 @@ class Parts:
 
     def _url(self, index: int) -> str:
         return f"{self.folder}/{index:06}.csv"
-
-
-def beginning(url: str, length: int) -> str:
-    """The first `length` bytes of the file at `url` as text; nothing if there is no such file."""
-    filesystem, path = located(url)
-    with reading(url):
-        if not filesystem.exists(path):
-            return ""
-        content: bytes = filesystem.cat_file(path, start=0, end=length)
-    return content.decode(errors="replace")

@@ -49,6 +49,8 @@ class ReportInputs:
     certificate: str | None = None
     regions: str | None = None
     settings: Mapping[str, Any] | None = None
+    stale: tuple[str, ...] = ()
+    """Parts that were made from something else than what is there now, and why: left out."""
     title: str = ""
 
 
@@ -95,7 +97,7 @@ def plan_report(inputs: ReportInputs, out: Path, options: ReportOptions) -> Repo
         out=out,
         options=options,
         gallery=gallery_of(image, **volumes, count=options.slices),
-        absent=tuple(_OPTIONAL[name] for name in parts if name not in there),
+        absent=(*(_OPTIONAL[name] for name in parts if name not in there), *inputs.stale),
     )
 
 
