@@ -37,7 +37,7 @@ from volproc.stages.measure.joining import (
     mesh_step,
     write_index,
 )
-from volproc.stages.measure.table_files import write_table
+from volproc.stages.measure.table_files import require_parquet, write_table
 from volproc.stages.objects.table import Columns
 from volproc.volume.access import exists, place_from
 from volproc.volume.fingerprint import fingerprint
@@ -46,7 +46,7 @@ from volproc.volume.store import Volume
 
 ALGORITHM = 1
 """Raised by hand when the same volumes and options would give other numbers or meshes."""
-ADDED = {"meshes", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
+ADDED = {"meshes", "closed", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
 """Options that add files and change no number."""
 BLOCK_BYTES_PER_VOXEL = 8
 """Of shard_shape: blocks of 8 million voxels."""
@@ -177,6 +177,8 @@ def plan_measure(
         )
     if options.meshes != "none":
         require_format(options.meshes)
+    if options.parquet:
+        require_parquet()
     require_ids(labels)
     if labels.kind == "image":
         raise VolumeError(
