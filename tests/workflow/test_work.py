@@ -1,6 +1,7 @@
 """A run: planned before the first byte, told what is made anew and why, mixed with nothing."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from volproc.config import Workflow
 from volproc.engine.progress import BlockDone, Note
 from volproc.errors import ConfigError, ModelError, OutputError, VolprocError
 from volproc.volume.store import open_volume
+from volproc.workflow import running
 
 
 @pytest.fixture
@@ -153,13 +155,18 @@ def test_an_interrupted_run_says_how_far_it_is(workflow, tmp_path):
     class Stop(Exception):
         pass
 
+    seen = []
+
     def stop(event):
         if isinstance(event, BlockDone) and event.step == "predict" and event.done == 2:
+            seen.append(running(tmp_path / "run"))
             raise Stop
 
     cut = workflow(predict={"block": [40, 40, 40]})
     with pytest.raises(Stop):
         volproc.run(cut, watchers=(stop,))
+    assert f"process {os.getpid()}" in seen[0]
+    assert running(tmp_path / "run") == ""
     found = states(tmp_path / "run")
     assert found["ingest"] == ("done", "")
     assert found["predict"][0] == "begun"

@@ -63,10 +63,17 @@ def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, t
 
 
 def status(folder: Path) -> tuple[StageStatus, ...]:
-    """What of a run is done, stale, begun or missing, stage by stage, and who is at work on it."""
+    """What of a run is done, stale, begun or missing, stage by stage; nothing is written."""
     from volproc.workflow.stage_status import status_of
 
     return status_of(filled(saved(folder)))
+
+
+def running(folder: Path) -> str:
+    """Who works on a run at this moment, and since when; "" if nobody does."""
+    from volproc.workflow.stage_status import at_work
+
+    return at_work(filled(saved(folder)))
 
 
 def saved(folder: Path) -> Workflow:
