@@ -145,6 +145,8 @@ def reading(what: str) -> Iterator[None]:
     """Whatever zarr, a codec or the file system raises becomes a VolumeError that names `what`."""
     try:
         yield
+    except VolprocError:
+        raise  # it says it better
     except Exception as error:
         raise VolumeError(
             f"cannot read {what}: {first_line(error)}; "

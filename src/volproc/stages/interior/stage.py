@@ -54,7 +54,7 @@ def plan_interior(
 def run_interior(plan: InteriorPlan, runner: Runner) -> Volume:
     """The finished nuclei, numbered in the order of their interiors' first voxels."""
     admit(plan.claim, runner)
-    if is_begun(plan.output.url, digest=plan.digest):
+    if is_begun(plan.output, digest=plan.digest):
         done = read_info(plan.output.url)
         if done.made_by.get("finished"):
             return Volume(done)
