@@ -8,7 +8,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from volproc.errors import VolumeError
-from volproc.volume.access import for_zarr, remove_file, writing
+from volproc.volume.access import for_zarr, refuse_unreachable, remove_file, writing
 from volproc.volume.describe import attributes_of
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.ome import to_ome
@@ -66,7 +66,8 @@ def _group(url: str, zarr_format: ZarrFormat, mode: Literal["r", "r+"] = "r") ->
         return zarr.open_group(
             for_zarr(url), mode=mode, zarr_format=zarr_format, use_consolidated=False
         )
-    except Exception:  # not a group at all: whatever it is, volproc did not write it
+    except Exception as error:  # not a group at all: whatever it is, volproc did not write it
+        refuse_unreachable(url, error)
         return None
 
 

@@ -11,9 +11,11 @@ from uuid import uuid4
 from fsspec.implementations.local import LocalFileSystem
 
 from volproc.location import located
-from volproc.volume.access import reading, writing
+from volproc.retry import patient
+from volproc.volume.access import kind_at, reading, writing
 
 
+@patient
 def write_file(url: str, content: bytes) -> None:
     """Store `content` at `url`, its folder included; a killed writer leaves no half file there."""
     filesystem, path = located(url)
@@ -42,6 +44,7 @@ def write_pieces(url: str, pieces: Iterable[bytes]) -> None:
             os.replace(target, path)
 
 
+@patient
 def read_file(url: str) -> bytes:
     """What `write_file` stored at `url`; VolumeError if it is not there."""
     filesystem, path = located(url)
@@ -50,17 +53,19 @@ def read_file(url: str) -> bytes:
     return content
 
 
+@patient
 def remove_files(folder: str, wanted: re.Pattern[str]) -> None:
     """Remove the files and folders right in `folder` whose whole names match; others stay."""
     filesystem, path = located(folder)
     with writing(folder):
         filesystem.invalidate_cache()
-        found = filesystem.ls(path, detail=False) if filesystem.exists(path) else []
+        found = filesystem.ls(path, detail=False) if kind_at(filesystem, path) else []
         for inner in found:
             if wanted.fullmatch(inner.rstrip("/").rpartition("/")[2]):
                 filesystem.rm(inner, recursive=True)
 
 
+@patient
 def content_digest(url: str) -> str:
     """A name for the bytes of a file, read in pieces; VolumeError if it cannot be read."""
     filesystem, path = located(url)

@@ -21,6 +21,8 @@ import numpy.typing as npt
 import zarr
 from numcodecs.zstd import Zstd
 
+from volproc.retry import patient
+
 LEVEL = 1
 """Of zstd: three times as fast as level 3, for a twentieth more bytes of electron micrographs."""
 MISSING = 2**64 - 1
@@ -43,6 +45,7 @@ def is_plain(array: zarr.Array[Any]) -> bool:
     return plain and order.get("endian") != "big" and told.get("index_location", "end") == "end"
 
 
+@patient
 def write_shard(
     path: Path,
     values: npt.NDArray[Any],
