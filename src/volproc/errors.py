@@ -18,6 +18,12 @@ VolprocError               exit code 2 from the command line unless stated
 
 from __future__ import annotations
 
+REPORT = (
+    "this is a fault of volproc: please report it with log.jsonl, which has the traceback, and "
+    "the output of `pip freeze`"
+)
+"""What a user can do about a bug."""
+
 
 class VolprocError(Exception):
     """Something the user can mend; the message says how."""

@@ -33,6 +33,9 @@ WAY_OUT: dict[Fault, str] = {
     "package": "install the package that is missing",
 }
 
+IN_THE_LOG = "its traceback is in log.jsonl"
+"""The note on a bug that was told to a log."""
+
 _ERRNO: dict[int, Fault] = {
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "missing"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "permission"),
@@ -202,13 +205,14 @@ def _of_library(error: BaseException | None) -> Fault | None:
     found = next((_CLASS[name] for name in names if name in _CLASS), None)
     if type(error).__module__.partition(".")[0] not in _WITH_STATUS:
         return found
-    response: Any = getattr(error, "response", None) or {}
-    if isinstance(response, dict):
+    response: Any = getattr(error, "response", None)
+    if isinstance(response, dict):  # botocore's
         code = str(response.get("Error", {}).get("Code", ""))
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         return found or _CODE.get(code) or _STATUS.get(status or _number(code))
-    status = getattr(response, "status_code", None) or getattr(error, "status", None)
-    return found or _STATUS.get(status or _number(getattr(error, "code", "")))
+    told = (getattr(response, "status_code", None), getattr(error, "status", None))
+    status = next((status for status in told if status), getattr(error, "code", None))
+    return found or _STATUS.get(_number(status))
 
 
 def _number(code: Any) -> int:

@@ -5,9 +5,12 @@ Those are imported when first used (see `volproc`), so that --help does not wait
 
 from __future__ import annotations
 
+import traceback
+
 from volproc.cli import crowd, files, network, objects, workflows
 from volproc.cli.app import app
-from volproc.errors import VolprocError
+from volproc.errors import REPORT, VolprocError
+from volproc.faults import IN_THE_LOG, first_line, notes_of
 from volproc.terminal import fail
 
 __all__ = ["app", "crowd", "files", "main", "network", "objects", "workflows"]
@@ -17,11 +20,15 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; any error a user can mend is one line and exit code 2."""
+    """Run the command line; any error a user can mend is one line and exit code 2, a bug code 1."""
     try:
         app()
     except VolprocError as error:
         fail(str(error), error.exit_code)
+    except Exception as error:
+        if IN_THE_LOG not in notes_of(error):
+            traceback.print_exc()
+        fail(f"{type(error).__name__}: {first_line(error)}; {REPORT}", 1)
     except SystemExit as end:
         if end.code != INTERRUPTED:
             raise

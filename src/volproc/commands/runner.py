@@ -19,4 +19,6 @@ def runner_for(out: str, cluster: ClusterOptions, watchers: Sequence[Watcher]) -
     """A runner whose record and log lie beside `out`; its cluster is closed at the end."""
     beside = f"{out.rstrip('/')}.volproc"
     with engine_of(cluster) as engine:
-        yield Runner(engine, f"{beside}/ledger", (*watchers, JsonLines(f"{beside}/log.jsonl")))
+        log = JsonLines(f"{beside}/log.jsonl")
+        with Runner(engine, f"{beside}/ledger", (*watchers, log)).noting_bugs() as runner:
+            yield runner

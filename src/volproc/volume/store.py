@@ -21,6 +21,7 @@ import zarr
 from volproc.errors import GridError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
+from volproc.retry import patient
 from volproc.volume.access import (
     for_zarr,
     is_occupied,
@@ -151,7 +152,7 @@ class Volume:
         along = [range(start // n, -(-stop // n)) for start, stop, n in ends]
         for place in product(*map(range, array.shape[:-3]), *along):
             file = folder / level.path / array.metadata.encode_chunk_key(place)
-            if file.is_file() and file.stat().st_size == 0:
+            if _is_empty(file):
                 raise ValueError(f"{file} is empty")
 
     @cached_property
@@ -166,6 +167,11 @@ class Volume:
         group = zarr.open_group(for_zarr(self.info.url), mode="r+" if self.info.made_by else "r")
         arrays = (array_of(group, level.path, self.info.url) for level in self.info.levels)
         return tuple(array.with_config(config) for array in arrays)
+
+
+@patient
+def _is_empty(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size == 0
 
 
 def open_volume(url: str | Path, *, voxel_nm: Sequence[float] | None = None) -> Volume:

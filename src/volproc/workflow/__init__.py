@@ -43,8 +43,9 @@ def run(
     log = JsonLines(folder / "log.jsonl")
     with engine_of(options.cluster) as engine:
         runner = Runner(engine, folder / "ledger", (*watchers, log))
-        for stage in wanted:
-            stage.run(stage.plan(Plans(options)), runner)
+        with runner.noting_bugs():
+            for stage in wanted:
+                stage.run(stage.plan(Plans(options)), runner)
     return folder / "report.html"
 
 
