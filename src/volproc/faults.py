@@ -210,9 +210,8 @@ def _of_library(error: BaseException | None) -> Fault | None:
         code = str(response.get("Error", {}).get("Code", ""))
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         return found or _CODE.get(code) or _STATUS.get(status or _number(code))
-    told = (getattr(response, "status_code", None), getattr(error, "status", None))
-    status = next((status for status in told if status), getattr(error, "code", None))
-    return found or _STATUS.get(_number(status))
+    told = getattr(response, "status_code", None) or getattr(error, "status", None)
+    return found or _STATUS.get(_number(told or getattr(error, "code", "")))
 
 
 def _number(code: Any) -> int:

@@ -43,9 +43,10 @@ class DaskEngine:
         self.cluster = cluster
         self.client = Client(cluster, set_as_default=False)
         self.threads = threads
+        self.left_out: dict[str, str] = {}
+        """Why each worker that gets no blocks gets none, by its address."""
         self._held = held or ExitStack()
         self._wanted_bytes = worker_bytes
-        self._left_out: dict[str, str] = {}
 
     @property
     def worker_bytes(self) -> int:
@@ -74,11 +75,11 @@ class DaskEngine:
 
         VolprocError if none is left.
         """
-        if not self._left_out and not avoid:
+        if not self.left_out and not avoid:
             return None
-        there = [address for address in self._workers() if address not in self._left_out]
+        there = [address for address in self._workers() if address not in self.left_out]
         if self._workers() and not there:
-            address, why = next(iter(self._left_out.items()))
+            address, why = next(iter(self.left_out.items()))
             raise VolprocError(
                 f"no worker is left that runs on what this process runs on: {address} has {why}; "
                 "install the same versions there"
@@ -87,20 +88,18 @@ class DaskEngine:
 
     def leave_out(self, worker: str, why: str) -> None:
         """Give no more blocks to a worker, and say so once."""
-        if worker not in self._left_out:
-            self._left_out[worker] = why
+        if worker not in self.left_out:
+            self.left_out[worker] = why
             logger.warning("the worker at %s is left out: it has %s", worker, why)
 
-    def leave_out_strangers(self) -> bool:
-        """Leave out workers that cannot tell volproc's versions; whether there were any."""
+    def leave_out_strangers(self) -> None:
+        """Leave out workers that cannot tell volproc's versions."""
         told = self.client.run(wire.load, wire.versions_call(), on_error="return")
-        before = len(self._left_out)
         for worker, found in told.items():
             strange = isinstance(found, Exception)
             why = str(found) if strange else wire.difference(wire.versions(), found)
             if why:
                 self.leave_out(worker, why)
-        return len(self._left_out) > before
 
     def _workers(self) -> dict[str, Any]:
         found: dict[str, Any] = self.client.scheduler_info()["workers"]
@@ -125,12 +124,13 @@ class DaskEngine:
 
 @dataclass(frozen=True)
 class _Sent:
-    """A block under way: the worker that has failed at it, the only ones it may go to, and how
-    often those were gone before it was done."""
+    """A block under way: the worker that has failed at it, the only ones it may go to, how many
+    were left out then, and how often it was sent because those were gone."""
 
     block: Block
     failed_on: str = ""
     places: list[str] | None = None
+    left_out: int = 0
     stranded: int = 0
 
 
@@ -200,7 +200,8 @@ class _Flight:
                 blame="worker",
                 host=last.host,
             )
-        if self._engine.leave_out_strangers():
+        self._engine.leave_out_strangers()
+        if sent.left_out < len(self._engine.left_out):
             self._send(sent)
             return None
         return Outcome(sent.block, failure=f"{type(error).__name__}: {error}", blame="bug")
@@ -215,7 +216,7 @@ class _Flight:
             workers=places,
             pure=False,
         )
-        self.sent[future] = replace(sent, places=places)
+        self.sent[future] = replace(sent, places=places, left_out=len(self._engine.left_out))
         self._running.add(future)
 
     def _wait(self) -> None:
