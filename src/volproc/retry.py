@@ -94,8 +94,8 @@ def patient(function: Callable[P, T]) -> Callable[P, T]:
 class PatientFile(io.RawIOBase):
     """A file for reading or writing, each call of which is made again at the same place."""
 
-    def __init__(self, open_file: Callable[[], Any]) -> None:
-        self._file = patiently(open_file)
+    def __init__(self, open_file: Callable[P, Any], *given: P.args, **more: P.kwargs) -> None:
+        self._file = patiently(partial(open_file, *given, **more))
 
     def readable(self) -> bool:
         """Whether it was opened for reading."""

@@ -6,12 +6,15 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from fsspec.implementations.local import LocalFileSystem
 
 from volproc.location import located
-from volproc.retry import patient
+from volproc.retry import PatientFile, patient, patiently
 from volproc.volume.access import kind_at, reading, writing
 
 
@@ -21,10 +24,10 @@ def write_file(url: str, content: bytes) -> None:
     filesystem, path = located(url)
     with writing(url):
         if isinstance(filesystem, LocalFileSystem):
-            filesystem.makedirs(os.path.dirname(path), exist_ok=True)
-            partial = f"{path}.{uuid4().hex}.partial"
-            filesystem.pipe_file(partial, content)
-            os.replace(partial, path)
+            make_folder(os.path.dirname(path))
+            fresh = f"{path}.{uuid4().hex}.partial"
+            filesystem.pipe_file(fresh, content)
+            os.replace(fresh, path)
         else:
             filesystem.pipe_file(path, content)  # object stores take objects whole
 
@@ -36,12 +39,25 @@ def write_pieces(url: str, pieces: Iterable[bytes]) -> None:
     target = f"{path}.{uuid4().hex}.partial" if here else path
     with writing(url):
         if here:
-            filesystem.makedirs(os.path.dirname(path), exist_ok=True)
-        with filesystem.open(target, "wb") as file:
+            make_folder(os.path.dirname(path))
+        with _for_pieces(filesystem, target, here=here) as file:
             for piece in pieces:
                 file.write(piece)
         if here:
-            os.replace(target, path)
+            patiently(partial(os.replace, target, path))
+
+
+def _for_pieces(filesystem: Any, path: str, *, here: bool) -> Any:
+    """A file for writing; those of object stores send their parts again by themselves."""
+    if here:
+        return PatientFile(filesystem.open, path, "wb")
+    return patiently(partial(filesystem.open, path, "wb"))
+
+
+@patient
+def make_folder(path: str) -> None:
+    """Make a local folder and those it lies in, if they are not there."""
+    Path(path).mkdir(parents=True, exist_ok=True)  # os.makedirs asks isdir, which hides errors
 
 
 @patient

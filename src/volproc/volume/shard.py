@@ -21,7 +21,7 @@ import numpy.typing as npt
 import zarr
 from numcodecs.zstd import Zstd
 
-from volproc.retry import patient
+from volproc.retry import PatientFile, patient
 
 LEVEL = 1
 """Of zstd: three times as fast as level 3, for a twentieth more bytes of electron micrographs."""
@@ -62,7 +62,7 @@ def write_shard(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
     try:
-        with partial.open("wb") as file:
+        with PatientFile(partial.open, "wb", buffering=0) as file:
             some = _fill(file, values, shard, chunk, keep_empty=keep_empty)
         if some:
             os.replace(partial, path)

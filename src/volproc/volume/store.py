@@ -214,6 +214,7 @@ def is_begun(url: str, *, digest: str) -> bool:
     return bool(made_by(url).get("digest") == digest)
 
 
+@patient
 def _remove_partial_files(url: str) -> None:
     """Files that a killed writer left beside the chunks; harmless, but not part of the volume.
 
