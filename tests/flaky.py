@@ -114,10 +114,10 @@ def quick_pauses(faults):
 def flaky_disk(folder, rate, *, seed=0):
     """Calls about files below `folder` fail at a rate."""
     faults = Faults(rate, seed)
-    root = os.fspath(folder)
+    root = os.path.abspath(folder)
 
     def below(path):
-        return isinstance(path, str | os.PathLike) and os.fspath(path).startswith(root)
+        return isinstance(path, str | os.PathLike) and os.path.abspath(path).startswith(root)
 
     def failing(real, kind):
         def call(path, *given, **more):
