@@ -155,7 +155,7 @@ def test_labels(tmp_path, voxels, rate):
     def work(folder):
         options = LabelOptions(block=(32, 32, 32), min_volume_um3=0)
         source = open_volume(mask.info.url)
-        plan = plan_label(source.info, str(folder / "o.zarr"), options, identity="mask")
+        plan = plan_label(source.info, str(folder / "o.zarr"), options)
         run_label(plan, Runner(SerialEngine(), folder / "ledger"))
 
     equal_on_disk(tmp_path, work, rate)
@@ -168,7 +168,7 @@ def test_a_prediction(tmp_path, voxels, tiny_model, rate):
     def work(folder):
         options = PredictOptions(model=str(tiny_model), tile=(40, 56, 64), block=(40, 56, 64))
         image = open_volume(tmp_path / "image.zarr")
-        plan = plan_predict(image.info, str(folder / "p.zarr"), options, identity="image")
+        plan = plan_predict(image.info, str(folder / "p.zarr"), options)
         run_predict(plan, Runner(SerialEngine(), folder / "ledger"))
 
     equal_on_disk(tmp_path, work, rate)

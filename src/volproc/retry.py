@@ -115,7 +115,7 @@ class PatientFile(io.RawIOBase):
 
     def write(self, content: Any) -> int:
         """How many bytes were written: all of them."""
-        self._here(lambda: (self._file.write(content), self._file.flush()))
+        self._here(lambda: self._write(memoryview(content).cast("B")))
         return memoryview(content).nbytes
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -131,6 +131,11 @@ class PatientFile(io.RawIOBase):
         if not self.closed:
             super().close()
             self._file.close()
+
+    def _write(self, left: memoryview) -> None:
+        while left:  # a file without a buffer may take a part only
+            left = left[self._file.write(left) :]
+        self._file.flush()
 
     def _here(self, call: Callable[[], T]) -> T:
         place = self.tell()

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from fsspec.implementations.local import LocalFileSystem
 
+from volproc import lease
 from volproc.errors import LedgerError
 from volproc.faults import renamed
 from volproc.location import located
@@ -32,6 +33,9 @@ class Lines(Protocol):
 
     def read(self) -> list[str]:
         """All whole lines; none where nothing was begun."""
+
+    def peek(self) -> list[str]:
+        """The same, and what a killed writer left is not touched: it may be at work."""
 
     def begin(self, first: str) -> None:
         """Drop everything and start with a line."""
@@ -89,8 +93,17 @@ class LocalLines:
         return whole.splitlines()
 
     @patient
+    def peek(self) -> list[str]:
+        """Lines that were written to their end."""
+        with recording(self.path):
+            if not self.path.exists():
+                return []
+            return self.path.read_text().rpartition("\n")[0].splitlines()
+
+    @patient
     def begin(self, first: str) -> None:
         """Replace the file by one of a single line."""
+        lease.require()
         with recording(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = self.path.with_suffix(".new")
@@ -100,15 +113,16 @@ class LocalLines:
     @patient
     def append(self, line: str) -> None:
         """Append to the file; of a line that fails halfway nothing is left."""
+        lease.require()
         with recording(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab", buffering=0) as file:
-                length = file.seek(0, os.SEEK_END)
-                try:
-                    file.write(f"{line}\n".encode())
-                except OSError:
-                    file.truncate(length)
-                    raise
+            length = self.path.stat().st_size if self.path.exists() else 0
+            try:
+                with self.path.open("a") as file:
+                    file.write(line + "\n")
+            except OSError:
+                patiently(partial(os.truncate, self.path, length))
+                raise
 
     def flush(self) -> None:
         """Nothing waits."""
@@ -116,6 +130,7 @@ class LocalLines:
     @patient
     def forget(self) -> None:
         """Remove the file."""
+        lease.require()
         with recording(self.path):
             self.path.unlink(missing_ok=True)
 
@@ -139,6 +154,10 @@ class Objects:
             texts = [self._text(name) for name in self._names()]
         return [line for text in texts for line in text.splitlines()]
 
+    def peek(self) -> list[str]:
+        """The lines of all objects."""
+        return self.read()
+
     def begin(self, first: str) -> None:
         """Remove all objects, and write the first one."""
         self.forget()
@@ -158,6 +177,7 @@ class Objects:
         """Write the object of this run again, with all its lines."""
         if not self._waiting:
             return
+        lease.require()
         content = "".join(f"{line}\n" for line in self._lines).encode()
         with recording(self.url):
             self._filesystem.pipe_file(f"{self._folder}/{self._number:06}.jsonl", content)
@@ -168,6 +188,7 @@ class Objects:
     @patient
     def forget(self) -> None:
         """Remove the objects, the first one first: the others mean nothing without it."""
+        lease.require()
         with recording(self.url):
             for name in self._names():
                 with suppress(FileNotFoundError):  # removed by a try that seemed to fail

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from volproc.engine.leased import leased
 from volproc.engine.ledger import Ledger, forget, ledger_path
 from volproc.engine.memory import GPU_RESERVED_BYTES, RESERVED_BYTES, check_memory
 from volproc.engine.progress import (
@@ -17,13 +18,14 @@ from volproc.engine.progress import (
     BlockFailed,
     Crashed,
     Event,
+    Note,
     StepFinished,
     StepStarted,
     Watcher,
 )
 from volproc.engine.protocol import Blame, Engine, Outcome, Outcomes, Step
 from volproc.errors import REPORT, BlocksFailedError, VolprocError
-from volproc.faults import IN_THE_LOG, first_line
+from volproc.faults import IN_THE_LOG, fault_of, first_line
 
 BLAMED_FIRST: tuple[Blame, ...] = ("bug", "worker", "transient", "user")
 NEXT: dict[Blame, str] = {
@@ -46,6 +48,10 @@ class Runner:
     engine: Engine
     records: str | Path
     watchers: Sequence[Watcher] = ()
+    overwrite: bool = False
+    """Whether what volproc made may be replaced though it was made otherwise."""
+    own: bool = False
+    """Whether outputs lie in a run's own folder, where what the run made may be made anew."""
 
     def run(self, step: Step) -> list[Any]:
         """Do the blocks of `step` that are not recorded yet; records of all blocks, in their order.
@@ -63,9 +69,12 @@ class Runner:
         )
         url = ledger_path(self.records, step.name)
         ledger = Ledger(url, digest=step.digest, blocks=len(step.blocks))
+        recorded = [block for block in step.blocks if block.index in ledger.records]
+        for place in step.writes if recorded else ():
+            ledger.drop(place.lost(recorded))
         left = (block for block in step.blocks if block.index not in ledger.records)
         some = len(ledger.records) < len(step.blocks)
-        outcomes = engine.map(step.task, left) if some else _nothing()
+        outcomes = engine.map(leased(step.task), left) if some else _nothing()
         began = time.monotonic()
         self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks)))
         try:
@@ -106,12 +115,16 @@ class Runner:
         try:
             yield self
         except Exception as error:
-            if not isinstance(error, VolprocError):
+            if not isinstance(error, VolprocError) and fault_of(error) is None:
                 trace = "".join(traceback.format_exception(error))
                 with suppress(VolprocError):  # the bug is told, not that the log has no place
                     self._tell(Crashed(f"{type(error).__name__}: {first_line(error)}", trace))
                     error.add_note(IN_THE_LOG)
             raise
+
+    def note(self, text: str) -> None:
+        """Say something that a user should know."""
+        self._tell(Note(text))
 
     def _tell(self, event: Event) -> None:
         for watch in self.watchers:

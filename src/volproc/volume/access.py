@@ -6,6 +6,7 @@ What is transient is done again first, and becomes a TransientError (`volproc.re
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,19 @@ def local_path(url: str) -> Path | None:
     return Path(located(url)[1]) if url.startswith(LOCAL) else None
 
 
+def canonical(url: str) -> str:
+    """One spelling of a place: links followed, `./` and `//` gone.
+
+    >>> canonical("s3://bucket/a//b/../c.zarr/"), canonical("file:///tmp/./x")
+    ('s3://bucket/a/c.zarr', '/tmp/x')
+    """
+    here = local_path(url)
+    if here:
+        return os.path.realpath(here)
+    protocol, _, path = url.partition("://")
+    return f"{protocol}://{posixpath.normpath(path.rstrip('/'))}"
+
+
 def for_zarr(url: str) -> Any:
     """The same place as zarr's store, which does again what fails for the moment."""
     from volproc.volume.patient import store_at  # who only asks what lies there needs no zarr
@@ -110,6 +124,19 @@ def remove_file(url: str) -> None:
         filesystem, path = _place(url)
         if kind_at(filesystem, path):
             filesystem.rm_file(path)
+
+
+@patient
+def remove_tree(url: str) -> None:
+    """Remove everything at `url`; a link is removed, not what it points to."""
+    with writing(url):
+        here = local_path(url)
+        if here and here.is_symlink():
+            here.unlink()
+            return
+        filesystem, path = _place(url)
+        if kind_at(filesystem, path):
+            filesystem.rm(path, recursive=True)
 
 
 def refuse_unreachable(url: str, error: Exception) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,33 @@ from uuid import uuid4
 
 from fsspec.implementations.local import LocalFileSystem
 
+from volproc import lease
 from volproc.location import located
 from volproc.retry import PatientFile, patient, patiently
 from volproc.volume.access import kind_at, reading, writing
+
+
+@contextmanager
+def at_once(path: str) -> Iterator[str]:
+    """A name beside `path` on this machine, to write to: at the end that becomes the file there.
+
+    Nothing does, and nothing is left, if it fails or the output has another owner by then.
+    """
+    make_folder(os.path.dirname(path))
+    fresh = f"{path}.{uuid4().hex}.partial"
+    try:
+        yield fresh
+        _put(fresh, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(fresh)
+        raise
+
+
+@patient
+def _put(fresh: str, path: str) -> None:
+    lease.require()
+    os.replace(fresh, path)
 
 
 @patient
@@ -24,34 +49,38 @@ def write_file(url: str, content: bytes) -> None:
     filesystem, path = located(url)
     with writing(url):
         if isinstance(filesystem, LocalFileSystem):
-            make_folder(os.path.dirname(path))
-            fresh = f"{path}.{uuid4().hex}.partial"
-            filesystem.pipe_file(fresh, content)
-            os.replace(fresh, path)
+            with at_once(path) as fresh:
+                filesystem.pipe_file(fresh, content)
         else:
+            lease.require()
             filesystem.pipe_file(path, content)  # object stores take objects whole
 
 
 def write_pieces(url: str, pieces: Iterable[bytes]) -> None:
     """Store `pieces` one after the other as the file at `url`; it is there whole or not at all."""
     filesystem, path = located(url)
-    here = isinstance(filesystem, LocalFileSystem)
-    target = f"{path}.{uuid4().hex}.partial" if here else path
+    if not isinstance(filesystem, LocalFileSystem):
+        _upload(filesystem, path, url, pieces)
+        return
+    with writing(url), at_once(path) as fresh, PatientFile(filesystem.open, fresh, "wb") as file:
+        for piece in pieces:
+            file.write(piece)
+
+
+def _upload(filesystem: Any, path: str, url: str, pieces: Iterable[bytes]) -> None:
+    """An object store shows an object when it is closed: not before its last piece is there."""
     with writing(url):
-        if here:
-            make_folder(os.path.dirname(path))
-        with _for_pieces(filesystem, target, here=here) as file:
+        file = patiently(partial(filesystem.open, path, "wb"))  # its parts it sends again itself
+        try:
             for piece in pieces:
                 file.write(piece)
-        if here:
-            patiently(partial(os.replace, target, path))
-
-
-def _for_pieces(filesystem: Any, path: str, *, here: bool) -> Any:
-    """A file for writing; those of object stores send their parts again by themselves."""
-    if here:
-        return PatientFile(filesystem.open, path, "wb")
-    return patiently(partial(filesystem.open, path, "wb"))
+            lease.require()
+        except BaseException:
+            file.discard()
+            with suppress(AttributeError):  # in memory nothing is closed
+                file.closed = True  # else what is there would be stored after all
+            raise
+        file.close()
 
 
 @patient

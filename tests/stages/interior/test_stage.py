@@ -54,7 +54,6 @@ def interior(mask, url, folder, *, runner=None, **options):
         str(url),
         InteriorOptions(**{"min_volume_um3": 0.1, **options}),
         labelling=Labelling(plan_label, run_label),
-        identity=mask.identity,
     )
     return run_interior(plan, runner or Runner(SerialEngine(), folder))
 
