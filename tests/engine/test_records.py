@@ -156,7 +156,7 @@ def test_an_interrupted_run_keeps_what_was_done(store, monkeypatch):
     ("url", "said"),
     [
         ("nonsense://a/b", "nonsense:// is not known"),
-        ("http://127.0.0.1:9/a", r"Connect call failed .* \(tried 12 times, with pauses of"),
+        ("http://127.0.0.1:9/a", r"Connect call failed .* \(tried 17 times, with pauses of"),
     ],
 )
 def test_a_place_that_takes_no_record_is_one_line(url, said):

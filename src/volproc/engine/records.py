@@ -20,7 +20,7 @@ from volproc import lease
 from volproc.errors import LedgerError
 from volproc.faults import renamed
 from volproc.location import located
-from volproc.retry import patient, patiently
+from volproc.retry import PatientFile, patient, patiently
 
 PATIENCE_S = 2.0
 """Lines wait at most until the first one that comes so long after the last writing."""
@@ -110,19 +110,20 @@ class LocalLines:
             fresh.write_text(first + "\n")
             os.replace(fresh, self.path)
 
-    @patient
     def append(self, line: str) -> None:
-        """Append to the file; of a line that fails halfway nothing is left."""
+        """Append to the file; a line that fails halfway is written again over what there is."""
         lease.require()
         with recording(self.path):
+            self._touch()
+            with PatientFile(self.path.open, "r+b", buffering=0) as file:
+                file.seek(0, os.SEEK_END)
+                file.write(f"{line}\n".encode())
+
+    @patient
+    def _touch(self) -> None:
+        if not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            length = self.path.stat().st_size if self.path.exists() else 0
-            try:
-                with self.path.open("a") as file:
-                    file.write(line + "\n")
-            except OSError:
-                patiently(partial(os.truncate, self.path, length))
-                raise
+            self.path.touch()
 
     def flush(self) -> None:
         """Nothing waits."""

@@ -7,32 +7,32 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
 from volproc.location import located
-from volproc.retry import PatientFile, patient
+from volproc.retry import PatientFile, patient, patiently
 
 NAME = re.compile(r"lease-(\d+)\.json(\.partial)?")
 _creating = threading.Lock()
 
 
-@patient
 def newest(root: str) -> tuple[int, bytes]:
     """The highest epoch that has a lease there, and the content of its file; (0, b"") without."""
     filesystem, folder = located(root)
     while True:
         filesystem.invalidate_cache(folder)
         try:
-            names = filesystem.ls(folder, detail=False)
+            names = patiently(partial(filesystem.ls, folder, detail=False))
         except (FileNotFoundError, NotADirectoryError):
             return 0, b""
         epoch = max(_epochs(names), default=0)
         if not epoch:
             return 0, b""
         with suppress(FileNotFoundError):  # a follower removed it meanwhile: its own is there
-            content: bytes = filesystem.cat_file(_path(folder, epoch))
+            content: bytes = patiently(partial(filesystem.cat_file, _path(folder, epoch)))
             return epoch, content
 
 
@@ -49,7 +49,7 @@ def create(root: str, epoch: int, content: bytes) -> None:
     filesystem, folder = located(root)
     path = _path(folder, epoch)
     if isinstance(filesystem, LocalFileSystem):
-        os.makedirs(folder, exist_ok=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)  # os.makedirs asks isdir, which hides errors
         # not found: a former owner has just removed its empty folder
         with (
             suppress(FileExistsError, FileNotFoundError),
