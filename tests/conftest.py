@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-
 from tests.flaky import Faults, quick_pauses
+
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.grid.scale import parse_voxel_nm

@@ -9,8 +9,8 @@ from uuid import uuid4
 import fsspec
 import numpy as np
 import pytest
-
 from tests.flaky import LISTS, READS, WRITES, flaky_disk, flaky_memory
+
 from volproc.config import IngestOptions, LabelOptions, PhantomOptions, PredictOptions
 from volproc.engine.ledger import Ledger
 from volproc.engine.run import Runner
@@ -46,7 +46,7 @@ def in_memory(folder):
 
 
 def equal_on_disk(tmp_path, work, rate, *, kinds=(READS, WRITES, LISTS)):
-    """`work` in a folder of its own on a sound disk, and on a flaky one in a folder of that name."""
+    """`work` on a sound disk and on a flaky one, in two folders of one name."""
     for name in ("sound", "flaky"):
         (tmp_path / name / "here").mkdir(parents=True)
     work(tmp_path / "sound" / "here")

@@ -8,10 +8,10 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.flaky import Faults, FlakyFile, quick_pauses
+
 from volproc.errors import VolumeError
-from volproc.retry import PAUSES_S, PatientFile, Patience, patient, patiently, patiently_async
+from volproc.retry import PAUSES_S, Patience, PatientFile, patient, patiently, patiently_async
 from volproc.volume.access import reading
 
 
@@ -47,9 +47,7 @@ def test_then_the_error_says_how_often_it_was_tried(pauses):
     with pytest.raises(OSError, match="Stale") as caught:
         patiently(call := Failing(times=99))
     assert call.calls == 17
-    assert caught.value.__notes__ == [
-        f"tried 17 times, with pauses of {sum(pauses):.2g} s in all"
-    ]
+    assert caught.value.__notes__ == [f"tried 17 times, with pauses of {sum(pauses):.2g} s in all"]
 
 
 def test_a_border_tells_the_tries_and_the_caller_does_not_start_again(pauses):

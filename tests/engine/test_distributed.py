@@ -190,7 +190,8 @@ class NoVolproc:
     def __reduce__(self):
         code = (
             f"__import__('pickle').loads({self.content!r}) if __import__('os').getpid() == "
-            f"{self.pid} else (_ for _ in ()).throw(ModuleNotFoundError(\"No module named 'volproc'\"))"
+            f"{self.pid} else (_ for _ in ()).throw("
+            "ModuleNotFoundError(\"No module named 'volproc'\"))"
         )
         return eval, (code,)
 

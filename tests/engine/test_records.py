@@ -10,7 +10,7 @@ from volproc.engine.ledger import Ledger
 from volproc.engine.records import LocalLines, Objects, lines_at
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.errors import LedgerError, VolprocError
+from volproc.errors import VolprocError
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ class DaskEngine:
     def worker_bytes(self) -> int:
         """Memory one worker may use: of the smallest that is there, if any is."""
         limits = [worker["memory_limit"] for worker in self._workers().values()]
-        return min([self._wanted_bytes, *(limit for limit in limits if limit)])
+        return int(min([self._wanted_bytes, *(limit for limit in limits if limit)]))
 
     def for_step(self, step: Step) -> DaskEngine:
         """This one."""

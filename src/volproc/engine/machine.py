@@ -12,6 +12,11 @@ import psutil
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
+JOB_CORES = (
+    *("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "PBS_NCPUS", "NCPUS"),
+    *("LSB_DJOB_NUMPROC", "NSLOTS"),
+)
+"""Where Slurm, PBS, LSF and Grid Engine tell a job its cores."""
 
 
 def machine_bytes() -> int:
@@ -30,13 +35,16 @@ def machine_cores() -> int:
 
 def _cgroup_bytes() -> int:
     """Of both versions of control groups; 0 where there is no limit."""
-    found = [_number(text) for name in ("memory.max", "memory.limit_in_bytes") for text in _said(name)]
+    found = [
+        _number(text) for name in ("memory.max", "memory.limit_in_bytes") for text in _said(name)
+    ]
     return min((limit for limit in found if limit), default=0)
 
 
 def _cgroup_cores() -> int:
     quotas = [text.split() for text in _said("cpu.max")]
-    quotas += list(zip(_said("cpu.cfs_quota_us"), _said("cpu.cfs_period_us"), strict=False))
+    older = zip(_said("cpu.cfs_quota_us"), _said("cpu.cfs_period_us"), strict=False)
+    quotas += [list(pair) for pair in older]
     found = [math.ceil(_number(quota) / max(1, _number(period))) for quota, period in quotas]
     return min((cores for cores in found if cores), default=0)
 
@@ -69,9 +77,7 @@ def _batch_bytes(environment: Mapping[str, str]) -> int:
 
 def _batch_cores(environment: Mapping[str, str]) -> int:
     """Cores of this job on this machine, as Slurm, PBS, LSF or Grid Engine tell; 0 if none does."""
-    names = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "PBS_NCPUS", "NCPUS")
-    names += ("LSB_DJOB_NUMPROC", "NSLOTS")
-    return next((n for name in names if (n := _number(environment.get(name, "")))), 0)
+    return next((n for name in JOB_CORES if (n := _number(environment.get(name, "")))), 0)
 
 
 def _number(text: str) -> int:

@@ -49,7 +49,9 @@ def create(root: str, epoch: int, content: bytes) -> None:
     filesystem, folder = located(root)
     path = _path(folder, epoch)
     if isinstance(filesystem, LocalFileSystem):
-        Path(folder).mkdir(parents=True, exist_ok=True)  # os.makedirs asks isdir, which hides errors
+        Path(folder).mkdir(
+            parents=True, exist_ok=True
+        )  # os.makedirs asks isdir, which hides errors
         # not found: a former owner has just removed its empty folder
         with (
             suppress(FileExistsError, FileNotFoundError),

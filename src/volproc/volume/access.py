@@ -172,9 +172,7 @@ def writing(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _renaming(
-    doing: str, otherwise: str, content: type[Exception] = Exception
-) -> Iterator[None]:
+def _renaming(doing: str, otherwise: str, content: type[Exception] = Exception) -> Iterator[None]:
     try:
         yield
     except Exception as error:

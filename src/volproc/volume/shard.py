@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -75,7 +75,7 @@ def encoded_shard(
 
 
 def _fill(
-    file: BinaryIO,
+    file: Any,
     values: npt.NDArray[Any],
     shard: tuple[int, ...],
     chunk: tuple[int, ...],

@@ -87,9 +87,7 @@ def local_engine(
                 f"{workers} workers did not start on this machine ({error}); if its memory is "
                 "short set [cluster] workers lower, then run the same command again"
             ) from error
-        return DaskEngine(
-            cluster, worker_bytes=worker_bytes, threads=threads, held=held.pop_all()
-        )
+        return DaskEngine(cluster, worker_bytes=worker_bytes, threads=threads, held=held.pop_all())
 
 
 def _seeing_one(gpus: Sequence[str]) -> Callable[..., Nanny]:

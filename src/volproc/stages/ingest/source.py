@@ -69,8 +69,7 @@ def opened(url: str) -> BinaryIO:
     What fails for the moment is read again.
     """
     filesystem, path = located(url)
-    file: Any = io.BufferedReader(PatientFile(filesystem.open, path, "rb"), BUFFER_BYTES)
-    return file
+    return io.BufferedReader(PatientFile(filesystem.open, path, "rb"), BUFFER_BYTES)
 
 
 @patient
