@@ -19,10 +19,12 @@ from pydantic import ValidationError
 from volproc.config.options import ACCESSION, Options
 from volproc.config.workflow import MODELS, PATHS, Workflow
 from volproc.errors import ConfigError
+from volproc.retry import patient
 
 T = TypeVar("T", bound=Options)
 
 
+@patient
 def load_workflow(
     path: Path, *, flags: Iterable[str] = (), environment: Mapping[str, str] = os.environ
 ) -> Workflow:

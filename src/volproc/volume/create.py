@@ -9,7 +9,7 @@ from zarr.codecs import ZstdCodec
 
 from volproc import lease
 from volproc.errors import VolumeError
-from volproc.volume.access import for_zarr, remove_file, writing
+from volproc.volume.access import for_zarr, refuse_unreachable, remove_file, writing
 from volproc.volume.describe import attributes_of
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.ome import to_ome
@@ -43,15 +43,15 @@ def stamp(info: VolumeInfo) -> None:
         group.attrs.put(to_ome(info))
 
 
-def unfinish(url: str) -> None:
-    """Note that the volume of volproc at `url` is not complete any more; all else stays."""
+def note(url: str, **record: Any) -> None:
+    """Change `record` in what volproc keeps about the making of the volume at `url`, no more."""
     lease.require()
     found = (_group(url, zarr_format, mode="r+") for zarr_format in FILES)
     group = next((group for group in found if group is not None), None)
     if group is not None:
         with writing(url):
             told: dict[str, Any] = attributes_of(group)
-            group.attrs.update({"volproc": {**told["volproc"], "finished": False}})
+            group.attrs.update({"volproc": {**told["volproc"], **record}})
 
 
 def make_anew(info: VolumeInfo) -> None:
@@ -81,7 +81,8 @@ def _group(url: str, zarr_format: ZarrFormat, mode: Literal["r", "r+"] = "r") ->
         return zarr.open_group(
             for_zarr(url), mode=mode, zarr_format=zarr_format, use_consolidated=False
         )
-    except Exception:  # not a group at all: whatever it is, volproc did not write it
+    except Exception as error:  # not a group at all: whatever it is, volproc did not write it
+        refuse_unreachable(url, error)
         return None
 
 

@@ -18,7 +18,7 @@ import zarr
 
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
-from volproc.volume.access import exists, first_line, for_zarr, reading
+from volproc.volume.access import exists, first_line, for_zarr, reading, refuse_unreachable
 
 CHUNK_KEY = re.compile(r"(c[/.])?\d+([/.]\d+)*")
 
@@ -100,6 +100,7 @@ def group_at(url: str) -> StoredGroup | None:
     try:
         group = zarr.open_group(for_zarr(url), mode="r", use_consolidated=False)
     except Exception as error:  # whatever it is, zarr cannot make a group of it
+        refuse_unreachable(url, error)
         if exists(url):
             return None
         raise VolumeError(
@@ -122,6 +123,7 @@ def model_error(url: str, *, labels: bool) -> str:
         first = error.errors()[0]
         return f"{error.title}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
     except Exception as error:
+        refuse_unreachable(url, error)
         return first_line(error)
     return ""
 
@@ -131,6 +133,7 @@ def array_at(url: str) -> StoredArray:
     try:
         array = zarr.open_array(for_zarr(url), mode="r")
     except Exception as error:
+        refuse_unreachable(url, error)
         raise VolumeError(f"no array can be opened at {url}: {first_line(error)}") from error
     unit = array.shards or array.chunks
     return StoredArray(url, array.shape, str(array.dtype), unit, array.chunks)

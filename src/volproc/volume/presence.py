@@ -48,7 +48,7 @@ def with_all(array: zarr.Array[Any], info: VolumeInfo) -> zarr.Array[Any]:
     return zarr.Array(zarr.AsyncArray(inner.metadata, place, inner.config))
 
 
-def patient(info: VolumeInfo, read: Callable[[], T]) -> T:
+def when_there(info: VolumeInfo, read: Callable[[], T]) -> T:
     """What `read` returns, asked again for a minute while it lacks files that may still come."""
     pauses = iter(PAUSES_S)
     while True:

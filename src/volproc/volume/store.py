@@ -19,6 +19,7 @@ from volproc import lease
 from volproc.errors import GridError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
+from volproc.retry import patient
 from volproc.volume.access import (
     for_zarr,
     is_occupied,
@@ -26,14 +27,14 @@ from volproc.volume.access import (
     reading,
     writing,
 )
-from volproc.volume.create import holds_arrays_of, made_by, make_anew, stamp
+from volproc.volume.create import holds_arrays_of, made_by, make_anew, note, stamp
 from volproc.volume.describe import array_of, attributes_of, read_info
 from volproc.volume.display import window_of
 from volproc.volume.files import write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
-from volproc.volume.presence import holds_all, patient, with_all
+from volproc.volume.presence import holds_all, when_there, with_all
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Volume:
             leading = (0,) * (array.ndim - 3 - bool(self.info.channels))
             chosen = (Ellipsis,) if channel is None else (channel,)
             place = (*leading, *chosen, *box.slices)
-            return np.asarray(patient(self.info, lambda: array[place]), dtype=self.info.dtype)
+            return np.asarray(when_there(self.info, lambda: array[place]), dtype=self.info.dtype)
 
     def write(self, box: Box, values: npt.ArrayLike, level: int = 0) -> None:
         """Store `values`, or one for all, at `box`; GridError unless it is whole shards."""
@@ -188,6 +189,8 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
         _remove_partial_files(info.url)
     if _is_same(info, there, digest):
         kept = {key: there.get(key, False) for key in ("finished", "complete")}
+        if there.get("recipe") != info.made_by.get("recipe"):  # other inputs gave the same
+            note(info.url, recipe=info.made_by.get("recipe"))
         return Volume(info.stamped(**kept))
     make_anew(info)
     stamp(info)
@@ -207,6 +210,7 @@ def _is_same(info: VolumeInfo, there: dict[str, Any], digest: str) -> bool:
     return there.get("digest") == digest and holds_arrays_of(info)
 
 
+@patient
 def _remove_partial_files(url: str) -> None:
     """Files that a killed writer left beside the chunks; harmless, but not part of the volume.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from volproc.config import Workflow, parsed
 from volproc.engine.progress import Note, Watcher
 from volproc.errors import ConfigError
+from volproc.retry import patient
 from volproc.workflow.filled import filled, own
 from volproc.workflow.finished import nothing_to_do
 
@@ -76,6 +77,7 @@ def running(folder: Path) -> str:
     return at_work(filled(saved(folder)))
 
 
+@patient
 def saved(folder: Path) -> Workflow:
     """The options that a run left in its folder; ConfigError if there are none."""
     settings = folder / SETTINGS
@@ -86,6 +88,7 @@ def saved(folder: Path) -> Workflow:
     return parsed(Workflow, json.loads(settings.read_text()), where=str(settings))
 
 
+@patient
 def rates(log: Path) -> dict[str, float]:
     """Voxels per second of every step that the log of an earlier run tells of."""
     done: dict[str, list[float]] = {}

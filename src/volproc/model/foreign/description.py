@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from volproc.errors import ModelError
 from volproc.model.foreign.processing import After, Before
+from volproc.retry import patient
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -113,6 +114,7 @@ class Description(BaseModel):
         return self.channels.index(self.channel)
 
 
+@patient
 def with_card(description: Description, path: Path) -> Description:
     """`description` with what the TOML file `path` states; ModelError names what is wrong."""
     try:

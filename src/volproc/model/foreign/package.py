@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from volproc.errors import ModelError
+from volproc.retry import patient
 
 DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "rdf.yml", "model.yaml")
 """Names of a package's description, the first one found."""
@@ -84,6 +85,7 @@ class Package:
             raise ModelError(f"cannot read {name} in {self.path}: {error}") from error
 
 
+@patient
 def read_file(path: Path) -> bytes:
     """The whole file; ModelError if it cannot be read or is larger than the free memory."""
     try:
@@ -103,6 +105,7 @@ def require_memory(size: int, what: str) -> None:
         )
 
 
+@patient
 def _zip_names(path: Path) -> dict[str, int]:
     """The names in the archive and their sizes unpacked."""
     try:

@@ -12,7 +12,7 @@ from volproc.errors import VolumeError
 from volproc.stages.check.finding import Finding
 from volproc.stages.check.stage import CheckPlan
 from volproc.volume.access import exists, remove_file
-from volproc.volume.create import unfinish
+from volproc.volume.create import note
 
 
 def repair(plan: CheckPlan, findings: Iterable[Finding]) -> tuple[str, ...]:
@@ -32,5 +32,5 @@ def repair(plan: CheckPlan, findings: Iterable[Finding]) -> tuple[str, ...]:
             remove_file(one.where)
     for image in plan.images:
         if any(one.where.startswith(f"{image.url}/") for one in damaged):
-            unfinish(image.url)
+            note(image.url, finished=False)
     return tuple(one.where for one in damaged)

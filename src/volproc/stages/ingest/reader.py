@@ -11,6 +11,7 @@ from typing import Any
 from volproc.config import IngestOptions
 from volproc.errors import IngestError
 from volproc.location import located
+from volproc.retry import patient
 from volproc.stages.ingest.series import Opener, list_files, open_series
 from volproc.stages.ingest.source import Source, Stamp, opened, reading
 
@@ -139,11 +140,13 @@ def _format(url: str) -> Format:
     return named[0]
 
 
+@patient
 def _files(folder: str) -> dict[str, Stamp]:
     with reading(folder):
         return list_files(folder)
 
 
+@patient
 def _kind(url: str) -> str | None:
     """Whether "file", "folder", "zarr", or nothing lies at a URL."""
     filesystem, path = located(url)

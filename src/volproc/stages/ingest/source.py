@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol
@@ -9,9 +10,13 @@ from typing import Any, BinaryIO, Protocol
 import numpy.typing as npt
 
 from volproc.errors import IngestError
+from volproc.faults import renamed
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
 from volproc.location import located
+from volproc.retry import PatientFile, patient
+
+BUFFER_BYTES = 2**16
 
 Stamp = tuple[str, int, str]
 """Name, bytes and date (or ETag) of a file: another one means that the file has changed."""
@@ -49,21 +54,25 @@ def reading(url: str) -> Iterator[None]:
     """Whatever a format library raises becomes an IngestError that names the file."""
     try:
         yield
-    except IngestError:
-        raise
     except Exception as error:
-        raise IngestError(
-            f"cannot read {url}: {str(error) or type(error).__name__}; the file may be cut short"
-        ) from error
+        line = renamed(
+            f"cannot read {url}", error, IngestError, otherwise="the file may be cut short"
+        )
+        if line is error:
+            raise
+        raise line from error
 
 
 def opened(url: str) -> BinaryIO:
-    """The file at a path or fsspec URL, for reading bytes; a context manager."""
+    """The file at a path or fsspec URL, for reading bytes; a context manager.
+
+    What fails for the moment is read again.
+    """
     filesystem, path = located(url)
-    file: BinaryIO = filesystem.open(path, "rb")
-    return file
+    return io.BufferedReader(PatientFile(filesystem.open, path, "rb"), BUFFER_BYTES)
 
 
+@patient
 def stamp(url: str) -> Stamp:
     """Name, size and date of a file, as its file system tells them."""
     filesystem, path = located(url)

@@ -10,6 +10,7 @@ from typing import Any
 
 from volproc.config import LabelOptions
 from volproc.engine.ledger import digest
+from volproc.engine.memory import check_memory_here
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
@@ -202,6 +203,9 @@ def find_objects(plan: FindPlan, runner: Runner) -> Objects:
     )
     tables = replace(plan.tables, merge_digest=name)
     merged = runner.run(plan.merge_step(groups, tables))
+    open_rows = sum(group.get("open", 0) for group in merged)
+    way_out = "label on a machine with more memory"
+    check_memory_here("the merge between groups", open_rows * MERGE_BYTES, way_out=way_out)
     parts = [tables.open_objects(group) for group in range(len(groups.grid))]
     unions = merge_groups(parts, criteria=plan.criteria)
     numbering = Numbering(

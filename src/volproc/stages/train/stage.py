@@ -17,6 +17,7 @@ import torch
 
 from volproc.config import TrainOptions
 from volproc.engine.ledger import digest
+from volproc.engine.memory import check_memory_here
 from volproc.engine.recipe import Recipe
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.scale import parse_voxel_nm
@@ -126,6 +127,9 @@ def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool
 
 def _made(plan: TrainPlan, watch: Watch) -> Card:
     options = plan.options
+    if _device(options.device).type == "cpu":
+        way_out = "make [train] batch or patch smaller, or train from fewer voxels"
+        check_memory_here("training", plan.peak_bytes, way_out=way_out)
     note_made(str(plan.folder), plan.recipe, finished=False, folder=True)
     load = partial(load_pair, voxel_nm=plan.voxel_nm, agreement_as=options.agreement_as)
     sampler = Sampler(
