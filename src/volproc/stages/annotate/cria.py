@@ -29,6 +29,9 @@ PART = 0.1
 """A smaller part of a piece or of its outline says nothing of its place."""
 LEAST_SKILL = 1e-3
 """Nobody counts for less, unless for nothing."""
+MOST_OF_OTHERS = 0.9
+"""Nobody counts for more than this part of all others together: a skill is an estimate, of few
+slices a poor one, and what two of three volunteers draw alike is not overruled by it."""
 BELOW_HALF = np.nextafter(np.float32(0.5), np.float32(0))
 
 
@@ -46,7 +49,9 @@ def cria(
             drawn_by(vote, number, close_nm=options.close_nm, nm=nm, shape_yx=votes.shape_yx)
             for number, vote in enumerate(votes.votes)
         ],
-        skills=[max(skills.get(vote.volunteer, 1.0), LEAST_SKILL) for vote in votes.votes],
+        skills=_balanced(
+            [max(skills.get(vote.volunteer, 1.0), LEAST_SKILL) for vote in votes.votes]
+        ),
         nm=nm,
         shape_yx=votes.shape_yx,
     )
@@ -158,6 +163,15 @@ class _Slice:
         first = np.clip(np.floor(low), 0, self.shape_yx).astype(int)
         shape = np.clip(np.ceil(high), 0, self.shape_yx).astype(int) - first
         return (int(first[0]), int(first[1])), (int(shape[0]), int(shape[1]))
+
+
+def _balanced(skills: Sequence[float]) -> list[float]:
+    """The skills of those on a slice, such that nobody outweighs all others together."""
+    if len(skills) < 2:
+        return list(skills)
+    _, *others = sorted(skills, reverse=True)
+    most = max(MOST_OF_OTHERS * sum(others), others[0])
+    return [min(skill, most) for skill in skills]
 
 
 def _corners(patch: Patch) -> Runs:
