@@ -150,7 +150,7 @@ def test_a_very_small_object_has_one_level(tmp_path):
 
 
 def test_cloud_volume_reads_them(tmp_path, mesh):
-    cloudvolume = pytest.importorskip("cloudvolume")  # 40 packages more: not in the extra dev
+    cloudvolume = pytest.importorskip("cloudvolume")
     files = multiresolution_files(7, mesh, error_nm=ERROR_NM)
     files |= multiresolution_index([7], {}, corner_nm=CORNER_NM)
     for name, content in files.items():
