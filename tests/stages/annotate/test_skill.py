@@ -87,6 +87,22 @@ def test_a_skill_is_the_inverse_of_the_variance():
     assert found["coarse"] / found["fine"] == pytest.approx(1 / 4, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    ("slices", "expected"), [(1, 2 ** (-2 / 3)), (2, 1 / 2), (4, 2 ** (-4 / 3)), (8, 2 ** (-8 / 5))]
+)
+def test_two_slices_of_an_average_volunteer_are_added_to_everyones(slices, expected):
+    """Twice as far off is a quarter of the skill in the end: (1/4) ** (n / (n + 2)) after n."""
+    found = skills([[("fine", 50.0), ("coarse", 100.0)]] * slices)
+    assert found == pytest.approx({"fine": 1.0, "coarse": expected})
+
+
+def test_the_best_tenth_have_the_highest_skill_and_nobody_is_better_than_10_nm():
+    table = [(f"v{n:02}", 10.0 * 2**n) for n in range(20)]
+    found = skills([[*table, ("best", 1.0)]] * 1000)
+    assert [name for name, skill in sorted(found.items()) if skill == 1] == ["best", "v00", "v01"]
+    assert found["v03"] == pytest.approx(1 / 16, rel=0.02)
+
+
 def test_one_blunder_does_not_count_and_one_slice_tells_little():
     steady = [[("a", 50.0), ("b", 50.0)]] * 20
     blunder = [[("a", 50.0), ("b", 5000.0)]]
