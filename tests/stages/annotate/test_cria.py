@@ -196,7 +196,12 @@ def test_nobody_outweighs_two_others_who_agree(skill):
     known = {"v0": 1 / skill, "v1": 1 / skill, "v2": 1.0}
     assert dice(label(by(alike, alike, own), known), disc(*LEFT)) > 0.98
     assert not label(by([], [], own), known).any()
-    assert label(by([], own), {"v0": 0.1, "v1": 1.0}).any() == label(by([], own)).any()
+
+
+def test_of_two_the_better_one_counts_more():
+    drawn, absent = [ring(*LEFT)], []
+    assert label(by(drawn, absent), {"v0": 1.0, "v1": 0.5}).any()
+    assert not label(by(drawn, absent), {"v0": 0.5, "v1": 1.0}).any()
 
 
 def test_who_outlines_the_whole_cell_does_not_move_the_outline():

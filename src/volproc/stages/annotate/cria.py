@@ -166,8 +166,8 @@ class _Slice:
 
 
 def _balanced(skills: Sequence[float]) -> list[float]:
-    """The skills of those on a slice, such that nobody outweighs all others together."""
-    if len(skills) < 2:
+    """The skills of three or more on a slice, such that nobody outweighs all others together."""
+    if len(skills) < 3:  # of two who differ, the better one is right more often
         return list(skills)
     _, *others = sorted(skills, reverse=True)
     most = max(MOST_OF_OTHERS * sum(others), others[0])

@@ -1,0 +1,168 @@
+"""Breaks one line of a kernel at a time and runs the tests beside it: docs/testing.md.
+
+Works on a copy. Compiled code is compiled anew with all that uses it, which numba does not see.
+"""
+
+import argparse
+import ast
+import copy
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+OPERATORS = "Lt LtE, Gt GtE, Eq NotEq, Is IsNot, In NotIn, Add Sub, Mult Div, And Or, BitAnd BitOr"
+NAMES = "min max, minimum maximum, any all, argmin argmax, floor ceil"
+PAIRS = [pair.split() for pair in f"{OPERATORS}, {NAMES}".split(", ")]
+SWAPS = dict(PAIRS) | {b: a for a, b in PAIRS}
+WORDS = (ast.JoinedStr, ast.Raise, ast.Import, ast.ImportFrom)
+HARMLESS = ("strict", "copy", "order", "kind")  # keywords that check or hurry
+
+
+def rules(node):
+    """All nodes but annotations, decorators and messages."""
+    for name, value in ast.iter_fields(node):
+        for child in value if isinstance(value, list) else [value]:
+            apart = name in ("annotation", "returns", "decorator_list") or isinstance(child, WORDS)
+            if (
+                isinstance(child, ast.AST)
+                and not apart
+                and getattr(child, "arg", 0) not in HARMLESS
+            ):
+                yield child
+                yield from rules(child)
+
+
+def broken(node):
+    """What to replace, and by what: a comparison, arithmetic, a number, a truth, a condition."""
+    new, op = copy.deepcopy(node), type(getattr(node, "op", None)).__name__
+    match new:
+        case ast.Compare(ops=[one]) if type(one).__name__ in SWAPS:
+            new.ops = [getattr(ast, SWAPS[type(one).__name__])()]
+        case ast.BinOp() | ast.BoolOp() | ast.AugAssign() if op in SWAPS:
+            new.op = getattr(ast, SWAPS[op])()
+        case ast.UnaryOp(op=ast.Not() | ast.USub()):
+            new = new.operand
+        case ast.Constant(value=bool(value)):
+            new.value = not value
+        case ast.Constant(value=int(value) | float(value)):
+            new.value = value + 1 if isinstance(value, int) else value * 1.5 or 1.0
+        case ast.Name(id=name) if name in SWAPS:
+            new.id = SWAPS[name]
+        case ast.Attribute(attr=name) if name in SWAPS:
+            new.attr = SWAPS[name]
+        case ast.If() | ast.While() | ast.IfExp():
+            node, new = node.test, ast.Constant(False)
+        case ast.Return(value=ast.Compare() | ast.BoolOp()):
+            node, new = node.value, ast.UnaryOp(ast.Not(), new.value)
+        case _:
+            return None
+    return node, new
+
+
+def mutants(path):
+    """Place, what stood there, what is put there, and the whole source with it."""
+    text = path.read_bytes()
+    starts = [0, *(found.end() for found in re.finditer(b"\n", text))]
+    for node, new in filter(None, map(broken, rules(ast.parse(text)))):
+        begin = starts[node.lineno - 1] + node.col_offset
+        end = starts[node.end_lineno - 1] + node.end_col_offset
+        put = ast.unparse(new) if isinstance(new, ast.stmt) else f"({ast.unparse(new)})"
+        yield (
+            f"{path}:{node.lineno}",
+            ast.unparse(node),
+            put,
+            text[:begin] + put.encode() + text[end:],
+        )
+
+
+def users(path):
+    """The file, and those beside it that import it, directly or not."""
+    found = [path]
+    for one in found:
+        name = f".{path.parent.name}.{one.stem} import"
+        found += [p for p in path.parent.glob("*.py") if name in p.read_text() and p not in found]
+    return found
+
+
+def tests_of(path):
+    """Its test file; of one that has none, those of the files that use it."""
+    mirror = [Path("tests", *p.parts[2:-1], f"test_{p.name}") for p in users(path)]
+    return [mirror[0]] if mirror[0].exists() else [p for p in mirror[1:] if p.exists()]
+
+
+def passes(tests, cache, seconds):
+    """Whether the tests pass in that time."""
+    here = os.environ | {"PYTHONPATH": str(Path("src").resolve()), "NUMBA_CACHE_DIR": str(cache)}
+    options = ["-xq", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-m"]
+    command = [sys.executable, "-m", "pytest", *options, "not dask and not gpu and not slow"]
+    with subprocess.Popen([*command, *tests], env=here, stdout=-3, start_new_session=True) as run:
+        try:
+            return run.wait(seconds) == 0
+        except subprocess.TimeoutExpired:
+            os.killpg(run.pid, 9)
+            return False
+
+
+def tried(path, source, warm, seconds):
+    """Whether a mutant is killed."""
+    cache = warm.with_name("cache")
+    shutil.copytree(warm, cache, copy_function=os.link)
+    for stale in (file for user in users(path) for file in cache.rglob(f"{user.stem}.*")):
+        stale.unlink()
+    path.write_bytes(source)
+    killed = not passes(tests_of(path), cache, seconds)
+    shutil.copy2(ROOT / path, path)
+    shutil.rmtree(cache)
+    return killed
+
+
+def main():
+    """A line for each mutant, and the score."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, help="folders or files, from the root")
+    parser.add_argument("--count", type=int, default=20, help="mutants, drawn by lot")
+    parser.add_argument("--seconds", type=float, default=120, help="for the tests of one")
+    parser.add_argument("--log", type=Path, default=Path("mutants.jsonl"), help="goes on from here")
+    given = parser.parse_args()
+    log = given.log.resolve()
+    done = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    known = {(one["place"], one["was"], one["put"]) for one in done}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ("src", "tests"):
+            shutil.copytree(ROOT / name, Path(scratch, name))
+        shutil.copy2(ROOT / "pyproject.toml", scratch)
+        os.chdir(scratch)
+        warm = Path(scratch, "warm")
+        files = sorted(
+            file for one in given.files for file in [*one.glob("*.py"), *[one] * one.is_file()]
+        )
+        files = [file for file in files if tests_of(file)]
+        if not passes(sorted({t for file in files for t in tests_of(file)}), warm, 3600):
+            sys.exit("the tests fail before anything is broken")
+        found = [(file, *one) for file in files for one in mutants(file)]
+        for file, place, was, put, source in random.Random(0).sample(
+            found, min(given.count, len(found))
+        ):
+            if (place, was, put) not in known:
+                began = time.monotonic()
+                killed = tried(file, source, warm, given.seconds)
+                told = {"place": place, "was": was, "put": put, "killed": killed}
+                done.append(told | {"seconds": round(time.monotonic() - began, 1)})
+                with log.open("a") as lines:
+                    print(json.dumps(done[-1]), file=lines)
+    for one in done:
+        if not one["killed"]:
+            print(f"survived: {one['place']}: {one['was']} -> {one['put']}")
+    print(f"{sum(one['killed'] for one in done)} of {len(done)} killed")
+
+
+if __name__ == "__main__":
+    main()
