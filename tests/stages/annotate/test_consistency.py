@@ -58,6 +58,14 @@ def test_a_slice_unlike_both_neighbours_is_replaced_by_what_lies_between(failed,
     assert [a is b for a, b in zip(mended, stack, strict=True)].count(False) == 1
 
 
+def test_ties_are_inside_on_the_neighbours_too():
+    whole, tied = disc(20), disc(20, agreement=0.5)
+    kwargs = {"position": 0.5, "nm": NM, "shape_yx": SHAPE}
+    np.testing.assert_array_equal(
+        between(tied, tied, **kwargs).values, between(whole, whole, **kwargs).values
+    )
+
+
 def test_two_slices_in_a_row():
     truth = nucleus()
     stack = [*truth[:4], NOTHING, disc(3, (5, 5)), *truth[6:]]

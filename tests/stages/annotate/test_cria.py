@@ -103,6 +103,13 @@ def test_one_drawing_is_its_own_answer():
     assert dice(label(by([ring(*LEFT)])), disc(*LEFT)) > 0.995
 
 
+@pytest.mark.parametrize("radius", [3, 6, 12])
+def test_small_pieces_keep_their_size(radius):
+    """Outlines of few micrometres have as many points as long ones."""
+    drawn = [[ring(150, 100, radius)]] * 3
+    assert dice(label(by(*drawn)), label(by(drawn[0]), method=cria2021)) == 1
+
+
 def test_where_half_of_those_who_looked_drew_nothing_ties_are_inside():
     drawn, absent = [ring(*LEFT)], []
     assert label(by(drawn, absent)).any()

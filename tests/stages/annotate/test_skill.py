@@ -37,6 +37,32 @@ def test_an_error_is_about_the_distance_from_the_majority():
     assert found["v5"] == pytest.approx(250, rel=0.1)  # half the radius
 
 
+def square(y, x, size=10):
+    corners = np.array([[0, 0], [0, size], [size, size], [size, 0]])
+    return (Stroke((corners + [y, x]).astype(np.float32), closed=True),)
+
+
+@pytest.mark.parametrize("at", [0, 40, 100])
+def test_an_error_is_the_area_apart_over_the_longer_outline(at):
+    """Squares of 10 voxels; the label's outline is 40 sides, of which pi / 4 are a length."""
+    small, large = square(at + 15, 50), square(at, 40, size=40)
+    drawn = {"a": small, "b": small, "up": square(at + 15, 52), "none": (), "c": small}
+    drawn |= {"large": large}
+    votes = tuple(Vote(name, strokes) for name, strokes in drawn.items())
+    found = dict(slice_errors(SliceVotes(0, (0, 0), SHAPE, votes), NM, OPTIONS))
+    around = 40 * np.pi / 4
+    expected = {"up": 40 / around, "none": 100 / around, "large": (1600 - 100) / 80}
+    same = dict.fromkeys("abc", 0.0)
+    assert found == pytest.approx(same | {who: 10 * apart for who, apart in expected.items()})
+
+
+def test_an_error_of_voxels_that_are_longer_than_wide_is_in_between():
+    drawn = [*[square(9, 9)] * 3, square(9, 11), square(1, 1, size=30)]
+    votes = tuple(Vote(f"v{n}", strokes) for n, strokes in enumerate(drawn))
+    found = dict(slice_errors(SliceVotes(0, (0, 0), SHAPE, votes), (40.0, 10.0), OPTIONS))
+    assert found["v3"] == pytest.approx(20 * 40 / (40 * np.pi / 4))
+
+
 def test_errors_are_those_from_the_answer_of_cria():
     radii = [50, 50, 50, 56, 44]
     votes = tuple(Vote(f"v{n}", (circle(r),)) for n, r in enumerate(radii))

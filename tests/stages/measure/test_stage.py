@@ -273,9 +273,7 @@ def test_no_objects_give_a_header(tmp_path, save_volume):
     assert {"id", "volume_um3", "surface_um2", "fragments_per_slice"} <= set(table)
 
 
-def test_not_a_number_outside_of_objects_does_no_harm(
-    tmp_path, save_volume, saved, labels
-):
+def test_not_a_number_outside_of_objects_does_no_harm(tmp_path, save_volume, saved, labels):
     image = np.where(labels > 0, 1.5, np.nan).astype(np.float32)
     good = save_volume("good.zarr", image, voxel_nm=VOXEL_NM)
     table = measure(saved, tmp_path / "out", tmp_path / "ledger", image=good).columns
