@@ -251,3 +251,12 @@ def test_two_that_are_nearly_closed_never_join():
     alone, wide = bracket(16, 60, 100, -1), bracket(16, 60, 102, 1)
     assert len(limited(alone, wide).loops) == 2
     assert len(limited(bracket(20, 60, 100, -1), bracket(20, 60, 102, 1)).loops) == 1
+
+
+def test_lines_keep_their_places_whatever_the_voxels():
+    """In voxels of 4 x 2 nm; closed and left open."""
+    half, whole = circle((60, 60), 40, 0, np.pi), circle((200, 200), 30)
+    found = limited(half / [4, 2], whole / [4, 2], nm=(4.0, 2.0), limit=10.0)
+    np.testing.assert_allclose(found.left_open[0] * [4, 2], half, atol=1e-3)
+    (loop,) = found.loops
+    np.testing.assert_allclose((loop * [4, 2]).mean(axis=0), (200, 200), atol=1)

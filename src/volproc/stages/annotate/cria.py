@@ -88,7 +88,7 @@ class _Slice:
             skill if one.loops or not one.left_open else 0.0
             for skill, one in zip(self.skills, self.drawn, strict=True)
         ]
-        origin, shape = bounds([*interiors, *map(_corners, pieces)])
+        origin, shape = bounds([*interiors, *map(_ends, pieces)])
         total = weighted_sum(interiors, looked, origin_yx=origin, shape_yx=shape)
         return Patch(origin, (total / max(sum(looked), LEAST_SKILL)).astype(np.float32))
 
@@ -174,10 +174,10 @@ def _balanced(skills: Sequence[float]) -> list[float]:
     return [min(skill, most) for skill in skills]
 
 
-def _corners(patch: Patch) -> Runs:
-    """The first and the last voxel of a patch."""
+def _ends(patch: Patch) -> Runs:
+    """The first and the last row of a patch."""
     (y, x), (rows, columns) = patch.origin_yx, patch.values.shape
-    ends = [[y, x, x + 1], [y + rows - 1, x + columns - 1, x + columns]]
+    ends = [[y, x, x + columns], [y + rows - 1, x, x + columns]]
     return np.array(ends, dtype=np.int32)
 
 
