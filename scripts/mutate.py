@@ -6,7 +6,6 @@ Works on a copy. Compiled code is compiled anew with all that uses it, which num
 import argparse
 import ast
 import copy
-import importlib
 import json
 import os
 import random
@@ -17,48 +16,42 @@ import tempfile
 import time
 from pathlib import Path
 
+import distributed  # noqa: F401  what tests import is imported once, and then forked
 import numba
 import pytest
+import skimage.measure  # noqa: F401
+import torch  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
-OPERATORS = "Lt LtE, Gt GtE, Eq NotEq, Is IsNot, In NotIn, Add Sub, Mult Div, And Or, BitAnd BitOr"
+SIGNS = "Lt LtE, Gt GtE, Eq NotEq, Is IsNot, In NotIn, Add Sub, Mult Div, And Or, BitAnd BitOr"
 NAMES = "min max, minimum maximum, any all, argmin argmax, floor ceil"
-PAIRS = [pair.split() for pair in f"{OPERATORS}, {NAMES}".split(", ")]
+PAIRS = [pair.split() for pair in f"{SIGNS}, {NAMES}".split(", ")]
 SWAPS = dict(PAIRS) | {b: a for a, b in PAIRS}
 WORDS = (ast.JoinedStr, ast.Raise, ast.Import, ast.ImportFrom)
-OPTIONS = [
-    "-xq",
-    "-Wignore::pytest.PytestAssertRewriteWarning",
-    "-p",
-    "no:cacheprovider",
-    "--hypothesis-seed=0",
-]
-OPTIONS += ["-m", "not dask and not gpu and not slow"]
-HARMLESS = ("strict", "copy", "order", "kind")  # keywords that check or hurry
+HARMLESS = ("annotation", "returns", "decorator_list", "strict", "copy", "order", "kind")
+PYTEST = ["-xq", "-Wignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider"]
+PYTEST += ["--hypothesis-seed=0", "-m", "not dask and not gpu and not slow"]
 
 
 def rules(node):
     """All nodes but annotations, decorators and messages."""
     for name, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
-            apart = name in ("annotation", "returns", "decorator_list") or isinstance(child, WORDS)
-            if (
-                isinstance(child, ast.AST)
-                and not apart
-                and getattr(child, "arg", 0) not in HARMLESS
-            ):
+            apart = {name, getattr(child, "arg", "")} & {*HARMLESS} or isinstance(child, WORDS)
+            if isinstance(child, ast.AST) and not apart:
                 yield child
                 yield from rules(child)
 
 
 def broken(node):
     """What to replace, and by what: a comparison, arithmetic, a number, a truth, a condition."""
-    new, op = copy.deepcopy(node), type(getattr(node, "op", None)).__name__
+    new = copy.deepcopy(node)
+    sign = type(getattr(node, "ops", [getattr(node, "op", None)])[0]).__name__
     match new:
-        case ast.Compare(ops=[one]) if type(one).__name__ in SWAPS:
-            new.ops = [getattr(ast, SWAPS[type(one).__name__])()]
-        case ast.BinOp() | ast.BoolOp() | ast.AugAssign() if op in SWAPS:
-            new.op = getattr(ast, SWAPS[op])()
+        case ast.Compare(ops=[_]) if sign in SWAPS:
+            new.ops = [getattr(ast, SWAPS[sign])()]
+        case ast.BinOp() | ast.BoolOp() | ast.AugAssign() if sign in SWAPS:
+            new.op = getattr(ast, SWAPS[sign])()
         case ast.UnaryOp(op=ast.Not() | ast.USub()):
             new = new.operand
         case ast.Constant(value=bool(value)):
@@ -79,19 +72,15 @@ def broken(node):
 
 
 def mutants(path):
-    """Place, what stood there, what is put there, and the whole source with it."""
+    """The file, the line and what stood there, what is put there, and the whole source with it."""
     text = path.read_bytes()
     starts = [0, *(found.end() for found in re.finditer(b"\n", text))]
     for node, new in filter(None, map(broken, rules(ast.parse(text)))):
         begin = starts[node.lineno - 1] + node.col_offset
         end = starts[node.end_lineno - 1] + node.end_col_offset
         put = ast.unparse(new) if isinstance(new, ast.stmt) else f"({ast.unparse(new)})"
-        yield (
-            f"{path}:{node.lineno}",
-            ast.unparse(node),
-            put,
-            text[:begin] + put.encode() + text[end:],
-        )
+        whole = text[:begin] + put.encode() + text[end:]
+        yield path, f"{path}:{node.lineno}: {ast.unparse(node)}", put, whole
 
 
 def users(path):
@@ -110,13 +99,13 @@ def tests_of(path):
 
 
 def passes(tests, cache, seconds):
-    """Whether the tests pass in that time, in a process with the libraries already imported."""
+    """Whether the tests pass in that time."""
     if not (child := os.fork()):
         os.setsid()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         numba.config.CACHE_DIR = str(cache)
         sys.path.insert(0, str(Path("src").resolve()))
-        os._exit(pytest.main([*OPTIONS, *map(str, tests)]))
+        os._exit(pytest.main([*PYTEST, *map(str, tests)]))
     until = time.monotonic() + seconds
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
         if time.monotonic() > until:
@@ -125,67 +114,50 @@ def passes(tests, cache, seconds):
     return ended[1] == 0
 
 
-def tried(path, source, warm, seconds):
-    """Whether a mutant is killed."""
+def survives(path, source, warm, seconds):
+    """Whether the tests pass with the mutant."""
     cache = warm.with_name("cache")
     shutil.copytree(warm, cache, copy_function=os.link)
     for stale in (file for user in users(path) for file in cache.rglob(f"{user.stem}.*")):
         stale.unlink()
     path.write_bytes(source)
-    killed = not passes(tests_of(path), cache, seconds)
+    passed = passes(tests_of(path), cache, seconds)
     shutil.copy2(ROOT / path, path)
     shutil.rmtree(cache)
-    return killed
+    return passed
 
 
 def main():
-    """A line for each mutant, and the score."""
+    """A line in the log for each mutant; survivors and the score at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path, help="folders or files, from the root")
+    parser.add_argument("files", nargs="+", type=Path, help="files or folders, seen from the root")
     parser.add_argument("--count", type=int, default=20, help="mutants, drawn by lot")
     parser.add_argument("--seconds", type=float, default=120, help="for the tests of one")
     parser.add_argument("--log", type=Path, default=Path("mutants.jsonl"), help="goes on from here")
     given = parser.parse_args()
     log = given.log.resolve()
-    done = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    known = {(one["place"], one["was"], one["put"]) for one in done}
+    done = dict(map(json.loads, log.read_text().splitlines() if log.exists() else ()))
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("src", "tests"):
             shutil.copytree(ROOT / name, Path(scratch, name))
         shutil.copy2(ROOT / "pyproject.toml", scratch)
         os.chdir(scratch)
         warm = Path(scratch, "warm")
-        files = sorted(
-            file for one in given.files for file in [*one.glob("*.py"), *[one] * one.is_file()]
-        )
-        files = [file for file in files if tests_of(file)]
-        if not passes(sorted({t for file in files for t in tests_of(file)}), warm, 3600):
+        files = [
+            file for one in given.files for file in (one.glob("*.py") if one.is_dir() else [one])
+        ]
+        files = sorted(filter(tests_of, files))
+        if not passes({test for file in files for test in tests_of(file)}, warm, 3600):
             sys.exit("the tests fail before anything is broken")
-        found = [(file, *one) for file in files for one in mutants(file)]
-        for file, place, was, put, source in random.Random(0).sample(
-            found, min(given.count, len(found))
-        ):
-            if (place, was, put) not in known:
-                began = time.monotonic()
-                killed = tried(file, source, warm, given.seconds)
-                told = {"place": place, "was": was, "put": put, "killed": killed}
-                done.append(told | {"seconds": round(time.monotonic() - began, 1)})
+        found = [mutant for file in files for mutant in mutants(file)]
+        for path, was, put, source in random.Random(0).sample(found, min(given.count, len(found))):
+            if f"{was} -> {put}" not in done:
+                done[f"{was} -> {put}"] = survives(path, source, warm, given.seconds)
                 with log.open("a") as lines:
-                    print(json.dumps(done[-1]), file=lines)
-    for one in done:
-        if not one["killed"]:
-            print(f"survived: {one['place']}: {one['was']} -> {one['put']}")
-    print(f"{sum(one['killed'] for one in done)} of {len(done)} killed")
+                    print(json.dumps([f"{was} -> {put}", done[f"{was} -> {put}"]]), file=lines)
+    print(*(f"survived: {mutant}" for mutant, alive in done.items() if alive), sep="\n")
+    print(f"{len(done) - sum(done.values())} of {len(done)} killed")
 
 
 if __name__ == "__main__":
-    for library in (
-        "hypothesis",
-        "scipy.ndimage",
-        "skimage.measure",
-        "torch",
-        "zarr",
-        "distributed",
-    ):
-        importlib.import_module(library)
     main()

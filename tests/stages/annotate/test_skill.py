@@ -56,6 +56,10 @@ def test_an_error_is_the_area_apart_over_the_longer_outline(at):
     assert found == pytest.approx(same | {who: 10 * apart for who, apart in expected.items()})
 
 
+def test_who_draws_what_all_draw_is_not_off():
+    assert errors([50, 50, 50]) == {"v0": 0, "v1": 0, "v2": 0}
+
+
 def test_an_error_of_voxels_that_are_longer_than_wide_is_in_between():
     drawn = [*[square(9, 9)] * 3, square(9, 11), square(1, 1, size=30)]
     votes = tuple(Vote(f"v{n}", strokes) for n, strokes in enumerate(drawn))
