@@ -114,6 +114,25 @@ def test_neighbours_in_doubt_replace_nothing():
     assert {one.index for one in failures(stack)} == {4, 7}
 
 
+def test_one_neighbour_in_doubt_is_enough():
+    """A slice of which half of the volunteers are sure stands beside one of which fewer are."""
+    truth = nucleus()
+    odd = disc(14, (30, 44), agreement=0.55)
+    assert [one.index for one in failures([*truth[:4], odd, *truth[5:]])] == [4]
+    shaky = Patch(truth[3].origin_yx, truth[3].values * np.float32(0.5))
+    for stack in ([*truth[:3], shaky, odd, *truth[5:]], [*truth[:2], odd, shaky, *truth[4:]]):
+        assert not {3, 4} & {one.index for one in failures(stack) if stack[one.index] is odd}
+
+
+@pytest.mark.parametrize("position", [0.25, 0.5, 0.75])
+def test_towards_nothing_an_object_loses_its_depth_evenly(position):
+    before = between(disc(20), NOTHING, position=position, nm=NM, shape_yx=SHAPE)
+    after = between(NOTHING, disc(20), position=1 - position, nm=NM, shape_yx=SHAPE)
+    np.testing.assert_array_equal(before.onto(SHAPE), after.onto(SHAPE))
+    radius = np.sqrt(mask(before).sum() / np.pi)
+    assert radius == pytest.approx(20 * (1 - position), abs=0.7)
+
+
 @given(
     kinds=st.lists(st.sampled_from(KINDS), max_size=14),
     cut=st.integers(0, 14),

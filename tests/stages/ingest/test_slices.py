@@ -13,8 +13,8 @@ def test_saturated_voxels_are_not_counted_and_stay(dtype, low, high):
     plane = np.array([[low, low, 10, 20], [30, 40, high, high]], dtype)
     assert moments(plane) == pytest.approx((25, np.std([10, 20, 30, 40])))
     assert moments(plane.astype("f4"))[0] == pytest.approx(plane.mean(dtype=float))
-    found = matched(plane[None], ((2.0, -5.0),))[0]
-    assert found.tolist() == [[low, low, 15, 35], [55, 75, high, high]]
+    found = matched(plane[None], ((0.5, 20.0),))[0]
+    assert found.tolist() == [[low, low, 25, 30], [35, 40, high, high]]
     assert found.dtype == plane.dtype
 
 
