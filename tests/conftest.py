@@ -94,13 +94,19 @@ def runner(tmp_path):
     return Runner(SerialEngine(), tmp_path / "ledger")
 
 
-@pytest.fixture
-def dask_runner(tmp_path):
-    """A runner on a Dask cluster of two workers."""
+@pytest.fixture(scope="session")
+def dask_engine():
+    """A Dask cluster of two workers, one for all tests: starting one takes seconds."""
     from volproc.engine.clusters.local import local_engine
 
     with local_engine(workers=2) as engine:
-        yield Runner(engine, tmp_path / "ledger")
+        yield engine
+
+
+@pytest.fixture
+def dask_runner(tmp_path, dask_engine):
+    """A runner on a Dask cluster of two workers."""
+    return Runner(dask_engine, tmp_path / "ledger")
 
 
 @pytest.fixture(params=["runner", pytest.param("dask_runner", marks=pytest.mark.dask)])

@@ -270,18 +270,30 @@ def test_no_objects_give_a_header(tmp_path, save_volume):
     assert {"id", "volume_um3", "surface_um2", "fragments_per_slice"} <= set(table)
 
 
-def test_not_a_number_inside_an_object_is_refused_and_outside_does_no_harm(
-    tmp_path, save_volume, saved, labels
-):
+def test_not_a_number_outside_of_objects_does_no_harm(tmp_path, save_volume, saved, labels):
     image = np.where(labels > 0, 1.5, np.nan).astype(np.float32)
     good = save_volume("good.zarr", image, voxel_nm=VOXEL_NM)
     table = measure(saved, tmp_path / "out", tmp_path / "ledger", image=good).columns
     np.testing.assert_allclose(table["mean_intensity"], 1.5)
-    image[28, 60, 3] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "said"),
+    [
+        (np.nan, "f4", r"not a number \(NaN\)"),
+        (np.inf, "f4", "infinite or too large to add"),
+        (-np.inf, "f8", "infinite or too large to add"),
+        (1.7e308, "f8", "infinite or too large to add"),
+    ],
+)
+def test_an_intensity_that_is_no_number_is_refused(
+    tmp_path, save_volume, saved, labels, value, dtype, said
+):
+    image = np.where(labels > 0, 1.5, 0).astype(dtype)
+    places = np.argwhere(labels == labels.max())[:2]
+    image[tuple(places.T)] = value
     bad = save_volume("bad.zarr", image, voxel_nm=VOXEL_NM)
-    with pytest.raises(
-        VolprocError, match=r"bad.zarr, under voxels .* not a number \(NaN\) inside"
-    ):
+    with pytest.raises(VolprocError, match=f"bad.zarr, under voxels .* voxels that are {said} in"):
         measure(saved, tmp_path / "bad", tmp_path / "2", image=bad)
 
 

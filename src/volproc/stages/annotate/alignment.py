@@ -25,8 +25,8 @@ STIFFNESS = 0.0014
 divided by the steps along which a slip stays."""
 FORWARD = 4
 """Points of a drawing that may lie between two that are matched to neighbours."""
-NEAREST = 160
-"""Points of a drawing that are looked at for one of the reference."""
+MAX_NEAR = 160
+"""Points of a drawing that are looked at for one of the reference: the nearest."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +83,24 @@ def matched(
 
 @compiled
 def _within(reference: Any, points: Any, reach: float) -> Any:
-    """For each point of the reference those of a drawing within reach, and how many."""
-    near = np.empty((len(reference), NEAREST), dtype=np.int32)
+    """For each point of the reference the nearest of a drawing within reach, and how many."""
+    near = np.empty((len(reference), MAX_NEAR), dtype=np.int32)
     many = np.zeros(len(reference), dtype=np.int32)
+    squared = np.empty(len(points))
     for s in range(len(reference)):
         y, x = reference[s]
+        found = 0
         for t in range(len(points)):
-            dy = points[t, 0] - y
-            if -reach < dy < reach:
-                dx = points[t, 1] - x
-                if dy * dy + dx * dx < reach * reach and many[s] < NEAREST:
-                    near[s, many[s]] = t
-                    many[s] += 1
+            dy, dx = points[t, 0] - y, points[t, 1] - x
+            squared[t] = dy * dy + dx * dx
+            found += squared[t] < reach * reach
+        farthest = np.inf
+        if found > MAX_NEAR:  # of the last that there is room for
+            farthest = np.partition(squared, MAX_NEAR - 1)[MAX_NEAR - 1]
+        for t in range(len(points)):
+            if squared[t] < reach * reach and squared[t] <= farthest and many[s] < MAX_NEAR:
+                near[s, many[s]] = t
+                many[s] += 1
     return near, many
 
 

@@ -130,11 +130,14 @@ class CountObjects:
         self, block: Block, local: Labels, values: npt.NDArray[Any], count: int
     ) -> Sums:
         sums = _sums(local, values, count)
-        if self.image and np.isnan(sums).any():
+        if self.image and not np.isfinite(sums).all():
+            found = (
+                "not a number (NaN)" if np.isnan(values).any() else "infinite or too large to add"
+            )
             raise VolumeError(
                 f"{self.image.volume.info.url}, under voxels {block.core} of the labels, has "
-                "voxels that are not a number (NaN) inside objects; give them a value, or measure "
-                "without an image"
+                f"voxels that are {found} inside objects; give them a value, or measure without "
+                "an image"
             )
         return sums
 
