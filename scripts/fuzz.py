@@ -1,6 +1,6 @@
 """Damaged files for every reader of ingest, and for `check`. See scripts/fuzz.
 
-File number n of a reader is always the same: a sound file of it, damaged by a generator seeded with n.
+File number n of a reader is always the same: a sound one, damaged by a generator seeded with n.
 What is right: a VolprocError of one line, or an array of the shape and type that the source
 announces; of a file cut short the array as it was. Wrong are another exception, an array that is
 not as announced, more than 10 s, and a need of more than 2 GB. Files that were wrong are kept.
@@ -54,8 +54,11 @@ Files = dict[str, bytes]
 
 def _tests(name: str) -> Any:
     """A test file as a module: it has writers that are not written twice."""
-    spec = importlib.util.spec_from_file_location(f"writers_{name}", ROOT / f"tests/stages/{name}.py")
-    assert spec and spec.loader
+    spec = importlib.util.spec_from_file_location(
+        f"writers_{name}", ROOT / f"tests/stages/{name}.py"
+    )
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -400,7 +403,9 @@ def fuzz(reader: str, first: int, number: int, kept: Path) -> bool:
 
 
 def main() -> int:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    asked = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     asked.add_argument("readers", nargs="*", default=list(READERS), metavar="READER")
     asked.add_argument("--number", type=int, default=10_000)
     asked.add_argument("--first", type=int, default=0)

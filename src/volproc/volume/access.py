@@ -53,17 +53,19 @@ def local_path(url: str) -> Path | None:
     (PosixPath('/data/a.zarr'), None)
     """
     if "://" not in url:
-        return Path(url)
+        return Path(url).expanduser()
     return Path(located(url)[1]) if url.startswith(LOCAL) else None
 
 
-def for_zarr(url: str) -> str:
+def for_zarr(url: str) -> Path | str:
     """The same place as zarr is told it: a path on this machine, where it writes files whole.
 
+    A Path, since zarr takes text with "::" in it for a chain of file systems.
+
     >>> for_zarr("file:///data/a.zarr"), for_zarr("s3://bucket/a.zarr")
-    ('/data/a.zarr', 's3://bucket/a.zarr')
+    (PosixPath('/data/a.zarr'), 's3://bucket/a.zarr')
     """
-    return str(local_path(url) or url)
+    return local_path(url) or url
 
 
 def last_change(url: str) -> str:
@@ -74,7 +76,7 @@ def last_change(url: str) -> str:
     """
     folder = local_path(url)
     if folder:
-        dates = (os.stat(inner).st_mtime_ns for inner, _, _ in os.walk(folder))
+        dates = (os.stat(inner).st_mtime_ns for inner, _, _ in os.walk(folder, followlinks=True))
         return str(max(dates, default=0))
     with reaching(url):
         filesystem, path = _place(url)

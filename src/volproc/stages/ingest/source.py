@@ -8,10 +8,10 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy.typing as npt
 
-from volproc.errors import IngestError
+from volproc.errors import IngestError, VolprocError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
-from volproc.location import located
+from volproc.location import located, name_of
 
 Stamp = tuple[str, int, str]
 """Name, bytes and date (or ETag) of a file: another one means that the file has changed."""
@@ -49,7 +49,7 @@ def reading(url: str) -> Iterator[None]:
     """Whatever a format library raises becomes an IngestError that names the file."""
     try:
         yield
-    except IngestError:
+    except VolprocError:
         raise
     except Exception as error:
         raise IngestError(
@@ -74,4 +74,4 @@ def stamp_of(url: str, info: Mapping[str, Any]) -> Stamp:
     """The same from what a listing already says of the file (size 0 if it does not say it)."""
     dates = (info.get(key) for key in ("mtime", "LastModified", "last_modified", "ETag", "etag"))
     date = next((str(date) for date in dates if date is not None), "")
-    return url.rstrip("/").rpartition("/")[2], int(info["size"] or 0), date
+    return name_of(url), int(info["size"] or 0), date

@@ -138,7 +138,7 @@ def plan_ingest(
         version=options.ome_zarr,
     )
     layout = layout_of(output, by_rows=source.by_rows)
-    output = laid_out(output, layout).stamped(source=_listing(source), **_filled(source))
+    output = laid_out(output, layout).stamped(source=_listing(source), **_noted(source))
     _refuse_changed(output, options)
     asked = options.model_dump(exclude={"changed", "keep"})
     name = digest("ingest", source.identity, source.shape, source.dtype, asked, voxel_nm)
@@ -208,10 +208,12 @@ def _what_it_states(source: Source) -> str:
     return f" but pixels of {known[0]:g} x {known[1]:g} nm (y, x)" if known else ""
 
 
-def _filled(source: Source) -> dict[str, Any]:
-    """Slices that no file holds, for the output's metadata."""
-    filled = source.filled if isinstance(source, Series) else ()
-    return {"filled_slices": list(filled)} if filled else {}
+def _noted(source: Source) -> dict[str, Any]:
+    """What became of a folder's files, and slices that none holds, for the output's metadata."""
+    if not isinstance(source, Series):
+        return {}
+    found = {"files_taken": source.said, "filled_slices": list(source.filled)}
+    return {key: value for key, value in found.items() if value}
 
 
 def _stored_type(source: Source, options: IngestOptions) -> str:

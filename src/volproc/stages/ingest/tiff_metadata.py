@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import tifffile
 
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.location import name_of
+from volproc.stages.ingest.source import opened, reading
 from volproc.stages.ingest.units import in_nm
 
 _heard = threading.local()
@@ -72,3 +74,26 @@ def _imagej_sizes(file: tifffile.TiffFile) -> list[float | None]:
     if not (y[0] and x[0]):
         return []
     return [in_nm(n, unit) for n in (metadata.get("spacing", 0), y[1] / y[0], x[1] / x[0])]
+
+
+def other_files(url: str) -> tuple[str, ...]:
+    """Names of the files, besides this one, that the OME-XML of a TIFF says its image lies in.
+
+    A file is known by its UUID: names stay as they were when it is renamed.
+    """
+    with reading(url), opened(url) as raw:
+        try:
+            with tifffile.TiffFile(raw, name=name_of(url), _multifile=False) as file:
+                xml = file.ome_metadata
+            root = ElementTree.fromstring(xml) if xml else None
+        except (ValueError, TypeError, ElementTree.ParseError):
+            return ()  # whatever is wrong with it, its own reader says so
+    if root is None:
+        return ()
+    apart = [e.get("MetadataFile", "") for e in root.iter() if e.tag.endswith("BinaryOnly")]
+    parts = [e for e in root.iter() if e.tag.endswith("}UUID") and e.get("FileName")]
+    names = dict.fromkeys(str(e.get("FileName")) for e in parts if e.text != root.get("UUID"))
+    own = name_of(url) if root.get("UUID") is None else ""
+    if root.get("UUID") is None and len(names) == 1:
+        return ()
+    return tuple(name for name in (*filter(None, apart), *names) if name != own)
