@@ -95,7 +95,7 @@ def _open_file(url: str, options: IngestOptions) -> Source:
             f"{url} is one of {len(others) + 1} files of an OME-TIFF ({few(others)}); give their "
             f"folder; or, for this one alone, a pattern: {url[:-1]}?"
         )
-    return opener_of(url)(url)
+    return _opener_of_one(url)(url)
 
 
 def _open_pattern(folder: str, pattern: str, options: IngestOptions) -> Source:
@@ -121,7 +121,7 @@ def _open_inside(url: str, options: IngestOptions) -> Source:
         if kind == "zarr":
             return _open_zarr(url, options.channel)
         if kind == "file" and _format(above).module == "hdf5":
-            return _format(above).opener()(url)
+            return _opener_of_one(above)(url)
         if kind is not None:
             break
     raise IngestError(f"{url} does not exist; expected a file, a folder of slices, or a Zarr")
@@ -180,6 +180,15 @@ def _open_zarr(url: str, channel: int | None) -> Source:
     from volproc.stages.ingest.zarr import open_zarr
 
     return open_zarr(url, channel=channel)
+
+
+def _opener_of_one(url: str) -> Opener:
+    """What opens a file that is all there is, where a look at it may cost half a second."""
+    if _format(url).module == "hdf5":
+        from volproc.stages.ingest.hdf5_probe import refuse_deadly
+
+        refuse_deadly(url)
+    return opener_of(url)
 
 
 def opener_of(url: str) -> Opener:

@@ -16,7 +16,10 @@ from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.ingest.raw import RawPlanes, raw_planes
 from volproc.stages.ingest.source import Source, Stamp, opened, reading, stamp
-from volproc.stages.ingest.tiff_metadata import complete, ome_pixels, tiff_voxel_nm
+from volproc.stages.ingest.tiff_metadata import complete, ome_pixels, raise_heard, tiff_voxel_nm
+
+HUGE_SEGMENT, DENSEST = 2**29, 2**16
+"""Bytes of a strip or tile above which one is not believed to hold this many times its own."""
 
 
 def is_tiff(head: bytes) -> bool:
@@ -64,7 +67,9 @@ class TiffPlanes:
         with reading(self.url), complete(), opened(self.url) as raw, tifffile.TiffFile(raw) as file:
             for plane, place in zip(out, self.pages[box.start[0] : box.stop[0]], strict=True):
                 file.filehandle.seek(place)
-                decode_into(plane, tifffile.TiffPage(file, 0), corner)
+                page = tifffile.TiffPage(file, 0)
+                _refuse_unbelievable(page, self.shape[1:])
+                decode_into(plane, page, corner)
         return out
 
 
@@ -126,6 +131,16 @@ def decode_into(plane: npt.NDArray[Any], page: tifffile.TiffPage, corner: tuple[
         part[:] = values[skip_y : skip_y + part.shape[0], skip_x : skip_x + part.shape[1]]
 
 
+def _refuse_unbelievable(page: tifffile.TiffPage, shape: tuple[int, ...]) -> None:
+    """ValueError for a plane of another size, or a strip too small for what it claims to hold."""
+    if (page.imagelength, page.imagewidth) != shape:
+        raise ValueError(f"a plane of {page.shape} stands among those of {shape}")
+    size = prod(_segment_shape(page)) * (page.bitspersample // 8 or 1)
+    held = max(page.databytecounts, default=0)
+    if size > HUGE_SEGMENT and size > DENSEST * held:
+        raise ValueError(f"a strip or tile of {held} bytes claims {size}")
+
+
 def _segments(page: tifffile.TiffPage, corner: tuple[int, int], size: tuple[int, ...]) -> list[int]:
     """Numbers of the strips or tiles that meet a part of the page."""
     high, wide = _segment_shape(page)
@@ -176,6 +191,8 @@ def _source(file: tifffile.TiffFile, url: str, identity: tuple[Stamp, ...]) -> S
 
 def _images(file: tifffile.TiffFile, url: str) -> Sequence[tifffile.TiffPageSeries]:
     """The images in the file that make up the volume: all but thumbnails and masks."""
+    file.pages.first.aspage()
+    raise_heard()
     images = [s for s in file.series if not (s.keyframe.is_reduced or s.keyframe.is_mask)]
     images = images or list(file.series)
     if not images:
