@@ -36,10 +36,12 @@ class Format:
     suffixes: tuple[str, ...]
     module: str
 
-    def opener(self) -> Opener:
+    def opener(self, options: IngestOptions) -> Opener:
         """The function that opens one file."""
-        opener: Opener = getattr(self._imported(), f"open_{self.module}")
-        return opener
+        imported = self._imported()
+        opener: Opener = getattr(imported, f"open_{self.module}")
+        times_too: Opener = getattr(imported, f"open_{self.module}_times", opener)
+        return times_too if options.times == "slices" else opener
 
     def recognises(self, head: bytes) -> bool:
         """Whether a file that begins so is of this format."""
@@ -95,7 +97,7 @@ def _open_file(url: str, options: IngestOptions) -> Source:
             f"{url} is one of {len(others) + 1} files of an OME-TIFF ({few(others)}); give their "
             f"folder; or, for this one alone, a pattern: {url[:-1]}?"
         )
-    return _opener_of_one(url)(url)
+    return _opener_of_one(url, options)(url)
 
 
 def _open_pattern(folder: str, pattern: str, options: IngestOptions) -> Source:
@@ -121,7 +123,7 @@ def _open_inside(url: str, options: IngestOptions) -> Source:
         if kind == "zarr":
             return _open_zarr(url, options.channel)
         if kind == "file" and _format(above).module == "hdf5":
-            return _opener_of_one(above)(url)
+            return _opener_of_one(above, options)(url)
         if kind is not None:
             break
     raise IngestError(f"{url} does not exist; expected a file, a folder of slices, or a Zarr")
@@ -150,7 +152,7 @@ def _open_series(
         _refuse_missing_ome(held, taken[0])
     return open_series(
         {url: held.files[url] for url in taken},
-        opener_of(taken[0]),
+        opener_of(taken[0], options),
         options,
         taken=taken_of(held, set(taken), suffixes),
     )
@@ -182,18 +184,18 @@ def _open_zarr(url: str, channel: int | None) -> Source:
     return open_zarr(url, channel=channel)
 
 
-def _opener_of_one(url: str) -> Opener:
+def _opener_of_one(url: str, options: IngestOptions) -> Opener:
     """What opens a file that is all there is, where a look at it may cost half a second."""
     if _format(url).module == "hdf5":
         from volproc.stages.ingest.hdf5_probe import refuse_deadly
 
         refuse_deadly(url)
-    return opener_of(url)
+    return opener_of(url, options)
 
 
-def opener_of(url: str) -> Opener:
+def opener_of(url: str, options: IngestOptions) -> Opener:
     """What opens the file at `url` and others of its format."""
-    return _format(url).opener()
+    return _format(url).opener(options)
 
 
 def _format(url: str) -> Format:
