@@ -33,7 +33,9 @@ def test_slices_come_in_the_order_of_their_numbers(name):
 
 def test_a_gap_of_decimal_numbers_is_told_in_their_own():
     names = [f"z={n}um.tif" for n in (0.0, 0.5, 1.0, 2.0)]
-    with pytest.raises(IngestError, match=r"1 slices are missing before z=2\.0um\.tif .*number 1\.5"):
+    with pytest.raises(
+        IngestError, match=r"1 slices are missing before z=2\.0um\.tif .*number 1\.5"
+    ):
         filled_slices(number_names(names), "refuse", where="s")
 
 

@@ -345,9 +345,7 @@ def test_the_finest_level_is_taken_wherever_it_is_listed(tmp_path, version, orde
 
 
 def test_a_level_of_a_size_that_is_not_stated_is_found_by_its_voxels(tmp_path):
-    put_pyramid(
-        tmp_path / "a.zarr", datasets=[[("1", (0, 0, 0)), ("0", (0, 0, 0))]], arrays=LEVELS
-    )
+    put_pyramid(tmp_path / "a.zarr", datasets=[[("1", (0, 0, 0)), ("0", (0, 0, 0))]], arrays=LEVELS)
     source = open_zarr(str(tmp_path / "a.zarr"))
     assert source.voxel_nm is None
     assert np.array_equal(whole(source), VALUES)
@@ -379,7 +377,10 @@ def test_a_level_is_read_where_the_finest_was_not_downloaded(tmp_path, version, 
     """ScrollPrize/villa#1804: metadata that list more levels than there are."""
     url = tmp_path / "a.zarr"
     put_pyramid(
-        url, datasets=[[("0", FINE), ("1", COARSE), ("2", COARSEST)]], arrays=LEVELS, version=version
+        url,
+        datasets=[[("0", FINE), ("1", COARSE), ("2", COARSEST)]],
+        arrays=LEVELS,
+        version=version,
     )
     if consolidated:  # then the description of level 0 is still there, as an array of zeros
         with warnings.catch_warnings():

@@ -105,7 +105,7 @@ class WithoutNaN:
     value: float
 
     def __post_init__(self) -> None:
-        if abs(self.value) > np.finfo(self.inside.dtype).max:
+        if abs(self.value) > float(np.finfo(self.inside.dtype).max):
             raise IngestError(
                 f"[ingest] nan = {self.value:g} is beyond {self.inside.dtype}, which the files hold"
             )
