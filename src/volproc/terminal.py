@@ -60,6 +60,8 @@ def describe(volume: Volume) -> None:
         f"{info.url}: {size} voxels of {voxel} nm, {len(info.levels)} levels, "
         f"{prod(info.shape) / 1e6:.4g} Mvoxel"
     )
+    if "files_taken" in info.made_by:
+        out.print(info.made_by["files_taken"], markup=False)
     filled = info.made_by.get("filled_slices")
     if filled:
         out.print(f"{len(filled)} slices are in no file and were filled: {filled}")

@@ -94,7 +94,8 @@ def _anchor(tables: dict[str, Any], folder: Path) -> None:
             return [seen_from(one) for one in value]
         if not isinstance(value, str) or not _is_path(value):
             return value
-        return os.path.normpath(folder / value)  # ../demo shows as demo, not examples/../demo
+        # ../demo shows as demo, not examples/../demo
+        return os.path.normpath(folder / os.path.expanduser(value))
 
     for table, key in PATHS:
         options = tables.get(table)

@@ -76,7 +76,7 @@ def local_path(url: str) -> Path | None:
     (PosixPath('/data/a.zarr'), None)
     """
     if "://" not in url:
-        return Path(url)
+        return Path(url).expanduser()
     return Path(located(url)[1]) if url.startswith(LOCAL) else None
 
 
@@ -120,7 +120,9 @@ def last_change(url: str) -> str:
     folder = local_path(url)
     with reaching(url):
         if folder:
-            dates = (os.stat(inner).st_mtime_ns for inner, _, _ in os.walk(folder))
+            dates = (
+                os.stat(inner).st_mtime_ns for inner, _, _ in os.walk(folder, followlinks=True)
+            )
             return str(max(dates, default=0))
         filesystem, path = _place(url)
         names = (f"{path}/{name}" for name in ("zarr.json", ".zarray", "attributes.json"))

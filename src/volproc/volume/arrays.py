@@ -16,7 +16,7 @@ import zarr
 
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
-from volproc.location import located
+from volproc.location import entries, located
 from volproc.volume.access import (
     exists,
     first_line,
@@ -207,11 +207,9 @@ def _data_sets(url: str) -> Iterator[str]:
         yield f"{url}/s0"
         return
     with reaching(url):
-        filesystem, path = located(url)
-        entries = filesystem.ls(path, detail=True)
-    inner = [entry["name"] for entry in entries if entry["type"] == "directory"]
-    for name in sorted(name.rstrip("/").rpartition("/")[2] for name in inner):
-        yield from _data_sets(f"{url}/{name}")
+        inner = [below for below, facts in entries(url) if facts["type"] == "directory"]
+    for below in inner:
+        yield from _data_sets(below)
 
 
 def _open_n5(url: str) -> Any:

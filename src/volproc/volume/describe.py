@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, takewhile
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,28 @@ from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.volume.access import exists, first_line, for_zarr, reading, refuse_unreachable
 from volproc.volume.metadata import Level, VolumeInfo
-from volproc.volume.ome import multiscale_of, scale_and_translation, spatial_axes
+from volproc.volume.ome import (
+    multiscale_of,
+    multiscales_of,
+    paths_of,
+    refuse_backwards,
+    scale_and_translation,
+    spatial_axes,
+)
 
 
-def read_info(url: str, *, voxel_nm: Sequence[float] | None = None) -> VolumeInfo:
+def read_info(url: str, *, voxel_nm: Sequence[float] | None = None, level: str = "") -> VolumeInfo:
     """Metadata of the volume at `url`, finished or not; of the only image of a bioformats2raw one.
 
-    VolumeError, one line, for what is no volume: a plate, several images, time, two dimensions.
+    Levels go from the largest to the smallest, however they are listed. A `level` that is named is
+    all there is: others may be absent. VolumeError, one line, for what is no volume: a plate,
+    several images, time, two dimensions.
     """
-    url, group = _image_group(url)
-    attributes = attributes_of(group)
     with understanding(url):
-        multiscale = multiscale_of(attributes, url=url)
+        url, group = _image_group(url)
+        attributes = attributes_of(group)
+        multiscale = multiscale_of(attributes, url=url, level=level)
+        multiscale["datasets"] = _largest_first(multiscale["datasets"], group, url, only=level)
         if voxel_nm is not None:
             multiscale = _with_voxel_size(multiscale, parse_voxel_nm(voxel_nm), group, url)
         leading, nm = spatial_axes(multiscale, url=url)
@@ -58,12 +69,25 @@ def read_info(url: str, *, voxel_nm: Sequence[float] | None = None) -> VolumeInf
         )
 
 
+def listed_levels(url: str) -> list[str]:
+    """Paths of all levels that the group at `url` lists; none where no such group is there."""
+    try:
+        attributes = attributes_of(zarr.open_group(for_zarr(url), mode="r"))
+    except Exception:  # whatever it is, zarr cannot make a group of it
+        return []
+    with understanding(url):
+        if "multiscales" not in attributes.get("ome", attributes):
+            return []
+        every = multiscales_of(attributes, url=url)
+        return [path for one in every for path in paths_of(one)]
+
+
 @contextmanager
 def understanding(url: str) -> Iterator[None]:
     """What metadata of an unexpected form makes Python raise becomes a VolumeError."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise VolumeError(
             f"{url} has metadata that are not OME-Zarr's ({type(error).__name__}: "
             f"{first_line(error)}); convert it with `volproc ingest SOURCE OUT.zarr`"
@@ -119,10 +143,22 @@ def _open_group(url: str) -> zarr.Group:
         ) from error
 
 
+def _largest_first(
+    datasets: list[dict[str, Any]], group: zarr.Group, url: str, *, only: str
+) -> list[dict[str, Any]]:
+    chosen = [dataset for dataset in datasets if not only or str(dataset["path"]) == only]
+    return sorted(chosen, key=lambda one: -prod(array_of(group, one["path"], url).shape))
+
+
 def array_of(group: zarr.Group, path: str, url: str) -> zarr.Array[Any]:
     """The array of a level; VolumeError if there is none at `path`."""
-    if path not in group:
-        raise VolumeError(f"{url} lists level {path}, but there is no such array: copy it again")
+    with reading(f"{url} level {path}"):
+        there = path in group
+    if not there:
+        raise VolumeError(
+            f"{url} lists level {path}, but there is no such array: copy it again, or ingest a "
+            f"level that is there ({url}/LEVEL)"
+        )
     with reading(f"{url} level {path}"):
         array = group[path]
     if not isinstance(array, zarr.Array):
@@ -151,6 +187,8 @@ def _with_voxel_size(
     multiscale: dict[str, Any], voxel_nm: VoxelNm, group: zarr.Group, url: str
 ) -> dict[str, Any]:
     """The multiscale with its finest voxel size replaced; coarser levels follow from the shapes."""
+    for dataset in multiscale["datasets"]:
+        refuse_backwards(dataset, multiscale, url=url)
     paths = [dataset["path"] for dataset in multiscale["datasets"]]
     finest = array_of(group, paths[0], url).shape
     axes = [

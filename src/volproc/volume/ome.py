@@ -70,17 +70,40 @@ def _channel(label: str, window: Window) -> dict[str, Any]:
     return {"label": label, "color": colour, "active": True, "window": window._asdict()}
 
 
-def multiscale_of(attributes: dict[str, Any], *, url: str) -> dict[str, Any]:
-    """The first multiscale of 0.5 (under "ome") or earlier attributes; VolumeError if none."""
+def multiscales_of(attributes: dict[str, Any], *, url: str) -> list[dict[str, Any]]:
+    """Every multiscale of 0.5 (under "ome") or earlier attributes; VolumeError if there is none."""
     found = attributes.get("ome", attributes).get("multiscales")
     if not found:
         raise VolumeError(
             f"{url} is not an OME-Zarr image: its metadata has no multiscales; "
             "convert it with `volproc ingest SOURCE OUT.zarr`"
         )
-    axes = found[0].get("axes", list("tczyx"))  # up to 0.2 there were always these five
+    return [_with_named_axes(one) for one in found]
+
+
+def multiscale_of(attributes: dict[str, Any], *, url: str, level: str = "") -> dict[str, Any]:
+    """The only multiscale, or the one that has a level of this path; VolumeError otherwise."""
+    every = multiscales_of(attributes, url=url)
+    fitting = [one for one in every if not level or level in paths_of(one)]
+    if len(fitting) != 1:
+        listed = "; ".join(f"{one.get('name', '?')}: {', '.join(paths_of(one))}" for one in every)
+        first = f"{url}/{next(iter(paths_of(every[0])), '0')}"
+        raise VolumeError(
+            f"{url} holds {len(every)} multiscale images ({listed}); take one of them by its "
+            f"finest level: volproc ingest {first} OUT.zarr"
+        )
+    return fitting[0]
+
+
+def paths_of(multiscale: dict[str, Any]) -> list[str]:
+    """The paths of its levels, as listed."""
+    return [str(dataset["path"]) for dataset in multiscale["datasets"]]
+
+
+def _with_named_axes(multiscale: dict[str, Any]) -> dict[str, Any]:
+    axes = multiscale.get("axes", list("tczyx"))  # up to 0.2 there were always these five
     named = [{"name": axis} if isinstance(axis, str) else axis for axis in axes]  # 0.3: names only
-    return {**found[0], "axes": named}
+    return {**multiscale, "axes": named}
 
 
 def spatial_axes(multiscale: dict[str, Any], *, url: str) -> tuple[int, float]:
@@ -98,15 +121,31 @@ def spatial_axes(multiscale: dict[str, Any], *, url: str) -> tuple[int, float]:
     return len(names) - 3, NM_PER_UNIT[units.pop()]
 
 
+def _steps(dataset: dict[str, Any], multiscale: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        *dataset.get("coordinateTransformations", []),
+        *multiscale.get("coordinateTransformations", []),
+    ]
+
+
+def refuse_backwards(dataset: dict[str, Any], multiscale: dict[str, Any], *, url: str) -> None:
+    """VolumeError for an axis that runs backwards, which no voxel size can put right."""
+    for step in _steps(dataset, multiscale):
+        scale = step.get("scale")
+        if isinstance(scale, list) and any(isinstance(s, int | float) and s < 0 for s in scale):
+            raise VolumeError(
+                f"{url} level {dataset.get('path')} has the scale {scale}: an axis that runs "
+                "backwards; mirror its voxels and state a positive scale"
+            )
+
+
 def scale_and_translation(
     dataset: dict[str, Any], multiscale: dict[str, Any], *, leading: int, nm: float, url: str
 ) -> tuple[VoxelNm, tuple[float, float, float]]:
     """Voxel size and offset of a level in nm, the multiscale's own transformations included."""
     scale, offset = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
-    steps = [
-        *dataset.get("coordinateTransformations", []),
-        *multiscale.get("coordinateTransformations", []),
-    ]
+    refuse_backwards(dataset, multiscale, url=url)
+    steps = _steps(dataset, multiscale)
     for step in steps:
         values = step.get(step["type"], [1.0] * (leading + 3))[leading:]
         if len(values) != 3:
@@ -119,7 +158,7 @@ def scale_and_translation(
             offset = [a * b for a, b in zip(offset, values, strict=True)]
         elif step["type"] == "translation":
             offset = [a + b for a, b in zip(offset, values, strict=True)]
-    if not steps or min(scale) <= 0:
+    if not steps or not min(scale) > 0:
         raise NoVoxelSizeError(
             f"{url} level {dataset.get('path')} has voxel size {scale if steps else 'none'}; "
             "expected three positive numbers; state them with --voxel-nm Z Y X"

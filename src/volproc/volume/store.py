@@ -158,13 +158,16 @@ class Volume:
         return tuple(array.with_config(config) for array in arrays)
 
 
-def open_volume(url: str | Path, *, voxel_nm: Sequence[float] | None = None) -> Volume:
+def open_volume(
+    url: str | Path, *, voxel_nm: Sequence[float] | None = None, level: str = ""
+) -> Volume:
     """The OME-Zarr volume (0.4 or 0.5) at a path or URL; labels as `IMAGE.zarr/labels/NAME`.
 
     `voxel_nm` replaces the voxel size (z, y, x) of the finest level where the metadata lacks or
-    misstates it. VolumeError, one line, if there is no such volume or a run has not finished it.
+    misstates it; `level` names the only one to open. VolumeError, one line, if there is no such
+    volume or a run has not finished it.
     """
-    info = read_info(str(url), voxel_nm=voxel_nm)
+    info = read_info(str(url), voxel_nm=voxel_nm, level=level)
     if info.made_by and not info.made_by.get("finished"):
         raise VolumeError(
             f"{url} is unfinished: the {info.made_by.get('step', 'volproc')} step that writes it "

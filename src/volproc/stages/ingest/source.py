@@ -13,7 +13,7 @@ from volproc.errors import IngestError
 from volproc.faults import renamed
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
-from volproc.location import located
+from volproc.location import located, name_of
 from volproc.retry import PatientFile, patient
 
 BUFFER_BYTES = 2**16
@@ -83,4 +83,4 @@ def stamp_of(url: str, info: Mapping[str, Any]) -> Stamp:
     """The same from what a listing already says of the file (size 0 if it does not say it)."""
     dates = (info.get(key) for key in ("mtime", "LastModified", "last_modified", "ETag", "etag"))
     date = next((str(date) for date in dates if date is not None), "")
-    return url.rstrip("/").rpartition("/")[2], int(info["size"] or 0), date
+    return name_of(url), int(info["size"] or 0), date

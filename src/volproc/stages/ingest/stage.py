@@ -20,6 +20,7 @@ from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
 from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
 from volproc.stages.ingest.layout import Layout, laid_out, layout_of
+from volproc.stages.ingest.packed import WithoutNaN
 from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
 from volproc.stages.ingest.reader import open_source
 from volproc.stages.ingest.series import Series
@@ -85,6 +86,13 @@ class IngestPlan:
         return (*measure, *sample)
 
     @property
+    def voxels(self) -> Source:
+        """The source as blocks read it."""
+        nan = self.options.nan
+        real = nan is not None and self.source.dtype.startswith("float")
+        return WithoutNaN(self.source, nan or 0.0) if real else self.source
+
+    @property
     def maps_greys(self) -> bool:
         """Whether grey values become uint8 by a range."""
         return self.options.dtype == "uint8" and self.source.dtype not in ("uint8", "bool")
@@ -96,7 +104,7 @@ class IngestPlan:
         blocks = Tiling(shape=self.source.shape, core=(depth, *self.source.shape[1:]))
         return Step(
             name="measure slices",
-            task=MeasureSlices(self.source),
+            task=MeasureSlices(self.voxels),
             blocks=blocks,
             digest=self.digest,
             peak_bytes=3 * self._plane_bytes,
@@ -109,7 +117,7 @@ class IngestPlan:
         blocks = sample_blocks(self.source.shape)
         return Step(
             name="sample grey values",
-            task=SampleGreys(self.source),
+            task=SampleGreys(self.voxels),
             blocks=blocks,
             digest=self.digest,
             peak_bytes=self._plane_bytes + 17 * prod(self.source.shape[1:]),
@@ -123,7 +131,7 @@ class IngestPlan:
         changing = 4 * block if self.options.match_slices or self.maps_greys else 0
         return Step(
             name="ingest",
-            task=CopyBlock(self.source, Volume(self.output), table, greys),
+            task=CopyBlock(self.voxels, Volume(self.output), table, greys),
             blocks=self.blocks,
             digest=self.digest,
             writes=tuple(
@@ -159,7 +167,7 @@ def plan_ingest(
         version=options.ome_zarr,
     )
     layout = layout_of(output, by_rows=source.by_rows)
-    output = laid_out(output, layout).stamped(source=_listing(source), **_filled(source))
+    output = laid_out(output, layout).stamped(source=_listing(source), **_noted(source))
     _refuse_changed(output, options)
     lasting = options.model_dump(exclude={"changed", "keep"}) | {"voxel_nm": voxel_nm}
     files = digest(source.identity, source.shape, source.dtype)
@@ -234,10 +242,12 @@ def _what_it_states(source: Source) -> str:
     return f" but pixels of {known[0]:g} x {known[1]:g} nm (y, x)" if known else ""
 
 
-def _filled(source: Source) -> dict[str, Any]:
-    """Slices that no file holds, for the output's metadata."""
-    filled = source.filled if isinstance(source, Series) else ()
-    return {"filled_slices": list(filled)} if filled else {}
+def _noted(source: Source) -> dict[str, Any]:
+    """What became of a folder's files, and slices that none holds, for the output's metadata."""
+    if not isinstance(source, Series):
+        return {}
+    found = {"files_taken": source.said, "filled_slices": list(source.filled)}
+    return {key: value for key, value in found.items() if value}
 
 
 def _stored_type(source: Source, options: IngestOptions) -> str:

@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import tifffile
 
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.location import name_of
+from volproc.stages.ingest.source import opened
 from volproc.stages.ingest.units import in_nm
 
 _heard = threading.local()
@@ -37,10 +39,15 @@ def complete() -> Iterator[None]:
     _heard.errors = []
     try:
         yield
-        if _heard.errors:
-            raise ValueError(_heard.errors[0])
+        raise_heard()
     finally:
         _heard.errors = None
+
+
+def raise_heard() -> None:
+    """Raises what was heard so far: tifffile may walk for ever through pages that are damaged."""
+    if _heard.errors:
+        raise ValueError(_heard.errors[0])
 
 
 def tiff_voxel_nm(file: tifffile.TiffFile) -> VoxelNm | None:
@@ -72,3 +79,24 @@ def _imagej_sizes(file: tifffile.TiffFile) -> list[float | None]:
     if not (y[0] and x[0]):
         return []
     return [in_nm(n, unit) for n in (metadata.get("spacing", 0), y[1] / y[0], x[1] / x[0])]
+
+
+def other_files(url: str) -> tuple[str, ...]:
+    """Names of the files, besides this one, that the OME-XML of a TIFF says its image lies in.
+
+    A file is known by its UUID: names stay as they were when it is renamed.
+    """
+    try:
+        with opened(url) as raw, complete(), tifffile.TiffFile(raw, _multifile=False) as file:
+            first = file.pages.first
+            xml = first.description if first.is_ome else ""
+        root = ElementTree.fromstring(xml or "<OME/>")
+    except Exception:  # whatever is wrong with it, its own reader says so
+        return ()
+    apart = [e.get("MetadataFile", "") for e in root.iter() if e.tag.endswith("BinaryOnly")]
+    parts = [e for e in root.iter() if e.tag.endswith("}UUID") and e.get("FileName")]
+    names = dict.fromkeys(str(e.get("FileName")) for e in parts if e.text != root.get("UUID"))
+    if root.get("UUID") is None:
+        names = {} if len(names) == 1 else names
+        names.pop(name_of(url), None)
+    return (*filter(None, apart), *names)

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.errors import IngestError, VolumeError
+from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.location import located
-from volproc.stages.ingest.source import Stamp, stamp
+from volproc.location import entries, located, name_of
+from volproc.stages.ingest.source import Stamp, reading, stamp
 from volproc.stages.ingest.units import in_nm
 from volproc.volume.access import last_change
 from volproc.volume.arrays import PlainArray, n5_array, what_lies_at, zarr_array
-from volproc.volume.describe import read_info
+from volproc.volume.describe import listed_levels
+from volproc.volume.metadata import VolumeInfo
 from volproc.volume.ome import NoVoxelSizeError
 from volproc.volume.store import Volume, open_volume
 
@@ -29,10 +30,9 @@ DESCRIPTIONS = ("zarr.json", ".zarray", ".zattrs", "attributes.json")
 
 @dataclass(frozen=True)
 class ZarrLevel:
-    """One level of an OME-Zarr volume."""
+    """The finest level of an OME-Zarr volume that was opened, whole or with one level only."""
 
     volume: Volume
-    level: int
     voxel_nm: VoxelNm | None
     identity: tuple[Stamp, ...]
     channel: int | None = None
@@ -41,7 +41,7 @@ class ZarrLevel:
     @property
     def shape(self) -> Shape:
         """Voxels (z, y, x)."""
-        return self.volume.info.levels[self.level].shape
+        return self.volume.info.shape
 
     @property
     def dtype(self) -> str:
@@ -51,11 +51,11 @@ class ZarrLevel:
     @property
     def by_rows(self) -> bool:
         """Whether a plane has several rows of chunks."""
-        return _by_rows(self.shape, self.volume.info.levels[self.level].chunks)
+        return _by_rows(self.shape, self.volume.info.levels[0].chunks)
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
-        return self.volume.read(box, level=self.level, channel=self.channel)
+        return self.volume.read(box, channel=self.channel)
 
 
 @dataclass(frozen=True)
@@ -94,48 +94,76 @@ def open_zarr(url: str, *, channel: int | None = None) -> ZarrLevel | ZarrArray:
     more than three axes, and for voxels that are no plain numbers.
     """
     url = url.rstrip("/")
-    found = what_lies_at(url)
-    if found == "ome":
-        return _ome_level(url, channel=channel)
-    source = (_level_inside(url, channel=channel) if found == "array" else None) or _plain(
-        n5_array(url) if found == "n5" else zarr_array(url)
-    )
+    with reading(url):
+        source = _found(url, channel)
     kind = np.dtype(source.dtype)
     if kind.kind not in "biuf" or kind.itemsize > 8:
         raise IngestError(f"{url} holds {source.dtype} voxels; expected whole numbers or floats")
     return source
 
 
-def _ome_level(url: str, path: str | None = None, *, channel: int | None) -> ZarrLevel:
+def _found(url: str, channel: int | None) -> ZarrLevel | ZarrArray:
+    found = what_lies_at(url)
+    if found == "ome":
+        return _ome_level(url, channel=channel)
+    inside = _level_inside(url, channel=channel) if found == "array" else None
+    return inside or _plain(n5_array(url) if found == "n5" else zarr_array(url))
+
+
+def _ome_level(url: str, path: str = "", *, channel: int | None) -> ZarrLevel:
     """The level called `path`, by default the finest."""
     stated = True
     try:
-        volume = open_volume(url)
+        volume = open_volume(url, level=path)
     except NoVoxelSizeError:  # only ratios between levels are known
         stated = False
-        volume = open_volume(url, voxel_nm=(1, 1, 1))
+        volume = open_volume(url, voxel_nm=(1, 1, 1), level=path)
     info = volume.info
     if info.channels and (channel is None or channel >= len(info.channels)):
         raise IngestError(
             f"{url} has {len(info.channels)} channels ({', '.join(info.channels)}); choose one "
             "with --channel, or [ingest] channel, counted from 0"
         )
-    paths = [level.path for level in info.levels]
-    level = paths.index(path) if path else 0
-    voxel_nm = info.levels[level].voxel_nm if stated else None
+    _refuse_absent_voxels(info)
+    voxel_nm = info.voxel_nm if stated else None
     stamps = ((info.url, 0, volume.fingerprint),)
-    return ZarrLevel(volume, level, voxel_nm, stamps, channel if info.channels else None)
+    return ZarrLevel(volume, voxel_nm, stamps, channel if info.channels else None)
 
 
 def _level_inside(url: str, *, channel: int | None) -> ZarrLevel | None:
     """The array at `url` as a level of the OME-Zarr around it; None if it is none."""
-    parent, _, path = url.rpartition("/")
+    parts = url.split("/")
+    for length in range(len(parts) - 1, max(0, len(parts) - 4), -1):  # a path may be 0, or s0/raw
+        parent, path = "/".join(parts[:length]), "/".join(parts[length:])
+        if path in listed_levels(parent):
+            return _ome_level(parent, path, channel=channel)
+    return None
+
+
+def _refuse_absent_voxels(info: VolumeInfo) -> None:
+    """IngestError for a finest level without a chunk beside one with some: not downloaded.
+
+    Its description alone reads as an array of zeros.
+    """
+    if info.made_by or len(info.levels) == 1:
+        return
+    held = [level.path for level in info.levels if _has_chunks(f"{info.url}/{level.path}")]
+    if held and held[0] != info.levels[0].path:
+        raise IngestError(
+            f"{info.url}: no chunk of level {info.levels[0].path} is there, as if it had not been "
+            f"downloaded; copy it again, or ingest {info.url}/{held[0]}"
+        )
+
+
+def _has_chunks(url: str) -> bool:
+    """Whether anything but descriptions lies in an array's folder; True where none can look."""
     try:
-        info = read_info(parent, voxel_nm=(1, 1, 1))
-    except VolumeError:
-        return None
-    listed = path in [level.path for level in info.levels]
-    return _ome_level(parent, path, channel=channel) if listed and info.url == parent else None
+        names = [name_of(inner) for inner, _ in entries(url)]
+    except FileNotFoundError:
+        return False
+    except Exception:  # each file system has its own way to say no: most web servers list nothing
+        return True
+    return any(name not in (*DESCRIPTIONS, ".zgroup", ".zmetadata") for name in names)
 
 
 def _plain(array: PlainArray) -> ZarrArray:
