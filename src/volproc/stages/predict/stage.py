@@ -27,7 +27,7 @@ from volproc.stages.predict.certify import (
     places_in,
     run_certificate,
 )
-from volproc.stages.predict.cost import cost_of
+from volproc.stages.predict.cost import costs_of
 from volproc.stages.predict.cutting import shard_of
 from volproc.stages.predict.device import device_for
 from volproc.stages.predict.disagreement import (
@@ -134,7 +134,7 @@ class PredictPlan:
 
     def step(self, task: Predict) -> Step:
         """The step that predicts."""
-        costs = [cost_of(block.core, task) for block in self.blocks]
+        costs = list(costs_of(self.blocks, task))
         channels = len(self.votes.channels) if self.votes else 0
         return Step(
             name="predict",
@@ -142,12 +142,12 @@ class PredictPlan:
             blocks=self.blocks,
             digest=self.digest,
             writes=tuple(WrittenLevel(info) for info in (self.output, self.votes) if info),
-            peak_bytes=max(cost.peak_bytes for cost in costs),
-            waiting_bytes=max(cost.waiting_bytes for cost in costs),
+            peak_bytes=max(cost.peak_bytes for _, cost in costs),
+            waiting_bytes=max(cost.waiting_bytes for _, cost in costs),
             on_gpu=device_for(self.options.device) == "cuda",
-            bytes_read=sum(cost.bytes_read for cost in costs),
+            bytes_read=sum(count * cost.bytes_read for count, cost in costs),
             bytes_written=prod(self.output.shape) * (1 + channels),
-            flop=sum(cost.flop for cost in costs),
+            flop=sum(count * cost.flop for count, cost in costs),
             notes=(
                 *(f"{self.network.name}: {note}" for note in self.network.notes),
                 *skipping(self.options.skip),
