@@ -93,7 +93,7 @@ class InteriorPlan:
             halo=reach_voxels(self.options.gap_nm / 2, voxel_nm=voxel_nm),
             working=REGIONS_BYTES,
             written=1,
-            depends=self.options.model_dump(include={"gap_nm", "threshold"}),
+            depends=("highest", self.options.model_dump(include={"gap_nm", "threshold"})),
         )
 
     def faces_step(self, axis: int | None, regions: Volume) -> Step:

@@ -35,15 +35,6 @@ class Source(Protocol):
         """Voxels of `box`, shape (z, y, x); the same whenever it is asked."""
 
 
-def refuse_negative(values: npt.NDArray[Any], *, what: str) -> None:
-    """VolumeError where signed values are below 0: taken for background they would be lost."""
-    if values.dtype.kind == "i" and int(values.min()) < 0:
-        raise VolumeError(
-            f"{what} holds values below 0 (the lowest is {values.min()}), expected 0 for "
-            "background and positive ones: set them to 0, or save the volume as unsigned"
-        )
-
-
 @dataclass(frozen=True)
 class ArraySource:
     """An array of z, y and x that gives boxes when indexed: numpy, Zarr, HDF5, dask.

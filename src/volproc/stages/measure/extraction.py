@@ -18,7 +18,8 @@ from volproc.stages.measure.files import SurfaceFiles
 from volproc.stages.measure.softening import reach, soft
 from volproc.stages.measure.sums import COLUMNS, Sums, surface_sums
 from volproc.stages.measure.surface import Surface, extract
-from volproc.stages.objects.components import equal_values, refuse_negative
+from volproc.stages.objects.components import equal_values
+from volproc.volume.kinds import refuse_negative
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.store import Volume
 
@@ -126,7 +127,7 @@ class ExtractSurfaces:
         if self.keep:
             surfaces = {identifier: surface for identifier, (surface, _) in result.items()}
             self.files.save_surfaces(block.index, surfaces)
-        self.files.save_sums(block.index, np.array([*result], dtype=np.int64), sums)
+        self.files.save_sums(block.index, np.array([*result], dtype=np.uint64), sums)
         return {"objects": len(result), "triangles": int(sums[:, 0].sum())}
 
 

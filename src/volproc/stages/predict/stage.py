@@ -203,7 +203,11 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     if plan.votes:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
     skipped = [n for n, record in enumerate(records) if record["skipped"]]
-    told = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    told: dict[str, float] = (
+        {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    )
+    if empty and empty.flat is not None:
+        told["flat_image"] = empty.flat
     made = finish_volume(runner, Volume(plan.output.stamped(**told)), plan.pyramid)
     _run_extras(plan, task, runner, skipped)
     return made

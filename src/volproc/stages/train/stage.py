@@ -31,7 +31,7 @@ from volproc.model.weights import (
     save_model,
 )
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
-from volproc.stages.train.pairs import load_pair
+from volproc.stages.train.pairs import load_pair, require_foreground
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.sampling import Sampler
 from volproc.stages.train.sources import Source, require_fit
@@ -116,8 +116,10 @@ def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None) -> Card:
 def _made(plan: TrainPlan, watch: Watch) -> Card:
     options = plan.options
     load = partial(load_pair, voxel_nm=plan.voxel_nm, agreement_as=options.agreement_as)
+    pairs = [load(source) for source in plan.sources]
+    require_foreground(pairs, plan.sources)
     sampler = Sampler(
-        pairs=[load(source) for source in plan.sources],
+        pairs=pairs,
         weights=tuple(source.weight for source in plan.sources),
         spec=plan.spec,
         patch=options.patch,
