@@ -6,10 +6,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from volproc.config.options import Count, Fraction, Options, Positive, Triple, Voxels
+from volproc.config.options import (
+    Count,
+    Fraction,
+    NotNegative,
+    Options,
+    Positive,
+    Triple,
+    Voxels,
+)
 from volproc.grid.blocks import Connectivity
-
-NotNegative = Annotated[float, Field(ge=0)]
 
 
 class LabelOptions(Options):

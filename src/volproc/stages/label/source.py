@@ -48,7 +48,9 @@ class ArraySource:
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Voxels of `box`."""
         part = self.array[box.slices]
-        return np.asarray(part.compute() if hasattr(part, "compute") else part)
+        part = part.compute() if hasattr(part, "compute") else part
+        _refuse_masked(part, self.info.url)
+        return np.asarray(part, dtype=self.info.dtype)
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,30 @@ def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> tuple[S
 
 
 def _array_source(array: Any, voxel_nm: Sequence[float] | None) -> tuple[Source, str]:
-    shape = tuple(int(n) for n in getattr(array, "shape", ()))
-    if len(shape) != 3 or min(shape) < 1:
+    name, shape = f"the {type(array).__name__}", tuple(getattr(array, "shape", ()))
+    if len(shape) != 3 or not all(n >= 1 for n in shape):
         raise VolumeError(
             f"expected a path or an array of z, y and x, got {type(array).__name__} of shape "
             f"{shape}; give a single slice an axis of length 1: array[None]"
         )
-    z, y, x = shape
-    info = _info(f"the {type(array).__name__}", (z, y, x), str(array.dtype), voxel_nm)
+    _refuse_masked(array, name)
+    try:
+        dtype = np.dtype(array.dtype).newbyteorder("=")
+    except TypeError as error:
+        raise VolumeError(
+            f"{name} holds {array.dtype}, which numpy does not know: give numpy.asarray(array)"
+        ) from error
+    if dtype.kind not in "buif":
+        raise VolumeError(f"{name} holds {dtype}; expected bool, whole numbers or floats")
+    z, y, x = map(int, shape)
+    info = _info(name, (z, y, x), str(dtype), voxel_nm)
     return ArraySource(info, array), _identity(array)
+
+
+def _refuse_masked(array: Any, what: str) -> None:
+    """Below their mask such arrays hold voxels that nobody meant to be there."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise VolumeError(f"{what} is masked; say what is below the mask: array.filled(0)")
 
 
 def _info(url: str, shape: Shape, dtype: str, voxel_nm: Sequence[float] | None) -> VolumeInfo:
@@ -99,7 +116,11 @@ def _info(url: str, shape: Shape, dtype: str, voxel_nm: Sequence[float] | None) 
 
 
 def _identity(array: Any) -> str:
-    if isinstance(array, np.ndarray):
-        return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
-    # dask names an array after everything it is made from; of others nothing is known
-    return str(getattr(array, "name", None) or uuid4()) if hasattr(array, "dask") else str(uuid4())
+    """What changes with the voxels: known of what lies in memory, of all else anew each time.
+
+    dask names an array after the places it reads, not after what lies there.
+    """
+    if not isinstance(array, np.ndarray):
+        return str(uuid4())
+    content = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
+    return f"{array.dtype.str} {array.shape} {content}"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.ndimage import find_objects
 
 from volproc.engine.protocol import Step
-from volproc.errors import VolumeError
+from volproc.errors import ConfigError, VolumeError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.stages.measure.files import SurfaceFiles
@@ -52,8 +52,19 @@ def surface_level(info: VolumeInfo, *, voxel_nm: float | None = None) -> int:
 
 
 def smoothing_nm(level: Level, smooth_nm: float | None) -> float:
-    """The sigma that is asked for; by default the longest edge of a voxel."""
-    return max(level.voxel_nm) if smooth_nm is None else smooth_nm
+    """The sigma that is asked for; by default the longest edge of a voxel.
+
+    ConfigError where it would smear every object over the volume, and take for ever to do so.
+    """
+    if smooth_nm is None:
+        return max(level.voxel_nm)
+    longest = max(n * nm for n, nm in zip(level.shape, level.voxel_nm, strict=True))
+    if smooth_nm > max(longest / 4, *level.voxel_nm):
+        raise ConfigError(
+            f"[measure] smooth_nm = {smooth_nm:g}: the volume is {longest:g} nm long, more than a "
+            "quarter of it leaves no shape; a voxel or two takes their steps off"
+        )
+    return smooth_nm
 
 
 def require_ids(info: VolumeInfo) -> None:

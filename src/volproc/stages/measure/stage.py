@@ -164,13 +164,15 @@ def plan_measure(
             f"{labels.url} is an image; give its labels (such as {labels.url}/labels/...), or make "
             "labels of it: `volproc ingest --labels`"
         )
+    level = surface_level(labels, voxel_nm=options.mesh_voxel_nm)
+    smoothing_nm(labels.levels[level], options.smooth_nm)
     return MeasurePlan(
         labels=labels,
         image=values_under(labels, image) if image else None,
         votes=values_under(labels, votes) if votes else None,
         folder=folder.rstrip("/"),
         options=options,
-        level=surface_level(labels, voxel_nm=options.mesh_voxel_nm),
+        level=level,
         digest=digest("measure", identity, options.threshold),
     )
 
