@@ -43,12 +43,11 @@ def require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, network: Network) ->
         )
 
 
-def require_thick(shape: Shape, network: Network, axes: str) -> None:
-    """As many planes along each axis as the model reads; ModelError for fewer."""
-    planes, axis = min((shape["zyx".index(axis)], axis) for axis in axes)
-    if planes < network.slices_in:
-        raise ModelError(
-            f"model {network.name} reads {network.slices_in} planes, along {axis} the volume has "
-            f"{planes} at the model's voxel size; leave {axis} out of [predict] axes, or take a "
-            "model of fewer planes"
-        )
+def thinness(shape: Shape, network: Network, axes: str) -> tuple[str, ...]:
+    """A note for each axis along which the volume has fewer planes than the model reads."""
+    return tuple(
+        f"reads {network.slices_in} planes, along {axis} the volume has {planes} at the model's "
+        "voxel size: the others are mirrored ones"
+        for axis in axes
+        if (planes := shape["zyx".index(axis)]) < network.slices_in
+    )

@@ -31,8 +31,8 @@ from volproc.stages.predict.disagreement import (
 from volproc.stages.predict.fitting import (
     require_image,
     require_reachable,
-    require_thick,
     require_weights,
+    thinness,
 )
 from volproc.stages.predict.halo import layout_of
 from volproc.stages.predict.native import NativePlan, plan_native, run_native
@@ -63,6 +63,8 @@ class PredictPlan:
     network: Network
     options: PredictOptions
     digest: str
+    notes: tuple[str, ...] = ()
+    """What a user should know of the model, and of how it fits the image."""
     native: NativePlan | None = None
     disagreement: DisagreementPlan | None = None
 
@@ -116,7 +118,7 @@ class PredictPlan:
             bytes_written=prod(self.output.shape) * (1 + channels),
             flop=sum(cost.flop for cost in costs),
             notes=(
-                *(f"{self.network.name}: {note}" for note in self.network.notes),
+                *(f"{self.network.name}: {note}" for note in self.notes),
                 *skipping(self.options.skip),
             ),
         )
@@ -153,7 +155,6 @@ def plan_predict(
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
-    require_thick(way.shape_out, network, options.axes)
     layout, block = layout_of(way.shape_out, network, options)
     same = partial(
         new_volume,
@@ -167,8 +168,8 @@ def plan_predict(
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
     lasting = [options.model_dump(exclude=PASSING), image.corner_nm]
     name = digest("predict", identity, network.digest, lasting, layout, bool(votes_url))
-    notes = {"model_notes": list(network.notes)} if network.notes else {}
-    output = same(url).stamped(**notes)
+    notes = (*network.notes, *thinness(way.shape_out, network, options.axes))
+    output = same(url).stamped(**({"model_notes": list(notes)} if notes else {}))
     votes = same(votes_url, channels=channels) if votes_url else None
     return PredictPlan(
         image=image,
@@ -180,6 +181,7 @@ def plan_predict(
         network=network,
         options=options,
         digest=name,
+        notes=notes,
         native=plan_native(output, votes, image, options, digest_of_prediction=name),
         disagreement=plan_disagreement(votes, image, options, digest_of_votes=name),
     )
