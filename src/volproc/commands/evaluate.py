@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
@@ -26,5 +27,9 @@ def evaluate(
     results = {"votes" if found.info.channels else "result": found.info}
     identity = digest(found.identity, wanted.identity)
     chosen = plan_evaluate(results, wanted.info, options, url=out, identity=identity)
-    with runner_for(result, cluster, watchers) as runner:
+    # the result may lie where nothing can be written, and scores without a place need no record
+    with (
+        tempfile.TemporaryDirectory(prefix="volproc-") as folder,
+        runner_for(out or f"{folder}/scores", cluster, watchers) as runner,
+    ):
         return run_evaluate(chosen, runner)

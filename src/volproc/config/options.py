@@ -17,6 +17,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0, le=MOST)]
 Positive = Annotated[float, Field(gt=0, le=MOST)]
 Count = Annotated[int, Field(ge=1, le=int(MOST))]
+Id = Annotated[int, Field(ge=1, lt=2**64)]
+"""Of an object."""
 Triple = tuple[Positive, Positive, Positive]
 Voxels = tuple[Count, Count, Count]
 

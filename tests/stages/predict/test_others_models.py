@@ -140,7 +140,12 @@ def test_a_volume_thinner_than_the_models_planes_is_mirrored(
     thin = save_volume("thin.zarr", noise[:planes, :40, :44])
     path = model("net.onnx", onnx_of(two_levels(3), dims=3), CARD + 'axes = "bczyx"\n' + GREYS)
     note = f"reads 24 planes, along z the volume has {planes} at the model's voxel size"
-    assert planned(thin, path).notes == (f"{note}: the others are mirrored ones",)
+    plan = planned(thin, path)
+    assert plan.options.axes == "z"
+    assert plan.notes[0].startswith(f"{note}: the others are mirrored ones, and it is seen along")
+    stated = planned(thin, path, axes="zyx")
+    assert stated.options.axes == "zyx"
+    assert stated.notes == (f"{note}: the others are mirrored ones",)
     mirrored = noise[reflected(-24, 48, planes), :40, :44]
     thick = save_volume("thick.zarr", mirrored)
     wanted = votes_of(thick, path, runner, "thick", axes="z")[0, 24 : 24 + planes]

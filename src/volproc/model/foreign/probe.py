@@ -83,7 +83,7 @@ def sight(
             "[[preprocessing]]"
         )
     others = [other]
-    if len(plain.unique()) == 2:
+    if bool(((plain == plain.min()) | (plain == plain.max())).all()):
         others += [noise((1, *shape), chance) for _ in range(TWO_VALUED)]
     step = stride or _stride(answer, base, plain, axis, name)
     length = shape[axis - 1]

@@ -191,8 +191,7 @@ def find_objects(plan: FindPlan, runner: Runner) -> Objects:
             runner.forget(step.name)
     blocks = runner.run(plan.label_step)
     highest = 0 if any(b["components"] for b in blocks) else max(b["highest"] for b in blocks)
-    how = {"level": plan.level, "highest": highest, "option": "[label] threshold"}
-    refuse_classes(plan.source.info, **how)
+    refuse_classes(plan.source.info, level=plan.level, highest=highest, option="[label] threshold")
     groups = groups_of(plan.blocks, [block["rows"] for block in blocks], most=plan.most_rows)
     name = digest(
         plan.tables.digest,

@@ -32,6 +32,7 @@ from volproc.stages.predict.fitting import (
     require_image,
     require_reachable,
     require_weights,
+    suited,
     thinness,
 )
 from volproc.stages.predict.halo import layout_of
@@ -155,6 +156,7 @@ def plan_predict(
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
+    options = suited(way.shape_out, network, options)
     layout, block = layout_of(way.shape_out, network, options)
     same = partial(
         new_volume,
