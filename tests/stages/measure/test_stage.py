@@ -319,7 +319,7 @@ def test_what_are_no_labels_and_no_votes_is_refused(tmp_path, save_volume, saved
 
 def test_negative_ids_are_refused(tmp_path, save_volume):
     labels = save_volume("negative.zarr", np.full((8, 8, 8), -1, np.int32), kind="labels")
-    with pytest.raises(VolprocError, match="has negative ids"):
+    with pytest.raises(VolprocError, match="holds values below 0"):
         measure(labels, tmp_path / "out", tmp_path / "ledger")
 
 

@@ -32,7 +32,8 @@ from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
 from volproc.volume.access import place_from
 from volproc.volume.files import beside
 from volproc.volume.fingerprint import fingerprint
-from volproc.volume.metadata import VolumeInfo, itemsize, refuse_image, require_labels
+from volproc.volume.kinds import labelled, refuse_image, require_labels, require_values
+from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.store import Volume
 
 ALGORITHM = 1
@@ -101,7 +102,7 @@ class DrawSlices:
         """Rows, and counts of what is in them."""
         rows, counts = [], Counter[str]()
         for z, values in enumerate(loaded, start=self._asked(block).start[0]):
-            mask = np.isin(values, self.labels) if self.labels else values != 0
+            mask = labelled(values, self.labels, what=self.truth.info.url)
             votes = self._votes(z, mask)
             rows.append(self.export.rows(z, votes))
             counts["classifications"] += len(votes)
@@ -138,6 +139,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
     """
     require_labels(info)
     refuse_image(info, options.labels)
+    require_values(info, options.labels, option="[crowd] labels")
     first, end = options.slices or (0, info.shape[0])
     if not 0 <= first < end <= info.shape[0]:
         raise ConfigError(

@@ -185,6 +185,8 @@ def plan_measure(
             f"{labels.url} is an image; give its labels (such as {labels.url}/labels/...), or make "
             "labels of it: `volproc ingest --labels`"
         )
+    level = surface_level(labels, voxel_nm=options.mesh_voxel_nm)
+    smoothing_nm(labels.levels[level], options.smooth_nm)
     given = {"labels": labels, "image": image, "votes": votes}
     read = {name: info for name, info in given.items() if info}
     return MeasurePlan(
@@ -193,7 +195,7 @@ def plan_measure(
         votes=values_under(labels, votes) if votes else None,
         folder=folder.rstrip("/"),
         options=options,
-        level=surface_level(labels, voxel_nm=options.mesh_voxel_nm),
+        level=level,
         recipe=Recipe(
             "measure",
             ALGORITHM,
