@@ -92,13 +92,22 @@ def _parts(function: FunctionType, seen: set[int]) -> Iterator[bytes]:
     if id(function) in seen:
         return
     seen.add(id(function))
+    written, names = _written(function)
+    yield written
     yield pickle.dumps(function.__defaults__)
+    package, space = function.__module__.partition(".")[0], function.__globals__
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    for code in _codes(function.__code__):
-        yield repr(_written(code)).encode()
-        space = function.__globals__
-        for value in (*cells, *(space[name] for name in _globals_read(code) if name in space)):
-            yield from _value(value, code, function.__module__.partition(".")[0], seen)
+    for value in (*cells, *(space[name] for name in names if name in space)):
+        yield from _value(value, function, package, seen)
+
+
+@cache
+def _written(function: FunctionType) -> tuple[bytes, list[str]]:
+    """The code of `function` as bytes, and the names of the globals that it reads."""
+    codes, names = list(_codes(function.__code__)), set[str]()
+    for code in codes:
+        names |= {each.argval for each in get_instructions(code) if each.opname in _BY_NAME}
+    return repr([_content(code) for code in codes]).encode(), sorted(names)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -108,17 +117,12 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(constant)
 
 
-@cache
-def _globals_read(code: CodeType) -> list[str]:
-    return sorted({each.argval for each in get_instructions(code) if each.opname in _BY_NAME})
-
-
-def _written(code: CodeType) -> tuple[object, ...]:
+def _content(code: CodeType) -> tuple[object, ...]:
     constants = [None if isinstance(each, CodeType) else each for each in code.co_consts]
     return code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars
 
 
-def _value(value: Any, code: CodeType, package: str, seen: set[int]) -> Iterator[bytes]:
+def _value(value: Any, reader: FunctionType, package: str, seen: set[int]) -> Iterator[bytes]:
     if isinstance(value, Dispatcher):
         yield repr(sorted(value.targetoptions.items())).encode()
         yield from _parts(value.py_func, seen)
@@ -127,8 +131,9 @@ def _value(value: Any, code: CodeType, package: str, seen: set[int]) -> Iterator
     elif isinstance(value, ModuleType):
         yield value.__name__.encode()
         if _within(value.__name__, package):
-            for name in sorted(vars(value).keys() & set(code.co_names)):
-                yield from _value(vars(value)[name], code, package, seen)
+            attributes = {name for code in _codes(reader.__code__) for name in code.co_names}
+            for name in sorted(vars(value).keys() & attributes):
+                yield from _value(vars(value)[name], reader, package, seen)
     else:
         yield pickle.dumps(value)
 

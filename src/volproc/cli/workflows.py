@@ -81,10 +81,14 @@ def report(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
 @app.command()
 def status(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
     """Say what of a run is done, stale, begun or missing; nothing is written."""
+    from volproc.workflow import running
+
     table = Table("stage", "state", "")
     for one in volproc.status(folder):
         table.add_row(one.name, one.state, one.detail)
     out.print(table)
+    who = running(folder)
+    out.print(f"at work: {who}" if who else "nobody is at work on it", markup=False)
 
 
 @app.command()

@@ -77,6 +77,8 @@ def difference(old: Mapping[str, Any], new: Recipe) -> Difference:
     now = new.record()
     asked, inputs = tuple(_asked(old, now)), tuple(_inputs(old, now))
     elsewhere = any(" -> " in words for words in inputs)
+    if old["cutting"] != now["cutting"] and not inputs:  # others than before may be cut otherwise
+        asked = (*asked, "it is cut into other blocks, shards or chunks")
     return Difference((*asked, *inputs), edited=not asked and not elsewhere and bool(inputs))
 
 
@@ -87,8 +89,6 @@ def _asked(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {_shown(was)} -> {_shown(now)}"
     if old["algorithm"] != new["algorithm"]:
         yield f"the algorithm of {new['stage']} was improved"
-    if old["cutting"] != new["cutting"]:
-        yield "it is cut into other blocks, shards or chunks"
 
 
 def _inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

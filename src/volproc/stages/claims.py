@@ -24,7 +24,7 @@ from volproc.volume.access import canonical, exists, is_occupied, remove_tree
 from volproc.volume.create import made_by
 from volproc.volume.describe import read_info
 from volproc.volume.files import read_file, write_file
-from volproc.volume.fingerprint import content
+from volproc.volume.fingerprint import content, noted_content
 from volproc.volume.metadata import VolumeInfo
 
 RECORD = "made.json"
@@ -229,26 +229,10 @@ def _found(url: str, recipe: Recipe) -> Found:
     return Found(url, "done" if finished else "begun", recipe.stage, why, edited)
 
 
-def note_content(runner: Runner, info: VolumeInfo) -> None:
-    """Record what a volume's files are when it is finished: later they tell whether it was edited.
-
-    Among the records, not in the volume: dates differ between two runs that make the same bytes.
-    """
-    write_file(_content(str(runner.records), info.url), content(info).encode())
-
-
 def _edited(url: str) -> bool:
     """Whether a finished volume's files are others than when it was finished."""
-    folder = url.rstrip("/").rpartition("/")[0] or "."
-    for records in (f"{url.rstrip('/')}.volproc/ledger", f"{folder}/ledger"):
-        note = _content(records, url)
-        if exists(note):
-            return _content_now(url) != read_file(note).decode()
-    return False
-
-
-def _content(records: str, url: str) -> str:
-    return f"{records}/content-of-{url.rstrip('/').rpartition('/')[2]}.txt"
+    noted = noted_content(url)
+    return bool(noted) and _content_now(url) != noted
 
 
 def _content_now(url: str) -> str:

@@ -15,7 +15,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape
-from volproc.stages.claims import note_content
+from volproc.volume.fingerprint import forget_content, note_content
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.pyramid import coarsen, source_box, step_between
 from volproc.volume.store import Volume, create_volume, is_begun
@@ -32,6 +32,7 @@ def begin_volume(
     if not is_begun(info.url, digest=digest):
         for one in steps:
             runner.forget(one.name)
+        forget_content(str(runner.records), info.url)
     return create_volume(info, step=step, digest=digest, version=__version__)
 
 
@@ -47,9 +48,8 @@ def finish_volume(runner: Runner, volume: Volume, pyramid: Iterable[Step]) -> Vo
         runner.run(step)
     if volume.info.made_by.get("finished"):
         return volume
-    finished = volume.finish()
-    note_content(runner, finished.info)
-    return finished
+    note_content(str(runner.records), volume.info)
+    return volume.finish()
 
 
 def pyramid_steps(info: VolumeInfo, *, digest: str, name: str, first: int = 1) -> tuple[Step, ...]:

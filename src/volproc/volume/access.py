@@ -93,6 +93,16 @@ def canonical(url: str) -> str:
     return f"{protocol}://{posixpath.normpath(path.rstrip('/'))}"
 
 
+def place_from(url: str, output: str) -> str:
+    """Where `url` lies, seen from what is made of it: the same after both moved together.
+
+    >>> place_from("runs/a/image.zarr", "runs/a/objects.zarr"), place_from("s3://b/i.zarr", "o")
+    ('../image.zarr', 's3://b/i.zarr')
+    """
+    here, there = local_path(url), local_path(output)
+    return os.path.relpath(canonical(url), canonical(output)) if here and there else canonical(url)
+
+
 def for_zarr(url: str) -> Any:
     """The same place as zarr's store, which does again what fails for the moment."""
     from volproc.volume.patient import store_at  # who only asks what lies there needs no zarr

@@ -3,6 +3,10 @@
 Voxels are not read. What counts are the names, sizes and dates of all files of all levels (ETags on
 object stores), gathered in one listing: about 5 s for a million files on a local disk. So an edit
 by any program is seen, and so is a copy that did not keep its dates (`cp -a`, `rsync -a` do).
+
+Of a volume that volproc finished, the listing is noted among the records of whoever made it. While
+it is still the same, the fingerprint is the digest of what the volume was made from: two runs that
+make the same bytes then agree on it, whenever they ran.
 """
 
 from __future__ import annotations
@@ -16,7 +20,8 @@ from typing import Any
 
 from volproc.location import located
 from volproc.retry import patient
-from volproc.volume.access import last_change, local_path, reaching
+from volproc.volume.access import exists, last_change, local_path, reaching, remove_file
+from volproc.volume.files import read_file, write_file
 from volproc.volume.metadata import VolumeInfo
 
 Entry = tuple[str, int, str]
@@ -35,13 +40,48 @@ def fingerprint(info: VolumeInfo) -> str:
     files cannot be listed.
     """
     planned = bool(info.made_by) and not info.made_by.get("finished")
-    stored = info.made_by.get("recipe", {}) if planned else content(info)
+    stored = info.made_by.get("recipe", {}) if planned else _stored(info)
     levels = [
         (level.path, level.shape, [*map(float, (*level.voxel_nm, *level.translation_nm))])
         for level in info.levels
     ]
     described = json.dumps([info.kind, info.dtype, info.channels, levels, stored], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _stored(info: VolumeInfo) -> str:
+    files, noted = content(info), noted_content(info.url)
+    return str(info.made_by["digest"]) if files == noted and info.made_by else files
+
+
+def note_content(records: str, info: VolumeInfo) -> None:
+    """Note among `records` what the volume's files are, unless that was noted before.
+
+    A volume that is repaired keeps its first note: nobody can tell what else was changed in it.
+    """
+    note = _note(records, info.url)
+    if not exists(note):
+        write_file(note, content(info).encode())
+
+
+def forget_content(records: str, url: str) -> None:
+    """Drop the note of a volume that is about to be made anew."""
+    remove_file(_note(records, url))
+
+
+def noted_content(url: str) -> str:
+    """What was noted when the volume at `url` was finished; "" where nobody did or it is lost."""
+    plain = url.rstrip("/")
+    image, folder = plain.partition("/labels/")[0], plain.rpartition("/")[0] or "."
+    for records in (f"{plain}.volproc/ledger", f"{image}.volproc/ledger", f"{folder}/ledger"):
+        note = _note(records, plain)
+        if exists(note):
+            return read_file(note).decode()
+    return ""
+
+
+def _note(records: str, url: str) -> str:
+    return f"{records}/content-of-{url.rstrip('/').rpartition('/')[2]}.txt"
 
 
 def content(info: VolumeInfo) -> str:

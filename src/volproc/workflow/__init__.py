@@ -24,7 +24,7 @@ from volproc.workflow.finished import nothing_to_do
 
 if TYPE_CHECKING:
     from volproc.engine.protocol import Cost
-    from volproc.workflow.status import StageStatus
+    from volproc.workflow.stage_status import StageStatus
 
 SETTINGS = "workflow.json"
 """The options of a run, kept in its folder: `volproc report RUN/` reads them."""
@@ -58,16 +58,23 @@ def run(
 
 def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, tuple[Cost, ...]]]:
     """The steps of every stage with blocks, bytes, memory and arithmetic; nothing is run."""
-    from volproc.workflow.status import steps_of
+    from volproc.workflow.stage_status import steps_of
 
     return steps_of(filled(workflow), stages)
 
 
 def status(folder: Path) -> tuple[StageStatus, ...]:
-    """What of a run is done, stale, begun or missing, stage by stage, and who is at work on it."""
-    from volproc.workflow.status import status_of
+    """What of a run is done, stale, begun or missing, stage by stage; nothing is written."""
+    from volproc.workflow.stage_status import status_of
 
     return status_of(filled(saved(folder)))
+
+
+def running(folder: Path) -> str:
+    """Who works on a run at this moment, and since when; "" if nobody does."""
+    from volproc.workflow.stage_status import at_work
+
+    return at_work(filled(saved(folder)))
 
 
 @patient

@@ -55,7 +55,7 @@ def interior(mask, url, folder, *, runner=None, **options):
         InteriorOptions(**{"min_volume_um3": 0.1, **options}),
         labelling=Labelling(plan_label, run_label),
     )
-    return run_interior(plan, runner or Runner(SerialEngine(), folder))
+    return run_interior(plan, runner or Runner(SerialEngine(), folder, overwrite=True))
 
 
 def voxels(volume):

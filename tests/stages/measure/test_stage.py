@@ -48,16 +48,13 @@ def saved(save_volume, labels):
     return save_volume("objects.zarr", labels, voxel_nm=VOXEL_NM, kind="labels")
 
 
-def measure(
-    volume, folder, records, *, runner=None, image=None, votes=None, identity="", **options
-):
+def measure(volume, folder, records, *, runner=None, image=None, votes=None, **options):
     plan = plan_measure(
         volume.info,
         str(folder),
         MeasureOptions(**options),
         image=image.info if image else None,
         votes=votes.info if votes else None,
-        identity=volume.fingerprint + identity,
     )
     return run_measure(plan, runner or Runner(SerialEngine(), records))
 
@@ -285,7 +282,7 @@ def test_not_a_number_inside_an_object_is_refused_and_outside_does_no_harm(
     with pytest.raises(
         VolprocError, match=r"bad.zarr, under voxels .* not a number \(NaN\) inside"
     ):
-        measure(saved, tmp_path / "bad", tmp_path / "2", image=bad, identity="bad")
+        measure(saved, tmp_path / "bad", tmp_path / "2", image=bad)
 
 
 def test_grids_that_do_not_cover_the_same_space_are_refused(save_volume, saved):

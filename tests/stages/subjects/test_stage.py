@@ -195,4 +195,4 @@ def test_a_plan_that_does_not_fit_a_worker_is_refused(tmp_path, volume):
 def test_the_record_names_the_image(tmp_path, volume, runner):
     cut(volume, tmp_path / "out", runner)
     found = json.loads((tmp_path / "out" / "made.json").read_text())
-    assert found["recipe"]["places"] == {"image": volume.info.url}
+    assert found["recipe"]["places"] == {"image": "../image.zarr"}

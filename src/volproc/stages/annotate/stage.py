@@ -24,7 +24,7 @@ from volproc.stages.annotate.skill import Errors, skills
 from volproc.stages.annotate.truth import truth_of
 from volproc.stages.claims import admit
 from volproc.stages.output import begin_volume, cutting_of, finish_volume
-from volproc.volume.access import canonical, exists
+from volproc.volume.access import exists, place_from
 from volproc.volume.files import beside, content_digest
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
@@ -90,7 +90,7 @@ def plan_annotate(
         dict(zip(("export", "manifest", "image"), (*files, seen), strict=True)),
         said,
         cutting_of(volumes[0].write_unit, *volumes),
-        {"export": canonical(export)},
+        {"export": place_from(export, out)},
     )
     grid = (image.shape, image.voxel_nm)
     truth = open_volume(options.truth) if options.truth else None

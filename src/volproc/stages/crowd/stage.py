@@ -29,7 +29,7 @@ from volproc.stages.crowd.export import Export, header
 from volproc.stages.crowd.outlines import trace
 from volproc.stages.crowd.parts import Parts
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
-from volproc.volume.access import canonical
+from volproc.volume.access import place_from
 from volproc.volume.files import beside
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, itemsize, refuse_image, require_labels
@@ -151,7 +151,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
         {"truth": fingerprint(info)},
         lasting | {"region": region_name(info.url)},
         {"slices": slices_of_block(info)},
-        {"truth": canonical(info.url)},
+        {"truth": place_from(info.url, out)},
     )
     pool = max(POOL, options.volunteers)
     export = Export(

@@ -16,7 +16,7 @@ from volproc.stages.claims import Claim, admit, note_made
 from volproc.stages.evaluate.counting import CountOverlap, result_of
 from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.scores import Score, Scores
-from volproc.volume.access import canonical
+from volproc.volume.access import place_from
 from volproc.volume.files import write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, require_labels
@@ -40,10 +40,16 @@ class EvaluatePlan:
     recipe: Recipe
 
     @property
+    def read(self) -> tuple[str, ...]:
+        """The volumes that are compared."""
+        results = (result.volume.info.url for result in self.counts.results)
+        return (self.counts.truth.info.url, *results)
+
+    @property
     def claim(self) -> Claim:
         """What it reads and writes."""
         urls = (self.url,) if self.url else ()
-        return Claim(self.recipe, tuple(self.recipe.places.values()), folders=urls)
+        return Claim(self.recipe, self.read, folders=urls)
 
     @property
     def step(self) -> Step:
@@ -107,7 +113,7 @@ def plan_evaluate(
         {name: fingerprint(info) for name, info in read.items()},
         options.model_dump(exclude={"truth"}),
         {"block": block_of(truth)},
-        {name: canonical(info.url) for name, info in read.items()},
+        {name: place_from(info.url, url) for name, info in read.items()},
     )
     return EvaluatePlan(counts=counts, options=options, url=url, recipe=recipe)
 

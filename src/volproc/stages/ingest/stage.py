@@ -26,7 +26,7 @@ from volproc.stages.ingest.series import Series
 from volproc.stages.ingest.slices import SliceTable, matching
 from volproc.stages.ingest.source import Source
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
-from volproc.volume.access import canonical
+from volproc.volume.access import place_from
 from volproc.volume.create import made_by
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
@@ -164,7 +164,7 @@ def plan_ingest(
     lasting = options.model_dump(exclude={"changed", "keep"}) | {"voxel_nm": voxel_nm}
     files = digest(source.identity, source.shape, source.dtype)
     cutting = cutting_of(layout.block, output)
-    places = {"files": path if accession(path) else canonical(path)}
+    places = {"files": path if accession(path) else place_from(path, url)}
     recipe = Recipe("ingest", ALGORITHM, {"files": files}, lasting, cutting, places)
     output = output.stamped(recipe=recipe.record())
     return IngestPlan(source, output, layout, options, recipe, path, delivery)
@@ -181,7 +181,7 @@ def _opened(
 
 def run_ingest(plan: IngestPlan, runner: Runner) -> Volume:
     """The finished image."""
-    admit(plan.claim, runner)
+    admit(plan.claim, replace(runner, own=runner.own or plan.options.changed == "redo"))
     if plan.delivery is None:
         return _run(plan, runner)
     with delivered(plan.delivery, plan.source, runner) as waiting:

@@ -32,7 +32,7 @@ from volproc.stages.interior.labelling import Labelling, Planned
 from volproc.stages.interior.openness import CountFaces, Verdict
 from volproc.stages.interior.regions import Envelope, FindRegions
 from volproc.stages.output import cutting_of, pyramid_steps
-from volproc.volume.access import canonical
+from volproc.volume.access import place_from
 from volproc.volume.files import beside
 from volproc.volume.metadata import VolumeInfo, chunk_shape, itemsize, new_volume, shard_shape
 from volproc.volume.store import Volume
@@ -65,7 +65,7 @@ class InteriorPlan:
     @property
     def recipe(self) -> Recipe:
         """Everything that the nuclei depend on."""
-        envelope = canonical(self.envelope.volume.info.url)
+        envelope = place_from(self.envelope.volume.info.url, self.output.url)
         return Recipe(
             "interior",
             ALGORITHM,

@@ -21,7 +21,7 @@ from volproc.stages.label.numbering import ids_type
 from volproc.stages.label.source import WHOLE, ArraySource, Source, refuse_negative
 from volproc.stages.objects.components import equal_values, relabel
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
-from volproc.volume.access import canonical
+from volproc.volume.access import place_from
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
 from volproc.volume.written import WrittenLevel
@@ -82,11 +82,11 @@ def rename(source: Source, url: str, mapping: Mapping[int, int], runner: Runner)
         dtype=ids_type(highest),
         kind="labels",
     )
-    where = {} if isinstance(source, ArraySource) else {"labels": canonical(info.url)}
+    where = {} if isinstance(source, ArraySource) else {"labels": place_from(info.url, url)}
     ids = {"ids": digest(old.tolist(), new.tolist())}
     cutting = cutting_of(output.write_unit, output)
     recipe = Recipe("relabel", ALGORITHM, {"labels": source.fingerprint}, ids, cutting, where)
-    admit(Claim(recipe, tuple(where.values()), (output,)), runner)
+    admit(Claim(recipe, (info.url,) if where else (), (output,)), runner)
     output, name = output.stamped(recipe=recipe.record()), recipe.digest
     begun = begin_volume(
         runner, output, step="relabel", digest=name, steps=_steps(source, output, old, new, name)

@@ -27,7 +27,7 @@ from volproc.stages.label.source import ArraySource, Source
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.table import csv_parts
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
-from volproc.volume.access import canonical
+from volproc.volume.access import place_from
 from volproc.volume.files import beside, write_pieces
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.sampling import sampling_to
@@ -51,9 +51,9 @@ class LabelPlan:
     def claim(self) -> Claim:
         """What it reads and writes."""
         volumes = tuple(info for info in (self.output, self.native) if info)
-        places = tuple(self.recipe.places.values())
+        read = (self.find.source.info.url,) if self.recipe.places else ()
         scratch = (self.find.tables.folder,)
-        return Claim(self.recipe, places, volumes, beside=(self.table,), scratch=scratch)
+        return Claim(self.recipe, read, volumes, beside=(self.table,), scratch=scratch)
 
     @property
     def table(self) -> str:
@@ -139,7 +139,7 @@ def plan_label(
         {"mask": find.source.fingerprint},
         options.model_dump(exclude={"native", "block"}),
         cutting_of(find.blocks.core, output),
-        {} if isinstance(find.source, ArraySource) else {"mask": canonical(find.source.info.url)},
+        {} if isinstance(find.source, ArraySource) else {"mask": place_from(mask.url, url)},
     )
     output = output.stamped(recipe=recipe.record())
     return LabelPlan(find, output, _native(output, native) if options.native else None, recipe)

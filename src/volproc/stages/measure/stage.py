@@ -37,16 +37,16 @@ from volproc.stages.measure.joining import (
     mesh_step,
     write_index,
 )
-from volproc.stages.measure.table_files import write_table
+from volproc.stages.measure.table_files import require_parquet, write_table
 from volproc.stages.objects.table import Columns
-from volproc.volume.access import canonical, exists
+from volproc.volume.access import exists, place_from
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import Level, VolumeInfo, shard_shape
 from volproc.volume.store import Volume
 
 ALGORITHM = 1
 """Raised by hand when the same volumes and options would give other numbers or meshes."""
-ADDED = {"meshes", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
+ADDED = {"meshes", "closed", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
 """Options that add files and change no number."""
 BLOCK_BYTES_PER_VOXEL = 8
 """Of shard_shape: blocks of 8 million voxels."""
@@ -74,7 +74,8 @@ class MeasurePlan:
     @property
     def claim(self) -> Claim:
         """What it reads and writes."""
-        return Claim(self.recipe, tuple(self.recipe.places.values()), folders=(self.folder,))
+        values = (one.volume.info.url for one in (self.image, self.votes) if one)
+        return Claim(self.recipe, (self.labels.url, *values), folders=(self.folder,))
 
     @property
     def table(self) -> str:
@@ -176,6 +177,8 @@ def plan_measure(
         )
     if options.meshes != "none":
         require_format(options.meshes)
+    if options.parquet:
+        require_parquet()
     require_ids(labels)
     if labels.kind == "image":
         raise VolumeError(
@@ -196,7 +199,7 @@ def plan_measure(
             ALGORITHM,
             {name: fingerprint(info) for name, info in read.items()},
             options.model_dump(exclude=ADDED),
-            places={name: canonical(info.url) for name, info in read.items()},
+            places={name: place_from(info.url, folder) for name, info in read.items()},
         ),
     )
 

@@ -46,7 +46,7 @@ from volproc.stages.predict.native import NativePlan, plan_native, run_native
 from volproc.stages.predict.skip import Emptiness, emptiness, skipping
 from volproc.stages.predict.task import Predict
 from volproc.stages.predict.tiling import Layout
-from volproc.volume.access import canonical, exists
+from volproc.volume.access import exists, place_from
 from volproc.volume.files import beside
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
@@ -205,7 +205,7 @@ def plan_predict(
         {"image": [fingerprint(image), image.corner_nm], "model": network.digest},
         lasting,
         cutting_of(block, output) | {"tiles": layout},
-        {"image": canonical(image.url), "model": options.model},
+        {"image": place_from(image.url, url), "model": _model_place(options.model, url)},
     )
     notes = {"model_notes": list(network.notes)} if network.notes else {}
     output = output.stamped(recipe=recipe.record(), **notes)
@@ -223,6 +223,11 @@ def plan_predict(
         native=plan_native(output, votes, image, options, recipe=recipe),
         disagreement=plan_disagreement(votes, image, options, recipe=recipe),
     )
+
+
+def _model_place(model: str, url: str) -> str:
+    """Where the model lies; its name where it is a shipped one."""
+    return place_from(model, url) if exists(model) else model
 
 
 def run_predict(plan: PredictPlan, runner: Runner) -> Volume:

@@ -24,7 +24,7 @@ from volproc.stages.subjects.regions import (
     shown_slices,
     slabs_of,
 )
-from volproc.volume.access import canonical
+from volproc.volume.access import place_from
 from volproc.volume.files import write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, itemsize
@@ -127,7 +127,7 @@ def plan_subjects(image: VolumeInfo, out: str, options: SubjectsOptions) -> Subj
         {"image": fingerprint(image)},
         lasting | {"regions": digest(regions)},
         {"slices": slab_depth(image, regions)},
-        {"image": canonical(image.url)},
+        {"image": place_from(image.url, out)},
     )
     return SubjectsPlan(image, out.rstrip("/"), options, regions, recipe)
 

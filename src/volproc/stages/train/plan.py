@@ -45,7 +45,7 @@ class TrainPlan:
     @property
     def claim(self) -> Claim:
         """What it reads and writes."""
-        volumes = tuple(self.recipe.places.values())
+        volumes = (v.url for s in (*self.sources, *self.validation) for v in s.volumes)
         inputs = (*volumes, *filter(None, [self.options.start_from]))
         return Claim(self.recipe, inputs, folders=(str(self.folder),))
 

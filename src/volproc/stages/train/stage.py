@@ -37,7 +37,7 @@ from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.sampling import Sampler
 from volproc.stages.train.sources import Source, require_fit
 from volproc.stages.train.validate import Validator
-from volproc.volume.access import canonical
+from volproc.volume.access import place_from
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import itemsize
 from volproc.volume.resample import resampling_to
@@ -81,6 +81,7 @@ def plan_train(
             f"[train] patch = {options.patch} is not a multiple of the stride {spec.stride}"
         )
     everything = (*sources, *validation)
+    urls = [volume.url for source in everything for volume in source.volumes]
     for source in everything:
         require_fit(source, voxel_nm)
     grids = [prod(resampling_to(source.image, voxel_nm).shape_out) for source in everything]
@@ -100,7 +101,7 @@ def plan_train(
             ALGORITHM,
             {"volumes": digest(*map(_described, everything)), "start": _start(options, spec)},
             lasting,
-            places={v.url: canonical(v.url) for s in everything for v in s.volumes},
+            places={"volumes": ", ".join(place_from(url, options.model_out) for url in urls)},
         ),
         peak_bytes=KEPT_BYTES * kept
         + WORKING_BYTES * max(grids)

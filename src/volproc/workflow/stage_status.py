@@ -10,6 +10,8 @@ from volproc.config import Workflow
 from volproc.engine.ledger import recorded_blocks
 from volproc.engine.protocol import Cost
 from volproc.errors import VolprocError
+from volproc.lease.files import newest
+from volproc.lease.owner import machine, parsed, started
 from volproc.stages.claims import Claim
 from volproc.workflow.filled import own
 from volproc.workflow.plans import Plans
@@ -50,6 +52,16 @@ def _counted(options: Workflow, plans: Plans, name: str) -> Iterator[Cost]:
     for step in plans.of(name).steps:
         recorded = len(step.blocks) if done else blocks_done(options, step)
         yield replace(step, recorded=min(recorded, len(step.blocks)))
+
+
+def at_work(options: Workflow) -> str:
+    """Who writes the run at this moment, and since when; "" if nobody does."""
+    _, text = newest(own(options, "ledger"))
+    owner = parsed(text)
+    if owner is None or owner.state != "held":
+        return ""
+    ended = owner.machine == machine() and started(owner.pid) != owner.started
+    return "" if ended else owner.described()
 
 
 def _status(options: Workflow, plans: Plans, name: str) -> StageStatus:
