@@ -11,7 +11,8 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import OutputError
-from volproc.stages.claims import Claim, admit, note_made, record_of, require_apart
+from volproc.stages.claims import Claim, admit, require_apart
+from volproc.stages.made import note_made, record_of
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import canonical
 from volproc.volume.metadata import new_volume
