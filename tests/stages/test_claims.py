@@ -197,6 +197,7 @@ def test_an_older_volproc_kept_no_recipe_so_nothing_is_replaced(tmp_path, own):
         str(tmp_path / "run" / "out.zarr"), shape=(4, 8, 8), voxel_nm=(9, 9, 9), dtype="uint8"
     )
     volume = begin_volume(own, info, step="stage", digest="old", steps=())
+    volume.write(info.box, 7)
     volume.finish()
     with pytest.raises(OutputError, match="an older volproc made it"):
         admit(claim(info.url), own)
