@@ -160,7 +160,9 @@ def test_other_options_make_the_volume_anew(tmp_path, runner):
 
 def wrong_files(folder):
     """Wrong inputs by name."""
-    tifffile.imwrite(folder / "colour.tif", np.arange(216, dtype="uint8").reshape(8, 9, 3), photometric="rgb")
+    tifffile.imwrite(
+        folder / "colour.tif", np.arange(216, dtype="uint8").reshape(8, 9, 3), photometric="rgb"
+    )
     (folder / "text.tif").write_text("no image at all")
     (folder / "empty").mkdir()
     write_series(folder / "sizes", [1, 2], [np.zeros((8, 8), "uint8"), np.zeros((8, 9), "uint8")])
@@ -236,7 +238,7 @@ def test_nan_is_no_part_of_a_slices_mean(tmp_path, runner):
 def test_a_value_for_nan_must_fit(tmp_path):
     path = write_stack(tmp_path / "a.tif", STACK.astype("float16"))
     with pytest.raises(IngestError, match=r"nan = 1e\+06 is beyond float16"):
-        planned(path, nan=1e6).steps
+        assert planned(path, nan=1e6).steps
     write_stack(tmp_path / "b.tif", STACK)
     assert planned(tmp_path / "b.tif", nan=1e6).steps  # whole numbers are never NaN
 
