@@ -16,7 +16,7 @@ from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.ingest.raw import RawPlanes, raw_planes
 from volproc.stages.ingest.samples import COLOUR
-from volproc.stages.ingest.source import Source, Stamp, opened, reading, stamp
+from volproc.stages.ingest.source import Source, Stamp, not_a, opened, reading, stamp
 from volproc.stages.ingest.tiff_decoding import decode_into, refuse_unbelievable, segment_shape
 from volproc.stages.ingest.tiff_metadata import complete, ome_pixels, raise_heard, tiff_voxel_nm
 
@@ -43,8 +43,9 @@ def open_tiff_times(url: str) -> Source:
 
 def _opened(url: str, *, times: bool) -> Source:
     with reading(url), complete(), opened(url) as raw:
-        if not is_tiff(raw.read(4)):
-            raise IngestError(f"{url} is not a TIFF file, whatever its name says")
+        head = raw.read(32)
+        if not is_tiff(head):
+            raise not_a("TIFF", url, head)
         raw.seek(0)
         # _multifile: without it tifffile would open whatever other files OME metadata names
         name = url.rpartition("/")[2]
