@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from tests.flaky import Faults, quick_pauses
 
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
@@ -30,6 +31,13 @@ def pytest_configure(config):
     """Only `-m gpu` sees a GPU: other tests compare bits, which a CPU alone keeps."""
     if "gpu" not in config.option.markexpr.replace("not gpu", ""):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@pytest.fixture(autouse=True)
+def pauses():
+    """Seconds that would have been waited between tries: no test waits for them."""
+    with quick_pauses(Faults(0)) as faults:
+        yield faults.pauses
 
 
 @pytest.fixture
@@ -86,13 +94,19 @@ def runner(tmp_path):
     return Runner(SerialEngine(), tmp_path / "ledger")
 
 
-@pytest.fixture
-def dask_runner(tmp_path):
-    """A runner on a Dask cluster of two workers."""
+@pytest.fixture(scope="session")
+def dask_engine():
+    """A Dask cluster of two workers, one for all tests: starting one takes seconds."""
     from volproc.engine.clusters.local import local_engine
 
     with local_engine(workers=2) as engine:
-        yield Runner(engine, tmp_path / "ledger")
+        yield engine
+
+
+@pytest.fixture
+def dask_runner(tmp_path, dask_engine):
+    """A runner on a Dask cluster of two workers."""
+    return Runner(dask_engine, tmp_path / "ledger")
 
 
 @pytest.fixture(params=["runner", pytest.param("dask_runner", marks=pytest.mark.dask)])

@@ -1,19 +1,31 @@
 """Every error volproc raises on purpose. One line each: the value, what was expected, the way out.
 
+Any other error is a bug: it keeps its type, its traceback goes into the log, exit code 1.
+
 VolprocError               exit code 2 from the command line unless stated
 ├── ConfigError            an option, a file or a flag is not what it should be
 ├── GridError              boxes, blocks or voxel sizes that do not fit together
 ├── LocationError          a path or URL is of no kind that can be reached
+├── OutputError            something would be replaced that nobody asked to replace
 ├── VolumeError            a volume cannot be read or written
 ├── IngestError            a source cannot be read or lacks something
 ├── AnnotateError          drawings, their export or their subjects are not what they should be
 ├── ModelError             a model folder or its card is not usable here
 ├── MemoryPromiseError     a block would need more memory than a worker has
 ├── LedgerError            the record of a run does not fit what is on disk
+├── TransientError         a disk, a network or a server failed for the moment (exit code 1)
+├── LeaseError             an output cannot be owned: another process writes it
+│   └── LeaseLostError     another process took over what this one was writing
 └── BlocksFailedError      some blocks failed after their retries (exit code 1)
 """
 
 from __future__ import annotations
+
+REPORT = (
+    "this is a fault of volproc: please report it with log.jsonl, which has the traceback, and "
+    "the output of `pip freeze`"
+)
+"""What a user can do about a bug."""
 
 
 class VolprocError(Exception):
@@ -32,6 +44,10 @@ class GridError(VolprocError):
 
 class LocationError(VolprocError):
     """A path or URL is of no kind that can be reached."""
+
+
+class OutputError(VolprocError):
+    """Something would be replaced that nobody asked to replace."""
 
 
 class VolumeError(VolprocError):
@@ -56,6 +72,20 @@ class MemoryPromiseError(VolprocError):
 
 class LedgerError(VolprocError):
     """The record of a run does not fit what is on disk."""
+
+
+class TransientError(VolprocError):
+    """A disk, a network or a server failed for the moment: the same may work later."""
+
+    exit_code = 1
+
+
+class LeaseError(VolprocError):
+    """An output cannot be owned: another process writes it, or its records cannot be reached."""
+
+
+class LeaseLostError(LeaseError):
+    """Another process took over what this one was writing."""
 
 
 class BlocksFailedError(VolprocError):

@@ -34,7 +34,7 @@ def test_constants_are_those_of_numpy(dtype: str) -> None:
 
 
 def test_a_volume_of_saturated_voxels_still_has_constants() -> None:
-    assert constants_from(np.zeros((2, 2, 2), np.uint8)) == Normalisation(0.0, 1.0)
+    assert constants_from(np.zeros((2, 2, 2), np.uint8)) == Normalisation(0.0, 1.0, flat=True)
 
 
 def test_nan_is_left_out_and_nothing_but_nan_refused() -> None:

@@ -40,7 +40,7 @@ class AnnotateOptions(Options):
     """Regions to read; all if empty."""
     manifest: str = ""
     """manifest.csv of `volproc subjects`: where regions lie in the volume."""
-    duplicates: Literal["first", "last"] = "last"
+    duplicates: Literal["first", "last"] = "first"
     """Which counts of several classifications of one subject by one person."""
     envelope_nm: Positive = 70.0
     """Width of the envelope that is drawn along the outline; nm."""

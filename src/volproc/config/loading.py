@@ -19,10 +19,12 @@ from pydantic import ValidationError
 from volproc.config.options import ACCESSION, Options
 from volproc.config.workflow import MODELS, PATHS, Workflow
 from volproc.errors import ConfigError
+from volproc.retry import patient
 
 T = TypeVar("T", bound=Options)
 
 
+@patient
 def load_workflow(
     path: Path, *, flags: Iterable[str] = (), environment: Mapping[str, str] = os.environ
 ) -> Workflow:
@@ -60,11 +62,12 @@ def parsed(kind: type[T], values: dict[str, Any], *, where: str) -> T:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"{where}: {_explained(kind, first)}") from error
+        raise ConfigError(f"{where}: {explained(kind, error)}") from error
 
 
-def _explained(kind: type[Options], error: Any) -> str:
+def explained(kind: type[Any], refused: ValidationError) -> str:
+    """One line on the first value that is wrong for `kind`."""
+    error: Any = refused.errors()[0]
     place = [str(part) for part in error["loc"]]
     name = ".".join(place)
     if kind is Workflow and len(place) > 1:

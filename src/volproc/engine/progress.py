@@ -44,6 +44,7 @@ class BlockDone:
     voxels: int
     worker: int
     peak_bytes: int
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,22 @@ class Advanced:
 
 @dataclass(frozen=True)
 class BlockFailed:
-    """A block has failed for good."""
+    """A block has failed for good. `trace` is the traceback of a bug, of the first block it hit."""
 
     step: str
     block: int
     reason: str
+    worker: int = 0
+    host: str = ""
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """A bug has ended a run."""
+
+    reason: str
+    trace: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,14 @@ class StepFinished:
     peak_bytes: int
 
 
-Event = StepStarted | BlockDone | Advanced | BlockFailed | StepFinished
+@dataclass(frozen=True)
+class Note:
+    """Something that a user should know, in a line."""
+
+    text: str
+
+
+Event = Note | StepStarted | BlockDone | Advanced | BlockFailed | Crashed | StepFinished
 Watcher = Callable[[Event], None]
 
 TOLD_EVERY_S = 0.5
@@ -92,7 +111,7 @@ class JsonLines:
         """Append the event."""
         line = {"event": type(event).__name__, "time": round(time.time(), 3), **asdict(event)}
         self._lines.append(json.dumps(line))
-        if isinstance(event, StepFinished | BlockFailed):
+        if isinstance(event, StepFinished | BlockFailed | Crashed):
             self._lines.flush()
 
 
@@ -177,6 +196,8 @@ class TerminalBar:
                 total=event.total or None,
                 rate=event.said,
             )
+        elif isinstance(event, Note):
+            self._bars.console.print(event.text, markup=False)
         elif isinstance(event, BlockFailed):
             self._bars.console.print(f"{event.step}: block {event.block} failed: {event.reason}")
 

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import closing
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from volproc.engine.leased import leased
 from volproc.engine.ledger import Ledger, forget, ledger_path
 from volproc.engine.memory import GPU_RESERVED_BYTES, RESERVED_BYTES, check_memory
 from volproc.engine.progress import (
     BlockDone,
     BlockFailed,
+    Crashed,
     Event,
+    Note,
     StepFinished,
     StepStarted,
     Watcher,
 )
-from volproc.engine.protocol import Engine, Outcome, Outcomes, Step
-from volproc.errors import BlocksFailedError, VolprocError
+from volproc.engine.protocol import Blame, Engine, Outcome, Outcomes, Step
+from volproc.errors import REPORT, BlocksFailedError, VolprocError
+from volproc.faults import IN_THE_LOG, fault_of, first_line
+
+BLAMED_FIRST: tuple[Blame, ...] = ("bug", "worker", "transient", "user")
+NEXT: dict[Blame, str] = {
+    "bug": f"{REPORT}; the finished blocks are kept",
+    "worker": "the finished blocks are kept, the same command goes on from here",
+    "transient": "the finished blocks are kept, run the same command again",
+}
 
 MOST_FAILURES = 10
 """A step with this many failed blocks is given up: the next ones would fail as well."""
@@ -36,6 +48,10 @@ class Runner:
     engine: Engine
     records: str | Path
     watchers: Sequence[Watcher] = ()
+    overwrite: bool = False
+    """Whether what volproc made may be replaced though it was made otherwise."""
+    own: bool = False
+    """Whether outputs lie in a run's own folder, where what the run made may be made anew."""
 
     def run(self, step: Step) -> list[Any]:
         """Do the blocks of `step` that are not recorded yet; records of all blocks, in their order.
@@ -53,9 +69,12 @@ class Runner:
         )
         url = ledger_path(self.records, step.name)
         ledger = Ledger(url, digest=step.digest, blocks=len(step.blocks))
+        recorded = [block for block in step.blocks if block.index in ledger.records]
+        for place in step.writes if recorded else ():
+            ledger.drop(place.lost(recorded))
         left = (block for block in step.blocks if block.index not in ledger.records)
         some = len(ledger.records) < len(step.blocks)
-        outcomes = engine.map(step.task, left) if some else _nothing()
+        outcomes = engine.map(leased(step.task), left) if some else _nothing()
         began = time.monotonic()
         self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks)))
         try:
@@ -75,7 +94,7 @@ class Runner:
                 peak = max(peak, outcome.peak_bytes)
                 if outcome.failure is not None:
                     failed.append(outcome)
-                    self._tell(BlockFailed(step.name, outcome.block.index, outcome.failure))
+                    self._tell(_told(step, failed))
                     if len(failed) == MOST_FAILURES:
                         break
                     continue
@@ -89,6 +108,23 @@ class Runner:
     def forget(self, step: str) -> None:
         """Drop the record of a step whose output is about to be made anew."""
         forget(self.records, step)
+
+    @contextmanager
+    def noting_bugs(self) -> Iterator[Runner]:
+        """This runner; a bug that ends what is done meanwhile is told to watchers, and goes on."""
+        try:
+            yield self
+        except Exception as error:
+            if not isinstance(error, VolprocError) and fault_of(error) is None:
+                trace = "".join(traceback.format_exception(error))
+                with suppress(VolprocError):  # the bug is told, not that the log has no place
+                    self._tell(Crashed(f"{type(error).__name__}: {first_line(error)}", trace))
+                    error.add_note(IN_THE_LOG)
+            raise
+
+    def note(self, text: str) -> None:
+        """Say something that a user should know."""
+        self._tell(Note(text))
 
     def _tell(self, event: Event) -> None:
         for watch in self.watchers:
@@ -108,16 +144,26 @@ def _done(step: Step, outcome: Outcome, done: int) -> BlockDone:
         voxels=outcome.block.core.size,
         worker=outcome.worker,
         peak_bytes=outcome.peak_bytes,
+        host=outcome.host,
     )
 
 
+def _told(step: Step, failed: Sequence[Outcome]) -> BlockFailed:
+    """The last failure; the traceback of bugs is told once, with the first block."""
+    last, bugs = failed[-1], [outcome for outcome in failed if outcome.trace]
+    trace = last.trace if bugs[:1] == [last] else ""
+    reason = last.failure or ""
+    return BlockFailed(step.name, last.block.index, reason, last.worker, last.host, trace)
+
+
 def _failure(step: Step, failed: list[Outcome]) -> VolprocError:
-    first = failed[0]
-    if all(outcome.user_can_mend for outcome in failed):
+    # what a user can mend is told last: a bug or a dead worker would be hidden
+    first = min(failed, key=lambda outcome: BLAMED_FIRST.index(outcome.blame))
+    if first.blame == "user":
         more = f" (and {len(failed) - 1} more blocks)" if len(failed) > 1 else ""
         return VolprocError(f"{step.name}: {first.failure}{more}")
     listed = ", ".join(f"{o.block.index} ({o.block.core})" for o in failed)
     return BlocksFailedError(
         f"{step.name}: {len(failed)} of {len(step.blocks)} blocks failed: {listed}; first reason: "
-        f"{first.failure}; the finished blocks are kept, the same command goes on from here"
+        f"{first.failure}; {NEXT[first.blame]}"
     )

@@ -17,7 +17,15 @@ import zarr
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
 from volproc.location import entries, located
-from volproc.volume.access import exists, first_line, for_zarr, local_path, reaching, reading
+from volproc.volume.access import (
+    exists,
+    first_line,
+    for_zarr,
+    local_path,
+    reaching,
+    reading,
+    refuse_unreachable,
+)
 from volproc.volume.describe import attributes_of, refuse_unbelievable_chunks
 
 Format = Literal["zarr", "n5"]
@@ -74,6 +82,7 @@ def what_lies_at(url: str) -> Literal["n5", "array", "ome", "group"]:
     try:
         node = zarr.open(for_zarr(url), mode="r")
     except Exception as error:
+        refuse_unreachable(url, error)
         if exists(f"{url}/attributes.json"):
             return "n5"
         if not exists(url):

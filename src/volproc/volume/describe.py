@@ -14,7 +14,7 @@ import zarr
 from volproc.errors import VolumeError
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.volume.access import exists, first_line, for_zarr, reading
+from volproc.volume.access import exists, first_line, for_zarr, reading, refuse_unreachable
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.ome import (
     multiscale_of,
@@ -134,6 +134,7 @@ def _open_group(url: str) -> zarr.Group:
     try:
         return zarr.open_group(for_zarr(url), mode="r")
     except Exception as error:
+        refuse_unreachable(url, error)
         # asked only now: web servers know of files, not of the folders they lie in
         if not exists(url):
             raise VolumeError(

@@ -5,38 +5,36 @@ zarr is imported in this part only. What zarr or the file system raises becomes 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import zarr
 
+from volproc import lease
 from volproc.errors import GridError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
+from volproc.retry import patient
 from volproc.volume.access import (
     for_zarr,
     is_occupied,
-    last_change,
     local_path,
     reading,
-    remove_file,
     writing,
 )
-from volproc.volume.create import made_by, make_anew, stamp
-from volproc.volume.describe import array_of, read_info
+from volproc.volume.create import holds_arrays_of, made_by, make_anew, note, stamp
+from volproc.volume.describe import array_of, attributes_of, read_info
 from volproc.volume.display import window_of
 from volproc.volume.files import write_file
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
-from volproc.volume.ome import to_ome
+from volproc.volume.presence import holds_all, when_there, with_all
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 
 if TYPE_CHECKING:
@@ -64,14 +62,14 @@ class Volume:
                 f"{self.info.url} level {level} has {here.shape} voxels; {box} is outside"
             )
         with reading(f"{self.info.url} level {level}, voxels {box}"):
-            array = self._arrays[level]
-            self._refuse_empty_files(box, here, array)
+            array = self._readable[level]
             leading = (0,) * (array.ndim - 3 - bool(self.info.channels))
             chosen = (Ellipsis,) if channel is None else (channel,)
-            return np.asarray(array[(*leading, *chosen, *box.slices)], dtype=self.info.dtype)
+            place = (*leading, *chosen, *box.slices)
+            return np.asarray(when_there(self.info, lambda: array[place]), dtype=self.info.dtype)
 
-    def write(self, box: Box, values: npt.NDArray[Any], level: int = 0) -> None:
-        """Store `values` at `box`; GridError unless the box consists of whole shards."""
+    def write(self, box: Box, values: npt.ArrayLike, level: int = 0) -> None:
+        """Store `values`, or one for all, at `box`; GridError unless it is whole shards."""
         here = self.info.levels[level]
         if not (here.box.contains(box) and box.aligned_to(here.shards, whole=here.box)):
             raise GridError(
@@ -83,9 +81,10 @@ class Volume:
             if self._plain[level]:
                 self._write_shards(here, array, box, values)
             else:
+                lease.require()
                 array[(Ellipsis, *box.slices)] = values
 
-    def _write_shards(self, level: Level, array: Any, box: Box, values: npt.NDArray[Any]) -> None:
+    def _write_shards(self, level: Level, array: Any, box: Box, values: npt.ArrayLike) -> None:
         folder, lead = local_path(self.info.url), array.shape[:-3]
         how = {"shard": array.shards, "chunk": array.chunks}
         keep_empty = self.info.kind == "image"
@@ -96,10 +95,9 @@ class Volume:
             voxels = values[(..., *part.core.within(box.start).slices)]
             if folder:
                 write_shard(folder / key, voxels, keep_empty=keep_empty, **how)
-            elif content := encoded_shard(voxels, keep_empty=keep_empty, **how):
-                write_file(f"{self.info.url}/{key}", content)
             else:
-                remove_file(f"{self.info.url}/{key}")
+                content = encoded_shard(voxels, keep_empty=keep_empty, **how)
+                write_file(f"{self.info.url}/{key}", content)
 
     def dask(self, level: int = 0) -> Any:
         """A level as a lazy dask array, one block per shard, for those who go on with dask.
@@ -108,7 +106,7 @@ class Volume:
         """
         import dask.array
 
-        array = self._arrays[level]
+        array = self._readable[level]
         return dask.array.from_array(array, chunks=array.shards or array.chunks, name=False)
 
     def finish(self) -> Volume:
@@ -132,39 +130,31 @@ class Volume:
         return Volume(info)
 
     @property
-    def identity(self) -> str:
-        """Digest of the metadata and, for a volume of volproc, of all that it was made from."""
-        record = {k: v for k, v in self.info.made_by.items() if k != "finished"}
-        plain = replace(self.info, made_by=record, window=None)
-        described = json.dumps([to_ome(plain), self.info.dtype])
-        levels = (f"{self.info.url}/{level.path}" for level in self.info.levels)
-        content = record.get("digest") or [last_change(url) for url in levels]
-        return hashlib.sha256(f"{described}{content}".encode()).hexdigest()[:16]
+    def fingerprint(self) -> str:
+        """Changes when the metadata or any voxel on disk does, by whatever program."""
+        return fingerprint(self.info)
 
-    def _refuse_empty_files(self, box: Box, level: Level, array: Any) -> None:
-        """A file of 0 bytes, as a crash may leave it, would read as background."""
-        folder = local_path(self.info.url)
-        if folder is None:
-            return
-        unit = (array.shards or array.chunks)[-3:]
-        ends = zip(box.start, box.stop, unit, strict=True)
-        along = [range(start // n, -(-stop // n)) for start, stop, n in ends]
-        for place in product(*map(range, array.shape[:-3]), *along):
-            file = folder / level.path / array.metadata.encode_chunk_key(place)
-            if file.is_file() and file.stat().st_size == 0:
-                raise ValueError(f"{file} is empty")
+    @cached_property
+    def _readable(self) -> tuple[Any, ...]:
+        if not holds_all(attributes_of(self._group).get("volproc", {}), self.info.kind):
+            return self._arrays
+        return tuple(with_all(array, self.info) for array in self._arrays)
 
     @cached_property
     def _plain(self) -> tuple[bool, ...]:
         return tuple(is_plain(array) for array in self._arrays)
 
     @cached_property
+    def _group(self) -> zarr.Group:
+        mode: Literal["r", "r+"] = "r+" if self.info.made_by else "r"
+        return zarr.open_group(for_zarr(self.info.url), mode=mode)
+
+    @cached_property
     def _arrays(self) -> tuple[Any, ...]:
-        # Comparing every chunk with the fill value costs more than encoding it (3.8 to 6.7 times
-        # the CPU); labels and masks are mostly empty, and there it saves files.
-        config: ArrayConfigParams = {"write_empty_chunks": self.info.kind == "image"}
-        group = zarr.open_group(for_zarr(self.info.url), mode="r+" if self.info.made_by else "r")
-        arrays = (array_of(group, level.path, self.info.url) for level in self.info.levels)
+        # What is written is there, background too: a file that is missing is a loss. And comparing
+        # every chunk with the fill value costs 3.8 to 6.7 times the CPU of encoding it.
+        config: ArrayConfigParams = {"write_empty_chunks": True}
+        arrays = (array_of(self._group, level.path, self.info.url) for level in self.info.levels)
         return tuple(array.with_config(config) for array in arrays)
 
 
@@ -192,25 +182,38 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
     A volume that volproc made from other inputs or options is replaced; anything else at that
     place is refused and left alone. `version` is volproc's own.
     """
-    info = info.stamped(version=version, step=step, digest=digest, finished=False)
+    info = info.stamped(version=version, step=step, digest=digest, finished=False, complete=True)
     there = made_by(info.url)
     if not there and is_occupied(info.url):
         raise VolumeError(
             f"{info.url} exists and was not written by volproc; choose another name or remove it"
         )
-    _remove_partial_files(info.url)
-    if there.get("digest") == digest:
-        return Volume(info.stamped(finished=there.get("finished", False)))
+    if lease.left_by_dead():
+        _remove_partial_files(info.url)
+    if _is_same(info, there, digest):
+        kept = {key: there.get(key, False) for key in ("finished", "complete")}
+        if there.get("recipe") != info.made_by.get("recipe"):  # other inputs gave the same
+            note(info.url, recipe=info.made_by.get("recipe"))
+        return Volume(info.stamped(**kept))
     make_anew(info)
     stamp(info)
     return Volume(info)
 
 
-def is_begun(url: str, *, digest: str) -> bool:
-    """Whether the volume of this `digest` was made at `url`, finished or not."""
-    return bool(made_by(url).get("digest") == digest)
+def is_begun(info: VolumeInfo, *, digest: str) -> bool:
+    """Whether the volume of this `digest` was made where `info` says, finished or not."""
+    return _is_same(info, made_by(info.url), digest)
 
 
+def _is_same(info: VolumeInfo, there: dict[str, Any], digest: str) -> bool:
+    """Whether a volume may be gone on with: made from the same, and cut as it is planned.
+
+    Another program may cut it otherwise; what this one writes would lie in the wrong places.
+    """
+    return there.get("digest") == digest and holds_arrays_of(info)
+
+
+@patient
 def _remove_partial_files(url: str) -> None:
     """Files that a killed writer left beside the chunks; harmless, but not part of the volume.
 

@@ -241,7 +241,7 @@ def test_nan_answers_are_refused(tmp_path):
             return torch.sqrt(values + 6).clamp(0, 1) * values.sigmoid()
 
     network = opened(saved(tmp_path, "a.pt", script_of(Root())))
-    with pytest.raises(ModelError, match="answers NaN or infinity; it may want other preproc"):
+    with pytest.raises(ModelError, match="answers NaN or infinity to the image; it may want"):
         answered(network, np.full((16, 16), -100, np.float32))
 
 

@@ -52,6 +52,20 @@ def test_half_an_outline_left_open_is_matched_where_it_is_in_either_direction(tu
     assert apart(places[known], reference[known] + [80, -50]).max() < 2 * STEP
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["scribbled first", "scribbled last"])
+def test_a_scribble_does_not_hide_the_outline_whatever_was_drawn_first(first):
+    """More points within reach than are looked at: the nearest count, in any order."""
+    angle = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    around = np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    reference = evenly(5000 + 2000 * around, STEP)
+    outline, scribble = 5000 + 2050 * around, np.random.default_rng(0).uniform(-500, 500, (60, 2))
+    loops = [[*scribble, 5000, 7000], outline]
+    clean = match(reference, [outline])
+    drawn = match(reference, loops if first else loops[::-1])
+    assert np.isfinite(drawn).all()
+    assert apart(drawn, reference).max() <= apart(clean, reference).max()
+
+
 def test_what_is_out_of_reach_is_not_matched():
     reference = evenly(shape(), STEP)
     assert np.isnan(match(reference, [shape() + 5000.0])).all()

@@ -56,6 +56,12 @@ def test_spreads_are_found_and_the_steady_count_more():
     assert off(found.line) < 0.75 * off(places(spreads).mean(axis=0))
 
 
+@pytest.mark.parametrize(("count", "expected"), [(2, 97), (3, 93), (5, 92)])
+def test_spreads_of_few_are_not_too_small_since_the_line_follows_them(count, expected):
+    """A line between two is nearer to both than the truth is: its own uncertainty counts too."""
+    assert average(places([100] * count)).spreads.mean() == pytest.approx(expected, abs=2)
+
+
 def test_far_ones_do_not_count():
     drawn = places([50] * 7)
     drawn[0, 100:200] += 2000

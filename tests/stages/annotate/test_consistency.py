@@ -58,6 +58,14 @@ def test_a_slice_unlike_both_neighbours_is_replaced_by_what_lies_between(failed,
     assert [a is b for a, b in zip(mended, stack, strict=True)].count(False) == 1
 
 
+def test_ties_are_inside_on_the_neighbours_too():
+    whole, tied = disc(20), disc(20, agreement=0.5)
+    kwargs = {"position": 0.5, "nm": NM, "shape_yx": SHAPE}
+    np.testing.assert_array_equal(
+        between(tied, tied, **kwargs).values, between(whole, whole, **kwargs).values
+    )
+
+
 def test_two_slices_in_a_row():
     truth = nucleus()
     stack = [*truth[:4], NOTHING, disc(3, (5, 5)), *truth[6:]]
@@ -73,18 +81,14 @@ def test_a_drawing_where_there_is_nothing_around_is_taken_away():
     assert not mended[2].values.any()
 
 
-def test_slices_nobody_looked_at_are_filled_in():
+@pytest.mark.parametrize("gap", [1, 2, 3])
+def test_slices_nobody_looked_at_stay_unknown(gap):
+    """What nobody looked at is no failure of the crowd, and carries no labels."""
     truth = nucleus()
-    stack = [*truth[:5], None, None, *truth[7:]]
-    mended, found = mend(stack, nm=NM, shape_yx=SHAPE)
-    assert found == [Replaced(5, 4, 7, "nobody looked"), Replaced(6, 4, 7, "nobody looked")]
-    assert iou(mended[5], truth[5]) > 0.93
-
-
-def test_three_slices_nobody_looked_at_and_ends_stay():
-    truth = nucleus()
-    stack = [None, *truth[1:5], None, None, None, *truth[8:11], None]
+    stack = [None, *truth[1:5], *[None] * gap, *truth[5 + gap : 11], None]
     assert mend(stack, nm=NM, shape_yx=SHAPE) == (stack, [])
+    beside = [*truth[:3], NOTHING, None, *truth[5:]]
+    assert failures(beside) == []
 
 
 def test_slices_in_turns_do_not_replace_one_another():
@@ -108,6 +112,25 @@ def test_neighbours_in_doubt_replace_nothing():
     assert failures([*truth[:4], unsure, *truth[5:]]) != []
     stack = [*truth[:4], unsure, *truth[5:7], unsure, *truth[8:]]
     assert {one.index for one in failures(stack)} == {4, 7}
+
+
+def test_one_neighbour_in_doubt_is_enough():
+    """A slice of which half of the volunteers are sure stands beside one of which fewer are."""
+    truth = nucleus()
+    odd = disc(14, (30, 44), agreement=0.55)
+    assert [one.index for one in failures([*truth[:4], odd, *truth[5:]])] == [4]
+    shaky = Patch(truth[3].origin_yx, truth[3].values * np.float32(0.5))
+    for stack in ([*truth[:3], shaky, odd, *truth[5:]], [*truth[:2], odd, shaky, *truth[4:]]):
+        assert not {3, 4} & {one.index for one in failures(stack) if stack[one.index] is odd}
+
+
+@pytest.mark.parametrize("position", [0.25, 0.5, 0.75])
+def test_towards_nothing_an_object_loses_its_depth_evenly(position):
+    before = between(disc(20), NOTHING, position=position, nm=NM, shape_yx=SHAPE)
+    after = between(NOTHING, disc(20), position=1 - position, nm=NM, shape_yx=SHAPE)
+    np.testing.assert_array_equal(before.onto(SHAPE), after.onto(SHAPE))
+    radius = np.sqrt(mask(before).sum() / np.pi)
+    assert radius == pytest.approx(20 * (1 - position), abs=0.7)
 
 
 @given(

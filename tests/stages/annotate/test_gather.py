@@ -126,13 +126,27 @@ def test_everything_is_counted(gathered):
     assert sum(not vote.strokes for vote in slices[0].votes) == 1
     numbers = {row["classification_id"]: row["reason"] for row in listed}
     assert numbers == {
-        "1": "drawn again",
+        "5": "drawn again",
         "4": "no drawing task",
         "7": "outside the volume",
         "9": "broken field",
         "10": "no usable mark",
     }
     assert all(int(row["row"]) == int(row["classification_id"]) + 1 for row in listed)
+
+
+@pytest.mark.parametrize(
+    ("duplicates", "strokes"), [({}, 1), ({"duplicates": "first"}, 1), ({"duplicates": "last"}, 0)]
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_later_empty_answer_leaves_the_drawing(gathered, duplicates, strokes, turned):
+    rows = [
+        drawn(1, z=1, at="2025-01-21 16:08:41 UTC"),
+        drawn(2, z=1, at="2025-01-21 16:09:00 UTC", annotations=json.dumps([task()])),
+    ]
+    _, (one,), listed = gathered(*(rows[::-1] if turned else rows), **duplicates)
+    assert [len(vote.strokes) for vote in one.votes] == [strokes]
+    assert [row["reason"] for row in listed] == ["drawn again"]
 
 
 @settings(max_examples=100, deadline=None)

@@ -209,3 +209,54 @@ def test_hundreds_of_strokes_are_joined():
     joined = limited(*arcs)
     assert len(joined.loops) == 1
     assert size(joined.loops) == pytest.approx(np.pi * 150**2, rel=0.01)
+
+
+def bracket(gap, depth, at=0.0, side=1):
+    """Three sides of a rectangle; its ends are `gap` apart, at the column `at`."""
+    far = at + side * depth
+    return np.array([[100, at], [100, far], [100 + gap, far], [100 + gap, at]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("apart", "loops"), [(2, 1), (9, 1), (11, 2), (15, 2), (19, 2), (21, 2)], ids=str
+)
+def test_own_ends_count_as_half_as_far_apart(apart, loops):
+    """Two brackets of gaps of 20 that face each other: [ ] is one outline or two."""
+    drawn = [bracket(20, 30, 100, -1), bracket(20, 30, 100 + apart, 1)]
+    assert len(limited(*drawn).loops) == loops
+    assert not limited(*drawn).left_open
+
+
+@pytest.mark.parametrize(
+    ("depth", "loops"), [(9, 0), (11, 1), (30, 1)], ids=["too straight", "bent", "long"]
+)
+def test_ends_farther_apart_than_half_the_line_are_not_joined(depth, loops):
+    """A bracket with a gap of 20 is 20 + 2 x depth long."""
+    assert len(limited(bracket(20, depth, 100)).loops) == loops
+
+
+@pytest.mark.parametrize(("gap", "loops"), [(30, 1), (31, 0)])
+def test_the_limit_is_a_limit(gap, loops):
+    assert len(limited(bracket(gap, 60, 100)).loops) == loops
+
+
+@pytest.mark.parametrize(("gap", "loops"), [(45, 1), (49, 1), (51, 0), (60, 0)])
+def test_longer_gaps_are_closed_up_to_an_eighth_of_the_outline(gap, loops):
+    """The bracket is 300 + gap long: 50 are an eighth of the 400 around."""
+    assert len(limited(bracket(gap, 150, 100)).loops) == loops
+
+
+def test_two_that_are_nearly_closed_never_join():
+    """Gaps of 16 in 136 and in 116: the first is an outline by itself, less than an eighth open."""
+    alone, wide = bracket(16, 60, 100, -1), bracket(16, 60, 102, 1)
+    assert len(limited(alone, wide).loops) == 2
+    assert len(limited(bracket(20, 60, 100, -1), bracket(20, 60, 102, 1)).loops) == 1
+
+
+def test_lines_keep_their_places_whatever_the_voxels():
+    """In voxels of 4 x 2 nm; closed and left open."""
+    half, whole = circle((60, 60), 40, 0, np.pi), circle((200, 200), 30)
+    found = limited(half / [4, 2], whole / [4, 2], nm=(4.0, 2.0), limit=10.0)
+    np.testing.assert_allclose(found.left_open[0] * [4, 2], half, atol=1e-3)
+    (loop,) = found.loops
+    np.testing.assert_allclose((loop * [4, 2]).mean(axis=0), (200, 200), atol=1)

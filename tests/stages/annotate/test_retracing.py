@@ -36,6 +36,26 @@ def test_a_line_over_two_others_is_left_out():
     assert len(without_retraces(lines, 60.0)) == 2
 
 
+@pytest.mark.parametrize(
+    ("share", "kept"), [(0.5, 2), (0.8, 2), (0.88, 2), (0.92, 1), (1.0, 1)], ids=str
+)
+def test_nine_tenths_along_another_line_make_the_same_line(share, kept):
+    """A straight line along another one, which then turns away from it."""
+    along = np.stack([np.zeros(1001), np.linspace(0, 4000, 1001)], axis=1)
+    again = np.stack([np.full(1001, 10.0), np.linspace(500, 2500, 1001)], axis=1)
+    turned = np.arange(1001) > 1000 * share
+    again[turned] = again[turned][:1] + np.arange(turned.sum())[:, None] * [-2.0, 0.0]
+    assert len(without_retraces([along, again], 30.0)) == kept
+
+
+@pytest.mark.parametrize(("apart", "kept"), [(90.0, 1), (110.0, 2)])
+def test_lines_farther_apart_than_a_twentieth_of_the_longer_are_two(apart, kept):
+    longer = np.stack([np.zeros(101), np.linspace(0, 2000, 101)], axis=1)
+    shorter = np.stack([np.full(101, apart), np.linspace(500, 1500, 101)], axis=1)
+    assert len(without_retraces([shorter, longer], 1000.0)) == kept
+    assert len(without_retraces([shorter, longer], apart - 1)) == 2
+
+
 @pytest.mark.parametrize("turns", [1.1, 1.5, 2.3])
 def test_a_line_is_cut_where_it_returned_to_its_start(turns):
     line = overrun(arc(0, turns), 100.0)

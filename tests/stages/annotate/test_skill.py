@@ -37,6 +37,36 @@ def test_an_error_is_about_the_distance_from_the_majority():
     assert found["v5"] == pytest.approx(250, rel=0.1)  # half the radius
 
 
+def square(y, x, size=10):
+    corners = np.array([[0, 0], [0, size], [size, size], [size, 0]])
+    return (Stroke(([*corners, y, x]).astype(np.float32), closed=True),)
+
+
+@pytest.mark.parametrize("at", [0, 40, 100])
+def test_an_error_is_the_area_apart_over_the_longer_outline(at):
+    """Squares of 10 voxels; the label's outline is 40 sides, of which pi / 4 are a length."""
+    small, large = square(at + 15, 50), square(at, 40, size=40)
+    drawn = {"a": small, "b": small, "up": square(at + 15, 52), "none": (), "c": small}
+    drawn |= {"large": large}
+    votes = tuple(Vote(name, strokes) for name, strokes in drawn.items())
+    found = dict(slice_errors(SliceVotes(0, (0, 0), SHAPE, votes), NM, OPTIONS))
+    around = 40 * np.pi / 4
+    expected = {"up": 40 / around, "none": 100 / around, "large": (1600 - 100) / 80}
+    same = dict.fromkeys("abc", 0.0)
+    assert found == pytest.approx(same | {who: 10 * apart for who, apart in expected.items()})
+
+
+def test_who_draws_what_all_draw_is_not_off():
+    assert errors([50, 50, 50]) == {"v0": 0, "v1": 0, "v2": 0}
+
+
+def test_an_error_of_voxels_that_are_longer_than_wide_is_in_between():
+    drawn = [*[square(9, 9)] * 3, square(9, 11), square(1, 1, size=30)]
+    votes = tuple(Vote(f"v{n}", strokes) for n, strokes in enumerate(drawn))
+    found = dict(slice_errors(SliceVotes(0, (0, 0), SHAPE, votes), (40.0, 10.0), OPTIONS))
+    assert found["v3"] == pytest.approx(20 * 40 / (40 * np.pi / 4))
+
+
 def test_errors_are_those_from_the_answer_of_cria():
     radii = [50, 50, 50, 56, 44]
     votes = tuple(Vote(f"v{n}", (circle(r),)) for n, r in enumerate(radii))
@@ -85,6 +115,22 @@ def test_a_skill_is_the_inverse_of_the_variance():
     slices = [[("fine", 50.0), ("coarse", 100.0)]] * 500
     found = skills(slices)
     assert found["coarse"] / found["fine"] == pytest.approx(1 / 4, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("slices", "expected"), [(1, 2 ** (-2 / 3)), (2, 1 / 2), (4, 2 ** (-4 / 3)), (8, 2 ** (-8 / 5))]
+)
+def test_two_slices_of_an_average_volunteer_are_added_to_everyones(slices, expected):
+    """Twice as far off is a quarter of the skill in the end: (1/4) ** (n / (n + 2)) after n."""
+    found = skills([[("fine", 50.0), ("coarse", 100.0)]] * slices)
+    assert found == pytest.approx({"fine": 1.0, "coarse": expected})
+
+
+def test_the_best_tenth_have_the_highest_skill_and_nobody_is_better_than_10_nm():
+    table = [(f"v{n:02}", 10.0 * 2**n) for n in range(20)]
+    found = skills([[*table, ("best", 1.0)]] * 1000)
+    assert [name for name, skill in sorted(found.items()) if skill == 1] == ["best", "v00", "v01"]
+    assert found["v03"] == pytest.approx(1 / 16, rel=0.02)
 
 
 def test_one_blunder_does_not_count_and_one_slice_tells_little():

@@ -76,13 +76,20 @@ def test_drawings_become_the_labels_they_were_made_from(scene, tmp_path, runner,
     assert "volunteers needed" in page.lower()
 
 
-def test_blocks_and_engines_change_nothing(scene, tmp_path, runner, dask_runner):
-    """One block, blocks that do not divide, and workers."""
+def test_blocks_change_nothing(scene, tmp_path, runner):
+    """One block, and blocks that do not divide."""
     once = annotated(scene, tmp_path, runner, "a.zarr", block_slices=12)
-    for name, runner_, size in (("b.zarr", runner, 5), ("c.zarr", dask_runner, 3)):
-        again = annotated(scene, tmp_path, runner_, name, block_slices=size)
-        for a, b in zip(once.volumes, again.volumes):
-            assert np.array_equal(voxels(a), voxels(b))
+    again = annotated(scene, tmp_path, runner, "b.zarr", block_slices=5)
+    for a, b in zip(once.volumes, again.volumes):
+        assert np.array_equal(voxels(a), voxels(b))
+
+
+@pytest.mark.dask
+def test_workers_find_the_same(small_scene, tmp_path, runner, dask_runner):
+    once = annotated(small_scene, tmp_path, runner, "a.zarr")
+    again = annotated(small_scene, tmp_path, dask_runner, "b.zarr", block_slices=3)
+    for a, b in zip(once.volumes, again.volumes):
+        assert np.array_equal(voxels(a), voxels(b))
 
 
 def truth_of(tmp_path):
@@ -142,6 +149,7 @@ def test_trials_leave_the_volumes_and_the_votes_alone(small_scene, tmp_path, run
     done = {one.step for one in begun if isinstance(one, BlockDone)}
     assert done == {"try smaller crowds", "score and compare", "draw level sets"}
     begun.clear()
+    runner.overwrite = True
     annotated(small_scene, tmp_path, runner, method="majority", envelope_nm=200)
     assert not any("export" in one.step for one in begun)
 

@@ -108,9 +108,10 @@ def test_traced_twice_in_many_strokes():
         assert around == pytest.approx(2, abs=0.05 * len(strokes))
 
 
-@given(z=slices)
-def test_partial_is_one_stroke_of_a_part(z):
-    (points,) = drawn(replace(PERFECT, partial=1), z=z, outlines=OUTLINES[:1])
+@given(z=slices, double=st.sampled_from([0, 1]))
+def test_partial_is_one_stroke_of_a_part_also_of_who_goes_round_twice(z, double):
+    habits = replace(PERFECT, partial=1, double=double)
+    (points,) = drawn(habits, z=z, outlines=OUTLINES[:1])
     assert 0.35 < abs(turns(points, LARGE)) < 0.9
 
 

@@ -77,3 +77,11 @@ def test_it_does_not_grow_further_than_it_may():
     line[0, 0, 0] = INSIDE
     found = grown(line, voxel_nm=parse_voxel_nm((10, 10, 10)), reach_nm=30)
     assert found[0, 0].tolist() == [INSIDE] * 4 + [FREE] * 5
+
+
+def test_at_equal_length_the_inside_wins():
+    line = np.array([OUTSIDE, FREE, FREE, FREE, INSIDE], np.uint8)
+    for states in (line, line[::-1]):
+        found = grown(states[None, None], voxel_nm=parse_voxel_nm((10, 10, 10)), reach_nm=100)
+        assert found[0, 0, 1:4].tolist().count(INSIDE) == 2
+        assert found[0, 0, 2] == INSIDE

@@ -62,6 +62,41 @@ def test_in_slices_every_slice_has_its_outside():
     assert verdict.tolist() == [0] + [OUTSIDE, INSIDE] * 3
 
 
+def test_what_touches_no_border_is_not_the_outside():
+    """A volume that is all envelope but for one interior has no outside to take away."""
+    labels = np.zeros((20, 20, 20), np.uint32)
+    labels[5:15, 5:15, 5:15] = 1
+    faces = faces_in_blocks(labels, labels.shape)
+    verdict = verdict_of(faces, options=InteriorOptions(), voxel_nm=VOXEL_NM, axis=None)
+    assert verdict.tolist() == [0, INSIDE]
+    # the same in slices: in one of them nothing lies at the border
+    slices = np.zeros((3, 20, 20), np.uint32)
+    slices[0], slices[1, 4:16, 4:16], slices[2, 0:9, 0:9] = 1, 2, 3
+    faces = faces_in_blocks(slices, slices.shape)
+    verdict = verdict_of(faces, options=InteriorOptions(), voxel_nm=VOXEL_NM, axis=0)
+    assert verdict.tolist() == [0, OUTSIDE, INSIDE, OUTSIDE]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.32, OUTSIDE), (0.34, INSIDE)])
+def test_a_share_of_the_surface_may_lie_on_the_border(share, expected):
+    """Two of six sides of a cube; the region before it has more."""
+    labels = np.zeros((20, 20, 20), np.uint32)
+    labels[10:], labels[0:6, 0:6, 5:11] = 1, 2
+    faces = faces_in_blocks(labels, labels.shape)
+    options = InteriorOptions(open_share=share)
+    verdict = verdict_of(faces, options=options, voxel_nm=parse_voxel_nm((9, 9, 9)), axis=None)
+    assert verdict.tolist() == [0, OUTSIDE, expected]
+
+
+def test_of_equally_open_ones_the_first_is_the_outside():
+    labels = np.zeros((9, 9, 20), np.uint32)
+    labels[..., :9], labels[..., 11:] = 1, 2
+    labels = np.pad(labels, ((1, 1), (1, 1), (0, 0)))
+    faces = faces_in_blocks(labels, labels.shape)
+    verdict = verdict_of(faces, options=InteriorOptions(), voxel_nm=VOXEL_NM, axis=None)
+    assert verdict.tolist() == [0, OUTSIDE, INSIDE]
+
+
 def test_what_is_too_large_for_a_nucleus_is_no_interior():
     labels = np.zeros((20, 20, 20), np.uint32)
     labels[2:18, 2:18, 2:18] = 1

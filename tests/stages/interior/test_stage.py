@@ -11,6 +11,7 @@ from volproc.errors import VolprocError, VolumeError
 from volproc.stages.interior.labelling import Labelling
 from volproc.stages.interior.stage import plan_interior, run_interior
 from volproc.stages.label.stage import plan_label, run_label
+from volproc.volume.store import Volume
 
 VOXEL_NM = (50, 40, 40)
 SHAPE = (56, 100, 88)
@@ -54,9 +55,8 @@ def interior(mask, url, folder, *, runner=None, **options):
         str(url),
         InteriorOptions(**{"min_volume_um3": 0.1, **options}),
         labelling=Labelling(plan_label, run_label),
-        identity=mask.identity,
     )
-    return run_interior(plan, runner or Runner(SerialEngine(), folder))
+    return run_interior(plan, runner or Runner(SerialEngine(), folder, overwrite=True))
 
 
 def voxels(volume):
@@ -193,3 +193,13 @@ def test_more_votes_than_voters_are_refused():
 def test_nothing_to_fill_is_refused():
     with pytest.raises(ValueError, match="name axes"):
         InteriorOptions(axes="", volume=False)
+
+
+@pytest.mark.parametrize(("reach_nm", "expected"), [(0, 600), (599, 600), (1000, 1000)])
+def test_the_inside_grows_back_over_the_gap_at_least(envelope, save_volume, reach_nm, expected):
+    """Cores begin half a gap from the envelope: less would leave a rim that is in no nucleus."""
+    mask = save_volume("m.zarr", envelope, voxel_nm=VOXEL_NM).info
+    options = InteriorOptions(reach_nm=reach_nm, gap_nm=600, axes="")
+    plan = plan_interior(mask, "out.zarr", options, labelling=Labelling(plan_label, run_label))
+    step = plan.inside_step((), Volume(mask))
+    assert step.task.reach_nm == expected

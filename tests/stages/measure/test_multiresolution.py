@@ -11,6 +11,7 @@ from volproc.stages.measure.multiresolution import (
     SMALL,
     levels_of_detail,
     multiresolution_files,
+    pieces_of,
 )
 from volproc.stages.measure.precomputed import multiresolution_index
 
@@ -140,6 +141,19 @@ def test_cells_are_in_z_order_and_have_parents(manifest):
             assert finer <= {tuple(cell) for cell in cells}
 
 
+def test_cells_have_parents_where_the_coarser_mesh_has_nothing():
+    """Neuroglancer goes from a level's cell to the finer ones in it: none may be without."""
+    mask = np.zeros((4, 4, 4), dtype=bool)
+    mask[1:3, 1:3, 1:3] = True
+    mesh = whole_mesh(mask, VOXEL_NM)
+    origin, cell = mesh.xyz.min(axis=0), np.ptp(mesh.xyz, axis=0) * 0.51
+    finer = [(0, 0, 0), (1, 1, 1), (2, 0, 0), (3, 1, 0), (0, 5, 2)]
+    found = pieces_of(mesh, 1, origin, cell, finer)
+    assert found.cells == [(0, 0, 0), (1, 0, 0), (0, 2, 1)]
+    assert [len(content) > 0 for content in found.contents] == [True, False, False]
+    assert pieces_of(mesh, 1, origin, cell, []).cells == [(0, 0, 0)]
+
+
 def test_a_very_small_object_has_one_level(tmp_path):
     mask = np.zeros((3, 3, 3), dtype=bool)
     mask[1, 1, 1] = True
@@ -150,7 +164,7 @@ def test_a_very_small_object_has_one_level(tmp_path):
 
 
 def test_cloud_volume_reads_them(tmp_path, mesh):
-    cloudvolume = pytest.importorskip("cloudvolume")  # 40 packages more: not in the extra dev
+    cloudvolume = pytest.importorskip("cloudvolume")
     files = multiresolution_files(7, mesh, error_nm=ERROR_NM)
     files |= multiresolution_index([7], {}, corner_nm=CORNER_NM)
     for name, content in files.items():

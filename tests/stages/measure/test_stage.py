@@ -48,16 +48,13 @@ def saved(save_volume, labels):
     return save_volume("objects.zarr", labels, voxel_nm=VOXEL_NM, kind="labels")
 
 
-def measure(
-    volume, folder, records, *, runner=None, image=None, votes=None, identity="", **options
-):
+def measure(volume, folder, records, *, runner=None, image=None, votes=None, **options):
     plan = plan_measure(
         volume.info,
         str(folder),
         MeasureOptions(**options),
         image=image.info if image else None,
         votes=votes.info if votes else None,
-        identity=volume.identity + identity,
     )
     return run_measure(plan, runner or Runner(SerialEngine(), records))
 
@@ -192,7 +189,7 @@ def test_numbers_are_in_the_labels_own_metadata_and_these_stay_valid(tmp_path, s
 
     assert not model_error(saved.info.url, labels=True)
     again = open_volume(saved.info.url)
-    assert again.identity == saved.identity  # else everything made from it would be made anew
+    assert again.fingerprint == saved.fingerprint  # else everything made from it would be made anew
 
 
 def test_meshes_are_written_for_those_that_are_asked_for(tmp_path, saved):
@@ -273,19 +270,31 @@ def test_no_objects_give_a_header(tmp_path, save_volume):
     assert {"id", "volume_um3", "surface_um2", "fragments_per_slice"} <= set(table)
 
 
-def test_not_a_number_inside_an_object_is_refused_and_outside_does_no_harm(
-    tmp_path, save_volume, saved, labels
-):
+def test_not_a_number_outside_of_objects_does_no_harm(tmp_path, save_volume, saved, labels):
     image = np.where(labels > 0, 1.5, np.nan).astype(np.float32)
     good = save_volume("good.zarr", image, voxel_nm=VOXEL_NM)
     table = measure(saved, tmp_path / "out", tmp_path / "ledger", image=good).columns
     np.testing.assert_allclose(table["mean_intensity"], 1.5)
-    image[28, 60, 3] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "said"),
+    [
+        (np.nan, "f4", r"not a number \(NaN\)"),
+        (np.inf, "f4", "infinite or too large to add"),
+        (-np.inf, "f8", "infinite or too large to add"),
+        (1.7e308, "f8", "infinite or too large to add"),
+    ],
+)
+def test_an_intensity_that_is_no_number_is_refused(
+    tmp_path, save_volume, saved, labels, value, dtype, said
+):
+    image = np.where(labels > 0, 1.5, 0).astype(dtype)
+    places = np.argwhere(labels == labels.max())[:2]
+    image[tuple(places.T)] = value
     bad = save_volume("bad.zarr", image, voxel_nm=VOXEL_NM)
-    with pytest.raises(
-        VolprocError, match=r"bad.zarr, under voxels .* not a number \(NaN\) inside"
-    ):
-        measure(saved, tmp_path / "bad", tmp_path / "2", image=bad, identity="bad")
+    with pytest.raises(VolprocError, match=f"bad.zarr, under voxels .* voxels that are {said} in"):
+        measure(saved, tmp_path / "bad", tmp_path / "2", image=bad)
 
 
 def test_grids_that_do_not_cover_the_same_space_are_refused(save_volume, saved):
@@ -310,7 +319,7 @@ def test_what_are_no_labels_and_no_votes_is_refused(tmp_path, save_volume, saved
 
 def test_negative_ids_are_refused(tmp_path, save_volume):
     labels = save_volume("negative.zarr", np.full((8, 8, 8), -1, np.int32), kind="labels")
-    with pytest.raises(VolprocError, match="has negative ids"):
+    with pytest.raises(VolprocError, match="holds values below 0"):
         measure(labels, tmp_path / "out", tmp_path / "ledger")
 
 

@@ -60,7 +60,7 @@ def one_speck(tmp_path_factory):
 
 
 @given(
-    limit=st.floats(0.5, 60),
+    limit=st.floats(0.5, 50),  # coarsely the speck is 53.6 brighter
     start=st.tuples(*[st.integers(-16, 60)] * 3),
     size=st.tuples(*[st.integers(1, 40)] * 3),
 )

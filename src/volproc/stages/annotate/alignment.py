@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from volproc.compiled import compiled
 from volproc.stages.annotate.borders import Line
 
 STIFFNESS = 0.0014
@@ -25,8 +25,8 @@ STIFFNESS = 0.0014
 divided by the steps along which a slip stays."""
 FORWARD = 4
 """Points of a drawing that may lie between two that are matched to neighbours."""
-NEAREST = 160
-"""Points of a drawing that are looked at for one of the reference."""
+MAX_NEAR = 160
+"""Points of a drawing that are looked at for one of the reference: the nearest."""
 
 
 @dataclass(frozen=True)
@@ -81,24 +81,30 @@ def matched(
     return np.where(known[:, None], drawing.points[which], np.nan)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _within(reference: Any, points: Any, reach: float) -> Any:
-    """For each point of the reference those of a drawing within reach, and how many."""
-    near = np.empty((len(reference), NEAREST), dtype=np.int32)
+    """For each point of the reference the nearest of a drawing within reach, and how many."""
+    near = np.empty((len(reference), MAX_NEAR), dtype=np.int32)
     many = np.zeros(len(reference), dtype=np.int32)
+    squared = np.empty(len(points))
     for s in range(len(reference)):
         y, x = reference[s]
+        found = 0
         for t in range(len(points)):
-            dy = points[t, 0] - y
-            if -reach < dy < reach:
-                dx = points[t, 1] - x
-                if dy * dy + dx * dx < reach * reach and many[s] < NEAREST:
-                    near[s, many[s]] = t
-                    many[s] += 1
+            dy, dx = points[t, 0] - y, points[t, 1] - x
+            squared[t] = dy * dy + dx * dx
+            found += squared[t] < reach * reach
+        farthest = np.inf
+        if found > MAX_NEAR:  # of the last that there is room for
+            farthest = np.partition(squared, MAX_NEAR - 1)[MAX_NEAR - 1]
+        for t in range(len(points)):
+            if squared[t] < reach * reach and squared[t] <= farthest and many[s] < MAX_NEAR:
+                near[s, many[s]] = t
+                many[s] += 1
     return near, many
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _follow(
     reference: Any,
     points: Any,
@@ -159,7 +165,7 @@ def _follow(
     _trace_back(which, near, back, fresh[: many[(steps - 1) % n]], nothing)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _trace_back(which: Any, near: Any, back: Any, last: Any, nothing: float) -> None:
     """The cheapest of all ways, its middle into `which`: it cost one of `last`, or `nothing`."""
     n, at = len(which), back.shape[1] - 1
@@ -173,7 +179,7 @@ def _trace_back(which: Any, near: Any, back: Any, last: Any, nothing: float) -> 
         at = back[r, at]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _enter(
     reference: Any,
     points: Any,

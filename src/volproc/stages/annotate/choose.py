@@ -1,9 +1,9 @@
 """Which votes of an export count: one person has one vote on a slice.
 
-Of several classifications of a subject by one person the last counts, or the first, by option; so
-do votes of one person on one slice through several subjects, but there one on the frame that was
-shown comes before one on another frame. The order is that of `created_at`, then of the
-classifications' numbers.
+Of several classifications of a subject by one person the first counts, as in Zooniverse's own
+tools, or the last, by option; so do votes of one person on one slice through several subjects, but
+there one on the frame that was shown comes before one on another frame. The order is that of
+`created_at`, then of the classifications' numbers.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from volproc.stages.annotate.outline import INSIDE
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-Why = Literal["nobody looked", "unlike its neighbours", "low agreement"]
+Why = Literal["unlike its neighbours", "low agreement"]
 _Distance = Callable[[int, int], float]
 
 HALO = 2
@@ -53,9 +53,8 @@ def failures(slices: Sequence[Patch | None]) -> list[Replaced]:
     by MARGIN more than these differ from one another; by anything more where volunteers agree
     less than LOW_AGREEMENT and less than there. It stands where that is true of a neighbour
     instead; a single one also if the slices beyond its neighbours are more like it than like
-    them. One or two that nobody looked at fail if somebody
-    looked on either side. HALO slices before and after a slice decide on it, and no others; the
-    first and the last of the whole stack cannot fail.
+    them. HALO slices before and after a slice decide on it, and no others; the
+    first and the last of the whole stack cannot fail, nor one that nobody looked at.
     """
     distance = cache(lambda a, b: _jaccard(_known(slices[a]), _known(slices[b])))
     found = (_failure(slices, k, distance) for k in range(1, len(slices) - 1))
@@ -125,13 +124,11 @@ def agreed(patch: Patch) -> float:
 def _failure(slices: Sequence[Patch | None], k: int, distance: _Distance) -> Replaced | None:
     """What slice k fails as: alone, or with the one after or before it."""
     for before, after in ((k - 1, k + 1), (k - 1, k + 2), (k - 2, k + 1)):
-        if before < 0 or after >= len(slices) or slices[before] is None or slices[after] is None:
+        if before < 0 or after >= len(slices):
+            continue
+        if any(slices[one] is None for one in range(before, after + 1)):
             continue
         row = range(before + 1, after)
-        if all(slices[one] is None for one in row):
-            return Replaced(k, before, after, "nobody looked")
-        if any(slices[one] is None for one in row):
-            continue
         here = [agreed(_known(slices[one])) for one in row]
         beside = min(agreed(_known(slices[one])) for one in (before, after))
         if beside < min(LOW_AGREEMENT, *here):  # the neighbours are the ones in doubt

@@ -14,7 +14,7 @@ from volproc.stages.annotate.alignment import Drawing, evenly, matched
 from volproc.stages.annotate.averaging import mean
 from volproc.stages.annotate.distances import signed_distance
 from volproc.stages.annotate.fragments import Drawn, Fragment, drawn_by, interior, match
-from volproc.stages.annotate.rasterise import bounds, weighted_sum
+from volproc.stages.annotate.rasterise import Runs, bounds, weighted_sum
 
 STEP_NM = 70.0
 """Between points of an outline; a hundredth of it where that is less. At 40 lines are no nearer to
@@ -29,6 +29,9 @@ PART = 0.1
 """A smaller part of a piece or of its outline says nothing of its place."""
 LEAST_SKILL = 1e-3
 """Nobody counts for less, unless for nothing."""
+MOST_OF_OTHERS = 0.9
+"""Nobody counts for more than this part of all others together: a skill is an estimate, of few
+slices a poor one, and what two of three volunteers draw alike is not overruled by it."""
 BELOW_HALF = np.nextafter(np.float32(0.5), np.float32(0))
 
 
@@ -46,18 +49,23 @@ def cria(
             drawn_by(vote, number, close_nm=options.close_nm, nm=nm, shape_yx=votes.shape_yx)
             for number, vote in enumerate(votes.votes)
         ],
-        skills=[max(skills.get(vote.volunteer, 1.0), LEAST_SKILL) for vote in votes.votes],
+        skills=_balanced(
+            [max(skills.get(vote.volunteer, 1.0), LEAST_SKILL) for vote in votes.votes]
+        ),
         nm=nm,
         shape_yx=votes.shape_yx,
     )
-    whole = slice_.share()
-    np.minimum(whole.values, BELOW_HALF, out=whole.values)
+    pieces: list[tuple[Patch, float]] = []
     trusted: set[int] = set()
     for fragment in match([loop for one in slice_.drawn for loop in one.loops], slice_.skills):
         presence = slice_.presence(fragment, trusted)
         if presence >= 0.5 - 1e-9:
             trusted |= fragment.seen.keys()
-            _raise_to(slice_.inside(fragment, whole), max(presence, 0.5), whole)
+            pieces.append((slice_.inside(fragment), max(presence, 0.5)))
+    whole = slice_.share([patch for patch, _ in pieces])
+    np.minimum(whole.values, BELOW_HALF, out=whole.values)
+    for patch, most in pieces:
+        _raise_to(patch, most, whole)
     return whole
 
 
@@ -70,8 +78,8 @@ class _Slice:
     nm: tuple[float, float]
     shape_yx: tuple[int, int]
 
-    def share(self) -> Patch:
-        """The part of those who looked around whose interior a voxel is.
+    def share(self, pieces: Sequence[Patch]) -> Patch:
+        """The part of those who looked around whose interior a voxel is, in a box with `pieces`.
 
         Who drew nothing but lines that stay open saw something, but did not say where.
         """
@@ -80,7 +88,7 @@ class _Slice:
             skill if one.loops or not one.left_open else 0.0
             for skill, one in zip(self.skills, self.drawn, strict=True)
         ]
-        origin, shape = bounds(interiors)
+        origin, shape = bounds([*interiors, *map(_ends, pieces)])
         total = weighted_sum(interiors, looked, origin_yx=origin, shape_yx=shape)
         return Patch(origin, (total / max(sum(looked), LEAST_SKILL)).astype(np.float32))
 
@@ -101,10 +109,10 @@ class _Slice:
                 no += skill * overlooked
         return yes / (yes + no)
 
-    def inside(self, fragment: Fragment, whole: Patch) -> Patch:
+    def inside(self, fragment: Fragment) -> Patch:
         """How many of those who saw a piece would put a voxel inside, were all equally steady."""
         line, spread = self._outline(fragment)
-        origin, shape = self._window(fragment, line, whole)
+        origin, shape = self._window(fragment, line)
         distance = signed_distance(
             line, origin_yx=origin, shape_yx=shape, nm=self.nm, reach_nm=FAR_NM
         )
@@ -142,19 +150,33 @@ class _Slice:
         found = mean(reference, np.stack(places), np.array(skills), step=step, quorum=quorum)
         return (found.line / size).astype(np.float32), float(np.median(found.spreads))
 
-    def _window(
-        self, fragment: Fragment, line: Points, whole: Patch
-    ) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The part of `whole` around the line, and around the piece as most of them drew it."""
+    def _window(self, fragment: Fragment, line: Points) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The part of the slice around the line, and around the piece as most of them drew it."""
         boxes = [bounds([loop.runs for loop in loops]) for loops in fragment.seen.values()]
         low = np.median([first for first, _ in boxes], axis=0)
         high = np.median([np.add(first, lengths) for first, lengths in boxes], axis=0)
         low = np.minimum(low, line.min(axis=0) - FAR_NM / np.array(self.nm))
         high = np.maximum(high, line.max(axis=0) + FAR_NM / np.array(self.nm))
-        end = np.add(whole.origin_yx, whole.values.shape)
-        first = np.clip(np.floor(low), whole.origin_yx, end).astype(int)
-        shape = np.clip(np.ceil(high), whole.origin_yx, end).astype(int) - first
+        # open lines move the outline too: it may lie beyond all that was closed
+        first = np.clip(np.floor(low), 0, self.shape_yx).astype(int)
+        shape = np.clip(np.ceil(high), 0, self.shape_yx).astype(int) - first
         return (int(first[0]), int(first[1])), (int(shape[0]), int(shape[1]))
+
+
+def _balanced(skills: Sequence[float]) -> list[float]:
+    """The skills of three or more on a slice, such that nobody outweighs all others together."""
+    if len(skills) < 3:  # of two who differ, the better one is right more often
+        return list(skills)
+    _, *others = sorted(skills, reverse=True)
+    most = max(MOST_OF_OTHERS * sum(others), others[0])
+    return [min(skill, most) for skill in skills]
+
+
+def _ends(patch: Patch) -> Runs:
+    """The first and the last row of a patch."""
+    (y, x), (rows, columns) = patch.origin_yx, patch.values.shape
+    ends = [[y, x, x + columns], [y + rows - 1, x, x + columns]]
+    return np.array(ends, dtype=np.int32)
 
 
 def _raise_to(patch: Patch, most: float, whole: Patch) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from operator import add
 from typing import Any
 
@@ -22,9 +22,6 @@ from volproc.stages.annotate.quality import SliceQuality
 from volproc.stages.annotate.skill import slice_errors
 from volproc.stages.annotate.votes import read_votes
 from volproc.volume.store import Volume
-
-Region = tuple[int, int, int, int]
-"""First row and column of a region, and its rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -104,15 +101,11 @@ class Annotate:
         out["agreement"] = np.zeros(block.core.shape, np.uint8)
         out["ignore"] = np.ones(block.core.shape, np.uint8)
         rows: list[Any] = []
-        regions: dict[Region, list[SliceVotes]] = defaultdict(list)
-        for votes in loaded:
-            regions[(*votes.origin_yx, *votes.shape_yx)].append(votes)
-        for region, stack in sorted(regions.items()):
-            for votes, patch, replaced in self._agreements(stack):
-                if block.core.start[0] <= votes.z < block.core.stop[0]:
-                    self._draw(votes, patch, block.core, out)
-                    if _begins_in(region, block.core):
-                        rows.append(self._row(votes, patch, replaced=replaced))
+        for votes, patch, replaced in self._agreements(loaded):
+            if block.core.start[0] <= votes.z < block.core.stop[0]:
+                self._draw(votes, patch, block.core, out)
+                if _begins_in(votes.origin_yx, block.core):
+                    rows.append(self._row(votes, patch, replaced=replaced))
         return out, rows
 
     def store(self, block: Block, result: tuple[Any, list[Any]]) -> list[Any]:
@@ -123,15 +116,27 @@ class Annotate:
             volume.write(block.core, values)
         return rows
 
-    def _agreements(self, stack: Sequence[SliceVotes]) -> list[tuple[SliceVotes, Patch, bool]]:
-        patches = {v.z: self.drawings.agreement(v, self.skills) for v in stack}
-        if not self.drawings.options.along_z:
-            return [(v, patches[v.z], False) for v in stack]
-        first, last = min(patches), max(patches)
-        whole = [patches.get(z) for z in range(first, last + 1)]
+    def _agreements(self, loaded: Sequence[SliceVotes]) -> Iterator[tuple[SliceVotes, Patch, bool]]:
+        """Region by region, each slice, what it holds, and whether its neighbours say so."""
+        # by name too: what lies above in z may be a region of its own, with another object
+        for _, own in groupby(sorted(loaded, key=_order), key=_region):
+            stack = list(own)
+            patches = [self.drawings.agreement(votes, self.skills) for votes in stack]
+            replaced = [False] * len(stack)
+            if self.drawings.options.along_z:
+                patches, replaced = self._mended(stack, patches)
+            yield from zip(stack, patches, replaced, strict=True)
+
+    def _mended(
+        self, stack: Sequence[SliceVotes], patches: Sequence[Patch]
+    ) -> tuple[list[Patch], list[bool]]:
+        """The patches of a region, those that failed replaced, and which those are."""
+        known = {votes.z: patch for votes, patch in zip(stack, patches, strict=True)}
+        first, last = min(known), max(known)
+        whole = [known.get(z) for z in range(first, last + 1)]
         mended, replaced = mend(whole, nm=self.drawings.nm, shape_yx=stack[0].shape_yx)
         fresh = {first + one.index for one in replaced}
-        return [(v, mended[v.z - first] or patches[v.z], v.z in fresh) for v in stack]
+        return [mended[z - first] or known[z] for z in known], [z in fresh for z in known]
 
     def _draw(
         self, votes: SliceVotes, patch: Patch, core: Box, out: dict[str, npt.NDArray[np.uint8]]
@@ -156,13 +161,21 @@ class Annotate:
         )
 
 
+def _region(votes: SliceVotes) -> tuple[tuple[int, int], tuple[int, int], str]:
+    return votes.origin_yx, votes.shape_yx, votes.region
+
+
+def _order(votes: SliceVotes) -> tuple[Any, ...]:
+    return *_region(votes), votes.z
+
+
 def _meet(votes: SliceVotes, core: Box) -> bool:
     ends = zip(votes.origin_yx, votes.shape_yx, core.start[1:], core.stop[1:], strict=True)
     return all(a < stop and a + n > start for a, n, start, stop in ends)
 
 
-def _begins_in(region: Region, core: Box) -> bool:
-    corner = zip(region[:2], core.start[1:], core.stop[1:], strict=True)
+def _begins_in(origin_yx: tuple[int, int], core: Box) -> bool:
+    corner = zip(origin_yx, core.start[1:], core.stop[1:], strict=True)
     return all(a <= max(0, at) < b for at, a, b in corner)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from volproc.config import IngestOptions
 from volproc.errors import IngestError
 from volproc.location import located, matching, name_of
+from volproc.retry import patient
 from volproc.stages.ingest.holding import (
     Folder,
     few,
@@ -213,6 +214,7 @@ def _format(url: str) -> Format:
     return named[0]
 
 
+@patient
 def _listed(folder: str) -> Folder:
     with reading(folder):
         try:
@@ -221,6 +223,7 @@ def _listed(folder: str) -> Folder:
             raise IngestError(f"{folder} does not exist; expected a folder of slices") from error
 
 
+@patient
 def _kind(url: str) -> str | None:
     """Whether "file", "folder", "zarr", or nothing lies at a URL."""
     filesystem, path = located(url)

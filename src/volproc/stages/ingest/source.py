@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol
 
 import numpy.typing as npt
 
-from volproc.errors import IngestError, VolprocError
+from volproc.errors import IngestError
+from volproc.faults import renamed
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
 from volproc.location import located, name_of
+from volproc.retry import PatientFile, patient
+
+BUFFER_BYTES = 2**16
 
 _POINTERS = (b"version https://git-lfs", b"/annex/objects/", b"../.git/annex/", b".git/annex/")
 """What a file begins with instead, where git keeps the content elsewhere."""
@@ -52,9 +57,21 @@ def reading(url: str) -> Iterator[None]:
     """Whatever a format library raises becomes an IngestError that names the file."""
     try:
         yield
-    except VolprocError:
-        raise
     except Exception as error:
+        line = renamed(
+            f"cannot read {url}", error, IngestError, otherwise="the file may be cut short"
+        )
+        if line is error:
+            raise
+        raise line from error
+
+
+@contextmanager
+def described(url: str) -> Iterator[None]:
+    """What a damaged description makes Python raise, also in our own code, becomes an IngestError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise IngestError(
             f"cannot read {url}: {str(error) or type(error).__name__}; the file may be cut short"
         ) from error
@@ -71,12 +88,15 @@ def not_a(format: str, url: str, head: bytes) -> IngestError:
 
 
 def opened(url: str) -> BinaryIO:
-    """The file at a path or fsspec URL, for reading bytes; a context manager."""
+    """The file at a path or fsspec URL, for reading bytes; a context manager.
+
+    What fails for the moment is read again.
+    """
     filesystem, path = located(url)
-    file: BinaryIO = filesystem.open(path, "rb")
-    return file
+    return io.BufferedReader(PatientFile(filesystem.open, path, "rb"), BUFFER_BYTES)
 
 
+@patient
 def stamp(url: str) -> Stamp:
     """Name, size and date of a file, as its file system tells them."""
     filesystem, path = located(url)

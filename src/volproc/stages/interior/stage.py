@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
+from volproc.stages.claims import admit
 from volproc.stages.interior.labelling import Labelled, Labelling
 from volproc.stages.interior.openness import joined_faces, stored_faces, verdict_of
 from volproc.stages.interior.plan import InteriorPlan, named, volume_like
@@ -17,7 +19,8 @@ from volproc.stages.interior.regions import Envelope
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
 from volproc.volume.describe import read_info
-from volproc.volume.foreground import foreground_level
+from volproc.volume.fingerprint import fingerprint
+from volproc.volume.kinds import foreground_level, refuse_classes
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume, is_begun
 
@@ -28,12 +31,10 @@ def plan_interior(
     options: InteriorOptions,
     *,
     labelling: Labelling,
-    identity: str = "",
 ) -> InteriorPlan:
     """Decide how the nuclei that `envelope` encloses are found and written to `url`.
 
-    `identity` is the envelope's digest (`Volume.identity`), part of the plan's own. VolumeError
-    for a volume with channels or of a type that is no mask.
+    VolumeError for a volume with channels or of a type that is no mask.
     """
     if envelope.channels:
         raise VolumeError(
@@ -41,18 +42,20 @@ def plan_interior(
             "answer per voxel: take the fused prediction"
         )
     level = foreground_level(envelope, threshold=options.threshold)
-    return InteriorPlan(
+    plan = InteriorPlan(
         envelope=Envelope(Volume(envelope), level),
         output=volume_like(envelope, url, "uint32", options, levels=12),
         options=options,
         labelling=labelling,
-        identity=identity,
+        fingerprint=fingerprint(envelope),
     )
+    return replace(plan, output=plan.output.stamped(recipe=plan.recipe.record()))
 
 
 def run_interior(plan: InteriorPlan, runner: Runner) -> Volume:
     """The finished nuclei, numbered in the order of their interiors' first voxels."""
-    if is_begun(plan.output.url, digest=plan.digest):
+    admit(plan.claim, runner)
+    if is_begun(plan.output, digest=plan.digest):
         done = read_info(plan.output.url)
         if done.made_by.get("finished"):
             return Volume(done)
@@ -70,7 +73,7 @@ def run_interior(plan: InteriorPlan, runner: Runner) -> Volume:
 def _regions(plan: InteriorPlan, axis: int | None, runner: Runner) -> Volume:
     """The numbered regions, judged."""
     info = plan.part(named("regions", axis), "uint8")
-    regions = _made(runner, info, partial(plan.regions_step, axis))
+    regions = _made(runner, info, partial(plan.regions_step, axis), partial(_refuse_misread, plan))
     name = named("numbered", axis)
     numbered = _numbered(plan, regions, name, plan.region_options(axis), runner)
     step = plan.faces_step(axis, numbered.labels)
@@ -85,12 +88,25 @@ def _regions(plan: InteriorPlan, axis: int | None, runner: Runner) -> Volume:
     return numbered.labels
 
 
-def _made(runner: Runner, info: VolumeInfo, step_into: Callable[[Volume], Step]) -> Volume:
-    """A part, made by one step."""
+def _made(
+    runner: Runner,
+    info: VolumeInfo,
+    step_into: Callable[[Volume], Step],
+    check: Callable[[Sequence[Any]], None] = lambda _: None,
+) -> Volume:
+    """A part, made by one step, whose records `check` may refuse."""
     step = step_into(Volume(info))
     begun = begin_volume(runner, info, step=step.name, digest=step.digest, steps=[step])
-    runner.run(step_into(begun))
+    check(runner.run(step_into(begun)))
     return finish_volume(runner, begun, ())
+
+
+def _refuse_misread(plan: InteriorPlan, records: Sequence[Any]) -> None:
+    """A mask of 0 and 1 read as probabilities has no envelope: all would be inside of nothing."""
+    highest = [record["highest"] for record in records]
+    if -1 not in highest:
+        info, option = plan.envelope.volume.info, "[interior] threshold"
+        refuse_classes(info, level=plan.envelope.level, highest=max(highest), option=option)
 
 
 def _numbered(
@@ -98,6 +114,7 @@ def _numbered(
 ) -> Labelled:
     """A part labelled, with a record of its own: its steps are called like those of `label`."""
     url = plan.part(name, "uint32").url
-    chosen = plan.label_plan(part, url, options, part.identity)
-    inner = replace(runner, records=f"{runner.records}/{name}")
+    chosen = plan.label_plan(part, url, options)
+    records = f"{runner.records}/{name}"
+    inner = replace(runner, records=records, own=True, overwrite=True)  # a part is nobody's result
     return plan.labelling.run(chosen, inner)

@@ -8,18 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.engine.protocol import Step
 from volproc.errors import VolumeError
 from volproc.fusion import level_of
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.measure.fragments import Fragments, Pieces, block_pieces, fragments, no_pieces
-from volproc.stages.objects.components import Labels, equal_values, refuse_negative
+from volproc.stages.objects.components import Ids, Labels, equal_values
 from volproc.stages.objects.packed import Packed, packed, read_packed
 from volproc.stages.objects.statistics import Statistics, block_statistics, joined, no_statistics
 from volproc.volume.files import write_file
+from volproc.volume.kinds import refuse_negative
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import Sampling, sampling_to
 from volproc.volume.store import Volume
@@ -65,7 +66,7 @@ def values_under(labels: VolumeInfo, info: VolumeInfo) -> Values:
 class Found(NamedTuple):
     """What is known of a block; `sums` has a row per id, a column per volume of values."""
 
-    ids: npt.NDArray[np.int64]
+    ids: Ids
     objects: Statistics
     sums: Sums
     pieces: Pieces
@@ -130,11 +131,14 @@ class CountObjects:
         self, block: Block, local: Labels, values: npt.NDArray[Any], count: int
     ) -> Sums:
         sums = _sums(local, values, count)
-        if self.image and np.isnan(sums).any():
+        if self.image and not np.isfinite(sums).all():
+            found = (
+                "not a number (NaN)" if np.isnan(values).any() else "infinite or too large to add"
+            )
             raise VolumeError(
                 f"{self.image.volume.info.url}, under voxels {block.core} of the labels, has "
-                "voxels that are not a number (NaN) inside objects; give them a value, or measure "
-                "without an image"
+                f"voxels that are {found} inside objects; give them a value, or measure without "
+                "an image"
             )
         return sums
 
@@ -159,7 +163,7 @@ def count_step(task: CountObjects, *, core: Shape) -> Step:
 class Counted:
     """All objects of a volume, in the order of their ids."""
 
-    ids: npt.NDArray[np.int64]
+    ids: Ids
     objects: Statistics
     sums: Sums
     fragments: Fragments
@@ -192,7 +196,7 @@ def _sums(local: Labels, values: npt.NDArray[Any], count: int) -> Sums:
     return found[1:]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _add(local: Labels, values: npt.NDArray[Any], found: Sums) -> None:
     for i in range(local.size):
         if local[i]:

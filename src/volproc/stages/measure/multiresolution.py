@@ -67,7 +67,7 @@ def multiresolution_files(identifier: int, mesh: Mesh, *, error_nm: float) -> di
     found: list[Pieces] = []
     for number, level in enumerate(levels):
         finer = found[-1].cells if found else []
-        found.append(_pieces(level, number, origin.astype(float), cell.astype(float), finer))
+        found.append(pieces_of(level, number, origin.astype(float), cell.astype(float), finer))
     scales = [PIXELS * error_nm * COARSER**number for number in range(len(levels))]
     return {
         f"{identifier}.index": _manifest(origin, cell, scales, found),
@@ -83,9 +83,13 @@ def levels_of_detail(mesh: Mesh, *, error_nm: float) -> list[Mesh]:
     return levels
 
 
-def _pieces(
+def pieces_of(
     mesh: Mesh, level: int, origin: Positions, finest: Positions, finer: list[Cell]
 ) -> Pieces:
+    """The mesh of a level in pieces, and an empty one above each of the `finer` level's cells.
+
+    Cells of level 0 are as large as `finest`, and counted from `origin`.
+    """
     width = 2**level
     extent = mesh.xyz.max(axis=0) - origin
     counts = np.maximum(1, np.ceil(extent / finest - 1e-9)).astype(int)

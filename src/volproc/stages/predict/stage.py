@@ -9,18 +9,25 @@ from itertools import chain
 from math import prod
 
 from volproc.config import PredictOptions
-from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.network import Constants, Network
 from volproc.model.normalise import Normalisation
 from volproc.model.opening import open_network
+from volproc.stages.claims import Claim, admit
 from volproc.stages.normalisation import volume_sample
-from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
-from volproc.stages.predict.certify import Place, certificate_step, places_in, run_certificate
-from volproc.stages.predict.cost import cost_of
+from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
+from volproc.stages.predict.certify import (
+    ENDING,
+    Place,
+    certificate_step,
+    places_in,
+    run_certificate,
+)
+from volproc.stages.predict.cost import costs_of
 from volproc.stages.predict.cutting import shard_of
 from volproc.stages.predict.device import device_for
 from volproc.stages.predict.disagreement import (
@@ -31,18 +38,25 @@ from volproc.stages.predict.disagreement import (
 from volproc.stages.predict.fitting import (
     require_image,
     require_reachable,
-    require_thick,
     require_weights,
+    suited,
+    thinness,
 )
 from volproc.stages.predict.halo import layout_of
 from volproc.stages.predict.native import NativePlan, plan_native, run_native
 from volproc.stages.predict.skip import Emptiness, emptiness, skipping
 from volproc.stages.predict.task import Predict
 from volproc.stages.predict.tiling import Layout
+from volproc.volume.access import exists, place_from
+from volproc.volume.files import beside
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.resample import Resampling, resampling_to
 from volproc.volume.store import Volume
+from volproc.volume.written import WrittenLevel
 
+ALGORITHM = 1
+"""Raised by hand when the same image, network and options would give other votes."""
 PASSING = {
     *("model", "card", "trust_model", "device", "batch", "compiled", "votes"),
     *("agreement", "disagreement", "regions_um", "native", "certify"),
@@ -62,9 +76,30 @@ class PredictPlan:
     blocks: Tiling
     network: Network
     options: PredictOptions
-    digest: str
+    recipe: Recipe
+    notes: tuple[str, ...] = ()
+    """What a user should know of the model, and of how it fits the image."""
     native: NativePlan | None = None
     disagreement: DisagreementPlan | None = None
+
+    @property
+    def digest(self) -> str:
+        """Names everything that the votes depend on."""
+        return self.recipe.digest
+
+    @property
+    def claim(self) -> Claim:
+        """What it reads and writes."""
+        outputs = [self.output, self.votes, self.native and self.native.output]
+        compared = self.disagreement
+        if compared:
+            outputs += [compared.agreement, compared.disagreement]
+        tables = [compared.table] if compared and compared.regions else []
+        if self.options.certify:
+            tables.append(beside(self.output.url, ENDING))
+        model = (self.network.source,) if exists(self.network.source) else ()
+        volumes = tuple(info for info in outputs if info)
+        return Claim(self.recipe, (self.image.url, *model), volumes, beside=tuple(tables))
 
     @property
     def pyramid(self) -> tuple[Step, ...]:
@@ -102,21 +137,22 @@ class PredictPlan:
 
     def step(self, task: Predict) -> Step:
         """The step that predicts."""
-        costs = [cost_of(block.core, task) for block in self.blocks]
+        costs = list(costs_of(self.blocks, task))
         channels = len(self.votes.channels) if self.votes else 0
         return Step(
             name="predict",
             task=task,
             blocks=self.blocks,
             digest=self.digest,
-            peak_bytes=max(cost.peak_bytes for cost in costs),
-            waiting_bytes=max(cost.waiting_bytes for cost in costs),
+            writes=tuple(WrittenLevel(info) for info in (self.output, self.votes) if info),
+            peak_bytes=max(cost.peak_bytes for _, cost in costs),
+            waiting_bytes=max(cost.waiting_bytes for _, cost in costs),
             on_gpu=device_for(self.options.device) == "cuda",
-            bytes_read=sum(cost.bytes_read for cost in costs),
+            bytes_read=sum(count * cost.bytes_read for count, cost in costs),
             bytes_written=prod(self.output.shape) * (1 + channels),
-            flop=sum(cost.flop for cost in costs),
+            flop=sum(count * cost.flop for count, cost in costs),
             notes=(
-                *(f"{self.network.name}: {note}" for note in self.network.notes),
+                *(f"{self.network.name}: {note}" for note in self.notes),
                 *skipping(self.options.skip),
             ),
         )
@@ -138,13 +174,12 @@ def plan_predict(
     options: PredictOptions,
     *,
     votes_url: str | None = None,
-    identity: str = "",
     network: Network | None = None,
 ) -> PredictPlan:
     """Decide level, grid, tiles and blocks for predicting `image` into `url`.
 
-    `identity` is the image's digest (`Volume.identity`), part of the plan's own; `network` is one
-    that is still to be trained. VolumeError or ModelError when image and model cannot meet.
+    `network` is one that is still to be trained. VolumeError or ModelError when image and model
+    cannot meet.
     """
     require_image(image)
     require_weights(options)
@@ -153,7 +188,7 @@ def plan_predict(
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
-    require_thick(way.shape_out, network, options.axes)
+    options = suited(way.shape_out, network, options)
     layout, block = layout_of(way.shape_out, network, options)
     same = partial(
         new_volume,
@@ -165,11 +200,20 @@ def plan_predict(
         window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
     )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
-    lasting = [options.model_dump(exclude=PASSING), image.corner_nm]
-    name = digest("predict", identity, network.digest, lasting, layout, bool(votes_url))
-    notes = {"model_notes": list(network.notes)} if network.notes else {}
-    output = same(url).stamped(**notes)
-    votes = same(votes_url, channels=channels) if votes_url else None
+    output, votes = same(url), same(votes_url, channels=channels) if votes_url else None
+    lasting = options.model_dump(exclude=PASSING) | {"votes": bool(votes_url)}
+    recipe = Recipe(
+        "predict",
+        ALGORITHM,
+        {"image": [fingerprint(image), image.corner_nm], "model": network.digest},
+        lasting,
+        cutting_of(block, output) | {"tiles": layout},
+        {"image": place_from(image.url, url), "model": _model_place(options.model, url)},
+    )
+    notes = (*network.notes, *thinness(way.shape_out, network, options.axes))
+    told = {"model_notes": list(notes)} if notes else {}
+    output = output.stamped(recipe=recipe.record(), **told)
+    votes = votes and votes.stamped(recipe=recipe.record())
     return PredictPlan(
         image=image,
         output=output,
@@ -179,14 +223,21 @@ def plan_predict(
         blocks=Tiling(shape=way.shape_out, core=block),
         network=network,
         options=options,
-        digest=name,
-        native=plan_native(output, votes, image, options, digest_of_prediction=name),
-        disagreement=plan_disagreement(votes, image, options, digest_of_votes=name),
+        recipe=recipe,
+        notes=notes,
+        native=plan_native(output, votes, image, options, recipe=recipe),
+        disagreement=plan_disagreement(votes, image, options, recipe=recipe),
     )
+
+
+def _model_place(model: str, url: str) -> str:
+    """Where the model lies; its name where it is a shipped one."""
+    return place_from(model, url) if exists(model) else model
 
 
 def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     """The finished prediction."""
+    admit(plan.claim, runner)
     steps = plan.steps
     outputs = [info for info in (plan.output, plan.votes) if info]
     volumes = [
@@ -203,7 +254,11 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     if plan.votes:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
     skipped = [n for n, record in enumerate(records) if record["skipped"]]
-    told = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    told: dict[str, float] = (
+        {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    )
+    if empty and empty.flat is not None:
+        told["flat_image"] = empty.flat
     made = finish_volume(runner, Volume(plan.output.stamped(**told)), plan.pyramid)
     _run_extras(plan, task, runner, skipped)
     return made

@@ -3,7 +3,7 @@ import pytest
 
 from volproc.errors import VolumeError
 from volproc.grid.scale import parse_voxel_nm
-from volproc.volume.foreground import foreground, foreground_level
+from volproc.volume.kinds import foreground, foreground_level
 from volproc.volume.metadata import new_volume
 
 
