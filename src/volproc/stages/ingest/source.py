@@ -68,7 +68,7 @@ def reading(url: str) -> Iterator[None]:
 
 @contextmanager
 def described(url: str) -> Iterator[None]:
-    """What a damaged description makes Python raise, also in our own code, becomes an IngestError."""
+    """What damaged metadata make Python raise, also in our own code, becomes an IngestError."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
