@@ -25,7 +25,7 @@ from volproc.volume.access import (
     reading,
     refuse_unreachable,
 )
-from volproc.volume.describe import attributes_of
+from volproc.volume.describe import attributes_of, refuse_unbelievable_chunks
 from volproc.volume.patient import for_zarr
 
 Format = Literal["zarr", "n5"]
@@ -104,6 +104,7 @@ def zarr_array(url: str) -> PlainArray:
     if isinstance(node, zarr.Group):
         url = _only(url, [f"{url}/{path}" for path in _volumes_in(node)])
         node = zarr.open_array(for_zarr(url), mode="r")
+    refuse_unbelievable_chunks(node, url)
     attributes: dict[str, Any] = dict(node.attrs)
     names = getattr(node.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
     return _plain(url, "zarr", node.shape, node.chunks, node.dtype, names, attributes)

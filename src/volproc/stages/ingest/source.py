@@ -18,6 +18,9 @@ from volproc.retry import PatientFile, patient
 
 BUFFER_BYTES = 2**16
 
+_POINTERS = (b"version https://git-lfs", b"/annex/objects/", b"../.git/annex/", b".git/annex/")
+"""What a file begins with instead, where git keeps the content elsewhere."""
+
 Stamp = tuple[str, int, str]
 """Name, bytes and date (or ETag) of a file: another one means that the file has changed."""
 
@@ -61,6 +64,27 @@ def reading(url: str) -> Iterator[None]:
         if line is error:
             raise
         raise line from error
+
+
+@contextmanager
+def described(url: str) -> Iterator[None]:
+    """What damaged metadata make Python raise, also in our own code, becomes an IngestError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise IngestError(
+            f"cannot read {url}: {str(error) or type(error).__name__}; the file may be cut short"
+        ) from error
+
+
+def not_a(format: str, url: str, head: bytes) -> IngestError:
+    """The error for a file that begins with `head` and is of another format than its name says."""
+    if head.startswith(_POINTERS):
+        return IngestError(
+            f"{url} is only a pointer to its content; bring that with git lfs pull, git annex get "
+            "or datalad get"
+        )
+    return IngestError(f"{url} is not a {format} file, whatever its name says")
 
 
 def opened(url: str) -> BinaryIO:

@@ -16,7 +16,7 @@ from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.ingest.raw import RawPlanes, raw_planes
 from volproc.stages.ingest.samples import COLOUR
-from volproc.stages.ingest.source import Source, Stamp, opened, reading, stamp
+from volproc.stages.ingest.source import Source, Stamp, described, not_a, opened, reading, stamp
 from volproc.stages.ingest.tiff_decoding import decode_into, refuse_unbelievable, segment_shape
 from volproc.stages.ingest.tiff_metadata import complete, ome_pixels, raise_heard, tiff_voxel_nm
 
@@ -42,9 +42,10 @@ def open_tiff_times(url: str) -> Source:
 
 
 def _opened(url: str, *, times: bool) -> Source:
-    with reading(url), complete(), opened(url) as raw:
-        if not is_tiff(raw.read(4)):
-            raise IngestError(f"{url} is not a TIFF file, whatever its name says")
+    with reading(url), described(url), complete(), opened(url) as raw:
+        head = raw.read(32)
+        if not is_tiff(head):
+            raise not_a("TIFF", url, head)
         raw.seek(0)
         # _multifile: without it tifffile would open whatever other files OME metadata names
         name = url.rpartition("/")[2]
@@ -72,7 +73,8 @@ class TiffPlanes:
         """The voxels of `box`."""
         out = np.zeros(box.shape, dtype=self.dtype)
         corner = (box.start[1], box.start[2])
-        with reading(self.url), complete(), opened(self.url) as raw, tifffile.TiffFile(raw) as file:
+        with reading(self.url), described(self.url), complete(), opened(self.url) as raw:
+            file = tifffile.TiffFile(raw)
             for plane, place in zip(out, self.pages[box.start[0] : box.stop[0]], strict=True):
                 file.filehandle.seek(place)
                 page = tifffile.TiffPage(file, 0)

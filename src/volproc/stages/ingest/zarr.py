@@ -17,7 +17,7 @@ from volproc.stages.ingest.source import Stamp, reading, stamp
 from volproc.stages.ingest.units import in_nm
 from volproc.volume.access import last_change
 from volproc.volume.arrays import PlainArray, n5_array, what_lies_at, zarr_array
-from volproc.volume.describe import listed_levels
+from volproc.volume.describe import listed_levels, understanding
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.ome import NoVoxelSizeError
 from volproc.volume.store import Volume, open_volume
@@ -94,7 +94,7 @@ def open_zarr(url: str, *, channel: int | None = None) -> ZarrLevel | ZarrArray:
     more than three axes, and for voxels that are no plain numbers.
     """
     url = url.rstrip("/")
-    with reading(url):
+    with reading(url), understanding(url):
         source = _found(url, channel)
     kind = np.dtype(source.dtype)
     if kind.kind not in "biuf" or kind.itemsize > 8:
