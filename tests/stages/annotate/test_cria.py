@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.stages.annotate.shapes import circle as arc
 
 from volproc.config import AnnotateOptions

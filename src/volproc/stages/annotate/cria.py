@@ -150,9 +150,7 @@ class _Slice:
         found = mean(reference, np.stack(places), np.array(skills), step=step, quorum=quorum)
         return (found.line / size).astype(np.float32), float(np.median(found.spreads))
 
-    def _window(
-        self, fragment: Fragment, line: Points
-    ) -> tuple[tuple[int, int], tuple[int, int]]:
+    def _window(self, fragment: Fragment, line: Points) -> tuple[tuple[int, int], tuple[int, int]]:
         """The part of the slice around the line, and around the piece as most of them drew it."""
         boxes = [bounds([loop.runs for loop in loops]) for loops in fragment.seen.values()]
         low = np.median([first for first, _ in boxes], axis=0)

@@ -23,6 +23,7 @@ from volproc.stages.annotate.skill import slice_errors
 from volproc.stages.annotate.votes import read_votes
 from volproc.volume.store import Volume
 
+
 @dataclass(frozen=True)
 class Drawings:
     """The votes of an export, as `gather` stored them: `blocks` are those that have any."""
