@@ -259,7 +259,7 @@ def main() -> None:
         info = new_volume("mask", shape=shape, voxel_nm=parse_voxel_nm(VOXEL_NM), dtype="uint8")
         folder = str(given.folder / "tables")
         source = ArraySource(info, np.broadcast_to(np.uint8(0), shape))
-        plan = plan_find(source, folder, LabelOptions(), blocks=blocks, identity="made")
+        plan = plan_find(source, folder, LabelOptions(), blocks=blocks)
         plan = replace(plan, level=1)
         print(f"stated by the plan: {plan.steps[1].peak_bytes / 1e9:.2f} GB for a group")
         merge(plan, given.folder, round(given.labels / len(blocks)), given.workers)

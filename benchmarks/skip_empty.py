@@ -83,7 +83,7 @@ def answered(image: Volume, folder: Path, skip: float) -> tuple[Volume, Labels, 
 def skipped_by_part(image: Volume, prediction: Volume, skip: float) -> list[str]:
     """Of each part: blocks skipped, of all that begin in it."""
     options = PredictOptions(block=BLOCK, tile=BLOCK, skip=skip)
-    plan = plan_predict(image.info, prediction.info.url, options, identity=image.identity)
+    plan = plan_predict(image.info, prediction.info.url, options)
     rule = emptiness(
         image.info, plan.output.voxel_nm, volume_sample(image), deviations=options.skip
     )

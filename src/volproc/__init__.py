@@ -19,6 +19,7 @@ _HOME = {
     "load_workflow": "volproc.config",
     "run": "volproc.workflow",
     "plan": "volproc.workflow",
+    "status": "volproc.workflow",
     "phantom": "volproc.commands.phantom",
     "ingest": "volproc.commands.ingest",
     "plan_fetch": "volproc.stages.ingest.empiar.fetch",

@@ -4,12 +4,15 @@ VolprocError               exit code 2 from the command line unless stated
 ├── ConfigError            an option, a file or a flag is not what it should be
 ├── GridError              boxes, blocks or voxel sizes that do not fit together
 ├── LocationError          a path or URL is of no kind that can be reached
+├── OutputError            something would be replaced that nobody asked to replace
 ├── VolumeError            a volume cannot be read or written
 ├── IngestError            a source cannot be read or lacks something
 ├── AnnotateError          drawings, their export or their subjects are not what they should be
 ├── ModelError             a model folder or its card is not usable here
 ├── MemoryPromiseError     a block would need more memory than a worker has
 ├── LedgerError            the record of a run does not fit what is on disk
+├── LeaseError             an output cannot be owned: another process writes it
+│   └── LeaseLostError     another process took over what this one was writing
 └── BlocksFailedError      some blocks failed after their retries (exit code 1)
 """
 
@@ -34,6 +37,10 @@ class LocationError(VolprocError):
     """A path or URL is of no kind that can be reached."""
 
 
+class OutputError(VolprocError):
+    """Something would be replaced that nobody asked to replace."""
+
+
 class VolumeError(VolprocError):
     """A volume cannot be read or written."""
 
@@ -56,6 +63,14 @@ class MemoryPromiseError(VolprocError):
 
 class LedgerError(VolprocError):
     """The record of a run does not fit what is on disk."""
+
+
+class LeaseError(VolprocError):
+    """An output cannot be owned: another process writes it, or its records cannot be reached."""
+
+
+class LeaseLostError(LeaseError):
+    """Another process took over what this one was writing."""
 
 
 class BlocksFailedError(VolprocError):

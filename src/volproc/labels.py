@@ -8,7 +8,8 @@
 Everywhere a volume is a path or URL of OME-Zarr, Zarr or N5, or any array of z, y and x that gives
 boxes when indexed: numpy, Zarr, HDF5, dask. A dask array is computed block by block, once in each
 pass; save it first if that costs more than reading it. Results are OME-Zarr on disk, as lazy dask
-arrays by `Labelled.dask`. An interrupted call goes on where it stopped.
+arrays by `Labelled.dask`. An interrupted call goes on where it stopped. What was made with other
+options is refused unless `overwrite`; an input that was edited is labelled anew.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ def label(
     classes: bool = False,
     threshold: float | None = None,
     cluster: ClusterOptions | None = None,
+    overwrite: bool = False,
     **criteria: Any,
 ) -> Labelled:
     """Connected components of `mask` as labels at `out`, 1 to n in the order of first voxels.
@@ -85,7 +87,7 @@ def label(
     nothing states it. `criteria` are options of `LabelOptions` such as min_volume_um3, border,
     largest, block; nothing is dropped by default. Without `cluster` this process does the work.
     """
-    source, identity = source_of(mask, voxel_nm=voxel_nm)
+    source = source_of(mask, voxel_nm=voxel_nm)
     floats = np.dtype(source.info.dtype).kind == "f"
     chosen = {
         "input": "classes" if classes else "mask",
@@ -93,7 +95,7 @@ def label(
         "threshold": (0.5 if floats else 0.0) if threshold is None else threshold,
         **criteria,
     }
-    return _labelled(source, identity, out, chosen, cluster)
+    return _labelled(source, out, chosen, cluster, overwrite)
 
 
 def filter(
@@ -103,15 +105,16 @@ def filter(
     voxel_nm: Sequence[float] | None = None,
     keep_ids: bool = True,
     cluster: ClusterOptions | None = None,
+    overwrite: bool = False,
     **criteria: Any,
 ) -> Labelled:
     """The labels that meet `criteria` (see `label`), with their ids or, if not `keep_ids`, 1 to n.
 
     Equal ids are one object wherever they are.
     """
-    source, identity = source_of(labels, voxel_nm=voxel_nm)
+    source = source_of(labels, voxel_nm=voxel_nm)
     chosen = {"input": "labels", "keep_ids": keep_ids, **criteria}
-    return _labelled(source, identity, out, chosen, cluster)
+    return _labelled(source, out, chosen, cluster, overwrite)
 
 
 def relabel(
@@ -121,17 +124,20 @@ def relabel(
     *,
     voxel_nm: Sequence[float] | None = None,
     cluster: ClusterOptions | None = None,
+    overwrite: bool = False,
 ) -> Volume:
     """The labels with other ids: those of `mapping`, or 1 to n in the order of first voxels.
 
     Ids that `mapping` does not name stay; 0 removes one; two ids that become one are merged.
     """
     if mapping is None:
-        found = filter(labels, out, voxel_nm=voxel_nm, keep_ids=False, cluster=cluster)
+        found = filter(
+            labels, out, voxel_nm=voxel_nm, keep_ids=False, cluster=cluster, overwrite=overwrite
+        )
         return found.volume
-    source, identity = source_of(labels, voxel_nm=voxel_nm)
-    with _runner(source, out, cluster) as runner:
-        return rename(source, str(out), mapping, runner, identity=identity)
+    source = source_of(labels, voxel_nm=voxel_nm)
+    with _runner(source, out, cluster, overwrite) as runner:
+        return rename(source, str(out), mapping, runner)
 
 
 def statistics(labels: Any, *, voxel_nm: Sequence[float] | None = None) -> Columns:
@@ -139,13 +145,13 @@ def statistics(labels: Any, *, voxel_nm: Sequence[float] | None = None) -> Colum
 
     Sizes, bounding boxes, centroids in voxels and nm, elongation; see docs/labels.md.
     """
-    source, identity = source_of(labels, voxel_nm=voxel_nm)
+    source = source_of(labels, voxel_nm=voxel_nm)
     info = source.info
     options = LabelOptions(input="labels", min_volume_um3=0, keep_ids=True)
     unit = shard_shape(info.shape, chunks=info.levels[0].chunks, bytes_per_voxel=4)
     with tempfile.TemporaryDirectory(prefix="volproc-") as folder:
         blocks = Tiling(info.shape, unit)
-        plan = plan_find(source, f"{folder}/tables", options, blocks=blocks, identity=identity)
+        plan = plan_find(source, f"{folder}/tables", options, blocks=blocks)
         found = find_objects(plan, Runner(SerialEngine(), folder))
         how = {"voxel_nm": info.voxel_nm, "shape": info.shape}
         columns = columns_of(found.numbering.rows(), **how)
@@ -155,27 +161,30 @@ def statistics(labels: Any, *, voxel_nm: Sequence[float] | None = None) -> Colum
 
 def _labelled(
     source: Source,
-    identity: str,
     out: str | Path,
     chosen: Mapping[str, Any],
     cluster: ClusterOptions | None,
+    overwrite: bool,
 ) -> Labelled:
     options = parsed(LabelOptions, {"min_volume_um3": 0, **chosen}, where="labels")
-    with _runner(source, out, cluster) as runner:
+    with _runner(source, out, cluster, overwrite) as runner:
         info: VolumeInfo = source.info
-        plan = plan_label(info, str(out), options, identity=identity, source=source)
+        plan = plan_label(info, str(out), options, source=source)
         made: LabelResult = run_label(plan, runner)
     return Labelled(made.labels, made.objects, made.table, made.reasons)
 
 
 @contextmanager
-def _runner(source: Source, out: str | Path, cluster: ClusterOptions | None) -> Iterator[Runner]:
+def _runner(
+    source: Source, out: str | Path, cluster: ClusterOptions | None, overwrite: bool
+) -> Iterator[Runner]:
     if cluster is not None and isinstance(source, ArraySource):
         raise ConfigError(
             f"{source.info.url} lives in this process, workers cannot read it: save it as Zarr and "
             "give its path, or leave out cluster"
         )
-    with runner_for(str(out), cluster or ClusterOptions(kind="serial"), ()) as runner:
+    chosen = cluster or ClusterOptions(kind="serial")
+    with runner_for(str(out), chosen, (), overwrite=overwrite) as runner:
         yield runner
 
 

@@ -36,11 +36,13 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def costs(step: Cost, rate: float | None) -> tuple[str, ...]:
-    """A row of the plan; `rate` is voxels per second of an earlier run."""
+    """A row of the plan; `rate` is voxels per second of an earlier run, for the blocks left."""
     voxels = sum(block.core.size for block in step.blocks)
+    voxels = voxels * (len(step.blocks) - step.recorded) // max(1, len(step.blocks))
     return (
         step.name,
         f"{len(step.blocks):,}",
+        f"{len(step.blocks) - step.recorded:,}",
         human(step.bytes_read) if step.bytes_read else "-",
         human(step.bytes_written) if step.bytes_written else "-",
         human(step.peak_bytes),

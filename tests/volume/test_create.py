@@ -52,11 +52,11 @@ def test_each_version_comes_back_as_what_it_was_written_as(tmp_path, version):
     volume = begin(tmp_path, version)
     values = np.random.default_rng(0).integers(0, 60_000, (20, 300, 50)).astype("uint16")
     volume.write(volume.info.box, values)
-    volume.finish()
+    volume = volume.finish()
     again = open_volume(tmp_path / "a.zarr")
     assert again.info.version == version
     assert np.array_equal(again.read(volume.info.box), values)
-    assert again.identity == volume.identity
+    assert again.fingerprint == volume.fingerprint
     assert [level.voxel_nm for level in again.info.levels] == [(50, 10, 10), (50, 20, 20)]
 
 

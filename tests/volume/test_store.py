@@ -1,4 +1,5 @@
 import pickle
+import shutil
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -9,9 +10,12 @@ import numpy as np
 import pytest
 import zarr
 
+from volproc import lease
 from volproc.errors import GridError, VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
+from volproc.lease.files import create
+from volproc.lease.owner import this_process
 from volproc.volume.metadata import Window, new_volume
 from volproc.volume.store import Volume, create_volume, open_volume
 
@@ -77,8 +81,6 @@ def test_urls_of_files_are_paths(tmp_path, version):
         each.write(each.info.box, values)
         each.finish()
     assert np.array_equal(open_volume(url).read(volume.info.box), values)
-    (tmp_path / "b.zarr" / "0" / "left.partial").touch()
-    begin(replace(volume.info, url=url, made_by={}))
     assert names_below(tmp_path / "a.zarr") == names_below(tmp_path / "b.zarr")
 
 
@@ -95,7 +97,7 @@ def test_volumes_are_read_from_a_web_server(tmp_path, version, web_server):
     box = Box((1, 2, 3), (20, 11, 44))
     away = open_volume(f"{web_server}/a.zarr")
     assert np.array_equal(away.read(box), values[box.slices])
-    assert pickle.loads(pickle.dumps(away)).identity == away.identity
+    assert pickle.loads(pickle.dumps(away)).fingerprint == away.fingerprint
     with pytest.raises(VolumeError, match=r"http://.*none\.zarr does not exist"):
         open_volume(f"{web_server}/none.zarr")
 
@@ -184,10 +186,23 @@ def test_an_unfinished_volume_is_not_trusted(tmp_path):
 def test_a_volume_of_the_same_digest_is_taken_up_another_is_replaced(tmp_path):
     first = begin(new(tmp_path))
     first.write(first.info.box, np.ones((20, 40, 50), "uint8"))
-    (tmp_path / "a.zarr" / "0" / "left.partial").touch()
     assert begin(new(tmp_path)).read(first.info.box).all()
-    assert not (tmp_path / "a.zarr" / "0" / "left.partial").exists()
     assert not begin(new(tmp_path), digest="other").read(first.info.box).any()
+
+
+@pytest.mark.parametrize("url", ["{}/a.zarr", "file://{}/a.zarr"])
+def test_half_files_of_a_dead_owner_are_removed(tmp_path, url):
+    left = tmp_path / "a.zarr" / "0" / "left.partial"
+    records = f"{tmp_path}/a.zarr.volproc"
+    info = replace(new(tmp_path), url=url.format(tmp_path))
+    for state in ("held", "released"):  # killed, or ended as it should
+        begin(info)
+        left.touch()
+        create(records, 7, replace(this_process("before"), pid=2**30, state=state).text())
+        with lease.holding(records):
+            begin(info)
+        assert left.exists() == (state == "released")
+        shutil.rmtree(records, ignore_errors=True)
 
 
 def test_a_smaller_volume_leaves_nothing_of_a_larger_one(tmp_path):
@@ -204,10 +219,10 @@ def test_a_replaced_chunk_of_others_changes_the_identity(tmp_path):
     scale = {"type": "scale", "scale": [1, 1, 1]}
     datasets = [{"path": "0", "coordinateTransformations": [scale]}]
     foreign.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
-    before = open_volume(tmp_path / "f.zarr").identity
-    assert open_volume(tmp_path / "f.zarr").identity == before
+    before = open_volume(tmp_path / "f.zarr").fingerprint
+    assert open_volume(tmp_path / "f.zarr").fingerprint == before
     foreign["0"][2:4, 4:8, 4:8] = 7
-    assert open_volume(tmp_path / "f.zarr").identity != before
+    assert open_volume(tmp_path / "f.zarr").fingerprint != before
 
 
 @pytest.mark.parametrize("left", [".zgroup", ".zattrs", "zarr.json.4f.partial"])
@@ -216,8 +231,9 @@ def test_half_a_group_that_a_kill_left_is_written_anew(tmp_path, left):
     (tmp_path / "a.zarr").mkdir()
     half = tmp_path / "whole.zarr" / left
     (tmp_path / "a.zarr" / left).write_text(half.read_text() if half.exists() else "")
-    for version in ("0.4", "0.5"):
-        begin(new(tmp_path, version=version), digest=version).finish()
+    with lease.holding(f"{tmp_path}/a.zarr.volproc"):
+        for version in ("0.4", "0.5"):
+            begin(new(tmp_path, version=version), digest=version).finish()
     assert names_below(tmp_path / "a.zarr") == ["0", "0/zarr.json", "zarr.json"]
     with pytest.raises(VolumeError, match="was not written by volproc"):
         begin(new(tmp_path, "whole.zarr"))
@@ -273,6 +289,6 @@ def test_a_stated_voxel_size_replaces_a_missing_one(tmp_path):
 
 def test_identity_changes_with_content_of_others_and_with_our_digest(tmp_path, save_volume):
     ours = save_volume("ours.zarr", np.zeros((8, 8, 8), "uint8"))
-    assert open_volume(tmp_path / "ours.zarr").identity == ours.identity
-    other = begin(new(tmp_path, "x.zarr"), digest="1").finish().identity
-    assert begin(new(tmp_path, "x.zarr"), digest="2").finish().identity != other
+    assert open_volume(tmp_path / "ours.zarr").fingerprint == ours.fingerprint
+    other = begin(new(tmp_path, "x.zarr"), digest="1").finish().fingerprint
+    assert begin(new(tmp_path, "x.zarr"), digest="2").finish().fingerprint != other

@@ -3,13 +3,16 @@
 Credentials and address come from the environment only, as on a cluster.
 """
 
+import gc
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from dataclasses import replace
 from importlib.util import find_spec
 
 import fsspec
@@ -18,16 +21,20 @@ import pytest
 import tifffile
 
 import volproc
+from volproc import lease
 from volproc.config import ClusterOptions, IngestOptions, LabelOptions, PhantomOptions
 from volproc.engine.progress import StepStarted
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.errors import VolumeError
+from volproc.errors import LeaseError, VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import parse_voxel_nm
+from volproc.lease.files import create
+from volproc.lease.owner import this_process
 from volproc.stages.check.stage import plan_check, run_check
 from volproc.volume import metadata
 from volproc.volume.access import exists, is_occupied
+from volproc.volume.files import write_pieces
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
 
@@ -129,7 +136,7 @@ def test_a_volume_there_and_back(s3):
     box = Box((1, 2, 3), (20, 11, 44))
     assert np.array_equal(again.read(box), values[box.slices])
     assert again.info.levels == info.levels
-    assert again.identity == finished.identity
+    assert again.fingerprint == finished.fingerprint
     assert np.array_equal(again.dask().compute(scheduler="sync"), values)
 
 
@@ -159,6 +166,41 @@ def test_a_volume_is_taken_up_replaced_or_left_alone(s3):
     with pytest.raises(VolumeError, match=r"s3://cells/b\.zarr exists and was not written by"):
         begin("b.zarr", "one")
     assert content(f"{s3}/b.zarr") == {"/mine": b"x"}
+
+
+def test_of_two_that_claim_an_output_one_gets_it(s3):
+    """By a conditional put: the server decides."""
+    root, ends, start = f"{s3}/out.zarr.volproc", [], threading.Barrier(2)
+
+    def claim(owner):
+        start.wait()
+        create(root, 1, replace(this_process(owner), pid=0).text())
+        ends.append((owner, lease.Lease(root, 1, owner).is_held()))
+
+    threads = [threading.Thread(target=claim, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(held for _, held in ends) == [False, True]
+    with lease.holding(root):  # no process 0: both are gone
+        assert lease.left_by_dead()
+        with pytest.raises(LeaseError, match=r"s3://cells/out.zarr is being"), lease.holding(root):
+            pass
+        assert [name for name in content(root)] == ["/lease-000002.json"]
+
+
+def test_an_object_in_pieces_is_seen_whole_or_not_at_all(s3):
+    write_pieces(f"{s3}/a.csv", [b"one", b"two"])
+
+    def pieces():
+        yield b"x" * 2**23  # more than is sent at once
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_pieces(f"{s3}/a.csv", pieces())
+    gc.collect()
+    assert content(s3) == {"/a.csv": b"onetwo"}
 
 
 @pytest.mark.parametrize("kind", ["serial", pytest.param("local", marks=pytest.mark.dask)])
@@ -195,6 +237,7 @@ def test_slices_at_s3_become_a_volume_at_s3(s3, tmp_path, folder):
 DIE = """
 import os, signal, sys
 import volproc
+from volproc import lease
 from volproc.config import ClusterOptions, PhantomOptions
 from volproc.engine import records
 from volproc.engine.progress import BlockDone

@@ -4,8 +4,7 @@ import pytest
 
 from volproc.config import Workflow
 from volproc.errors import ConfigError
-from volproc.workflow import chosen
-from volproc.workflow.stages import STAGES
+from volproc.workflow.stages import STAGES, chosen
 
 EVERYTHING = {
     "run": {"source": "a.tif"},

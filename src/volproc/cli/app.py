@@ -51,6 +51,9 @@ WorkersFlag = Annotated[int | None, option(ClusterOptions, "workers")]
 TruthLabelsFlag = Annotated[
     str, typer.Option(help="Label values that count, separated by commas; else all but 0.")
 ]
+OverwriteFlag = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what volproc made there otherwise.")
+]
 SerialFlag = Annotated[bool, typer.Option("--serial", help="No workers: this process alone.")]
 
 

@@ -8,6 +8,7 @@ import typer
 
 import volproc
 from volproc.cli.app import (
+    OverwriteFlag,
     SerialFlag,
     Triple,
     TruthLabelsFlag,
@@ -54,6 +55,7 @@ def subjects(
     endpoint: Annotated[
         str, typer.Option(metavar="URL", help="Another address of the Panoptes API.")
     ] = "",
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -64,7 +66,9 @@ def subjects(
     if upload:
         require_account()
     with TerminalBar() as bar:
-        manifest = volproc.subjects(image, folder, options, cluster=cluster, watchers=(bar,))
+        manifest = volproc.subjects(
+            image, folder, options, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+        )
         out.print(f"subjects: {manifest}")
         if upload:
             sent = volproc.upload_subjects(
@@ -116,6 +120,7 @@ def annotate(
     compare: Annotated[bool | None, option(AnnotateOptions, "compare")] = None,
     levels: Annotated[bool | None, option(AnnotateOptions, "levels")] = None,
     block_slices: Annotated[int | None, option(AnnotateOptions, "block_slices")] = None,
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -124,7 +129,9 @@ def annotate(
     options, cluster = stated(AnnotateOptions, given), cluster_of(workers, serial)
     seen = None if image.lower() == "none" else image
     with TerminalBar() as bar:
-        made = volproc.annotate(export, seen, url, options, cluster=cluster, watchers=(bar,))
+        made = volproc.annotate(
+            export, seen, url, options, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+        )
     describe(made.volumes[0])
     print_annotated(made)
 
@@ -144,6 +151,7 @@ def crowd(
         str, typer.Option(help="Label values to draw, separated by commas; else all but 0.")
     ] = "",
     scale: Annotated[float | None, option(CrowdOptions, "scale")] = None,
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -151,7 +159,9 @@ def crowd(
     given = {**locals(), "labels": whole_numbers("--labels", labels)}
     options, cluster = stated(CrowdOptions, given), cluster_of(workers, serial)
     with TerminalBar() as bar:
-        drawn = volproc.crowd(truth, export, options, cluster=cluster, watchers=(bar,))
+        drawn = volproc.crowd(
+            truth, export, options, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+        )
     out.print(
         f"{drawn.url}: {drawn.classifications} classifications, {drawn.absent} of them absent, "
         f"{drawn.strokes} strokes"

@@ -8,6 +8,7 @@ import typer
 
 import volproc
 from volproc.cli.app import (
+    OverwriteFlag,
     PatternFlag,
     SerialFlag,
     Triple,
@@ -48,6 +49,7 @@ def ingest(
     changed: Annotated[str | None, option(IngestOptions, "changed")] = None,
     keep: Annotated[str | None, option(IngestOptions, "keep", metavar="yes|no")] = None,
     pattern: PatternFlag = None,
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -56,7 +58,13 @@ def ingest(
     cluster = cluster_of(workers, serial)
     with TerminalBar() as bar:
         made = volproc.ingest(
-            source, url, options, fetch=fetching, cluster=cluster, watchers=(bar,)
+            source,
+            url,
+            options,
+            fetch=fetching,
+            overwrite=overwrite,
+            cluster=cluster,
+            watchers=(bar,),
         )
     describe(made)
 
@@ -87,6 +95,12 @@ def check(
     url: Annotated[str, typer.Argument(metavar="VOLUME.zarr")],
     fast: Annotated[bool, typer.Option("--fast", help="Metadata and files only.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Every voxel of every level.")] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Remove damaged files, so that the next run makes them again."
+        ),
+    ] = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -96,10 +110,12 @@ def check(
     depth = "fast" if fast else "deep" if deep else "samples"
     with TerminalBar() as bar:
         found = volproc.check(
-            url, depth=depth, cluster=cluster_of(workers, serial), watchers=(bar,)
+            url, depth=depth, repair=repair, cluster=cluster_of(workers, serial), watchers=(bar,)
         )
     for one in found:
         out.print(str(one), markup=False)
+    if repair and any(one.file for one in found):
+        out.print("damaged files are removed: the same command, or run, again makes them anew")
     wrong = sum(one.severity == "error" for one in found)
     if wrong:
         raise typer.Exit(1)
@@ -112,11 +128,18 @@ def phantom(
     shape: Annotated[tuple[int, int, int], option(PhantomOptions, "shape", metavar="Z Y X")],
     voxel_nm: Annotated[Triple | None, option(PhantomOptions, "voxel_nm", metavar="Z Y X")] = None,
     seed: Annotated[int | None, option(PhantomOptions, "seed")] = None,
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
     """Make a HeLa-like volume of any size, with its nuclei as labels/nuclei."""
     options = stated(PhantomOptions, locals())
     with TerminalBar() as bar:
-        rows = volproc.phantom(url, options, cluster=cluster_of(workers, serial), watchers=(bar,))
+        rows = volproc.phantom(
+            url,
+            options,
+            overwrite=overwrite,
+            cluster=cluster_of(workers, serial),
+            watchers=(bar,),
+        )
     out.print(f"{url}: {len(rows)} nuclei, labelled in {url}/labels/nuclei")

@@ -8,6 +8,7 @@ import typer
 
 import volproc
 from volproc.cli.app import (
+    OverwriteFlag,
     SerialFlag,
     SetFlag,
     Triple,
@@ -32,10 +33,10 @@ from volproc.terminal import certified, describe, out, print_labelled, print_row
 
 
 @app.command()
-def train(file: WorkflowFile, settings: SetFlag = None) -> None:
+def train(file: WorkflowFile, settings: SetFlag = None, overwrite: OverwriteFlag = False) -> None:
     """Train a model from the [train] table of a workflow file, or go on training it."""
     options = load_workflow(file, flags=settings or ()).require_train()
-    card = volproc.train(options, watch=lambda record: out.print(record))
+    card = volproc.train(options, overwrite=overwrite, watch=lambda record: out.print(record))
     out.print(f"model {card.name}: {options.model_out}")
 
 
@@ -70,6 +71,7 @@ def predict(
     certify: Annotated[int | None, option(PredictOptions, "certify")] = None,
     voxel_nm: VoxelFlag = None,
     device: Annotated[str | None, option(PredictOptions, "device")] = None,
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -78,7 +80,13 @@ def predict(
     cluster = cluster_of(workers, serial)
     with TerminalBar() as bar:
         made = volproc.predict(
-            image, url, options, votes=votes or None, cluster=cluster, watchers=(bar,)
+            image,
+            url,
+            options,
+            votes=votes or None,
+            overwrite=overwrite,
+            cluster=cluster,
+            watchers=(bar,),
         )
     describe(made)
     if options.certify:
@@ -107,6 +115,7 @@ def label(
     native: Annotated[
         str, typer.Option(metavar="IMAGE.zarr", help="Also write labels on this image's grid.")
     ] = "",
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -115,7 +124,13 @@ def label(
     cluster = cluster_of(workers, serial)
     with TerminalBar() as bar:
         result = volproc.label(
-            mask, url, options, native=native or None, cluster=cluster, watchers=(bar,)
+            mask,
+            url,
+            options,
+            native=native or None,
+            overwrite=overwrite,
+            cluster=cluster,
+            watchers=(bar,),
         )
     print_labelled(result)
 
@@ -130,6 +145,7 @@ def evaluate(
         tuple[int, int] | None, option(EvaluateOptions, "slices", metavar="FIRST END")
     ] = None,
     threshold: Annotated[float | None, option(EvaluateOptions, "threshold")] = None,
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -137,5 +153,7 @@ def evaluate(
     values = {**locals(), "truth_labels": whole_numbers("--truth-labels", truth_labels)}
     options, cluster = stated(EvaluateOptions, values), cluster_of(workers, serial)
     with TerminalBar() as bar:
-        scores = volproc.evaluate(result, options, out=json, cluster=cluster, watchers=(bar,))
+        scores = volproc.evaluate(
+            result, options, out=json, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+        )
     print_rows(scores.rows())

@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 import volproc
-from volproc.cli.app import SerialFlag, WorkersFlag, app, cluster_of, option, stated
+from volproc.cli.app import (
+    OverwriteFlag,
+    SerialFlag,
+    WorkersFlag,
+    app,
+    cluster_of,
+    option,
+    stated,
+)
 from volproc.config import InteriorOptions, MeasureOptions
 from volproc.engine.progress import TerminalBar
 from volproc.terminal import describe, out
@@ -27,13 +35,16 @@ def interior(
     max_volume_um3: Annotated[float | None, option(InteriorOptions, "max_volume_um3")] = None,
     min_volume_um3: Annotated[float | None, option(InteriorOptions, "min_volume_um3")] = None,
     envelope_nm: Annotated[float | None, option(InteriorOptions, "envelope_nm")] = None,
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
     """Fill what an envelope encloses: numbered nuclei, each with its envelope."""
     options, cluster = stated(InteriorOptions, locals()), cluster_of(workers, serial)
     with TerminalBar() as bar:
-        made = volproc.interior(envelope, url, options, cluster=cluster, watchers=(bar,))
+        made = volproc.interior(
+            envelope, url, options, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+        )
     describe(made)
 
 
@@ -56,6 +67,7 @@ def measure(
     threshold: Annotated[float | None, option(MeasureOptions, "threshold")] = None,
     parquet: Annotated[bool | None, option(MeasureOptions, "parquet")] = None,
     properties: Annotated[bool | None, option(MeasureOptions, "properties")] = None,
+    overwrite: OverwriteFlag = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -63,6 +75,8 @@ def measure(
     options, cluster = stated(MeasureOptions, locals()), cluster_of(workers, serial)
     others = {"image": image or None, "votes": votes or None}
     with TerminalBar() as bar:
-        made = volproc.measure(labels, folder, options, **others, cluster=cluster, watchers=(bar,))
+        made = volproc.measure(
+            labels, folder, options, **others, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+        )
     kept = f"; meshes in {made.meshes}" if made.meshes else ""
     out.print(f"{made.objects} objects, listed in {made.table}{kept}")

@@ -26,18 +26,25 @@ from volproc.terminal import costs, out
 
 @app.command()
 def run(
-    file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None, quiet: bool = False
+    file: WorkflowFile,
+    stages: StagesFlag = "",
+    redo: Annotated[
+        str, typer.Option(help="Make these stages anew, separated by commas.", metavar="STAGES")
+    ] = "",
+    settings: SetFlag = None,
+    quiet: bool = False,
 ) -> None:
     """Run a workflow, or go on where it stopped: the stages of its tables, in order.
 
-    ingest, subjects, crowd, annotate, train, predict, label, measure, evaluate, report.
+    ingest, subjects, crowd, annotate, train, predict, interior, label, measure, evaluate, report.
+    What is done and unchanged is left alone; what is made anew is said before, with the reason.
     """
     options = load_workflow(file, flags=settings or ())
     if quiet:
-        page = volproc.run(options, stages=listed(stages))
+        page = volproc.run(options, stages=listed(stages), redo=listed(redo))
     else:
         with TerminalBar() as bar:
-            page = volproc.run(options, stages=listed(stages), watchers=(bar,))
+            page = volproc.run(options, stages=listed(stages), redo=listed(redo), watchers=(bar,))
     if page.exists():
         out.print(f"report: {page.resolve()}")
 
@@ -49,7 +56,8 @@ def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) 
 
     options = load_workflow(file, flags=settings or ())
     known = rates(Path(options.run.folder) / "log.jsonl")
-    table = Table("stage", "step", "blocks", "read", "written", "peak/worker", "TFLOP", "time")
+    columns = ("blocks", "left", "read", "written", "peak/worker", "TFLOP", "time")
+    table = Table("stage", "step", *columns)
     planned = volproc.plan(options, stages=listed(stages))
     for stage, steps in planned:
         for step in steps:
@@ -68,6 +76,19 @@ def report(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
 
     page = volproc.run(saved(folder), stages=("report",))
     out.print(f"report: {page.resolve()}")
+
+
+@app.command()
+def status(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
+    """Say what of a run is done, stale, begun or missing; nothing is written."""
+    from volproc.workflow import running
+
+    table = Table("stage", "state", "")
+    for one in volproc.status(folder):
+        table.add_row(one.name, one.state, one.detail)
+    out.print(table)
+    who = running(folder)
+    out.print(f"at work: {who}" if who else "nobody is at work on it", markup=False)
 
 
 @app.command()

@@ -20,6 +20,7 @@ def annotate(
     out: str,
     options: AnnotateOptions,
     *,
+    overwrite: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> AnnotateResult:
@@ -31,12 +32,10 @@ def annotate(
     """
     if image is None:
         info, options = _blank(export, out, options, watchers)
-        identity = ""
     else:
-        volume = open_volume(image)
-        info, identity = volume.info, volume.identity
-    chosen = plan_annotate(export, info, out, options, identity=identity)
-    with runner_for(out, cluster, watchers) as runner:
+        info = open_volume(image).info
+    chosen = plan_annotate(export, info, out, options)
+    with runner_for(out, cluster, watchers, overwrite=overwrite) as runner:
         return run_annotate(chosen, runner)
 
 

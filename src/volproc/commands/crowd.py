@@ -16,11 +16,12 @@ def crowd(
     out: str,
     options: CrowdOptions,
     *,
+    overwrite: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> CrowdSummary:
     """A classification export of simulated volunteers who saw the labels `truth`, as `out`."""
     volume = open_volume(truth)
-    chosen = plan_crowd(volume.info, out, options, identity=volume.identity)
-    with runner_for(out, cluster, watchers) as runner:
+    chosen = plan_crowd(volume.info, out, options)
+    with runner_for(out, cluster, watchers, overwrite=overwrite) as runner:
         return run_crowd(chosen, runner)

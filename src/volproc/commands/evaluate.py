@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
 from volproc.config import ClusterOptions, EvaluateOptions
-from volproc.engine.ledger import digest
 from volproc.engine.progress import Watcher
 from volproc.stages.evaluate.scores import Scores
 from volproc.stages.evaluate.stage import plan_evaluate, run_evaluate
@@ -18,13 +17,13 @@ def evaluate(
     options: EvaluateOptions,
     *,
     out: str = "",
+    overwrite: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> Scores:
     """Scores of `result` (mask, probability or votes) against `options.truth`; JSON in `out`."""
     found, wanted = open_volume(result), open_volume(options.truth)
     results = {"votes" if found.info.channels else "result": found.info}
-    identity = digest(found.identity, wanted.identity)
-    chosen = plan_evaluate(results, wanted.info, options, url=out, identity=identity)
-    with runner_for(result, cluster, watchers) as runner:
+    chosen = plan_evaluate(results, wanted.info, options, url=out)
+    with runner_for(out, cluster, watchers, overwrite=overwrite) as runner:
         return run_evaluate(chosen, runner)

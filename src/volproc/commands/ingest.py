@@ -18,6 +18,7 @@ def ingest(
     options: IngestOptions,
     *,
     fetch: FetchOptions = FETCH,
+    overwrite: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> Volume:
@@ -26,5 +27,5 @@ def ingest(
     `source` is a file, a folder of slices, an fsspec URL of either, or an EMPIAR accession.
     """
     chosen = plan_ingest(source, out, options, fetch)
-    with runner_for(out, cluster, watchers) as runner:
+    with runner_for(out, cluster, watchers, overwrite=overwrite) as runner:
         return run_ingest(chosen, runner)

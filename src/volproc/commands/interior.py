@@ -18,6 +18,7 @@ def interior(
     out: str,
     options: InteriorOptions,
     *,
+    overwrite: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> Volume:
@@ -28,7 +29,6 @@ def interior(
         out,
         options,
         labelling=Labelling(plan_label, run_label),
-        identity=volume.identity,
     )
-    with runner_for(out, cluster, watchers) as runner:
+    with runner_for(out, cluster, watchers, overwrite=overwrite) as runner:
         return run_interior(chosen, runner)

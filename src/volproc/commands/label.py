@@ -17,12 +17,13 @@ def label(
     options: LabelOptions,
     *,
     native: str | None = None,
+    overwrite: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> LabelResult:
     """The numbered objects of `mask`, and their table; with `native` also on that image's grid."""
     volume = open_volume(mask)
     grid = open_volume(native).info if native else None
-    chosen = plan_label(volume.info, out, options, native=grid, identity=volume.identity)
-    with runner_for(out, cluster, watchers) as runner:
+    chosen = plan_label(volume.info, out, options, native=grid)
+    with runner_for(out, cluster, watchers, overwrite=overwrite) as runner:
         return run_label(chosen, runner)

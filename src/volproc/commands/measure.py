@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
 from volproc.config import ClusterOptions, MeasureOptions
-from volproc.engine.ledger import digest
 from volproc.engine.progress import Watcher
 from volproc.stages.measure.stage import MeasureResult, plan_measure, run_measure
 from volproc.volume.store import open_volume
@@ -19,6 +18,7 @@ def measure(
     *,
     image: str | None = None,
     votes: str | None = None,
+    overwrite: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> MeasureResult:
@@ -35,7 +35,6 @@ def measure(
         options,
         image=grey.info if grey else None,
         votes=axes.info if axes else None,
-        identity=digest([one.identity if one else "" for one in volumes]),
     )
-    with runner_for(out, cluster, watchers) as runner:
+    with runner_for(out, cluster, watchers, overwrite=overwrite) as runner:
         return run_measure(chosen, runner)

@@ -14,10 +14,11 @@ def phantom(
     out: str,
     options: PhantomOptions,
     *,
+    overwrite: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> tuple[NucleusRow, ...]:
     """The nuclei of a made volume, written to `out` with their labels at `out`/labels/nuclei."""
     chosen = plan_phantom(out, options)
-    with runner_for(out, cluster, watchers) as runner:
+    with runner_for(out, cluster, watchers, overwrite=overwrite) as runner:
         return run_phantom(chosen, runner)

@@ -17,11 +17,12 @@ def predict(
     options: PredictOptions,
     *,
     votes: str | None = None,
+    overwrite: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> Volume:
     """The fused prediction for `image`, uint8 at the model's voxel size; each axis' in `votes`."""
     volume = open_volume(image, voxel_nm=options.voxel_nm)
-    chosen = plan_predict(volume.info, out, options, votes_url=votes, identity=volume.identity)
-    with runner_for(out, cluster, watchers) as runner:
+    chosen = plan_predict(volume.info, out, options, votes_url=votes)
+    with runner_for(out, cluster, watchers, overwrite=overwrite, also=[votes]) as runner:
         return run_predict(chosen, runner)

@@ -16,11 +16,12 @@ def subjects(
     out: str,
     options: SubjectsOptions,
     *,
+    overwrite: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> str:
     """Slices of `image` for volunteers, in the folder `out`; the path of their manifest.csv."""
     volume = open_volume(image)
-    chosen = plan_subjects(volume.info, out, options, identity=volume.identity)
-    with runner_for(out, cluster, watchers) as runner:
+    chosen = plan_subjects(volume.info, out, options)
+    with runner_for(out, cluster, watchers, overwrite=overwrite) as runner:
         return run_subjects(chosen, runner)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from volproc.config import TrainOptions
+from volproc.lease import holding
+from volproc.lease.places import BESIDE
 from volproc.model.weights import Card
 from volproc.stages.train.loop import Watch
 from volproc.stages.train.sources import held_out_of, sources_of
 from volproc.stages.train.stage import plan_train, run_train
 
 
-def train(options: TrainOptions, *, watch: Watch = lambda _: None) -> Card:
+def train(options: TrainOptions, *, overwrite: bool = False, watch: Watch = lambda _: None) -> Card:
     """The card of a model trained from the volumes in `options`; goes on where it stopped."""
     chosen = plan_train(sources_of(options), options, validation=held_out_of(options))
-    return run_train(chosen, watch=watch)
+    with holding(f"{options.model_out.rstrip('/')}{BESIDE}"):
+        return run_train(chosen, watch=watch, overwrite=overwrite)

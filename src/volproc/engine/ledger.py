@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ class Ledger:
         # as it will be read back: tuples become lists, whole-number keys become words
         self.records[block] = json.loads(line)["record"]
 
+    def drop(self, blocks: Iterable[int]) -> None:
+        """Forget that `blocks` are done; when they are done again, the later record counts."""
+        for block in blocks:
+            self.records.pop(block, None)
+
     def flush(self) -> None:
         """Make sure that every record is kept."""
         self._lines.flush()
@@ -53,6 +59,17 @@ class Ledger:
                 "redone"
             ) from error
         return found
+
+
+def recorded_blocks(folder: str | Path, step: str, *, digest: str) -> tuple[int, ...]:
+    """Blocks of `step` that are recorded under `digest`; nothing is changed."""
+    try:
+        found = [json.loads(line) for line in lines_at(ledger_path(folder, step)).peek()]
+    except json.JSONDecodeError:
+        return ()
+    if not found or found[0].get("digest") != digest:
+        return ()
+    return tuple({line["block"] for line in found[1:]})
 
 
 def forget(folder: str | Path, step: str) -> None:
@@ -75,11 +92,12 @@ def digest(*things: Any) -> str:
     >>> digest({"a": 1, "b": (2, 3)}) == digest({"b": [2, 3], "a": 1})
     True
     """
-    text = json.dumps(things, default=_plain, sort_keys=True)
+    text = json.dumps(things, default=plain, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _plain(thing: Any) -> Any:
+def plain(thing: Any) -> Any:
+    """What JSON can hold of options, dataclasses and paths; TypeError for anything else."""
     if isinstance(thing, BaseModel):
         return thing.model_dump(mode="json")
     if dataclasses.is_dataclass(thing) and not isinstance(thing, type):

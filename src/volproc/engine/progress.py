@@ -76,7 +76,14 @@ class StepFinished:
     peak_bytes: int
 
 
-Event = StepStarted | BlockDone | Advanced | BlockFailed | StepFinished
+@dataclass(frozen=True)
+class Note:
+    """Something that a user should know, in a line."""
+
+    text: str
+
+
+Event = Note | StepStarted | BlockDone | Advanced | BlockFailed | StepFinished
 Watcher = Callable[[Event], None]
 
 TOLD_EVERY_S = 0.5
@@ -177,6 +184,8 @@ class TerminalBar:
                 total=event.total or None,
                 rate=event.said,
             )
+        elif isinstance(event, Note):
+            self._bars.console.print(event.text, markup=False)
         elif isinstance(event, BlockFailed):
             self._bars.console.print(f"{event.step}: block {event.block} failed: {event.reason}")
 

@@ -13,6 +13,13 @@ from volproc.errors import VolprocError
 from volproc.grid.blocks import Block
 
 
+class Written(Protocol):
+    """Where a step's blocks are stored."""
+
+    def lost(self, blocks: Iterable[Block]) -> set[int]:
+        """Indices of those `blocks` that are not stored any more."""
+
+
 class Task(Protocol):
     """What is done to one block. Frozen and small: it travels to the workers, arrays never do.
 
@@ -53,6 +60,11 @@ class Step:
     """What a block takes while another one is computed: read, waiting, or being written. None: as
     much as at its peak."""
 
+    recorded: int = 0
+    """Blocks that were done before, where a plan looked (`volproc plan`)."""
+    writes: tuple[Written, ...] = ()
+    """Where blocks are stored: one that is recorded and not there any more is done again."""
+
     def held_bytes(self, blocks: int) -> int:
         """The most that so many blocks in hand of one worker take: one is computed at a time."""
         waiting = self.peak_bytes if self.waiting_bytes is None else self.waiting_bytes
@@ -89,6 +101,10 @@ class Cost(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """One line each on what a user should know before it runs."""
+
+    @property
+    def recorded(self) -> int:
+        """Parts that were done before."""
 
 
 @dataclass(frozen=True)

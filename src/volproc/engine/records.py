@@ -15,6 +15,7 @@ from typing import Protocol
 
 from fsspec.implementations.local import LocalFileSystem
 
+from volproc import lease
 from volproc.errors import LedgerError
 from volproc.location import located
 
@@ -29,6 +30,9 @@ class Lines(Protocol):
 
     def read(self) -> list[str]:
         """All whole lines; none where nothing was begun."""
+
+    def peek(self) -> list[str]:
+        """The same, and what a killed writer left is not touched: it may be at work."""
 
     def begin(self, first: str) -> None:
         """Drop everything and start with a line."""
@@ -82,8 +86,16 @@ class LocalLines:
                 os.truncate(self.path, len(whole.encode()) + 1 if whole else 0)
         return whole.splitlines()
 
+    def peek(self) -> list[str]:
+        """Lines that were written to their end."""
+        if not self.path.exists():
+            return []
+        with recording(self.path):
+            return self.path.read_text().rpartition("\n")[0].splitlines()
+
     def begin(self, first: str) -> None:
         """Replace the file by one of a single line."""
+        lease.require()
         with recording(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = self.path.with_suffix(".new")
@@ -92,6 +104,7 @@ class LocalLines:
 
     def append(self, line: str) -> None:
         """Append to the file."""
+        lease.require()
         with recording(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a") as file:
@@ -102,6 +115,7 @@ class LocalLines:
 
     def forget(self) -> None:
         """Remove the file."""
+        lease.require()
         with recording(self.path):
             self.path.unlink(missing_ok=True)
 
@@ -125,6 +139,10 @@ class Objects:
             texts = [self._filesystem.cat_file(name).decode() for name in self._names()]
         return [line for text in texts for line in text.splitlines()]
 
+    def peek(self) -> list[str]:
+        """The lines of all objects."""
+        return self.read()
+
     def begin(self, first: str) -> None:
         """Remove all objects, and write the first one."""
         self.forget()
@@ -143,6 +161,7 @@ class Objects:
         """Write the object of this run again, with all its lines."""
         if not self._waiting:
             return
+        lease.require()
         content = "".join(f"{line}\n" for line in self._lines).encode()
         with recording(self.url):
             self._filesystem.pipe_file(f"{self._folder}/{self._number:06}.jsonl", content)
@@ -152,6 +171,7 @@ class Objects:
 
     def forget(self) -> None:
         """Remove the objects, the first one first: the others mean nothing without it."""
+        lease.require()
         with recording(self.url):
             for name in self._names():
                 self._filesystem.rm_file(name)

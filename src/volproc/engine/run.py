@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from volproc.engine.leased import leased
 from volproc.engine.ledger import Ledger, forget, ledger_path
 from volproc.engine.memory import GPU_RESERVED_BYTES, RESERVED_BYTES, check_memory
 from volproc.engine.progress import (
     BlockDone,
     BlockFailed,
     Event,
+    Note,
     StepFinished,
     StepStarted,
     Watcher,
@@ -36,6 +38,10 @@ class Runner:
     engine: Engine
     records: str | Path
     watchers: Sequence[Watcher] = ()
+    overwrite: bool = False
+    """Whether what volproc made may be replaced though it was made otherwise."""
+    own: bool = False
+    """Whether outputs lie in a run's own folder, where what the run made may be made anew."""
 
     def run(self, step: Step) -> list[Any]:
         """Do the blocks of `step` that are not recorded yet; records of all blocks, in their order.
@@ -53,9 +59,12 @@ class Runner:
         )
         url = ledger_path(self.records, step.name)
         ledger = Ledger(url, digest=step.digest, blocks=len(step.blocks))
+        recorded = [block for block in step.blocks if block.index in ledger.records]
+        for place in step.writes if recorded else ():
+            ledger.drop(place.lost(recorded))
         left = (block for block in step.blocks if block.index not in ledger.records)
         some = len(ledger.records) < len(step.blocks)
-        outcomes = engine.map(step.task, left) if some else _nothing()
+        outcomes = engine.map(leased(step.task), left) if some else _nothing()
         began = time.monotonic()
         self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks)))
         try:
@@ -89,6 +98,10 @@ class Runner:
     def forget(self, step: str) -> None:
         """Drop the record of a step whose output is about to be made anew."""
         forget(self.records, step)
+
+    def note(self, text: str) -> None:
+        """Say something that a user should know."""
+        self._tell(Note(text))
 
     def _tell(self, event: Event) -> None:
         for watch in self.watchers:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 from torch import Tensor
 
+from volproc.compiled import compiled
 from volproc.errors import VolumeError
 
 Method = Literal["mean-std-unsaturated"]
@@ -49,7 +49,7 @@ def _looked_up(planes: Tensor, table: Tensor) -> Tensor:
     return out
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _look_up(
     planes: npt.NDArray[np.uint8], table: npt.NDArray[np.float32], out: npt.NDArray[np.float32]
 ) -> None:

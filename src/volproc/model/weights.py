@@ -17,7 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from volproc import __version__
+from volproc import __version__, lease
 from volproc.errors import ModelError
 from volproc.model.etchacell import EtchACell, EtchACellSpec
 from volproc.model.normalise import METHOD, Method
@@ -229,4 +229,5 @@ def _replace(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    lease.require()
     unfinished.replace(path)

@@ -16,6 +16,7 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.store import Volume
+from volproc.volume.written import WrittenLevel
 
 
 class Way(Protocol):
@@ -40,6 +41,7 @@ def native_step(
         task=WriteNative(Volume(volume), Volume(native), way),
         blocks=blocks,
         digest=digest,
+        writes=(WrittenLevel(native),),
         # source, the result while it grows along two axes, 3 times the shard while it is encoded
         peak_bytes=source * there + core * (4 * here + working),
         bytes_read=prod(volume.shape) * there,

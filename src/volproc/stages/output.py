@@ -15,9 +15,11 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape
+from volproc.volume.fingerprint import forget_content, note_content
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.pyramid import coarsen, source_box, step_between
 from volproc.volume.store import Volume, create_volume, is_begun
+from volproc.volume.written import WrittenLevel
 
 
 def begin_volume(
@@ -30,13 +32,23 @@ def begin_volume(
     if not is_begun(info.url, digest=digest):
         for one in steps:
             runner.forget(one.name)
+        forget_content(str(runner.records), info.url)
     return create_volume(info, step=step, digest=digest, version=__version__)
+
+
+def cutting_of(block: Shape, *infos: VolumeInfo | None) -> dict[str, Any]:
+    """How a result is cut, for its recipe: what one program cut, another must not go on with."""
+    levels = [[(level.chunks, level.shards) for level in info.levels] for info in infos if info]
+    return {"block": block, "chunks_and_shards": levels}
 
 
 def finish_volume(runner: Runner, volume: Volume, pyramid: Iterable[Step]) -> Volume:
     """Make the pyramid of a volume whose finest level is written, and mark it finished."""
     for step in pyramid:
         runner.run(step)
+    if volume.info.made_by.get("finished"):
+        return volume
+    note_content(str(runner.records), volume.info)
     return volume.finish()
 
 
@@ -57,6 +69,7 @@ def _level_step(info: VolumeInfo, level: int, digest: str, name: str) -> Step:
         task=Coarsen(Volume(info), level),
         blocks=blocks,
         digest=digest,
+        writes=(WrittenLevel(info, level),),
         # zarr reads a part twice over; the result, and 3 times the shard while it is encoded
         peak_bytes=part * (2 * prod(step) + 1) + 4 * core,
         bytes_read=prod(finer.shape) * per_voxel,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,29 @@ def local_path(url: str) -> Path | None:
     return Path(located(url)[1]) if url.startswith(LOCAL) else None
 
 
+def canonical(url: str) -> str:
+    """One spelling of a place: links followed, `./` and `//` gone.
+
+    >>> canonical("s3://bucket/a//b/../c.zarr/"), canonical("file:///tmp/./x")
+    ('s3://bucket/a/c.zarr', '/tmp/x')
+    """
+    here = local_path(url)
+    if here:
+        return os.path.realpath(here)
+    protocol, _, path = url.partition("://")
+    return f"{protocol}://{posixpath.normpath(path.rstrip('/'))}"
+
+
+def place_from(url: str, output: str) -> str:
+    """Where `url` lies, seen from what is made of it: the same after both moved together.
+
+    >>> place_from("runs/a/image.zarr", "runs/a/objects.zarr"), place_from("s3://b/i.zarr", "o")
+    ('../image.zarr', 's3://b/i.zarr')
+    """
+    here, there = local_path(url), local_path(output)
+    return os.path.relpath(canonical(url), canonical(output)) if here and there else canonical(url)
+
+
 def for_zarr(url: str) -> str:
     """The same place as zarr is told it: a path on this machine, where it writes files whole.
 
@@ -88,6 +112,18 @@ def remove_file(url: str) -> None:
         filesystem, path = _place(url)
         if filesystem.exists(path):
             filesystem.rm_file(path)
+
+
+def remove_tree(url: str) -> None:
+    """Remove everything at `url`; a link is removed, not what it points to."""
+    with writing(url):
+        here = local_path(url)
+        if here and here.is_symlink():
+            here.unlink()
+            return
+        filesystem, path = _place(url)
+        if filesystem.exists(path):
+            filesystem.rm(path, recursive=True)
 
 
 @contextmanager

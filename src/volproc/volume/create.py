@@ -7,6 +7,7 @@ from typing import Any, Literal
 import zarr
 from zarr.codecs import ZstdCodec
 
+from volproc import lease
 from volproc.errors import VolumeError
 from volproc.volume.access import for_zarr, remove_file, writing
 from volproc.volume.describe import attributes_of
@@ -35,9 +36,21 @@ def made_by(url: str) -> dict[str, Any]:
 
 def stamp(info: VolumeInfo) -> None:
     """Write the volume's metadata as `info` has it."""
+    lease.require()
     with writing(info.url):
         group = zarr.open_group(for_zarr(info.url), mode="r+", zarr_format=FORMATS[info.version])
         group.attrs.put(to_ome(info))
+
+
+def unfinish(url: str) -> None:
+    """Note that the volume of volproc at `url` is not complete any more; all else stays."""
+    lease.require()
+    found = (_group(url, zarr_format, mode="r+") for zarr_format in FILES)
+    group = next((group for group in found if group is not None), None)
+    if group is not None:
+        with writing(url):
+            told: dict[str, Any] = attributes_of(group)
+            group.attrs.update({"volproc": {**told["volproc"], "finished": False}})
 
 
 def make_anew(info: VolumeInfo) -> None:
@@ -49,6 +62,7 @@ def make_anew(info: VolumeInfo) -> None:
     begun = to_ome(info.stamped(digest="being created"))
     here = FORMATS[info.version]
     _refuse_two_versions(info)
+    lease.require()
     with writing(info.url):
         _clear(info, begun)
         group = _group(info.url, here, mode="r+")

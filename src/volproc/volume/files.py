@@ -5,13 +5,34 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 from uuid import uuid4
 
 from fsspec.implementations.local import LocalFileSystem
 
+from volproc import lease
 from volproc.location import located
 from volproc.volume.access import reading, writing
+
+
+@contextmanager
+def at_once(path: str) -> Iterator[str]:
+    """A name beside `path` on this machine, to write to: at the end that becomes the file there.
+
+    Nothing does, and nothing is left, if it fails or the output has another owner by then.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    partial = f"{path}.{uuid4().hex}.partial"
+    try:
+        yield partial
+        lease.require()
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(partial)
+        raise
 
 
 def write_file(url: str, content: bytes) -> None:
@@ -19,27 +40,38 @@ def write_file(url: str, content: bytes) -> None:
     filesystem, path = located(url)
     with writing(url):
         if isinstance(filesystem, LocalFileSystem):
-            filesystem.makedirs(os.path.dirname(path), exist_ok=True)
-            partial = f"{path}.{uuid4().hex}.partial"
-            filesystem.pipe_file(partial, content)
-            os.replace(partial, path)
+            with at_once(path) as partial:
+                filesystem.pipe_file(partial, content)
         else:
+            lease.require()
             filesystem.pipe_file(path, content)  # object stores take objects whole
 
 
 def write_pieces(url: str, pieces: Iterable[bytes]) -> None:
     """Store `pieces` one after the other as the file at `url`; it is there whole or not at all."""
     filesystem, path = located(url)
-    here = isinstance(filesystem, LocalFileSystem)
-    target = f"{path}.{uuid4().hex}.partial" if here else path
+    if not isinstance(filesystem, LocalFileSystem):
+        _upload(filesystem, path, url, pieces)
+        return
+    with writing(url), at_once(path) as partial, filesystem.open(partial, "wb") as file:
+        for piece in pieces:
+            file.write(piece)
+
+
+def _upload(filesystem: Any, path: str, url: str, pieces: Iterable[bytes]) -> None:
+    """An object store shows an object when it is closed: not before its last piece is there."""
     with writing(url):
-        if here:
-            filesystem.makedirs(os.path.dirname(path), exist_ok=True)
-        with filesystem.open(target, "wb") as file:
+        file = filesystem.open(path, "wb")
+        try:
             for piece in pieces:
                 file.write(piece)
-        if here:
-            os.replace(target, path)
+            lease.require()
+        except BaseException:
+            file.discard()
+            with suppress(AttributeError):  # in memory nothing is closed
+                file.closed = True  # else what is there would be stored after all
+            raise
+        file.close()
 
 
 def read_file(url: str) -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from volproc.compiled import compiled
 from volproc.grid.box import Box, Shape, each
 from volproc.volume.metadata import Kind, Level
 
@@ -73,7 +73,7 @@ RUN = 32
 """Labels of a row that are looked at together."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _mean_of_whole(values: Any, out: Any, row: Any, dz: int, dy: int, dx: int) -> None:
     """13 times as fast as `_mean`: sums along whole rows, and shifts, since 1, 2, 4, 8 divide."""
     nx = values.shape[2]
@@ -93,7 +93,7 @@ def _mean_of_whole(values: Any, out: Any, row: Any, dz: int, dy: int, dx: int) -
                 out[z, y, full] = (row[nx - 1] + rows // 2) >> _halvings(rows)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _mean(values: Any, out: Any, row: Any, whole: bool, dz: int, dy: int, dx: int) -> None:
     nx = values.shape[2]
     for z in range(out.shape[0]):
@@ -106,7 +106,7 @@ def _mean(values: Any, out: Any, row: Any, whole: bool, dz: int, dy: int, dx: in
                 out[z, y, x] = np.floor(mean + 0.5) if whole else mean
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _sum_rows(values: Any, row: Any, z: int, y: int, dz: int, dy: int) -> Any:
     """Into `row`, the sum of up to `dz` x `dy` rows from (z, y) on; how many there are."""
     z1 = min(z + dz, values.shape[0])
@@ -119,13 +119,13 @@ def _sum_rows(values: Any, row: Any, z: int, y: int, dz: int, dy: int) -> Any:
     return (z1 - z) * (y1 - y)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _halvings(n: Any) -> Any:
     """How often `n` (1, 2, 4 or 8) is to be halved to be 1."""
     return (n > 1) + (n > 2) + (n > 4)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _mode(values: Any, out: Any, dz: int, dy: int, dx: int) -> None:
     nz, ny, nx = values.shape
     seen = np.empty(dz * dy * dx, dtype=values.dtype)
@@ -142,7 +142,7 @@ def _mode(values: Any, out: Any, dz: int, dy: int, dx: int) -> None:
                     _mode_of_row(part, out[z, y, first:stop], seen, dx)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _is_uniform(values: Any) -> Any:
     """Whether all voxels are the same, as most of a label volume's are: compared many at once."""
     first = values[0, 0, 0]
@@ -154,7 +154,7 @@ def _is_uniform(values: Any) -> Any:
     return differ == 0
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _mode_of_row(values: Any, out: Any, seen: Any, dx: int) -> None:
     nz, ny, nx = values.shape
     for x in range(len(out)):
@@ -170,7 +170,7 @@ def _mode_of_row(values: Any, out: Any, seen: Any, dx: int) -> None:
         out[x] = seen[0] if same else _most_frequent(seen, n)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _most_frequent(seen: Any, n: int) -> Any:
     best = seen[0]
     most = 0

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import Taps, VoxelNm, rescaled_shape, taps
 from volproc.volume.metadata import Level, VolumeInfo
@@ -140,7 +140,7 @@ def _by_tap(way: Taps) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     return indices, np.ascontiguousarray(way.weights.T[used])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _rows_and_columns(
     planes: npt.NDArray[Any],
     y_indices: npt.NDArray[np.int32],

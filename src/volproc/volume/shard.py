@@ -8,18 +8,17 @@ one after the other, then where each begins and how long it is, then a crc32c of
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
-from uuid import uuid4
 
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
 import zarr
 from numcodecs.zstd import Zstd
+
+from volproc.volume.files import at_once
 
 LEVEL = 1
 """Of zstd: three times as fast as level 3, for a twentieth more bytes of electron micrographs."""
@@ -53,23 +52,11 @@ def write_shard(
 ) -> None:
     """Store `values`, all voxels of one shard that the array has, in the file at `path`.
 
-    Chunks of 0 only are left out unless `keep_empty`; a shard without chunks has no file. The file
-    is there whole or not at all.
+    Chunks of 0 only are left out unless `keep_empty`; of a shard without chunks the file holds the
+    index only, so that a missing file is always a loss. It is there whole or not at all.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
-    try:
-        with partial.open("wb") as file:
-            some = _fill(file, values, shard, chunk, keep_empty=keep_empty)
-        if some:
-            os.replace(partial, path)
-            return
-        path.unlink(missing_ok=True)
-        partial.unlink()
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
+    with at_once(str(path)) as partial, open(partial, "wb") as file:
+        _fill(file, values, shard, chunk, keep_empty=keep_empty)
 
 
 def encoded_shard(
@@ -79,10 +66,10 @@ def encoded_shard(
     chunk: tuple[int, ...],
     keep_empty: bool,
 ) -> bytes:
-    """The same file as bytes, for stores that take objects whole; empty for one without chunks."""
+    """The same file as bytes, for stores that take objects whole."""
     content = BytesIO()
-    some = _fill(content, values, shard, chunk, keep_empty=keep_empty)
-    return content.getvalue() if some else b""
+    _fill(content, values, shard, chunk, keep_empty=keep_empty)
+    return content.getvalue()
 
 
 def _fill(
@@ -92,8 +79,8 @@ def _fill(
     chunk: tuple[int, ...],
     *,
     keep_empty: bool,
-) -> bool:
-    """Chunks and index; whether there are any chunks."""
+) -> None:
+    """Chunks and index."""
     counts = tuple(n // c for n, c in zip(shard, chunk, strict=True))
     index = np.full((*counts, 2), MISSING, dtype="<u8")
     zstd, end = Zstd(level=LEVEL), 0
@@ -109,7 +96,6 @@ def _fill(
         end += len(encoded)
     listed = index.tobytes()
     file.write(listed + google_crc32c.value(listed).to_bytes(4, "little"))
-    return end > 0
 
 
 def _whole(part: npt.NDArray[Any], chunk: tuple[int, ...]) -> npt.NDArray[Any]:

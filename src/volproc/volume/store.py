@@ -5,8 +5,6 @@ zarr is imported in this part only. What zarr or the file system raises becomes 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,25 +16,24 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
+from volproc import lease
 from volproc.errors import GridError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
 from volproc.volume.access import (
     for_zarr,
     is_occupied,
-    last_change,
     local_path,
     reading,
-    remove_file,
     writing,
 )
 from volproc.volume.create import made_by, make_anew, stamp
 from volproc.volume.describe import array_of, read_info
 from volproc.volume.display import window_of
 from volproc.volume.files import write_file
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
-from volproc.volume.ome import to_ome
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 
 if TYPE_CHECKING:
@@ -70,8 +67,8 @@ class Volume:
             chosen = (Ellipsis,) if channel is None else (channel,)
             return np.asarray(array[(*leading, *chosen, *box.slices)], dtype=self.info.dtype)
 
-    def write(self, box: Box, values: npt.NDArray[Any], level: int = 0) -> None:
-        """Store `values` at `box`; GridError unless the box consists of whole shards."""
+    def write(self, box: Box, values: npt.ArrayLike, level: int = 0) -> None:
+        """Store `values`, or one for all, at `box`; GridError unless it is whole shards."""
         here = self.info.levels[level]
         if not (here.box.contains(box) and box.aligned_to(here.shards, whole=here.box)):
             raise GridError(
@@ -83,9 +80,10 @@ class Volume:
             if self._plain[level]:
                 self._write_shards(here, array, box, values)
             else:
+                lease.require()
                 array[(Ellipsis, *box.slices)] = values
 
-    def _write_shards(self, level: Level, array: Any, box: Box, values: npt.NDArray[Any]) -> None:
+    def _write_shards(self, level: Level, array: Any, box: Box, values: npt.ArrayLike) -> None:
         folder, lead = local_path(self.info.url), array.shape[:-3]
         how = {"shard": array.shards, "chunk": array.chunks}
         keep_empty = self.info.kind == "image"
@@ -96,10 +94,9 @@ class Volume:
             voxels = values[(..., *part.core.within(box.start).slices)]
             if folder:
                 write_shard(folder / key, voxels, keep_empty=keep_empty, **how)
-            elif content := encoded_shard(voxels, keep_empty=keep_empty, **how):
-                write_file(f"{self.info.url}/{key}", content)
             else:
-                remove_file(f"{self.info.url}/{key}")
+                content = encoded_shard(voxels, keep_empty=keep_empty, **how)
+                write_file(f"{self.info.url}/{key}", content)
 
     def dask(self, level: int = 0) -> Any:
         """A level as a lazy dask array, one block per shard, for those who go on with dask.
@@ -132,14 +129,9 @@ class Volume:
         return Volume(info)
 
     @property
-    def identity(self) -> str:
-        """Digest of the metadata and, for a volume of volproc, of all that it was made from."""
-        record = {k: v for k, v in self.info.made_by.items() if k != "finished"}
-        plain = replace(self.info, made_by=record, window=None)
-        described = json.dumps([to_ome(plain), self.info.dtype])
-        levels = (f"{self.info.url}/{level.path}" for level in self.info.levels)
-        content = record.get("digest") or [last_change(url) for url in levels]
-        return hashlib.sha256(f"{described}{content}".encode()).hexdigest()[:16]
+    def fingerprint(self) -> str:
+        """Changes when the metadata or any voxel on disk does, by whatever program."""
+        return fingerprint(self.info)
 
     def _refuse_empty_files(self, box: Box, level: Level, array: Any) -> None:
         """A file of 0 bytes, as a crash may leave it, would read as background."""
@@ -160,9 +152,9 @@ class Volume:
 
     @cached_property
     def _arrays(self) -> tuple[Any, ...]:
-        # Comparing every chunk with the fill value costs more than encoding it (3.8 to 6.7 times
-        # the CPU); labels and masks are mostly empty, and there it saves files.
-        config: ArrayConfigParams = {"write_empty_chunks": self.info.kind == "image"}
+        # What is written is there, background too: a file that is missing is a loss. And comparing
+        # every chunk with the fill value costs 3.8 to 6.7 times the CPU of encoding it.
+        config: ArrayConfigParams = {"write_empty_chunks": True}
         group = zarr.open_group(for_zarr(self.info.url), mode="r+" if self.info.made_by else "r")
         arrays = (array_of(group, level.path, self.info.url) for level in self.info.levels)
         return tuple(array.with_config(config) for array in arrays)
@@ -195,7 +187,8 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
         raise VolumeError(
             f"{info.url} exists and was not written by volproc; choose another name or remove it"
         )
-    _remove_partial_files(info.url)
+    if lease.left_by_dead():
+        _remove_partial_files(info.url)
     if there.get("digest") == digest:
         return Volume(info.stamped(finished=there.get("finished", False)))
     make_anew(info)

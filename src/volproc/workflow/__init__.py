@@ -1,9 +1,11 @@
-"""`run` and `plan`: which stages, in which order (stages.py), on which files of the run's folder.
+"""`run`, `plan` and `status`: which stages, in which order, on which files of the run's folder.
 
 A run's folder holds what its stages write: image.zarr, subjects/, crowd.csv, annotations.zarr
-(and its neighbours), model/, prediction.zarr, votes.zarr, objects.zarr, objects.csv, measure/,
-scores.json and report.html; the options (workflow.json), the log (log.jsonl) and the record of
-what is done (ledger/).
+(and its neighbours), model/, prediction.zarr, votes.zarr, nuclei.zarr, objects.zarr, objects.csv,
+measure/, scores.json and report.html; the options (workflow.json), the log (log.jsonl) and the
+record of what is done (ledger/).
+
+Stages are imported when something is to be done: a finished run costs no more than looking.
 """
 
 from __future__ import annotations
@@ -11,69 +13,67 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from volproc.config import Workflow, parsed
-from volproc.engine.clusters.choose import engine_of
-from volproc.engine.progress import JsonLines, Watcher
-from volproc.engine.protocol import Cost
-from volproc.engine.run import Runner
+from volproc.engine.progress import Note, Watcher
 from volproc.errors import ConfigError
-from volproc.volume.files import write_file
 from volproc.workflow.filled import filled, own
-from volproc.workflow.plans import Plans
-from volproc.workflow.stages import STAGES, StageOfRun
+from volproc.workflow.finished import nothing_to_do
+
+if TYPE_CHECKING:
+    from volproc.engine.protocol import Cost
+    from volproc.workflow.stage_status import StageStatus
 
 SETTINGS = "workflow.json"
 """The options of a run, kept in its folder: `volproc report RUN/` reads them."""
-LEFT_BY_KILLED = ("*.partial", "*.tables/*.partial", "*.parts/*.partial", "*.volproc/**/*.partial")
 
 
 def run(
-    workflow: Workflow, *, stages: Sequence[str] = (), watchers: Sequence[Watcher] = ()
+    workflow: Workflow,
+    *,
+    stages: Sequence[str] = (),
+    redo: Sequence[str] = (),
+    watchers: Sequence[Watcher] = (),
 ) -> Path:
     """Run a workflow, or go on with it; returns the path of the report.
 
     `stages` limits it to some. What is recorded as done, from the same inputs and options, is
-    left alone. VolprocError, one line, when something is missing or wrong.
+    left alone; what was made from others is made anew, and said before. `redo` names stages that
+    are made anew in any case. All stages are planned before the first byte is written:
+    VolprocError, one line, when something is missing or wrong.
     """
     options = filled(workflow)
-    wanted = chosen(options, stages)
-    folder = _begun(options)
-    log = JsonLines(folder / "log.jsonl")
-    with engine_of(options.cluster) as engine:
-        runner = Runner(engine, folder / "ledger", (*watchers, log))
-        for stage in wanted:
-            stage.run(stage.plan(Plans(options)), runner)
-    return folder / "report.html"
+    page = Path(own(options, "report.html"))
+    if not redo and nothing_to_do(options, stages):
+        for watch in watchers:
+            watch(Note("nothing to do: everything is finished and nothing changed since"))
+        return page
+    from volproc.workflow.work import run_stages
+
+    run_stages(options, stages=stages, redo=redo, watchers=watchers)
+    return page
 
 
 def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, tuple[Cost, ...]]]:
     """The steps of every stage with blocks, bytes, memory and arithmetic; nothing is run."""
-    options = filled(workflow)
-    plans = Plans(options, foresee=True)
-    wanted = (stage for stage in chosen(options, stages) if stage.name != "report")
-    return [(stage.name, stage.plan(plans).steps) for stage in wanted]
+    from volproc.workflow.stage_status import steps_of
+
+    return steps_of(filled(workflow), stages)
 
 
-def chosen(workflow: Workflow, names: Sequence[str]) -> tuple[StageOfRun[Any], ...]:
-    """The stages a workflow has, in order, or those of them that are named.
+def status(folder: Path) -> tuple[StageStatus, ...]:
+    """What of a run is done, stale, begun or missing, stage by stage; nothing is written."""
+    from volproc.workflow.stage_status import status_of
 
-    ConfigError for a name that is no stage, or one that the workflow lacks; only `ingest` may be
-    named where the image is there already.
-    """
-    known = [stage.name for stage in STAGES]
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise ConfigError(f"unknown stage {unknown[0]!r}; stages are {', '.join(known)}")
-    there = tuple(stage for stage in STAGES if stage.there(workflow))
-    absent = sorted(set(names) - {"ingest"} - {stage.name for stage in there})
-    if absent:
-        raise ConfigError(
-            f"the workflow has no stage {absent[0]!r}: its table [{absent[0]}] is missing, or "
-            "names nothing to work on"
-        )
-    return tuple(stage for stage in there if not names or stage.name in names)
+    return status_of(filled(saved(folder)))
+
+
+def running(folder: Path) -> str:
+    """Who works on a run at this moment, and since when; "" if nobody does."""
+    from volproc.workflow.stage_status import at_work
+
+    return at_work(filled(saved(folder)))
 
 
 def saved(folder: Path) -> Workflow:
@@ -99,13 +99,3 @@ def rates(log: Path) -> dict[str, float]:
             total[0] += event["voxels"]
             total[1] += event["seconds"]
     return {step: voxels / seconds for step, (voxels, seconds) in done.items() if seconds}
-
-
-def _begun(options: Workflow) -> Path:
-    """The run's folder with its options in it, and without half files of a killed run."""
-    write_file(own(options, SETTINGS), options.model_dump_json(indent=1).encode())
-    folder = Path(own(options, SETTINGS)).parent
-    for pattern in LEFT_BY_KILLED:
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
-    return folder

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 from volproc.config import Workflow
-from volproc.engine.ledger import digest
+from volproc.errors import VolprocError
 from volproc.model.answering import described
 from volproc.model.network import Network
-from volproc.model.weights import CARD
 from volproc.stages.annotate.stage import AnnotatePlan, plan_annotate
+from volproc.stages.claims import Claim
 from volproc.stages.crowd.stage import CrowdPlan, plan_crowd
 from volproc.stages.evaluate.stage import EvaluatePlan, plan_evaluate
 from volproc.stages.ingest.stage import IngestPlan, plan_ingest
@@ -26,9 +26,8 @@ from volproc.stages.subjects.stage import SubjectsPlan, plan_subjects
 from volproc.stages.train.sources import held_out_of, sources_of
 from volproc.stages.train.stage import TrainPlan, plan_train
 from volproc.volume.access import exists
-from volproc.volume.describe import read_info
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.store import Volume, open_volume
+from volproc.volume.store import open_volume
 from volproc.workflow.filled import (
     ANNOTATIONS,
     EXPORT,
@@ -43,14 +42,29 @@ from volproc.workflow.filled import (
 
 @dataclass(frozen=True)
 class Plans:
-    """The plan of each stage of a workflow, whose options are `filled`.
+    """The plan of each stage of a workflow, whose options are `filled`; each is made once.
 
-    To run, everything that a stage reads must be finished: VolumeError. To `foresee`, what is not
-    there yet is taken from its maker's plan.
+    What a stage reads must be finished: VolumeError. But what one of the stages `to_run` will
+    make is taken from that stage's plan, and with `foresee` whatever is not there yet.
     """
 
     workflow: Workflow
+    to_run: frozenset[str] = frozenset()
     foresee: bool = False
+    _made: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, stage: str) -> Any:
+        """The plan of a stage."""
+        if stage not in self._made:
+            self._made[stage] = getattr(self, stage)()
+        return self._made[stage]
+
+    def claim(self, stage: str) -> Claim:
+        """What a stage reads and writes, and what is there."""
+        name = f"claim of {stage}"
+        if name not in self._made:
+            self._made[name] = self.of(stage).claim
+        return cast(Claim, self._made[name])
 
     def path(self, name: str) -> str:
         """A file or volume of the run."""
@@ -66,27 +80,26 @@ class Plans:
         image, options = self._image(), self.workflow.subjects
         assert options is not None
         out = self.path(SUBJECTS)
-        return plan_subjects(image, out, options, identity=Volume(image).identity)
+        return plan_subjects(image, out, options)
 
     def crowd(self) -> CrowdPlan:
         """The plan that simulates volunteers."""
         options = self.workflow.crowd
         assert options is not None
         truth = open_volume(options.truth)
-        return plan_crowd(truth.info, self.path(EXPORT), options, identity=truth.identity)
+        return plan_crowd(truth.info, self.path(EXPORT), options)
 
     def annotate(self) -> AnnotatePlan:
         """The plan that makes labels from drawings."""
         image, options = self._image(), self.workflow.annotate
         assert options is not None
-        drawn_here = self.foresee and options.export == self.path(EXPORT)
+        drawn_here = options.export == self.path(EXPORT) and self._is_to_come("crowd")
         return plan_annotate(
             options.export,
             image,
             self.path(ANNOTATIONS),
             options,
-            identity=Volume(image).identity,
-            content=self.crowd().digest if drawn_here else "",
+            content=self.of("crowd").digest if drawn_here else "",
         )
 
     def train(self) -> TrainPlan:
@@ -108,7 +121,6 @@ class Plans:
             self.path("prediction.zarr"),
             self.workflow.predict,
             votes_url=self.path("votes.zarr") if self.workflow.predict.votes else None,
-            identity=Volume(image).identity,
             network=self._network(),
         )
 
@@ -121,38 +133,34 @@ class Plans:
             self.path("nuclei.zarr"),
             options,
             labelling=Labelling(plan_label, run_label),
-            identity=Volume(envelope).identity,
         )
 
     def label(self) -> LabelPlan:
         """The plan that makes the objects: of the prediction, or of the nuclei made of it."""
         options, mask = self.workflow.label, self._predicted()
         if self.workflow.interior is not None:
-            mask = self._volume("nuclei.zarr", lambda: self.interior().output)
+            mask = self._volume("nuclei.zarr", "interior")
             options = options.model_copy(update={"input": "labels"})
         return plan_label(
             mask,
             self.path("objects.zarr"),
             options,
             native=self._image() if self.workflow.label.native else None,
-            identity=Volume(mask).identity,
         )
 
     def measure(self) -> MeasurePlan:
         """The plan that measures the objects, with their intensity and the axes' agreement."""
         options = self.workflow.measure
         assert options is not None
-        labels = self._volume("objects.zarr", lambda: self.label().output)
+        labels = self._volume("objects.zarr", "label")
         image = self._image()
         votes = self._votes() if self.workflow.predict.votes else None
-        volumes = [info for info in (labels, image, votes) if info]
         return plan_measure(
             labels,
             self.path("measure"),
             options,
             image=image,
             votes=votes,
-            identity=digest([Volume(info).identity for info in volumes]),
         )
 
     def evaluate(self) -> EvaluatePlan:
@@ -163,13 +171,11 @@ class Plans:
         if self.workflow.predict.votes:
             results["votes"] = self._votes()
         truth = open_volume(self.workflow.evaluate.truth).info
-        identities = [Volume(info).identity for info in (truth, *results.values())]
         return plan_evaluate(
             results,
             truth,
             self.workflow.evaluate,
             url=self.path("scores.json"),
-            identity=digest(identities),
         )
 
     def report(self) -> ReportPlan:
@@ -178,46 +184,63 @@ class Plans:
         return plan_report(self._left(), page, self.workflow.report)
 
     def _left(self) -> ReportInputs:
-        def there(name: str) -> str | None:
-            return self.path(name) if exists(self.path(name)) else None
+        predict = self.workflow.predict
+        stale = {name: self._stale(name) for name in ("predict", "label", "evaluate")}
+        edited = self.workflow.label and not stale["label"] and self.claim("label").edited
+        if edited:
+            stale["table"] = "the objects were edited since"
+
+        def there(name: str, *stages: str) -> str | None:
+            old = any(stale.get(stage) for stage in stages)
+            return self.path(name) if exists(self.path(name)) and not old else None
 
         return ReportInputs(
             image=self._image().url,
-            prediction=there("prediction.zarr"),
-            votes=there("votes.zarr") if self.workflow.predict.votes else None,
-            objects=there("objects.zarr"),
-            table=there("objects.csv"),
-            scores=there("scores.json") if self.workflow.evaluate.truth else None,
+            prediction=there("prediction.zarr", "predict"),
+            votes=there("votes.zarr", "predict") if predict.votes else None,
+            objects=there("objects.zarr", "label"),
+            table=there("objects.csv", "label", "table"),
+            scores=there("scores.json", "evaluate") if self.workflow.evaluate.truth else None,
             log=there("log.jsonl"),
-            certificate=there("prediction-certificate.json"),
-            regions=there("votes-regions.csv") if self.workflow.predict.regions_um else None,
+            certificate=there("prediction-certificate.json", "predict"),
+            regions=there("votes-regions.csv", "predict") if predict.regions_um else None,
             settings=self.workflow.model_dump(mode="json"),
+            stale=tuple(f"{name}: {why}" for name, why in stale.items() if why),
             title=self.workflow.report.title or Path(self.workflow.run.source).name,
         )
+
+    def _stale(self, stage: str) -> str:
+        """Why what a stage left is not what the options and inputs of today make; "" if it is."""
+        if stage == "evaluate" and not self.workflow.evaluate.truth:
+            return ""
+        try:
+            claim = self.claim(stage)
+        except VolprocError as error:  # what it was made from is gone
+            return str(error)
+        return str(claim.why) if claim.state == "other" else ""
 
     def _image(self) -> VolumeInfo:
         if source_is_volume(self.workflow):
             voxel_nm = self.workflow.predict.voxel_nm
             return open_volume(self.workflow.run.source, voxel_nm=voxel_nm).info
-        return self._volume(IMAGE, lambda: self.ingest().output)
+        return self._volume(IMAGE, "ingest")
 
     def _predicted(self) -> VolumeInfo:
-        return self._volume("prediction.zarr", lambda: self.predict().output)
+        return self._volume("prediction.zarr", "predict")
 
     def _votes(self) -> VolumeInfo:
-        def to_come() -> VolumeInfo:
-            votes = self.predict().votes
+        if self._is_to_come("predict"):
+            votes: VolumeInfo | None = self.of("predict").votes
             assert votes is not None
             return votes
-
-        return self._volume("votes.zarr", to_come)
+        return open_volume(self.path("votes.zarr")).info
 
     def _find(self, url: str) -> VolumeInfo:
         """A volume to learn from, which may be one that the run makes."""
         if url == image_url(self.workflow):
             return self._image()
-        if self._to_come(url) and self.workflow.annotate is not None:
-            made = {volume.url: volume for volume in self.annotate().volumes}
+        if self.workflow.annotate is not None and self._is_to_come("annotate"):
+            made = {volume.url: volume for volume in self.of("annotate").volumes}
             return made.get(url) or open_volume(url).info
         return open_volume(url).info
 
@@ -227,16 +250,17 @@ class Plans:
         if options is None or self.workflow.predict.model != options.model_out:
             return None
         folder = Path(options.model_out)
-        if not self.foresee or (folder / CARD).is_file():
+        if not self._is_to_come("train"):
             return None
-        return described(self.train().card(), folder)
+        return described(self.of("train").card(), folder)
 
-    def _volume(self, name: str, to_come: Callable[[], VolumeInfo]) -> VolumeInfo:
-        """A finished volume of the run; foreseen, what its maker's plan says it will be."""
-        url = self.path(name)
-        return to_come() if self._to_come(url) else open_volume(url).info
+    def _volume(self, name: str, stage: str) -> VolumeInfo:
+        """A finished volume of the run; to come, what its maker's plan says it will be."""
+        if self._is_to_come(stage):
+            return cast(VolumeInfo, self.of(stage).output)
+        return open_volume(self.path(name)).info
 
-    def _to_come(self, url: str) -> bool:
-        if not self.foresee:
-            return False
-        return not exists(url) or not read_info(url).made_by.get("finished")
+    def _is_to_come(self, stage: str) -> bool:
+        if stage in self.to_run:
+            return self.claim(stage).state != "done"
+        return self.foresee and self.claim(stage).state in ("absent", "begun")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from volproc.config import Workflow
 from volproc.engine.progress import Advancing
 from volproc.engine.run import Runner
+from volproc.errors import ConfigError
 from volproc.stages.annotate.stage import run_annotate
 from volproc.stages.crowd.stage import run_crowd
 from volproc.stages.evaluate.stage import run_evaluate
@@ -21,17 +22,16 @@ from volproc.stages.report.stage import ReportPlan, run_report
 from volproc.stages.subjects.stage import run_subjects
 from volproc.stages.train.stage import TrainPlan, run_train
 from volproc.workflow.filled import source_is_volume
-from volproc.workflow.plans import Plans
 
 P = TypeVar("P")
+AnyStage: TypeAlias = "StageOfRun[Any]"
 
 
 @dataclass(frozen=True)
 class StageOfRun(Generic[P]):
-    """One stage: `plan` reads metadata, `run` obeys; `there` tells whether a workflow has it."""
+    """One stage, planned by the method of `Plans` of its name; `there`: a workflow has it."""
 
     name: str
-    plan: Callable[[Plans], P]
     run: Callable[[P, Runner], object]
     there: Callable[[Workflow], bool] = lambda workflow: True
 
@@ -50,15 +50,35 @@ def _report(plan: ReportPlan, runner: Runner) -> None:
 
 
 STAGES: tuple[StageOfRun[Any], ...] = (
-    StageOfRun("ingest", Plans.ingest, run_ingest, lambda w: not source_is_volume(w)),
-    StageOfRun("subjects", Plans.subjects, run_subjects, lambda w: w.subjects is not None),
-    StageOfRun("crowd", Plans.crowd, run_crowd, lambda w: w.crowd is not None),
-    StageOfRun("annotate", Plans.annotate, run_annotate, lambda w: w.annotate is not None),
-    StageOfRun("train", Plans.train, _train, lambda w: w.train is not None),
-    StageOfRun("predict", Plans.predict, run_predict),
-    StageOfRun("interior", Plans.interior, run_interior, lambda w: w.interior is not None),
-    StageOfRun("label", Plans.label, run_label),
-    StageOfRun("measure", Plans.measure, run_measure, lambda w: w.measure is not None),
-    StageOfRun("evaluate", Plans.evaluate, run_evaluate, lambda w: bool(w.evaluate.truth)),
-    StageOfRun("report", Plans.report, _report),
+    StageOfRun("ingest", run_ingest, lambda w: not source_is_volume(w)),
+    StageOfRun("subjects", run_subjects, lambda w: w.subjects is not None),
+    StageOfRun("crowd", run_crowd, lambda w: w.crowd is not None),
+    StageOfRun("annotate", run_annotate, lambda w: w.annotate is not None),
+    StageOfRun("train", _train, lambda w: w.train is not None),
+    StageOfRun("predict", run_predict),
+    StageOfRun("interior", run_interior, lambda w: w.interior is not None),
+    StageOfRun("label", run_label),
+    StageOfRun("measure", run_measure, lambda w: w.measure is not None),
+    StageOfRun("evaluate", run_evaluate, lambda w: bool(w.evaluate.truth)),
+    StageOfRun("report", _report),
 )
+
+
+def chosen(workflow: Workflow, names: Sequence[str]) -> tuple[AnyStage, ...]:
+    """The stages a workflow has, in order, or those of them that are named.
+
+    ConfigError for a name that is no stage, or one that the workflow lacks; only `ingest` may be
+    named where the image is there already.
+    """
+    known = [stage.name for stage in STAGES]
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ConfigError(f"unknown stage {unknown[0]!r}; stages are {', '.join(known)}")
+    there = tuple(stage for stage in STAGES if stage.there(workflow))
+    absent = sorted(set(names) - {"ingest"} - {stage.name for stage in there})
+    if absent:
+        raise ConfigError(
+            f"the workflow has no stage {absent[0]!r}: its table [{absent[0]}] is missing, or "
+            "names nothing to work on"
+        )
+    return tuple(stage for stage in there if not names or stage.name in names)

@@ -149,6 +149,7 @@ def test_trials_leave_the_volumes_and_the_votes_alone(small_scene, tmp_path, run
     done = {one.step for one in begun if isinstance(one, BlockDone)}
     assert done == {"try smaller crowds", "score and compare", "draw level sets"}
     begun.clear()
+    runner.overwrite = True
     annotated(small_scene, tmp_path, runner, method="majority", envelope_nm=200)
     assert not any("export" in one.step for one in begun)
 

@@ -98,7 +98,7 @@ def test_a_missing_file_of_an_image(sound, check, depth):
         (
             "error",
             "0",
-            "1 of 18 chunk files are missing (c/1/2/0): their voxels read as 0",
+            "1 of 18 chunk files are missing (c/1/2/0): their voxels are lost",
         )
     ]
 

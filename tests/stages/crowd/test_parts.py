@@ -5,7 +5,9 @@ from uuid import uuid4
 import pytest
 
 from volproc.errors import VolumeError
-from volproc.stages.crowd.parts import Parts, beginning
+from volproc.stages.crowd.parts import Parts
+from volproc.volume.access import exists
+from volproc.volume.files import read_file
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -20,8 +22,8 @@ def test_parts_are_joined_in_order_and_removed(folder):
         parts.save(index, f"part {index}\n")
     parts.join(f"{folder}/whole.txt", [0, 1, 2], first="first\n")
     parts.remove([0, 1, 2])
-    assert beginning(f"{folder}/whole.txt", 100) == "first\npart 0\npart 1\npart 2\n"
-    assert beginning(f"{folder}/parts/000000.csv", 100) == ""
+    assert read_file(f"{folder}/whole.txt") == b"first\npart 0\npart 1\npart 2\n"
+    assert not exists(f"{folder}/parts/000000.csv")
 
 
 def test_a_part_that_is_missing_is_named(folder):
@@ -29,8 +31,3 @@ def test_a_part_that_is_missing_is_named(folder):
     parts.save(0, "part 0\n")
     with pytest.raises(VolumeError, match="000001"):
         parts.join(f"{folder}/whole.txt", [0, 1], first="")
-
-
-def test_the_beginning_of_a_file_is_as_long_as_asked_for(folder):
-    Parts(folder).save(7, "abcdefgh")
-    assert beginning(f"{folder}/000007.csv", 3) == "abc"

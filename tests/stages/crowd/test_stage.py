@@ -11,7 +11,7 @@ from tests.stages.crowd.shapes import disc
 from volproc.config import CrowdOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.errors import AnnotateError, ConfigError, VolumeError
+from volproc.errors import ConfigError, OutputError, VolumeError
 from volproc.stages.crowd import stage
 from volproc.stages.crowd.stage import plan_crowd, run_crowd
 from volproc.volume.metadata import new_volume
@@ -31,10 +31,11 @@ def truth(save_volume):
     return save_volume("cell.zarr", values, voxel_nm=(50, 20, 20), kind="labels").info
 
 
-def crowd(folder, truth, *, name="out.csv", runner=None, **options):
+def crowd(folder, truth, *, name="out.csv", runner=None, overwrite=False, **options):
     options = {"volunteers": 3, "labels": (1, 2), **options}
     plan = plan_crowd(truth, str(folder / name), CrowdOptions(**options))
-    summary = run_crowd(plan, runner or Runner(SerialEngine(), folder / "ledger"))
+    made = runner or Runner(SerialEngine(), folder / "ledger", overwrite=overwrite)
+    summary = run_crowd(plan, made)
     return summary, (folder / name).read_bytes()
 
 
@@ -121,19 +122,21 @@ def test_nothing_is_left_beside_the_export_and_it_may_be_made_again(tmp_path, tr
     (folder / "out.csv").unlink()
     _, two = crowd(folder, truth)
     assert one == two
-    _, other = crowd(folder, truth, volunteers=4)
+    with pytest.raises(OutputError, match=r"made otherwise \(volunteers: 3 -> 4\)"):
+        crowd(folder, truth, volunteers=4)
+    _, other = crowd(folder, truth, volunteers=4, overwrite=True)
     assert len(rows_of(other)) == 80
 
 
 def test_a_finished_export_is_left_alone(tmp_path, truth):
     summary, content = crowd(tmp_path, truth)
     counted = StopAt(1000)
-    runner = Runner(SerialEngine(), tmp_path / "ledger", watchers=[counted])
+    runner = Runner(SerialEngine(), tmp_path / "ledger", watchers=[counted], overwrite=True)
     assert crowd(tmp_path, truth, runner=runner) == (summary, content)
     assert counted.blocks == 0
     crowd(tmp_path, truth, runner=runner, seed=1)
     assert counted.blocks > 0
-    assert crowd(tmp_path, truth)[1] == content
+    assert crowd(tmp_path, truth, overwrite=True)[1] == content
 
 
 def test_a_stopped_run_goes_on(tmp_path, truth, monkeypatch):
@@ -166,7 +169,7 @@ class StopAt:
 
 def test_an_export_that_people_made_is_not_written_over(tmp_path, truth):
     (tmp_path / "out.csv").write_text("classification_id,user_name\n1,somebody\n")
-    with pytest.raises(AnnotateError, match=r"out\.csv exists and was not written by volproc"):
+    with pytest.raises(OutputError, match=r"out\.csv exists and was not written by volproc"):
         crowd(tmp_path, truth)
     assert "somebody" in (tmp_path / "out.csv").read_text()
 

@@ -1,11 +1,12 @@
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 
 from volproc.config import IngestOptions
-from volproc.errors import IngestError, VolprocError
+from volproc.errors import IngestError, OutputError, VolprocError
 from volproc.grid.box import Box
 from volproc.stages.ingest.slices import matched, matching, moments
 from volproc.stages.ingest.stage import plan_ingest, run_ingest
@@ -151,10 +152,12 @@ def test_files_that_changed_since_are_noticed(tmp_path, runner, finished):
     assert np.array_equal(found, STACK[[0, 1, 2, 3, 4, 6]])
 
 
-def test_other_options_make_the_volume_anew(tmp_path, runner):
+def test_other_options_make_the_volume_anew_where_that_is_said(tmp_path, runner):
     stack = write_stack(tmp_path / "a.tif", STACK)
     ingested(stack, runner)
-    info, _ = ingested(stack, runner, voxel_nm=(50, 20, 20))
+    with pytest.raises(OutputError, match=r"voxel_nm: .* -> \[50.0, 20.0, 20.0\]"):
+        ingested(stack, runner, voxel_nm=(50, 20, 20))
+    info, _ = ingested(stack, replace(runner, overwrite=True), voxel_nm=(50, 20, 20))
     assert info.voxel_nm == (50, 20, 20)
 
 

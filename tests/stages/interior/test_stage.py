@@ -55,9 +55,8 @@ def interior(mask, url, folder, *, runner=None, **options):
         str(url),
         InteriorOptions(**{"min_volume_um3": 0.1, **options}),
         labelling=Labelling(plan_label, run_label),
-        identity=mask.identity,
     )
-    return run_interior(plan, runner or Runner(SerialEngine(), folder))
+    return run_interior(plan, runner or Runner(SerialEngine(), folder, overwrite=True))
 
 
 def voxels(volume):

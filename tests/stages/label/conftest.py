@@ -63,7 +63,7 @@ def _label_in_blocks(mask, core, *, most_rows=2**20, **options):
     info = new_volume("mask", shape=mask.shape, voxel_nm=VOXEL_NM, dtype=str(mask.dtype))
     chosen = LabelOptions(**{"min_volume_um3": 0, "threshold": 0, **options})
     blocks = Tiling(mask.shape, core)
-    plan = plan_find(ArraySource(info, mask), folder, chosen, blocks=blocks, identity="")
+    plan = plan_find(ArraySource(info, mask), folder, chosen, blocks=blocks)
     plan = replace(plan, most_rows=most_rows)
     try:
         found = find_objects(plan, Here())

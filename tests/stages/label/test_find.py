@@ -200,7 +200,7 @@ def planned(array, core=(4, 4, 4), **options):
     info = new_volume("mask", shape=array.shape, voxel_nm=size, dtype=str(array.dtype))
     blocks = Tiling(array.shape, core)
     options = LabelOptions(**options)
-    return plan_find(ArraySource(info, array), "tables", options, blocks=blocks, identity="")
+    return plan_find(ArraySource(info, array), "tables", options, blocks=blocks)
 
 
 def test_memory_depends_on_the_block_not_on_the_volume():

@@ -12,7 +12,7 @@ from skimage.measure import regionprops
 from volproc.config import LabelOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.errors import ConfigError, LedgerError, VolprocError, VolumeError
+from volproc.errors import ConfigError, LedgerError, OutputError, VolprocError, VolumeError
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.source import ArraySource
 from volproc.stages.label.stage import plan_label, run_label
@@ -53,10 +53,10 @@ def mask(tmp_path, blobs):
     return write_volume(tmp_path / "mask.zarr", blobs)
 
 
-def label(mask, url, folder, *, engine=None, most_rows=2**20, **options):
-    plan = plan_label(mask.info, str(url), LabelOptions(**options), identity=mask.identity)
+def label(mask, url, folder, *, engine=None, most_rows=2**20, overwrite=False, **options):
+    plan = plan_label(mask.info, str(url), LabelOptions(**options))
     plan = replace(plan, find=replace(plan.find, most_rows=most_rows))
-    return run_label(plan, Runner(engine or SerialEngine(), folder))
+    return run_label(plan, Runner(engine or SerialEngine(), folder, overwrite=overwrite))
 
 
 def expected_labels(foreground, *, minimum=1, structure=None):
@@ -158,7 +158,10 @@ def test_done_again_nothing_changes_and_other_options_start_anew(tmp_path, mask,
     again = label(mask, tmp_path / "objects.zarr", tmp_path, **EVERYTHING)
     assert (again.objects, again.dropped) == (first.objects, first.dropped)
     assert (tmp_path / "objects.csv").read_bytes() == before
-    other = label(mask, tmp_path / "objects.zarr", tmp_path, connectivity=6, **EVERYTHING)
+    with pytest.raises(OutputError, match=r"made otherwise \(connectivity: 26 -> 6\)"):
+        label(mask, tmp_path / "objects.zarr", tmp_path, connectivity=6, **EVERYTHING)
+    how = {"overwrite": True, **EVERYTHING}
+    other = label(mask, tmp_path / "objects.zarr", tmp_path, connectivity=6, **how)
     labels = other.labels.read(other.labels.info.box)
     faces = ndimage.generate_binary_structure(3, 1)
     np.testing.assert_array_equal(labels, expected_labels(blobs >= 128, structure=faces))
@@ -173,9 +176,7 @@ def test_tables_removed_by_hand_are_made_again(tmp_path, mask):
 
 def test_tables_of_another_run_are_not_trusted(tmp_path, mask):
     label(mask, tmp_path / "objects.zarr", tmp_path, **EVERYTHING)
-    plan = plan_label(
-        mask.info, str(tmp_path / "objects.zarr"), LabelOptions(), identity=mask.identity
-    )
+    plan = plan_label(mask.info, str(tmp_path / "objects.zarr"), LabelOptions())
     with pytest.raises(LedgerError, match="with other options"):
         plan.find.tables.block(0)
 
@@ -279,7 +280,8 @@ def test_the_same_on_any_number_of_workers(tmp_path, mask, cluster, workers):
 def test_another_filter_does_not_find_components_again(tmp_path, mask):
     everything = label(mask, tmp_path / "objects.zarr", tmp_path, **EVERYTHING)
     engine = EngineThatStops(3)  # merge, ids, relabel: one block each
-    few = label(mask, tmp_path / "objects.zarr", tmp_path, engine=engine, largest=2, **EVERYTHING)
+    how = {"engine": engine, "overwrite": True, **EVERYTHING}
+    few = label(mask, tmp_path / "objects.zarr", tmp_path, largest=2, **how)
     assert (few.objects, few.reasons) == (2, {"largest": everything.objects - 2})
     assert set(np.unique(few.labels.read(mask.info.box))) == {0, 1, 2}
 

@@ -48,16 +48,13 @@ def saved(save_volume, labels):
     return save_volume("objects.zarr", labels, voxel_nm=VOXEL_NM, kind="labels")
 
 
-def measure(
-    volume, folder, records, *, runner=None, image=None, votes=None, identity="", **options
-):
+def measure(volume, folder, records, *, runner=None, image=None, votes=None, **options):
     plan = plan_measure(
         volume.info,
         str(folder),
         MeasureOptions(**options),
         image=image.info if image else None,
         votes=votes.info if votes else None,
-        identity=volume.identity + identity,
     )
     return run_measure(plan, runner or Runner(SerialEngine(), records))
 
@@ -192,7 +189,7 @@ def test_numbers_are_in_the_labels_own_metadata_and_these_stay_valid(tmp_path, s
 
     assert not model_error(saved.info.url, labels=True)
     again = open_volume(saved.info.url)
-    assert again.identity == saved.identity  # else everything made from it would be made anew
+    assert again.fingerprint == saved.fingerprint  # else everything made from it would be made anew
 
 
 def test_meshes_are_written_for_those_that_are_asked_for(tmp_path, saved):
@@ -297,7 +294,7 @@ def test_an_intensity_that_is_no_number_is_refused(
     image[tuple(places.T)] = value
     bad = save_volume("bad.zarr", image, voxel_nm=VOXEL_NM)
     with pytest.raises(VolprocError, match=f"bad.zarr, under voxels .* voxels that are {said} in"):
-        measure(saved, tmp_path / "bad", tmp_path / "2", image=bad, identity="bad")
+        measure(saved, tmp_path / "bad", tmp_path / "2", image=bad)
 
 
 def test_grids_that_do_not_cover_the_same_space_are_refused(save_volume, saved):

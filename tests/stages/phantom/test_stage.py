@@ -89,8 +89,8 @@ def test_a_voxel_size_of_zero_is_refused(tmp_path):
         plan_phantom(str(tmp_path / "made.zarr"), options)
 
 
-def test_other_options_make_the_volume_anew(tmp_path):
-    runner = Runner(SerialEngine(), tmp_path / "records")
+def test_other_options_make_the_volume_anew_where_that_is_said(tmp_path):
+    runner = Runner(SerialEngine(), tmp_path / "records", overwrite=True)
     seen = []
     for seed in (1, 2, 2):
         options = OPTIONS.model_copy(update={"seed": seed, "shape": (4, 70, 70)})

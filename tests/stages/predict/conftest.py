@@ -31,7 +31,6 @@ def predict(tiny_model):
             str(folder / f"{name}.zarr"),
             PredictOptions(**{k: v for k, v in chosen.items() if v is not None}),
             votes_url=str(folder / f"{name}-votes.zarr") if votes else None,
-            identity=image.identity,
             network=network,
         )
         if plan_only:

@@ -53,7 +53,6 @@ def planned(image, model, name="out", **options):
         str(folder / f"{name}.zarr"),
         PredictOptions(model=model, trust_model=True, **options),
         votes_url=str(folder / f"{name}-votes.zarr"),
-        identity=image.identity,
     )
 
 

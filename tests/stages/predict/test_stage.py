@@ -30,7 +30,6 @@ def predicted(image, model, runner, name="out", **options):
         str(folder / f"{name}.zarr"),
         chosen,
         votes_url=str(folder / f"{name}-votes.zarr"),
-        identity=image.identity,
     )
     volume = run_predict(plan, Runner(runner.engine, folder / f"{name}-ledger"))
     votes = open_volume(plan.votes.url)

@@ -8,7 +8,7 @@ from PIL import Image
 from volproc.config import SubjectsOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.errors import AnnotateError, MemoryPromiseError, VolprocError
+from volproc.errors import AnnotateError, MemoryPromiseError, OutputError, VolprocError
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.annotate.manifest import read_manifest
 from volproc.stages.pictures import grey
@@ -31,14 +31,16 @@ def options(**more):
 
 
 def cut(volume, folder, runner, **more):
-    plan = plan_subjects(volume.info, str(folder), options(**more), identity=volume.identity)
+    plan = plan_subjects(volume.info, str(folder), options(**more))
     manifest = run_subjects(plan, runner)
     with open(manifest) as file:
         return from_csv(file.read(), name=manifest)
 
 
 def files_in(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    del found["made.json"]  # it tells how the work was cut
+    return found
 
 
 def test_frames_show_the_slices_that_their_rows_name(tmp_path, volume, noise, any_runner):
@@ -150,15 +152,15 @@ def test_what_others_made_is_left_alone(tmp_path, volume, runner):
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "thesis.txt").write_text("years of work")
-    with pytest.raises(AnnotateError, match="holds files that are no subjects"):
+    with pytest.raises(OutputError, match="exists and was not written by volproc"):
         cut(volume, folder, runner)
     cut(volume, tmp_path / "mine", runner)
     before = files_in(tmp_path / "mine")
-    with pytest.raises(AnnotateError, match="with other options; choose another folder"):
+    with pytest.raises(OutputError, match=r"made otherwise \(scale: 1.0 -> 0.5\)"):
         cut(volume, tmp_path / "mine", runner, scale=0.5)
     assert files_in(tmp_path / "mine") == before
-    (tmp_path / "mine" / "subjects.json").write_text("[broken")
-    with pytest.raises(AnnotateError, match="choose another folder"):
+    (tmp_path / "mine" / "made.json").write_text("[broken")
+    with pytest.raises(OutputError, match="choose another name"):
         cut(volume, tmp_path / "mine", runner)
 
 
@@ -192,5 +194,5 @@ def test_a_plan_that_does_not_fit_a_worker_is_refused(tmp_path, volume):
 
 def test_the_record_names_the_image(tmp_path, volume, runner):
     cut(volume, tmp_path / "out", runner)
-    found = json.loads((tmp_path / "out" / "subjects.json").read_text())
-    assert found["image"] == volume.info.url
+    found = json.loads((tmp_path / "out" / "made.json").read_text())
+    assert found["recipe"]["places"] == {"image": "../image.zarr"}

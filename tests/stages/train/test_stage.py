@@ -11,7 +11,7 @@ import torch
 
 from volproc import __version__
 from volproc.config import TrainedOnOptions, TrainOptions
-from volproc.errors import ConfigError, ModelError, VolumeError
+from volproc.errors import ConfigError, OutputError, VolumeError
 from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.weights import CARD, WEIGHTS, load_model
@@ -110,7 +110,7 @@ def test_words_on_the_card_may_change_midway(volumes: dict[str, Any], tmp_path: 
         trained(options(volumes, tmp_path / "model"), stop=4)
     card = trained(options(volumes, tmp_path / "model", notes="finds balls"))
     assert card.notes == "finds balls"
-    with pytest.raises(ModelError, match="other options or data"):
+    with pytest.raises(OutputError, match=r"made otherwise \(learning_rate: 0.002 -> 0.5\)"):
         trained(options(volumes, tmp_path / "model", learning_rate=0.5))
 
 

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from volproc.compiled import compiled
 from volproc.stages.annotate.borders import Line
 
 STIFFNESS = 0.0014
@@ -81,7 +81,7 @@ def matched(
     return np.where(known[:, None], drawing.points[which], np.nan)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _within(reference: Any, points: Any, reach: float) -> Any:
     """For each point of the reference the nearest of a drawing within reach, and how many."""
     near = np.empty((len(reference), MAX_NEAR), dtype=np.int32)
@@ -104,7 +104,7 @@ def _within(reference: Any, points: Any, reach: float) -> Any:
     return near, many
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _follow(
     reference: Any,
     points: Any,
@@ -165,7 +165,7 @@ def _follow(
     _trace_back(which, near, back, fresh[: many[(steps - 1) % n]], nothing)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _trace_back(which: Any, near: Any, back: Any, last: Any, nothing: float) -> None:
     """The cheapest of all ways, its middle into `which`: it cost one of `last`, or `nothing`."""
     n, at = len(which), back.shape[1] - 1
@@ -179,7 +179,7 @@ def _trace_back(which: Any, near: Any, back: Any, last: Any, nothing: float) -> 
         at = back[r, at]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _enter(
     reference: Any,
     points: Any,

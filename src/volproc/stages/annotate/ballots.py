@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from scipy import ndimage
 
+from volproc.compiled import compiled
 from volproc.stages.annotate.drawing import Patch
 from volproc.stages.annotate.rasterise import Runs, bounds
 
@@ -124,7 +124,7 @@ def _grown(mask: npt.NDArray[np.bool_], by_yx: tuple[int, int]) -> npt.NDArray[n
     return grown.view(np.bool_)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _mark(runs: Runs, y: int, x: int, bit: np.uint32, codes: npt.NDArray[np.uint32]) -> None:
     for k in range(len(runs)):
         for column in range(runs[k, 1] - x, runs[k, 2] - x):

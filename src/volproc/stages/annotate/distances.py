@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from volproc.compiled import compiled
 from volproc.drawing import Points
 from volproc.stages.annotate.rasterise import fill, paint
 
@@ -33,7 +33,7 @@ def signed_distance(
     return np.negative(distance, where=~inside, out=distance)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _near(points: Any, dy: float, dx: float, reach: float, squared: Any) -> None:
     """Lowers the squared distance of all voxels within `reach` of a closed line."""
     rows, columns = squared.shape

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from skimage.measure import find_contours
 
+from volproc.compiled import compiled
 from volproc.stages.annotate.drawing import Patch
 from volproc.stages.annotate.extent import bounding_box, cut
 
@@ -106,7 +106,7 @@ def _segments(lines: list[Points], shape_yx: tuple[int, int]) -> Segments:
     return kept
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _draw(
     segments: Segments,
     inside: npt.NDArray[np.bool_],

@@ -9,6 +9,7 @@ from math import prod
 from volproc.config import AnnotateOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step, Task
+from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.annotate.consensus import METHODS
@@ -17,10 +18,12 @@ from volproc.stages.annotate.passes import Annotate, Drawings, Made, MeasureVolu
 from volproc.stages.annotate.quality import spread
 from volproc.stages.annotate.trials import TryMethods, TrySmallerCrowds
 from volproc.stages.annotate.truth import Truth
+from volproc.stages.claims import Claim
 from volproc.stages.output import pyramid_steps
 from volproc.volume.files import beside
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
+from volproc.volume.written import WrittenLevel
 
 MOST_SUBSAMPLED = 40
 """Slices on which smaller crowds are tried."""
@@ -45,9 +48,21 @@ class AnnotatePlan:
     volumes: tuple[VolumeInfo, ...]
     options: AnnotateOptions
     reading: str
-    digest: str
+    recipe: Recipe
     trying: str
     truth: Truth | None = None
+
+    @property
+    def digest(self) -> str:
+        """Names everything that the volumes depend on."""
+        return self.recipe.digest
+
+    @property
+    def claim(self) -> Claim:
+        """What it reads and writes."""
+        files = (self.export, self.options.manifest, self.image.url, self.options.truth)
+        inputs = tuple(filter(None, files))
+        return Claim(self.recipe, inputs, self.volumes, scratch=(self.folder,))
 
     @property
     def folder(self) -> str:
@@ -92,6 +107,7 @@ class AnnotatePlan:
             task=Annotate(self.drawings(blocks), made, known),
             blocks=Tiling(shape=self.image.shape, core=self.block),
             digest=self.digest,
+            writes=tuple(WrittenLevel(info) for info in self.volumes),
             peak_bytes=8 * prod(self.block) + self._slice_bytes,
             bytes_written=len(NAMES) * voxels,
         )

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from volproc.compiled import compiled
 from volproc.drawing import Points
 
 Rule = Literal["even-odd", "non-zero"]
@@ -87,7 +87,7 @@ def _between(low: float, high: float, length: int) -> tuple[int, int]:
     return int(first), int(last)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _runs(points: Any, starts: Any, top: int, bottom: int, columns: int, nonzero: bool) -> Any:
     first = np.zeros(bottom - top + 1, dtype=np.int64)
     _cross(points, starts, top, bottom, columns, first, np.empty(0, dtype=np.int64), False)
@@ -108,7 +108,7 @@ def _runs(points: Any, starts: Any, top: int, bottom: int, columns: int, nonzero
     return out[:found].copy()
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _cross(
     points: Any,
     starts: Any,
@@ -135,7 +135,7 @@ def _cross(
             y0, x0 = y1, x1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _row_runs(crossings: Any, row: int, nonzero: bool, out: Any, found: int) -> Any:
     turns = 0
     start = 0
@@ -158,7 +158,7 @@ def _row_runs(crossings: Any, row: int, nonzero: bool, out: Any, found: int) -> 
     return found
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _overlap(one: Any, other: Any) -> Any:
     both = 0
     i = 0
@@ -176,7 +176,7 @@ def _overlap(one: Any, other: Any) -> Any:
     return both
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _paint(runs: Any, y: int, x: int, out: Any) -> None:
     rows, columns = out.shape
     for k in range(len(runs)):
@@ -186,7 +186,7 @@ def _paint(runs: Any, y: int, x: int, out: Any) -> None:
                 out[row, column] = True
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _step(runs: Any, y: int, x: int, weight: float, steps: Any) -> None:
     """Adds `weight` where a run begins and takes it where it ends: sums along rows do the rest."""
     rows, columns = steps.shape

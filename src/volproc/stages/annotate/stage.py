@@ -9,6 +9,7 @@ from typing import Any
 
 from volproc.config import AnnotateOptions
 from volproc.engine.ledger import digest
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
 from volproc.stages.annotate.comparison import Apart, Scored, by_method
@@ -21,14 +22,18 @@ from volproc.stages.annotate.results import Findings, Written, write_results
 from volproc.stages.annotate.scores import MeanScores
 from volproc.stages.annotate.skill import Errors, skills
 from volproc.stages.annotate.truth import truth_of
-from volproc.stages.output import begin_volume, finish_volume
-from volproc.volume.access import exists
+from volproc.stages.claims import admit
+from volproc.stages.output import begin_volume, cutting_of, finish_volume
+from volproc.volume.access import exists, place_from
 from volproc.volume.files import beside, content_digest
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume, open_volume
 
 __all__ = ["AnnotatePlan", "AnnotateResult", "plan_annotate", "run_annotate"]
 
+ALGORITHM = 1
+"""Raised by hand when the same drawings and options would give other labels."""
 ACROSS, PART = 2048, 128
 """Voxels a side of a task's block: no more than, and a multiple of."""
 READING = frozenset(
@@ -64,13 +69,12 @@ def plan_annotate(
     out: str,
     options: AnnotateOptions,
     *,
-    identity: str = "",
     content: str = "",
 ) -> AnnotatePlan:
     """Decide volumes and blocks for the drawings in `export` on the slices of `image`.
 
-    `identity` is the image's; `content` names what an export will hold that is still to be drawn.
-    An image without a url is blank. AnnotateError if there is no such export, or the truth is on
+    `content` names what an export will hold that is still to be drawn. An image without a url is
+    blank. AnnotateError if there is no such export, or the truth is on
     another grid.
     """
     if not content and not exists(export):
@@ -78,19 +82,30 @@ def plan_annotate(
     there = options.manifest and exists(options.manifest)
     files = (content or content_digest(export), content_digest(options.manifest) if there else "")
     said = options.model_dump(mode="json", exclude=set(PLACES | TRYING))
-    made = digest("annotate", *files, identity, said)
+    volumes = _volumes(image, out, options)
+    seen = fingerprint(image) if image.url else ""
+    recipe = Recipe(
+        "annotate",
+        ALGORITHM,
+        dict(zip(("export", "manifest", "image"), (*files, seen), strict=True)),
+        said,
+        cutting_of(volumes[0].write_unit, *volumes),
+        {"export": place_from(export, out)},
+    )
     grid = (image.shape, image.voxel_nm)
     truth = open_volume(options.truth) if options.truth else None
     return AnnotatePlan(
         export=export,
         image=image,
-        volumes=_volumes(image, out, options),
+        volumes=tuple(info.stamped(recipe=recipe.record()) for info in volumes),
         options=options,
         reading=digest(
-            "votes", *files, grid, options.model_dump(mode="json", include=set(READING))
+            "votes", ALGORITHM, *files, grid, options.model_dump(mode="json", include=set(READING))
         ),
-        digest=made,
-        trying=digest("trials", made, truth.identity if truth else "", options.truth_labels),
+        recipe=recipe,
+        trying=digest(
+            "trials", recipe.digest, truth.fingerprint if truth else "", options.truth_labels
+        ),
         truth=truth_of(truth.info, options.truth_labels, image=image) if truth else None,
     )
 
@@ -117,6 +132,7 @@ def _volumes(image: VolumeInfo, out: str, options: AnnotateOptions) -> tuple[Vol
 
 def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
     """The finished volumes, the quality page and the tables beside them."""
+    admit(plan.claim, runner)
     gathered = _gathered(plan, runner)
     blocks = gathered.blocks
     errors: list[Errors] = []

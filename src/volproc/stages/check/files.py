@@ -97,7 +97,7 @@ def _about(
         one.present[position] = True
         if size == 0:
             one.lost = True
-            return [error(where, "is empty (0 bytes): its voxels are lost")]
+            return [error(where, "is empty (0 bytes): its voxels are lost", file=True)]
     return []
 
 
@@ -106,4 +106,4 @@ def _missing(one: ChunkFiles) -> Finding:
     names = [one.array.file(tuple(map(int, p)))[len(one.array.url) + 1 :] for p in places]
     named = ", ".join(names) + (", ..." if one.missing > NAMED else "")
     what = f"{one.missing} of {one.present.size} chunk files are missing ({named})"
-    return error(one.array.url, f"{what}: their voxels read as 0")
+    return error(one.array.url, f"{what}: their voxels are lost", file=True)

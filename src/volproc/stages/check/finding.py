@@ -17,14 +17,16 @@ class Finding:
     severity: Literal["error", "warning"]
     where: str
     what: str
+    file: bool = False
+    """Whether `where` is a file, or files of an array, that cannot be read."""
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.where}: {self.what}"
 
 
-def error(where: str, what: str) -> Finding:
+def error(where: str, what: str, *, file: bool = False) -> Finding:
     """A finding that makes the volume unfit."""
-    return Finding("error", where, what)
+    return Finding("error", where, what, file)
 
 
 def warning(where: str, what: str) -> Finding:

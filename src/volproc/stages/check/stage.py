@@ -139,7 +139,9 @@ def _findings(task: Any, records: Iterable[dict[str, Any]]) -> Iterator[Finding]
     nan = wrong = compared = 0
     first = None
     for record in records:
-        yield from (error(file, f"cannot be read: {said}") for file, said in record["damaged"])
+        yield from (
+            error(file, f"cannot be read: {said}", file=True) for file, said in record["damaged"]
+        )
         nan += record["nan"]
         wrong += record["wrong"]
         compared += record["compared"]

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO
-from uuid import uuid4
-
-from fsspec.implementations.local import LocalFileSystem
 
 from volproc.location import located
-from volproc.volume.access import local_path, reading, remove_file, writing
-from volproc.volume.files import write_file
+from volproc.volume.access import local_path, reading, remove_file
+from volproc.volume.files import write_file, write_pieces
 
 PIECE_BYTES = 2**20
 
@@ -31,16 +25,7 @@ class Parts:
 
     def join(self, url: str, indices: Iterable[int], *, first: str) -> None:
         """Make the file `url` of the line `first` and the parts, in the order of `indices`."""
-        filesystem, path = located(url)
-        local = isinstance(filesystem, LocalFileSystem)
-        partial = f"{path}.{uuid4().hex}.partial" if local else path
-        with writing(url):
-            with filesystem.open(partial, "wb") as file:
-                file.write(first.encode())
-                for index in indices:
-                    self._copy(index, file)
-            if local:
-                os.replace(partial, path)
+        write_pieces(url, self._pieces(first, indices))
 
     def remove(self, indices: Iterable[int]) -> None:
         """Remove the parts, and the folder if nothing else is in it."""
@@ -51,20 +36,13 @@ class Parts:
             with suppress(OSError):
                 folder.rmdir()
 
-    def _copy(self, index: int, file: BinaryIO) -> None:
-        filesystem, path = located(self._url(index))
-        with reading(self._url(index)), filesystem.open(path, "rb") as part:
-            shutil.copyfileobj(part, file, PIECE_BYTES)
+    def _pieces(self, first: str, indices: Iterable[int]) -> Iterator[bytes]:
+        yield first.encode()
+        for index in indices:
+            filesystem, path = located(self._url(index))
+            with reading(self._url(index)), filesystem.open(path, "rb") as part:
+                while piece := part.read(PIECE_BYTES):
+                    yield piece
 
     def _url(self, index: int) -> str:
         return f"{self.folder}/{index:06}.csv"
-
-
-def beginning(url: str, length: int) -> str:
-    """The first `length` bytes of the file at `url` as text; nothing if there is no such file."""
-    filesystem, path = located(url)
-    with reading(url):
-        if not filesystem.exists(path):
-            return ""
-        content: bytes = filesystem.cat_file(path, start=0, end=length)
-    return content.decode(errors="replace")

@@ -5,7 +5,6 @@ Every task writes the rows of its slices to a file of their own; the run joins t
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -16,25 +15,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc import __version__
 from volproc.config import CrowdOptions
 from volproc.drawing import Vote
-from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
-from volproc.errors import AnnotateError, ConfigError
+from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
+from volproc.stages.claims import Claim, admit, note_made, record_of
 from volproc.stages.crowd.draw import draw
-from volproc.stages.crowd.export import WORKFLOW, Export, header
+from volproc.stages.crowd.export import Export, header
 from volproc.stages.crowd.outlines import trace
-from volproc.stages.crowd.parts import Parts, beginning
+from volproc.stages.crowd.parts import Parts
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
-from volproc.volume.access import exists, remove_file
-from volproc.volume.files import beside, read_file, write_file
+from volproc.volume.access import place_from
+from volproc.volume.files import beside
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, itemsize, refuse_image, require_labels
 from volproc.volume.store import Volume
 
+ALGORITHM = 1
+"""Raised by hand when the same truth and options would give other drawings."""
 BLOCK_BYTES = 256 * 2**20
 """Of truth that a task reads: whole chunks along z where they fit, else fewer slices."""
 COUNTED = ("classifications", "absent", "strokes")
@@ -50,8 +52,19 @@ class CrowdPlan:
 
     task: DrawSlices
     url: str
-    digest: str
+    recipe: Recipe
     step: Step
+
+    @property
+    def digest(self) -> str:
+        """Names everything that the drawings depend on."""
+        return self.recipe.digest
+
+    @property
+    def claim(self) -> Claim:
+        """What it reads and writes."""
+        truth, parts = self.task.truth.info.url, self.task.parts.folder
+        return Claim(self.recipe, (truth,), folders=(self.url,), scratch=(parts,))
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -117,17 +130,11 @@ class DrawSlices:
         )
 
 
-def plan_crowd(
-    info: VolumeInfo,
-    out: str,
-    options: CrowdOptions,
-    *,
-    identity: str = "",
-) -> CrowdPlan:
+def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
     """Decide who draws on which slices of the truth `info` (labels); rows go to the file `out`.
 
-    The volume is one region: what stands before .zarr is its name in the export. `identity` is the
-    truth's digest. VolumeError for what is no truth, ConfigError for slices it does not have.
+    The volume is one region: what stands before .zarr is its name in the export. VolumeError for
+    what is no truth, ConfigError for slices it does not have.
     """
     require_labels(info)
     refuse_image(info, options.labels)
@@ -138,7 +145,14 @@ def plan_crowd(
             "counted from 0; give the first and one past the last"
         )
     lasting = options.model_dump(mode="json", exclude={"truth"})
-    name = digest("crowd", __version__, identity, lasting, region_name(info.url))
+    recipe = Recipe(
+        "crowd",
+        ALGORITHM,
+        {"truth": fingerprint(info)},
+        lasting | {"region": region_name(info.url)},
+        {"slices": slices_of_block(info)},
+        {"truth": place_from(info.url, out)},
+    )
     pool = max(POOL, options.volunteers)
     export = Export(
         roi=region_name(info.url),
@@ -156,47 +170,36 @@ def plan_crowd(
         export=export,
         parts=Parts(f"{out}.parts"),
     )
-    return CrowdPlan(task, out, name, _step(task, info, name))
+    return CrowdPlan(task, out, recipe, _step(task, info, recipe.digest))
 
 
 def run_crowd(plan: CrowdPlan, runner: Runner) -> CrowdSummary:
     """What the volunteers drew, written to the plan's `url`.
 
-    AnnotateError if another file is there: it may be an export that nobody can draw again.
+    OutputError if another file is there: it may be an export that nobody can draw again.
     """
-    _refuse_foreign(plan.url)
-    made = f"{plan.url}.volproc/made.json"
-    if exists(plan.url) and (there := _made_before(made, plan)):
+    admit(plan.claim, runner)
+    if there := _made_before(plan):
         return there
     parts, indices = plan.task.parts, [block.index for block in plan.step.blocks]
     counts = Counter[str]()
     for record in runner.run(plan.step):
         counts.update(record)
-    remove_file(made)  # it tells of the file that goes now
+    note_made(plan.url, plan.recipe, finished=False, folder=False)
     parts.join(plan.url, indices, first=header())
     summary = CrowdSummary(plan.url, **{name: counts[name] for name in COUNTED})
-    write_file(made, json.dumps({"digest": plan.digest, **counts}).encode())
+    note_made(plan.url, plan.recipe, finished=True, folder=False, **counts)
     runner.forget(plan.step.name)  # before its parts go: what is not recorded is made again
     parts.remove(indices)
     return summary
 
 
-def _made_before(record: str, plan: CrowdPlan) -> CrowdSummary | None:
+def _made_before(plan: CrowdPlan) -> CrowdSummary | None:
     """What an earlier run of the same plan wrote, if it came to its end."""
-    if not exists(record):
+    if plan.claim.state != "done":
         return None
-    told = json.loads(read_file(record))
-    if told["digest"] != plan.digest:
-        return None
+    told = record_of(plan.url)
     return CrowdSummary(plan.url, **{name: told[name] for name in COUNTED})
-
-
-def _refuse_foreign(url: str) -> None:
-    there = beginning(url, 10_000)
-    if there and not (there.startswith(header()) and WORKFLOW in there):
-        raise AnnotateError(
-            f"{url} exists and was not written by volproc crowd; choose another name or remove it"
-        )
 
 
 def region_name(url: str) -> str:

@@ -6,19 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from volproc.config import EvaluateOptions
-from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
+from volproc.stages.claims import Claim, admit, note_made
 from volproc.stages.evaluate.counting import CountOverlap, result_of
 from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.scores import Score, Scores
+from volproc.volume.access import place_from
 from volproc.volume.files import write_file
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, require_labels
 from volproc.volume.store import Volume
 
+ALGORITHM = 1
+"""Raised by hand when the same volumes and options would give other scores."""
 BLOCK_VOXELS = 2**24
 THICKNESS = 32
 WORKING_BYTES = 8
@@ -32,7 +37,19 @@ class EvaluatePlan:
     counts: CountOverlap
     options: EvaluateOptions
     url: str
-    digest: str
+    recipe: Recipe
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The volumes that are compared."""
+        results = (result.volume.info.url for result in self.counts.results)
+        return (self.counts.truth.info.url, *results)
+
+    @property
+    def claim(self) -> Claim:
+        """What it reads and writes."""
+        urls = (self.url,) if self.url else ()
+        return Claim(self.recipe, self.read, folders=urls)
 
     @property
     def step(self) -> Step:
@@ -46,7 +63,7 @@ class EvaluatePlan:
             name="evaluate",
             task=self.counts,
             blocks=blocks,
-            digest=self.digest,
+            digest=self.recipe.digest,
             peak_bytes=max(read) + 2 * largest * WORKING_BYTES,
             bytes_read=sum(read),
         )
@@ -66,14 +83,12 @@ def plan_evaluate(
     options: EvaluateOptions,
     *,
     url: str = "",
-    identity: str = "",
 ) -> EvaluatePlan:
     """Decide how to score `results` (name to mask, labels, probability or votes) against `truth`.
 
     They may be on other grids than the truth: each voxel of the truth is compared with the
-    result's voxel at its centre. `url` is where the scores are written as JSON, if anywhere;
-    `identity` is a digest of all volumes, part of the plan's own. VolumeError for volumes that
-    cannot be compared, ConfigError for slices that are not there.
+    result's voxel at its centre. `url` is where the scores are written as JSON, if anywhere.
+    VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)
     first, end = options.slices or (0, truth.shape[0])
@@ -91,13 +106,21 @@ def plan_evaluate(
         ),
         scored=Box((first, 0, 0), (end, *truth.shape[1:])),
     )
-    lasting = options.model_dump(include={"truth_labels", "threshold"})
-    made = digest("evaluate", identity, list(results), lasting, first, end)
-    return EvaluatePlan(counts=counts, options=options, url=url, digest=made)
+    read = {"truth": truth, **results}
+    recipe = Recipe(
+        "evaluate",
+        ALGORITHM,
+        {name: fingerprint(info) for name, info in read.items()},
+        options.model_dump(exclude={"truth"}),
+        {"block": block_of(truth)},
+        {name: place_from(info.url, url) for name, info in read.items()},
+    )
+    return EvaluatePlan(counts=counts, options=options, url=url, recipe=recipe)
 
 
 def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
     """The scores of every answer, written to the plan's `url` if it has one."""
+    admit(plan.claim, runner)
     slices: dict[str, dict[int, Overlap]] = {}
     for record in runner.run(plan.step):
         for name, counts in record["counts"].items():
@@ -115,7 +138,9 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
     }
     scores = Scores(tuple(Score(name, found) for name, found in slices.items()), about)
     if plan.url:
+        note_made(plan.url, plan.recipe, finished=False, folder=False)
         write_file(plan.url, scores.to_json().encode())
+        note_made(plan.url, plan.recipe, finished=True, folder=False)
     return scores
 
 

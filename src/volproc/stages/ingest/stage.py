@@ -9,10 +9,12 @@ from typing import Any
 from volproc.config import FetchOptions, IngestOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.stages.claims import Claim, admit
 from volproc.stages.ingest.empiar.delivery import Delivery, delivered, open_entry
 from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
@@ -23,11 +25,15 @@ from volproc.stages.ingest.reader import open_source
 from volproc.stages.ingest.series import Series
 from volproc.stages.ingest.slices import SliceTable, matching
 from volproc.stages.ingest.source import Source
-from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
+from volproc.volume.access import place_from
 from volproc.volume.create import made_by
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
+from volproc.volume.written import WrittenLevel
 
+ALGORITHM = 1
+"""Raised by hand when the same files and options would give other voxels."""
 STORED = {"bool": "uint8", "float16": "float32"}
 """Types that few readers of OME-Zarr know, and what they become without loss."""
 
@@ -40,9 +46,21 @@ class IngestPlan:
     output: VolumeInfo
     layout: Layout
     options: IngestOptions
-    digest: str
+    recipe: Recipe
+    path: str
     delivery: Delivery | None = None
     """How the files come, if they are not here yet."""
+
+    @property
+    def digest(self) -> str:
+        """Names everything that the image depends on."""
+        return self.recipe.digest
+
+    @property
+    def claim(self) -> Claim:
+        """What it reads and writes."""
+        fetched = accession(self.path) is not None
+        return Claim(self.recipe, () if fetched else (self.path,), (self.output,))
 
     @property
     def blocks(self) -> Tiling:
@@ -108,6 +126,9 @@ class IngestPlan:
             task=CopyBlock(self.source, Volume(self.output), table, greys),
             blocks=self.blocks,
             digest=self.digest,
+            writes=tuple(
+                WrittenLevel(self.output, n, n) for n in range(len(self.output.levels[:2]))
+            ),
             # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded
             peak_bytes=block * (read + stored) + changing + 4 * shard * stored,
             bytes_read=prod(self.output.shape) * read,
@@ -140,9 +161,13 @@ def plan_ingest(
     layout = layout_of(output, by_rows=source.by_rows)
     output = laid_out(output, layout).stamped(source=_listing(source), **_filled(source))
     _refuse_changed(output, options)
-    asked = options.model_dump(exclude={"changed", "keep"})
-    name = digest("ingest", source.identity, source.shape, source.dtype, asked, voxel_nm)
-    return IngestPlan(source, output, layout, options, name, delivery)
+    lasting = options.model_dump(exclude={"changed", "keep"}) | {"voxel_nm": voxel_nm}
+    files = digest(source.identity, source.shape, source.dtype)
+    cutting = cutting_of(layout.block, output)
+    places = {"files": path if accession(path) else place_from(path, url)}
+    recipe = Recipe("ingest", ALGORITHM, {"files": files}, lasting, cutting, places)
+    output = output.stamped(recipe=recipe.record())
+    return IngestPlan(source, output, layout, options, recipe, path, delivery)
 
 
 def _opened(
@@ -156,6 +181,7 @@ def _opened(
 
 def run_ingest(plan: IngestPlan, runner: Runner) -> Volume:
     """The finished image."""
+    admit(plan.claim, replace(runner, own=runner.own or plan.options.changed == "redo"))
     if plan.delivery is None:
         return _run(plan, runner)
     with delivered(plan.delivery, plan.source, runner) as waiting:

@@ -123,7 +123,7 @@ def _ome_level(url: str, path: str | None = None, *, channel: int | None) -> Zar
     paths = [level.path for level in info.levels]
     level = paths.index(path) if path else 0
     voxel_nm = info.levels[level].voxel_nm if stated else None
-    stamps = ((info.url, 0, volume.identity),)
+    stamps = ((info.url, 0, volume.fingerprint),)
     return ZarrLevel(volume, level, voxel_nm, stamps, channel if info.channels else None)
 
 

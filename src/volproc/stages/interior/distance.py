@@ -10,8 +10,8 @@ from math import floor
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm
 
@@ -64,7 +64,7 @@ def squared_nm(mask: Mask, *, voxel_nm: VoxelNm, reach_nm: float) -> Squares:
     return found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _along_x(mask: Mask, squares: Squares, out: Squares) -> None:
     """Squared distance to the nearest voxel of the mask in the same row."""
     depth, height, width = mask.shape
@@ -85,7 +85,7 @@ def _along_x(mask: Mask, squares: Squares, out: Squares) -> None:
                     out[z, y, x] = min(out[z, y, x], squares[last - x])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _between_rows(plane: Squares, squares: Squares) -> None:
     """In place, the least over all rows within reach of their value and the way to them."""
     rows, columns = plane.shape

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm
 
@@ -59,7 +59,7 @@ def _in_units(voxel_nm: VoxelNm, reach_nm: float) -> tuple[Shape, int]:
     return steps, int(reach_nm * (1 + 1e-6) / unit)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _sweep(free: npt.NDArray[np.int64], ways: Ways, steps: Shape, most: int) -> bool:
     """Every free voxel looks back, first to last and then last to first; whether one gained."""
     _, height, width = ways.shape
@@ -73,7 +73,7 @@ def _sweep(free: npt.NDArray[np.int64], ways: Ways, steps: Shape, most: int) -> 
     return gained
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _look(ways: Ways, z: int, y: int, x: int, to: int, steps: Shape, most: int) -> bool:
     """A shorter way through one of three neighbours, if there is one."""
     depth, height, width = ways.shape

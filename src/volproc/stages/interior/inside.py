@@ -93,6 +93,5 @@ class AddEnvelope:
         return found[block.core.within(block.read.start).slices]
 
     def store(self, block: Block, result: npt.NDArray[Any] | None) -> None:
-        """Write the block; one without nuclei is left as it is, all 0."""
-        if result is not None:
-            self.output.write(block.core, result)
+        """Write the block, without nuclei too: what a volume lacks is lost."""
+        self.output.write(block.core, 0 if result is None else result)

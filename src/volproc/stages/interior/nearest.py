@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.grid.scale import VoxelNm
 from volproc.stages.interior.distance import FORGIVEN, Mask, near, reach_voxels
 
@@ -39,7 +39,7 @@ def _nearest_first(
     return steps[order], squares[order]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _take_nearest(
     interiors: npt.NDArray[Any],
     wanted: npt.NDArray[np.int64],

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.config import InteriorOptions
 from volproc.grid.blocks import Block
 from volproc.grid.box import Shape
@@ -161,7 +161,7 @@ def _most_open(free: npt.NDArray[np.float64], slices: Integers) -> npt.NDArray[n
     return most & (free > 0)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _count(
     labels: npt.NDArray[np.uint32], start: Shape, stop: Shape, origin: Shape, rows: Integers
 ) -> None:

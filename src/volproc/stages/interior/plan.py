@@ -21,19 +21,25 @@ from typing import Any
 from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step, Task
+from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape, each
+from volproc.stages.claims import Claim
 from volproc.stages.interior.distance import reach_voxels, with_slices_apart
 from volproc.stages.interior.growth import halo_of
 from volproc.stages.interior.inside import AddEnvelope, FillInside
 from volproc.stages.interior.labelling import Labelling, Planned
 from volproc.stages.interior.openness import CountFaces, Verdict
 from volproc.stages.interior.regions import Envelope, FindRegions
-from volproc.stages.output import pyramid_steps
+from volproc.stages.output import cutting_of, pyramid_steps
+from volproc.volume.access import place_from
 from volproc.volume.files import beside
 from volproc.volume.metadata import VolumeInfo, chunk_shape, itemsize, new_volume, shard_shape
 from volproc.volume.store import Volume
+from volproc.volume.written import WrittenLevel
 
+ALGORITHM = 1
+"""Raised by hand when the same envelope and options would give other nuclei."""
 LABEL_BYTES = 4
 REGIONS_BYTES = 10
 """Per voxel read: distances in float32, masks before and after, and the planes they come from."""
@@ -53,13 +59,33 @@ class InteriorPlan:
     output: VolumeInfo
     options: InteriorOptions
     labelling: Labelling
-    identity: str
+    fingerprint: str
+    """Of the envelope."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """Everything that the nuclei depend on."""
+        envelope = place_from(self.envelope.volume.info.url, self.output.url)
+        return Recipe(
+            "interior",
+            ALGORITHM,
+            {"envelope": self.fingerprint},
+            self.options.model_dump(exclude={"block"}),
+            cutting_of(self.output.write_unit, self.output),
+            {"envelope": envelope},
+        )
+
+    @property
+    def claim(self) -> Claim:
+        """What it reads and writes."""
+        scratch = (beside(self.output.url, ".parts"),)
+        envelope = self.envelope.volume.info.url
+        return Claim(self.recipe, (envelope,), (self.output,), scratch=scratch)
 
     @property
     def digest(self) -> str:
         """Names everything that the nuclei depend on."""
-        lasting = self.options.model_dump(exclude={"block"})
-        return digest("interior", self.identity, lasting, self.output.write_unit)
+        return self.recipe.digest
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -92,7 +118,7 @@ class InteriorPlan:
             FindRegions(self.envelope, self.options.gap_nm, axis, output),
             halo=reach_voxels(self.options.gap_nm / 2, voxel_nm=voxel_nm),
             working=REGIONS_BYTES,
-            written=1,
+            output=output.info,
             depends=self.options.model_dump(include={"gap_nm", "threshold"}),
         )
 
@@ -105,7 +131,7 @@ class InteriorPlan:
             CountFaces(regions, self.place(name), made),
             halo=(1, 1, 1),
             working=FACES_BYTES + LABEL_BYTES,
-            written=0,
+            output=None,
             depends=made,
         )
 
@@ -128,7 +154,7 @@ class InteriorPlan:
             task,
             halo=each(max, *(halo_of(reach_nm, voxel_nm=size) for size in sizes), (0, 0, 0)),
             working=INSIDE_BYTES + (LABEL_BYTES + 1) * len(regions),
-            written=1,
+            output=output.info,
             depends=options.model_dump(exclude={"envelope_nm", "min_volume_um3", "block"}),
         )
 
@@ -140,7 +166,7 @@ class InteriorPlan:
             AddEnvelope(self.envelope, interiors, reach_nm, Volume(self.output)),
             halo=reach_voxels(reach_nm, voxel_nm=voxel_nm),
             working=NUCLEI_BYTES + LABEL_BYTES,
-            written=itemsize(self.output.dtype),
+            output=self.output,
             depends=self.digest,
         )
         return (nuclei, *pyramid_steps(self.output, digest=self.digest, name="nuclei"))
@@ -166,11 +192,9 @@ class InteriorPlan:
         least = self.options.min_volume_um3
         return LabelOptions(connectivity=6, min_volume_um3=least, block=self.options.block)
 
-    def label_plan(
-        self, part: Volume, url: str, options: LabelOptions, identity: str = ""
-    ) -> Planned:
+    def label_plan(self, part: Volume, url: str, options: LabelOptions) -> Planned:
         """The plan that numbers a part."""
-        return self.labelling.plan(part.info, url, options, identity=identity)
+        return self.labelling.plan(part.info, url, options)
 
     def part(self, name: str, dtype: str) -> VolumeInfo:
         """A volume between two steps, on the envelope's grid."""
@@ -184,21 +208,30 @@ class InteriorPlan:
 
     @property
     def _cores_digest(self) -> str:
-        return digest(self.identity, self.options.model_dump(include={"gap_nm", "threshold"}))
+        lasting = self.options.model_dump(include={"gap_nm", "threshold"})
+        return digest(ALGORITHM, self.fingerprint, lasting)
 
     def _step(
-        self, name: str, task: Task, *, halo: Shape, working: int, written: int, depends: Any
+        self,
+        name: str,
+        task: Task,
+        *,
+        halo: Shape,
+        working: int,
+        output: VolumeInfo | None,
+        depends: Any,
     ) -> Step:
         info = self.envelope.volume.info
         blocks = Tiling(info.shape, self.output.write_unit, halo)
-        per_voxel = itemsize(info.dtype)
+        per_voxel, written = itemsize(info.dtype), itemsize(output.dtype) if output else 0
         middle = blocks[len(blocks) // 2].read.size
         read = max(middle, blocks[0].read.size)
         return Step(
             name=name,
             task=task,
             blocks=blocks,
-            digest=digest(name, self.identity, depends, halo, self.output.write_unit),
+            digest=digest(name, ALGORITHM, self.fingerprint, depends, halo, self.output.write_unit),
+            writes=(WrittenLevel(output),) if output else (),
             peak_bytes=read * (per_voxel + working) + 4 * blocks[0].core.size * written,
             bytes_read=read * len(blocks) * per_voxel,
             bytes_written=prod(info.shape) * written,

@@ -10,6 +10,7 @@ from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
+from volproc.stages.claims import admit
 from volproc.stages.interior.labelling import Labelled, Labelling
 from volproc.stages.interior.openness import joined_faces, stored_faces, verdict_of
 from volproc.stages.interior.plan import InteriorPlan, named, volume_like
@@ -17,6 +18,7 @@ from volproc.stages.interior.regions import Envelope
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
 from volproc.volume.describe import read_info
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.foreground import foreground_level
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume, is_begun
@@ -28,12 +30,10 @@ def plan_interior(
     options: InteriorOptions,
     *,
     labelling: Labelling,
-    identity: str = "",
 ) -> InteriorPlan:
     """Decide how the nuclei that `envelope` encloses are found and written to `url`.
 
-    `identity` is the envelope's digest (`Volume.identity`), part of the plan's own. VolumeError
-    for a volume with channels or of a type that is no mask.
+    VolumeError for a volume with channels or of a type that is no mask.
     """
     if envelope.channels:
         raise VolumeError(
@@ -41,17 +41,19 @@ def plan_interior(
             "answer per voxel: take the fused prediction"
         )
     level = foreground_level(envelope, threshold=options.threshold)
-    return InteriorPlan(
+    plan = InteriorPlan(
         envelope=Envelope(Volume(envelope), level),
         output=volume_like(envelope, url, "uint32", options, levels=12),
         options=options,
         labelling=labelling,
-        identity=identity,
+        fingerprint=fingerprint(envelope),
     )
+    return replace(plan, output=plan.output.stamped(recipe=plan.recipe.record()))
 
 
 def run_interior(plan: InteriorPlan, runner: Runner) -> Volume:
     """The finished nuclei, numbered in the order of their interiors' first voxels."""
+    admit(plan.claim, runner)
     if is_begun(plan.output.url, digest=plan.digest):
         done = read_info(plan.output.url)
         if done.made_by.get("finished"):
@@ -98,6 +100,7 @@ def _numbered(
 ) -> Labelled:
     """A part labelled, with a record of its own: its steps are called like those of `label`."""
     url = plan.part(name, "uint32").url
-    chosen = plan.label_plan(part, url, options, part.identity)
-    inner = replace(runner, records=f"{runner.records}/{name}")
+    chosen = plan.label_plan(part, url, options)
+    records = f"{runner.records}/{name}"
+    inner = replace(runner, records=records, own=True, overwrite=True)  # a part is nobody's result
     return plan.labelling.run(chosen, inner)

@@ -28,6 +28,8 @@ from volproc.volume.access import exists
 from volproc.volume.foreground import foreground_level
 from volproc.volume.metadata import itemsize
 
+ALGORITHM = 1
+"""Raised by hand when the same mask and options would give other objects."""
 FOREGROUND_BYTES = 1
 LABEL_BYTES = 4
 COMPONENT_BYTES = 8 + 13
@@ -151,9 +153,7 @@ class Objects:
     digest: str
 
 
-def plan_find(
-    source: Source, tables: str, options: LabelOptions, *, blocks: Tiling, identity: str
-) -> FindPlan:
+def plan_find(source: Source, tables: str, options: LabelOptions, *, blocks: Tiling) -> FindPlan:
     """Decide how objects of `source` are found, block by block; tables go to the folder `tables`.
 
     VolumeError for a source of channels or of a type that is no mask.
@@ -174,7 +174,9 @@ def plan_find(
             f"{MOST_LOCAL_IDS - 1} that have ids in it; make [label] block smaller"
         )
     kept = {"input", "connectivity", "threshold", "min_volume_um3"}
-    name = digest("find", identity, options.model_dump(include=kept), blocks.core)
+    name = digest(
+        "find", ALGORITHM, source.fingerprint, options.model_dump(include=kept), blocks.core
+    )
     return FindPlan(
         source=source,
         blocks=blocks,

@@ -203,6 +203,5 @@ class WriteLabels:
         return relabel(labels, lookup)
 
     def store(self, block: Block, result: npt.NDArray[np.uint32] | None) -> None:
-        """Write the block."""
-        if result is not None:
-            self.output.write(block.core, result)
+        """Write the block, without objects too: what a volume lacks is lost."""
+        self.output.write(block.core, 0 if result is None else result)

@@ -12,15 +12,22 @@ import numpy.typing as npt
 
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Block, Tiling
+from volproc.stages.claims import Claim, admit
 from volproc.stages.label.numbering import ids_type
-from volproc.stages.label.source import WHOLE, Source, refuse_negative
+from volproc.stages.label.source import WHOLE, ArraySource, Source, refuse_negative
 from volproc.stages.objects.components import equal_values, relabel
-from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
+from volproc.volume.access import place_from
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
+from volproc.volume.written import WrittenLevel
+
+ALGORITHM = 1
+"""Raised by hand when the same labels and ids would give other labels."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,7 @@ class Rename:
         self.output.write(block.core, result)
 
 
-def rename(
-    source: Source, url: str, mapping: Mapping[int, int], runner: Runner, *, identity: str
-) -> Volume:
+def rename(source: Source, url: str, mapping: Mapping[int, int], runner: Runner) -> Volume:
     """The finished labels at `url`: each id that `mapping` names replaced, 0 to remove it.
 
     VolumeError for values that are no ids.
@@ -77,7 +82,12 @@ def rename(
         dtype=ids_type(highest),
         kind="labels",
     )
-    name = digest("rename", identity, [old.tolist(), new.tolist()])
+    where = {} if isinstance(source, ArraySource) else {"labels": place_from(info.url, url)}
+    ids = {"ids": digest(old.tolist(), new.tolist())}
+    cutting = cutting_of(output.write_unit, output)
+    recipe = Recipe("relabel", ALGORITHM, {"labels": source.fingerprint}, ids, cutting, where)
+    admit(Claim(recipe, (info.url,) if where else (), (output,)), runner)
+    output, name = output.stamped(recipe=recipe.record()), recipe.digest
     begun = begin_volume(
         runner, output, step="relabel", digest=name, steps=_steps(source, output, old, new, name)
     )
@@ -104,6 +114,7 @@ def _steps(
         task=Rename(source, Volume(output), old, new),
         blocks=Tiling(shape=output.shape, core=output.write_unit),
         digest=name,
+        writes=(WrittenLevel(output),),
         peak_bytes=voxels * (itemsize(source.info.dtype) + 4 + 8 + 4 * per_voxel),
         bytes_read=prod(output.shape) * itemsize(source.info.dtype),
         bytes_written=prod(output.shape) * per_voxel,

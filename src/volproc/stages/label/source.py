@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +14,11 @@ import numpy.typing as npt
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import parse_voxel_nm
-from volproc.volume.access import last_change
 from volproc.volume.arrays import PlainArray, what_lies_at, zarr_array
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, new_volume
 from volproc.volume.store import open_volume
+from volproc.volume.tokens import token_of
 
 WHOLE = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 """Types of classes and ids."""
@@ -30,6 +30,10 @@ class Source(Protocol):
     @property
     def info(self) -> VolumeInfo:
         """Shape, type and voxel size; `url` says in messages what it is."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes when the voxels do; where nothing is known of them, another every time."""
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Voxels of `box`, shape (z, y, x); the same whenever it is asked."""
@@ -54,6 +58,11 @@ class ArraySource:
     info: VolumeInfo
     array: Any
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of values, type and shape; of a dask array, of all that it is made from."""
+        return token_of(self.array)
+
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Voxels of `box`."""
         part = self.array[box.slices]
@@ -67,13 +76,18 @@ class PlainSource:
     info: VolumeInfo
     array: PlainArray
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the array's files."""
+        return fingerprint(self.info)
+
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Voxels of `box`."""
         return self.array.read(box)
 
 
-def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> tuple[Source, str]:
-    """A path, a URL, or an array as a source, and what changes when its content does.
+def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> Source:
+    """A path, a URL, or an array as a source.
 
     `voxel_nm` (z, y, x) is needed where nothing states it. VolumeError for what is no volume.
     """
@@ -81,14 +95,13 @@ def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> tuple[S
         return _array_source(given, voxel_nm)
     url = str(given)
     if "/labels/" in url or what_lies_at(url) == "ome":
-        volume = open_volume(url, voxel_nm=voxel_nm)
-        return volume, volume.identity
+        return open_volume(url, voxel_nm=voxel_nm)
     array = zarr_array(url)
     info = _info(array.url, array.shape, array.dtype, voxel_nm)
-    return PlainSource(info, array), f"{array.url} {last_change(array.url)}"
+    return PlainSource(info, array)
 
 
-def _array_source(array: Any, voxel_nm: Sequence[float] | None) -> tuple[Source, str]:
+def _array_source(array: Any, voxel_nm: Sequence[float] | None) -> Source:
     shape = tuple(int(n) for n in getattr(array, "shape", ()))
     if len(shape) != 3 or min(shape) < 1:
         raise VolumeError(
@@ -97,7 +110,7 @@ def _array_source(array: Any, voxel_nm: Sequence[float] | None) -> tuple[Source,
         )
     z, y, x = shape
     info = _info(f"the {type(array).__name__}", (z, y, x), str(array.dtype), voxel_nm)
-    return ArraySource(info, array), _identity(array)
+    return ArraySource(info, array)
 
 
 def _info(url: str, shape: Shape, dtype: str, voxel_nm: Sequence[float] | None) -> VolumeInfo:
@@ -105,10 +118,3 @@ def _info(url: str, shape: Shape, dtype: str, voxel_nm: Sequence[float] | None) 
         raise VolumeError(f"{url} states no voxel size; give voxel_nm=(z, y, x) in nm")
     size = parse_voxel_nm(voxel_nm)
     return new_volume(url, shape=shape, voxel_nm=size, dtype=dtype, max_levels=1)
-
-
-def _identity(array: Any) -> str:
-    if isinstance(array, np.ndarray):
-        return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
-    # dask names an array after everything it is made from; of others nothing is known
-    return str(getattr(array, "name", None) or uuid4()) if hasattr(array, "dask") else str(uuid4())

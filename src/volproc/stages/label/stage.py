@@ -7,22 +7,32 @@ from math import prod
 
 from volproc.config import LabelOptions
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape
-from volproc.stages.label.find import LABEL_BYTES, FindPlan, find_objects, plan_find, save_ids
+from volproc.stages.claims import Claim, admit
+from volproc.stages.label.find import (
+    ALGORITHM,
+    LABEL_BYTES,
+    FindPlan,
+    find_objects,
+    plan_find,
+    save_ids,
+)
 from volproc.stages.label.native import native_step
 from volproc.stages.label.passes import WriteLabels
-from volproc.stages.label.source import Source
+from volproc.stages.label.source import ArraySource, Source
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.table import csv_parts
-from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
-from volproc.volume.describe import read_info
+from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
+from volproc.volume.access import place_from
 from volproc.volume.files import beside, write_pieces
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.sampling import sampling_to
 from volproc.volume.store import Volume
+from volproc.volume.written import WrittenLevel
 
 ENCODING_BYTES = 3 * LABEL_BYTES
 """Writing a shard peaks at up to 3 times its size."""
@@ -35,6 +45,15 @@ class LabelPlan:
     find: FindPlan
     output: VolumeInfo
     native: VolumeInfo | None
+    recipe: Recipe
+
+    @property
+    def claim(self) -> Claim:
+        """What it reads and writes."""
+        volumes = tuple(info for info in (self.output, self.native) if info)
+        read = (self.find.source.info.url,) if self.recipe.places else ()
+        scratch = (self.find.tables.folder,)
+        return Claim(self.recipe, read, volumes, beside=(self.table,), scratch=scratch)
 
     @property
     def table(self) -> str:
@@ -56,6 +75,7 @@ class LabelPlan:
             task=WriteLabels(find.components, tables, Volume(self.output)),
             blocks=find.blocks,
             digest=name,
+            writes=(WrittenLevel(self.output),),
             peak_bytes=find.finding_bytes + voxels * ENCODING_BYTES,
             bytes_read=prod(find.blocks.shape) * itemsize(find.source.info.dtype),
             bytes_written=prod(self.output.shape) * itemsize(self.output.dtype),
@@ -98,15 +118,13 @@ def plan_label(
     options: LabelOptions,
     *,
     native: VolumeInfo | None = None,
-    identity: str = "",
     source: Source | None = None,
 ) -> LabelPlan:
     """Decide blocks and costs for labelling `mask` into `url`.
 
-    `native` is the image whose grid the labels are also written on if `options.native`;
-    `identity` is the mask's digest (`Volume.identity`), part of the plan's own. `source` gives the
-    voxels where `mask` is no volume. VolumeError for a mask with channels or off the image's grid,
-    ConfigError if `native` is missing.
+    `native` is the image whose grid the labels are also written on if `options.native`; `source`
+    gives the voxels where `mask` is no volume. VolumeError for a mask with channels or off the
+    image's grid, ConfigError if `native` is missing.
     """
     output = _labels_like(mask, url, block=options.block)
     find = plan_find(
@@ -114,15 +132,24 @@ def plan_label(
         beside(url, ".tables"),
         options,
         blocks=Tiling(shape=mask.shape, core=output.write_unit),
-        identity=identity,
     )
-    return LabelPlan(find, output, _native(output, native) if options.native else None)
+    recipe = Recipe(
+        "label",
+        ALGORITHM,
+        {"mask": find.source.fingerprint},
+        options.model_dump(exclude={"native", "block"}),
+        cutting_of(find.blocks.core, output),
+        {} if isinstance(find.source, ArraySource) else {"mask": place_from(mask.url, url)},
+    )
+    output = output.stamped(recipe=recipe.record())
+    return LabelPlan(find, output, _native(output, native) if options.native else None, recipe)
 
 
 def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
     """The finished labels, numbered in the order of their first voxels, and their table."""
+    admit(plan.claim, runner)
     info = plan.find.source.info
-    identity = _identity(plan.find.source)
+    before = plan.find.source.fingerprint
     found = find_objects(plan.find, runner)
     numbering, tables = found.numbering, found.numbering.tables
     plan = replace(plan, output=replace(plan.output, dtype=numbering.dtype))
@@ -136,7 +163,7 @@ def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
     save_ids(plan.find, found, runner)
     relabelled, *pyramid = plan.output_steps(tables)
     runner.run(relabelled)
-    _refuse_changed(plan, identity)
+    _refuse_changed(plan, before)
     labels = finish_volume(runner, begun, pyramid)
     return LabelResult(
         labels=labels,
@@ -165,14 +192,9 @@ def _run_native(plan: LabelPlan, tables: Tables, runner: Runner) -> Volume | Non
     return finish_volume(runner, begun, pyramid)
 
 
-def _identity(source: Source) -> str:
-    """What changes when a volume is made anew; nothing is known of arrays."""
-    return Volume(read_info(source.info.url)).identity if isinstance(source, Volume) else ""
-
-
-def _refuse_changed(plan: LabelPlan, identity: str) -> None:
+def _refuse_changed(plan: LabelPlan, before: str) -> None:
     """Blocks without objects are not read twice, so their checksums show nothing."""
-    if _identity(plan.find.source) != identity:
+    if plan.find.source.fingerprint != before:
         raise VolumeError(
             f"{plan.find.source.info.url} was written anew while it was labelled; run the same "
             "command again: it begins with the new one"
@@ -203,4 +225,4 @@ def _native(labels: VolumeInfo, image: VolumeInfo | None) -> VolumeInfo:
         corner_nm=image.corner_nm,
         dtype=labels.dtype,
         kind="labels",
-    )
+    ).stamped(recipe=labels.made_by["recipe"])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from volproc.compiled import compiled
 from volproc.stages.measure.corners import State, has, triangles_of
 from volproc.stages.measure.keeping import (
     MOST_AROUND,
@@ -26,7 +25,7 @@ STEP = 1.6
 """Each sweep's limit is so many times that of the sweep before."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def collapse_all(state: State, error: float) -> None:
     """Collapse edges, the less costly before the others, as long as the mesh stays within `error`.
 
@@ -41,7 +40,7 @@ def collapse_all(state: State, error: float) -> None:
         sweep += 1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _sweep(
     state: State, error: float, limit: float, before: float, sweep: int, scratch: Scratch
 ) -> int:
@@ -72,7 +71,7 @@ def _sweep(
     return collapsed
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _cost(state: State, u: int, v: int, scratch: Scratch) -> float:
     """Mean squared distance after u and v became one; their place and quadric."""
     for i in range(TERMS):
@@ -82,7 +81,7 @@ def _cost(state: State, u: int, v: int, scratch: Scratch) -> float:
     return float(best_place(scratch.quadric, scratch.place))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _try(state: State, u: int, v: int, error: float, scratch: Scratch) -> bool:
     """Make u and v one vertex v at `scratch.place`, unless that breaks a rule."""
     around_u = triangles_of(state, u, scratch.of_u)
@@ -118,12 +117,12 @@ def _try(state: State, u: int, v: int, error: float, scratch: Scratch) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _move(places: Floats, vertex: int, x: float, y: float, z: float) -> None:
     places[vertex, 0], places[vertex, 1], places[vertex, 2] = x, y, z
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _join(state: State, u: int, v: int, around_u: int, count: int, scratch: Scratch) -> None:
     """Make u and v one: v, with the triangles of the ring around it."""
     for i in range(around_u):

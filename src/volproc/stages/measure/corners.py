@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.stages.measure.quadrics import TERMS, Floats, add_planes
 from volproc.stages.measure.surface import Indices
 
@@ -67,7 +67,7 @@ def new_state(places: Floats, triangles: Indices, fixed: npt.NDArray[np.bool_]) 
     )
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def triangles_of(state: State, vertex: int, out: Indices) -> int:
     """The triangles around a vertex into `out`; how many, or -1 if they are too many."""
     count = 0
@@ -82,14 +82,14 @@ def triangles_of(state: State, vertex: int, out: Indices) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def has(triangles: Indices, triangle: int, vertex: int) -> bool:
     """Whether a vertex is a corner of a triangle."""
     a, b, c = triangles[triangle, 0], triangles[triangle, 1], triangles[triangle, 2]
     return bool(a == vertex or b == vertex or c == vertex)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def after(triangles: Indices, triangle: int, vertex: int) -> int:
     """The corner after a vertex: all its triangles give each of its neighbours once."""
     if triangles[triangle, 0] == vertex:
@@ -97,7 +97,7 @@ def after(triangles: Indices, triangle: int, vertex: int) -> int:
     return int(triangles[triangle, 2 if triangles[triangle, 1] == vertex else 0])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def is_around(triangles: Indices, vertex: int, around: Indices, count: int) -> bool:
     """Whether a vertex is a corner of one of the first `count` triangles of `around`."""
     found = False
@@ -106,7 +106,7 @@ def is_around(triangles: Indices, vertex: int, around: Indices, count: int) -> b
     return found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def valence_is_three(state: State, vertex: int) -> bool:
     """Whether a vertex has three triangles, or fewer."""
     count = 0

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.engine.protocol import Step
 from volproc.errors import VolumeError
 from volproc.fusion import level_of
@@ -194,7 +194,7 @@ def _sums(local: Labels, values: npt.NDArray[Any], count: int) -> Sums:
     return found[1:]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _add(local: Labels, values: npt.NDArray[Any], found: Sums) -> None:
     for i in range(local.size):
         if local[i]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.stages.measure.corners import State, after, has, is_around, valence_is_three
 from volproc.stages.measure.quadrics import (
     PREPARED,
@@ -45,7 +45,7 @@ class Scratch(NamedTuple):
     quadric: Floats
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def new_scratch() -> Scratch:
     """Room for one collapse."""
     return Scratch(
@@ -61,7 +61,7 @@ def new_scratch() -> Scratch:
     )
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def link_holds(
     state: State, u: int, v: int, around_u: int, around_v: int, scratch: Scratch
 ) -> bool:
@@ -76,7 +76,7 @@ def link_holds(
     return shared == 2
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def gather_ring(
     state: State, u: int, v: int, around_u: int, around_v: int, scratch: Scratch
 ) -> int:
@@ -98,12 +98,12 @@ def gather_ring(
     return count
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _corners(triangles: Indices, t: int) -> tuple[int, int, int]:
     return triangles[t, 0], triangles[t, 1], triangles[t, 2]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def gather_held(
     state: State, u: int, v: int, around_u: int, around_v: int, scratch: Scratch
 ) -> int:
@@ -127,7 +127,7 @@ def gather_held(
     return count
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def turns_over(state: State, count: int, scratch: Scratch) -> bool:
     """Whether a triangle of the ring is no longer what it was; prepares those that are."""
     for i in range(count):
@@ -140,7 +140,7 @@ def turns_over(state: State, count: int, scratch: Scratch) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def within(state: State, count: int, held: int, error: float, scratch: Scratch) -> bool:
     """Whether all that is held stays within `error`; a triangle that is so near to each."""
     for i in range(held):
@@ -160,7 +160,7 @@ def within(state: State, count: int, held: int, error: float, scratch: Scratch) 
     return True
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def near(state: State, count: int, held: int, error: float, scratch: Scratch) -> bool:
     """Whether middles of the triangles and of their sides stay near the mesh as it came.
 
@@ -186,7 +186,7 @@ def near(state: State, count: int, held: int, error: float, scratch: Scratch) ->
     return True
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _above(state: State, p: int, x: float, y: float, z: float) -> float:
     """How far a place is above the surface as it came at vertex p."""
     dx, dy, dz = x - state.came[p, 0], y - state.came[p, 1], z - state.came[p, 2]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.stages.measure.surface import Indices
 
 Floats = npt.NDArray[np.float64]
@@ -17,7 +17,7 @@ PULL = 1e-3
 """Share of a quadric that pulls the best place towards a given one: in a plane all are as good."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def normal(places: Floats, a: int, b: int, c: int) -> tuple[float, float, float, float]:
     """The normal of the triangle of three vertices, as long as twice its area; and its length."""
     u0, v0 = places[b, 0] - places[a, 0], places[c, 0] - places[a, 0]
@@ -27,7 +27,7 @@ def normal(places: Floats, a: int, b: int, c: int) -> tuple[float, float, float,
     return x, y, z, float(np.sqrt(x * x + y * y + z * z))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def add_planes(places: Floats, triangles: Indices, quadrics: Floats, normals: Floats) -> None:
     """To each vertex, the squared distance to its triangles' planes, weighted by their areas.
 
@@ -54,7 +54,7 @@ def add_planes(places: Floats, triangles: Indices, quadrics: Floats, normals: Fl
             normals[v, axis] /= max(length, 1e-300)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def best_place(q: Floats, out: Floats) -> float:
     """Where the quadric is lowest, not far from `out`, into `out`; mean squared distance there."""
     pull = PULL * (q[0] + q[3] + q[5])
@@ -72,7 +72,7 @@ def best_place(q: Floats, out: Floats) -> float:
     return float(max(0.0, square + 2 * mixed + q[9]) / max(q[10], 1e-300))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def prepare(places: Floats, a: int, b: int, c: int, out: Floats, row: int) -> None:
     """What `squared_distance` needs of a triangle into row `row` of `out`, shape (n, PREPARED)."""
     uu = uv = vv = 0.0
@@ -83,7 +83,7 @@ def prepare(places: Floats, a: int, b: int, c: int, out: Floats, row: int) -> No
     out[row, 9], out[row, 10], out[row, 11] = uu, uv, vv
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def squared_distance(x: float, y: float, z: float, t: Floats, row: int) -> tuple[float, bool]:
     """From a point to triangle `row` of `prepare`, and whether it lies straight above it.
 
@@ -107,7 +107,7 @@ def squared_distance(x: float, y: float, z: float, t: Floats, row: int) -> tuple
     return x * x + y * y + z * z, above
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _on_sides(uu: float, uv: float, vv: float, pu: float, pv: float) -> tuple[float, float]:
     """The nearest of three: on ab (t = 0), on ac (s = 0), and on bc (s + t = 1)."""
     side = uu - 2 * uv + vv

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from volproc.config import MeasureOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
+from volproc.stages.claims import Claim, admit, note_made
 from volproc.stages.measure.columns import table_of
 from volproc.stages.measure.counting import (
     Counted,
@@ -35,12 +37,17 @@ from volproc.stages.measure.joining import (
     mesh_step,
     write_index,
 )
-from volproc.stages.measure.table_files import write_table
+from volproc.stages.measure.table_files import require_parquet, write_table
 from volproc.stages.objects.table import Columns
-from volproc.volume.access import exists
+from volproc.volume.access import exists, place_from
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import Level, VolumeInfo, shard_shape
 from volproc.volume.store import Volume
 
+ALGORITHM = 1
+"""Raised by hand when the same volumes and options would give other numbers or meshes."""
+ADDED = {"meshes", "closed", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
+"""Options that add files and change no number."""
 BLOCK_BYTES_PER_VOXEL = 8
 """Of shard_shape: blocks of 8 million voxels."""
 
@@ -55,7 +62,20 @@ class MeasurePlan:
     folder: str
     options: MeasureOptions
     level: int
-    digest: str
+    recipe: Recipe
+
+    @property
+    def digest(self) -> str:
+        """Names what is counted: not surfaces, which options about meshes change."""
+        threshold = self.options.threshold
+        cut = _core(self.labels.levels[0]), _core(self.surface_level)
+        return digest("measure", ALGORITHM, self.recipe.inputs, threshold, cut)
+
+    @property
+    def claim(self) -> Claim:
+        """What it reads and writes."""
+        values = (one.volume.info.url for one in (self.image, self.votes) if one)
+        return Claim(self.recipe, (self.labels.url, *values), folders=(self.folder,))
 
     @property
     def table(self) -> str:
@@ -138,13 +158,12 @@ def plan_measure(
     *,
     image: VolumeInfo | None = None,
     votes: VolumeInfo | None = None,
-    identity: str = "",
 ) -> MeasurePlan:
     """Decide how the objects of `labels` are measured; tables and meshes go into `folder`.
 
     `image` gives the mean intensity, `votes` (a channel per axis) their mean agreement; both may
-    have other voxels, but cover the same space. `identity` is a digest of all volumes, part of the
-    plan's own. VolumeError for volumes that do not fit, ConfigError for a package that is missing.
+    have other voxels, but cover the same space. VolumeError for volumes that do not fit,
+    ConfigError for a package that is missing.
     """
     if votes and not votes.channels:
         raise VolumeError(
@@ -158,12 +177,16 @@ def plan_measure(
         )
     if options.meshes != "none":
         require_format(options.meshes)
+    if options.parquet:
+        require_parquet()
     require_ids(labels)
     if labels.kind == "image":
         raise VolumeError(
             f"{labels.url} is an image; give its labels (such as {labels.url}/labels/...), or make "
             "labels of it: `volproc ingest --labels`"
         )
+    given = {"labels": labels, "image": image, "votes": votes}
+    read = {name: info for name, info in given.items() if info}
     return MeasurePlan(
         labels=labels,
         image=values_under(labels, image) if image else None,
@@ -171,12 +194,20 @@ def plan_measure(
         folder=folder.rstrip("/"),
         options=options,
         level=surface_level(labels, voxel_nm=options.mesh_voxel_nm),
-        digest=digest("measure", identity, options.threshold),
+        recipe=Recipe(
+            "measure",
+            ALGORITHM,
+            {name: fingerprint(info) for name, info in read.items()},
+            options.model_dump(exclude=ADDED),
+            places={name: place_from(info.url, folder) for name, info in read.items()},
+        ),
     )
 
 
 def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     """The table of all objects, in the order of their ids, and their meshes."""
+    admit(plan.claim, runner)
+    note_made(plan.folder, plan.recipe, finished=False, folder=True)
     if not exists(plan.parts):  # removed by hand: the record of them is void
         for step in plan.steps:
             runner.forget(step.name)
@@ -188,6 +219,7 @@ def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     columns = _columns(plan, found, surfaces)
     write_table(columns, plan.labels, plan.options, url=f"{plan.folder}/objects")
     meshes = _meshes(plan, surfaces, surface, runner) if plan.options.meshes != "none" else None
+    note_made(plan.folder, plan.recipe, finished=True, folder=True)
     return MeasureResult(plan.table, columns, meshes)
 
 

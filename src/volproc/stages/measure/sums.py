@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.measure.surface import HALF, PARTS, Codes, Indices, Surface, points
@@ -45,7 +45,7 @@ def volumes_um3(sums: Sums, *, voxel_nm: VoxelNm) -> npt.NDArray[np.float64]:
     return np.asarray(sums[:, VOLUME] / PER_VOXEL * float(np.prod(voxel_nm)) * 1e-9)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _add(places: Codes, triangles: Indices, voxel_nm: VoxelNm, shape: Shape, sums: Sums) -> None:
     dz, dy, dx = voxel_nm[0] / PARTS, voxel_nm[1] / PARTS, voxel_nm[2] / PARTS
     for t in range(len(triangles)):

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.grid.box import Box, Shape
 from volproc.stages.measure.cubes import triangle_table
 from volproc.stages.measure.softening import Field
@@ -80,7 +80,7 @@ def points(surface: Surface, *, shape: Shape) -> Codes:
     return place
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _mark(inside: Bytes, start: Shape, marks: Bytes, before: Indices) -> int:
     """Which edges of the window's voxels cross the surface, and how many voxels before do."""
     depth, height, width = marks.shape
@@ -103,7 +103,7 @@ def _mark(inside: Bytes, start: Shape, marks: Bytes, before: Indices) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _place(
     inside: Bytes,
     field: Field,
@@ -133,7 +133,7 @@ def _place(
                         n += 1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _share(inside: Bytes, field: Field, lower: Shape, axis: int) -> int:
     """How far along its edge a vertex lies; the middle where the edge leaves the volume."""
     dz, dy, dx = int(axis == 0), int(axis == 1), int(axis == 2)
@@ -164,7 +164,7 @@ def _share(inside: Bytes, field: Field, lower: Shape, axis: int) -> int:
     return parts if low else PARTS - parts
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _cube(inside: Bytes, a: int, b: int, c: int) -> int:
     """The number of the cube whose lowest corner is voxel (a, b, c) of the padded mask."""
     return int(
@@ -179,7 +179,7 @@ def _cube(inside: Bytes, a: int, b: int, c: int) -> int:
     )
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _count(inside: Bytes, start: Shape, size: Shape, counts: Bytes) -> int:
     found = 0
     for z in range(size[0] - 1):
@@ -189,7 +189,7 @@ def _count(inside: Bytes, start: Shape, size: Shape, counts: Bytes) -> int:
     return found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _connect(
     inside: Bytes,
     start: Shape,

@@ -48,15 +48,21 @@ def write_table(columns: Columns, labels: VolumeInfo, options: MeasureOptions, *
         write_properties(labels, properties_of(columns))
 
 
-def to_parquet(columns: Columns) -> bytes:
-    """The table as a Parquet file; ConfigError without the package that writes it."""
+def require_parquet() -> None:
+    """ConfigError without the package that writes Parquet."""
     try:
-        import pyarrow
-        from pyarrow import parquet
+        import pyarrow  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             "[measure] parquet = true needs pyarrow: pip install 'volproc[parquet]'"
         ) from error
+
+
+def to_parquet(columns: Columns) -> bytes:
+    """The table as a Parquet file."""
+    import pyarrow
+    from pyarrow import parquet
+
     content = BytesIO()
     parquet.write_table(pyarrow.table(dict(columns)), content)
     return content.getvalue()

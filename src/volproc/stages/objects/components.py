@@ -8,8 +8,8 @@ from typing import Any
 import cc3d
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Connectivity
 from volproc.grid.box import Shape
@@ -113,7 +113,7 @@ def relabel(labels: Labels, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return out
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _meet(
     near: Labels, far: Labels, offsets: npt.NDArray[np.int64], out: npt.NDArray[np.uint64]
 ) -> int:
@@ -141,13 +141,13 @@ def _meet(
     return found
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _look_up(labels: Labels, table: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
     for i in range(labels.size):
         out[i] = table[labels[i]]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """All values but 0, in any order. Looked up run by run: most voxels are as the one before."""
     found = set()
@@ -165,7 +165,7 @@ def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     return out
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _rank(values: npt.NDArray[Any], found: npt.NDArray[np.int64], ids: Labels) -> None:
     """The place of each value in `found`, which ascends, from 1 on; 0 stays."""
     last, rank = np.int64(0), np.uint32(0)

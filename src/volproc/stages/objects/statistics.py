@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.grid.box import Shape
 from volproc.stages.objects.components import Labels
 
@@ -155,7 +155,7 @@ def central_products(objects: Statistics) -> tuple[npt.NDArray[np.float64], ...]
     return sums / n[:, None], about
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _count(labels: Labels, found: Integers) -> None:
     last, run = np.uint32(0), 0
     for i in range(labels.size):
@@ -166,7 +166,7 @@ def _count(labels: Labels, found: Integers) -> None:
     found[last] += run
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _accumulate(
     labels: Labels, origin: Shape, shape: Shape, row: npt.NDArray[np.uint32], rows: Integers
 ) -> None:
@@ -187,7 +187,7 @@ def _accumulate(
                     _add_run(rows[row[label] - 1], lowest, x - begin, place + begin)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _add_run(row: Integers, lowest: Shape, length: int, place: int) -> None:
     z, y, x = lowest
     if row[0] == 0:

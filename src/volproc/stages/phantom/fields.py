@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from volproc.compiled import Real, Whole, compiled
 from volproc.grid.box import Shape, each
-from volproc.stages.phantom.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import add_octaves, hashed
 from volproc.stages.phantom.shapes import (
     BLEBS,

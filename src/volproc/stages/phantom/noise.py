@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.phantom.compiled import Real, Whole, compiled
+from volproc.compiled import Real, Whole, compiled
 
 Row = npt.NDArray[np.float64]
 Octaves = npt.NDArray[np.float64]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.phantom.compiled import Real, Whole, compiled
+from volproc.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import octaves, unit
 from volproc.stages.phantom.shapes import BLEBS, Around, along_line, room_for, with_blebs
 from volproc.stages.phantom.tables import Tables

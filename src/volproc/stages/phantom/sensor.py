@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.phantom.compiled import Real, Whole, compiled
+from volproc.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import mixed, unit
 from volproc.stages.phantom.objects import Scene
 

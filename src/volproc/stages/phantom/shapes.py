@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.phantom.compiled import Real, Whole, compiled
+from volproc.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import octaves
 from volproc.stages.phantom.objects import CELL_REACH_NM
 from volproc.stages.phantom.tables import Tables

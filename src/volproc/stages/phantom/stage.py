@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc import __version__
 from volproc.config import PhantomOptions
-from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import whole_box
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.stages.claims import Claim, admit
+from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.phantom.objects import Scene
 from volproc.stages.phantom.render import render_into
 from volproc.stages.phantom.scene import make_scene
@@ -26,7 +26,10 @@ from volproc.stages.phantom.voxels import voxels_per_id
 from volproc.volume.files import beside, write_file
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
+from volproc.volume.written import WrittenLevel
 
+ALGORITHM = 1
+"""Raised by hand when the same options would give other voxels."""
 LATTICE_BYTES = 120 * 2**20
 """Smooth fields of one slab, and the copies made while they are scaled."""
 
@@ -38,8 +41,13 @@ class PhantomPlan:
     image: VolumeInfo
     truth: VolumeInfo
     scene: Scene
-    digest: str
+    recipe: Recipe
     steps: tuple[Step, ...]
+
+    @property
+    def claim(self) -> Claim:
+        """What it writes."""
+        return Claim(self.recipe, (), (self.image, self.truth), beside=(self.table,))
 
     @property
     def table(self) -> str:
@@ -106,7 +114,6 @@ def plan_phantom(url: str, options: PhantomOptions) -> PhantomPlan:
     scene = make_scene(
         options.shape, voxel_nm, seed=options.seed, cell_density=options.cell_density
     )
-    name = digest("phantom", __version__, options)
     story = _story(scene)
     image = new_volume(url, shape=scene.shape, voxel_nm=voxel_nm, dtype="uint8")
     truth = new_volume(
@@ -117,20 +124,24 @@ def plan_phantom(url: str, options: PhantomOptions) -> PhantomPlan:
         kind="labels",
         shards=image.write_unit,  # one block writes one shard of each
     )
-    image, truth = image.stamped(scene=story), truth.stamped(scene=story)
+    cutting = cutting_of(image.write_unit, image, truth)
+    recipe = Recipe("phantom", ALGORITHM, {}, options.model_dump(), cutting)
+    name, told = recipe.digest, {"scene": story, "recipe": recipe.record()}
+    image, truth = image.stamped(**told), truth.stamped(**told)
     steps = (
         _render_step(scene, image, truth, name),
         *pyramid_steps(image, digest=name, name="the phantom"),
         *pyramid_steps(truth, digest=name, name="the truth"),
     )
-    return PhantomPlan(image, truth, scene, name, steps)
+    return PhantomPlan(image, truth, scene, recipe, steps)
 
 
 def run_phantom(plan: PhantomPlan, runner: Runner) -> tuple[NucleusRow, ...]:
     """The nuclei that were made, also written to `plan.table`; both volumes finished."""
+    admit(plan.claim, runner)
     render, *pyramids = plan.steps
     image, truth = (
-        begin_volume(runner, info, step="phantom", digest=plan.digest, steps=plan.steps)
+        begin_volume(runner, info, step="phantom", digest=plan.recipe.digest, steps=plan.steps)
         for info in (plan.image, plan.truth)
     )
     rows = nuclei_of(runner.run(render), plan.scene)
@@ -184,6 +195,7 @@ def _render_step(scene: Scene, image: VolumeInfo, truth: VolumeInfo, name: str) 
         task=RenderBlock(scene, Volume(image), Volume(truth)),
         blocks=blocks,
         digest=name,
+        writes=(WrittenLevel(image), WrittenLevel(truth)),
         peak_bytes=3 * core + LATTICE_BYTES,  # encoding a shard takes twice its size besides
         bytes_written=prod(whole_box(scene.shape).shape) * per_voxel,
     )

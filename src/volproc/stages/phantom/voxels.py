@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.phantom.compiled import Real, Whole, compiled
+from volproc.compiled import Real, Whole, compiled
 from volproc.stages.phantom.fields import (
     IN_CYTOPLASM,
     IN_NUCLEUS,

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from volproc.config import PredictOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.fusion import saying_yes, spread
@@ -31,6 +32,7 @@ from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
 from volproc.volume.files import beside, write_file
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume
+from volproc.volume.written import WrittenLevel
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -71,6 +73,7 @@ class DisagreementPlan:
             ),
             blocks=blocks,
             digest=self.digest,
+            writes=tuple(WrittenLevel(i) for i in (self.agreement, self.disagreement) if i),
             # votes, who says yes of them, results, and 3 times a shard while it is encoded
             peak_bytes=prod(blocks.core) * (2 * channels + 2 + 3),
             bytes_read=prod(self.votes.shape) * channels,
@@ -91,7 +94,7 @@ class DisagreementPlan:
 
 
 def plan_disagreement(
-    votes: VolumeInfo | None, image: VolumeInfo, options: PredictOptions, *, digest_of_votes: str
+    votes: VolumeInfo | None, image: VolumeInfo, options: PredictOptions, *, recipe: Recipe
 ) -> DisagreementPlan | None:
     """Decide what is made of the votes; None if nothing is asked for.
 
@@ -109,20 +112,21 @@ def plan_disagreement(
     return DisagreementPlan(
         votes=votes,
         image=image,
-        agreement=_like(votes, "-agreement.zarr", highest=len(votes.channels))
+        agreement=_like(votes, "-agreement.zarr", recipe, highest=len(votes.channels))
         if options.agreement
         else None,
-        disagreement=_like(votes, "-disagreement.zarr", highest=255)
+        disagreement=_like(votes, "-disagreement.zarr", recipe, highest=255)
         if options.disagreement
         else None,
         regions=regions,
         threshold=options.threshold,
         digest=digest(
-            digest_of_votes,
+            recipe.digest,
             options.threshold,
             options.agreement,
             options.disagreement,
             regions.core if regions else None,
+            votes.write_unit,
         ),
     )
 
@@ -227,7 +231,7 @@ def _regions(votes: VolumeInfo, options: PredictOptions) -> Tiling | None:
     return Tiling(shape=votes.shape, core=core)
 
 
-def _like(votes: VolumeInfo, ending: str, *, highest: int) -> VolumeInfo:
+def _like(votes: VolumeInfo, ending: str, recipe: Recipe, *, highest: int) -> VolumeInfo:
     return new_volume(
         beside(votes.url, ending),
         shape=votes.shape,
@@ -236,7 +240,7 @@ def _like(votes: VolumeInfo, ending: str, *, highest: int) -> VolumeInfo:
         dtype="uint8",
         shards=votes.write_unit,
         window=Window(0, highest, 0, highest),
-    )
+    ).stamped(recipe=recipe.record())
 
 
 def _volume(info: VolumeInfo | None) -> Volume | None:

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 
+from volproc.compiled import compiled
 from volproc.grid.box import Box
 from volproc.model.answering import Answering
 from volproc.model.network import Constants, Network, Predict
@@ -116,7 +116,7 @@ def quantise(probabilities: torch.Tensor, out: torch.Tensor) -> None:
         _quantise(probabilities.numpy(), out.numpy())
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _turn(values: npt.NDArray[np.uint8], turned: npt.NDArray[np.uint8]) -> None:
     """turned[x, z, y] = values[z, y, x], a piece at a time that stays in the cache."""
     depth, height, width = values.shape
@@ -128,7 +128,7 @@ def _turn(values: npt.NDArray[np.uint8], turned: npt.NDArray[np.uint8]) -> None:
                         turned[a, z, b] = values[z, b, a]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@compiled
 def _quantise(probabilities: npt.NDArray[np.float32], out: npt.NDArray[np.uint8]) -> None:
     depth, height, width = out.shape
     for h in range(height):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from volproc.config import PredictOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.fusion import BINARY, Fusion, fuse
@@ -115,7 +116,7 @@ def plan_native(
     image: VolumeInfo,
     options: PredictOptions,
     *,
-    digest_of_prediction: str,
+    recipe: Recipe,
 ) -> NativePlan | None:
     """Decide what becomes of the prediction on the grid of `image`, beside it: OUT-native.zarr.
 
@@ -137,8 +138,8 @@ def plan_native(
         corner_nm=image.corner_nm,
         dtype=prediction.dtype,
         window=prediction.window,
-    )
-    name = digest("native", digest_of_prediction)
+    ).stamped(recipe=recipe.record())
+    name = digest("native", recipe.digest, output.write_unit)
     return NativePlan(source, output, options.fusion, options.threshold, name)
 
 

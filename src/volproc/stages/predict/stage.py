@@ -9,17 +9,24 @@ from itertools import chain
 from math import prod
 
 from volproc.config import PredictOptions
-from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.network import Constants, Network
 from volproc.model.normalise import Normalisation
 from volproc.model.opening import open_network
+from volproc.stages.claims import Claim, admit
 from volproc.stages.normalisation import volume_sample
-from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
-from volproc.stages.predict.certify import Place, certificate_step, places_in, run_certificate
+from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
+from volproc.stages.predict.certify import (
+    ENDING,
+    Place,
+    certificate_step,
+    places_in,
+    run_certificate,
+)
 from volproc.stages.predict.cost import cost_of
 from volproc.stages.predict.cutting import shard_of
 from volproc.stages.predict.device import device_for
@@ -39,10 +46,16 @@ from volproc.stages.predict.native import NativePlan, plan_native, run_native
 from volproc.stages.predict.skip import Emptiness, emptiness, skipping
 from volproc.stages.predict.task import Predict
 from volproc.stages.predict.tiling import Layout
+from volproc.volume.access import exists, place_from
+from volproc.volume.files import beside
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.resample import Resampling, resampling_to
 from volproc.volume.store import Volume
+from volproc.volume.written import WrittenLevel
 
+ALGORITHM = 1
+"""Raised by hand when the same image, network and options would give other votes."""
 PASSING = {
     *("model", "card", "trust_model", "device", "batch", "compiled", "votes"),
     *("agreement", "disagreement", "regions_um", "native", "certify"),
@@ -62,9 +75,28 @@ class PredictPlan:
     blocks: Tiling
     network: Network
     options: PredictOptions
-    digest: str
+    recipe: Recipe
     native: NativePlan | None = None
     disagreement: DisagreementPlan | None = None
+
+    @property
+    def digest(self) -> str:
+        """Names everything that the votes depend on."""
+        return self.recipe.digest
+
+    @property
+    def claim(self) -> Claim:
+        """What it reads and writes."""
+        outputs = [self.output, self.votes, self.native and self.native.output]
+        compared = self.disagreement
+        if compared:
+            outputs += [compared.agreement, compared.disagreement]
+        tables = [compared.table] if compared and compared.regions else []
+        if self.options.certify:
+            tables.append(beside(self.output.url, ENDING))
+        model = (self.network.source,) if exists(self.network.source) else ()
+        volumes = tuple(info for info in outputs if info)
+        return Claim(self.recipe, (self.image.url, *model), volumes, beside=tuple(tables))
 
     @property
     def pyramid(self) -> tuple[Step, ...]:
@@ -109,6 +141,7 @@ class PredictPlan:
             task=task,
             blocks=self.blocks,
             digest=self.digest,
+            writes=tuple(WrittenLevel(info) for info in (self.output, self.votes) if info),
             peak_bytes=max(cost.peak_bytes for cost in costs),
             waiting_bytes=max(cost.waiting_bytes for cost in costs),
             on_gpu=device_for(self.options.device) == "cuda",
@@ -138,13 +171,12 @@ def plan_predict(
     options: PredictOptions,
     *,
     votes_url: str | None = None,
-    identity: str = "",
     network: Network | None = None,
 ) -> PredictPlan:
     """Decide level, grid, tiles and blocks for predicting `image` into `url`.
 
-    `identity` is the image's digest (`Volume.identity`), part of the plan's own; `network` is one
-    that is still to be trained. VolumeError or ModelError when image and model cannot meet.
+    `network` is one that is still to be trained. VolumeError or ModelError when image and model
+    cannot meet.
     """
     require_image(image)
     require_weights(options)
@@ -165,11 +197,19 @@ def plan_predict(
         window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
     )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
-    lasting = [options.model_dump(exclude=PASSING), image.corner_nm]
-    name = digest("predict", identity, network.digest, lasting, layout, bool(votes_url))
+    output, votes = same(url), same(votes_url, channels=channels) if votes_url else None
+    lasting = options.model_dump(exclude=PASSING) | {"votes": bool(votes_url)}
+    recipe = Recipe(
+        "predict",
+        ALGORITHM,
+        {"image": [fingerprint(image), image.corner_nm], "model": network.digest},
+        lasting,
+        cutting_of(block, output) | {"tiles": layout},
+        {"image": place_from(image.url, url), "model": _model_place(options.model, url)},
+    )
     notes = {"model_notes": list(network.notes)} if network.notes else {}
-    output = same(url).stamped(**notes)
-    votes = same(votes_url, channels=channels) if votes_url else None
+    output = output.stamped(recipe=recipe.record(), **notes)
+    votes = votes and votes.stamped(recipe=recipe.record())
     return PredictPlan(
         image=image,
         output=output,
@@ -179,14 +219,20 @@ def plan_predict(
         blocks=Tiling(shape=way.shape_out, core=block),
         network=network,
         options=options,
-        digest=name,
-        native=plan_native(output, votes, image, options, digest_of_prediction=name),
-        disagreement=plan_disagreement(votes, image, options, digest_of_votes=name),
+        recipe=recipe,
+        native=plan_native(output, votes, image, options, recipe=recipe),
+        disagreement=plan_disagreement(votes, image, options, recipe=recipe),
     )
+
+
+def _model_place(model: str, url: str) -> str:
+    """Where the model lies; its name where it is a shipped one."""
+    return place_from(model, url) if exists(model) else model
 
 
 def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     """The finished prediction."""
+    admit(plan.claim, runner)
     steps = plan.steps
     outputs = [info for info in (plan.output, plan.votes) if info]
     volumes = [

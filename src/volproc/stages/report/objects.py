@@ -98,6 +98,10 @@ class Histogram:
     logarithmic: bool
 
 
+SAME = 1e-6
+"""Values that differ by less, in shares of them, are one: bins between them have no width."""
+
+
 def histogram(values: Sequence[float] | Floats) -> Histogram | None:
     """Values in up to 24 bins of equal width, of their logarithms where they differ a lot.
 
@@ -113,7 +117,7 @@ def histogram(values: Sequence[float] | Floats) -> Histogram | None:
     if logarithmic:
         edges = np.logspace(log10(low), log10(high), bins + 1)
     else:
-        edges = np.linspace(low, high if high > low else low * 1.1, bins + 1)
+        edges = np.linspace(low, max(high, low * (1 + SAME)), bins + 1)
     edges[0], edges[-1] = min(low, edges[0]), max(high, edges[-1])  # rounding must lose none
     counts, _ = np.histogram(found, edges)
     return Histogram(tuple(counts.tolist()), tuple(edges.tolist()), logarithmic)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
@@ -23,8 +21,8 @@ from volproc.stages.report.objects import Objects, histogram, read_objects
 from volproc.stages.report.page import ObjectTable, Page, Row, render, toml_text
 from volproc.stages.report.seams import read_certificate, read_regions
 from volproc.stages.report.summary import facts
-from volproc.volume.access import exists, writing
-from volproc.volume.files import read_file
+from volproc.volume.access import exists
+from volproc.volume.files import read_file, write_file
 from volproc.volume.metadata import itemsize
 from volproc.volume.store import Volume, open_volume
 
@@ -51,6 +49,8 @@ class ReportInputs:
     certificate: str | None = None
     regions: str | None = None
     settings: Mapping[str, Any] | None = None
+    stale: tuple[str, ...] = ()
+    """Parts that were made from something else than what is there now, and why: left out."""
     title: str = ""
 
 
@@ -97,7 +97,7 @@ def plan_report(inputs: ReportInputs, out: Path, options: ReportOptions) -> Repo
         out=out,
         options=options,
         gallery=gallery_of(image, **volumes, count=options.slices),
-        absent=tuple(_OPTIONAL[name] for name in parts if name not in there),
+        absent=(*(_OPTIONAL[name] for name in parts if name not in there), *inputs.stale),
     )
 
 
@@ -136,7 +136,7 @@ def run_report(plan: ReportPlan) -> Path:
         ),
         regions=read_regions(_text(inputs.regions), name=str(inputs.regions)),
     )
-    _write(plan.out, render(page))
+    write_file(str(plan.out), render(page).encode())
     return plan.out
 
 
@@ -202,14 +202,3 @@ def _row(objects: Objects, n: int, agreement: Agreement | None) -> Row:
         border=bool(objects.touches_border[n]),
         agreement=None if np.isnan(share) else share,
     )
-
-
-def _write(out: Path, text: str) -> None:
-    partial = out.with_name(f"{out.name}.{uuid4().hex}.partial")
-    with writing(str(out)):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(text, encoding="utf-8")
-            os.replace(partial, out)
-        finally:
-            partial.unlink(missing_ok=True)

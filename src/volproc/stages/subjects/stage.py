@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
-from volproc import __version__
 from volproc.config import SubjectsOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
 from volproc.grid.blocks import Block
+from volproc.stages.claims import Claim, admit, note_made
 from volproc.stages.subjects.frames import BAND_ROWS, CutFrames, FindContrast
 from volproc.stages.subjects.manifest import rows_of, to_csv
 from volproc.stages.subjects.regions import (
@@ -25,14 +24,16 @@ from volproc.stages.subjects.regions import (
     shown_slices,
     slabs_of,
 )
-from volproc.volume.access import exists, is_occupied
-from volproc.volume.files import read_file, write_file
+from volproc.volume.access import place_from
+from volproc.volume.files import write_file
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.store import Volume
 
+ALGORITHM = 1
+"""Raised by hand when the same image and options would give other pictures."""
 SLAB_BYTES = 2**28
 """Voxels of one task: no more slices than fit, but never less than one."""
-RECORD = "subjects.json"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,17 @@ class SubjectsPlan:
     out: str
     options: SubjectsOptions
     regions: tuple[Region, ...]
-    digest: str
+    recipe: Recipe
+
+    @property
+    def digest(self) -> str:
+        """Names everything that the images depend on."""
+        return self.recipe.digest
+
+    @property
+    def claim(self) -> Claim:
+        """What it reads and writes."""
+        return Claim(self.recipe, (self.image.url,), folders=(self.out,))
 
     @property
     def manifest(self) -> str:
@@ -100,29 +111,38 @@ def slab_depth(image: VolumeInfo, regions: Sequence[Region]) -> int:
     return min(image.levels[0].chunks[0], max(1, SLAB_BYTES // plane))
 
 
-def plan_subjects(
-    image: VolumeInfo, out: str, options: SubjectsOptions, *, identity: str = ""
-) -> SubjectsPlan:
+def plan_subjects(image: VolumeInfo, out: str, options: SubjectsOptions) -> SubjectsPlan:
     """Decide which slices of `image` go into the folder `out`, and how they are cut.
 
-    `identity` is the image's digest. AnnotateError for what is no grey image; ConfigError for
-    regions that are not in it.
+    AnnotateError for what is no grey image; ConfigError for regions that are not in it.
     """
     if image.channels or image.kind != "image":
         what = "channels" if image.channels else "labels"
         raise AnnotateError(f"{image.url} holds {what}; volunteers are shown a grey image")
     regions = regions_of(image, options)
     lasting = options.model_dump(exclude={"attribution"})  # in the manifest only
-    made = digest("subjects", identity, lasting, regions)
-    return SubjectsPlan(image, out.rstrip("/"), options, regions, made)
+    recipe = Recipe(
+        "subjects",
+        ALGORITHM,
+        {"image": fingerprint(image)},
+        lasting | {"regions": digest(regions)},
+        {"slices": slab_depth(image, regions)},
+        {"image": place_from(image.url, out)},
+    )
+    return SubjectsPlan(image, out.rstrip("/"), options, regions, recipe)
 
 
 def run_subjects(plan: SubjectsPlan, runner: Runner) -> str:
     """Images of all frames and their manifest, whose place is returned.
 
-    AnnotateError where the folder holds anything else, or an image cannot be made small enough.
+    OutputError where the folder holds anything else, AnnotateError where an image cannot be made
+    small enough.
     """
-    _begin(plan, runner)
+    admit(plan.claim, runner)
+    if plan.claim.state not in ("begun", "done"):
+        for step in plan.steps:
+            runner.forget(step.name)
+        note_made(plan.out, plan.recipe, finished=False, folder=True)
     found = runner.run(plan.contrast)
     contrast = tuple((low, high) for low, high in found)
     step = plan.frames(contrast)
@@ -142,31 +162,5 @@ def run_subjects(plan: SubjectsPlan, runner: Runner) -> str:
         )
     )
     write_file(plan.manifest, to_csv(rows).encode())
+    note_made(plan.out, plan.recipe, finished=True, folder=True)
     return plan.manifest
-
-
-def _begin(plan: SubjectsPlan, runner: Runner) -> None:
-    """Take the folder, or take it up again; what was not made from the same is left alone."""
-    record = f"{plan.out}/{RECORD}"
-    if exists(record):
-        if _digest_of(record) == plan.digest:
-            return
-        raise AnnotateError(
-            f"{plan.out} holds subjects that were cut from another image or with other options; "
-            "choose another folder, or remove it"
-        )
-    if is_occupied(plan.out):
-        raise AnnotateError(
-            f"{plan.out} holds files that are no subjects; choose another folder, or empty it"
-        )
-    for step in plan.steps:
-        runner.forget(step.name)
-    story = {"volproc": __version__, "digest": plan.digest, "image": plan.image.url}
-    write_file(record, json.dumps(story, indent=1).encode())
-
-
-def _digest_of(record: str) -> Any:
-    try:
-        return json.loads(read_file(record)).get("digest")
-    except (ValueError, AttributeError):
-        return None

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from volproc import lease
 from volproc.errors import ModelError
 from volproc.model.unet import UNet, UNetSpec
 from volproc.stages.train.losses import bce_dice
@@ -189,6 +190,7 @@ def save(state: State, folder: Path, *, key: str) -> None:
         torch.save({"key": key, **state.dump()}, file)
         file.flush()
         os.fsync(file.fileno())
+    lease.require()
     unfinished.replace(folder / "checkpoint.pt")
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from volproc.config import TrainOptions
 from volproc.engine.protocol import Cost
+from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm
 from volproc.model.unet import UNetSpec
 from volproc.model.weights import Card, TrainedOn, card_for
+from volproc.stages.claims import Claim
 from volproc.stages.train.sources import Source
 
 
@@ -24,7 +26,7 @@ class TrainPlan:
     validation: tuple[Source, ...]
     spec: UNetSpec
     voxel_nm: VoxelNm
-    digest: str
+    recipe: Recipe
     peak_bytes: int
     bytes_read: int
     flop: int
@@ -33,6 +35,19 @@ class TrainPlan:
     bytes_written: int = 0
     notes: tuple[str, ...] = ()
     name: str = "train"
+    recorded: int = 0
+
+    @property
+    def digest(self) -> str:
+        """Names everything that the weights depend on."""
+        return self.recipe.digest
+
+    @property
+    def claim(self) -> Claim:
+        """What it reads and writes."""
+        volumes = (v.url for s in (*self.sources, *self.validation) for v in s.volumes)
+        inputs = (*volumes, *filter(None, [self.options.start_from]))
+        return Claim(self.recipe, inputs, folders=(str(self.folder),))
 
     @property
     def blocks(self) -> Tiling:

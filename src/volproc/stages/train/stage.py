@@ -9,16 +9,15 @@ Killed at any moment and started again, it ends with the same weights.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from math import prod
-from pathlib import Path
 
 import torch
 
 from volproc.config import TrainOptions
 from volproc.engine.ledger import digest
+from volproc.engine.recipe import Recipe
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.unet import UNet, UNetSpec
@@ -30,19 +29,22 @@ from volproc.model.weights import (
     model_folder,
     save_model,
 )
+from volproc.stages.claims import note_made, record_of, require_apart, require_free
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.pairs import load_pair
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.sampling import Sampler
 from volproc.stages.train.sources import Source, require_fit
 from volproc.stages.train.validate import Validator
-from volproc.volume.files import write_file
+from volproc.volume.access import place_from
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import itemsize
 from volproc.volume.resample import resampling_to
-from volproc.volume.store import Volume
 
 __all__ = ["TrainPlan", "plan_train", "run_train"]
 
+ALGORITHM = 1
+"""Raised by hand when the same volumes and options would give other weights."""
 KEPT_BYTES = 1
 """Per voxel of the model's grid, of each volume of a source."""
 WORKING_BYTES = 4
@@ -78,6 +80,7 @@ def plan_train(
             f"[train] patch = {options.patch} is not a multiple of the stride {spec.stride}"
         )
     everything = (*sources, *validation)
+    urls = [volume.url for source in everything for volume in source.volumes]
     for source in everything:
         require_fit(source, voxel_nm)
     grids = [prod(resampling_to(source.image, voxel_nm).shape_out) for source in everything]
@@ -92,7 +95,13 @@ def plan_train(
         validation=tuple(validation),
         spec=spec,
         voxel_nm=voxel_nm,
-        digest=digest(lasting, _start(options, spec), *map(_described, everything)),
+        recipe=Recipe(
+            "train",
+            ALGORITHM,
+            {"volumes": digest(*map(_described, everything)), "start": _start(options, spec)},
+            lasting,
+            places={"volumes": ", ".join(place_from(url, options.model_out) for url in urls)},
+        ),
         peak_bytes=KEPT_BYTES * kept
         + WORKING_BYTES * max(grids)
         + passes * spec.activation_bytes(side, side),
@@ -102,12 +111,14 @@ def plan_train(
     )
 
 
-def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None) -> Card:
+def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool = False) -> Card:
     """Train, or go on training, and write the model; returns its card.
 
-    A finished model of the same plan is left alone; ModelError where the folder holds a training
-    of another plan and it is not to be begun anew.
+    A finished model of the same plan is left alone; OutputError where the folder holds anything
+    else, unless volproc made it and `overwrite` or the plan's `anew` says that it may go.
     """
+    require_apart(plan.claim)
+    require_free(plan.claim, overwrite=overwrite, own=plan.anew)
     card = _finished(plan) or _made(plan, watch)
     torch.cuda.empty_cache()  # what torch keeps for later, another process may want: predict's
     return card
@@ -115,6 +126,7 @@ def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None) -> Card:
 
 def _made(plan: TrainPlan, watch: Watch) -> Card:
     options = plan.options
+    note_made(str(plan.folder), plan.recipe, finished=False, folder=True)
     load = partial(load_pair, voxel_nm=plan.voxel_nm, agreement_as=options.agreement_as)
     sampler = Sampler(
         pairs=[load(source) for source in plan.sources],
@@ -141,7 +153,7 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         key=plan.digest,
         scores=validator if plan.validation else None,
         watch=watch,
-        anew=plan.anew,
+        anew=True,  # whether it may go was asked before
     )
     card = save_model(plan.folder, network, plan.card(validator(network)))
     _note_finished(plan, card)
@@ -156,28 +168,21 @@ def _device(wanted: str) -> torch.device:
 
 def _finished(plan: TrainPlan) -> Card | None:
     """The card of the model in the plan's folder, if it is the one that the plan makes."""
-    record = _record(plan)
-    if not (record.is_file() and (plan.folder / CARD).is_file()):
+    if plan.claim.state != "done" or not (plan.folder / CARD).is_file():
         return None
-    card = load_card(plan.folder)
-    try:
-        found = json.loads(record.read_text())
-    except ValueError:
-        return None
-    return card if found == _what_was_made(plan, card) else None
+    card, told = load_card(plan.folder), record_of(str(plan.folder))
+    made = _what_was_made(plan, card)
+    return card if made.items() <= told.items() else None
 
 
 def _note_finished(plan: TrainPlan, card: Card) -> None:
-    write_file(str(_record(plan)), json.dumps(_what_was_made(plan, card)).encode())
-
-
-def _record(plan: TrainPlan) -> Path:
-    return plan.folder / "training" / "finished.json"
+    told = _what_was_made(plan, card)
+    note_made(str(plan.folder), plan.recipe, finished=True, folder=True, **told)
 
 
 def _what_was_made(plan: TrainPlan, card: Card) -> dict[str, str]:
     words = plan.card().model_dump(mode="json", exclude={"scores"})
-    return {"digest": digest(plan.digest, words), "weights_sha256": card.weights_sha256}
+    return {"card": digest(words), "weights_sha256": card.weights_sha256}
 
 
 def _start(options: TrainOptions, spec: UNetSpec) -> str:
@@ -201,4 +206,4 @@ def _trained(plan: TrainPlan) -> UNet | None:
 
 
 def _described(source: Source) -> tuple[str | float, ...]:
-    return (*(Volume(volume).identity for volume in source.volumes), source.weight)
+    return (*(fingerprint(volume) for volume in source.volumes), source.weight)

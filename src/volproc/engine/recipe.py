@@ -1,0 +1,103 @@
+"""What a result is made from: two results of equal recipes have equal voxels.
+
+    stage, algorithm     which program; the number is raised by hand when results would change
+    inputs               fingerprints of what is read
+    options              those that the result depends on
+    places               where the inputs lie: told in messages, in no digest
+    cutting              blocks, shards and chunks: a volume cut in two ways would lose voxels
+
+A release of volproc alone changes none of it, so an upgrade makes nothing anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from volproc.engine.ledger import digest, plain
+
+SHOWN = 40
+"""Characters of an option's value in a message."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a result depends on, by name."""
+
+    stage: str
+    algorithm: int
+    inputs: Mapping[str, Any]
+    options: Mapping[str, Any]
+    cutting: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """A short name: equal recipes, equal name."""
+        return digest({name: value for name, value in self.record().items() if name != "places"})
+
+    def record(self) -> dict[str, Any]:
+        """The recipe as JSON keeps it."""
+        described: dict[str, Any] = json.loads(json.dumps(self.__dict__, default=plain))
+        return described
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a recipe differs from the one that was recorded. False where it does not.
+
+    `edited`: nothing but what is in the inputs, which lie where they did. The same command, given
+    again, means the edited inputs.
+    """
+
+    words: tuple[str, ...] = ()
+    edited: bool = False
+    unknown: bool = False
+    """An older volproc kept no recipe."""
+
+    def __bool__(self) -> bool:
+        return bool(self.words)
+
+    def __str__(self) -> str:
+        return "; ".join(self.words)
+
+
+def difference(old: Mapping[str, Any], new: Recipe) -> Difference:
+    """How `new` differs from the recipe `old` that was recorded.
+
+    >>> was = Recipe("label", 1, {"mask": "a"}, {"border": "keep"}).record()
+    >>> print(difference(was, Recipe("label", 2, {"mask": "b"}, {"border": "drop"})))
+    border: 'keep' -> 'drop'; the algorithm of label was improved; its mask changed
+    """
+    if not old:
+        words = "an older volproc made it and did not note what from"
+        return Difference((words,), unknown=True)
+    now = new.record()
+    asked, inputs = tuple(_asked(old, now)), tuple(_inputs(old, now))
+    elsewhere = any(" -> " in words for words in inputs)
+    if old["cutting"] != now["cutting"] and not inputs:  # others than before may be cut otherwise
+        asked = (*asked, "it is cut into other blocks, shards or chunks")
+    return Difference((*asked, *inputs), edited=not asked and not elsewhere and bool(inputs))
+
+
+def _asked(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*old["options"], *new["options"]}):
+        was, now = old["options"].get(name), new["options"].get(name)
+        if was != now:
+            yield f"{name}: {_shown(was)} -> {_shown(now)}"
+    if old["algorithm"] != new["algorithm"]:
+        yield f"the algorithm of {new['stage']} was improved"
+
+
+def _inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*old["inputs"], *new["inputs"]}):
+        if old["inputs"].get(name) != new["inputs"].get(name):
+            was, now = (recipe.get("places", {}).get(name) for recipe in (old, new))
+            yield f"its {name} changed" if was == now else f"its {name}: {was} -> {now}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

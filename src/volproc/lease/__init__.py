@@ -1,0 +1,219 @@
+"""Who writes an output: one owner at a time, told by a lease file among the output's records.
+
+The records of an output (`OUT.volproc`, or `RUN/ledger`) hold `lease-000007.json`. Its number, the
+epoch, only grows: who follows an owner claims the next number, which exactly one of two racers
+gets. Whoever writes looks, right before its work becomes visible, whether the newest lease is
+still its own. So the ghosts of a dead owner, tasks on workers that outlived it, write nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from volproc.errors import LeaseError, LeaseLostError
+from volproc.lease.files import create, newest, overwrite, remove_alone, remove_older
+from volproc.lease.owner import Owner, State, machine, parsed, started, this_process
+from volproc.lease.places import around, guarded, inside, reaching, resolved
+
+BEAT_S = 10.0
+"""An owner says so often that it lives."""
+PATIENCE_BEATS = 3
+"""An owner on another machine that says nothing for so many beats is dead."""
+sleep = time.sleep
+_living: set[str] = set()
+"""The owners in this process."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to write what has its records at `root`. Small: it travels to workers with tasks.
+
+    `tidy` tells that the owner before gave it back, so no half files of that one lie about.
+    """
+
+    root: str
+    epoch: int
+    owner: str
+    tidy: bool = True
+
+    def is_held(self) -> bool:
+        """Whether nobody took it over."""
+        return self.mine(*newest(self.root)) is not None
+
+    def mine(self, epoch: int, text: bytes) -> Owner | None:
+        """The owner, where the newest lease is this one."""
+        found = parsed(text)
+        return found if found and (epoch, found.owner) == (self.epoch, self.owner) else None
+
+    def require(self) -> None:
+        """LeaseLostError if another owner took it over."""
+        epoch, text = newest(self.root)
+        if self.mine(epoch, text):
+            return
+        found = parsed(text)
+        how = f"was taken over by {found.described()}" if found else "lost its records"
+        raise LeaseLostError(
+            f"{guarded(self.root)} {how}, while this process was taken for dead or {self.root} was "
+            "removed: nothing more is written; run the same command again when nobody else does"
+        )
+
+
+_held: ContextVar[tuple[Lease, ...]] = ContextVar("held", default=())
+
+
+def current() -> tuple[Lease, ...]:
+    """The leases under which this thread writes; none where volproc's parts are used by hand."""
+    return _held.get()
+
+
+@contextmanager
+def under(leases: tuple[Lease, ...]) -> Iterator[None]:
+    """What this thread writes inside is written under `leases`."""
+    token = _held.set(leases)
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
+def require() -> None:
+    """LeaseLostError if what this thread writes has another owner by now."""
+    for lease in current():
+        lease.require()
+
+
+def left_by_dead() -> bool:
+    """Whether the last owner died, and half files of it may lie about that nobody else writes."""
+    return any(not lease.tidy for lease in current())
+
+
+@contextmanager
+def holding(*roots: str) -> Iterator[None]:
+    """This process owns what has its records at `roots`, from here to the end.
+
+    LeaseError where another process that lives writes it, a folder around it, or a part of it.
+    """
+    owner = uuid4().hex
+    taken: list[Lease] = []
+    _living.add(owner)
+    ended_well = False
+    try:
+        for root in dict.fromkeys(map(resolved, roots)):
+            taken.append(_taken(root, owner))
+            taken[-1] = _with_neighbours(taken[-1])
+        with _beating(taken), under(tuple(taken)):
+            yield
+        ended_well = True
+    finally:
+        for lease in taken:
+            # who failed early has perhaps not removed what a dead owner had left
+            _release(lease, "released" if ended_well or lease.tidy else "died")
+        _living.discard(owner)
+
+
+def _taken(root: str, owner: str) -> Lease:
+    """A lease of the next epoch; LeaseError where the owner of the newest one lives."""
+    with reaching(root):
+        return _next(root, owner)
+
+
+def _next(root: str, owner: str) -> Lease:
+    while True:
+        epoch, former = _ended(root, owner)
+        tidy = former is not None and former.state == "released"
+        lease = Lease(root, epoch + 1, owner, tidy)
+        create(root, lease.epoch, this_process(owner).text())
+        if lease.is_held():  # else another was quicker: it is asked whether it lives
+            remove_older(root, lease.epoch)
+            return lease
+
+
+def _with_neighbours(lease: Lease) -> Lease:
+    """The lease, once no living process has one around it or inside it; dead ones are ended."""
+    for root in (*around(lease.root), *inside(lease.root)):
+        with suppress(OSError):  # a folder above that is not ours to see
+            epoch, former = _ended(root, lease.owner)
+            while former and former.state == "held" and former.owner != lease.owner:
+                create(root, epoch + 1, replace(former, state="died").text())
+                lease = replace(lease, tidy=False)
+                epoch, former = _ended(root, lease.owner)
+    return lease
+
+
+def _ended(root: str, mine: str) -> tuple[int, Owner | None]:
+    """Number and owner of the newest lease there, (0, None) without any; LeaseError if it lives.
+
+    A process of this machine is looked up. Of one elsewhere, its file is watched: it is written
+    again with every beat. Clocks are not compared, they differ between machines.
+    """
+    epoch, text = newest(root)
+    owner = parsed(text)
+    if not epoch or (owner and (owner.state != "held" or owner.owner == mine)):
+        return epoch, owner
+    if owner and owner.machine and owner.machine == machine():
+        own_process = owner.pid == os.getpid()
+        lives = owner.owner in _living if own_process else started(owner.pid) == owner.started
+    else:
+        later = _watched(root, (epoch, text))
+        lives = later != (epoch, text) and getattr(parsed(later[1]), "state", "held") == "held"
+        epoch, owner = later[0], parsed(later[1])
+    if lives:
+        raise LeaseError(
+            f"{guarded(root)} is being written by "
+            f"{owner.described() if owner else 'another process'}; wait until it has ended, or "
+            "stop it, or choose another output"
+        )
+    return epoch, owner
+
+
+def _watched(root: str, seen: tuple[int, bytes]) -> tuple[int, bytes]:
+    """The newest lease as soon as it is not what was seen, or the same after three beats."""
+    looks = 4 * PATIENCE_BEATS
+    for _ in range(looks):
+        sleep(PATIENCE_BEATS * BEAT_S / looks)
+        now = newest(root)
+        if now != seen:
+            return now
+    return seen
+
+
+@contextmanager
+def _beating(leases: list[Lease]) -> Iterator[None]:
+    """Meanwhile a thread writes the files of `leases` again, every beat."""
+    stop = threading.Event()
+
+    def beats() -> None:
+        while not stop.wait(BEAT_S):
+            for lease in leases:
+                with suppress(Exception):  # a store may be away for a moment: the next beat tells
+                    beat(lease)
+
+    thread = threading.Thread(target=beats, name="volproc-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def beat(lease: Lease) -> None:
+    """Tell others that the owner lives; nothing where it is the owner no more."""
+    if mine := lease.mine(*newest(lease.root)):
+        told = replace(mine, heard=time.time(), beats=mine.beats + 1)
+        overwrite(lease.root, lease.epoch, told.text())
+
+
+def _release(lease: Lease, state: State) -> None:
+    """Give it back. The number stays, but where nothing was recorded nothing is left at all."""
+    with suppress(Exception):  # whoever comes next finds this process gone
+        mine = lease.mine(*newest(lease.root))
+        if mine and not remove_alone(lease.root, lease.epoch):
+            overwrite(lease.root, lease.epoch, replace(mine, state=state).text())

@@ -1,0 +1,101 @@
+"""The files of leases, at any path or fsspec URL: of two that create one, one does."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from fsspec.implementations.local import LocalFileSystem
+
+from volproc.location import located
+
+NAME = re.compile(r"lease-(\d+)\.json(\.partial)?")
+_creating = threading.Lock()
+
+
+def newest(root: str) -> tuple[int, bytes]:
+    """The highest epoch that has a lease there, and the content of its file; (0, b"") without."""
+    filesystem, folder = located(root)
+    while True:
+        filesystem.invalidate_cache(folder)
+        try:
+            names = filesystem.ls(folder, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return 0, b""
+        epoch = max(_epochs(names), default=0)
+        if not epoch:
+            return 0, b""
+        with suppress(FileNotFoundError):  # a follower removed it meanwhile: its own is there
+            content: bytes = filesystem.cat_file(_path(folder, epoch))
+            return epoch, content
+
+
+def _epochs(names: list[str]) -> Iterator[int]:
+    for name in names:
+        found = NAME.fullmatch(name.rpartition("/")[2])
+        if found and not found[2]:
+            yield int(found[1])
+
+
+def create(root: str, epoch: int, content: bytes) -> None:
+    """Write the lease of a number unless there is one: whose it is stands in the file."""
+    filesystem, folder = located(root)
+    path = _path(folder, epoch)
+    if isinstance(filesystem, LocalFileSystem):
+        os.makedirs(folder, exist_ok=True)
+        # not found: a former owner has just removed its empty folder
+        with suppress(FileExistsError, FileNotFoundError), open(path, "xb") as file:
+            file.write(content)
+        return
+    try:
+        with _creating:  # memory:// looks first and writes then
+            filesystem.pipe_file(path, content, mode="create")
+    except Exception:  # each library says in its own way that there was one
+        filesystem.invalidate_cache(folder)
+        if not filesystem.exists(path):
+            raise
+
+
+def overwrite(root: str, epoch: int, content: bytes) -> None:
+    """Replace the content of a lease; others see the one before or this one."""
+    filesystem, folder = located(root)
+    path = _path(folder, epoch)
+    if isinstance(filesystem, LocalFileSystem):
+        partial = f"{path}.partial"
+        Path(partial).write_bytes(content)
+        os.replace(partial, path)
+    else:
+        filesystem.pipe_file(path, content)
+
+
+def remove_older(root: str, epoch: int) -> None:
+    """Remove the leases before this one."""
+    filesystem, folder = located(root)
+    for name in filesystem.ls(folder, detail=False):
+        found = NAME.fullmatch(name.rpartition("/")[2])
+        if found and int(found[1]) < epoch:
+            with suppress(FileNotFoundError):
+                filesystem.rm_file(name)
+
+
+def remove_alone(root: str, epoch: int) -> bool:
+    """Remove a lease and its folder, if nothing else lies there; whether it was so."""
+    filesystem, folder = located(root)
+    path = _path(folder, epoch)
+    if [name.rpartition("/")[2] for name in filesystem.ls(folder, detail=False)] != [
+        path.rpartition("/")[2]
+    ]:
+        return False
+    filesystem.rm_file(path)
+    if isinstance(filesystem, LocalFileSystem):
+        with suppress(OSError):  # another one came
+            os.rmdir(folder)
+    return True
+
+
+def _path(folder: str, epoch: int) -> str:
+    return f"{folder}/lease-{epoch:06}.json"

@@ -1,0 +1,74 @@
+"""Where the leases of an output lie, of the folders around it and of what lies inside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fsspec.implementations.local import LocalFileSystem
+
+from volproc.errors import LeaseError, VolprocError
+from volproc.location import located
+
+BESIDE, OF_RUN = ".volproc", "/ledger"
+"""How the places of records end: those of a command's output, and those of a run's folder."""
+LEVELS = 4
+"""So many folders above an output are asked whether somebody writes all of it."""
+
+
+def guarded(root: str) -> str:
+    """What has its records at `root`."""
+    return root.removesuffix(BESIDE).removesuffix(OF_RUN)
+
+
+def resolved(root: str) -> str:
+    """The same place under the one name that it has for everybody: links are followed."""
+    with reaching(root):
+        filesystem, path = located(root)
+    if not isinstance(filesystem, LocalFileSystem):
+        return root
+    output = guarded(path)
+    return os.path.realpath(output) + path[len(output) :]
+
+
+def around(root: str) -> Iterator[str]:
+    """The records of the folders above an output: an image of its labels, the run it belongs to."""
+    place, url = guarded(root), "://" in root
+    for _ in range(LEVELS):
+        place = place.rpartition("/")[0]
+        if place.endswith(("/", ":")) or not place or (url and place.count("/") < 3):
+            return
+        yield place + BESIDE
+        if not url:  # a run lies on this machine
+            yield place + OF_RUN
+
+
+def inside(root: str) -> Iterator[str]:
+    """The records of what lies in an output: labels in an image, the volumes of a run."""
+    output = guarded(root)
+    if root.endswith(OF_RUN):
+        for pattern in (f"*{BESIDE}", f"*.zarr/labels/*{BESIDE}"):
+            yield from map(str, Path(output).glob(pattern))
+        return
+    filesystem, folder = located(f"{output}/labels")
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for name in filesystem.ls(folder, detail=False):
+            if name.endswith(BESIDE):
+                yield f"{output}/labels/{name.rpartition('/')[2]}"
+
+
+@contextmanager
+def reaching(root: str) -> Iterator[None]:
+    """What a file system raises becomes a LeaseError: without an owner nothing is begun."""
+    try:
+        yield
+    except VolprocError:
+        raise
+    except Exception as error:  # stores raise errors of their libraries, not OSError alone
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise LeaseError(
+            f"cannot write the record of who writes {guarded(root)}, at {root}: "
+            f"{said.splitlines()[0].lower()}; mend that and run the same command again"
+        ) from error

@@ -1,0 +1,36 @@
+"""What a check found damaged, made ready to be made again by the command that made it.
+
+Files that cannot be read go, and the volume counts as unfinished: the same command, or run, given
+again finds which blocks are recorded and not there, and does those only (`volume/written.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from volproc.errors import VolumeError
+from volproc.stages.check.finding import Finding
+from volproc.stages.check.stage import CheckPlan
+from volproc.volume.access import exists, remove_file
+from volproc.volume.create import unfinish
+
+
+def repair(plan: CheckPlan, findings: Iterable[Finding]) -> tuple[str, ...]:
+    """The files that were damaged or missing, of which those that were there are removed now.
+
+    VolumeError for a volume that volproc did not write: nobody could make its blocks again.
+    """
+    strangers = [image.url for image in plan.images if not image.ours]
+    damaged = [one for one in findings if one.severity == "error" and one.file]
+    if damaged and strangers:
+        raise VolumeError(
+            f"{strangers[0]} was not written by volproc, which cannot make its blocks again; "
+            "bring the damaged files from where they came"
+        )
+    for one in damaged:
+        if exists(one.where):
+            remove_file(one.where)
+    for image in plan.images:
+        if any(one.where.startswith(f"{image.url}/") for one in damaged):
+            unfinish(image.url)
+    return tuple(one.where for one in damaged)

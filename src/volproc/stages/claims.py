@@ -1,0 +1,255 @@
+"""What a stage reads and writes, and whether it may: nothing is replaced unless someone asked.
+
+absent       nothing is there
+begun        this stage began it from the same recipe: it is gone on with
+done         this stage finished it from the same recipe
+other        this stage made it from another recipe
+foreign      another stage made it, or nobody knows who
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import combinations
+from typing import Any, Literal
+
+from volproc import __version__
+from volproc.engine.recipe import Difference, Recipe, difference
+from volproc.engine.run import Runner
+from volproc.errors import OutputError, VolumeError
+from volproc.volume.access import canonical, exists, is_occupied, remove_tree
+from volproc.volume.create import made_by
+from volproc.volume.describe import read_info
+from volproc.volume.files import read_file, write_file
+from volproc.volume.fingerprint import content, noted_content
+from volproc.volume.metadata import VolumeInfo
+
+RECORD = "made.json"
+"""In a folder that a stage wrote, or in FILE.volproc beside a file."""
+LABELS = re.compile(r"/labels/[^/]+")
+SAME = Difference()
+State = Literal["absent", "begun", "done", "other", "foreign"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a stage reads and writes. It owns `volumes`, and `folders` (or files) of other kinds;
+    `beside` are small files next to them, which go with them, `scratch` folders of what blocks
+    leave for one another."""
+
+    recipe: Recipe
+    inputs: tuple[str, ...]
+    volumes: tuple[VolumeInfo, ...] = ()
+    folders: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Where the volumes and folders are."""
+        return (*(info.url for info in self.volumes), *self.folders)
+
+    @cached_property
+    def found(self) -> tuple[Found, ...]:
+        """What lies at each output now."""
+        return tuple(_found(url, self.recipe) for url in self.outputs)
+
+    @property
+    def state(self) -> State:
+        """The outputs together: done only if all are, foreign if one is."""
+        states = {one.state for one in self.found}
+        if len(states) == 1:
+            return next(iter(states))
+        return next((s for s in ("foreign", "other") if s in states), "begun")
+
+    @property
+    def why(self) -> Difference:
+        """Why what is there is not what the recipe makes."""
+        return next((one.why for one in self.found if one.why), SAME)
+
+    @property
+    def edited(self) -> tuple[str, ...]:
+        """Outputs that were changed after they were finished."""
+        return tuple(one.url for one in self.found if one.edited)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies at a place where a stage will write."""
+
+    url: str
+    state: State
+    maker: str = ""
+    why: Difference = SAME
+    edited: bool = False
+
+
+def admit(claim: Claim, runner: Runner) -> None:
+    """Let a stage write its outputs: OutputError where they meet its inputs or would replace
+    something that nobody asked to replace. Called under the lease, before the first byte."""
+    claim = replace(claim)  # what was found before the lease was taken may have gone since
+    require_apart(claim)
+    require_free(claim, overwrite=runner.overwrite, own=runner.own)
+    for url in clear_foreign(claim):
+        runner.note(f"{url}: what was there is removed, as --overwrite says")
+    if claim.state == "other" and not runner.own:  # a run says so before it starts
+        runner.note(f"{claim.outputs[0]} is made anew: {claim.why}")
+
+
+def require_apart(claim: Claim) -> None:
+    """OutputError if an output is an input, lies in one, or holds one; or two outputs meet.
+
+    Links, `./` and other spellings of a path do not hide it. Labels may lie in their image, at
+    IMAGE.zarr/labels/NAME.
+    """
+    outputs = {url: canonical(url) for url in (*claim.outputs, *claim.beside)}
+    for url, there in outputs.items():
+        for source in claim.inputs:
+            what = _collision(there, canonical(source))
+            if what:
+                raise OutputError(
+                    f"{url} would be written, but it {what} {source}, which is read; choose "
+                    "another name for the output"
+                )
+    for (one, here), (other, there) in combinations(outputs.items(), 2):
+        if here == there:
+            raise OutputError(f"{one} and {other} are one place; name two for the two outputs")
+
+
+def require_free(claim: Claim, *, overwrite: bool = False, own: bool = False) -> None:
+    """OutputError where something would be replaced that the user did not ask to replace.
+
+    `own`: the outputs lie in a run's own folder, where what the run made from another recipe may
+    be made anew, unless it was edited since. `overwrite` replaces what volproc made; what it did
+    not make is always left alone.
+    """
+    for one in claim.found:
+        if one.state == "foreign" and not one.maker:
+            raise OutputError(
+                f"{one.url} exists and was not written by volproc; choose another name or remove it"
+            )
+        if one.state in ("foreign", "other") and not overwrite:
+            _refuse(one, claim, own=own)
+    if all(one.state == "absent" for one in claim.found):
+        for url in claim.beside:
+            if exists(url):
+                raise OutputError(
+                    f"{url} exists and would be written beside {claim.outputs[0]}; choose another "
+                    "name or remove it"
+                )
+
+
+def _refuse(one: Found, claim: Claim, *, own: bool) -> None:
+    stage = claim.recipe.stage
+    way_out = f"--redo {stage}" if own else "--overwrite"
+    if one.state == "foreign":
+        raise OutputError(
+            f"{one.url} was made by `{one.maker}` and `{stage}` would replace it; choose another "
+            "name, or --overwrite to lose what is there"
+        )
+    if one.edited:
+        raise OutputError(
+            f"{one.url} was changed after `{stage}` finished it (edited, or copied without its "
+            f"dates), and would be made anew ({one.why}); copy it elsewhere to keep it, or "
+            f"{way_out} to lose it"
+        )
+    if one.why.unknown or not (own or one.why.edited):
+        raise OutputError(
+            f"{one.url} was made otherwise ({one.why}); give the same options and inputs to go on "
+            f"with it, choose another name, or {way_out} to make it anew"
+        )
+
+
+def clear_foreign(claim: Claim) -> tuple[str, ...]:
+    """Remove what another stage of volproc made where outputs go; the places that were cleared.
+
+    Only after `require_free` allowed it: an image's labels go with the image.
+    """
+    gone = tuple(one.url for one in claim.found if one.state == "foreign" and one.maker)
+    for url in gone:
+        remove_tree(url)
+    return gone
+
+
+def remove_made(claim: Claim) -> None:
+    """Remove everything that the stage made, so that it is made again."""
+    for url in (*claim.beside, *claim.scratch, *claim.outputs):
+        remove_tree(url)
+
+
+def note_made(url: str, recipe: Recipe, *, finished: bool, folder: bool, **told: Any) -> None:
+    """Record who made a folder or a file, so that nobody else replaces it."""
+    record = {
+        "step": recipe.stage,
+        "version": __version__,
+        "digest": recipe.digest,
+        "recipe": recipe.record(),
+        "finished": finished,
+        **told,
+    }
+    write_file(_record(url, folder=folder), json.dumps(record, indent=1).encode())
+
+
+def record_of(url: str) -> dict[str, Any]:
+    """volproc's own record of the volume, folder or file at `url`; empty where there is none."""
+    volume = made_by(url)
+    if volume:
+        return volume
+    for folder in (True, False):
+        place = _record(url, folder=folder)
+        try:
+            told = json.loads(read_file(place)) if exists(place) else None
+        except ValueError:
+            told = None
+        if isinstance(told, dict):
+            return told
+    return {}
+
+
+def _record(url: str, *, folder: bool) -> str:
+    return f"{url.rstrip('/')}/{RECORD}" if folder else f"{url.rstrip('/')}.volproc/{RECORD}"
+
+
+def _found(url: str, recipe: Recipe) -> Found:
+    if not is_occupied(url):
+        return Found(url, "absent")
+    told = record_of(url)
+    if told.get("step") != recipe.stage:
+        return Found(url, "foreign", maker=str(told.get("step", "")))
+    finished = bool(told.get("finished"))
+    edited = finished and _edited(url)
+    if told.get("digest") == "being created":
+        return Found(url, "begun", maker=recipe.stage)
+    why = difference(told.get("recipe", {}), recipe)
+    if why:
+        return Found(url, "other", recipe.stage, why, edited)
+    return Found(url, "done" if finished else "begun", recipe.stage, why, edited)
+
+
+def _edited(url: str) -> bool:
+    """Whether a finished volume's files are others than when it was finished."""
+    noted = noted_content(url)
+    return bool(noted) and _content_now(url) != noted
+
+
+def _content_now(url: str) -> str:
+    try:
+        return content(read_info(url))
+    except VolumeError:
+        return "damaged"  # whoever looks into it will be told
+
+
+def _collision(output: str, source: str) -> str:
+    if output == source:
+        return "is the same place as"
+    if source.startswith(f"{output}/"):
+        return "holds"
+    inside = output.removeprefix(source)
+    if not output.startswith(f"{source}/") or LABELS.fullmatch(inside):
+        return ""
+    names = ("zarr.json", ".zgroup", ".zarray", "attributes.json")
+    volume = any(exists(f"{source}/{name}") for name in names)
+    return "lies inside" if volume else ""

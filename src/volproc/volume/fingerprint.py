@@ -1,0 +1,140 @@
+"""The fingerprint of a volume: it changes when metadata or any voxel on disk does.
+
+Voxels are not read. What counts are the names, sizes and dates of all files of all levels (ETags on
+object stores), gathered in one listing: about 5 s for a million files on a local disk. So an edit
+by any program is seen, and so is a copy that did not keep its dates (`cp -a`, `rsync -a` do).
+
+Of a volume that volproc finished, the listing is noted among the records of whoever made it. While
+it is still the same, the fingerprint is the digest of what the volume was made from: two runs that
+make the same bytes then agree on it, whenever they ran.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from volproc.location import located
+from volproc.volume.access import exists, last_change, local_path, reaching, remove_file
+from volproc.volume.files import read_file, write_file
+from volproc.volume.metadata import VolumeInfo
+
+Entry = tuple[str, int, str]
+"""Name below the folder that was listed, bytes, and its date or ETag."""
+
+UNLISTED = ("http://", "https://")
+"""Web servers seldom list folders: there the metadata file of each level has to do."""
+LISTERS = 8
+"""Levels of a volume on an object store that are listed at the same time."""
+
+
+def fingerprint(info: VolumeInfo) -> str:
+    """What `info` and the files behind it are, in 16 hexadecimal digits.
+
+    Of a volume that is planned and not made yet: what it will be made from. VolumeError if its
+    files cannot be listed.
+    """
+    planned = bool(info.made_by) and not info.made_by.get("finished")
+    stored = info.made_by.get("recipe", {}) if planned else _stored(info)
+    levels = [
+        (level.path, level.shape, [*map(float, (*level.voxel_nm, *level.translation_nm))])
+        for level in info.levels
+    ]
+    described = json.dumps([info.kind, info.dtype, info.channels, levels, stored], sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
+
+
+def _stored(info: VolumeInfo) -> str:
+    files, noted = content(info), noted_content(info.url)
+    return str(info.made_by["digest"]) if files == noted and info.made_by else files
+
+
+def note_content(records: str, info: VolumeInfo) -> None:
+    """Note among `records` what the volume's files are, unless that was noted before.
+
+    A volume that is repaired keeps its first note: nobody can tell what else was changed in it.
+    """
+    note = _note(records, info.url)
+    if not exists(note):
+        write_file(note, content(info).encode())
+
+
+def forget_content(records: str, url: str) -> None:
+    """Drop the note of a volume that is about to be made anew."""
+    remove_file(_note(records, url))
+
+
+def noted_content(url: str) -> str:
+    """What was noted when the volume at `url` was finished; "" where nobody did or it is lost."""
+    plain = url.rstrip("/")
+    image, folder = plain.partition("/labels/")[0], plain.rpartition("/")[0] or "."
+    for records in (f"{plain}.volproc/ledger", f"{image}.volproc/ledger", f"{folder}/ledger"):
+        note = _note(records, plain)
+        if exists(note):
+            return read_file(note).decode()
+    return ""
+
+
+def _note(records: str, url: str) -> str:
+    return f"{records}/content-of-{url.rstrip('/').rpartition('/')[2]}.txt"
+
+
+def content(info: VolumeInfo) -> str:
+    """Digest of the files of all levels: their names, sizes and dates, or ETags."""
+    levels = [f"{info.url}/{level.path}" for level in info.levels]
+    if info.url.startswith(UNLISTED):
+        return _digest([last_change(url)] for url in levels)
+    with ThreadPoolExecutor(LISTERS) as pool:
+        return _digest(pool.map(lambda url: sorted(entries(url)), levels))
+
+
+def listing(folder: str) -> str:
+    """Digest of all files below `folder`: names, sizes and dates, or ETags."""
+    return _digest([sorted(entries(folder))])
+
+
+def entries(folder: str) -> Iterator[Entry]:
+    """Every file below `folder`, in no order; none if there is no such folder."""
+    with reaching(folder):
+        path = local_path(folder)
+        yield from _here(str(path), "") if path else _elsewhere(folder)
+
+
+def _here(folder: str, below: str) -> Iterator[Entry]:
+    # a level may be a link to another disk: links are followed
+    try:
+        found = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with found:
+        for one in found:
+            if one.is_dir():
+                yield from _here(one.path, f"{below}{one.name}/")
+            elif not one.name.endswith(".partial"):
+                told = one.stat()
+                yield f"{below}{one.name}", told.st_size, str(told.st_mtime_ns)
+
+
+def _elsewhere(folder: str) -> Iterator[Entry]:
+    filesystem, root = located(folder)
+    filesystem.invalidate_cache()  # other processes write there too
+    for name, told in filesystem.find(root, detail=True).items():
+        yield name[len(root) :].lstrip("/"), int(told.get("size") or 0), _stamp(told)
+
+
+def _stamp(told: dict[str, Any]) -> str:
+    names = ("ETag", "etag", "LastModified", "last_modified", "mtime", "created")
+    return str(next((told[name] for name in names if told.get(name)), ""))
+
+
+def _digest(listed: Any) -> str:
+    made = hashlib.sha256()
+    for level in listed:
+        for entry in level:
+            made.update(repr(entry).encode())
+        made.update(b"|")
+    return made.hexdigest()[:16]

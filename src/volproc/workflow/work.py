@@ -1,0 +1,123 @@
+"""A run at work: every stage planned and admitted first, then run one after the other."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from volproc.config import Workflow
+from volproc.engine.clusters.choose import engine_of
+from volproc.engine.memory import human
+from volproc.engine.progress import JsonLines, Watcher
+from volproc.engine.run import Runner
+from volproc.errors import ConfigError, OutputError
+from volproc.lease import holding, left_by_dead
+from volproc.stages.claims import Claim, remove_made, require_apart, require_free
+from volproc.volume.files import write_file
+from volproc.workflow import SETTINGS
+from volproc.workflow.filled import own
+from volproc.workflow.finished import note_finished
+from volproc.workflow.plans import Plans
+from volproc.workflow.stages import AnyStage, chosen
+
+LEFT_BY_KILLED = ("*.partial", "*.tables/*.partial", "*.parts/*.partial", "*.volproc/**/*.partial")
+IMAGE_SHARE, LABELS_SHARE = 0.3, 0.005
+"""Of the raw bytes of images and labels, the least that was ever left of them by compression."""
+
+
+def run_stages(
+    options: Workflow,
+    *,
+    stages: Sequence[str],
+    redo: Sequence[str],
+    watchers: Sequence[Watcher],
+) -> None:
+    """Run the stages of a workflow whose options are filled."""
+    wanted = chosen(options, stages)
+    names = [stage.name for stage in wanted]
+    unknown = sorted(set(redo) - set(names))
+    if unknown:
+        raise ConfigError(
+            f"--redo {unknown[0]}: no such stage is to run; those that are: {', '.join(names)}"
+        )
+    ahead = Plans(options, frozenset(names))
+    claims = {name: ahead.claim(name) for name in names if name != "report"}
+    _admit(options, claims, redo)
+    with holding(own(options, "ledger")), engine_of(options.cluster) as engine:
+        folder = _begun(options)
+        log = JsonLines(folder / "log.jsonl")
+        runner = Runner(engine, folder / "ledger", (*watchers, log), own=True)
+        _tell(claims, redo, runner)
+        for name in redo:
+            _redo(ahead, name, runner)
+        _run(options, wanted, runner)
+        note_finished(options, stages, _places(options, names))
+
+
+def _admit(options: Workflow, claims: dict[str, Claim], redo: Sequence[str]) -> None:
+    """Refuse before the first byte: what cannot be written, and what does not fit on the disk."""
+    for name, claim in claims.items():
+        require_apart(claim)
+        require_free(claim, overwrite=name in redo, own=_is_own(options, claim))
+    needed = sum(_bytes_of(claim) for claim in claims.values())
+    folder = Path(own(options, ""))
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutputError(
+            f"{options.run.folder} will take {human(needed)} at the least, and {human(free)} are "
+            "free on that disk; free some space, or choose another [run] folder"
+        )
+
+
+def _bytes_of(claim: Claim) -> int:
+    """The least that the outputs of a stage will take, besides what is there."""
+    if claim.state in ("done", "begun"):
+        return 0
+    share = {"image": IMAGE_SHARE, "labels": LABELS_SHARE}
+    return sum(int(info.nbytes * share[info.kind]) for info in claim.volumes)
+
+
+def _is_own(options: Workflow, claim: Claim) -> bool:
+    folder = own(options, "")
+    return all(url.startswith(folder) for url in claim.outputs)
+
+
+def _tell(claims: dict[str, Claim], redo: Sequence[str], runner: Runner) -> None:
+    """Say what will be made anew, and why, a line each."""
+    for name, claim in claims.items():
+        if name in redo:
+            runner.note(f"{name} is made anew, as --redo says")
+        elif claim.state == "other":
+            runner.note(f"{name} is made anew: {claim.why}")
+
+
+def _redo(plans: Plans, name: str, runner: Runner) -> None:
+    for step in plans.of(name).steps:
+        runner.forget(step.name)
+    remove_made(plans.claim(name))
+
+
+def _run(options: Workflow, wanted: Sequence[AnyStage], runner: Runner) -> None:
+    for stage in wanted:
+        stage.run(Plans(options).of(stage.name), runner)
+
+
+def _places(options: Workflow, names: Sequence[str]) -> list[str]:
+    """Everything that a finished run read and wrote."""
+    plans = Plans(options)
+    claims = [plans.claim(name) for name in names if name != "report"]
+    places = [url for one in claims for url in (*one.inputs, *one.outputs, *one.beside)]
+    return [*places, own(options, "report.html")]
+
+
+def _begun(options: Workflow) -> Path:
+    """The run's folder with its options in it, and without half files of a killed run."""
+    write_file(own(options, SETTINGS), options.model_dump_json(indent=1).encode())
+    folder = Path(own(options, SETTINGS)).parent
+    for pattern in LEFT_BY_KILLED if left_by_dead() else ():
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+    return folder
