@@ -1,6 +1,6 @@
 """Breaks one line of a kernel at a time and runs the tests beside it: docs/testing.md.
 
-Works on a copy. Compiled code is compiled anew with all that uses it, which numba does not see.
+Works on a copy of src and tests, and of numba's cache, in which compiled code names its source.
 """
 
 import argparse
@@ -114,17 +114,15 @@ def passes(tests, cache, seconds):
     return ended[1] == 0
 
 
-def survives(path, source, tests, warm, seconds):
-    """Whether the tests pass with the mutant."""
+def killed(path, source, tests, warm, seconds):
+    """Whether a test fails with the mutant."""
     cache = warm.with_name("cache")
     shutil.copytree(warm, cache, copy_function=os.link)
-    for stale in (file for user in users(path) for file in cache.rglob(f"{user.stem}.*")):
-        stale.unlink()
     path.write_bytes(source)
     passed = passes(tests, cache, seconds)
     shutil.copy2(ROOT / path, path)
     shutil.rmtree(cache)
-    return passed
+    return not passed
 
 
 def main():
@@ -154,11 +152,11 @@ def main():
         found = [mutant for file in files for mutant in mutants(file)]
         for path, was, put, source in random.Random(0).sample(found, min(given.count, len(found))):
             if f"{was} -> {put}" not in done:
-                done[f"{was} -> {put}"] = survives(path, source, tests[path], warm, given.seconds)
+                done[f"{was} -> {put}"] = killed(path, source, tests[path], warm, given.seconds)
                 with log.open("a") as lines:
                     print(json.dumps([f"{was} -> {put}", done[f"{was} -> {put}"]]), file=lines)
-    print(*(f"survived: {mutant}" for mutant, alive in done.items() if alive), sep="\n")
-    print(f"{len(done) - sum(done.values())} of {len(done)} killed")
+    print(*(f"survived: {mutant}" for mutant, dead in done.items() if not dead), sep="\n")
+    print(f"{sum(done.values())} of {len(done)} killed")
 
 
 if __name__ == "__main__":
