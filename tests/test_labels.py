@@ -186,7 +186,7 @@ def test_a_zarr_mask_on_workers(tmp_path, mask):
     ],
 )
 def test_ids_are_whole_numbers_of_64_bits(tmp_path, mapping, expected):
-    """seung-lab/connected-components-3d#143, igneous#209, scalableminds/webknossos#6317."""
+    """seung-lab/connected-components-3d#143, scalableminds/webknossos#6317."""
     array = np.array([[[2**53, 2**53 + 1, 2**53 + 3, 7, 2**64 - 1, 0]]], "uint64")
     renamed = read(labels.relabel(array, tmp_path / "r.zarr", mapping, **SIZE))
     assert renamed.ravel().tolist() == [*expected, 0]
@@ -221,7 +221,7 @@ ONES = np.ones((2, 2, 2), "uint8")
     ids=lambda one: one if isinstance(one, str) else type(one).__name__,
 )
 def test_arrays_that_hold_no_mask_are_told(tmp_path, array, said):
-    """numpy/numpy#8881 (masked arrays lose their mask), dask/dask-image#29, pytorch tensors."""
+    """Masked arrays lose their mask in numpy.asarray; dask/dask-image#29; tensors of torch."""
     with pytest.raises(VolprocError, match=said):
         labels.label(array, tmp_path / "o.zarr", **SIZE)
 
@@ -234,7 +234,7 @@ def test_bytes_in_the_other_order_are_the_same_mask(tmp_path, mask):
 
 @pytest.mark.parametrize("lazy", [dask.array.from_zarr, lambda at: dask.array.from_zarr(at) + 0])
 def test_a_lazy_array_whose_source_changed_is_labelled_anew(tmp_path, lazy):
-    """dask/dask-image#199: a cell of a notebook that is run again after the mask changed."""
+    """A cell of a notebook that is run again after the mask changed."""
     path = str(tmp_path / "mask.zarr")
     source = zarr.create_array(path, data=np.zeros((8, 8, 8), "uint8"), chunks=(4, 4, 4))
     source[1, 1, 1] = 1
