@@ -19,10 +19,10 @@ import numpy as np
 
 from volproc.errors import IngestError
 from volproc.grid.scale import parse_voxel_nm
+from volproc.grid.units import in_nm
 from volproc.stages.ingest.dm_tags import Placed, Tag, find, read_tags
 from volproc.stages.ingest.raw import RawPlanes, raw_planes
 from volproc.stages.ingest.source import Stamp, opened, reading, stamp
-from volproc.stages.ingest.units import in_nm
 
 _TYPES = {
     1: "i2",

@@ -27,9 +27,9 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.units import in_nm, typed
 from volproc.location import located
 from volproc.stages.ingest.source import Stamp, opened, reading, stamp
-from volproc.stages.ingest.units import in_nm, typed
 
 _GREY = {"bool", "float16", "float32", "float64"}
 _GREY |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}

@@ -25,11 +25,11 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.units import in_nm, typed
 from volproc.stages.ingest.gzipped import is_gzip, zipped_planes
 from volproc.stages.ingest.packed import Nibbles, Turned
 from volproc.stages.ingest.raw import raw_planes
 from volproc.stages.ingest.source import Source, opened, reading, stamp
-from volproc.stages.ingest.units import in_nm, typed
 
 _BYTES = 1024
 _FIELDS = {

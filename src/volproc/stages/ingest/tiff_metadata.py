@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import tifffile
 
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.units import in_nm
 from volproc.location import name_of
 from volproc.stages.ingest.source import opened, reading
-from volproc.stages.ingest.units import in_nm
 
 _heard = threading.local()
 
