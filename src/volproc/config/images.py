@@ -23,7 +23,10 @@ class IngestOptions(Options):
     unequal: Literal["refuse", "pad"] = "refuse"
     """Slices of unequal size: pad adds voxels of 0 below and right, up to the largest."""
     channel: Annotated[int, Field(ge=0)] | None = None
-    """Which channel of an OME-Zarr that has several, counted from 0."""
+    """Which channel of an array that has several, counted from 0."""
+    axes: Annotated[str, Field(pattern="^[zyxct]*$")] = ""
+    """Axes of an HDF5, Zarr or N5 array, slowest first (such as xyz), where their names are missing
+    or wrong."""
     dtype: Literal["keep", "uint8"] = "keep"
     """uint8 maps grey values to 0 to 255, with the same two constants for the whole volume."""
     grey_range: tuple[float, float] | None = None

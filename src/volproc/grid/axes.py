@@ -78,8 +78,8 @@ def _unnamed(shape: Sequence[int]) -> Places:
             axes.remove(axis)
     if not 2 <= len(axes) <= 3:
         raise AxesError(
-            f"shape {tuple(shape)} and no names for its axes; expected z, y, x, or y, x, and all "
-            "others of length 1: say which they are with --axes, such as --axes tzyx"
+            f"shape {tuple(shape)}; expected z, y, x, or y, x, and all other axes of length 1, or "
+            "names for them: say which they are with --axes, such as --axes czyx"
         )
     z, y, x = axes if len(axes) == 3 else (None, *axes)
     assert y is not None

@@ -74,14 +74,8 @@ def open_dm(url: str) -> RawPlanes:
             shape=shape,
             voxel_nm=voxel_nm,
             identity=identity,
+            pixel_nm=(y.nm, x.nm) if y.nm and x.nm else None,
         )
-
-
-def pixel_nm(url: str) -> tuple[float, float] | None:
-    """Size (y, x) of a DM file's pixels in nm, which is often stated where the thickness is not."""
-    with reading(url):
-        _, y, x = _axes(url, _shown(url)[0])
-        return (y.nm, x.nm) if y.nm and x.nm else None
 
 
 def _shown(url: str) -> tuple[Tag, str, tuple[Stamp, ...]]:

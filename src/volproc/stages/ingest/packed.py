@@ -1,4 +1,4 @@
-"""Sources seen differently: two voxels in a byte, axes in another order."""
+"""Sources seen differently: two voxels in a byte, axes in another order, other grey values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm
-from volproc.stages.ingest.source import Source, Stamp
+from volproc.stages.ingest.source import PixelNm, Source, Stamp, pixel_nm_of
 
 
 @dataclass(frozen=True)
@@ -94,3 +94,64 @@ class Turned:
             each(lambda axis, end=end: end[axis], there) for end in (box.start, box.stop)
         )
         return np.ascontiguousarray(self.inside.read(Box(start, stop)).transpose(self.axes))
+
+
+@dataclass(frozen=True)
+class Regreyed:
+    """A source whose values stand for others: those of a `palette`, or, without one, turned over.
+
+    `highest` is what 0 then becomes; with a sign, where there is none, the two ends change places.
+    """
+
+    inside: Source
+    highest: int | None = None
+    palette: tuple[int, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """What was done to the values."""
+        if self.palette:
+            return "its values stand for the greys of a palette: those were taken"
+        return "its photometric tag says that 0 is white: grey values were turned over"
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels (z, y, x)."""
+        return self.inside.shape
+
+    @property
+    def dtype(self) -> str:
+        """numpy's name of the voxel type."""
+        if not self.palette:
+            return self.inside.dtype
+        return "uint8" if max(self.palette) < 256 else "uint16"
+
+    @property
+    def voxel_nm(self) -> VoxelNm | None:
+        """Voxel size the file states, in nm."""
+        return self.inside.voxel_nm
+
+    @property
+    def pixel_nm(self) -> PixelNm | None:
+        """Pixel size the file states, in nm."""
+        return pixel_nm_of(self.inside)
+
+    @property
+    def identity(self) -> tuple[Stamp, ...]:
+        """Of the file."""
+        return self.inside.identity
+
+    @property
+    def by_rows(self) -> bool:
+        """As it is stored."""
+        return self.inside.by_rows
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        values = self.inside.read(box)
+        if self.palette:
+            return np.asarray(self.palette, dtype=self.dtype)[values]
+        turned: npt.NDArray[Any] = (
+            np.invert(values) if self.highest is None else values.dtype.type(self.highest) - values
+        )
+        return turned

@@ -15,8 +15,9 @@ from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.ingest.raw import RawPlanes, raw_planes
-from volproc.stages.ingest.source import Source, Stamp, opened, reading, stamp
-from volproc.stages.ingest.tiff_metadata import complete, ome_pixels, tiff_voxel_nm
+from volproc.stages.ingest.source import PixelNm, Source, Stamp, opened, reading, stamp
+from volproc.stages.ingest.tiff_greys import meant
+from volproc.stages.ingest.tiff_metadata import complete, ome_pixels, tiff_stated_nm
 
 
 def is_tiff(head: bytes) -> bool:
@@ -24,8 +25,8 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def open_tiff(url: str) -> Source:
-    """The grey planes of a TIFF, in the order of its pages.
+def open_tiff(url: str, *, labels: bool = False) -> Source:
+    """The grey planes of a TIFF, in the order of its pages; `labels` are numbers as stored.
 
     Voxel sizes come from OME or ImageJ metadata; plain resolution tags are not trusted: most
     programs write 72 or 96 dpi there. IngestError for colour, channels, times, planes of
@@ -38,7 +39,10 @@ def open_tiff(url: str) -> Source:
         # _multifile: without it tifffile would open whatever other files OME metadata names
         name = url.rpartition("/")[2]
         with tifffile.TiffFile(raw, name=name, _multifile=False) as file:
-            return _source(file, url, (stamp(url),))
+            source = _source(file, url, (stamp(url),))
+            return (
+                source if labels else meant(source, [s.keyframe for s in _images(file, url)], url)
+            )
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class TiffPlanes:
     identity: tuple[Stamp, ...]
     by_rows: bool
     pages: tuple[int, ...]
+    pixel_nm: PixelNm | None = None
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
@@ -85,6 +90,11 @@ class RawPages:
     def voxel_nm(self) -> VoxelNm | None:
         """Voxel size the file states, in nm."""
         return self.first.voxel_nm
+
+    @property
+    def pixel_nm(self) -> PixelNm | None:
+        """Pixel size the file states, in nm."""
+        return self.first.pixel_nm
 
     @property
     def identity(self) -> tuple[Stamp, ...]:
@@ -145,7 +155,7 @@ def _source(file: tifffile.TiffFile, url: str, identity: tuple[Stamp, ...]) -> S
     images = _images(file, url)
     first = images[0]
     height, width = _plane_shape(first)
-    voxel_nm = tiff_voxel_nm(file)
+    voxel_nm, pixel_nm = tiff_stated_nm(file)
     stored = first.dtype.newbyteorder(file.byteorder).str
     if len(images) == 1 and first.dataoffset is not None:
         shape = (first.size // (height * width), height, width)
@@ -156,11 +166,12 @@ def _source(file: tifffile.TiffFile, url: str, identity: tuple[Stamp, ...]) -> S
             shape=shape,
             voxel_nm=voxel_nm,
             identity=identity,
+            pixel_nm=pixel_nm,
         )
     pages = _pages(images, file, url)
     shape = (len(pages), height, width)
     if all(_is_raw(page) for page in pages):
-        plane = RawPlanes(url, 0, stored, (1, height, width), voxel_nm, identity)
+        plane = RawPlanes(url, 0, stored, (1, height, width), voxel_nm, identity, pixel_nm)
         return RawPages(plane, tuple(page.dataoffsets[0] for page in pages), shape)
     return TiffPlanes(
         url=url,
@@ -171,6 +182,7 @@ def _source(file: tifffile.TiffFile, url: str, identity: tuple[Stamp, ...]) -> S
         # a strip of more than half a plane costs more for rows than it saves
         by_rows=all(2 * _segment_shape(image.keyframe)[0] <= height for image in images),
         pages=tuple(page.offset for page in pages),
+        pixel_nm=pixel_nm,
     )
 
 
