@@ -62,7 +62,7 @@ def with_numbers(dataset: dict[str, Any], group: zarr.Group) -> dict[str, Any]:
     """The dataset with numbers that lie in an array (`path`) put where they usually are."""
 
     def numbers(step: dict[str, Any]) -> dict[str, Any]:
-        kind, path = step.get("type"), step.get("path")
+        kind, path = str(step.get("type")), step.get("path")
         array = group.get(path) if path and kind not in step else None
         if not isinstance(array, zarr.Array):
             return step

@@ -37,8 +37,9 @@ def axis_names(dataset: h5py.Dataset) -> list[str]:
         return [str(axis["key"]) for axis in json.loads(tags[0])["axes"]]
     for name in ("axes", "axis_names", "axisLabels"):
         words = _texts(dataset.attrs.get(name))
-        if len(words) == 1:  # zyx, or z y x, or z, y, x
-            words = re.findall(r"\w+", words[0]) if re.search(r"\W", words[0]) else [*words[0]]
+        if len(words) == 1:  # z y x, or z, y, x, or zyx
+            words = re.findall(r"\w+", words[0])
+            words = [*words[0]] if len(words) == 1 and all(map(axis_of, words[0])) else words
         if any(map(axis_of, words)):
             return words
     return [_dimension(dataset, axis) for axis in range(dataset.ndim)]

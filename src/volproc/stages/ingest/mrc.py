@@ -10,7 +10,7 @@ https://bio3d.colorado.edu/imod/doc/mrc_format.txt:
 - Axes: columns, rows and sections are turned to x, y and z where mapc, mapr, maps say otherwise.
 - Voxel size: cell / sampling of each axis; an image stack (one section sampled, space group 0)
   states none along z. Exactly 1 x 1 x 1 Å is what many programs write for "not known", and counts
-  as that; so does a size of zero. Several volumes in one file are refused.
+  as that; so does a size of zero.
 """
 
 from __future__ import annotations
@@ -60,8 +60,6 @@ _PACKED = 101
 _TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2", _PACKED: "u1"}
 _NOT_GREY = {3: "complex", 4: "complex", 16: "RGB"}
 _IMOD = 1146047817
-_VOLUMES = 401
-"""The first space group of a stack of volumes."""
 
 
 def is_mrc(head: bytes) -> bool:
@@ -82,7 +80,7 @@ def open_mrc(url: str) -> Source:
         header, order = _header(head)
         x, y, z = header["sizes"].tolist()
         mode, axes = int(header["mode"]), _axes(url, header)
-        voxel_nm, pixel_nm = _stated_nm(url, header)
+        voxel_nm, pixel_nm = _stated_nm(header)
         make = zipped_planes if zipped else raw_planes
         planes: Source = make(
             url,
@@ -147,23 +145,18 @@ def _axes(url: str, header: npt.NDArray[Any]) -> Shape:
     return each(slowest_first.index, (3, 2, 1))
 
 
-def _stated_nm(url: str, header: npt.NDArray[Any]) -> tuple[VoxelNm | None, PixelNm | None]:
+def _stated_nm(header: npt.NDArray[Any]) -> tuple[VoxelNm | None, PixelNm | None]:
     """Voxel size (z, y, x), and pixel size (y, x) where no more is stated.
 
     Cell and sampling are in the order x, y, z whatever the axes are.
     """
-    (_, _, sampled), (_, _, sections) = header["sampling"].tolist(), header["sizes"].tolist()
-    if header["space_group"] >= _VOLUMES and 0 < sampled < sections:
-        raise IngestError(
-            f"{url} holds {sections // sampled} volumes of {sampled} sections; expected one: split "
-            "them into files of their own"
-        )
     pairs = zip(header["cell"], header["sampling"].tolist(), strict=True)
     sizes = [typed(cell) / count if count > 0 else 0.0 for cell, count in pairs]
     if all(math.isclose(size, 1, rel_tol=1e-6) for size in sizes):
         return None, None
     x, y, z = (in_nm(size / 10, "nm") for size in sizes)
-    if header["space_group"] == 0 and sampled == 1 < sections:
-        z = None
+    columns, _, sections = header["sizes"].tolist()
+    if header["space_group"] == 0 and header["sampling"].tolist()[::2] == [columns, 1]:
+        z = z if sections == 1 else None
     pixel_nm = (y, x) if y and x else None
     return (parse_voxel_nm((z, y, x)) if z and y and x else None), pixel_nm

@@ -150,8 +150,9 @@ class Regreyed:
         """The voxels of `box`."""
         values = self.inside.read(box)
         if self.palette:
-            return np.asarray(self.palette, dtype=self.dtype)[values]
-        turned: npt.NDArray[Any] = (
-            np.invert(values) if self.highest is None else values.dtype.type(self.highest) - values
-        )
-        return turned
+            values = np.asarray(self.palette, dtype=self.dtype)[values]
+        elif self.highest is None:
+            values = np.invert(values)
+        else:
+            values = values.dtype.type(self.highest) - values
+        return values

@@ -216,10 +216,10 @@ def _corner_nm(source: Source, voxel_nm: VoxelNm) -> PositionNm | None:
 
 
 def _noted(source: Source) -> dict[str, Any]:
-    """What became of files and values, and slices that no file holds, for the output's metadata."""
+    """What became of files and values, and slices that none holds, for the output's metadata."""
     found = {
         "files_taken": getattr(source, "said", ""),
-        "filled_slices": getattr(source, "filled", ()),
+        "filled_slices": list(getattr(source, "filled", ())),
     }
     return {key: value for key, value in found.items() if value}
 

@@ -40,9 +40,8 @@ def open_tiff(url: str, *, labels: bool = False) -> Source:
         name = url.rpartition("/")[2]
         with tifffile.TiffFile(raw, name=name, _multifile=False) as file:
             source = _source(file, url, (stamp(url),))
-            return (
-                source if labels else meant(source, [s.keyframe for s in _images(file, url)], url)
-            )
+            kinds = [image.keyframe for image in _images(file, url)]
+        return source if labels else meant(source, kinds, url)
 
 
 @dataclass(frozen=True)
