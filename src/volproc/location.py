@@ -75,6 +75,8 @@ def entries(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
         name = unquote(given).removeprefix(inside) if web else given.rpartition("/")[2]
         if web and (not name or "/" in name or name.startswith("?")):
             continue  # not of this folder: its parent, or the same page in another order
+        if given == path.rstrip("/"):
+            continue  # object stores may list a folder in itself
         if info.get("islink"):
             info = _behind(filesystem, info)
         yield f"{folder.rstrip('/')}/{quote(name) if web else name}", info

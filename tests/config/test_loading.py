@@ -36,6 +36,18 @@ def test_paths_are_seen_from_the_file(tmp_path):
     assert found.evaluate.truth == "s3://b/t.zarr"
 
 
+@pytest.mark.parametrize("key", ["run.source", "run.folder", "evaluate.truth", "predict.model"])
+def test_home_in_a_file_is_home(tmp_path, monkeypatch, key):
+    """A shell writes it out, a file does not."""
+    monkeypatch.setenv("HOME", "/somewhere")
+    table, _, option = key.partition(".")
+    source = "" if key == "run.source" else '[run]\nsource = "a.tif"\n'
+    text = f'{source}[{table}]\n{option} = "~/data/x"\n'
+    if key == "run.folder":
+        text = '[run]\nsource = "a.tif"\nfolder = "~/data/x"\n'
+    assert getattr(getattr(load(tmp_path, text), table), option) == "/somewhere/data/x"
+
+
 def test_paths_of_the_loop_are_seen_from_the_file(tmp_path):
     found = load(
         tmp_path,

@@ -38,6 +38,8 @@ def ingest(
     match_slices: Annotated[bool | None, option(IngestOptions, "match_slices")] = None,
     missing: Annotated[str | None, option(IngestOptions, "missing")] = None,
     unequal: Annotated[str | None, option(IngestOptions, "unequal")] = None,
+    times: Annotated[str | None, option(IngestOptions, "times")] = None,
+    nan: Annotated[float | None, option(IngestOptions, "nan", metavar="VALUE")] = None,
     labels: Annotated[bool | None, option(IngestOptions, "labels")] = None,
     channel: Annotated[int | None, option(IngestOptions, "channel")] = None,
     axes: Annotated[str | None, option(IngestOptions, "axes")] = None,

@@ -18,7 +18,7 @@ from volproc.grid.axes import AxesError, Places, places_of
 from volproc.grid.box import Box, Shape
 from volproc.location import entries, located
 from volproc.volume.access import exists, first_line, for_zarr, local_path, reaching, reading
-from volproc.volume.describe import OneLevel, attributes_of
+from volproc.volume.describe import OneLevel, attributes_of, refuse_unbelievable_chunks
 
 Format = Literal["zarr", "n5"]
 
@@ -94,6 +94,7 @@ def zarr_array(url: str, *, axes: str = "", channel: int | None = None) -> Plain
     if isinstance(node, zarr.Group):
         url = _only(url, [f"{url}/{path}" for path in _volumes_in(node)])
         node = zarr.open_array(for_zarr(url), mode="r")
+    refuse_unbelievable_chunks(node, url)
     attributes: dict[str, Any] = dict(node.attrs)
     named = getattr(node.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
     listed = attributes.get("axes") or attributes.get("axis_names")  # funlib's

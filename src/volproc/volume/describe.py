@@ -20,6 +20,9 @@ from volproc.volume.metadata import Kind, Level, VolumeInfo
 from volproc.volume.ome import multiscale_of, multiscales_of, paths_of, sizes_and_offsets
 from volproc.volume.placement import placed_levels, with_numbers
 
+HUGE_CHUNK = 2**30
+"""Bytes."""
+
 
 def read_info(url: str, *, voxel_nm: Sequence[float] | None = None, level: str = "") -> VolumeInfo:
     """Metadata of the volume at `url`, finished or not; of the only image of a bioformats2raw one.
@@ -200,7 +203,18 @@ def array_of(group: zarr.Group, path: str, url: str) -> zarr.Array[Any]:
         array = group[path]
     if not isinstance(array, zarr.Array):
         raise VolumeError(f"{url} level {path} is a group; expected an array")
+    refuse_unbelievable_chunks(array, f"{url} level {path}")
     return array
+
+
+def refuse_unbelievable_chunks(array: zarr.Array[Any], what: str) -> None:
+    """VolumeError for chunks of gigabytes in a far smaller array: memory for one is taken whole."""
+    chunk = max(prod(array.chunks), prod(array.shards or ()))
+    if chunk * array.dtype.itemsize > HUGE_CHUNK and chunk > 8 * prod(array.shape):
+        raise VolumeError(
+            f"{what} has chunks of {array.chunks} in an array of {array.shape}; its metadata is "
+            "damaged: copy it again"
+        )
 
 
 def _level(

@@ -20,6 +20,8 @@ from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
 from volproc.volume.access import exists, first_line, for_zarr, reading
 
+MOST_FILES = 2**30
+"""Of an array; no file system holds more of one."""
 CHUNK_KEY = re.compile(r"(c[/.])?\d+([/.]\d+)*")
 
 
@@ -130,7 +132,13 @@ def array_at(url: str) -> StoredArray:
     """The array at `url`; VolumeError, with the reason, if there is none that zarr can open."""
     try:
         array = zarr.open_array(for_zarr(url), mode="r")
+        unit = array.shards or array.chunks
     except Exception as error:
         raise VolumeError(f"no array can be opened at {url}: {first_line(error)}") from error
-    unit = array.shards or array.chunks
-    return StoredArray(url, array.shape, str(array.dtype), unit, array.chunks)
+    found = StoredArray(url, array.shape, str(array.dtype), unit, array.chunks)
+    if 0 in (*array.shape, *unit, *array.chunks) or prod(found.grid) > MOST_FILES:
+        raise VolumeError(
+            f"{url} has the shape {array.shape} in files of {unit}; expected voxels along every "
+            f"axis, in at most {MOST_FILES} files"
+        )
+    return found

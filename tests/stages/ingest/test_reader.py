@@ -85,7 +85,7 @@ def test_what_a_file_holds_counts_not_its_name(tmp_path):
 
 @pytest.mark.parametrize("known", FORMATS, ids=lambda known: known.name)
 def test_every_format_of_the_table_has_its_module(known):
-    assert callable(known.opener())
+    assert callable(known.opener(IngestOptions()))
     assert not known.recognises(b"no image at all")
     assert known.named(f"s3://bucket/A.B{known.suffixes[0].upper()}")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from volproc.location import located
+from volproc.location import entries, located, name_of
 from volproc.stages.check.finding import Finding, error, warning
 from volproc.stages.check.levels import FoundImage
 from volproc.volume.inspect import StoredArray
@@ -63,13 +64,20 @@ def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], l
 
 def _walk(url: str, arrays: Iterable[str]) -> Iterator[tuple[str, str, int | None]]:
     """The array that a file is in ("" if none), its name below that or `url`, its bytes if told."""
-    filesystem, root = located(url)
-    filesystem.invalidate_cache()  # what another process wrote since must be seen
+    located(url)[0].invalidate_cache()  # what another process wrote since must be seen
     arrays = set(arrays)
-    for folder, _, files in filesystem.walk(root, detail=True, on_error="raise"):
-        inside, below = _split(folder.removeprefix(root).strip("/"), arrays)
-        for name, info in files.items():
-            yield inside, f"{below}/{name}".lstrip("/"), info.get("size")
+    left: list[tuple[str, tuple[str, ...]]] = [("", ())]
+    while left:
+        folder, above = left.pop()
+        inside, below = _split(folder, arrays)
+        for inner, facts in entries(f"{url}/{folder}".rstrip("/")):
+            name = name_of(inner)
+            if facts["type"] != "directory":
+                yield inside, f"{below}/{name}".lstrip("/"), facts.get("size")
+                continue
+            real = os.path.realpath(str(facts["name"])) if facts.get("islink") else inner
+            if real not in above:  # else a link leads back up
+                left.append((f"{folder}/{name}".lstrip("/"), (*above, real)))
 
 
 def _split(folder: str, arrays: set[str]) -> tuple[str, str]:

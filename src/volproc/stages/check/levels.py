@@ -44,7 +44,9 @@ class FoundImage:
 def levels_of(multiscale: dict[str, Any], url: str) -> tuple[list[Finding], list[FoundLevel]]:
     """The levels that can be read, and what is wrong with their axes, arrays or voxel sizes."""
     found, leading, nm = _axes(multiscale, url)
-    levels = []
+    levels: list[FoundLevel] = []
+    if leading < 0:  # not even z, y, x: there are no voxels of a volume to look at
+        return found, levels
     paths = [str(dataset["path"]) for dataset in multiscale["datasets"]]
     for dataset, path in zip(multiscale["datasets"], paths, strict=True):
         try:

@@ -1,4 +1,4 @@
-"""Sources seen differently: two voxels in a byte, axes in another order, other grey values."""
+"""Sources seen differently: two voxels in a byte, axes in another order, without NaN."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm
-from volproc.stages.ingest.source import PixelNm, Source, Stamp, pixel_nm_of
+from volproc.stages.ingest.source import Source, Stamp
 
 
 @dataclass(frozen=True)
@@ -97,22 +98,17 @@ class Turned:
 
 
 @dataclass(frozen=True)
-class Regreyed:
-    """A source whose values stand for others: those of a `palette`, or, without one, turned over.
-
-    `highest` is what 0 then becomes; with a sign, where there is none, the two ends change places.
-    """
+class WithoutNaN:
+    """A source of real numbers in which voxels that are none have a `value`."""
 
     inside: Source
-    highest: int | None = None
-    palette: tuple[int, ...] = ()
+    value: float
 
-    @property
-    def said(self) -> str:
-        """What was done to the values."""
-        if self.palette:
-            return "its values stand for the greys of a palette: those were taken"
-        return "its photometric tag says that 0 is white: grey values were turned over"
+    def __post_init__(self) -> None:
+        if abs(self.value) > float(np.finfo(self.inside.dtype).max):
+            raise IngestError(
+                f"[ingest] nan = {self.value:g} is beyond {self.inside.dtype}, which the files hold"
+            )
 
     @property
     def shape(self) -> Shape:
@@ -122,37 +118,24 @@ class Regreyed:
     @property
     def dtype(self) -> str:
         """numpy's name of the voxel type."""
-        if not self.palette:
-            return self.inside.dtype
-        return "uint8" if max(self.palette) < 256 else "uint16"
+        return self.inside.dtype
 
     @property
     def voxel_nm(self) -> VoxelNm | None:
-        """Voxel size the file states, in nm."""
+        """Voxel size the files state, in nm."""
         return self.inside.voxel_nm
 
     @property
-    def pixel_nm(self) -> PixelNm | None:
-        """Pixel size the file states, in nm."""
-        return pixel_nm_of(self.inside)
-
-    @property
     def identity(self) -> tuple[Stamp, ...]:
-        """Of the file."""
+        """Of the files."""
         return self.inside.identity
 
     @property
     def by_rows(self) -> bool:
-        """As it is stored."""
+        """As inside."""
         return self.inside.by_rows
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
         values = self.inside.read(box)
-        if self.palette:
-            values = np.asarray(self.palette, dtype=self.dtype)[values]
-        elif self.highest is None:
-            values = np.invert(values)
-        else:
-            values = values.dtype.type(self.highest) - values
-        return values
+        return np.where(np.isnan(values), values.dtype.type(self.value), values)

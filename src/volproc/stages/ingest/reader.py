@@ -53,11 +53,9 @@ class Format:
     module: str
     takes: tuple[str, ...] = ()
 
-    def opener(self, options: IngestOptions | None = None) -> Opener:
+    def opener(self, options: IngestOptions) -> Opener:
         """The function that opens one file."""
         opener: Opener = getattr(self._imported(), f"open_{self.module}")
-        if options is None:
-            return opener
         if options.axes and "axes" not in self.takes:
             raise IngestError(
                 f"--axes names the axes of arrays (HDF5, Zarr, N5); {self.name} files have theirs "
@@ -82,7 +80,7 @@ class Format:
 
 _MRC = (".mrc", ".rec", ".map", ".st", ".ali", ".mrcs", ".preali")
 FORMATS = (
-    Format("TIFF", (".tif", ".tiff", ".btf", ".tf8"), "tiff", ("labels",)),
+    Format("TIFF", (".tif", ".tiff", ".btf", ".tf8"), "tiff", ("labels", "times")),
     Format("PNG", (".png",), "image"),
     Format("JPEG", (".jpg", ".jpeg"), "image"),
     Format("DM3/DM4", (".dm3", ".dm4"), "dm"),
@@ -122,7 +120,7 @@ def _open_file(url: str, options: IngestOptions) -> Source:
             f"{url} is one of {len(others) + 1} files of an OME-TIFF ({few(others)}); give their "
             f"folder; or, for this one alone, a pattern: {url[:-1]}?"
         )
-    return opener_of(url, options)(url)
+    return _opener_of_one(url, options)(url)
 
 
 def _open_pattern(folder: str, pattern: str, options: IngestOptions) -> Source:
@@ -148,7 +146,7 @@ def _open_inside(url: str, options: IngestOptions) -> Source:
         if kind == "zarr":
             return _open_zarr(url, options)
         if kind == "file" and _format(above).module == "hdf5":
-            return _format(above).opener(options)(url)
+            return _opener_of_one(above, options)(url)
         if kind is not None:
             break
     raise IngestError(f"{url} does not exist; expected a file, a folder of slices, or a Zarr")
@@ -209,7 +207,16 @@ def _open_zarr(url: str, options: IngestOptions) -> Source:
     return open_zarr(url, axes=options.axes, channel=options.channel)
 
 
-def opener_of(url: str, options: IngestOptions | None = None) -> Opener:
+def _opener_of_one(url: str, options: IngestOptions) -> Opener:
+    """What opens a file that is all there is, where a look at it may cost half a second."""
+    if _format(url).module == "hdf5":
+        from volproc.stages.ingest.hdf5_probe import refuse_deadly
+
+        refuse_deadly(url)
+    return opener_of(url, options)
+
+
+def opener_of(url: str, options: IngestOptions) -> Opener:
     """What opens the file at `url` and others of its format, as `options` ask."""
     return _format(url).opener(options)
 

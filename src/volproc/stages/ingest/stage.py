@@ -20,6 +20,7 @@ from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
 from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
 from volproc.stages.ingest.layout import Layout, laid_out, layout_of
+from volproc.stages.ingest.packed import WithoutNaN
 from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
 from volproc.stages.ingest.reader import open_source
 from volproc.stages.ingest.slices import SliceTable, matching
@@ -68,6 +69,13 @@ class IngestPlan:
         return (*measure, *sample)
 
     @property
+    def voxels(self) -> Source:
+        """The source as blocks read it."""
+        nan = self.options.nan
+        real = nan is not None and self.source.dtype.startswith("float")
+        return WithoutNaN(self.source, nan or 0.0) if real else self.source
+
+    @property
     def maps_greys(self) -> bool:
         """Whether grey values become uint8 by a range."""
         return self.options.dtype == "uint8" and self.source.dtype not in ("uint8", "bool")
@@ -79,7 +87,7 @@ class IngestPlan:
         blocks = Tiling(shape=self.source.shape, core=(depth, *self.source.shape[1:]))
         return Step(
             name="measure slices",
-            task=MeasureSlices(self.source),
+            task=MeasureSlices(self.voxels),
             blocks=blocks,
             digest=self.digest,
             peak_bytes=3 * self._plane_bytes,
@@ -92,7 +100,7 @@ class IngestPlan:
         blocks = sample_blocks(self.source.shape)
         return Step(
             name="sample grey values",
-            task=SampleGreys(self.source),
+            task=SampleGreys(self.voxels),
             blocks=blocks,
             digest=self.digest,
             peak_bytes=self._plane_bytes + 17 * prod(self.source.shape[1:]),
@@ -106,7 +114,7 @@ class IngestPlan:
         changing = 4 * block if self.options.match_slices or self.maps_greys else 0
         return Step(
             name="ingest",
-            task=CopyBlock(self.source, Volume(self.output), table, greys),
+            task=CopyBlock(self.voxels, Volume(self.output), table, greys),
             blocks=self.blocks,
             digest=self.digest,
             # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded

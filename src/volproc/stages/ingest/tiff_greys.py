@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,71 @@ import numpy.typing as npt
 from tifffile import PHOTOMETRIC
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.packed import Regreyed
-from volproc.stages.ingest.source import Source
+from volproc.grid.box import Box, Shape
+from volproc.grid.scale import VoxelNm
+from volproc.stages.ingest.source import PixelNm, Source, Stamp, pixel_nm_of
+
+
+@dataclass(frozen=True)
+class Regreyed:
+    """A source whose values stand for others: those of a `palette`, or, without one, turned over.
+
+    `highest` is what 0 then becomes; with a sign, where there is none, the two ends change places.
+    """
+
+    inside: Source
+    highest: int | None = None
+    palette: tuple[int, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """What was done to the values."""
+        if self.palette:
+            return "its values stand for the greys of a palette: those were taken"
+        return "its photometric tag says that 0 is white: grey values were turned over"
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels (z, y, x)."""
+        return self.inside.shape
+
+    @property
+    def dtype(self) -> str:
+        """numpy's name of the voxel type."""
+        if not self.palette:
+            return self.inside.dtype
+        return "uint8" if max(self.palette) < 256 else "uint16"
+
+    @property
+    def voxel_nm(self) -> VoxelNm | None:
+        """Voxel size the file states, in nm."""
+        return self.inside.voxel_nm
+
+    @property
+    def pixel_nm(self) -> PixelNm | None:
+        """Pixel size the file states, in nm."""
+        return pixel_nm_of(self.inside)
+
+    @property
+    def identity(self) -> tuple[Stamp, ...]:
+        """Of the file."""
+        return self.inside.identity
+
+    @property
+    def by_rows(self) -> bool:
+        """As it is stored."""
+        return self.inside.by_rows
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        values = self.inside.read(box)
+        if self.palette:
+            values = np.asarray(self.palette, dtype=self.dtype)[values]
+        elif self.highest is None:
+            values = np.invert(values)
+        else:
+            values = values.dtype.type(self.highest) - values
+        return values
 
 
 def meant(source: Source, pages: Sequence[Any], url: str) -> Source:

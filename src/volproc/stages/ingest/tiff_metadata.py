@@ -13,7 +13,7 @@ import tifffile
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.grid.units import in_nm
 from volproc.location import name_of
-from volproc.stages.ingest.source import PixelNm, opened, reading
+from volproc.stages.ingest.source import PixelNm, opened
 
 _heard = threading.local()
 
@@ -39,10 +39,15 @@ def complete() -> Iterator[None]:
     _heard.errors = []
     try:
         yield
-        if _heard.errors:
-            raise ValueError(_heard.errors[0])
+        raise_heard()
     finally:
         _heard.errors = None
+
+
+def raise_heard() -> None:
+    """Raises what was heard so far: tifffile may walk for ever through pages that are damaged."""
+    if _heard.errors:
+        raise ValueError(_heard.errors[0])
 
 
 def tiff_stated_nm(file: tifffile.TiffFile) -> tuple[VoxelNm | None, PixelNm | None]:
@@ -86,19 +91,17 @@ def other_files(url: str) -> tuple[str, ...]:
 
     A file is known by its UUID: names stay as they were when it is renamed.
     """
-    with reading(url), opened(url) as raw:
-        try:
-            with tifffile.TiffFile(raw, name=name_of(url), _multifile=False) as file:
-                xml = file.ome_metadata
-            root = ElementTree.fromstring(xml) if xml else None
-        except (ValueError, TypeError, ElementTree.ParseError):
-            return ()  # whatever is wrong with it, its own reader says so
-    if root is None:
+    try:
+        with opened(url) as raw, complete(), tifffile.TiffFile(raw, _multifile=False) as file:
+            first = file.pages.first
+            xml = first.description if first.is_ome else ""
+        root = ElementTree.fromstring(xml or "<OME/>")
+    except Exception:  # whatever is wrong with it, its own reader says so
         return ()
     apart = [e.get("MetadataFile", "") for e in root.iter() if e.tag.endswith("BinaryOnly")]
     parts = [e for e in root.iter() if e.tag.endswith("}UUID") and e.get("FileName")]
     names = dict.fromkeys(str(e.get("FileName")) for e in parts if e.text != root.get("UUID"))
-    own = name_of(url) if root.get("UUID") is None else ""
-    if root.get("UUID") is None and len(names) == 1:
-        return ()
-    return tuple(name for name in (*filter(None, apart), *names) if name != own)
+    if root.get("UUID") is None:
+        names = {} if len(names) == 1 else names
+        names.pop(name_of(url), None)
+    return (*filter(None, apart), *names)
