@@ -358,6 +358,30 @@ def test_places_of_arrays_are_kept(tmp_path, kind):
     assert plan.output.levels[0].translation_nm == pytest.approx((1000, 2000, 3000))
 
 
+@pytest.mark.parametrize("kind", ["tif", "imagej", "ome", "png", "mrc"])
+def test_files_without_a_known_place_lie_at_0(tmp_path, kind):
+    """fideus-labs/ngff-zarr#636: stage positions; those of each plane, and of which corner?"""
+    import mrcfile
+    from PIL import Image
+
+    path = tmp_path / {"tif": "a.tif", "imagej": "a.tif", "ome": "a.ome.tif"}.get(kind, f"a.{kind}")
+    if kind == "png":
+        Image.fromarray(VALUES[0]).save(path)
+    elif kind == "mrc":
+        with mrcfile.new(path, VALUES.astype("i2")) as file:
+            file.header.origin = (3000, 2000, 1000)
+    elif kind == "imagej":
+        imagej(path, unit="nm", spacing=50, xorigin=3, yorigin=2, zorigin=1)
+    else:
+        position = {"Plane": {"PositionX": [3.0] * 3, "PositionXUnit": ["µm"] * 3}}
+        tags = [(286, "2I", 1, (3, 1), True)] if kind == "tif" else []
+        metadata = {"axes": "ZYX", **position} if kind == "ome" else None
+        how = {"ome": kind == "ome", "metadata": metadata, "extratags": tags}
+        tifffile.imwrite(path, VALUES, photometric="minisblack", **how)
+    plan = plan_ingest(str(path), str(tmp_path / "o.zarr"), IngestOptions(voxel_nm=NM))
+    assert plan.output.levels[0].translation_nm == (0, 0, 0)
+
+
 def test_axes_are_no_option_of_files_whose_axes_are_fixed(tmp_path):
     path = imagej(tmp_path / "a.tif", unit="nm", spacing=50)
     with pytest.raises(IngestError, match="--axes names the axes of arrays"):

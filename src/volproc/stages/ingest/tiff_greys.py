@@ -68,13 +68,13 @@ class Regreyed:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
-        values = self.inside.read(box)
+        values: npt.NDArray[Any] = self.inside.read(box)
         if self.palette:
             values = np.asarray(self.palette, dtype=self.dtype)[values]
         elif self.highest is None:
             values = np.invert(values)
         else:
-            values = values.dtype.type(self.highest) - values
+            values = np.subtract(self.highest, values, dtype=values.dtype)
         return values
 
 
