@@ -169,7 +169,7 @@ def test_rows_are_cheap_where_chunks_are_low(tmp_path, chunks, by_rows):
         (np.zeros((2, 3, 4), np.complex64), "raw .* complex64 is not a volume; expected whole or"),
         (np.zeros((2, 3, 4), [("r", "u1"), ("g", "u1")]), "raw .* compound is not a volume"),
         (np.full((2, 3, 4), b"abc"), "raw .* is not a volume"),
-        (np.zeros((2, 2, 3, 4), np.uint8), "raw .* is not a volume"),
+        (np.zeros((2, 2, 3, 4), np.uint8), "raw has shape .* say which they are with --axes"),
         (np.zeros(5, np.uint8), "raw .* is not a volume"),
         (np.zeros((0, 3, 4), np.uint8), "raw .* is not a volume"),
         (np.uint8(3), "raw .* is not a volume"),
