@@ -54,9 +54,8 @@ def main():
     workflow = given.folder / "demo.toml"
     if workflow.exists():
         run = [sys.executable, "-m", "volproc", "run", str(workflow)]
-        print(
-            f"`volproc run` on a finished run: {seconds(lambda: subprocess.run(run, check=True)):.1f} s"
-        )
+        took = seconds(lambda: subprocess.run(run, check=True))
+        print(f"`volproc run` on a finished run: {took:.1f} s")
 
 
 if __name__ == "__main__":
