@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from tests.flaky import Faults, quick_pauses
 
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
@@ -30,6 +31,13 @@ def pytest_configure(config):
     """Only `-m gpu` sees a GPU: other tests compare bits, which a CPU alone keeps."""
     if "gpu" not in config.option.markexpr.replace("not gpu", ""):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+@pytest.fixture(autouse=True)
+def pauses():
+    """Seconds that would have been waited between tries: no test waits for them."""
+    with quick_pauses(Faults(0)) as faults:
+        yield faults.pauses
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Every error volproc raises on purpose. One line each: the value, what was expected, the way out.
 
+Any other error is a bug: it keeps its type, its traceback goes into the log, exit code 1.
+
 VolprocError               exit code 2 from the command line unless stated
 ├── ConfigError            an option, a file or a flag is not what it should be
 ├── GridError              boxes, blocks or voxel sizes that do not fit together
@@ -11,12 +13,19 @@ VolprocError               exit code 2 from the command line unless stated
 ├── ModelError             a model folder or its card is not usable here
 ├── MemoryPromiseError     a block would need more memory than a worker has
 ├── LedgerError            the record of a run does not fit what is on disk
+├── TransientError         a disk, a network or a server failed for the moment (exit code 1)
 ├── LeaseError             an output cannot be owned: another process writes it
 │   └── LeaseLostError     another process took over what this one was writing
 └── BlocksFailedError      some blocks failed after their retries (exit code 1)
 """
 
 from __future__ import annotations
+
+REPORT = (
+    "this is a fault of volproc: please report it with log.jsonl, which has the traceback, and "
+    "the output of `pip freeze`"
+)
+"""What a user can do about a bug."""
 
 
 class VolprocError(Exception):
@@ -63,6 +72,12 @@ class MemoryPromiseError(VolprocError):
 
 class LedgerError(VolprocError):
     """The record of a run does not fit what is on disk."""
+
+
+class TransientError(VolprocError):
+    """A disk, a network or a server failed for the moment: the same may work later."""
+
+    exit_code = 1
 
 
 class LeaseError(VolprocError):

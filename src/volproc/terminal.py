@@ -60,6 +60,8 @@ def describe(volume: Volume) -> None:
         f"{info.url}: {size} voxels of {voxel} nm, {len(info.levels)} levels, "
         f"{prod(info.shape) / 1e6:.4g} Mvoxel"
     )
+    if "files_taken" in info.made_by:
+        out.print(info.made_by["files_taken"], markup=False)
     filled = info.made_by.get("filled_slices")
     if filled:
         out.print(f"{len(filled)} slices are in no file and were filled: {filled}")
@@ -68,6 +70,11 @@ def describe(volume: Volume) -> None:
     if "skipped_blocks" in info.made_by:
         skipped, blocks = (info.made_by[key] for key in ("skipped_blocks", "blocks"))
         out.print(f"{skipped:,} of {blocks:,} blocks hold nothing and were skipped")
+    if "flat_image" in info.made_by:
+        out.print(
+            f"no foreground: the image has the same grey value, {info.made_by['flat_image']:g}, "
+            "everywhere but in single voxels; check its source"
+        )
 
 
 def certified(prediction: str) -> str:

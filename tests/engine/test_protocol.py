@@ -1,3 +1,6 @@
+import errno
+import os
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volproc.engine.memory import RESERVED_BYTES, check_memory
-from volproc.engine.protocol import Step, do_block
-from volproc.errors import MemoryPromiseError
+from volproc.engine.protocol import BLOCK_PAUSES_S, Step, do_block
+from volproc.errors import MemoryPromiseError, VolprocError
 from volproc.grid.blocks import Tiling
 
 BLOCKS = Tiling(shape=(1, 1, 12), core=(1, 1, 1))
@@ -102,7 +105,63 @@ def test_a_failure_is_one_line_whatever_the_error_says():
             raise RuntimeError("CUDA error: no luck\n  Try again,\n\n  or do not.\n")
 
     failure = do_block(Wordy(Held(), 1, 1, 1, 1, 1), BLOCKS[0]).failure
-    assert failure == "RuntimeError: CUDA error: no luck Try again, or do not. (tried 3 times)"
+    assert failure == "RuntimeError: CUDA error: no luck Try again, or do not."
+
+
+@dataclass
+class Failing:
+    """Raises an error a number of times, then works."""
+
+    error: Exception
+    times: int
+    tries: int = 0
+
+    def load(self, block):
+        self.tries += 1
+        if self.tries <= self.times:
+            raise self.error
+
+    def compute(self, block, loaded):
+        return loaded
+
+    def store(self, block, result):
+        return "done"
+
+
+def test_what_is_transient_is_tried_again_with_longer_and_longer_pauses(pauses):
+    task = Failing(OSError(errno.ESTALE, "Stale file handle"), times=2)
+    assert do_block(task, BLOCKS[0]).record == "done"
+    ratios = [pause / base for base, pause in zip(BLOCK_PAUSES_S, pauses, strict=True)]
+    assert all(0.5 <= ratio <= 1.5 for ratio in ratios)
+    assert task.tries == 3
+
+
+def test_in_the_end_it_fails_and_says_how_often_it_was_tried(pauses):
+    task = Failing(ConnectionResetError("Connection reset by peer"), times=9)
+    outcome = do_block(task, BLOCKS[0])
+    assert (task.tries, outcome.blame) == (3, "transient")
+    assert f"tried 3 times, with pauses of {sum(pauses):.2g} s in all" in outcome.failure
+    assert "Connection reset by peer" in outcome.failure
+    assert (outcome.worker, outcome.host) == (os.getpid(), socket.gethostname())
+
+
+@pytest.mark.parametrize(
+    ("error", "blame", "said"),
+    [
+        (VolprocError("mend it"), "user", "mend it"),
+        (IndexError("list index out of range"), "bug", "IndexError: list index out of range"),
+        (OSError(errno.ENOSPC, "No space left on device"), "user", "free some space"),
+        (PermissionError(errno.EACCES, "Permission denied"), "user", "check the rights"),
+        (ModuleNotFoundError("No module named 'onnx'"), "user", "install the package"),
+        (MemoryError("Unable to allocate 9 TiB"), "user", "make the block smaller"),
+    ],
+)
+def test_what_would_be_the_same_again_is_tried_once(error, blame, said, pauses):
+    task = Failing(error, times=1)
+    outcome = do_block(task, BLOCKS[0])
+    assert (task.tries, pauses, outcome.blame) == (1, [], blame)
+    assert said in outcome.failure
+    assert bool(outcome.trace) == (blame == "bug")
 
 
 @given(peak=sizes, waiting=st.none() | sizes, blocks=st.integers(1, 8))

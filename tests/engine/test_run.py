@@ -1,14 +1,17 @@
 import json
 import os
 import signal
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from volproc.engine.protocol import TRIES, Step
+from volproc.engine.progress import BlockFailed, JsonLines
+from volproc.engine.protocol import Step
 from volproc.engine.run import MOST_FAILURES
 from volproc.errors import BlocksFailedError, MemoryPromiseError, VolprocError
+from volproc.faults import IN_THE_LOG
 from volproc.grid.blocks import Block, Tiling
 
 
@@ -86,15 +89,39 @@ def test_a_torn_last_line_is_one_block_to_do(tmp_path, runner):
     assert path.read_text() == text
 
 
-def test_failed_blocks_are_tried_again_named_and_the_others_kept(tmp_path, any_runner):
+def test_a_bug_is_tried_once_told_with_its_traceback_and_the_others_are_kept(tmp_path, any_runner):
+    heard = []
+    any_runner.watchers = (heard.append,)
     with pytest.raises(
-        BlocksFailedError, match=r"2 of 12 blocks failed: .*no luck \(tried 3 times\)"
-    ):
+        BlocksFailedError, match=r"2 of 12 blocks failed: .*ValueError: no luck; this is a fault of"
+    ) as caught:
         any_runner.run(step(tmp_path, broken=(3, 7)))
+    assert caught.value.exit_code == 1
     assert len(done(tmp_path)) == 10
-    assert len((tmp_path / "tries-3").read_text()) == TRIES
+    assert [(tmp_path / f"tries-{n}").read_text() for n in (3, 7)] == ["x", "x"]
+    told = [event for event in heard if isinstance(event, BlockFailed)]
+    assert [bool(event.trace) for event in told] == [True, False]
+    assert 'raise ValueError("no luck")' in told[0].trace
+    assert all(event.worker > 0 and event.host == socket.gethostname() for event in told)
     assert len(any_runner.run(step(tmp_path))) == 12
     assert set(done(tmp_path).values()) == {1}
+
+
+def test_a_bug_outside_blocks_is_in_the_log_and_goes_on(tmp_path, runner):
+    runner.watchers = (JsonLines(tmp_path / "log.jsonl"),)
+    with pytest.raises(ZeroDivisionError) as caught, runner.noting_bugs():
+        1 / 0  # noqa: B018
+    (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert json.loads(line)["event"] == "Crashed"
+    assert "1 / 0" in json.loads(line)["trace"]
+    assert IN_THE_LOG in caught.value.__notes__
+
+
+def test_what_the_user_can_mend_is_no_bug(tmp_path, runner):
+    runner.watchers = (JsonLines(tmp_path / "log.jsonl"),)
+    with pytest.raises(VolprocError), runner.noting_bugs():
+        raise VolprocError("mend it")
+    assert not (tmp_path / "log.jsonl").exists()
 
 
 def test_what_the_user_can_mend_is_said_once_and_not_tried_again(tmp_path, any_runner):
@@ -128,7 +155,7 @@ def test_a_block_that_cannot_fit_is_refused_before_anything_is_done(tmp_path, ru
 
 
 def test_watchers_hear_what_happens(tmp_path, runner):
-    from volproc.engine.progress import BlockDone, JsonLines, StepFinished, StepStarted
+    from volproc.engine.progress import BlockDone, StepFinished, StepStarted
 
     heard = []
     runner.watchers = (heard.append, JsonLines(tmp_path / "log.jsonl"))

@@ -200,7 +200,7 @@ def begin():
     It comes from a server of processes that have imported volproc already.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["volproc.workflow", "volproc.cli"])
+    context.set_forkserver_preload(["volproc.workflow.work", "volproc.cli"])
 
     def command(folder, *arguments, die_before_write=0, gpus=0):
         given = {

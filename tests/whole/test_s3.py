@@ -146,7 +146,9 @@ def test_what_was_written_since_a_list_was_asked_for_exists(s3):
     )
     fsspec.filesystem("s3").pipe_file("cells/note", b"x")
     assert fsspec.filesystem("s3").ls("cells") == ["cells/note"]  # s3fs remembers it
-    create_volume(info, step="test", digest="d", version="0").finish()
+    volume = create_volume(info, step="test", digest="d", version="0")
+    volume.write(info.box, 1)
+    volume.finish()
     assert exists(info.url)
     assert is_occupied(info.url)
 

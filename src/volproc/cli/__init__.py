@@ -5,9 +5,13 @@ Those are imported when first used (see `volproc`), so that --help does not wait
 
 from __future__ import annotations
 
+import traceback
+from typing import NoReturn
+
 from volproc.cli import crowd, files, network, objects, workflows
 from volproc.cli.app import app
-from volproc.errors import VolprocError
+from volproc.errors import REPORT, VolprocError
+from volproc.faults import IN_THE_LOG, WAY_OUT, fault_of, first_line, is_transient, notes_of
 from volproc.terminal import fail
 
 __all__ = ["app", "crowd", "files", "main", "network", "objects", "workflows"]
@@ -17,12 +21,24 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; any error a user can mend is one line and exit code 2."""
+    """Run the command line; any error a user can mend is one line and exit code 2, a bug code 1."""
     try:
         app()
     except VolprocError as error:
-        fail(str(error), error.exit_code)
+        fail(str(error), 1 if is_transient(error) else error.exit_code)
+    except Exception as error:
+        _fail_unforeseen(error)
     except SystemExit as end:
         if end.code != INTERRUPTED:
             raise
         fail("stopped; finished blocks are kept, the same command goes on from here", INTERRUPTED)
+
+
+def _fail_unforeseen(error: Exception) -> NoReturn:
+    """What nobody has put into a line: a disk or a network that no border was put to, or a bug."""
+    fault = fault_of(error)
+    if fault:
+        fail(f"{first_line(error)}; {WAY_OUT[fault]}", 1 if fault == "transient" else 2)
+    if IN_THE_LOG not in notes_of(error):
+        traceback.print_exc()
+    fail(f"{type(error).__name__}: {first_line(error)}; {REPORT}", 1)

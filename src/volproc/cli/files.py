@@ -39,8 +39,11 @@ def ingest(
     match_slices: Annotated[bool | None, option(IngestOptions, "match_slices")] = None,
     missing: Annotated[str | None, option(IngestOptions, "missing")] = None,
     unequal: Annotated[str | None, option(IngestOptions, "unequal")] = None,
+    times: Annotated[str | None, option(IngestOptions, "times")] = None,
+    nan: Annotated[float | None, option(IngestOptions, "nan", metavar="VALUE")] = None,
     labels: Annotated[bool | None, option(IngestOptions, "labels")] = None,
     channel: Annotated[int | None, option(IngestOptions, "channel")] = None,
+    axes: Annotated[str | None, option(IngestOptions, "axes")] = None,
     dtype: Annotated[str | None, option(IngestOptions, "dtype")] = None,
     grey_range: Annotated[
         tuple[float, float] | None, option(IngestOptions, "grey_range", metavar="LOW HIGH")

@@ -40,4 +40,6 @@ def runner_for(
     beside = roots[0]
     with holding(*roots), engine_of(cluster) as engine:
         log = JsonLines(f"{beside}/log.jsonl")
-        yield Runner(engine, f"{beside}/ledger", (*watchers, log), overwrite=overwrite)
+        own = Runner(engine, f"{beside}/ledger", (*watchers, log), overwrite=overwrite)
+        with own.noting_bugs() as runner:
+            yield runner

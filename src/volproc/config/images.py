@@ -22,8 +22,15 @@ class IngestOptions(Options):
     """What becomes of a gap in the slices' numbers: the slice before again, or voxels of 0."""
     unequal: Literal["refuse", "pad"] = "refuse"
     """Slices of unequal size: pad adds voxels of 0 below and right, up to the largest."""
+    times: Literal["refuse", "slices"] = "refuse"
+    """Time points of a TIFF: slices, where a program (ImageJ) counted slices as frames."""
+    nan: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """What voxels that are not a number (NaN) become; by default they are refused."""
     channel: Annotated[int, Field(ge=0)] | None = None
-    """Which channel of an OME-Zarr that has several, counted from 0."""
+    """Which channel of an array that has several, counted from 0."""
+    axes: Annotated[str, Field(pattern="^[zyxct]*$")] = ""
+    """Axes of an HDF5, Zarr or N5 array, slowest first (such as xyz), where their names are missing
+    or wrong."""
     dtype: Literal["keep", "uint8"] = "keep"
     """uint8 maps grey values to 0 to 255, with the same two constants for the whole volume."""
     grey_range: tuple[float, float] | None = None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from pathlib import Path
 
-import psutil
-
+from volproc.engine.machine import machine_bytes
 from volproc.errors import MemoryPromiseError
 
 RESERVED_BYTES = 600 * 2**20
@@ -18,19 +16,9 @@ GPU_RESERVED_BYTES = 4 * 2**30
 """The same with CUDA: torch's users report 1 to 3 GB besides. Not measured here yet."""
 
 
-def machine_bytes() -> int:
-    """Memory of this machine."""
-    return int(psutil.virtual_memory().total)
-
-
 def share_of_machine(workers: int) -> int:
     """Memory of each of so many workers: nine tenths of the machine's are theirs."""
     return int(0.9 * machine_bytes() / workers)
-
-
-def machine_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def process_peak_bytes() -> int:
@@ -61,6 +49,16 @@ def check_memory(
             f"{what} {human(needed)} ({human(reserved)} of it for the libraries), a worker has "
             f"{human(worker_bytes)}; make {fewer}the block smaller or [cluster] worker_memory_gb "
             "larger"
+        )
+
+
+def check_memory_here(work: str, held_bytes: int, *, way_out: str) -> None:
+    """The same for work that is done in this process, by no worker."""
+    needed, there = held_bytes + RESERVED_BYTES, machine_bytes()
+    if needed > there:
+        raise MemoryPromiseError(
+            f"{work} needs {human(needed)} ({human(RESERVED_BYTES)} of it for the libraries) in "
+            f"one process, this machine or job has {human(there)}; {way_out}"
         )
 
 

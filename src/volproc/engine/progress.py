@@ -44,6 +44,7 @@ class BlockDone:
     voxels: int
     worker: int
     peak_bytes: int
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,22 @@ class Advanced:
 
 @dataclass(frozen=True)
 class BlockFailed:
-    """A block has failed for good."""
+    """A block has failed for good. `trace` is the traceback of a bug, of the first block it hit."""
 
     step: str
     block: int
     reason: str
+    worker: int = 0
+    host: str = ""
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """A bug has ended a run."""
+
+    reason: str
+    trace: str
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ class Note:
     text: str
 
 
-Event = Note | StepStarted | BlockDone | Advanced | BlockFailed | StepFinished
+Event = Note | StepStarted | BlockDone | Advanced | BlockFailed | Crashed | StepFinished
 Watcher = Callable[[Event], None]
 
 TOLD_EVERY_S = 0.5
@@ -99,7 +111,7 @@ class JsonLines:
         """Append the event."""
         line = {"event": type(event).__name__, "time": round(time.time(), 3), **asdict(event)}
         self._lines.append(json.dumps(line))
-        if isinstance(event, StepFinished | BlockFailed):
+        if isinstance(event, StepFinished | BlockFailed | Crashed):
             self._lines.flush()
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
+import traceback
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+from volproc import retry
 from volproc.engine.memory import process_peak_bytes
 from volproc.errors import VolprocError
+from volproc.faults import WAY_OUT, fault_of
 from volproc.grid.blocks import Block
 
 
@@ -107,15 +111,25 @@ class Cost(Protocol):
         """Parts that were done before."""
 
 
+Blame = Literal["user", "transient", "bug", "worker"]
+"""Who can act on a failure: the user; nobody, later it may work; volproc's authors; or whoever
+looks after the machine of a worker that died."""
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one block: a record, or the reason why there is none."""
+    """What became of one block: a record, or the reason why there is none.
+
+    `worker` is a process id on `host`; `trace` is the traceback of a bug.
+    """
 
     block: Block
     record: Any = None
     failure: str | None = None
-    user_can_mend: bool = False
+    blame: Blame = "user"
+    trace: str = ""
     worker: int = 0
+    host: str = ""
     peak_bytes: int = 0
 
 
@@ -141,27 +155,45 @@ class Engine(Protocol):
         """One outcome per block, as they come. Called, it starts the workers; asked, it works."""
 
 
-TRIES = 3
+BLOCK_PAUSES_S = (1.0, 5.0)
+"""Between the three tries of a block, besides the tries of each reading and writing in it."""
 _device = threading.Lock()
 
 
 def do_block(task: Task, block: Block) -> Outcome:
-    """Load, compute and store one block, up to three times; never raises.
+    """Load, compute and store one block; never raises.
 
-    A VolprocError is the same every time, so it is not tried again.
+    What is transient is tried again, after a pause. A VolprocError is the same every time, and so
+    is a bug.
     """
-    failure = ""
-    for _ in range(TRIES):
+    patience = retry.Patience(BLOCK_PAUSES_S)
+    while True:
         try:
-            record = _done(task, block)
-        except VolprocError as error:
-            return _outcome(block, failure=str(error), user_can_mend=True)
+            return _outcome(block, record=_done(task, block))
         except Exception as error:
-            said = " ".join(str(error).split())  # CUDA's errors have many lines
-            failure = f"{type(error).__name__}: {said}"
-        else:
-            return _outcome(block, record=record)
-    return _outcome(block, failure=f"{failure} (tried {TRIES} times)")
+            transient = fault_of(error) == "transient"
+            pause = patience.pause() if transient else None
+            if pause is None:
+                tried = f" (block {patience})" if transient else ""
+                return failed(block, error, tried=tried)
+        retry.sleep(pause)
+
+
+def failed(block: Block, error: Exception, *, doing: str = "", tried: str = "") -> Outcome:
+    """The outcome of a block that ended with `error`, by who can act."""
+    fault = fault_of(error)
+    said = " ".join(str(error).split())  # CUDA's errors have many lines
+    if isinstance(error, VolprocError):
+        text = said
+    else:
+        way_out = f"; {WAY_OUT[fault]}" if fault else ""
+        text = f"{type(error).__name__}: {said}{way_out}"
+    if fault == "transient":
+        return _outcome(block, failure=f"{doing}{text}{tried}", blame="transient")
+    if fault or isinstance(error, VolprocError):
+        return _outcome(block, failure=f"{doing}{text}", blame="user")
+    trace = "".join(traceback.format_exception(error))
+    return _outcome(block, failure=f"{doing}{text}", blame="bug", trace=trace)
 
 
 def _done(task: Task, block: Block) -> Any:
@@ -174,4 +206,10 @@ def _done(task: Task, block: Block) -> Any:
 
 
 def _outcome(block: Block, **what: Any) -> Outcome:
-    return Outcome(block, worker=os.getpid(), peak_bytes=process_peak_bytes(), **what)
+    return Outcome(
+        block,
+        worker=os.getpid(),
+        host=socket.gethostname(),
+        peak_bytes=process_peak_bytes(),
+        **what,
+    )

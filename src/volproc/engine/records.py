@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +18,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from volproc import lease
 from volproc.errors import LedgerError
+from volproc.faults import renamed
 from volproc.location import located
+from volproc.retry import PatientFile, patient, patiently
 
 PATIENCE_S = 2.0
 """Lines wait at most until the first one that comes so long after the last writing."""
@@ -61,12 +64,14 @@ def recording(where: str | Path) -> Iterator[None]:
     """What the file system raises becomes a LedgerError that names the record."""
     try:
         yield
-    except Exception as error:  # stores raise errors of their libraries, not OSError alone
-        said = (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
-        raise LedgerError(
-            f"cannot write the run's record {where}: {said.splitlines()[0]}; mend that and run the "
-            "same command again: finished blocks are kept"
-        ) from error
+    except Exception as error:
+        way_out = "mend that and run the same command again: finished blocks are kept"
+        line = renamed(
+            f"cannot write the run's record {where}", error, LedgerError, otherwise=way_out
+        )
+        if line is error:
+            raise
+        raise line from error
 
 
 class LocalLines:
@@ -75,24 +80,27 @@ class LocalLines:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @patient
     def read(self) -> list[str]:
         """Lines that were written to their end; a killed writer may leave half of one."""
-        if not self.path.exists():
-            return []
         with recording(self.path):
+            if not self.path.exists():
+                return []
             text = self.path.read_text()
             whole, _, torn = text.rpartition("\n")
             if torn:  # cut it off: the next line must not be glued to it
                 os.truncate(self.path, len(whole.encode()) + 1 if whole else 0)
         return whole.splitlines()
 
+    @patient
     def peek(self) -> list[str]:
         """Lines that were written to their end."""
-        if not self.path.exists():
-            return []
         with recording(self.path):
+            if not self.path.exists():
+                return []
             return self.path.read_text().rpartition("\n")[0].splitlines()
 
+    @patient
     def begin(self, first: str) -> None:
         """Replace the file by one of a single line."""
         lease.require()
@@ -103,16 +111,24 @@ class LocalLines:
             os.replace(fresh, self.path)
 
     def append(self, line: str) -> None:
-        """Append to the file."""
+        """Append to the file; a line that fails halfway is written again over what there is."""
         lease.require()
         with recording(self.path):
+            self._touch()
+            with PatientFile(self.path.open, "r+b", buffering=0) as file:
+                file.seek(0, os.SEEK_END)
+                file.write(f"{line}\n".encode())
+
+    @patient
+    def _touch(self) -> None:
+        if not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
-                file.write(line + "\n")
+            self.path.touch()
 
     def flush(self) -> None:
         """Nothing waits."""
 
+    @patient
     def forget(self) -> None:
         """Remove the file."""
         lease.require()
@@ -136,7 +152,7 @@ class Objects:
     def read(self) -> list[str]:
         """The lines of all objects."""
         with recording(self.url):
-            texts = [self._filesystem.cat_file(name).decode() for name in self._names()]
+            texts = [self._text(name) for name in self._names()]
         return [line for text in texts for line in text.splitlines()]
 
     def peek(self) -> list[str]:
@@ -157,6 +173,7 @@ class Objects:
         if time.monotonic() - self._written >= PATIENCE_S:
             self.flush()
 
+    @patient
     def flush(self) -> None:
         """Write the object of this run again, with all its lines."""
         if not self._waiting:
@@ -169,13 +186,21 @@ class Objects:
         if len(content) >= OBJECT_BYTES:
             self._number, self._lines = self._number + 1, []
 
+    @patient
     def forget(self) -> None:
         """Remove the objects, the first one first: the others mean nothing without it."""
         lease.require()
         with recording(self.url):
             for name in self._names():
-                self._filesystem.rm_file(name)
+                with suppress(FileNotFoundError):  # removed by a try that seemed to fail
+                    patiently(partial(self._filesystem.rm_file, name))
 
+    @patient
+    def _text(self, name: str) -> str:
+        content: bytes = self._filesystem.cat_file(name)
+        return content.decode()
+
+    @patient
     def _names(self) -> list[str]:
         self._filesystem.invalidate_cache()  # another machine may have written since
         try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import closing
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,23 @@ from volproc.engine.memory import GPU_RESERVED_BYTES, RESERVED_BYTES, check_memo
 from volproc.engine.progress import (
     BlockDone,
     BlockFailed,
+    Crashed,
     Event,
     Note,
     StepFinished,
     StepStarted,
     Watcher,
 )
-from volproc.engine.protocol import Engine, Outcome, Outcomes, Step
-from volproc.errors import BlocksFailedError, VolprocError
+from volproc.engine.protocol import Blame, Engine, Outcome, Outcomes, Step
+from volproc.errors import REPORT, BlocksFailedError, VolprocError
+from volproc.faults import IN_THE_LOG, fault_of, first_line
+
+BLAMED_FIRST: tuple[Blame, ...] = ("bug", "worker", "transient", "user")
+NEXT: dict[Blame, str] = {
+    "bug": f"{REPORT}; the finished blocks are kept",
+    "worker": "the finished blocks are kept, the same command goes on from here",
+    "transient": "the finished blocks are kept, run the same command again",
+}
 
 MOST_FAILURES = 10
 """A step with this many failed blocks is given up: the next ones would fail as well."""
@@ -84,7 +94,7 @@ class Runner:
                 peak = max(peak, outcome.peak_bytes)
                 if outcome.failure is not None:
                     failed.append(outcome)
-                    self._tell(BlockFailed(step.name, outcome.block.index, outcome.failure))
+                    self._tell(_told(step, failed))
                     if len(failed) == MOST_FAILURES:
                         break
                     continue
@@ -98,6 +108,19 @@ class Runner:
     def forget(self, step: str) -> None:
         """Drop the record of a step whose output is about to be made anew."""
         forget(self.records, step)
+
+    @contextmanager
+    def noting_bugs(self) -> Iterator[Runner]:
+        """This runner; a bug that ends what is done meanwhile is told to watchers, and goes on."""
+        try:
+            yield self
+        except Exception as error:
+            if not isinstance(error, VolprocError) and fault_of(error) is None:
+                trace = "".join(traceback.format_exception(error))
+                with suppress(VolprocError):  # the bug is told, not that the log has no place
+                    self._tell(Crashed(f"{type(error).__name__}: {first_line(error)}", trace))
+                    error.add_note(IN_THE_LOG)
+            raise
 
     def note(self, text: str) -> None:
         """Say something that a user should know."""
@@ -121,16 +144,26 @@ def _done(step: Step, outcome: Outcome, done: int) -> BlockDone:
         voxels=outcome.block.core.size,
         worker=outcome.worker,
         peak_bytes=outcome.peak_bytes,
+        host=outcome.host,
     )
 
 
+def _told(step: Step, failed: Sequence[Outcome]) -> BlockFailed:
+    """The last failure; the traceback of bugs is told once, with the first block."""
+    last, bugs = failed[-1], [outcome for outcome in failed if outcome.trace]
+    trace = last.trace if bugs[:1] == [last] else ""
+    reason = last.failure or ""
+    return BlockFailed(step.name, last.block.index, reason, last.worker, last.host, trace)
+
+
 def _failure(step: Step, failed: list[Outcome]) -> VolprocError:
-    first = failed[0]
-    if all(outcome.user_can_mend for outcome in failed):
+    # what a user can mend is told last: a bug or a dead worker would be hidden
+    first = min(failed, key=lambda outcome: BLAMED_FIRST.index(outcome.blame))
+    if first.blame == "user":
         more = f" (and {len(failed) - 1} more blocks)" if len(failed) > 1 else ""
         return VolprocError(f"{step.name}: {first.failure}{more}")
     listed = ", ".join(f"{o.block.index} ({o.block.core})" for o in failed)
     return BlocksFailedError(
         f"{step.name}: {len(failed)} of {len(step.blocks)} blocks failed: {listed}; first reason: "
-        f"{first.failure}; the finished blocks are kept, the same command goes on from here"
+        f"{first.failure}; {NEXT[first.blame]}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from volproc.engine.memory import machine_bytes
+from volproc.engine.machine import machine_bytes
 from volproc.engine.protocol import Outcomes, Step, Task, do_block
 from volproc.grid.blocks import Block
 

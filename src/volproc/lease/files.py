@@ -7,11 +7,13 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
 from volproc.location import located
+from volproc.retry import PatientFile, patient, patiently
 
 NAME = re.compile(r"lease-(\d+)\.json(\.partial)?")
 _creating = threading.Lock()
@@ -23,14 +25,14 @@ def newest(root: str) -> tuple[int, bytes]:
     while True:
         filesystem.invalidate_cache(folder)
         try:
-            names = filesystem.ls(folder, detail=False)
+            names = patiently(partial(filesystem.ls, folder, detail=False))
         except (FileNotFoundError, NotADirectoryError):
             return 0, b""
         epoch = max(_epochs(names), default=0)
         if not epoch:
             return 0, b""
         with suppress(FileNotFoundError):  # a follower removed it meanwhile: its own is there
-            content: bytes = filesystem.cat_file(_path(folder, epoch))
+            content: bytes = patiently(partial(filesystem.cat_file, _path(folder, epoch)))
             return epoch, content
 
 
@@ -41,14 +43,20 @@ def _epochs(names: list[str]) -> Iterator[int]:
             yield int(found[1])
 
 
+@patient
 def create(root: str, epoch: int, content: bytes) -> None:
     """Write the lease of a number unless there is one: whose it is stands in the file."""
     filesystem, folder = located(root)
     path = _path(folder, epoch)
     if isinstance(filesystem, LocalFileSystem):
-        os.makedirs(folder, exist_ok=True)
+        Path(folder).mkdir(
+            parents=True, exist_ok=True
+        )  # os.makedirs asks isdir, which hides errors
         # not found: a former owner has just removed its empty folder
-        with suppress(FileExistsError, FileNotFoundError), open(path, "xb") as file:
+        with (
+            suppress(FileExistsError, FileNotFoundError),
+            PatientFile(open, path, "xb", buffering=0) as file,
+        ):
             file.write(content)
         return
     try:
@@ -60,6 +68,7 @@ def create(root: str, epoch: int, content: bytes) -> None:
             raise
 
 
+@patient
 def overwrite(root: str, epoch: int, content: bytes) -> None:
     """Replace the content of a lease; others see the one before or this one."""
     filesystem, folder = located(root)
@@ -72,6 +81,7 @@ def overwrite(root: str, epoch: int, content: bytes) -> None:
         filesystem.pipe_file(path, content)
 
 
+@patient
 def remove_older(root: str, epoch: int) -> None:
     """Remove the leases before this one."""
     filesystem, folder = located(root)
@@ -82,6 +92,7 @@ def remove_older(root: str, epoch: int) -> None:
                 filesystem.rm_file(name)
 
 
+@patient
 def remove_alone(root: str, epoch: int) -> bool:
     """Remove a lease and its folder, if nothing else lies there; whether it was so."""
     filesystem, folder = located(root)

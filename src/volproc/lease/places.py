@@ -9,8 +9,10 @@ from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
-from volproc.errors import LeaseError, VolprocError
+from volproc.errors import LeaseError
+from volproc.faults import renamed
 from volproc.location import located
+from volproc.retry import patient
 
 BESIDE, OF_RUN = ".volproc", "/ledger"
 """How the places of records end: those of a command's output, and those of a run's folder."""
@@ -50,7 +52,7 @@ def inside(root: str) -> Iterator[str]:
     output = guarded(root)
     if root.endswith(OF_RUN):
         for pattern in (f"*{BESIDE}", f"*.zarr/labels/*{BESIDE}"):
-            yield from map(str, Path(output).glob(pattern))
+            yield from _found(output, pattern)
         return
     filesystem, folder = located(f"{output}/labels")
     with suppress(FileNotFoundError, NotADirectoryError):
@@ -59,16 +61,20 @@ def inside(root: str) -> Iterator[str]:
                 yield f"{output}/labels/{name.rpartition('/')[2]}"
 
 
+@patient
+def _found(folder: str, pattern: str) -> list[str]:
+    return [str(path) for path in Path(folder).glob(pattern)]
+
+
 @contextmanager
 def reaching(root: str) -> Iterator[None]:
     """What a file system raises becomes a LeaseError: without an owner nothing is begun."""
     try:
         yield
-    except VolprocError:
-        raise
-    except Exception as error:  # stores raise errors of their libraries, not OSError alone
-        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise LeaseError(
-            f"cannot write the record of who writes {guarded(root)}, at {root}: "
-            f"{said.splitlines()[0].lower()}; mend that and run the same command again"
-        ) from error
+    except Exception as error:
+        doing = f"cannot write the record of who writes {guarded(root)}, at {root}"
+        way_out = "mend that and run the same command again"
+        line = renamed(doing, error, LeaseError, otherwise=way_out)
+        if line is error:
+            raise
+        raise line from error

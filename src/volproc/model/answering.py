@@ -20,6 +20,7 @@ from volproc.model.normalise import constants_from
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.wanted import Wanted
 from volproc.model.weights import WEIGHTS, Card, load_card, load_model
+from volproc.retry import patient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ def own_network(folder: Path) -> UNetNetwork:
     return described(load_card(folder), folder)
 
 
+@patient
 def described(card: Card, folder: Path) -> UNetNetwork:
     """The network of a `card`, though nothing may be in its `folder` yet."""
     weights = folder / WEIGHTS

@@ -8,8 +8,10 @@ from volproc.model.answering import own_network
 from volproc.model.foreign.opening import open_foreign
 from volproc.model.network import Network
 from volproc.model.weights import CARD, SHIPPED, model_folder
+from volproc.retry import patient
 
 
+@patient
 def open_network(name: str, *, card: str = "", trust: bool = False) -> Network:
     """The network called `name`: a shipped model, a model folder, or what others made.
 

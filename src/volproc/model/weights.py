@@ -22,6 +22,7 @@ from volproc.errors import ModelError
 from volproc.model.etchacell import EtchACell, EtchACellSpec
 from volproc.model.normalise import METHOD, Method
 from volproc.model.unet import UNet, UNetSpec
+from volproc.retry import patient
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 SHIPPED = Path(__file__).parent / "shipped"
@@ -174,6 +175,7 @@ def load_card(folder: Path) -> Card:
     return card
 
 
+@patient
 def model_folder(name: str) -> Path:
     """The folder of a shipped model, or `name` as a path; ModelError if there is neither."""
     shipped = SHIPPED / name
@@ -214,6 +216,7 @@ def _require_finite(tensors: dict[str, Tensor], *, where: str) -> None:
             )
 
 
+@patient
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -223,6 +226,7 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
+@patient
 def _replace(path: Path, data: bytes) -> None:
     unfinished = path.with_name(path.name + ".part")
     with unfinished.open("wb") as file:

@@ -29,7 +29,7 @@ def begin_volume(
 
     The records go first: killed in between, blocks are done twice rather than trusted unwritten.
     """
-    if not is_begun(info.url, digest=digest):
+    if not is_begun(info, digest=digest):
         for one in steps:
             runner.forget(one.name)
         forget_content(str(runner.records), info.url)

@@ -1,8 +1,10 @@
-"""Where errors of zarr and the file system become a VolumeError; and what lies at a URL."""
+"""Where errors of zarr and the file system become a VolumeError; and what lies at a URL.
+
+What is transient is done again first, and becomes a TransientError (`volproc.retry`).
+"""
 
 from __future__ import annotations
 
-import errno
 import os
 import posixpath
 from collections.abc import Iterator
@@ -10,19 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from volproc.errors import VolprocError, VolumeError
+from volproc.errors import VolumeError
+from volproc.faults import fault_of, first_line, renamed
 from volproc.location import located
+from volproc.retry import patient
+
+__all__ = ["first_line"]
 
 LOCAL = ("file://", "local://")
 
 
+@patient
 def exists(url: str) -> bool:
     """Whether anything is stored at `url`."""
     with reaching(url):
-        filesystem, path = _place(url)
-        return bool(filesystem.exists(path))
+        return kind_at(*_place(url)) is not None
 
 
+@patient
 def is_occupied(url: str) -> bool:
     """Whether something is stored at `url`; an empty folder is nothing, nor what a kill left.
 
@@ -30,11 +37,26 @@ def is_occupied(url: str) -> bool:
     """
     with reaching(url):
         filesystem, path = _place(url)
-        if not filesystem.exists(path) or filesystem.isfile(path):
-            return bool(filesystem.exists(path))
+        kind = kind_at(filesystem, path)
+        if kind != "directory":
+            return kind is not None
         names = (name.rpartition("/")[2] for name in filesystem.ls(path, detail=False))
         whole = [name for name in names if not name.endswith(".partial")]
         return whole not in ([], [".zgroup"], [".zattrs"])
+
+
+def kind_at(filesystem: Any, path: str) -> str | None:
+    """What is at `path`: "file", "directory", ...; None if nothing is.
+
+    `exists` and `isfile` of many file systems say no where they could not find out; that of the
+    web calls every failure a missing file.
+    """
+    try:
+        return str(filesystem.info(path)["type"])
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if fault_of(error) != "missing":
+            raise
+        return None
 
 
 def _place(url: str) -> tuple[Any, str]:
@@ -54,7 +76,7 @@ def local_path(url: str) -> Path | None:
     (PosixPath('/data/a.zarr'), None)
     """
     if "://" not in url:
-        return Path(url)
+        return Path(url).expanduser()
     return Path(located(url)[1]) if url.startswith(LOCAL) else None
 
 
@@ -81,15 +103,7 @@ def place_from(url: str, output: str) -> str:
     return os.path.relpath(canonical(url), canonical(output)) if here and there else canonical(url)
 
 
-def for_zarr(url: str) -> str:
-    """The same place as zarr is told it: a path on this machine, where it writes files whole.
-
-    >>> for_zarr("file:///data/a.zarr"), for_zarr("s3://bucket/a.zarr")
-    ('/data/a.zarr', 's3://bucket/a.zarr')
-    """
-    return str(local_path(url) or url)
-
-
+@patient
 def last_change(url: str) -> str:
     """What changes when an array that others wrote does, as cheaply as its file system tells.
 
@@ -97,23 +111,27 @@ def last_change(url: str) -> str:
     overwritten in place does not. Elsewhere the properties (date, ETag) of its metadata file.
     """
     folder = local_path(url)
-    if folder:
-        dates = (os.stat(inner).st_mtime_ns for inner, _, _ in os.walk(folder))
-        return str(max(dates, default=0))
     with reaching(url):
+        if folder:
+            dates = (
+                os.stat(inner).st_mtime_ns for inner, _, _ in os.walk(folder, followlinks=True)
+            )
+            return str(max(dates, default=0))
         filesystem, path = _place(url)
         names = (f"{path}/{name}" for name in ("zarr.json", ".zarray", "attributes.json"))
-        return next((str(filesystem.ukey(name)) for name in names if filesystem.exists(name)), "")
+        return next((str(filesystem.ukey(name)) for name in names if kind_at(filesystem, name)), "")
 
 
+@patient
 def remove_file(url: str) -> None:
     """Remove the file at `url` if there is one."""
     with writing(url):
         filesystem, path = _place(url)
-        if filesystem.exists(path):
+        if kind_at(filesystem, path):
             filesystem.rm_file(path)
 
 
+@patient
 def remove_tree(url: str) -> None:
     """Remove everything at `url`; a link is removed, not what it points to."""
     with writing(url):
@@ -122,51 +140,50 @@ def remove_tree(url: str) -> None:
             here.unlink()
             return
         filesystem, path = _place(url)
-        if filesystem.exists(path):
+        if kind_at(filesystem, path):
             filesystem.rm(path, recursive=True)
+
+
+def refuse_unreachable(url: str, error: Exception) -> None:
+    """Raise what kept zarr from finding out what lies at `url`; nothing where nothing lies there.
+
+    A store that does not answer, or only to others, is not one that holds nothing.
+    """
+    if fault_of(error) not in (None, "missing"):
+        raise renamed(f"cannot reach {url}", error, VolumeError) from error
 
 
 @contextmanager
 def reaching(url: str) -> Iterator[None]:
     """Whatever a file system raises when it is asked what lies at `url` becomes a VolumeError."""
-    try:
+    with _renaming(
+        f"cannot reach {url}", "check the address and the credentials in the environment"
+    ):
         yield
-    except VolprocError:
-        raise
-    except Exception as error:
-        raise VolumeError(
-            f"cannot reach {url}: {first_line(error)}; check the address and the credentials in "
-            "the environment"
-        ) from error
 
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
     """Whatever zarr, a codec or the file system raises becomes a VolumeError that names `what`."""
-    try:
+    with _renaming(f"cannot read {what}", "the file may be cut short: write the volume again"):
         yield
-    except Exception as error:
-        raise VolumeError(
-            f"cannot read {what}: {first_line(error)}; "
-            "the file may be cut short: write the volume again"
-        ) from error
 
 
 @contextmanager
 def writing(what: str) -> Iterator[None]:
-    """The same for writing; a full disk is told apart."""
+    """The same for writing, where all but the errors of file systems are bugs."""
+    with _renaming(f"cannot write {what}", "check the place and its file system", OSError):
+        yield
+
+
+@contextmanager
+def _renaming(doing: str, otherwise: str, content: type[Exception] = Exception) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise VolumeError(
-                f"no space left while writing {what}; free some space and run the same command "
-                "again: finished blocks are kept"
-            ) from error
-        raise VolumeError(f"cannot write {what}: {first_line(error)}") from error
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line; its type where it says nothing."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]
+    except Exception as error:
+        if fault_of(error) is None and not isinstance(error, content):
+            raise
+        line = renamed(doing, error, VolumeError, otherwise=otherwise)
+        if line is error:
+            raise
+        raise line from error

@@ -9,13 +9,15 @@ from zarr.codecs import ZstdCodec
 
 from volproc import lease
 from volproc.errors import VolumeError
-from volproc.volume.access import for_zarr, remove_file, writing
+from volproc.volume.access import refuse_unreachable, remove_file, writing
 from volproc.volume.describe import attributes_of
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.ome import to_ome
+from volproc.volume.patient import for_zarr
 from volproc.volume.shard import LEVEL
 
 ZarrFormat = Literal[2, 3]
+_Shape = tuple[int, ...]
 
 FORMATS: dict[str, ZarrFormat] = {"0.5": 3, "0.4": 2}
 """The version of Zarr that each version of OME-Zarr is made of."""
@@ -42,15 +44,15 @@ def stamp(info: VolumeInfo) -> None:
         group.attrs.put(to_ome(info))
 
 
-def unfinish(url: str) -> None:
-    """Note that the volume of volproc at `url` is not complete any more; all else stays."""
+def note(url: str, **record: Any) -> None:
+    """Change `record` in what volproc keeps about the making of the volume at `url`, no more."""
     lease.require()
     found = (_group(url, zarr_format, mode="r+") for zarr_format in FILES)
     group = next((group for group in found if group is not None), None)
     if group is not None:
         with writing(url):
             told: dict[str, Any] = attributes_of(group)
-            group.attrs.update({"volproc": {**told["volproc"], "finished": False}})
+            group.attrs.update({"volproc": {**told["volproc"], **record}})
 
 
 def make_anew(info: VolumeInfo) -> None:
@@ -80,7 +82,8 @@ def _group(url: str, zarr_format: ZarrFormat, mode: Literal["r", "r+"] = "r") ->
         return zarr.open_group(
             for_zarr(url), mode=mode, zarr_format=zarr_format, use_consolidated=False
         )
-    except Exception:  # not a group at all: whatever it is, volproc did not write it
+    except Exception as error:  # not a group at all: whatever it is, volproc did not write it
+        refuse_unreachable(url, error)
         return None
 
 
@@ -120,9 +123,30 @@ def _remove_description(url: str, zarr_format: ZarrFormat) -> None:
         remove_file(f"{url}/{name}")
 
 
-def _create_array(group: zarr.Group, info: VolumeInfo, level: Level) -> None:
+def holds_arrays_of(info: VolumeInfo) -> bool:
+    """Whether the arrays at the place of `info` are the ones that it describes: shapes and cuts."""
+    group = _group(info.url, FORMATS[info.version])
+    return group is not None and all(_is_planned(group, info, level) for level in info.levels)
+
+
+def _is_planned(group: zarr.Group, info: VolumeInfo, level: Level) -> bool:
+    array = group.get(level.path)
+    if not isinstance(array, zarr.Array):
+        return False
+    found = (array.shape, array.chunks, array.shards, str(array.dtype))
+    return found == (*_cut(info, level), info.dtype)
+
+
+def _cut(info: VolumeInfo, level: Level) -> tuple[_Shape, _Shape, _Shape | None]:
+    """Shape, chunks and shards of a level's array; shards are None where a chunk is a file."""
     lead: tuple[int, ...] = (len(info.channels),) if info.channels else ()
     shape, chunks = (*lead, *level.shape), (*(1 for _ in lead), *level.chunks)
+    sharded = info.version != "0.4" and (lead or level.shards != level.chunks)
+    return shape, chunks, (*lead, *level.shards) if sharded else None
+
+
+def _create_array(group: zarr.Group, info: VolumeInfo, level: Level) -> None:
+    shape, chunks, shards = _cut(info, level)
     if info.version == "0.4":
         group.create_array(
             level.path,
@@ -140,10 +164,10 @@ def _create_array(group: zarr.Group, info: VolumeInfo, level: Level) -> None:
         shape=shape,
         dtype=info.dtype,
         chunks=chunks,
-        shards=None if level.shards == level.chunks and not lead else (*lead, *level.shards),
+        shards=shards,
         compressors=ZstdCodec(level=LEVEL),
         fill_value=0,
-        dimension_names=[*("c" for _ in lead), "z", "y", "x"],
+        dimension_names=[*("c" for _ in shape[:-3]), "z", "y", "x"],
         overwrite=True,
     )
 

@@ -4,41 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count, takewhile
+from math import prod
 from typing import Any
 
 import numpy as np
 import zarr
 
 from volproc.errors import VolumeError
-from volproc.grid.box import Shape, each
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.volume.access import exists, first_line, for_zarr, reading
-from volproc.volume.metadata import Level, VolumeInfo
-from volproc.volume.ome import multiscale_of, scale_and_translation, spatial_axes
+from volproc.grid.box import Shape
+from volproc.grid.scale import VoxelNm
+from volproc.volume.access import exists, first_line, reading, refuse_unreachable
+from volproc.volume.metadata import Kind, Level, VolumeInfo
+from volproc.volume.ome import multiscale_of, multiscales_of, paths_of, sizes_and_offsets
+from volproc.volume.patient import for_zarr
+from volproc.volume.placement import placed_levels, with_numbers
+
+HUGE_CHUNK = 2**30
+"""Bytes."""
 
 
-def read_info(url: str, *, voxel_nm: Sequence[float] | None = None) -> VolumeInfo:
+def read_info(url: str, *, voxel_nm: Sequence[float] | None = None, level: str = "") -> VolumeInfo:
     """Metadata of the volume at `url`, finished or not; of the only image of a bioformats2raw one.
 
-    VolumeError, one line, for what is no volume: a plate, several images, time, two dimensions.
+    Levels go from the largest to the smallest, however they are listed. A `level` that is named is
+    all there is: others may be absent. VolumeError, one line, for what is no volume: a plate,
+    several images, time, two dimensions.
     """
-    url, group = _image_group(url)
-    attributes = attributes_of(group)
     with understanding(url):
-        multiscale = multiscale_of(attributes, url=url)
-        if voxel_nm is not None:
-            multiscale = _with_voxel_size(multiscale, parse_voxel_nm(voxel_nm), group, url)
-        leading, nm = spatial_axes(multiscale, url=url)
+        url, group, attributes, multiscale = _multiscale(url, level)
         names = [axis["name"] for axis in multiscale["axes"]]
-        arrays, levels = [], []
-        for dataset in multiscale["datasets"]:
-            voxel, offset = scale_and_translation(
-                dataset, multiscale, leading=leading, nm=nm, url=url
-            )
-            array = array_of(group, dataset["path"], url)
-            arrays.append(array)
-            levels.append(_level(dataset["path"], array, voxel, offset))
+        paths = paths_of(multiscale)
+        arrays = [array_of(group, path, url) for path in paths]
+        shapes = [array.shape[-3:] for array in arrays]
+        placed = placed_levels(multiscale, shapes, url=url, voxel_nm=voxel_nm)
+        levels = [
+            _level(path, array, *where)
+            for path, array, where in zip(paths, arrays, placed, strict=True)
+        ]
         finest = arrays[0]
         if "t" in names and finest.shape[names.index("t")] > 1:
             count = finest.shape[names.index("t")]
@@ -49,7 +53,7 @@ def read_info(url: str, *, voxel_nm: Sequence[float] | None = None) -> VolumeInf
         ome = attributes.get("ome", attributes)
         return VolumeInfo(
             url=url,
-            kind="labels" if "image-label" in ome else "image",
+            kind=_kind(url, ome),
             dtype=str(np.dtype(finest.dtype).newbyteorder("=")),
             levels=tuple(levels),
             channels=channels,
@@ -58,12 +62,74 @@ def read_info(url: str, *, voxel_nm: Sequence[float] | None = None) -> VolumeInf
         )
 
 
+@dataclass(frozen=True)
+class OneLevel:
+    """An array of an OME-Zarr with its axes' names, in whatever order, and what is stated of them.
+
+    `stated` has voxel size in nm (None: not stated) and offset in nm (then in voxels) by axis.
+    """
+
+    url: str
+    kind: Kind
+    names: tuple[str, ...]
+    stated: dict[str, tuple[float | None, float]]
+
+
+def read_level(url: str, level: str = "") -> OneLevel:
+    """The level of this path, or the finest one; VolumeError as of `read_info`."""
+    with understanding(url):
+        url, _, attributes, multiscale = _multiscale(url, level)
+        dataset = multiscale["datasets"][0]
+        return OneLevel(
+            url=f"{url}/{dataset['path']}",
+            kind=_kind(url, attributes.get("ome", attributes)),
+            names=tuple(axis["name"] for axis in multiscale["axes"]),
+            stated=sizes_and_offsets(dataset, multiscale, url=url),
+        )
+
+
+def _multiscale(url: str, level: str) -> tuple[str, zarr.Group, dict[str, Any], dict[str, Any]]:
+    """URL, group and attributes of an image, and its multiscale, the largest level first."""
+    url, group = _image_group(url)
+    attributes = attributes_of(group)
+    multiscale = multiscale_of(attributes, url=url, level=level)
+    datasets = _largest_first(multiscale["datasets"], group, url, only=level)
+    multiscale["datasets"] = [with_numbers(dataset, group) for dataset in datasets]
+    return url, group, attributes, multiscale
+
+
+def _kind(url: str, ome: dict[str, Any]) -> Kind:
+    """Labels if they are marked so, or listed as labels by the group that they lie in."""
+    outer, inside, name = url.rstrip("/").rpartition("/labels/")
+    listed: Any = ()
+    if inside and "image-label" not in ome:
+        try:
+            around = attributes_of(zarr.open_group(for_zarr(f"{outer}/labels"), mode="r"))
+        except Exception:  # a folder that happens to be called labels
+            around = {}
+        listed = around.get("ome", around).get("labels")
+    return "labels" if "image-label" in ome or name in (listed or ()) else "image"
+
+
+def listed_levels(url: str) -> list[str]:
+    """Paths of all levels that the group at `url` lists; none where no such group is there."""
+    try:
+        attributes = attributes_of(zarr.open_group(for_zarr(url), mode="r"))
+    except Exception:  # whatever it is, zarr cannot make a group of it
+        return []
+    with understanding(url):
+        if "multiscales" not in attributes.get("ome", attributes):
+            return []
+        every = multiscales_of(attributes, url=url)
+        return [path for one in every for path in paths_of(one)]
+
+
 @contextmanager
 def understanding(url: str) -> Iterator[None]:
     """What metadata of an unexpected form makes Python raise becomes a VolumeError."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise VolumeError(
             f"{url} has metadata that are not OME-Zarr's ({type(error).__name__}: "
             f"{first_line(error)}); convert it with `volproc ingest SOURCE OUT.zarr`"
@@ -107,6 +173,7 @@ def _open_group(url: str) -> zarr.Group:
     try:
         return zarr.open_group(for_zarr(url), mode="r")
     except Exception as error:
+        refuse_unreachable(url, error)
         # asked only now: web servers know of files, not of the folders they lie in
         if not exists(url):
             raise VolumeError(
@@ -118,15 +185,38 @@ def _open_group(url: str) -> zarr.Group:
         ) from error
 
 
+def _largest_first(
+    datasets: list[dict[str, Any]], group: zarr.Group, url: str, *, only: str
+) -> list[dict[str, Any]]:
+    chosen = [dataset for dataset in datasets if not only or str(dataset["path"]) == only]
+    return sorted(chosen, key=lambda one: -prod(array_of(group, one["path"], url).shape))
+
+
 def array_of(group: zarr.Group, path: str, url: str) -> zarr.Array[Any]:
     """The array of a level; VolumeError if there is none at `path`."""
-    if path not in group:
-        raise VolumeError(f"{url} lists level {path}, but there is no such array: copy it again")
+    with reading(f"{url} level {path}"):
+        there = path in group
+    if not there:
+        raise VolumeError(
+            f"{url} lists level {path}, but there is no such array: copy it again, or ingest a "
+            f"level that is there ({url}/LEVEL)"
+        )
     with reading(f"{url} level {path}"):
         array = group[path]
     if not isinstance(array, zarr.Array):
         raise VolumeError(f"{url} level {path} is a group; expected an array")
+    refuse_unbelievable_chunks(array, f"{url} level {path}")
     return array
+
+
+def refuse_unbelievable_chunks(array: zarr.Array[Any], what: str) -> None:
+    """VolumeError for chunks of gigabytes in a far smaller array: memory for one is taken whole."""
+    chunk = max(prod(array.chunks), prod(array.shards or ()))
+    if chunk * array.dtype.itemsize > HUGE_CHUNK and chunk > 8 * prod(array.shape):
+        raise VolumeError(
+            f"{what} has chunks of {array.chunks} in an array of {array.shape}; its metadata is "
+            "damaged: copy it again"
+        )
 
 
 def _level(
@@ -144,27 +234,6 @@ def _level(
         voxel_nm=voxel,
         translation_nm=offset,
     )
-
-
-def _with_voxel_size(
-    multiscale: dict[str, Any], voxel_nm: VoxelNm, group: zarr.Group, url: str
-) -> dict[str, Any]:
-    """The multiscale with its finest voxel size replaced; coarser levels follow from the shapes."""
-    paths = [dataset["path"] for dataset in multiscale["datasets"]]
-    finest = array_of(group, paths[0], url).shape
-    axes = [
-        {**axis, "unit": "nanometer"} if axis["name"] in "zyx" else axis
-        for axis in multiscale["axes"]
-    ]
-    datasets = []
-    for path in paths:
-        shape = array_of(group, path, url).shape[-3:]
-        ratio = each(lambda n, m: max(1, round(n / m)), finest[-3:], shape)
-        scale = [1.0] * (len(axes) - 3) + [v * r for v, r in zip(voxel_nm, ratio, strict=True)]
-        datasets.append(
-            {"path": path, "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-        )
-    return {"axes": axes, "datasets": datasets}
 
 
 def _channel_names(attributes: dict[str, Any], *, count: int) -> tuple[str, ...]:

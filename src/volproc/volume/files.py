@@ -7,6 +7,8 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +16,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from volproc import lease
 from volproc.location import located
-from volproc.volume.access import reading, writing
+from volproc.retry import PatientFile, patient, patiently
+from volproc.volume.access import kind_at, reading, writing
 
 
 @contextmanager
@@ -23,25 +26,31 @@ def at_once(path: str) -> Iterator[str]:
 
     Nothing does, and nothing is left, if it fails or the output has another owner by then.
     """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    partial = f"{path}.{uuid4().hex}.partial"
+    make_folder(os.path.dirname(path))
+    fresh = f"{path}.{uuid4().hex}.partial"
     try:
-        yield partial
-        lease.require()
-        os.replace(partial, path)
+        yield fresh
+        _put(fresh, path)
     except BaseException:
         with suppress(OSError):
-            os.unlink(partial)
+            os.unlink(fresh)
         raise
 
 
+@patient
+def _put(fresh: str, path: str) -> None:
+    lease.require()
+    os.replace(fresh, path)
+
+
+@patient
 def write_file(url: str, content: bytes) -> None:
     """Store `content` at `url`, its folder included; a killed writer leaves no half file there."""
     filesystem, path = located(url)
     with writing(url):
         if isinstance(filesystem, LocalFileSystem):
-            with at_once(path) as partial:
-                filesystem.pipe_file(partial, content)
+            with at_once(path) as fresh:
+                filesystem.pipe_file(fresh, content)
         else:
             lease.require()
             filesystem.pipe_file(path, content)  # object stores take objects whole
@@ -53,7 +62,7 @@ def write_pieces(url: str, pieces: Iterable[bytes]) -> None:
     if not isinstance(filesystem, LocalFileSystem):
         _upload(filesystem, path, url, pieces)
         return
-    with writing(url), at_once(path) as partial, filesystem.open(partial, "wb") as file:
+    with writing(url), at_once(path) as fresh, PatientFile(filesystem.open, fresh, "wb") as file:
         for piece in pieces:
             file.write(piece)
 
@@ -61,7 +70,7 @@ def write_pieces(url: str, pieces: Iterable[bytes]) -> None:
 def _upload(filesystem: Any, path: str, url: str, pieces: Iterable[bytes]) -> None:
     """An object store shows an object when it is closed: not before its last piece is there."""
     with writing(url):
-        file = filesystem.open(path, "wb")
+        file = patiently(partial(filesystem.open, path, "wb"))  # its parts it sends again itself
         try:
             for piece in pieces:
                 file.write(piece)
@@ -74,6 +83,13 @@ def _upload(filesystem: Any, path: str, url: str, pieces: Iterable[bytes]) -> No
         file.close()
 
 
+@patient
+def make_folder(path: str) -> None:
+    """Make a local folder and those it lies in, if they are not there."""
+    Path(path).mkdir(parents=True, exist_ok=True)  # os.makedirs asks isdir, which hides errors
+
+
+@patient
 def read_file(url: str) -> bytes:
     """What `write_file` stored at `url`; VolumeError if it is not there."""
     filesystem, path = located(url)
@@ -82,17 +98,19 @@ def read_file(url: str) -> bytes:
     return content
 
 
+@patient
 def remove_files(folder: str, wanted: re.Pattern[str]) -> None:
     """Remove the files and folders right in `folder` whose whole names match; others stay."""
     filesystem, path = located(folder)
     with writing(folder):
         filesystem.invalidate_cache()
-        found = filesystem.ls(path, detail=False) if filesystem.exists(path) else []
+        found = filesystem.ls(path, detail=False) if kind_at(filesystem, path) else []
         for inner in found:
             if wanted.fullmatch(inner.rstrip("/").rpartition("/")[2]):
                 filesystem.rm(inner, recursive=True)
 
 
+@patient
 def content_digest(url: str) -> str:
     """A name for the bytes of a file, read in pieces; VolumeError if it cannot be read."""
     filesystem, path = located(url)

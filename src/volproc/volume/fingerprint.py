@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from volproc.location import located
+from volproc.retry import patient
 from volproc.volume.access import exists, last_change, local_path, reaching, remove_file
 from volproc.volume.files import read_file, write_file
 from volproc.volume.metadata import VolumeInfo
@@ -105,25 +106,37 @@ def entries(folder: str) -> Iterator[Entry]:
 
 
 def _here(folder: str, below: str) -> Iterator[Entry]:
-    # a level may be a link to another disk: links are followed
+    for name, told in _listed(folder):
+        if told is None:
+            yield from _here(f"{folder}/{name}", f"{below}{name}/")
+        else:
+            yield f"{below}{name}", told.st_size, str(told.st_mtime_ns)
+
+
+@patient
+def _listed(folder: str) -> list[tuple[str, os.stat_result | None]]:
+    """Names in a folder with what the system tells of files, None of folders; links are followed,
+    as a level may be one to another disk."""
     try:
         found = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return []
     with found:
-        for one in found:
-            if one.is_dir():
-                yield from _here(one.path, f"{below}{one.name}/")
-            elif not one.name.endswith(".partial"):
-                told = one.stat()
-                yield f"{below}{one.name}", told.st_size, str(told.st_mtime_ns)
+        whole = (one for one in found if not one.name.endswith(".partial"))
+        return [(one.name, None if one.is_dir() else one.stat()) for one in whole]
 
 
 def _elsewhere(folder: str) -> Iterator[Entry]:
     filesystem, root = located(folder)
-    filesystem.invalidate_cache()  # other processes write there too
-    for name, told in filesystem.find(root, detail=True).items():
+    for name, told in _found(filesystem, root).items():
         yield name[len(root) :].lstrip("/"), int(told.get("size") or 0), _stamp(told)
+
+
+@patient
+def _found(filesystem: Any, root: str) -> dict[str, dict[str, Any]]:
+    filesystem.invalidate_cache()  # other processes write there too
+    found: dict[str, dict[str, Any]] = filesystem.find(root, detail=True)
+    return found
 
 
 def _stamp(told: dict[str, Any]) -> str:

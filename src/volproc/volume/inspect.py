@@ -18,8 +18,11 @@ import zarr
 
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
-from volproc.volume.access import exists, first_line, for_zarr, reading
+from volproc.volume.access import exists, first_line, reading, refuse_unreachable
+from volproc.volume.patient import for_zarr
 
+MOST_FILES = 2**30
+"""Of an array; no file system holds more of one."""
 CHUNK_KEY = re.compile(r"(c[/.])?\d+([/.]\d+)*")
 
 
@@ -100,6 +103,7 @@ def group_at(url: str) -> StoredGroup | None:
     try:
         group = zarr.open_group(for_zarr(url), mode="r", use_consolidated=False)
     except Exception as error:  # whatever it is, zarr cannot make a group of it
+        refuse_unreachable(url, error)
         if exists(url):
             return None
         raise VolumeError(
@@ -122,6 +126,7 @@ def model_error(url: str, *, labels: bool) -> str:
         first = error.errors()[0]
         return f"{error.title}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
     except Exception as error:
+        refuse_unreachable(url, error)
         return first_line(error)
     return ""
 
@@ -130,7 +135,14 @@ def array_at(url: str) -> StoredArray:
     """The array at `url`; VolumeError, with the reason, if there is none that zarr can open."""
     try:
         array = zarr.open_array(for_zarr(url), mode="r")
+        unit = array.shards or array.chunks
     except Exception as error:
+        refuse_unreachable(url, error)
         raise VolumeError(f"no array can be opened at {url}: {first_line(error)}") from error
-    unit = array.shards or array.chunks
-    return StoredArray(url, array.shape, str(array.dtype), unit, array.chunks)
+    found = StoredArray(url, array.shape, str(array.dtype), unit, array.chunks)
+    if 0 in (*array.shape, *unit, *array.chunks) or prod(found.grid) > MOST_FILES:
+        raise VolumeError(
+            f"{url} has the shape {array.shape} in files of {unit}; expected voxels along every "
+            f"axis, in at most {MOST_FILES} files"
+        )
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 import zarr
 from numcodecs.zstd import Zstd
 
+from volproc.retry import PatientFile, patient
 from volproc.volume.files import at_once
 
 LEVEL = 1
@@ -42,6 +43,7 @@ def is_plain(array: zarr.Array[Any]) -> bool:
     return plain and order.get("endian") != "big" and told.get("index_location", "end") == "end"
 
 
+@patient
 def write_shard(
     path: Path,
     values: npt.NDArray[Any],
@@ -55,7 +57,7 @@ def write_shard(
     Chunks of 0 only are left out unless `keep_empty`; of a shard without chunks the file holds the
     index only, so that a missing file is always a loss. It is there whole or not at all.
     """
-    with at_once(str(path)) as partial, open(partial, "wb") as file:
+    with at_once(str(path)) as partial, PatientFile(open, partial, "wb", buffering=0) as file:
         _fill(file, values, shard, chunk, keep_empty=keep_empty)
 
 
@@ -73,7 +75,7 @@ def encoded_shard(
 
 
 def _fill(
-    file: BinaryIO,
+    file: Any,
     values: npt.NDArray[Any],
     shard: tuple[int, ...],
     chunk: tuple[int, ...],

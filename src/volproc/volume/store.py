@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,20 +19,22 @@ from volproc import lease
 from volproc.errors import GridError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
+from volproc.retry import patient
 from volproc.volume.access import (
-    for_zarr,
     is_occupied,
     local_path,
     reading,
     writing,
 )
-from volproc.volume.create import made_by, make_anew, stamp
-from volproc.volume.describe import array_of, read_info
+from volproc.volume.create import holds_arrays_of, made_by, make_anew, note, stamp
+from volproc.volume.describe import array_of, attributes_of, read_info
 from volproc.volume.display import window_of
 from volproc.volume.files import write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
+from volproc.volume.patient import for_zarr
+from volproc.volume.presence import holds_all, when_there, with_all
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 
 if TYPE_CHECKING:
@@ -61,11 +62,11 @@ class Volume:
                 f"{self.info.url} level {level} has {here.shape} voxels; {box} is outside"
             )
         with reading(f"{self.info.url} level {level}, voxels {box}"):
-            array = self._arrays[level]
-            self._refuse_empty_files(box, here, array)
+            array = self._readable[level]
             leading = (0,) * (array.ndim - 3 - bool(self.info.channels))
             chosen = (Ellipsis,) if channel is None else (channel,)
-            return np.asarray(array[(*leading, *chosen, *box.slices)], dtype=self.info.dtype)
+            place = (*leading, *chosen, *box.slices)
+            return np.asarray(when_there(self.info, lambda: array[place]), dtype=self.info.dtype)
 
     def write(self, box: Box, values: npt.ArrayLike, level: int = 0) -> None:
         """Store `values`, or one for all, at `box`; GridError unless it is whole shards."""
@@ -105,7 +106,7 @@ class Volume:
         """
         import dask.array
 
-        array = self._arrays[level]
+        array = self._readable[level]
         return dask.array.from_array(array, chunks=array.shards or array.chunks, name=False)
 
     def finish(self) -> Volume:
@@ -113,6 +114,7 @@ class Volume:
 
         An image without a window gets one. VolumeError if the metadata is not valid OME-Zarr.
         """
+        lease.require()
         if self.info.made_by.get("finished"):
             return self
         info = self.info
@@ -133,40 +135,40 @@ class Volume:
         """Changes when the metadata or any voxel on disk does, by whatever program."""
         return fingerprint(self.info)
 
-    def _refuse_empty_files(self, box: Box, level: Level, array: Any) -> None:
-        """A file of 0 bytes, as a crash may leave it, would read as background."""
-        folder = local_path(self.info.url)
-        if folder is None:
-            return
-        unit = (array.shards or array.chunks)[-3:]
-        ends = zip(box.start, box.stop, unit, strict=True)
-        along = [range(start // n, -(-stop // n)) for start, stop, n in ends]
-        for place in product(*map(range, array.shape[:-3]), *along):
-            file = folder / level.path / array.metadata.encode_chunk_key(place)
-            if file.is_file() and file.stat().st_size == 0:
-                raise ValueError(f"{file} is empty")
+    @cached_property
+    def _readable(self) -> tuple[Any, ...]:
+        if not holds_all(attributes_of(self._group).get("volproc", {}), self.info.kind):
+            return self._arrays
+        return tuple(with_all(array, self.info) for array in self._arrays)
 
     @cached_property
     def _plain(self) -> tuple[bool, ...]:
         return tuple(is_plain(array) for array in self._arrays)
 
     @cached_property
+    def _group(self) -> zarr.Group:
+        mode: Literal["r", "r+"] = "r+" if self.info.made_by else "r"
+        return zarr.open_group(for_zarr(self.info.url), mode=mode)
+
+    @cached_property
     def _arrays(self) -> tuple[Any, ...]:
         # What is written is there, background too: a file that is missing is a loss. And comparing
         # every chunk with the fill value costs 3.8 to 6.7 times the CPU of encoding it.
         config: ArrayConfigParams = {"write_empty_chunks": True}
-        group = zarr.open_group(for_zarr(self.info.url), mode="r+" if self.info.made_by else "r")
-        arrays = (array_of(group, level.path, self.info.url) for level in self.info.levels)
+        arrays = (array_of(self._group, level.path, self.info.url) for level in self.info.levels)
         return tuple(array.with_config(config) for array in arrays)
 
 
-def open_volume(url: str | Path, *, voxel_nm: Sequence[float] | None = None) -> Volume:
+def open_volume(
+    url: str | Path, *, voxel_nm: Sequence[float] | None = None, level: str = ""
+) -> Volume:
     """The OME-Zarr volume (0.4 or 0.5) at a path or URL; labels as `IMAGE.zarr/labels/NAME`.
 
     `voxel_nm` replaces the voxel size (z, y, x) of the finest level where the metadata lacks or
-    misstates it. VolumeError, one line, if there is no such volume or a run has not finished it.
+    misstates it; `level` names the only one to open. VolumeError, one line, if there is no such
+    volume or a run has not finished it.
     """
-    info = read_info(str(url), voxel_nm=voxel_nm)
+    info = read_info(str(url), voxel_nm=voxel_nm, level=level)
     if info.made_by and not info.made_by.get("finished"):
         raise VolumeError(
             f"{url} is unfinished: the {info.made_by.get('step', 'volproc')} step that writes it "
@@ -181,7 +183,7 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
     A volume that volproc made from other inputs or options is replaced; anything else at that
     place is refused and left alone. `version` is volproc's own.
     """
-    info = info.stamped(version=version, step=step, digest=digest, finished=False)
+    info = info.stamped(version=version, step=step, digest=digest, finished=False, complete=True)
     there = made_by(info.url)
     if not there and is_occupied(info.url):
         raise VolumeError(
@@ -189,18 +191,30 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
         )
     if lease.left_by_dead():
         _remove_partial_files(info.url)
-    if there.get("digest") == digest:
-        return Volume(info.stamped(finished=there.get("finished", False)))
+    if _is_same(info, there, digest):
+        kept = {key: there.get(key, False) for key in ("finished", "complete")}
+        if there.get("recipe") != info.made_by.get("recipe"):  # other inputs gave the same
+            note(info.url, recipe=info.made_by.get("recipe"))
+        return Volume(info.stamped(**kept))
     make_anew(info)
     stamp(info)
     return Volume(info)
 
 
-def is_begun(url: str, *, digest: str) -> bool:
-    """Whether the volume of this `digest` was made at `url`, finished or not."""
-    return bool(made_by(url).get("digest") == digest)
+def is_begun(info: VolumeInfo, *, digest: str) -> bool:
+    """Whether the volume of this `digest` was made where `info` says, finished or not."""
+    return _is_same(info, made_by(info.url), digest)
 
 
+def _is_same(info: VolumeInfo, there: dict[str, Any], digest: str) -> bool:
+    """Whether a volume may be gone on with: made from the same, and cut as it is planned.
+
+    Another program may cut it otherwise; what this one writes would lie in the wrong places.
+    """
+    return there.get("digest") == digest and holds_arrays_of(info)
+
+
+@patient
 def _remove_partial_files(url: str) -> None:
     """Files that a killed writer left beside the chunks; harmless, but not part of the volume.
 

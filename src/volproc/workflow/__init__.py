@@ -18,15 +18,13 @@ from typing import TYPE_CHECKING, Any
 from volproc.config import Workflow, parsed
 from volproc.engine.progress import Note, Watcher
 from volproc.errors import ConfigError
-from volproc.workflow.filled import filled, own
+from volproc.retry import patient
+from volproc.workflow.filled import SETTINGS, filled, own
 from volproc.workflow.finished import nothing_to_do
 
 if TYPE_CHECKING:
     from volproc.engine.protocol import Cost
     from volproc.workflow.stage_status import StageStatus
-
-SETTINGS = "workflow.json"
-"""The options of a run, kept in its folder: `volproc report RUN/` reads them."""
 
 
 def run(
@@ -76,6 +74,7 @@ def running(folder: Path) -> str:
     return at_work(filled(saved(folder)))
 
 
+@patient
 def saved(folder: Path) -> Workflow:
     """The options that a run left in its folder; ConfigError if there are none."""
     settings = folder / SETTINGS
@@ -86,6 +85,7 @@ def saved(folder: Path) -> Workflow:
     return parsed(Workflow, json.loads(settings.read_text()), where=str(settings))
 
 
+@patient
 def rates(log: Path) -> dict[str, float]:
     """Voxels per second of every step that the log of an earlier run tells of."""
     done: dict[str, list[float]] = {}

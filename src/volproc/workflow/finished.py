@@ -15,6 +15,7 @@ import volproc
 from volproc.config import Workflow
 from volproc.engine.ledger import digest
 from volproc.errors import VolprocError
+from volproc.retry import patient
 from volproc.volume.access import canonical, exists, local_path
 from volproc.volume.files import read_file, write_file
 from volproc.volume.fingerprint import listing
@@ -50,6 +51,7 @@ def _key(options: Workflow, stages: Sequence[str]) -> str:
     return digest(described, sorted(stages), program)
 
 
+@patient
 def _stamp(url: str) -> str:
     """Names, sizes and dates of what lies at `url`; "" where there is nothing."""
     here = local_path(url)

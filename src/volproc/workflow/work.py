@@ -13,10 +13,10 @@ from volproc.engine.progress import JsonLines, Watcher
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, OutputError
 from volproc.lease import holding, left_by_dead
+from volproc.retry import patient
 from volproc.stages.claims import Claim, remove_made, require_apart, require_free
 from volproc.volume.files import write_file
-from volproc.workflow import SETTINGS
-from volproc.workflow.filled import own
+from volproc.workflow.filled import SETTINGS, own
 from volproc.workflow.finished import note_finished
 from volproc.workflow.plans import Plans
 from volproc.workflow.stages import AnyStage, chosen
@@ -61,15 +61,20 @@ def _admit(options: Workflow, claims: dict[str, Claim], redo: Sequence[str]) -> 
         require_apart(claim)
         require_free(claim, overwrite=name in redo, own=_is_own(options, claim))
     needed = sum(_bytes_of(claim) for claim in claims.values())
-    folder = Path(own(options, ""))
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    free = _free_bytes(Path(own(options, "")))
     if needed > free:
         raise OutputError(
             f"{options.run.folder} will take {human(needed)} at the least, and {human(free)} are "
             "free on that disk; free some space, or choose another [run] folder"
         )
+
+
+@patient
+def _free_bytes(folder: Path) -> int:
+    """On the disk of a folder, which need not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def _bytes_of(claim: Claim) -> int:
@@ -101,8 +106,9 @@ def _redo(plans: Plans, name: str, runner: Runner) -> None:
 
 
 def _run(options: Workflow, wanted: Sequence[AnyStage], runner: Runner) -> None:
-    for stage in wanted:
-        stage.run(Plans(options).of(stage.name), runner)
+    with runner.noting_bugs():
+        for stage in wanted:
+            stage.run(Plans(options).of(stage.name), runner)
 
 
 def _places(options: Workflow, names: Sequence[str]) -> list[str]:
@@ -113,6 +119,7 @@ def _places(options: Workflow, names: Sequence[str]) -> list[str]:
     return [*places, own(options, "report.html")]
 
 
+@patient
 def _begun(options: Workflow) -> Path:
     """The run's folder with its options in it, and without half files of a killed run."""
     write_file(own(options, SETTINGS), options.model_dump_json(indent=1).encode())

@@ -13,7 +13,7 @@ from volproc.config import ClusterOptions
 from volproc.engine.clusters import crews as crews_file
 from volproc.engine.clusters.choose import engine_of
 from volproc.engine.clusters.crews import GPU_THREADS, Crew, Crews, visible_gpus
-from volproc.engine.memory import machine_bytes, machine_cores
+from volproc.engine.machine import machine_bytes, machine_cores
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import MemoryPromiseError

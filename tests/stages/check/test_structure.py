@@ -212,3 +212,61 @@ def test_levels_of_others_may_round_down_and_share_a_corner(tmp_path):
     multiscale = {"axes": axes, "datasets": datasets}
     group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
     assert structure_of(str(tmp_path / "f.zarr"))[0] == []
+
+
+def others(folder, shape=(6, 40, 50), axes="zyx", datasets=None, multiscales=1, **more):
+    """An OME-Zarr that volproc did not write."""
+    group = zarr.open_group(str(folder), mode="w", zarr_format=2)
+    group.create_array("0", data=np.ones(shape, "u1"), chunks=tuple(min(n, 16) for n in shape))
+    scale = {"type": "scale", "scale": [1.0] * len(axes)}
+    one = {
+        "version": "0.4",
+        "axes": [{"name": a, "type": "space", "unit": "nanometer"} for a in axes],
+        "datasets": datasets or [{"path": "0", "coordinateTransformations": [scale]}],
+        **more,
+    }
+    group.attrs["multiscales"] = [one] * multiscales
+    return folder
+
+
+def scaled(*scale, path="0"):
+    transformations = [{"type": "scale", "scale": list(scale)}]
+    return [{"path": path, "coordinateTransformations": transformations}]
+
+
+ODD = {
+    # scalableminds/webknossos-libs#272: 2D images among volumes
+    "two axes": ({"shape": (40, 50), "axes": "yx"}, r"axes \['y', 'x'\]"),
+    "two axes and channels": ({"shape": (2, 40, 50), "axes": "cyx"}, r"axes \['c', 'y', 'x'\]"),
+    "one axis": ({"shape": (40,), "axes": "x"}, r"axes \['x'\]"),
+    "no axes": ({"axes": []}, "axes"),
+    "negative z": ({"datasets": scaled(-50, 10, 10)}, "runs backwards"),
+    "negative x": ({"datasets": scaled(50, 10, -10)}, "runs backwards"),
+    "zero": ({"datasets": scaled(0, 10, 10)}, "three positive numbers"),
+    "two numbers": ({"datasets": scaled(10, 10)}, "2 numbers of scale"),
+    "no scale": ({"datasets": [{"path": "0"}]}, "voxel size none|coordinateTransformations"),
+    "no level": ({"datasets": scaled(50, 10, 10, path="9")}, "no array can be opened"),
+    "no path": ({"datasets": [{}]}, "not OME-Zarr"),
+    "a number as datasets": ({"datasets": 7}, "not OME-Zarr"),
+    "an empty array": ({"shape": (0, 40, 50)}, "expected voxels along every axis"),
+    "text as scale": ({"datasets": scaled("a", "b", "c")}, "not OME-Zarr"),
+}
+
+
+@pytest.mark.parametrize("depth", ["fast", "samples", "deep"])
+@pytest.mark.parametrize("name", ODD)
+def test_what_is_no_volume_is_a_finding_never_a_traceback(tmp_path, check, name, depth):
+    """ome/ZarrReader#24, fractal-analytics-platform/fractal-client#35: readers that crash on it."""
+    how, message = ODD[name]
+    found = check(others(tmp_path / "a.zarr", **how), depth)
+    assert any(severity == "error" and re.search(message, what) for severity, _, what in found)
+
+
+@pytest.mark.parametrize("depth", ["fast", "samples", "deep"])
+def test_every_one_of_several_multiscales_is_checked(tmp_path, check, depth):
+    """ome/ZarrReader#44."""
+    folder = others(tmp_path / "a.zarr", multiscales=2)
+    (finding,) = check(folder, depth)
+    assert finding == ("warning", "", "holds 2 multiscale images, of which viewers show the first")
+    (folder / "0/.zarray").unlink()
+    assert sum(severity == "error" for severity, _, _ in check(folder, depth)) == 1

@@ -73,14 +73,27 @@ def test_large_planes_are_no_attack():
     assert open_image(saved(data)).shape == (1, 14_000, 14_000)
 
 
-@pytest.mark.parametrize(
-    ("mode", "kind"),
-    [("RGB", "PNG"), ("RGBA", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("RGB", "JPEG")],
-)
-def test_colour_is_refused_grey_as_it_may_look(mode, kind):
-    grey = Image.fromarray(PLANE).convert(mode)
-    with pytest.raises(IngestError, match=f"mode {mode}; a volume needs grey planes") as caught:
-        open_image(saved(encoded(grey, kind)))
+COLOURS = [("RGB", "PNG"), ("RGBA", "PNG"), ("LA", "PNG"), ("RGB", "JPEG")]
+
+
+@pytest.mark.parametrize(("mode", "kind"), COLOURS)
+def test_grey_saved_as_colour_is_grey(mode, kind):
+    """ilastik/ilastik#728, SlicerMorph/SlicerMorph#172: slices saved as R = G = B."""
+    smooth = np.add.outer(np.arange(40), np.arange(48)).astype("uint8")
+    source = open_image(saved(encoded(Image.fromarray(smooth).convert(mode), kind)))
+    assert (source.shape, source.dtype) == ((1, 40, 48), "uint8")
+    found = source.read(Box((0, 3, 5), (1, 30, 40)))[0]
+    assert np.abs(found.astype(int) - smooth[3:30, 5:40]).max() <= (kind == "JPEG") * 4
+
+
+@pytest.mark.parametrize(("mode", "kind"), [*COLOURS, ("P", "PNG")])
+def test_colour_is_refused(mode, kind):
+    pixels = np.stack([PLANE, PLANE[::-1], PLANE, PLANE], axis=-1)
+    if mode == "LA":  # what is hidden is not grey either
+        pixels = pixels[..., :2]
+    image = Image.fromarray(pixels[..., : 4 if mode == "RGBA" else 3].copy())
+    with pytest.raises(IngestError, match="a volume needs grey planes") as caught:
+        open_image(saved(encoded(image.convert(mode), kind)))
     assert "\n" not in str(caught.value)
 
 
@@ -98,7 +111,7 @@ def test_a_file_cut_short_is_refused_unless_no_pixel_is_lost(kind, share):
 
 
 def test_text_is_refused():
-    with pytest.raises(IngestError, match="neither a PNG nor a JPEG"):
+    with pytest.raises(IngestError, match="is not a PNG or JPEG file"):
         open_image(saved(b"no image at all"))
 
 

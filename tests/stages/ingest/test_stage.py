@@ -163,7 +163,9 @@ def test_other_options_make_the_volume_anew_where_that_is_said(tmp_path, runner)
 
 def wrong_files(folder):
     """Wrong inputs by name."""
-    tifffile.imwrite(folder / "colour.tif", np.zeros((8, 9, 3), "uint8"), photometric="rgb")
+    tifffile.imwrite(
+        folder / "colour.tif", np.arange(216, dtype="uint8").reshape(8, 9, 3), photometric="rgb"
+    )
     (folder / "text.tif").write_text("no image at all")
     (folder / "empty").mkdir()
     write_series(folder / "sizes", [1, 2], [np.zeros((8, 8), "uint8"), np.zeros((8, 9), "uint8")])
@@ -214,3 +216,40 @@ def test_a_real_series_with_a_gap(real_data, tmp_path, runner):
     planes = volume.read(Box((1, 0, 0), (4, 2000, 2000)))
     assert np.array_equal(planes[0], planes[1])
     assert not np.array_equal(planes[1], planes[2])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_nan_becomes_the_value_that_is_stated(tmp_path, runner, dtype):
+    """napari/napari#1310, layerfMRI/LAYNII#7, mantidproject/mantidimaging#1093: NaN around data."""
+    values = STACK.astype(dtype)
+    values[3:5, 10:20] = np.nan
+    path = write_stack(tmp_path / "a.tif", values)
+    _, found = ingested(path, runner, nan=7)
+    assert np.array_equal(found, np.nan_to_num(values, nan=7).astype(found.dtype))
+
+
+def test_nan_is_no_part_of_a_slices_mean(tmp_path, runner):
+    values = STACK.astype("float32")
+    values[3, 10:20] = np.nan
+    path = write_stack(tmp_path / "a.tif", values)
+    _, found = ingested(path, runner, nan=100, match_slices=True)
+    assert np.isfinite(found).all()
+    with pytest.raises(VolprocError, match=r"NaN.*--nan, or \[ingest\] nan, such as 0"):
+        ingested(path, runner, changed="redo")
+
+
+def test_a_value_for_nan_must_fit(tmp_path):
+    path = write_stack(tmp_path / "a.tif", STACK.astype("float16"))
+    with pytest.raises(IngestError, match=r"nan = 1e\+06 is beyond float16"):
+        assert planned(path, nan=1e6).steps
+    write_stack(tmp_path / "b.tif", STACK)
+    assert planned(tmp_path / "b.tif", nan=1e6).steps  # whole numbers are never NaN
+
+
+def test_what_became_of_a_folder_is_in_the_metadata(tmp_path, runner):
+    folder = write_series(tmp_path / "s", range(5))
+    (folder / "notes.txt").write_text("hello")
+    info, _ = ingested(folder, runner)
+    assert info.made_by["files_taken"] == "5 slices of 6 files; left out: 1 .txt (notes.txt)"
+    (folder / "more.txt").write_text("hello")  # a note more is no change of the slices
+    ingested(folder, runner)

@@ -248,6 +248,62 @@ def test_of_an_ome_tiff_in_several_files_this_file_is_read():
     assert np.array_equal(source.read(whole_box(source.shape)), STACK[:1])
 
 
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+@pytest.mark.parametrize("samples", [3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_grey_saved_as_colour_is_grey(compression, samples, dtype):
+    """saalfeldlab/render#151, SlicerMorph/SlicerMorph#172: exports with R = G = B."""
+    pixels = STACK[..., None].repeat(samples, axis=-1).astype(dtype)
+    pixels[..., 3:] = 255
+    more = {"extrasamples": ["unassalpha"]} if samples == 4 else {}
+    writing = {"photometric": "rgb", "compression": compression, "rowsperstrip": 16, **more}
+    source = open_tiff(saved(with_writer((pixels, writing))))
+    assert (source.shape, source.dtype) == (STACK.shape, dtype)
+    assert np.array_equal(source.read(whole_box(STACK.shape)), STACK)
+    box = Box((1, 20, 3), (4, 61, 50))
+    assert np.array_equal(source.read(box), STACK[box.slices])
+
+
+def test_colour_in_a_later_plane_is_refused_when_it_is_read():
+    pixels = STACK[..., None].repeat(3, axis=-1)
+    pixels[3, 50, 20, 1] += 1
+    source = open_tiff(saved(with_writer((pixels, {"photometric": "rgb"}))))
+    with pytest.raises(IngestError, match=r"has colour; .*mogrify"):
+        source.read(whole_box(STACK.shape))
+
+
+@pytest.mark.parametrize("kind", [{"imagej": True}, {"ome": True}, {}])
+def test_frames_count_as_slices_where_one_says_so(tmp_path, kind):
+    """scifio/scifio#316, ilastik/ilastik#103, trackmate-sc/TrackMate#1: stacks saved as times."""
+    path = str(tmp_path / "a.tif")
+    tifffile.imwrite(path, STACK, metadata={"axes": "TYX"}, photometric="minisblack", **kind)
+    with pytest.raises(IngestError, match="--times slices"):
+        open_tiff(path)
+    assert np.array_equal(open_tiff(path, times="slices").read(whole_box(STACK.shape)), STACK)
+
+
+def test_times_of_several_slices_are_no_slices(tmp_path):
+    path = str(tmp_path / "a.tif")
+    tifffile.imwrite(path, STACK[:4].reshape(2, 2, 90, 70), imagej=True, metadata={"axes": "TZYX"})
+    with pytest.raises(IngestError, match="axes TZYX"):
+        open_tiff(path, times="slices")
+
+
+def test_a_plane_of_another_size_is_damage():
+    """Its description is read again with the voxels: a run may last for days."""
+    url = saved(written(STACK, compression="zlib", contiguous=False))
+    source = open_tiff(url)
+    with tifffile.TiffFile(io.BytesIO(fsspec.open(url).open().read())) as file:
+        place = file.pages[2].tags["ImageLength"].valueoffset
+    data = bytearray(fsspec.open(url).open().read())
+    data[place] += 1
+    saved(data)
+    with pytest.raises(
+        IngestError, match=r"a plane of \(91, 70\) stands among those of \(90, 70\)"
+    ):
+        source.read(Box((2, 0, 0), (3, 90, 70)))
+
+
 def with_writer(*writes):
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as tiff:
@@ -258,12 +314,19 @@ def with_writer(*writes):
 
 GREY = {"photometric": "minisblack"}
 WRONG = {
-    "colour": (with_writer((np.zeros((8, 9, 3), "u1"), {"photometric": "rgb"})), "grey planes"),
+    "colour": (
+        with_writer((STACK[0, :, :69].reshape(-1, 23, 3), {"photometric": "rgb"})),
+        "colour",
+    ),
+    "colour apart": (
+        with_writer((STACK[:3], {"photometric": "rgb", "planarconfig": "separate"})),
+        "grey planes",
+    ),
     "channels": (
         with_writer((STACK[:2], {"metadata": {"axes": "CYX"}, **GREY})),
         "axes CYX .* split channels",
     ),
-    "times": (with_writer((STACK, {"metadata": {"axes": "TYX"}, **GREY})), "save times as slices"),
+    "times": (with_writer((STACK, {"metadata": {"axes": "TYX"}, **GREY})), "--times slices"),
     "four axes": (with_writer((STACK[None].repeat(2, 0), {"metadata": {}, **GREY})), "QQYX"),
     "complex": (with_writer((STACK.astype("complex64"), GREY)), "complex64 voxels"),
     "two sizes": (

@@ -1,5 +1,8 @@
 import json
+import os
 import pickle
+import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from volproc.errors import IngestError, VolumeError
 from volproc.grid.box import Box
 from volproc.stages.ingest.zarr import open_zarr
 from volproc.volume.metadata import new_volume
-from volproc.volume.store import create_volume
+from volproc.volume.store import create_volume, open_volume
 
 VALUES = np.random.default_rng(0).integers(0, 250, (9, 20, 31)).astype("uint16")
 BOX = Box((2, 3, 4), (8, 20, 30))
@@ -292,3 +295,150 @@ def test_a_level_of_several_channels_says_so(real_data):
         (500.2025531914894, 360.3981534640209, 360.3981534640209)
     )
     assert open_zarr(f"{url}/labels/0/3").shape[0] == 236
+
+
+def put_pyramid(url, *, datasets, arrays, version=3, axes="zyx", **more):
+    """An OME-Zarr of one's own: `datasets` are lists of (path, scale) per multiscale."""
+    group = zarr.open_group(str(url), mode="w", zarr_format=version)
+    for path, values in arrays.items():
+        group.create_array(path, data=values, chunks=(4, 8, 8))
+    named = [{"name": n, "type": "space", "unit": "nanometer"} for n in axes]
+    multiscales = [
+        {
+            "name": f"image {number}",
+            "axes": named,
+            "datasets": [
+                {"path": p, "coordinateTransformations": [{"type": "scale", "scale": list(s)}]}
+                for p, s in one
+            ],
+            **more,
+        }
+        for number, one in enumerate(datasets)
+    ]
+    if version == 3:
+        group.attrs["ome"] = {"version": "0.5", "multiscales": multiscales}
+    else:
+        group.attrs["multiscales"] = [{**one, "version": "0.4"} for one in multiscales]
+
+
+FINE, COARSE, COARSEST = (50, 10, 10), (50, 20, 20), (50, 40, 40)
+LEVELS = {"0": VALUES, "1": VALUES[:, ::2, ::2], "2": VALUES[:, ::4, ::4]}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(
+    "order",
+    [
+        [("2", COARSEST), ("1", COARSE), ("0", FINE)],
+        [("1", COARSE), ("0", FINE), ("2", COARSEST)],
+        [("0", FINE), ("1", COARSE), ("2", COARSEST)],
+    ],
+)
+def test_the_finest_level_is_taken_wherever_it_is_listed(tmp_path, version, order):
+    """glencoesoftware/bioformats2raw#276: levels out of the order that the specification asks."""
+    put_pyramid(tmp_path / "a.zarr", datasets=[order], arrays=LEVELS, version=version)
+    source = open_zarr(str(tmp_path / "a.zarr"))
+    assert source.voxel_nm == FINE
+    assert np.array_equal(whole(source), VALUES)
+    paths = [level.path for level in source.volume.info.levels]
+    assert paths == ["0", "1", "2"]
+
+
+def test_a_level_of_a_size_that_is_not_stated_is_found_by_its_voxels(tmp_path):
+    put_pyramid(tmp_path / "a.zarr", datasets=[[("1", (0, 0, 0)), ("0", (0, 0, 0))]], arrays=LEVELS)
+    source = open_zarr(str(tmp_path / "a.zarr"))
+    assert source.voxel_nm is None
+    assert np.array_equal(whole(source), VALUES)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_of_two_multiscales_none_is_taken_without_a_word(tmp_path, version):
+    """ome/ZarrReader#44, ome/omero-ms-zarr#28: viewers show the first and ignore the second."""
+    put_pyramid(
+        tmp_path / "a.zarr",
+        datasets=[[("0", FINE), ("1", COARSE)], [("other", COARSEST)]],
+        arrays={**LEVELS, "other": VALUES[:, ::4, ::4] // 2},
+        version=version,
+    )
+    with pytest.raises(
+        VolumeError,
+        match=r"2 multiscale images \(image 0: 0, 1; image 1: other\); .*ingest \S*a\.zarr/0 OUT",
+    ):
+        open_zarr(str(tmp_path / "a.zarr"))
+    assert np.array_equal(whole(open_zarr(f"{tmp_path}/a.zarr/0")), VALUES)
+    other = open_zarr(f"{tmp_path}/a.zarr/other")
+    assert other.voxel_nm == COARSEST
+    assert np.array_equal(whole(other), VALUES[:, ::4, ::4] // 2)
+
+
+@pytest.mark.parametrize("consolidated", [False, True])
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_level_is_read_where_the_finest_was_not_downloaded(tmp_path, version, consolidated):
+    """ScrollPrize/villa#1804: metadata that list more levels than there are."""
+    url = tmp_path / "a.zarr"
+    put_pyramid(
+        url,
+        datasets=[[("0", FINE), ("1", COARSE), ("2", COARSEST)]],
+        arrays=LEVELS,
+        version=version,
+    )
+    if consolidated:  # then the description of level 0 is still there, as an array of zeros
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            zarr.consolidate_metadata(str(url))
+    shutil.rmtree(url / "0")
+    source = open_zarr(f"{url}/1")
+    assert source.voxel_nm == COARSE
+    assert np.array_equal(whole(source), LEVELS["1"])
+    with pytest.raises((VolumeError, IngestError), match=r"level 0.*ingest .*a\.zarr/(1|LEVEL)"):
+        open_zarr(str(url))
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_finest_level_without_chunks_is_not_zeros(tmp_path, version):
+    """zarr-developers/zarr-python#486, #587: a missing chunk reads as its fill value."""
+    url = tmp_path / "a.zarr"
+    put_pyramid(url, datasets=[[("0", FINE), ("1", COARSE)]], arrays=LEVELS, version=version)
+    for inner in (url / "0").iterdir():
+        if inner.name not in ("zarr.json", ".zarray", ".zattrs"):
+            shutil.rmtree(inner) if inner.is_dir() else inner.unlink()
+    with pytest.raises(IngestError, match=r"no chunk of level 0 is there.*ingest \S*a\.zarr/1$"):
+        open_zarr(str(url))
+    assert np.array_equal(whole(open_zarr(f"{url}/1")), LEVELS["1"])
+
+
+@pytest.mark.parametrize(
+    "scale", [(-50, 10, 10), (50, -10, 10), (50, 10, -10), (-50.0, -10.0, -10.0)]
+)
+def test_an_axis_that_runs_backwards_is_refused_as_that(tmp_path, scale):
+    """No exact report: ITK writes directions, and converters make negative scales of them."""
+    put_pyramid(tmp_path / "a.zarr", datasets=[[("0", scale)]], arrays=LEVELS)
+    for url in (tmp_path / "a.zarr", tmp_path / "a.zarr/0"):
+        with pytest.raises(VolumeError, match=r"runs backwards; mirror") as caught:
+            open_zarr(str(url))
+        assert "states no voxel size" not in str(caught.value)
+    with pytest.raises(VolumeError, match="runs backwards"):
+        open_volume(str(tmp_path / "a.zarr"), voxel_nm=(50, 10, 10))
+
+
+def test_an_array_of_an_image_that_cannot_be_read_is_not_read_without_its_metadata(tmp_path):
+    """Opened by itself, array 0 of an image with a broken scale would be a plain one."""
+    put_pyramid(tmp_path / "a.zarr", datasets=[[("0", (10, 10))]], arrays=LEVELS)
+    with pytest.raises(VolumeError, match="2 numbers of scale"):
+        open_zarr(f"{tmp_path}/a.zarr/0")
+
+
+@pytest.mark.parametrize("path", ["s0", "a/s0", "deep/er/s0"])
+def test_levels_may_lie_deep(tmp_path, path):
+    put_pyramid(tmp_path / "a.zarr", datasets=[[(path, FINE)]], arrays={path: VALUES})
+    source = open_zarr(f"{tmp_path}/a.zarr/{path}")
+    assert source.voxel_nm == FINE
+    assert np.array_equal(whole(source), VALUES)
+
+
+def test_n5_data_sets_may_be_links(tmp_path, tensorstore):
+    """No exact report: a container on two disks, one data set a link."""
+    write_n5(tensorstore, tmp_path / "elsewhere", VALUES)
+    note(tmp_path / "a.n5", {"n5": "2.0.0"})
+    os.symlink("../elsewhere", tmp_path / "a.n5/raw")
+    assert np.array_equal(whole(open_zarr(str(tmp_path / "a.n5"))), VALUES)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from volproc.config import ClusterOptions
 from volproc.engine.clusters.local import local_engine
 from volproc.engine.distributed import DaskEngine
-from volproc.engine.memory import machine_cores, share_of_machine
+from volproc.engine.machine import machine_bytes, machine_cores
+from volproc.engine.memory import share_of_machine
 from volproc.engine.protocol import Outcomes, Step, Task
 from volproc.grid.blocks import Block
 
@@ -94,7 +95,9 @@ class Crews:
             engine.close()
 
     def _crew(self, workers: int, threads: int, gpus: tuple[str, ...] = ()) -> Crew:
-        return Crew(workers, threads, self._options.worker_bytes or share_of_machine(workers), gpus)
+        # Dask gives no worker more than the machine has, whatever it is asked for
+        memory = min(machine_bytes(), self._options.worker_bytes or share_of_machine(workers))
+        return Crew(workers, threads, memory, gpus)
 
 
 @dataclass(frozen=True)

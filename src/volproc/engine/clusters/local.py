@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import dask
 from distributed import LocalCluster, Nanny
 
 from volproc.engine.distributed import DaskEngine
-from volproc.engine.memory import machine_cores, share_of_machine
+from volproc.engine.machine import machine_cores
+from volproc.engine.memory import share_of_machine
 from volproc.errors import VolprocError
 
 SETTINGS = {
@@ -65,24 +67,27 @@ def local_engine(
     """
     workers = workers or machine_cores()
     worker_bytes = worker_bytes or share_of_machine(workers)
-    dask.config.set({**SETTINGS, **thread_settings(workers, cores=machine_cores())})
-    try:
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=threads,
-            memory_limit=worker_bytes,
-            processes=True,
-            worker_class=_seeing_one(gpus) if gpus else Nanny,
-            # None would mean port 8787 of every interface, taken or not
-            dashboard_address="127.0.0.1:0",
-            silence_logs=40,
-        )
-    except RuntimeError as error:
-        raise VolprocError(
-            f"{workers} workers did not start on this machine ({error}); if its memory is short "
-            "set [cluster] workers lower, then run the same command again"
-        ) from error
-    return DaskEngine(cluster, worker_bytes=worker_bytes, threads=threads)
+    settings = {**SETTINGS, **thread_settings(workers, cores=machine_cores())}
+    with ExitStack() as held:
+        # for as long as the engine lives: scheduler and nannies read some of them late
+        held.enter_context(dask.config.set(settings))
+        try:
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=threads,
+                memory_limit=worker_bytes,
+                processes=True,
+                worker_class=_seeing_one(gpus) if gpus else Nanny,
+                # None would mean port 8787 of every interface, taken or not
+                dashboard_address="127.0.0.1:0",
+                silence_logs=40,
+            )
+        except RuntimeError as error:
+            raise VolprocError(
+                f"{workers} workers did not start on this machine ({error}); if its memory is "
+                "short set [cluster] workers lower, then run the same command again"
+            ) from error
+        return DaskEngine(cluster, worker_bytes=worker_bytes, threads=threads, held=held.pop_all())
 
 
 def _seeing_one(gpus: Sequence[str]) -> Callable[..., Nanny]:

@@ -12,6 +12,7 @@ from typing import Any
 from volproc.errors import AnnotateError, VolprocError
 from volproc.grid.box import Box, each
 from volproc.location import located
+from volproc.retry import patient
 from volproc.spreadsheet import plain
 
 BOX_KEYS = tuple(f"roi_{name}" for name in ("z", "y", "x", "depth", "height", "width"))
@@ -41,6 +42,7 @@ def reading(what: str) -> Iterator[None]:
         raise AnnotateError(f"cannot read the {what}: {said.splitlines()[0]}") from error
 
 
+@patient
 def read_manifest(url: str) -> Manifest:
     """A table with the columns roi and roi_z to roi_width, and further ones of subjects.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from volproc.location import located
+from volproc.location import entries, located, name_of
 from volproc.stages.check.finding import Finding, error, warning
 from volproc.stages.check.levels import FoundImage
 from volproc.volume.inspect import StoredArray
@@ -34,9 +35,9 @@ class ChunkFiles:
 def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], list[ChunkFiles]]:
     """What is wrong with the files below `url`, and which files each level has.
 
-    Missing files are wrong in images that volproc finished: it writes every file of those. In
-    labels, and in what others wrote, files without content may be left out. Where files cannot be
-    listed (most web servers) that is the only finding.
+    Missing files are wrong in volumes that volproc finished: it writes every file. In labels of its
+    earlier versions, and in what others wrote, files without content may be left out. Where files
+    cannot be listed (most web servers) that is the only finding.
     """
     images = list(images)
     levels = [level.array for image in images for level in image.levels]
@@ -51,9 +52,11 @@ def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], l
         what = f"its files cannot be listed, so missing ones go unseen ({said.splitlines()[0]})"
         return [warning(url, what)], []
     complete = {
-        level.array.url for image in images if image.ours for level in image.levels
-        if image.kind == "image" and image.finished
-    }  # fmt: skip
+        level.array.url
+        for image in images
+        for level in image.levels
+        if image.complete and image.finished
+    }
     for one in chunks:
         if one.missing and one.array.url in complete:
             one.lost = True
@@ -63,13 +66,20 @@ def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], l
 
 def _walk(url: str, arrays: Iterable[str]) -> Iterator[tuple[str, str, int | None]]:
     """The array that a file is in ("" if none), its name below that or `url`, its bytes if told."""
-    filesystem, root = located(url)
-    filesystem.invalidate_cache()  # what another process wrote since must be seen
+    located(url)[0].invalidate_cache()  # what another process wrote since must be seen
     arrays = set(arrays)
-    for folder, _, files in filesystem.walk(root, detail=True, on_error="raise"):
-        inside, below = _split(folder.removeprefix(root).strip("/"), arrays)
-        for name, info in files.items():
-            yield inside, f"{below}/{name}".lstrip("/"), info.get("size")
+    left: list[tuple[str, tuple[str, ...]]] = [("", ())]
+    while left:
+        folder, above = left.pop()
+        inside, below = _split(folder, arrays)
+        for inner, facts in entries(f"{url}/{folder}".rstrip("/")):
+            name = name_of(inner)
+            if facts["type"] != "directory":
+                yield inside, f"{below}/{name}".lstrip("/"), facts.get("size")
+                continue
+            real = os.path.realpath(str(facts["name"])) if facts.get("islink") else inner
+            if real not in above:  # else a link leads back up
+                left.append((f"{folder}/{name}".lstrip("/"), (*above, real)))
 
 
 def _split(folder: str, arrays: set[str]) -> tuple[str, str]:

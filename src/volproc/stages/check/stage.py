@@ -59,7 +59,8 @@ class CheckPlan:
 
     def _steps(self, image: FoundImage) -> Iterator[Step]:
         arrays = [level.array for level in image.levels]
-        for array, coarser in zip(arrays, [*arrays[1:], None], strict=True):
+        coarser_ones = [*arrays[1:], None][: len(arrays)]  # none is readable: none is compared
+        for array, coarser in zip(arrays, coarser_ones, strict=True):
             task = CheckBlock(array, coarser or array, image.kind, self._way(array, coarser, image))
             if self.depth == "samples":
                 yield self._step("sample", task, _samples(task))

@@ -11,7 +11,11 @@ from volproc.stages.check.finding import Finding, error, warning
 from volproc.stages.check.levels import FoundImage, compared, levels_of
 from volproc.volume.inspect import StoredGroup, group_at, model_error
 from volproc.volume.metadata import Kind
-from volproc.volume.ome import multiscale_of
+from volproc.volume.ome import multiscales_of
+from volproc.volume.presence import holds_all
+
+ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What metadata of an unexpected form makes Python raise."""
 
 Found = tuple[list[Finding], list[FoundImage]]
 """What is wrong, and the images in which voxels can be looked at."""
@@ -43,17 +47,25 @@ def _series(group: StoredGroup) -> Found:
 
 
 def _image(group: StoredGroup, *, kind: Kind) -> Found:
-    """One image and its labels."""
+    """The images of a group, nearly always one, and their labels."""
+    found: list[Finding] = []
+    images: list[FoundImage] = []
     try:
-        found, image = _image_itself(group, kind)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, VolprocError) as problem:
+        for multiscale in multiscales_of(group.attributes, url=group.url):
+            more, image = _image_itself(group, multiscale, kind)
+            found += more
+            images.append(image)
+    except (*ODD, VolprocError) as problem:
         said = model_error(group.url, labels=kind == "labels") or str(problem)
         return [error(group.url, f"its metadata is not OME-Zarr: {said}")], []
     labels = _labels(group) if kind == "image" else ([], [])
     found += labels[0]
+    if len(images) > 1:
+        said = f"holds {len(images)} multiscale images, of which viewers show the first"
+        found.append(warning(group.url, said))
     if not found:  # what is wrong already has a better name
-        found += _by_models(image)
-    return found, [image, *labels[1]]
+        found += _by_models(images[0])
+    return found, [*images, *labels[1]]
 
 
 def _by_models(image: FoundImage) -> list[Finding]:
@@ -63,8 +75,9 @@ def _by_models(image: FoundImage) -> list[Finding]:
     return [severity(image.url, f"ome-zarr-models refuses it: {said}")] if said else []
 
 
-def _image_itself(group: StoredGroup, kind: Kind) -> tuple[list[Finding], FoundImage]:
-    multiscale = multiscale_of(group.attributes, url=group.url)
+def _image_itself(
+    group: StoredGroup, multiscale: dict[str, Any], kind: Kind
+) -> tuple[list[Finding], FoundImage]:
     made_by = dict(group.attributes.get("volproc", {}))
     found, levels = levels_of(multiscale, group.url)
     image = FoundImage(
@@ -73,11 +86,14 @@ def _image_itself(group: StoredGroup, kind: Kind) -> tuple[list[Finding], FoundI
         ours=bool(made_by),
         finished=not made_by or bool(made_by.get("finished")),
         levels=tuple(levels),
+        complete=holds_all(made_by, kind),
     )
     if not image.finished:
         step = made_by.get("step", "volproc")
         found.append(error(group.url, f"is unfinished: the {step} step was interrupted"))
-    found += [*compared(image), *_display(group, levels[0].array.shape if levels else ())]
+    axes = [axis["name"] for axis in multiscale["axes"]]
+    shape = levels[0].array.shape if levels else ()
+    found += [*compared(image), *_display(group, axes, shape)]
     if kind == "labels" and levels and not levels[0].array.dtype.lstrip("u").startswith("int"):
         found.append(error(group.url, f"labels are {levels[0].array.dtype}; expected integers"))
     return found, image
@@ -101,10 +117,9 @@ def _all(urls: Iterator[str]) -> Found:
     return found, images
 
 
-def _display(group: StoredGroup, shape: tuple[int, ...]) -> Iterator[Finding]:
+def _display(group: StoredGroup, axes: list[str], shape: tuple[int, ...]) -> Iterator[Finding]:
     """Settings that a viewer could not show the image with."""
     channels = _ome(group).get("omero", {}).get("channels", [])
-    axes = [axis["name"] for axis in multiscale_of(group.attributes, url=group.url)["axes"]]
     count = shape[axes.index("c")] if "c" in axes and len(shape) == len(axes) else 1
     if channels and shape and len(channels) != count:
         yield warning(group.url, f"omero names {len(channels)} channels, the arrays have {count}")

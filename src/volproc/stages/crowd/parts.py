@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from volproc.location import located
+from volproc.retry import PatientFile
 from volproc.volume.access import local_path, reading, remove_file
 from volproc.volume.files import write_file, write_pieces
 
@@ -40,7 +41,7 @@ class Parts:
         yield first.encode()
         for index in indices:
             filesystem, path = located(self._url(index))
-            with reading(self._url(index)), filesystem.open(path, "rb") as part:
+            with reading(self._url(index)), PatientFile(filesystem.open, path, "rb") as part:
                 while piece := part.read(PIECE_BYTES):
                     yield piece
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from math import gcd
 from pathlib import PurePosixPath
@@ -15,11 +16,19 @@ from volproc.errors import IngestError
 
 @dataclass(frozen=True)
 class Numbering:
-    """Names in the order of their numbers, which rise in steps of `step` where none is missing."""
+    """Names in the order of their numbers, which rise in steps of `step` where none is missing.
+
+    Of decimal numbers the last `digits` stand behind the point: 0.05 is 5 with two digits.
+    """
 
     names: tuple[str, ...]
     numbers: tuple[int, ...]
     step: int
+    digits: int = 0
+
+    def shown(self, number: int) -> str:
+        """One of its numbers as the names have it."""
+        return str(Decimal(number).scaleb(-self.digits))
 
     @property
     def missing(self) -> int:
@@ -42,11 +51,13 @@ def number_names(names: Sequence[str]) -> Numbering:
     >>> number_names(["a_z10_8nm.tif", "a_z9_8nm.tif"]).names
     ('a_z9_8nm.tif', 'a_z10_8nm.tif')
     """
-    columns = _columns(names)
-    distinct = [column for column in columns if len(set(column)) == len(names)]
+    decimals = _decimals(names)
+    columns = [] if decimals and not _alike(names) else _columns(names)
+    every = [*decimals, *((0, column) for column in columns)]
+    distinct = [(digits, column) for digits, column in every if len(set(column)) == len(names)]
     if not distinct:
-        raise IngestError(_doubled(names, columns))
-    found = [_sorted_by(column, names) for column in reversed(distinct)]
+        raise IngestError(_doubled(names, columns or [column for _, column in decimals]))
+    found = [_sorted_by(column, names, digits) for digits, column in reversed(distinct)]
     best = min(found, key=lambda numbering: numbering.missing)
     if any(one.missing == best.missing and one.names != best.names for one in found):
         raise IngestError(
@@ -68,7 +79,7 @@ def filled_slices(numbering: Numbering, missing: str, *, where: str) -> tuple[in
     expected = numbering.numbers[index - 1] + numbering.step
     lost = (
         f"{where}: {count} slices are missing before {numbering.names[index]} (expected number "
-        f"{expected})"
+        f"{numbering.shown(expected)})"
     )
     if missing == "refuse":
         raise IngestError(
@@ -87,26 +98,63 @@ def filled_slices(numbering: Numbering, missing: str, *, where: str) -> tuple[in
     return tuple(filled)
 
 
-def _sorted_by(column: tuple[int, ...], names: Sequence[str]) -> Numbering:
+def _sorted_by(column: tuple[int, ...], names: Sequence[str], digits: int) -> Numbering:
     numbers, in_order = zip(*sorted(zip(column, names, strict=True)), strict=True)
     # Slices are also numbered by their depth (0, 25, 50 nm), or every tenth is kept; two files
     # alone do not show a step.
     steps = [b - a for a, b in pairwise(numbers)]
-    return Numbering(in_order, numbers, gcd(*steps) if len(steps) > 1 else 1)
+    return Numbering(in_order, numbers, gcd(*steps) if len(steps) > 1 else 1, digits)
+
+
+def parts_of(name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """What stands between the numbers of a name, without its ending, and the numbers.
+
+    >>> parts_of("ROI_1_z0010.tif")
+    (('roi_', '_z', ''), (1, 10))
+    """
+    parts = re.split(r"(\d+)", PurePosixPath(name).stem.lower())
+    return tuple(parts[::2]), tuple(map(int, parts[1::2]))
+
+
+def _alike(names: Sequence[str]) -> bool:
+    """Whether the names differ in whole numbers only."""
+    return len({parts_of(name)[0] for name in names}) == 1
 
 
 def _columns(names: Sequence[str]) -> list[tuple[int, ...]]:
     """The first number of all names, the second, and so on."""
-    parts = [re.split(r"(\d+)", PurePosixPath(name).stem.lower()) for name in names]
-    for name, part in zip(names, parts, strict=True):
-        if len(part) == 1:
+    words, _ = parts_of(names[0])
+    rows = []
+    for name in names:
+        here, numbers = parts_of(name)
+        if not numbers:
             raise IngestError(f"{name} has no number in its name; slices are sorted by numbers")
-        if part[::2] != parts[0][::2]:
+        if here != words:
             raise IngestError(
                 f"{names[0]} and {name} differ in more than numbers; keep one series in a folder, "
                 "or name its files (FOLDER/slice_*.tif)"
             )
-    return list(zip(*([int(number) for number in part[1::2]] for part in parts), strict=True))
+        rows.append(numbers)
+    return list(zip(*rows, strict=True))
+
+
+def _decimals(names: Sequence[str]) -> list[tuple[int, tuple[int, ...]]]:
+    """The same with 0.05 (or 0,05) as one number: digits behind the point, numbers without it.
+
+    Slices are also named by their depth: z=0.5um.tif comes behind z=0.05um.tif. None where all
+    numbers are whole.
+    """
+    found = re.compile(r"(\d+(?:[.,]\d+)?)")
+    split = [found.split(PurePosixPath(name).stem.lower()) for name in names]
+    if any(parts[::2] != split[0][::2] for parts in split):
+        return []
+    columns = []
+    for texts in zip(*(parts[1::2] for parts in split), strict=True):
+        numbers = [Decimal(text.replace(",", ".")) for text in texts]
+        digits = max(-int(number.as_tuple().exponent) for number in numbers)
+        if digits:
+            columns.append((digits, tuple(int(number.scaleb(digits)) for number in numbers)))
+    return columns
 
 
 def _doubled(names: Sequence[str], columns: Sequence[tuple[int, ...]]) -> str:
@@ -114,4 +162,10 @@ def _doubled(names: Sequence[str], columns: Sequence[tuple[int, ...]]) -> str:
     column = (varying or columns)[-1]
     number = Counter(column).most_common(1)[0][0]
     first, second = [name for name, n in zip(names, column, strict=True) if n == number][:2]
+    if len(set(zip(*varying, strict=True))) == len(names):
+        return (
+            f"{len(varying)} numbers differ in the names, and none of them counts all slices "
+            f"({first} and {second}): several series, tiles or channels? name the files of one, "
+            "such as FOLDER/tile1_*.tif"
+        )
     return f"two slices of number {number}: {first} and {second}; keep one of them"

@@ -1,4 +1,4 @@
-"""Sources seen differently: two voxels in a byte, axes in another order."""
+"""Sources seen differently: two voxels in a byte, axes in another order, without NaN."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm
 from volproc.stages.ingest.source import Source, Stamp
@@ -94,3 +95,47 @@ class Turned:
             each(lambda axis, end=end: end[axis], there) for end in (box.start, box.stop)
         )
         return np.ascontiguousarray(self.inside.read(Box(start, stop)).transpose(self.axes))
+
+
+@dataclass(frozen=True)
+class WithoutNaN:
+    """A source of real numbers in which voxels that are none have a `value`."""
+
+    inside: Source
+    value: float
+
+    def __post_init__(self) -> None:
+        if abs(self.value) > float(np.finfo(self.inside.dtype).max):
+            raise IngestError(
+                f"[ingest] nan = {self.value:g} is beyond {self.inside.dtype}, which the files hold"
+            )
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels (z, y, x)."""
+        return self.inside.shape
+
+    @property
+    def dtype(self) -> str:
+        """numpy's name of the voxel type."""
+        return self.inside.dtype
+
+    @property
+    def voxel_nm(self) -> VoxelNm | None:
+        """Voxel size the files state, in nm."""
+        return self.inside.voxel_nm
+
+    @property
+    def identity(self) -> tuple[Stamp, ...]:
+        """Of the files."""
+        return self.inside.identity
+
+    @property
+    def by_rows(self) -> bool:
+        """As inside."""
+        return self.inside.by_rows
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        values = self.inside.read(box)
+        return np.where(np.isnan(values), values.dtype.type(self.value), values)

@@ -56,7 +56,7 @@ class CopyBlock:
         if values.dtype.kind == "f" and np.isnan(values).any():
             raise IngestError(
                 f"the source has voxels that are not a number (NaN) in {block.core}; "
-                "give them a value, 0 for background"
+                "give them a value with --nan, or [ingest] nan, such as 0 for background"
             )
         return values
 

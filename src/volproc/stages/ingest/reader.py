@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from importlib import import_module
 from typing import Any
 
 from volproc.config import IngestOptions
 from volproc.errors import IngestError
-from volproc.location import located
-from volproc.stages.ingest.series import Opener, list_files, open_series
-from volproc.stages.ingest.source import Source, Stamp, opened, reading
+from volproc.location import located, matching, name_of
+from volproc.retry import patient
+from volproc.stages.ingest.holding import (
+    Folder,
+    few,
+    list_folder,
+    pattern_of,
+    refuse_missing_parts,
+    taken_of,
+)
+from volproc.stages.ingest.series import Opener, open_series
+from volproc.stages.ingest.source import Source, opened, reading
 
 HEAD_BYTES = 512
 """What a format is recognised by."""
@@ -22,17 +31,41 @@ ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", "attributes.json")
 
 
 @dataclass(frozen=True)
+class Opening:
+    """Opens files with some options. Not a partial: two of the same have to be equal."""
+
+    opener: Callable[..., Source]
+    options: tuple[tuple[str, Any], ...]
+
+    def __call__(self, url: str) -> Source:
+        """The source of a file."""
+        return self.opener(url, **dict(self.options))
+
+
+@dataclass(frozen=True)
 class Format:
-    """A file format; `module` has `open_MODULE` and `is_MODULE`, imported when first needed."""
+    """A file format; `module` has `open_MODULE` and `is_MODULE`, imported when first needed.
+
+    `takes` are the options that its opener knows.
+    """
 
     name: str
     suffixes: tuple[str, ...]
     module: str
+    takes: tuple[str, ...] = ()
 
-    def opener(self) -> Opener:
+    def opener(self, options: IngestOptions) -> Opener:
         """The function that opens one file."""
         opener: Opener = getattr(self._imported(), f"open_{self.module}")
-        return opener
+        if options.axes and "axes" not in self.takes:
+            raise IngestError(
+                f"--axes names the axes of arrays (HDF5, Zarr, N5); {self.name} files have theirs "
+                "in a fixed order: leave it out"
+            )
+        known = type(options).model_fields
+        stated = {n: getattr(options, n) for n in self.takes}
+        given = tuple((n, v) for n, v in stated.items() if v != known[n].default)
+        return Opening(opener, given) if given else opener
 
     def recognises(self, head: bytes) -> bool:
         """Whether a file that begins so is of this format."""
@@ -48,12 +81,12 @@ class Format:
 
 _MRC = (".mrc", ".rec", ".map", ".st", ".ali", ".mrcs", ".preali")
 FORMATS = (
-    Format("TIFF", (".tif", ".tiff", ".btf", ".tf8"), "tiff"),
+    Format("TIFF", (".tif", ".tiff", ".btf", ".tf8"), "tiff", ("labels", "times")),
     Format("PNG", (".png",), "image"),
     Format("JPEG", (".jpg", ".jpeg"), "image"),
     Format("DM3/DM4", (".dm3", ".dm4"), "dm"),
     Format("MRC", (*_MRC, *(f"{suffix}.gz" for suffix in _MRC)), "mrc"),
-    Format("HDF5", (".h5", ".hdf5", ".hdf"), "hdf5"),
+    Format("HDF5", (".h5", ".hdf5", ".hdf"), "hdf5", ("axes", "channel")),
 )
 
 _READ = f"read are {', '.join(f.name for f in FORMATS)}, folders of those, OME-Zarr, Zarr and N5"
@@ -67,17 +100,42 @@ def open_source(url: str, options: IngestOptions) -> Source:
     """
     url = url.rstrip("/")
     folder, _, last = url.rpartition("/")
-    if "*" in last:
-        files = {u: s for u, s in _files(folder).items() if fnmatch(u.rpartition("/")[2], last)}
-        return _open_files(files, url, options)
-    kind = _kind(url)
+    # on the web ? is part of an address, and * of no file's
+    wild = set(last) & (set("*[") if url.startswith("http") else set("*?["))
+    kind = None if wild and url.startswith("http") else _kind(url)
+    if kind is None and wild:
+        return _open_pattern(folder or ("/" if url.startswith("/") else "."), url, options)
     if kind == "zarr":
-        return _open_zarr(url, options.channel)
+        return _open_zarr(url, options)
     if kind == "file":
-        return opener_of(url)(url)
+        return _open_file(url, options)
     if kind == "folder":
-        return _open_files(_files(url), url, options)
+        return _open_folder(url, options)
     return _open_inside(url, options)
+
+
+def _open_file(url: str, options: IngestOptions) -> Source:
+    others = _named_in(url)
+    if others:
+        raise IngestError(
+            f"{url} is one of {len(others) + 1} files of an OME-TIFF ({few(others)}); give their "
+            f"folder; or, for this one alone, a pattern: {url[:-1]}?"
+        )
+    return _opener_of_one(url, options)(url)
+
+
+def _open_pattern(folder: str, pattern: str, options: IngestOptions) -> Source:
+    """The files that a pattern names are all that is wanted: nothing is missing."""
+    if set(name_of(folder)) & set("*?") and _kind(folder) is None:
+        raise IngestError(f"{pattern}: only file names may have * and ?; name one folder")
+    held = _listed(folder)
+    wanted = set(matching(map(name_of, held.files), name_of(pattern)))
+    return _open_series([u for u in held.files if name_of(u) in wanted], held, pattern, options)
+
+
+def _open_folder(url: str, options: IngestOptions) -> Source:
+    held = _listed(url)
+    return _open_series(list(held.files), held, url, options, complete=True)
 
 
 def _open_inside(url: str, options: IngestOptions) -> Source:
@@ -87,41 +145,81 @@ def _open_inside(url: str, options: IngestOptions) -> Source:
         above = above.rpartition("/")[0]
         kind = _kind(above)
         if kind == "zarr":
-            return _open_zarr(url, options.channel)
+            return _open_zarr(url, options)
         if kind == "file" and _format(above).module == "hdf5":
-            return _format(above).opener()(url)
+            return _opener_of_one(above, options)(url)
         if kind is not None:
             break
     raise IngestError(f"{url} does not exist; expected a file, a folder of slices, or a Zarr")
 
 
-def _open_files(files: dict[str, Stamp], where: str, options: IngestOptions) -> Source:
-    """The series of those files that a format claims by their names."""
+def _open_series(
+    urls: list[str], held: Folder, where: str, options: IngestOptions, *, complete: bool = False
+) -> Source:
+    """The series of those files that a format claims by their names; `complete` with all others."""
     found: dict[str, list[str]] = defaultdict(list)
-    for url in files:
+    for url in urls:
         for known in FORMATS:
             if known.named(url):
                 found[known.name].append(url)
     if not found:
-        raise IngestError(f"{where} holds no image file among {len(files)} files; {_READ}")
+        raise IngestError(f"{where} holds no image file among {held}; {_READ}")
     if len(found) > 1:
         names = " and ".join(f"{name} ({len(urls)} files)" for name, urls in found.items())
         raise IngestError(
             f"{where} holds {names}; a series is of one format: name its files (FOLDER/*.tif)"
         )
-    (urls,) = found.values()
-    return open_series({u: files[u] for u in urls}, opener_of(urls[0]), options)
+    ((name, taken),) = found.items()
+    suffixes = next(known.suffixes for known in FORMATS if known.name == name)
+    if complete:
+        refuse_missing_parts(held, [name_of(url) for url in taken], suffixes)
+        _refuse_missing_ome(held, taken[0])
+    return open_series(
+        {url: held.files[url] for url in taken},
+        opener_of(taken[0], options),
+        options,
+        taken=taken_of(held, set(taken), suffixes),
+    )
 
 
-def _open_zarr(url: str, channel: int | None) -> Source:
+def _refuse_missing_ome(held: Folder, url: str) -> None:
+    there = {name_of(one) for one in held.files}
+    gone = [name for name in _named_in(url) if name not in there]
+    if gone:
+        raise IngestError(
+            f"{held.url}: {name_of(url)} names {len(gone)} more files of its OME-TIFF that are not "
+            f"there ({few(gone)}); add them, or name those to take "
+            f"({held.url}/{pattern_of(name_of(url))})"
+        )
+
+
+def _named_in(url: str) -> tuple[str, ...]:
+    """Other files that a TIFF says its image lies in."""
+    if _format(url).module != "tiff":
+        return ()
+    from volproc.stages.ingest.tiff_metadata import other_files
+
+    return other_files(url)
+
+
+def _open_zarr(url: str, options: IngestOptions) -> Source:
     from volproc.stages.ingest.zarr import open_zarr
 
-    return open_zarr(url, channel=channel)
+    return open_zarr(url, axes=options.axes, channel=options.channel)
 
 
-def opener_of(url: str) -> Opener:
-    """What opens the file at `url` and others of its format."""
-    return _format(url).opener()
+def _opener_of_one(url: str, options: IngestOptions) -> Opener:
+    """What opens a file that is all there is, where a look at it may cost half a second."""
+    if _format(url).module == "hdf5":
+        from volproc.stages.ingest.hdf5_probe import refuse_deadly
+
+        refuse_deadly(url)
+    return opener_of(url, options)
+
+
+def opener_of(url: str, options: IngestOptions) -> Opener:
+    """What opens the file at `url` and others of its format, as `options` ask."""
+    return _format(url).opener(options)
 
 
 def _format(url: str) -> Format:
@@ -139,11 +237,16 @@ def _format(url: str) -> Format:
     return named[0]
 
 
-def _files(folder: str) -> dict[str, Stamp]:
+@patient
+def _listed(folder: str) -> Folder:
     with reading(folder):
-        return list_files(folder)
+        try:
+            return list_folder(folder)
+        except FileNotFoundError as error:
+            raise IngestError(f"{folder} does not exist; expected a folder of slices") from error
 
 
+@patient
 def _kind(url: str) -> str | None:
     """Whether "file", "folder", "zarr", or nothing lies at a URL."""
     filesystem, path = located(url)

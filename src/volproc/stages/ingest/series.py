@@ -18,9 +18,10 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
-from volproc.location import located
-from volproc.stages.ingest.numbering import filled_slices, number_names
-from volproc.stages.ingest.source import Source, Stamp, stamp_of
+from volproc.location import located, name_of
+from volproc.stages.ingest.holding import Taken
+from volproc.stages.ingest.numbering import Numbering, filled_slices, number_names
+from volproc.stages.ingest.source import PixelNm, Source, Stamp, pixel_nm_of, refuse_other_pixels
 
 if TYPE_CHECKING:
     from volproc.config import IngestOptions  # workers need not know of options
@@ -35,43 +36,32 @@ REMOTE_HEADERS = 64
 """At most so many headers of remote slices are read before the run, evenly spread."""
 
 
-def list_files(folder: str) -> dict[str, Stamp]:
-    """URL and stamp of every file of a folder but hidden ones; subfolders are left out.
-
-    One request. A web server's listing has no sizes and dates: the stamps then are names only.
-    """
-    filesystem, path = located(folder)
-    found = {}
-    for info in sorted(filesystem.ls(path, detail=True), key=lambda info: str(info["name"])):
-        name = str(info["name"]).rstrip("/").rpartition("/")[2]
-        if info["type"] == "file" and not name.startswith("."):
-            url = f"{folder.rstrip('/')}/{name}"
-            found[url] = stamp_of(url, info)
-    return found
-
-
 def open_series(
     files: Mapping[str, Stamp],
     opener: Opener,
     options: IngestOptions,
     *,
     most_headers: int | None = None,
-) -> Source:
+    taken: Taken | None = None,
+) -> Series:
     """The planes of `files` (URL and stamp), sorted by the numbers in their names.
 
     Headers are read of the first and last file, and of those whose size in bytes is not the
     commonest (at most `most_headers` of them, evenly spread); with `unequal` = pad, of all. What
-    remains is checked when it is read.
+    remains is checked when it is read. `taken` is what else their folder holds.
     IngestError for gaps, doubled numbers and unequal slices, unless an option fills or pads.
     """
-    if len(files) == 1:
-        return opener(next(iter(files)))
-    by_name = {url.rpartition("/")[2]: url for url in files}
-    numbering = number_names(list(by_name))
+    by_name = {name_of(url): url for url in files}
+    numbering = (
+        number_names(list(by_name)) if len(files) > 1 else Numbering(tuple(by_name), (0,), 1)
+    )
     urls = [by_name[name] for name in numbering.names]
     sources = _headers(urls, files, opener, everything=options.unequal == "pad", most=most_headers)
     first = sources[urls[0]]
     shape = _plane_shape(sources, pad=options.unequal == "pad")
+    pixel_nm = None if options.voxel_nm else pixel_nm_of(first)
+    for url, source in sources.items():
+        refuse_other_pixels(url, source, pixel_nm)
     depths = _depths(urls, files, sources)
     if depths and numbering.gaps:
         raise IngestError(
@@ -80,6 +70,8 @@ def open_series(
         )
     filled = filled_slices(numbering, options.missing, where=urls[0].rpartition("/")[0])
     middles, ends = _shortened(urls)
+    depth = (sum(depths) or len(urls)) + len(filled)
+    listed = taken.line(depth, numbering.shown(numbering.step)) if taken else ""
     return Series(
         opener=opener,
         middles=middles,
@@ -88,13 +80,14 @@ def open_series(
         filled=filled,
         repeat=options.missing == "repeat",
         pad=options.unequal == "pad",
-        shape=((sum(depths) or len(urls)) + len(filled), *shape),
+        shape=(depth, *shape),
         dtype=first.dtype,
         voxel_nm=first.voxel_nm,
         by_rows=all(source.by_rows for source in sources.values()),
         # what was opened tells its size even where a web server's listing did not
         identity=tuple(sources[url].identity[0] if url in sources else files[url] for url in urls),
-        step=numbering.step,
+        said="; ".join(filter(None, (listed, getattr(first, "said", "")))),
+        pixel_nm=pixel_nm,
     )
 
 
@@ -119,7 +112,10 @@ class Series:
     voxel_nm: VoxelNm | None
     by_rows: bool
     identity: tuple[Stamp, ...]
-    step: int
+    said: str = ""
+    """What became of the folder's files, in a line."""
+    pixel_nm: PixelNm | None = None
+    """Of every slice; None where the files state none, or another size replaces it."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "identity": ()}
@@ -182,6 +178,7 @@ class Series:
         same_size = source.shape[1:] == self.shape[1:] or self.pad
         if source.dtype != self.dtype or source.shape[0] != depth or not same_size:
             raise IngestError(_unequal(url, source, self.dtype, (depth, *self.shape[1:])))
+        refuse_other_pixels(url, source, self.pixel_nm)
         first = planes[0][1]
         wanted = Box((first, *box.start[1:]), (planes[-1][1] + 1, *box.stop[1:]))
         part = wanted.clip(Box((0, 0, 0), source.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from operator import truediv
 from typing import Any
 
 from volproc.config import FetchOptions, IngestOptions
@@ -13,6 +14,7 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Tiling
+from volproc.grid.box import each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.ingest.empiar.delivery import Delivery, delivered, open_entry
@@ -20,15 +22,15 @@ from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
 from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
 from volproc.stages.ingest.layout import Layout, laid_out, layout_of
+from volproc.stages.ingest.packed import WithoutNaN
 from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
 from volproc.stages.ingest.reader import open_source
-from volproc.stages.ingest.series import Series
 from volproc.stages.ingest.slices import SliceTable, matching
-from volproc.stages.ingest.source import Source
+from volproc.stages.ingest.source import Source, pixel_nm_of
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.volume.access import place_from
 from volproc.volume.create import made_by
-from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
+from volproc.volume.metadata import PositionNm, VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
 from volproc.volume.written import WrittenLevel
 
@@ -85,6 +87,13 @@ class IngestPlan:
         return (*measure, *sample)
 
     @property
+    def voxels(self) -> Source:
+        """The source as blocks read it."""
+        nan = self.options.nan
+        real = nan is not None and self.source.dtype.startswith("float")
+        return WithoutNaN(self.source, nan or 0.0) if real else self.source
+
+    @property
     def maps_greys(self) -> bool:
         """Whether grey values become uint8 by a range."""
         return self.options.dtype == "uint8" and self.source.dtype not in ("uint8", "bool")
@@ -96,7 +105,7 @@ class IngestPlan:
         blocks = Tiling(shape=self.source.shape, core=(depth, *self.source.shape[1:]))
         return Step(
             name="measure slices",
-            task=MeasureSlices(self.source),
+            task=MeasureSlices(self.voxels),
             blocks=blocks,
             digest=self.digest,
             peak_bytes=3 * self._plane_bytes,
@@ -109,7 +118,7 @@ class IngestPlan:
         blocks = sample_blocks(self.source.shape)
         return Step(
             name="sample grey values",
-            task=SampleGreys(self.source),
+            task=SampleGreys(self.voxels),
             blocks=blocks,
             digest=self.digest,
             peak_bytes=self._plane_bytes + 17 * prod(self.source.shape[1:]),
@@ -123,7 +132,7 @@ class IngestPlan:
         changing = 4 * block if self.options.match_slices or self.maps_greys else 0
         return Step(
             name="ingest",
-            task=CopyBlock(self.source, Volume(self.output), table, greys),
+            task=CopyBlock(self.voxels, Volume(self.output), table, greys),
             blocks=self.blocks,
             digest=self.digest,
             writes=tuple(
@@ -148,6 +157,8 @@ def plan_ingest(
     IngestError if they cannot be read, or if `url` was begun from other files.
     """
     source, delivery = _opened(path, url, options, fetch)
+    if getattr(source, "kind", "image") == "labels":  # averaged, ids would become others
+        options = options.model_copy(update={"labels": True})
     voxel_nm = _voxel_nm(source, options, path)
     _refuse_labels_that_change(source, options, path)
     output = new_volume(
@@ -157,9 +168,10 @@ def plan_ingest(
         dtype=_stored_type(source, options),
         kind="labels" if options.labels else "image",
         version=options.ome_zarr,
+        corner_nm=_corner_nm(source, voxel_nm),
     )
     layout = layout_of(output, by_rows=source.by_rows)
-    output = laid_out(output, layout).stamped(source=_listing(source), **_filled(source))
+    output = laid_out(output, layout).stamped(source=_listing(source), **_noted(source))
     _refuse_changed(output, options)
     lasting = options.model_dump(exclude={"changed", "keep"}) | {"voxel_nm": voxel_nm}
     files = digest(source.identity, source.shape, source.dtype)
@@ -224,20 +236,26 @@ def _voxel_nm(source: Source, options: IngestOptions, path: str) -> VoxelNm:
 
 
 def _what_it_states(source: Source) -> str:
-    """The pixel size of slices whose thickness no file tells: so it is with Gatan's."""
-    first = source.urls[0] if isinstance(source, Series) else getattr(source, "url", "")
-    if not first.lower().endswith((".dm3", ".dm4")):
-        return ""
-    from volproc.stages.ingest.dm import pixel_nm
-
-    known = pixel_nm(first)
+    known = pixel_nm_of(source)
     return f" but pixels of {known[0]:g} x {known[1]:g} nm (y, x)" if known else ""
 
 
-def _filled(source: Source) -> dict[str, Any]:
-    """Slices that no file holds, for the output's metadata."""
-    filled = source.filled if isinstance(source, Series) else ()
-    return {"filled_slices": list(filled)} if filled else {}
+def _corner_nm(source: Source, voxel_nm: VoxelNm) -> PositionNm | None:
+    """Where the source lies. Another voxel size than it states keeps its place in voxels."""
+    centre = getattr(source, "translation_nm", None)
+    if centre is None or not any(centre):
+        return None
+    factor = each(truediv, voxel_nm, source.voxel_nm or (1.0, 1.0, 1.0))
+    return each(lambda c, f, v: c * f - v / 2, centre, factor, voxel_nm)
+
+
+def _noted(source: Source) -> dict[str, Any]:
+    """What became of files and values, and slices that none holds, for the output's metadata."""
+    found = {
+        "files_taken": getattr(source, "said", ""),
+        "filled_slices": list(getattr(source, "filled", ())),
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _stored_type(source: Source, options: IngestOptions) -> str:

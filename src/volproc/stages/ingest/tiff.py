@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,20 @@ from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.ingest.raw import RawPlanes, raw_planes
-from volproc.stages.ingest.source import Source, Stamp, opened, reading, stamp
-from volproc.stages.ingest.tiff_metadata import complete, ome_pixels, tiff_voxel_nm
+from volproc.stages.ingest.samples import COLOUR
+from volproc.stages.ingest.source import (
+    PixelNm,
+    Source,
+    Stamp,
+    described,
+    not_a,
+    opened,
+    reading,
+    stamp,
+)
+from volproc.stages.ingest.tiff_decoding import decode_into, refuse_unbelievable, segment_shape
+from volproc.stages.ingest.tiff_greys import meant
+from volproc.stages.ingest.tiff_metadata import complete, ome_pixels, raise_heard, tiff_stated_nm
 
 
 def is_tiff(head: bytes) -> bool:
@@ -24,21 +36,27 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def open_tiff(url: str) -> Source:
-    """The grey planes of a TIFF, in the order of its pages.
+def open_tiff(
+    url: str, *, labels: bool = False, times: Literal["refuse", "slices"] = "refuse"
+) -> Source:
+    """The grey planes of a TIFF, in the order of its pages; `labels` are numbers as stored.
 
     Voxel sizes come from OME or ImageJ metadata; plain resolution tags are not trusted: most
-    programs write 72 or 96 dpi there. IngestError for colour, channels, times, planes of
-    unequal size, and a file cut short.
+    programs write 72 or 96 dpi there. Red, green and blue count as grey where they are equal.
+    Times count as slices where `times` says so and each has one. IngestError for colour, channels,
+    other times, planes of unequal size, and a file cut short.
     """
-    with reading(url), complete(), opened(url) as raw:
-        if not is_tiff(raw.read(4)):
-            raise IngestError(f"{url} is not a TIFF file, whatever its name says")
+    with reading(url), described(url), complete(), opened(url) as raw:
+        head = raw.read(32)
+        if not is_tiff(head):
+            raise not_a("TIFF", url, head)
         raw.seek(0)
         # _multifile: without it tifffile would open whatever other files OME metadata names
         name = url.rpartition("/")[2]
         with tifffile.TiffFile(raw, name=name, _multifile=False) as file:
-            return _source(file, url, (stamp(url),))
+            images = _images(file, url, times=times == "slices")
+            source = _source(file, images, url, (stamp(url),))
+            return source if labels else meant(source, [i.keyframe for i in images], url)
 
 
 @dataclass(frozen=True)
@@ -56,15 +74,20 @@ class TiffPlanes:
     identity: tuple[Stamp, ...]
     by_rows: bool
     pages: tuple[int, ...]
+    pixel_nm: PixelNm | None = None
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
         out = np.zeros(box.shape, dtype=self.dtype)
         corner = (box.start[1], box.start[2])
-        with reading(self.url), complete(), opened(self.url) as raw, tifffile.TiffFile(raw) as file:
+        with reading(self.url), described(self.url), complete(), opened(self.url) as raw:
+            file = tifffile.TiffFile(raw)
             for plane, place in zip(out, self.pages[box.start[0] : box.stop[0]], strict=True):
                 file.filehandle.seek(place)
-                decode_into(plane, tifffile.TiffPage(file, 0), corner)
+                page = tifffile.TiffPage(file, 0)
+                refuse_unbelievable(page, self.shape[1:])
+                if not decode_into(plane, page, corner):
+                    raise IngestError(f"{self.url} {COLOUR}")
         return out
 
 
@@ -87,6 +110,11 @@ class RawPages:
         return self.first.voxel_nm
 
     @property
+    def pixel_nm(self) -> PixelNm | None:
+        """Pixel size the file states, in nm."""
+        return self.first.pixel_nm
+
+    @property
     def identity(self) -> tuple[Stamp, ...]:
         """The file's stamp."""
         return self.first.identity
@@ -105,49 +133,18 @@ class RawPages:
         return out
 
 
-def decode_into(plane: npt.NDArray[Any], page: tifffile.TiffPage, corner: tuple[int, int]) -> None:
-    """Fill `plane` with the part of `page` from `corner` (y, x) on; no other segment is decoded."""
-    wanted = _segments(page, corner, plane.shape)
-    read = page.parent.filehandle.read_segments(
-        [page.dataoffsets[i] for i in wanted],
-        [page.databytecounts[i] for i in wanted],
-        indices=wanted,
-    )
-    for data, index in read:
-        segment, (_, _, y, x, _), _ = page.decode(
-            data, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader
-        )
-        if segment is None:  # a hole in a sparse file
-            segment = np.full((1, *_segment_shape(page), 1), page.nodata, dtype=plane.dtype)
-        values = segment[0, ..., 0]
-        top, left = y - corner[0], x - corner[1]
-        part = plane[max(0, top) : top + values.shape[0], max(0, left) : left + values.shape[1]]
-        skip_y, skip_x = max(0, -top), max(0, -left)
-        part[:] = values[skip_y : skip_y + part.shape[0], skip_x : skip_x + part.shape[1]]
-
-
-def _segments(page: tifffile.TiffPage, corner: tuple[int, int], size: tuple[int, ...]) -> list[int]:
-    """Numbers of the strips or tiles that meet a part of the page."""
-    high, wide = _segment_shape(page)
-    across = -(-page.imagewidth // wide)
-    rows = range(corner[0] // high, -(-(corner[0] + size[0]) // high))
-    columns = range(corner[1] // wide, -(-(corner[1] + size[1]) // wide))
-    return [row * across + column for row in rows for column in columns]
-
-
-def _segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
-    if page.is_tiled:
-        return page.tilelength, page.tilewidth
-    return min(page.rowsperstrip, page.imagelength), page.imagewidth
-
-
-def _source(file: tifffile.TiffFile, url: str, identity: tuple[Stamp, ...]) -> Source:
-    images = _images(file, url)
+def _source(
+    file: tifffile.TiffFile,
+    images: Sequence[tifffile.TiffPageSeries],
+    url: str,
+    identity: tuple[Stamp, ...],
+) -> Source:
     first = images[0]
     height, width = _plane_shape(first)
-    voxel_nm = tiff_voxel_nm(file)
+    voxel_nm, pixel_nm = tiff_stated_nm(file)
     stored = first.dtype.newbyteorder(file.byteorder).str
-    if len(images) == 1 and first.dataoffset is not None:
+    colour = first.keyframe.samplesperpixel > 1
+    if len(images) == 1 and first.dataoffset is not None and not colour:
         shape = (first.size // (height * width), height, width)
         return raw_planes(
             url,
@@ -156,32 +153,39 @@ def _source(file: tifffile.TiffFile, url: str, identity: tuple[Stamp, ...]) -> S
             shape=shape,
             voxel_nm=voxel_nm,
             identity=identity,
+            pixel_nm=pixel_nm,
         )
     pages = _pages(images, file, url)
     shape = (len(pages), height, width)
     if all(_is_raw(page) for page in pages):
-        plane = RawPlanes(url, 0, stored, (1, height, width), voxel_nm, identity)
+        plane = RawPlanes(url, 0, stored, (1, height, width), voxel_nm, identity, pixel_nm)
         return RawPages(plane, tuple(page.dataoffsets[0] for page in pages), shape)
-    return TiffPlanes(
+    source = TiffPlanes(
         url=url,
         shape=shape,
         dtype=str(first.dtype),
         voxel_nm=voxel_nm,
         identity=identity,
         # a strip of more than half a plane costs more for rows than it saves
-        by_rows=all(2 * _segment_shape(image.keyframe)[0] <= height for image in images),
+        by_rows=all(2 * segment_shape(image.keyframe)[0] <= height for image in images),
         pages=tuple(page.offset for page in pages),
+        pixel_nm=pixel_nm,
     )
+    if colour:  # here rather than when the run comes to it
+        source.read(Box((0, 0, 0), (1, height, width)))
+    return source
 
 
-def _images(file: tifffile.TiffFile, url: str) -> Sequence[tifffile.TiffPageSeries]:
+def _images(file: tifffile.TiffFile, url: str, *, times: bool) -> Sequence[tifffile.TiffPageSeries]:
     """The images in the file that make up the volume: all but thumbnails and masks."""
+    file.pages.first.aspage()
+    raise_heard()
     images = [s for s in file.series if not (s.keyframe.is_reduced or s.keyframe.is_mask)]
     images = images or list(file.series)
     if not images:
         raise IngestError(f"{url} holds no image")
     for image in images:
-        _check_grey(image, file, url)
+        _check_grey(image, file, url, times=times)
     kinds = {(_plane_shape(image), image.dtype) for image in images}
     if len(kinds) > 1 or (len(images) > 1 and file.is_ome):
         found = " and ".join(f"{image.dtype} of {image.shape}" for image in images[:2])
@@ -192,20 +196,34 @@ def _images(file: tifffile.TiffFile, url: str) -> Sequence[tifffile.TiffPageSeri
     return images
 
 
-def _check_grey(image: tifffile.TiffPageSeries, file: tifffile.TiffFile, url: str) -> None:
+def _check_grey(
+    image: tifffile.TiffPageSeries, file: tifffile.TiffFile, url: str, *, times: bool
+) -> None:
     # axes of length 1 do not count: OME and ImageJ put some in front
     extra = [a for a, n in zip(image.axes, image.shape, strict=True) if n > 1 and a not in "YX"]
-    grey = len(extra) <= 1 and set(extra) <= set("ZIQ") and image.keyframe.samplesperpixel == 1
+    if _may_be_grey(image.keyframe):
+        extra = [axis for axis in extra if axis != "S"]
+    known = "ZIQT" if times else "ZIQ"
+    grey = len(extra) <= 1 and set(extra) <= set(known) and _may_be_grey(image.keyframe)
     if file.is_ome and image.kind != "ome":  # other files hold planes too: its pages are used
         pixels = ome_pixels(file.ome_metadata)
-        grey = grey and pixels.get("SizeC", "1") == pixels.get("SizeT", "1") == "1"
+        grey = grey and pixels.get("SizeC", "1") == "1"
+        grey = grey and (times or pixels.get("SizeT", "1") == "1")
     if not grey:
         raise IngestError(
             f"{url} has axes {image.axes} of {image.shape}; a volume needs grey planes (z, y, x): "
-            "convert colour to grey, split channels, save times as slices"
+            "convert colour to grey, split channels, and take times that are slices as such with "
+            "--times slices, or [ingest] times"
         )
     if image.dtype is None or image.dtype.kind not in "biuf":
         raise IngestError(f"{url} holds {image.dtype} voxels; a volume needs real numbers")
+
+
+def _may_be_grey(page: Any) -> bool:
+    """One sample per pixel, or red, green and blue side by side, which may turn out equal."""
+    colours = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
+    side_by_side = page.samplesperpixel in (3, 4) and page.planarconfig == 1
+    return page.samplesperpixel == 1 or (side_by_side and page.photometric in colours)
 
 
 def _plane_shape(image: tifffile.TiffPageSeries) -> tuple[int, int]:
@@ -215,7 +233,8 @@ def _plane_shape(image: tifffile.TiffPageSeries) -> tuple[int, int]:
 def _pages(images: Sequence[tifffile.TiffPageSeries], file: tifffile.TiffFile, url: str) -> Any:
     """Every plane's page; IngestError if one is missing or reaches beyond the file's end."""
     pages = [page for image in images for page in image.pages]
-    planes = sum(image.size // prod(_plane_shape(image)) for image in images)
+    samples = images[0].keyframe.samplesperpixel
+    planes = sum(image.size // prod(_plane_shape(image)) // samples for image in images)
     if None in pages or len(pages) != planes:
         held = len(pages) - pages.count(None)
         raise IngestError(
@@ -236,6 +255,10 @@ def _pages(images: Sequence[tifffile.TiffPageSeries], file: tifffile.TiffFile, u
 
 def _is_raw(page: Any) -> bool:
     ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
-    return page.is_final and all(
-        end == following for end, following in zip(ends, page.dataoffsets[1:], strict=False)
+    return (
+        page.is_final
+        and page.samplesperpixel == 1
+        and all(
+            end == following for end, following in zip(ends, page.dataoffsets[1:], strict=False)
+        )
     )

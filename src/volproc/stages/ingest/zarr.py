@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from volproc.errors import IngestError, VolumeError
+from volproc.errors import IngestError
+from volproc.grid.axes import axis_of
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.location import located
-from volproc.stages.ingest.source import Stamp, stamp
-from volproc.stages.ingest.units import in_nm
+from volproc.location import entries, located, name_of
+from volproc.stages.ingest.array_metadata import stated_in_nm
+from volproc.stages.ingest.source import Stamp, reading, stamp
 from volproc.volume.access import last_change
-from volproc.volume.arrays import PlainArray, n5_array, what_lies_at, zarr_array
-from volproc.volume.describe import read_info
-from volproc.volume.ome import NoVoxelSizeError
+from volproc.volume.arrays import PlainArray, level_array, n5_array, what_lies_at, zarr_array
+from volproc.volume.describe import listed_levels, read_level, understanding
+from volproc.volume.metadata import Kind, PositionNm, VolumeInfo
+from volproc.volume.ome import NoVoxelSizeError, OtherAxesError
 from volproc.volume.store import Volume, open_volume
 
 FEW_ROWS = 4
@@ -29,19 +30,28 @@ DESCRIPTIONS = ("zarr.json", ".zarray", ".zattrs", "attributes.json")
 
 @dataclass(frozen=True)
 class ZarrLevel:
-    """One level of an OME-Zarr volume."""
+    """The finest level of an OME-Zarr volume that was opened, whole or with one level only."""
 
     volume: Volume
-    level: int
     voxel_nm: VoxelNm | None
     identity: tuple[Stamp, ...]
     channel: int | None = None
     """Of several; None where there is no channel axis."""
 
     @property
+    def kind(self) -> Kind:
+        """Labels, if the metadata say so."""
+        return self.volume.info.kind
+
+    @property
+    def translation_nm(self) -> PositionNm:
+        """Centre of the first voxel."""
+        return self.volume.info.levels[0].translation_nm
+
+    @property
     def shape(self) -> Shape:
         """Voxels (z, y, x)."""
-        return self.volume.info.levels[self.level].shape
+        return self.volume.info.shape
 
     @property
     def dtype(self) -> str:
@@ -51,20 +61,22 @@ class ZarrLevel:
     @property
     def by_rows(self) -> bool:
         """Whether a plane has several rows of chunks."""
-        return _by_rows(self.shape, self.volume.info.levels[self.level].chunks)
+        return _by_rows(self.shape, self.volume.info.levels[0].chunks)
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
-        return self.volume.read(box, level=self.level, channel=self.channel)
+        return self.volume.read(box, channel=self.channel)
 
 
 @dataclass(frozen=True)
 class ZarrArray:
-    """An array without OME-Zarr's metadata."""
+    """An array without OME-Zarr's metadata, or with axes that only its metadata tell."""
 
     array: PlainArray
     voxel_nm: VoxelNm | None
     identity: tuple[Stamp, ...]
+    translation_nm: PositionNm = (0.0, 0.0, 0.0)
+    kind: Kind = "image"
 
     @property
     def shape(self) -> Shape:
@@ -86,56 +98,105 @@ class ZarrArray:
         return self.array.read(box)
 
 
-def open_zarr(url: str, *, channel: int | None = None) -> ZarrLevel | ZarrArray:
+def open_zarr(url: str, *, axes: str = "", channel: int | None = None) -> ZarrLevel | ZarrArray:
     """The volume at the path or URL of an OME-Zarr, Zarr or N5, or of an array inside it.
 
-    Of a pyramid the finest level, of several channels the one that is named. IngestError or
-    VolumeError, one line, for several channels otherwise, several times, images or arrays, for
-    more than three axes, and for voxels that are no plain numbers.
+    Of a pyramid the finest level, of several channels the one that is named. `axes` replaces the
+    names of the array's axes. IngestError or VolumeError, one line, for several channels
+    otherwise, several times, images or arrays, for more than three axes, and for voxels that are
+    no plain numbers.
     """
     url = url.rstrip("/")
-    found = what_lies_at(url)
-    if found == "ome":
-        return _ome_level(url, channel=channel)
-    source = (_level_inside(url, channel=channel) if found == "array" else None) or _plain(
-        n5_array(url) if found == "n5" else zarr_array(url)
-    )
+    with reading(url), understanding(url):
+        source = _found(url, axes, channel)
     kind = np.dtype(source.dtype)
     if kind.kind not in "biuf" or kind.itemsize > 8:
         raise IngestError(f"{url} holds {source.dtype} voxels; expected whole numbers or floats")
     return source
 
 
-def _ome_level(url: str, path: str | None = None, *, channel: int | None) -> ZarrLevel:
+def _found(url: str, axes: str, channel: int | None) -> ZarrLevel | ZarrArray:
+    found = what_lies_at(url)
+    if found == "ome":
+        return _ome(url, "", axes, channel)
+    inside = _level_inside(url, axes, channel) if found == "array" else None
+    plain = n5_array if found == "n5" else zarr_array
+    return inside or _plain(plain(url, axes=axes, channel=channel))
+
+
+def _ome(url: str, path: str, axes: str, channel: int | None) -> ZarrLevel | ZarrArray:
+    """The level called `path`, by default the finest, whatever the order of its axes."""
+    try:
+        if not axes:
+            return _ome_level(url, path, channel=channel)
+    except OtherAxesError:
+        pass
+    level = read_level(url, path)
+    array = level_array(level, axes=axes, channel=channel)
+    stated = {**level.stated}
+    if axes:  # in the stored order
+        stated = dict(zip(map(axis_of, axes), level.stated.values(), strict=True))
+    z, y, x = (stated.get(axis, (None, 0.0)) for axis in "zyx")
+    sizes = (z[0], y[0], x[0])
+    source = _plain(array)
+    voxel_nm = parse_voxel_nm([s for s in sizes if s]) if all(sizes) else None
+    return replace(source, voxel_nm=voxel_nm, translation_nm=(z[1], y[1], x[1]), kind=level.kind)
+
+
+def _ome_level(url: str, path: str, *, channel: int | None) -> ZarrLevel:
     """The level called `path`, by default the finest."""
     stated = True
     try:
-        volume = open_volume(url)
+        volume = open_volume(url, level=path)
     except NoVoxelSizeError:  # only ratios between levels are known
         stated = False
-        volume = open_volume(url, voxel_nm=(1, 1, 1))
+        volume = open_volume(url, voxel_nm=(1, 1, 1), level=path)
     info = volume.info
     if info.channels and (channel is None or channel >= len(info.channels)):
         raise IngestError(
             f"{url} has {len(info.channels)} channels ({', '.join(info.channels)}); choose one "
             "with --channel, or [ingest] channel, counted from 0"
         )
-    paths = [level.path for level in info.levels]
-    level = paths.index(path) if path else 0
-    voxel_nm = info.levels[level].voxel_nm if stated else None
+    _refuse_absent_voxels(info)
+    voxel_nm = info.voxel_nm if stated else None
     stamps = ((info.url, 0, volume.fingerprint),)
-    return ZarrLevel(volume, level, voxel_nm, stamps, channel if info.channels else None)
+    return ZarrLevel(volume, voxel_nm, stamps, channel if info.channels else None)
 
 
-def _level_inside(url: str, *, channel: int | None) -> ZarrLevel | None:
+def _level_inside(url: str, axes: str, channel: int | None) -> ZarrLevel | ZarrArray | None:
     """The array at `url` as a level of the OME-Zarr around it; None if it is none."""
-    parent, _, path = url.rpartition("/")
+    parts = url.split("/")
+    for length in range(len(parts) - 1, max(0, len(parts) - 4), -1):  # a path may be 0, or s0/raw
+        parent, path = "/".join(parts[:length]), "/".join(parts[length:])
+        if path in listed_levels(parent):
+            return _ome(parent, path, axes, channel)
+    return None
+
+
+def _refuse_absent_voxels(info: VolumeInfo) -> None:
+    """IngestError for a finest level without a chunk beside one with some: not downloaded.
+
+    Its description alone reads as an array of zeros.
+    """
+    if info.made_by or len(info.levels) == 1:
+        return
+    held = [level.path for level in info.levels if _has_chunks(f"{info.url}/{level.path}")]
+    if held and held[0] != info.levels[0].path:
+        raise IngestError(
+            f"{info.url}: no chunk of level {info.levels[0].path} is there, as if it had not been "
+            f"downloaded; copy it again, or ingest {info.url}/{held[0]}"
+        )
+
+
+def _has_chunks(url: str) -> bool:
+    """Whether anything but descriptions lies in an array's folder; True where none can look."""
     try:
-        info = read_info(parent, voxel_nm=(1, 1, 1))
-    except VolumeError:
-        return None
-    listed = path in [level.path for level in info.levels]
-    return _ome_level(parent, path, channel=channel) if listed and info.url == parent else None
+        names = [name_of(inner) for inner, _ in entries(url)]
+    except FileNotFoundError:
+        return False
+    except Exception:  # each file system has its own way to say no: most web servers list nothing
+        return True
+    return any(name not in (*DESCRIPTIONS, ".zgroup", ".zmetadata") for name in names)
 
 
 def _plain(array: PlainArray) -> ZarrArray:
@@ -145,51 +206,9 @@ def _plain(array: PlainArray) -> ZarrArray:
         if filesystem.exists(path):
             stamps.append(stamp(f"{array.url}/{name}"))
     voxels = (array.url.rpartition("/")[2], 0, last_change(array.url))
-    return ZarrArray(array, stated_voxel_nm(array), (*stamps, voxels))
+    voxel_nm, translation_nm = stated_in_nm(array)
+    return ZarrArray(array, voxel_nm, (*stamps, voxels), translation_nm)
 
 
 def _by_rows(shape: Shape, chunks: Shape) -> bool:
     return FEW_ROWS * chunks[1] <= shape[1]
-
-
-def stated_voxel_nm(array: PlainArray) -> VoxelNm | None:
-    """Voxel size in nm (z, y, x) by one of the conventions below; None if none is followed.
-
-    - `transform` {axes, scale, units}, every axis named (Janelia's cosem)
-    - `pixelResolution` {dimensions, unit}, x first (n5-viewer)
-    - `resolution` or `voxel_size` with `units` or `unit`, in the order of the stored axes
-      (neuroglancer for N5, funlib for Zarr)
-
-    Lengths without a unit are not trusted.
-    """
-    found = array.attributes
-    factors = found.get("downsamplingFactors")
-    if array.format == "n5" and factors and factors != [1] * len(factors) and _is_flat(factors):
-        return None  # whether the size is this level's or the finest's differs between writers
-    transform, resolution = found.get("transform"), found.get("pixelResolution")
-    if isinstance(transform, Mapping):
-        return _sizes(transform.get("axes"), transform.get("scale"), transform.get("units"))
-    if isinstance(resolution, Mapping):
-        return _sizes("xyz", resolution.get("dimensions"), [resolution.get("unit")] * 3)
-    places = zip(array.axes, "zyx", strict=True)
-    names = [name for _, name in sorted((axis, name) for axis, name in places if axis is not None)]
-    units = found.get("units", found.get("unit"))
-    return _sizes(
-        names[::-1] if array.format == "n5" else names,
-        found.get("resolution", found.get("voxel_size")),
-        units if isinstance(units, list) else [units] * len(names),
-    )
-
-
-def _is_flat(factors: Any) -> bool:
-    """Whether these are one level's factors; a list of lists is of all levels."""
-    return isinstance(factors, list) and not any(isinstance(n, list) for n in factors)
-
-
-def _sizes(names: Any, sizes: Any, units: Any) -> VoxelNm | None:
-    try:
-        stated = dict(zip(names, zip(sizes, units, strict=True), strict=True))
-        found = [in_nm(*stated[name]) for name in "zyx"]
-    except (TypeError, KeyError, ValueError, AttributeError):  # stated in some other way
-        return None
-    return None if None in found else parse_voxel_nm([nm for nm in found if nm is not None])

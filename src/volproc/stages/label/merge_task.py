@@ -70,6 +70,7 @@ class MergeGroup:
         self.tables.save_group(block.index, result)
         return {
             "closed": len(result.closed),
+            "open": len(result.open.names),
             "dropped": result.dropped,
             "largest_dropped": result.largest_dropped,
         }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 
-from volproc.grid.box import Box
+from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box, Shape, each
 from volproc.stages.predict.asking import FLIPS
 from volproc.stages.predict.device import device_for
 from volproc.stages.predict.orientation import along
@@ -41,6 +44,30 @@ def cost_of(core: Box, task: Predict) -> Cost:
         read + _computing(window, source, task) + votes + max(_activations(window, task), encoding)
     )
     return Cost(peak, max(read, votes + encoding), read, _flop(core, task))
+
+
+def costs_of(blocks: Tiling, task: Predict) -> Iterator[tuple[int, Cost]]:
+    """How many blocks there are of each kind, and the cost of one: few kinds, however many blocks.
+
+    A cost is made of lengths along z, y and x, so blocks with equal lengths cost alike.
+    """
+    for kinds in product(*(_kinds(blocks, task, axis).values() for axis in range(3))):
+        first = each(lambda places: places[0], kinds)
+        yield prod(map(len, kinds)), cost_of(blocks[blocks.number(first)].core, task)
+
+
+def _kinds(blocks: Tiling, task: Predict, axis: int) -> dict[object, list[int]]:
+    """Places of blocks along one axis, by all lengths along it that a cost depends on."""
+    kinds: dict[object, list[int]] = {}
+    for place in range(blocks.counts[axis]):
+        here: Shape = each(lambda n: place if n == axis else 0, range(3))  # noqa: B023 used at once
+        core = blocks[blocks.number(here)].core
+        window = task.layout.window(core, task.options.axes)
+        seen = [task.layout.spans(core, axis, in_plane=flag) for flag in (False, True)]
+        lengths = tuple(tuple((w[1] - w[0], a[1] - a[0]) for w, a in spans) for spans in seen)
+        whole = (core.shape[axis], window.shape[axis], task.way.source(window).shape[axis])
+        kinds.setdefault((*whole, lengths), []).append(place)
+    return kinds
 
 
 def _flop(core: Box, task: Predict) -> int:

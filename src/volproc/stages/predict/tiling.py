@@ -53,7 +53,7 @@ class Layout:
     def passes(self, core: Box, axis: Axis) -> Iterator[Pass]:
         """All passes along `axis` whose answers meet `core`, planes of one tile together."""
         depth, height, width = (
-            self._spans(core, volume_axis, in_plane=n > 0)
+            self.spans(core, volume_axis, in_plane=n > 0)
             for n, volume_axis in enumerate(along(axis, (0, 1, 2)))
         )
         for h, w, d in product(height, width, depth):
@@ -75,10 +75,10 @@ class Layout:
         )
 
     def _hull(self, core: Box, axis: Axis) -> tuple[Shape, Shape]:
-        spans = [self._spans(core, n, in_plane=n != along(axis, (0, 1, 2))[0]) for n in range(3)]
+        spans = [self.spans(core, n, in_plane=n != along(axis, (0, 1, 2))[0]) for n in range(3)]
         return each(lambda s: s[0][0][0], spans), each(lambda s: s[-1][0][1], spans)
 
-    def _spans(self, core: Box, n: int, *, in_plane: bool) -> list[Span]:
+    def spans(self, core: Box, n: int, *, in_plane: bool) -> list[Span]:
         """(window, answer) of every tile on volume axis `n` that meets `core`."""
         step = self.tile[n] if in_plane else self.slices_out
         offset = self.offset[n] if in_plane else 0

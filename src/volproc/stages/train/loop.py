@@ -25,8 +25,10 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from volproc import lease
+from volproc.engine.records import lines_at
 from volproc.errors import ModelError
 from volproc.model.unet import UNet, UNetSpec
+from volproc.retry import patient
 from volproc.stages.train.losses import bce_dice
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -183,6 +185,7 @@ def update_average(state: State, *, decay: float) -> None:
             kept.copy_(newest[name])
 
 
+@patient
 def save(state: State, folder: Path, *, key: str) -> None:
     """Write the checkpoint beside the old one and rename it into place."""
     unfinished = folder / "checkpoint.pt.part"
@@ -194,6 +197,7 @@ def save(state: State, folder: Path, *, key: str) -> None:
     unfinished.replace(folder / "checkpoint.pt")
 
 
+@patient
 def resume(state: State, folder: Path, *, key: str, anew: bool = False) -> None:
     """Bring `state` and the log to the last checkpoint in `folder`, if there is one.
 
@@ -221,10 +225,10 @@ def resume(state: State, folder: Path, *, key: str, anew: bool = False) -> None:
 
 def log(folder: Path, record: Mapping[str, Any]) -> None:
     """Add one line to log.jsonl."""
-    with (folder / "log.jsonl").open("a") as file:
-        file.write(json.dumps(record) + "\n")
+    lines_at(folder / "log.jsonl").append(json.dumps(record))
 
 
+@patient
 def cut_log(path: Path, *, steps: int) -> None:
     """Keep the lines of the first `steps` steps: later ones will be written again."""
     if path.exists():

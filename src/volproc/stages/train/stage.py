@@ -17,6 +17,7 @@ import torch
 
 from volproc.config import TrainOptions
 from volproc.engine.ledger import digest
+from volproc.engine.memory import check_memory_here
 from volproc.engine.recipe import Recipe
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.scale import parse_voxel_nm
@@ -29,9 +30,10 @@ from volproc.model.weights import (
     model_folder,
     save_model,
 )
-from volproc.stages.claims import note_made, record_of, require_apart, require_free
+from volproc.stages.claims import require_apart, require_free
+from volproc.stages.made import note_made, record_of
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
-from volproc.stages.train.pairs import load_pair
+from volproc.stages.train.pairs import load_pair, require_foreground
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.sampling import Sampler
 from volproc.stages.train.sources import Source, require_fit
@@ -126,10 +128,15 @@ def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool
 
 def _made(plan: TrainPlan, watch: Watch) -> Card:
     options = plan.options
+    if _device(options.device).type == "cpu":
+        way_out = "make [train] batch or patch smaller, or train from fewer voxels"
+        check_memory_here("training", plan.peak_bytes, way_out=way_out)
     note_made(str(plan.folder), plan.recipe, finished=False, folder=True)
     load = partial(load_pair, voxel_nm=plan.voxel_nm, agreement_as=options.agreement_as)
+    pairs = [load(source) for source in plan.sources]
+    require_foreground(pairs, plan.sources)
     sampler = Sampler(
-        pairs=[load(source) for source in plan.sources],
+        pairs=pairs,
         weights=tuple(source.weight for source in plan.sources),
         spec=plan.spec,
         patch=options.patch,

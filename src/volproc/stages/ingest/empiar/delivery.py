@@ -59,13 +59,15 @@ def open_entry(
 
     def opened(url: str) -> Source:
         fetch_files([by_place[url]], delivery.folder, fetch)
-        return opener_of(url)(url)
+        return opener_of(url, options)(url)
 
     stamps = {place: file.stamp for place, file in by_place.items()}
     source = open_series(stamps, opened, options, most_headers=0)
     if isinstance(source, Series):
         ordered = tuple(stamps[url] for url in source.urls)
-        return replace(source, opener=opener_of(source.urls[0]), identity=ordered), delivery
+        return replace(
+            source, opener=opener_of(source.urls[0], options), identity=ordered
+        ), delivery
     changed: Any = source
     return replace(changed, identity=tuple(stamps.values())), delivery
 

@@ -1,0 +1,67 @@
+"""zarr's stores of folders and URLs, each call of which is made again while it fails transiently.
+
+Here rather than around a whole reading: of a shard's hundred chunks only the failed one is read
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from zarr.abc.store import Store
+from zarr.storage import FsspecStore, LocalStore
+
+from volproc.retry import patiently_async
+from volproc.volume.access import local_path
+
+CALLS = ("get", "get_partial_values", "set", "set_if_not_exists", "delete", "delete_dir", "exists")
+LISTS = ("list", "list_prefix", "list_dir")
+
+
+def for_zarr(url: str) -> Store:
+    """zarr's store of the folder or fsspec URL `url`; nothing is made or looked at yet."""
+    folder = local_path(url)
+    return Folder(folder) if folder else Remote.from_url(url)
+
+
+class _Patient:
+    """Makes the calls of the store that it is mixed into patient."""
+
+    def __init_subclass__(cls) -> None:
+        for name in CALLS:
+            setattr(cls, name, _patient_call(cls, name))
+        for name in LISTS:
+            setattr(cls, name, _patient_list(cls, name))
+
+
+def _patient_call(cls: type, name: str) -> Callable[..., Any]:
+    async def again(self: Any, *given: Any, **more: Any) -> Any:
+        call = getattr(super(cls, self), name)
+        return await patiently_async(lambda: call(*given, **more))
+
+    return again
+
+
+def _patient_list(cls: type, name: str) -> Callable[..., AsyncIterator[str]]:
+    async def again(self: Any, *given: Any, **more: Any) -> AsyncIterator[str]:
+        call = getattr(super(cls, self), name)
+
+        async def listed() -> list[str]:
+            return [found async for found in call(*given, **more)]
+
+        for found in await patiently_async(listed):
+            yield found
+
+    return again
+
+
+class Folder(_Patient, LocalStore):
+    """A folder of this machine's file system; it is made when the first file is written."""
+
+    async def _open(self, **_: Any) -> None:
+        await Store._open(self)
+
+
+class Remote(_Patient, FsspecStore):
+    """What lies at an fsspec URL."""

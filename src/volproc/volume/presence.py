@@ -1,0 +1,121 @@
+"""Absence is an error: a file that volproc wrote and that is gone is never read as background.
+
+Zarr takes a chunk without a file for one of the fill value. volproc writes every file of its
+volumes, so there a missing one is lost, or is not to be seen yet: shared file systems may show
+what another machine wrote up to a minute late.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import zarr
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import StorePath, WrapperStore
+
+from volproc.errors import VolumeError
+from volproc.location import located
+from volproc.volume.metadata import Kind, VolumeInfo
+
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Between looks for a file that is not to be seen: a minute in all."""
+LAG = timedelta(minutes=5)
+"""So long after a volume was finished some of its files may not be seen everywhere."""
+
+sleep = time.sleep
+T = TypeVar("T")
+
+
+def holds_all(record: dict[str, Any], kind: Kind) -> bool:
+    """Whether every chunk of a volume has its file, as volproc's `record` of it says.
+
+    Its labels do since there is a word for it, `complete`; before, background had no files there.
+    """
+    return bool(record) and bool(record.get("complete", kind == "image"))
+
+
+def with_all(array: zarr.Array[Any], info: VolumeInfo) -> zarr.Array[Any]:
+    """The array of a volume whose chunks all have a file: AbsentError where one is missing."""
+    store = Whole(array.store_path.store, info.url)
+    place = StorePath(store, array.store_path.path)
+    inner = array.async_array
+    return zarr.Array(zarr.AsyncArray(inner.metadata, place, inner.config))
+
+
+def when_there(info: VolumeInfo, read: Callable[[], T]) -> T:
+    """What `read` returns, asked again for a minute while it lacks files that may still come."""
+    pauses = iter(PAUSES_S)
+    while True:
+        try:
+            return read()
+        except AbsentError as absent:
+            pause = next(pauses, None) if _may_come(info) else None
+            if pause is None:
+                raise
+            sleep(pause)
+            _look_again(info, absent.key)
+
+
+class AbsentError(VolumeError):
+    """A chunk of a volume has no file, or an empty one."""
+
+    def __init__(self, url: str, key: str, what: str) -> None:
+        super().__init__(
+            f"{url}/{key} was written and is {what}: its voxels are lost; "
+            f"`volproc check --repair {url}`, then the command that made it, makes them again"
+        )
+        self.key = key
+
+
+class Whole(WrapperStore[Any]):
+    """A store whose chunks are all there; as many requests as without it."""
+
+    def __init__(self, store: Any, url: str) -> None:
+        super().__init__(store)
+        self.url = url
+
+    def _with_store(self, store: Any) -> Whole:
+        return Whole(store, self.url)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """What is stored there; AbsentError for a chunk of which nothing is."""
+        found: Buffer | None = await self._store.get(key, prototype, byte_range)
+        if not found and not _describes(key):
+            raise AbsentError(self.url, key, "gone" if found is None else "empty")
+        return found
+
+
+def _may_come(info: VolumeInfo) -> bool:
+    """Whether a volume is so young that some of its files may not be seen here yet."""
+    if not info.made_by.get("finished"):
+        return True
+    filesystem, path = located(info.url)
+    name = "zarr.json" if info.version == "0.5" else ".zattrs"
+    try:
+        age = datetime.now(UTC) - filesystem.modified(f"{path}/{name}")
+    except (OSError, NotImplementedError, TypeError, KeyError):
+        return False  # a file system that does not tell
+    return bool(age < LAG)
+
+
+def _look_again(info: VolumeInfo, key: str) -> None:
+    """Have the file system forget what it remembers of the folders on the way to a file."""
+    filesystem, path = located(info.url)
+    filesystem.invalidate_cache()
+    with suppress(OSError):
+        for part in Path(key).parent.parts:
+            path = f"{path}/{part}"
+            filesystem.ls(path, detail=False)
+
+
+def _describes(key: str) -> bool:
+    """Whether a file is metadata, which may be missing."""
+    return key.rpartition("/")[2] in ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")

@@ -1,0 +1,236 @@
+"""Dask workers that fail, die, run on other versions or cannot load a task: one clear outcome."""
+
+import errno
+import os
+import pickle
+import signal
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import dask
+import distributed
+import pytest
+from distributed import Client, LocalCluster
+
+from volproc.engine import wire
+from volproc.engine.clusters.local import SETTINGS, local_engine
+from volproc.engine.distributed import DaskEngine
+from volproc.engine.protocol import BLOCK_PAUSES_S, Step
+from volproc.engine.run import Runner
+from volproc.errors import BlocksFailedError, MemoryPromiseError, TransientError, VolprocError
+from volproc.grid.blocks import Tiling
+
+pytestmark = pytest.mark.dask
+BLOCKS = Tiling(shape=(1, 1, 8), core=(1, 1, 1))
+
+
+def cluster_of(workers, **more):
+    quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": 50}
+    return LocalCluster(n_workers=workers, threads_per_worker=1, **quiet, **more)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with cluster_of(2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def engine(cluster):
+    """An engine on two workers that are there for all tests; their pauses are short."""
+    engine = DaskEngine(cluster, worker_bytes=10**9)
+    engine.client.run(without_pauses)
+    yield engine
+    engine.client.close()
+
+
+def without_pauses():
+    from volproc import retry
+
+    retry.sleep = lambda seconds: None
+
+
+@dataclass(frozen=True)
+class Here:
+    """Tells who did the block."""
+
+    def load(self, block):
+        return None
+
+    def compute(self, block, loaded):
+        return os.getpid()
+
+    def store(self, block, result):
+        return result
+
+
+@dataclass(frozen=True)
+class BadDisk(Here):
+    """Fails for the moment on the worker of a process id, or on all."""
+
+    folder: Path
+    pid: int = 0
+
+    def load(self, block):
+        with (self.folder / f"{block.index}").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if self.pid in (0, os.getpid()):
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+
+class NotHere(Here):
+    """Cannot be loaded in any other process."""
+
+    def __getstate__(self):
+        return {"pid": os.getpid()}
+
+    def __setstate__(self, state):
+        if state["pid"] != os.getpid():
+            raise ModuleNotFoundError("No module named 'onnxruntime'")
+
+
+class Deadly(Here):
+    def load(self, block):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def pids(engine):
+    return set(engine.client.run(os.getpid).values())
+
+
+def test_outcomes_carry_host_and_process(engine):
+    outcomes = list(engine.map(Here(), BLOCKS))
+    assert {outcome.worker for outcome in outcomes} <= pids(engine)
+    assert {outcome.host for outcome in outcomes} == {socket.gethostname()}
+
+
+def test_a_block_that_one_workers_disk_fails_is_done_by_another(engine, tmp_path):
+    bad = min(pids(engine))
+    outcomes = list(engine.map(BadDisk(tmp_path, bad), BLOCKS))
+    assert sorted(outcome.block.index for outcome in outcomes) == list(range(8))
+    assert {outcome.record for outcome in outcomes} == pids(engine) - {bad}
+    tries = [(tmp_path / str(n)).read_text().split() for n in range(8)]
+    assert any(str(bad) in one for one in tries)
+    assert all(one.count(str(bad)) in (0, len(BLOCK_PAUSES_S) + 1) for one in tries)
+
+
+def test_a_disk_that_fails_everywhere_fails_the_block_for_now(engine, tmp_path):
+    step = Step("read", BadDisk(tmp_path), BLOCKS[:1], "d")
+    with pytest.raises(
+        BlocksFailedError,
+        match=r"Stale file handle.* \(block tried 3 times, with pauses of .* s in all\) on two "
+        r"workers.*the finished blocks are kept, run the same command again$",
+    ) as caught:
+        Runner(engine, tmp_path / "ledger").run(step)
+    assert caught.value.exit_code == 1
+    tries = (tmp_path / "0").read_text().split()
+    assert len(tries) == 6
+    assert set(map(int, tries)) == pids(engine)
+
+
+def test_a_task_that_no_worker_can_load_names_module_worker_and_versions(engine):
+    outcomes = list(engine.map(NotHere(), BLOCKS[:2]))
+    assert [outcome.blame for outcome in outcomes] == ["user", "user"]
+    for outcome in outcomes:
+        assert "No module named 'onnxruntime'; install the package" in outcome.failure
+        assert f"on {socket.gethostname()} (Python 3" in outcome.failure
+        assert "numpy" in outcome.failure
+
+
+def other_versions(numpy):
+    wire.versions()["numpy"] = numpy
+
+
+@pytest.fixture
+def of_other_versions(engine):
+    """Makes workers believe in another numpy."""
+    real = wire.versions()["numpy"]
+
+    def make(workers):
+        engine.client.run(other_versions, "1.0", workers=workers)
+
+    yield make
+    engine.client.run(other_versions, real)
+
+
+def test_a_worker_on_other_versions_is_named_and_left_out(engine, of_other_versions, caplog):
+    first, second = engine.client.run(os.getpid)
+    of_other_versions([first])
+    outcomes = list(engine.map(Here(), BLOCKS))
+    assert {outcome.record for outcome in outcomes} == {engine.client.run(os.getpid)[second]}
+    said = [record.getMessage() for record in caplog.records if record.name == "volproc"]
+    assert said == [
+        f"the worker at {first} is left out: it has numpy 1.0 (here {wire.versions()['numpy']})"
+    ]
+
+
+def test_where_none_is_left_the_run_ends_with_one_line(engine, of_other_versions):
+    of_other_versions(None)
+    with pytest.raises(VolprocError, match=r"no worker is left .* numpy 1\.0 \(here"):
+        list(engine.map(Here(), BLOCKS))
+
+
+def test_a_worker_without_volproc_is_named_and_left_out(engine, monkeypatch, caplog):
+    first, second = engine.client.run(os.getpid)
+    alone = engine.client.run(os.getpid)[second]
+    monkeypatch.setattr(wire, "block_call", no_volproc_but_on(alone, wire.block_call))
+    monkeypatch.setattr(wire, "versions_call", lambda: no_volproc_but_on(alone, wire.packed)(None))
+    monkeypatch.setattr(wire, "difference", lambda here, there: "")
+    assert {outcome.record for outcome in engine.map(Here(), BLOCKS)} == {alone}
+    assert f"{first} is left out: it has No module named 'volproc'" in caplog.text
+
+
+class NoVolproc:
+    """Pickles as what a process but one fails to load, as one without volproc would."""
+
+    def __init__(self, pid, content):
+        self.pid, self.content = pid, content
+
+    def __reduce__(self):
+        code = (
+            f"__import__('pickle').loads({self.content!r}) if __import__('os').getpid() == "
+            f"{self.pid} else (_ for _ in ()).throw("
+            "ModuleNotFoundError(\"No module named 'volproc'\"))"
+        )
+        return eval, (code,)
+
+
+def no_volproc_but_on(pid, call):
+    return lambda *given: pickle.dumps(NoVolproc(pid, call(*given)))
+
+
+def test_a_block_that_kills_its_workers_says_so():
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+        cluster = cluster_of(1)
+    with DaskEngine(cluster, worker_bytes=10**9) as engine:
+        (outcome,) = engine.map(Deadly(), BLOCKS[:1])
+    assert outcome.blame == "worker"
+    assert "its worker died 2 times, last tcp://127.0.0.1:" in outcome.failure
+
+
+def test_a_scheduler_that_drops_the_blocks_is_said_to_be_gone(engine):
+    outcomes = engine.map(Here(), BLOCKS)
+    next(outcomes)
+    engine.client.restart(wait_for_workers=True)
+    with pytest.raises(TransientError, match=r"scheduler at tcp://.* is gone"):
+        list(outcomes)
+
+
+def test_the_memory_limit_is_asked_of_the_smallest_worker(tmp_path):
+    with DaskEngine(cluster_of(1, memory_limit="700MB"), worker_bytes=4 * 10**9) as engine:
+        assert engine.worker_bytes == 700_000_000
+        step = Step("big", Here(), BLOCKS, "d", peak_bytes=3 * 10**9)
+        with pytest.raises(MemoryPromiseError, match=r"needs 3\.63 GB .* a worker has 700 MB"):
+            Runner(engine, tmp_path / "ledger").run(step)
+
+
+def test_the_users_client_and_settings_are_left_as_they_were(cluster):
+    names = [name for name in SETTINGS if "environ" not in name]
+    with Client(cluster) as mine:
+        before = {name: dask.config.get(name, None) for name in names}
+        with local_engine(workers=1) as engine:
+            assert distributed.default_client() is mine
+            assert len(list(engine.map(Here(), BLOCKS[:1]))) == 1
+        assert distributed.default_client() is mine
+        assert {name: dask.config.get(name, None) for name in names} == before

@@ -1,0 +1,45 @@
+"""A fixed sample of scripts/fuzz: damaged files end in one line or a right array."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def loaded():
+    spec = importlib.util.spec_from_file_location("fuzz", ROOT / "scripts/fuzz.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+fuzz = loaded()
+
+ONCE_WRONG = {
+    "tiff": [5581, 6601],  # walked pages for ever; 8 GB for a tile
+    "image": [6086],  # 4 GB for a chunk of a PNG
+    "zarr": [215, 402, 675, 1394, 2548, 4950],
+    "check": [48, 170, 612, 3064],
+}
+"""Cases that ended in a traceback, a hang or too much memory."""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("reader", fuzz.READERS)
+def test_damaged_files_are_one_line_or_read(reader, monkeypatch):
+    if reader == "n5":
+        pytest.importorskip("tensorstore", reason="N5 needs the extra n5")
+    monkeypatch.setattr(fuzz.hdf5_probe, "refuse_deadly", lambda url: None)  # half a second each
+    said = [said for _, said in fuzz.run_cases(reader, 0, 60)]
+    said += [s for n in ONCE_WRONG.get(reader, []) for _, s in fuzz.run_cases(reader, n, 1)]
+    assert [one for one in said if one.startswith("WRONG")] == []
+    assert {one.partition(":")[0] for one in said} == {"read", "refused"}
+
+
+def test_a_file_that_ends_the_process_is_refused(tmp_path):
+    """Number 983 of HDF5: a segmentation fault while its groups are looked through."""
+    files, _ = fuzz.one_case("hdf5", 983, list(fuzz.READERS["hdf5"]()))
+    said = fuzz.judged("hdf5", files, None, tmp_path)
+    assert said.startswith("refused: ")
