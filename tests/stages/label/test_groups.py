@@ -38,8 +38,8 @@ def test_a_group_of_2_to_the_20_rows_is_whole():
 
 
 @pytest.mark.parametrize(
-    ("most", "core"), [(30, (3, 5, 2)), (29, (3, 3, 2)), (18, (3, 3, 2)), (17, (2, 3, 2)), (11, (2, 2, 2)),
-                       (7, (1, 2, 2)), (3, (1, 1, 2)), (1, (1, 1, 1)), (0, (1, 1, 1))],
+    ("most", "core"), [(30, (3, 5, 2)), (29, (3, 3, 2)), (18, (3, 3, 2)), (17, (2, 3, 2)),
+                       (11, (2, 2, 2)), (7, (1, 2, 2)), (3, (1, 1, 2)), (1, (1, 1, 1)), (0, (1, 1, 1))],
 )  # fmt: skip
 def test_groups_are_halved_along_their_longest_side_in_voxels(most, core):
     """3 x 5 x 2 blocks of 8 x 6 x 4 voxels and a row each; of equal sides the first axis."""
