@@ -108,3 +108,5 @@ def test_of_equals_the_earlier_are_the_largest():
     assert (found.voxels.tolist(), found.first.tolist()) == ([5, 3, 3], [4, 0, 7])
     assert found.has(four).tolist() == [True, True, False, True]
     assert largest(5).joined(four).has(four).all()
+    falling = joined(made(n) for n in (4, 9, 2, 7))
+    assert largest(3).joined(falling).has(falling).tolist() == [True, True, False, True]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.grid.blocks import Tiling
-from volproc.stages.label.groups import Groups, groups_of
+from volproc.stages.label.groups import MERGE_BYTES, Groups, groups_of
 
 
 @given(
@@ -33,14 +33,19 @@ def test_one_group_where_all_fits():
 
 
 def test_a_group_of_2_to_the_20_rows_is_whole():
+    """Merging takes 864 bytes a row, so less than 1 GB."""
+    assert MERGE_BYTES == 6 * 8 * 18
     blocks = Tiling((2, 1, 1), (1, 1, 1))
     assert [len(groups_of(blocks, [2**19, n]).grid) for n in (2**19, 2**19 + 1)] == [1, 2]
 
 
 @pytest.mark.parametrize(
-    ("most", "core"), [(30, (3, 5, 2)), (29, (3, 3, 2)), (18, (3, 3, 2)), (17, (2, 3, 2)),
-                       (11, (2, 2, 2)), (7, (1, 2, 2)), (3, (1, 1, 2)), (1, (1, 1, 1)), (0, (1, 1, 1))],
-)  # fmt: skip
+    ("most", "core"),
+    [
+        *((30, (3, 5, 2)), (29, (3, 3, 2)), (18, (3, 3, 2)), (17, (2, 3, 2)), (11, (2, 2, 2))),
+        *((7, (1, 2, 2)), (3, (1, 1, 2)), (1, (1, 1, 1)), (0, (1, 1, 1))),
+    ],
+)
 def test_groups_are_halved_along_their_longest_side_in_voxels(most, core):
     """3 x 5 x 2 blocks of 8 x 6 x 4 voxels and a row each; of equal sides the first axis."""
     groups = groups_of(Tiling((24, 30, 8), (8, 6, 4)), [1] * 30, most=most)
