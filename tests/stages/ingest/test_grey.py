@@ -46,6 +46,13 @@ def test_a_volume_of_one_value_has_no_range():
         grey_range([quantiles(np.full((9, 9), 7))])
 
 
+def test_a_volume_of_one_value_but_for_a_few_voxels_has_none_either():
+    plane = np.full((100, 100), 7)
+    plane[0, 0] = 9
+    with pytest.raises(IngestError, match="nearly all grey values are 7, so there is no range"):
+        grey_range([quantiles(plane)])
+
+
 @given(planes=st.integers(1, 500))
 def test_sampled_planes_are_spread_and_each_is_taken_once(planes):
     at = [block.core.start[0] for block in sample_blocks((planes, 4, 4))]
