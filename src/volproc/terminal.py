@@ -140,16 +140,21 @@ def print_transfer(plan: FetchPlan) -> None:
         f"{human(cost.free_bytes)} free in {plan.folder}"
     )
     out.print(
-        f"about {_duration(cost.seconds)} with {plan.options.connections} connections, if each "
+        f"about {duration(cost.seconds)} with {plan.options.connections} connections, if each "
         "brings 1.5 MB/s as people measured"
     )
     if plan.changed:
         out.print(f"{len(plan.changed)} files changed on the server since and come anew")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, in a few characters.
+
+    >>> duration(0.25), duration(75), duration(300), duration(7384)
+    ('0.2 s', '75 s', '5 min', '2.1 h')
+    """
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 

@@ -10,28 +10,35 @@ from typing import NoReturn
 
 from volproc.cli import crowd, files, network, objects, workflows
 from volproc.cli.app import app
+from volproc.cli.stopping import STOPPED, stoppable
 from volproc.errors import REPORT, VolprocError
 from volproc.faults import IN_THE_LOG, WAY_OUT, fault_of, first_line, is_transient, notes_of
 from volproc.terminal import fail
 
 __all__ = ["app", "crowd", "files", "main", "network", "objects", "workflows"]
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C: 128 and the number of the signal."""
-
 
 def main() -> None:
-    """Run the command line; any error a user can mend is one line and exit code 2, a bug code 1."""
+    """Run the command line; any error a user can mend is one line and exit code 2, a bug code 1.
+
+    Stopped by a signal, it is one line too, and 128 and the number of the signal.
+    """
+    with stoppable() as stop:
+        try:
+            _run()
+        except (KeyboardInterrupt, SystemExit) as end:
+            if not stop.exit_code or not getattr(end, "code", 1):
+                raise
+            fail(STOPPED, stop.exit_code)
+
+
+def _run() -> None:
     try:
         app()
     except VolprocError as error:
         fail(str(error), 1 if is_transient(error) else error.exit_code)
     except Exception as error:
         _fail_unforeseen(error)
-    except SystemExit as end:
-        if end.code != INTERRUPTED:
-            raise
-        fail("stopped; finished blocks are kept, the same command goes on from here", INTERRUPTED)
 
 
 def _fail_unforeseen(error: Exception) -> NoReturn:

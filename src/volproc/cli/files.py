@@ -19,12 +19,12 @@ from volproc.cli.app import (
     option,
     stated,
 )
+from volproc.cli.progress import progress
 from volproc.config import (
     FetchOptions,
     IngestOptions,
     PhantomOptions,
 )
-from volproc.engine.progress import TerminalBar
 from volproc.errors import ConfigError
 from volproc.terminal import TransferBar, describe, out, print_transfer
 
@@ -58,7 +58,7 @@ def ingest(
     """Turn files into an OME-Zarr volume with its pyramid."""
     options, fetching = stated(IngestOptions, locals()), stated(FetchOptions, locals())
     cluster = cluster_of(workers, serial)
-    with TerminalBar() as bar:
+    with progress() as watch:
         made = volproc.ingest(
             source,
             url,
@@ -66,7 +66,7 @@ def ingest(
             fetch=fetching,
             overwrite=overwrite,
             cluster=cluster,
-            watchers=(bar,),
+            watchers=(watch,),
         )
     describe(made)
 
@@ -110,9 +110,9 @@ def check(
     if fast and deep:
         raise ConfigError("--fast and --deep are two checks; choose one, or none for samples")
     depth = "fast" if fast else "deep" if deep else "samples"
-    with TerminalBar() as bar:
+    with progress() as watch:
         found = volproc.check(
-            url, depth=depth, repair=repair, cluster=cluster_of(workers, serial), watchers=(bar,)
+            url, depth=depth, repair=repair, cluster=cluster_of(workers, serial), watchers=(watch,)
         )
     for one in found:
         out.print(str(one), markup=False)
@@ -136,12 +136,12 @@ def phantom(
 ) -> None:
     """Make a HeLa-like volume of any size, with its nuclei as labels/nuclei."""
     options = stated(PhantomOptions, locals())
-    with TerminalBar() as bar:
+    with progress() as watch:
         rows = volproc.phantom(
             url,
             options,
             overwrite=overwrite,
             cluster=cluster_of(workers, serial),
-            watchers=(bar,),
+            watchers=(watch,),
         )
     out.print(f"{url}: {len(rows)} nuclei, labelled in {url}/labels/nuclei")

@@ -17,10 +17,10 @@ from volproc.cli.app import (
     app,
     listed,
 )
+from volproc.cli.progress import progress
 from volproc.config import (
     load_workflow,
 )
-from volproc.engine.progress import TerminalBar
 from volproc.terminal import costs, out
 
 
@@ -43,8 +43,8 @@ def run(
     if quiet:
         page = volproc.run(options, stages=listed(stages), redo=listed(redo))
     else:
-        with TerminalBar() as bar:
-            page = volproc.run(options, stages=listed(stages), redo=listed(redo), watchers=(bar,))
+        with progress() as watch:
+            page = volproc.run(options, stages=listed(stages), redo=listed(redo), watchers=(watch,))
     if page.exists():
         out.print(f"report: {page.resolve()}")
 
