@@ -1,5 +1,6 @@
 """A command that is told to end, by a batch system, a closed terminal or Ctrl-C, ends well."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,6 @@ import pytest
 from tests.whole.conftest import PATIENCE_S, SMALL
 
 STOPPED = "volproc: stopped; finished blocks are kept, the same command goes on from here\n"
-SIGNALS = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
 
 
 class Started:
@@ -68,35 +68,62 @@ def started():
             one.process.wait()
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_serial_run_ends_with_one_line(place, started, number):
+def owned(folder):
+    """Who holds what in a run's folder still."""
+    leases = [json.loads(path.read_text()) for path in folder.rglob("lease-*.json")]
+    return [lease for lease in leases if lease["state"] == "held"]
+
+
+def test_a_serial_run_ends_with_one_line(place, started):
     here = place("serial")
-    command = started(here.folder, "run", "workflow.toml", "--quiet")
+    command = started(here.folder, "run", "workflow.toml")
     command.until(lambda: here.events("BlockDone"))
-    assert command.stop(number) == SIGNALS[number]
-    assert command.said == STOPPED
+    assert command.stop(signal.SIGTERM) == 143
+    *before, last = command.said.splitlines()
+    assert last == STOPPED.strip()
+    assert [line for line in before if ": " not in line] == []  # progress, a line now and then
+    assert owned(here.folder) == []
 
 
 @pytest.mark.dask
-@pytest.mark.parametrize("everyone", [False, True])
-@pytest.mark.parametrize("number", SIGNALS)
-def test_workers_end_with_the_run_and_say_nothing(place, started, number, everyone):
+@pytest.mark.parametrize(("number", "everyone"), [(signal.SIGTERM, False), (signal.SIGINT, True)])
+def test_workers_at_work_end_with_the_run_and_say_nothing(place, started, number, everyone):
+    """A batch system tells the command or all its processes, Ctrl-C in a terminal tells all."""
     here = place("dask", kind="local")
     command = started(here.folder, "run", "workflow.toml", "--quiet")
-    command.until(lambda: any(e["step"] == "predict" for e in here.events("BlockDone")))
-    began = time.time()
-    assert command.stop(number, everyone=everyone) == SIGNALS[number], command.said
-    print("took", time.time() - began)
+    command.until(lambda: here.events("BlockDone"))
+    assert command.stop(number, everyone=everyone) == 128 + number
     assert command.said == STOPPED
+    assert owned(here.folder) == []
 
 
 @pytest.mark.dask
-@pytest.mark.parametrize("everyone", [False, True])
-def test_a_cluster_that_is_starting(place, started, everyone):
+def test_workers_that_are_starting_end_with_the_run_and_say_nothing(place, started):
     here = place("starting", kind="local")
     command = started(here.folder, "run", "workflow.toml", "--quiet")
     command.until(command.children)
-    began = time.time()
-    assert command.stop(signal.SIGTERM, everyone=everyone) == 143, command.said
-    print("took", time.time() - began)
+    assert command.stop(signal.SIGTERM, everyone=True) == 143
     assert command.said == STOPPED
+    assert owned(here.folder) == []
+
+
+def test_training_ends_with_one_line(place, started, scene):
+    more = f"""
+        [train]
+        model_out = "model"
+        images = ["{scene.image}"]
+        labels = ["{scene.truth}"]
+        slices_in = 6
+        slices_out = 4
+        widths = [4, 6]
+        patch = 32
+        batch = 1
+        steps = 100000
+    """
+    here = place("training", more=more)
+    command = started(here.folder, "train", "workflow.toml")
+    command.until(lambda: "loss" in command.said)
+    assert command.stop(signal.SIGTERM) == 143
+    assert command.said.endswith(f"\n{STOPPED}")
+    assert "Traceback" not in command.said
+    assert owned(here.folder) == []

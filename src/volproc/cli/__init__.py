@@ -25,20 +25,15 @@ def main() -> None:
     """
     with stoppable() as stop:
         try:
-            _run()
-        except (KeyboardInterrupt, SystemExit) as end:
-            if not stop.exit_code or not getattr(end, "code", 1):
-                raise
-            fail(STOPPED, stop.exit_code)
-
-
-def _run() -> None:
-    try:
-        app()
-    except VolprocError as error:
-        fail(str(error), 1 if is_transient(error) else error.exit_code)
-    except Exception as error:
-        _fail_unforeseen(error)
+            app()
+        except BaseException as end:
+            if stop.exit_code and getattr(end, "code", 1) != 0:
+                fail(STOPPED, stop.exit_code)  # whatever went wrong on the way out
+            if isinstance(end, VolprocError):
+                fail(str(end), 1 if is_transient(end) else end.exit_code)
+            if isinstance(end, Exception):
+                _fail_unforeseen(end)
+            raise
 
 
 def _fail_unforeseen(error: Exception) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 import dask
-from distributed import LocalCluster, Nanny
+from distributed import LocalCluster, Nanny, Status
 
 from volproc.engine.distributed import DaskEngine
 from volproc.engine.machine import machine_cores
@@ -104,8 +105,14 @@ class _Workers(LocalCluster):
             super().__init__(worker_class=self._nanny, **options)
         except KeyboardInterrupt:
             self.kill()
-            self.close()
+            self.sync(self._abandon)
             raise
+
+    async def _abandon(self) -> None:
+        """Close what has been started so far: Dask closes only clusters whose workers are there."""
+        parts = [nanny.close() for nanny in self._nannies]
+        await asyncio.gather(*parts, self.scheduler.close(), return_exceptions=True)
+        self.status = Status.closed
 
     def kill(self) -> None:
         """End all workers at once; none is started again."""
