@@ -123,6 +123,7 @@ class Predict:
         return {
             "voxels": int(fused.size),
             "sum": int(fused.sum(dtype=np.int64)),
+            "values": [int(fused.min()), int(fused.max())],
             "skipped": int(result is None),
         }
 

@@ -1,0 +1,105 @@
+"""Why nothing was found, in words that fit what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from volproc.grid.scale import VoxelNm
+from volproc.volume.metadata import VolumeInfo
+
+NOTHING = "nothing_found"
+"""Where the record of a volume says why there is nothing in it."""
+MODEL, VALUES = "model", "values"
+"""Where the record of a prediction names its model, and its lowest and highest voxel."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is known of a search for objects that found none; shares are from 0 to 1.
+
+    `values` are the lowest and the highest that a prediction has, `model` is what its record says,
+    `dropped` how many objects each option dropped; `else_` is the reason where no other is known.
+    """
+
+    field_um3: float
+    voxel_nm: VoxelNm
+    threshold: float | None = None
+    min_volume_um3: float = 0.0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    largest_dropped_um3: float = 0.0
+    values: tuple[float, float] | None = None
+    model: Mapping[str, Any] | None = None
+    else_: str = ""
+
+
+def search_in(info: VolumeInfo, **more: Any) -> Search:
+    """What a volume's own record knows of a search in it, and `more`."""
+    field_um3 = prod(info.shape) * prod(info.voxel_nm) * 1e-9
+    values, model = (info.made_by.get(name) for name in (VALUES, MODEL))
+    shares = (values[0] / 255, values[1] / 255) if values else None
+    return Search(field_um3, info.voxel_nm, values=shares, model=model, **more)
+
+
+def why_nothing(search: Search, *, what: str = "no objects") -> str:
+    """The likely reasons in one line, the certain ones first."""
+    certain = [_dropped(search) or _values(search) or search.else_, _small(search)]
+    return f"{what}: {'; '.join(reason for reason in (*certain, _model(search)) if reason)}"
+
+
+def _dropped(search: Search) -> str:
+    total = sum(search.dropped.values())
+    if not total:
+        return ""
+    by = ", ".join(f"{n:,} by {option}" for option, n in search.dropped.items() if n)
+    most = search.largest_dropped_um3
+    largest = f", the largest of {most:.3g} um³" if most else ""
+    return f"all {total:,} that were found were dropped ({by}{largest})"
+
+
+def _values(search: Search) -> str:
+    if search.values is None:
+        return ""
+    lowest, highest = search.values
+    if lowest == highest:
+        return f"the prediction is {highest:.3g} everywhere"
+    if search.threshold is not None and highest < search.threshold:
+        return (
+            f"the largest probability is {highest:.3g}, below the threshold of "
+            f"{search.threshold:g}"
+        )
+    return ""
+
+
+def _small(search: Search) -> str:
+    if search.field_um3 >= search.min_volume_um3:
+        return ""
+    return (
+        f"the field of {search.field_um3:.3g} um³ is smaller than one object of min_volume_um3 = "
+        f"{search.min_volume_um3:g}"
+    )
+
+
+def _model(search: Search) -> str:
+    if search.model is None:
+        size = _by(search.voxel_nm)
+        return f"is the voxel size of {size} nm right?" if _measured(search) else ""
+    model = search.model
+    marks = " and ".join(model["classes"]) or "its objects"
+    return (
+        f"{model['name']} marks {marks} at voxels of {_by(model['voxel_nm'])} nm: does the image "
+        f"show that, and is its voxel size of {_by(model['image_voxel_nm'])} nm right?"
+    )
+
+
+def _measured(search: Search) -> bool:
+    """Whether a wrong voxel size could be the reason."""
+    return any("volume" in name or "extent" in name for name in search.dropped) or bool(
+        _small(search)
+    )
+
+
+def _by(size: Any) -> str:
+    return " x ".join(f"{length:g}" for length in size)
