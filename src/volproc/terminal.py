@@ -67,6 +67,8 @@ def describe(volume: Volume) -> None:
         out.print(f"{len(filled)} slices are in no file and were filled: {filled}")
     for note in info.made_by.get("model_notes", ()):
         out.print(f"its model: {note}", markup=False)
+    if "nothing_found" in info.made_by:
+        out.print(info.made_by["nothing_found"], markup=False)
     if "skipped_blocks" in info.made_by:
         skipped, blocks = (info.made_by[key] for key in ("skipped_blocks", "blocks"))
         out.print(f"{skipped:,} of {blocks:,} blocks hold nothing and were skipped")
@@ -104,7 +106,9 @@ def print_annotated(made: AnnotateResult) -> None:
 def print_labelled(result: LabelResult) -> None:
     """What a labelling kept and dropped, and why."""
     out.print(f"{result.objects} objects in {result.labels.info.url}, listed in {result.table}")
-    if result.dropped:
+    if not result.objects:
+        out.print(result.why, markup=False)
+    elif result.dropped:
         why = ", ".join(f"{n} by {option}" for option, n in result.reasons.items())
         most = result.largest_dropped_um3
         largest = f", the largest of {most:.3g} um³" if most else ""

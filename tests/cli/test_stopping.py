@@ -11,6 +11,7 @@ from volproc.cli.stopping import STOPPED
 COMMAND = """
 import os, signal, sys, time
 import volproc.cli as cli
+{background}
 
 def work():
     {work}
@@ -19,6 +20,7 @@ cli.app = work
 cli.main()
 """
 TOLD = "os.kill(os.getpid(), signal.{name})"
+FOREGROUND = "signal.signal(signal.SIGINT, signal.default_int_handler)"
 SIGNALS = {"SIGTERM": 143, "SIGHUP": 129, "SIGINT": 130}
 
 
@@ -27,7 +29,9 @@ def ended():
     """ended("the work", name): exit code and standard error of a command that does it."""
 
     def run(work, name):
-        script = COMMAND.format(work=work.replace("TOLD", TOLD.format(name=name)))
+        script = COMMAND.format(
+            background=FOREGROUND, work=work.replace("TOLD", TOLD.format(name=name))
+        )
         done = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=False
         )
@@ -74,8 +78,8 @@ def test_who_hangs_on_the_way_out_is_ended(ended):
 @pytest.mark.parametrize("name", SIGNALS)
 def test_what_is_ignored_stays_so(name):
     """As `nohup` and shells do for commands in the background."""
-    work = COMMAND.format(work=TOLD.format(name=name) + "; sys.exit(7)")
-    script = f"import signal\nsignal.signal(signal.{name}, signal.SIG_IGN)\n{work}"
+    ignored = f"signal.signal(signal.{name}, signal.SIG_IGN)"
+    script = COMMAND.format(background=ignored, work=TOLD.format(name=name) + "; sys.exit(7)")
     done = subprocess.run([sys.executable, "-c", script], timeout=240, check=False)
     assert done.returncode == 7
 

@@ -14,6 +14,11 @@ from tests.whole.conftest import PATIENCE_S, SMALL
 STOPPED = "volproc: stopped; finished blocks are kept, the same command goes on from here\n"
 
 
+def not_ignored():
+    """Shells start what runs in the background with SIGINT ignored, this test perhaps."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Started:
     """A command in a session of its own, with all that it and its workers print."""
 
@@ -26,6 +31,7 @@ class Started:
                 stdout=said,
                 stderr=said,
                 start_new_session=True,
+                preexec_fn=not_ignored,
             )
 
     @property

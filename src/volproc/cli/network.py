@@ -157,3 +157,5 @@ def evaluate(
             result, options, out=json, overwrite=overwrite, cluster=cluster, watchers=(watch,)
         )
     print_rows(scores.rows())
+    for note in scores.about.get("notes", ()):
+        out.print(note, markup=False)

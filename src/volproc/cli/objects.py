@@ -86,3 +86,5 @@ def measure(
         )
     kept = f"; meshes in {made.meshes}" if made.meshes else ""
     out.print(f"{made.objects} objects, listed in {made.table}{kept}")
+    if made.why:
+        out.print(made.why, markup=False)

@@ -39,14 +39,16 @@ def run(
     ingest, subjects, crowd, annotate, train, predict, interior, label, measure, evaluate, report.
     What is done and unchanged is left alone; what is made anew is said before, with the reason.
     """
+    from volproc.workflow import found
+
     options = load_workflow(file, flags=settings or ())
     if quiet:
-        page = volproc.run(options, stages=listed(stages), redo=listed(redo))
+        volproc.run(options, stages=listed(stages), redo=listed(redo))
     else:
         with progress() as watch:
-            page = volproc.run(options, stages=listed(stages), redo=listed(redo), watchers=(watch,))
-    if page.exists():
-        out.print(f"report: {page.resolve()}")
+            volproc.run(options, stages=listed(stages), redo=listed(redo), watchers=(watch,))
+    for line in found(options):
+        out.print(line, markup=False)
 
 
 @app.command()

@@ -67,8 +67,7 @@ def _values(search: Search) -> str:
         return f"the prediction is {highest:.3g} everywhere"
     if search.threshold is not None and highest < search.threshold:
         return (
-            f"the largest probability is {highest:.3g}, below the threshold of "
-            f"{search.threshold:g}"
+            f"the largest probability is {highest:.3g}, below the threshold of {search.threshold:g}"
         )
     return ""
 

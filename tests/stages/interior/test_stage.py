@@ -203,3 +203,17 @@ def test_the_inside_grows_back_over_the_gap_at_least(envelope, save_volume, reac
     plan = plan_interior(mask, "out.zarr", options, labelling=Labelling(plan_label, run_label))
     step = plan.inside_step((), Volume(mask))
     assert step.task.reach_nm == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [(0, "encloses anything; envelopes with holes need"), (255, "no nuclei: ")]
+)
+def test_no_nuclei_are_explained(save_volume, tmp_path, value, why):
+    envelope = save_volume("e.zarr", np.full((16, 32, 32), value, np.uint8), voxel_nm=VOXEL_NM)
+    url = str(tmp_path / "nuclei.zarr")
+    plan = plan_interior(
+        envelope.info, url, InteriorOptions(), labelling=Labelling(plan_label, run_label)
+    )
+    made = run_interior(plan, Runner(SerialEngine(), tmp_path / "run"))
+    assert why in made.info.made_by["nothing_found"]
+    assert made.info.made_by["objects"] == 0

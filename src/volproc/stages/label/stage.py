@@ -108,6 +108,11 @@ class LabelResult:
     largest_dropped_um3: float = 0.0
 
     @property
+    def why(self) -> str:
+        """Why there are no objects; "" where there are some."""
+        return str(self.labels.info.made_by.get(NOTHING, ""))
+
+    @property
     def dropped(self) -> int:
         """How many objects were not kept."""
         return sum(self.reasons.values())
