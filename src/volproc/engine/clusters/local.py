@@ -95,7 +95,7 @@ def local_engine(
         return DaskEngine(cluster, worker_bytes=worker_bytes, threads=threads, held=held.pop_all())
 
 
-class _Workers(LocalCluster):
+class _Workers(LocalCluster):  # type: ignore[misc]
     """Workers that can be killed, also while they start. Number n sees the nth of the `gpus` only,
     also when it was started again."""
 

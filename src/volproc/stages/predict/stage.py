@@ -241,7 +241,7 @@ def _model_place(model: str, url: str) -> str:
 def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     """The finished prediction."""
     admit(plan.claim, runner)
-    steps = plan.steps
+    steps = step, *_ = plan.steps
     outputs = [info for info in (plan.output, plan.votes) if info]
     volumes = [
         begin_volume(runner, info, step="predict", digest=plan.digest, steps=steps)
@@ -253,7 +253,9 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     sample = volume_sample(image)
     empty = emptiness(plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip)
     task = plan.task(plan.network.constants_from(sample), empty)
-    records = runner.run(plan.step(task))
+    # what it costs depends on no constant of the volume
+    writes = tuple(map(WrittenLevel, written))
+    records = runner.run(replace(step, task=task, writes=writes))
     if plan.votes:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
     skipped = [n for n, record in enumerate(records) if record["skipped"]]
