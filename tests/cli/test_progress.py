@@ -4,7 +4,14 @@ import pytest
 from rich.console import Console
 
 from volproc.cli import progress as progress_file
-from volproc.cli.progress import FEWEST_VOXELS, ProgressLines, TerminalBar, progress, rate
+from volproc.cli.progress import (
+    FEWEST_VOXELS,
+    ProgressLines,
+    TerminalBar,
+    progress,
+    rate,
+    transfer_progress,
+)
 from volproc.engine.progress import (
     Advanced,
     Advancing,
@@ -14,6 +21,7 @@ from volproc.engine.progress import (
     StepFinished,
     StepStarted,
 )
+from volproc.stages.ingest.empiar.transfer import FetchProgress
 
 
 class Clock:
@@ -161,3 +169,11 @@ def test_in_a_terminal_there_is_the_bar(monkeypatch):
     monkeypatch.setattr(progress_file.sys.stderr, "isatty", lambda: True, raising=False)
     with progress() as watch:
         assert isinstance(watch, TerminalBar)
+
+
+def test_a_transfer_off_a_terminal_is_lines_too(capsys):
+    with transfer_progress() as watch:
+        watch(FetchProgress(files=1, files_total=3, bytes=5_000_000, bytes_total=9_000_000))
+    first, last = capsys.readouterr().err.splitlines()
+    assert first == "fetch, MB: 0/9"
+    assert last.startswith("fetch, MB: 5/9, 1 of 3 files")

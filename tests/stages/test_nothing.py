@@ -32,13 +32,14 @@ ASKED = (
         ),
         (
             {"dropped": {"border": 1200, "min_elongation": 0}, "values": (0, 1)},
-            "all 1,200 that were found were dropped (1,200 by border)",
+            "all 1,200 found were dropped (1,200 by border)",
         ),
         (
             {"dropped": {"min_volume_um3": 10, "border": 2}, "largest_dropped_um3": 0.3},
-            "all 12 that were found were dropped (10 by min_volume_um3, 2 by border, the largest "
+            "all 12 found were dropped (10 by min_volume_um3, 2 by border, the largest "
             "of 0.3 um³); is the voxel size of 50 x 50 x 50 nm right?",
         ),
+        ({"dropped": {"border": 1}}, "the only one found was dropped (1 by border)"),
         (
             {"field_um3": 0.4, "min_volume_um3": 1.25, "else_": "nothing is there"},
             "nothing is there; the field of 0.4 um³ is smaller than one object of min_volume_um3 = "

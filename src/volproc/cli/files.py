@@ -19,14 +19,14 @@ from volproc.cli.app import (
     option,
     stated,
 )
-from volproc.cli.progress import progress
+from volproc.cli.progress import progress, transfer_progress
 from volproc.config import (
     FetchOptions,
     IngestOptions,
     PhantomOptions,
 )
 from volproc.errors import ConfigError
-from volproc.terminal import TransferBar, describe, out, print_transfer
+from volproc.terminal import describe, out, print_transfer
 
 
 @app.command()
@@ -87,8 +87,8 @@ def fetch(
     print_transfer(plan)
     if dry_run:
         return
-    with TransferBar() as bar:
-        came = volproc.run_fetch(plan, watch=bar)
+    with transfer_progress() as watch:
+        came = volproc.run_fetch(plan, watch=watch)
     out.print(f"{len(came)} files are in {folder}")
 
 

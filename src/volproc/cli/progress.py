@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -22,6 +23,7 @@ from rich.progress import (
 
 from volproc.engine.progress import (
     Advanced,
+    Advancing,
     BlockDone,
     BlockFailed,
     Event,
@@ -30,7 +32,10 @@ from volproc.engine.progress import (
     StepStarted,
     Watcher,
 )
-from volproc.terminal import duration
+from volproc.terminal import TransferBar, duration
+
+if TYPE_CHECKING:
+    from volproc.stages.ingest.empiar.transfer import FetchProgress
 
 FIRST_LINE_S, LONGEST_S = 1.0, 30.0
 """When a step's first line comes; every further one after twice the time, up to the longest."""
@@ -51,6 +56,21 @@ def progress() -> Iterator[Watcher]:
         yield bar
     finally:
         bar.stop()
+
+
+@contextmanager
+def transfer_progress() -> Iterator[Callable[[FetchProgress], None]]:
+    """What shows how far a transfer is on standard error."""
+    if sys.stderr.isatty():
+        with TransferBar() as bar:
+            yield bar
+        return
+    with progress() as watch, Advancing("fetch, MB", (watch,)) as tell:
+        yield lambda now: tell(
+            now.bytes // 10**6,
+            (now.bytes_total or 0) // 10**6,
+            f"{now.files} of {now.files_total} files",
+        )
 
 
 def rate(blocks: float, voxels: float, seconds: float) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 from volproc.grid.scale import VoxelNm
+from volproc.model.network import Network
 from volproc.volume.metadata import VolumeInfo
 
 NOTHING = "nothing_found"
@@ -35,12 +36,39 @@ class Search:
     else_: str = ""
 
 
-def search_in(info: VolumeInfo, **more: Any) -> Search:
-    """What a volume's own record knows of a search in it, and `more`."""
+def model_record(network: Network, image: VolumeInfo) -> dict[str, Any]:
+    """For the record of a prediction: what its model is for, and what it was used on."""
+    model = {
+        "name": network.name,
+        "classes": list(network.classes),
+        "voxel_nm": list(network.voxel_nm),
+        "image_voxel_nm": list(image.voxel_nm),
+    }
+    return {MODEL: model}
+
+
+def values_record(prediction: VolumeInfo, blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """For the same: its lowest and highest voxel, from its blocks'; and that it is all the same."""
+    ranges = [block["values"] for block in blocks if "values" in block]
+    if len(ranges) < len(blocks):  # an earlier release did not note them
+        return {}
+    lowest, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
+    seen = {VALUES: [lowest, highest]}
+    if lowest < highest:
+        return seen
+    return seen | {NOTHING: why_nothing(search_in(prediction.stamped(**seen)))}
+
+
+def search_in(info: VolumeInfo, *, else_: str = "", **more: Any) -> Search:
+    """What a volume's own record knows of a search in it, and `more`.
+
+    Where there is nothing in the volume already, the reason of that is taken for `else_`.
+    """
     field_um3 = prod(info.shape) * prod(info.voxel_nm) * 1e-9
     values, model = (info.made_by.get(name) for name in (VALUES, MODEL))
     shares = (values[0] / 255, values[1] / 255) if values else None
-    return Search(field_um3, info.voxel_nm, values=shares, model=model, **more)
+    known = info.made_by.get(NOTHING) or else_
+    return Search(field_um3, info.voxel_nm, values=shares, model=model, else_=known, **more)
 
 
 def why_nothing(search: Search, *, what: str = "no objects") -> str:
@@ -56,7 +84,8 @@ def _dropped(search: Search) -> str:
     by = ", ".join(f"{n:,} by {option}" for option, n in search.dropped.items() if n)
     most = search.largest_dropped_um3
     largest = f", the largest of {most:.3g} um³" if most else ""
-    return f"all {total:,} that were found were dropped ({by}{largest})"
+    found = "the only one found was" if total == 1 else f"all {total:,} found were"
+    return f"{found} dropped ({by}{largest})"
 
 
 def _values(search: Search) -> str:

@@ -379,8 +379,8 @@ def test_dask_image_finds_the_same_objects(tmp_path, runner):
     [
         (0, {}, "reaches the threshold of 0.5; the field of 0.512 um³ is smaller than one object"),
         (200, EVERYTHING | {"threshold": 0.9}, "mask.zarr reaches the threshold of 0.9"),
-        (200, {}, "all 1 that were found were dropped (1 by min_volume_um3, the largest of 0.512"),
-        (200, EVERYTHING | {"border": "drop"}, "all 1 that were found were dropped (1 by border)"),
+        (200, {}, "the only one found was dropped (1 by min_volume_um3, the largest of 0.512"),
+        (200, EVERYTHING | {"border": "drop"}, "the only one found was dropped (1 by border, the"),
     ],
 )
 def test_no_objects_are_explained_and_the_labels_keep_it(tmp_path, value, options, why):

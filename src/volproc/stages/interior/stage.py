@@ -82,8 +82,7 @@ def _why(plan: InteriorPlan, found: Labelled) -> str:
         min_volume_um3=options.min_volume_um3,
         dropped=found.reasons,
         largest_dropped_um3=found.largest_dropped_um3,
-        else_=info.made_by.get(NOTHING)
-        or f"nothing at or above the threshold of {options.threshold:g} in {info.url} encloses "
+        else_=f"nothing at or above the threshold of {options.threshold:g} in {info.url} encloses "
         "anything; envelopes with holes need a larger gap_nm, those cut by the volume's border a "
         "larger open_share",
     )

@@ -195,7 +195,7 @@ def _why(plan: LabelPlan, dropped: dict[str, int], largest_um3: float) -> str:
         min_volume_um3=options.min_volume_um3,
         dropped=dropped,
         largest_dropped_um3=largest_um3,
-        else_=info.made_by.get(NOTHING) or f"no voxel of {info.url} {reached}",
+        else_=f"no voxel of {info.url} {reached}",
     )
     return why_nothing(search)
 

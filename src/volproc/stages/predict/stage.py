@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from math import prod
-from typing import Any
 
 from volproc.config import PredictOptions
 from volproc.engine.protocol import Step
@@ -20,7 +19,7 @@ from volproc.model.normalise import Normalisation
 from volproc.model.opening import open_network
 from volproc.stages.claims import Claim, admit
 from volproc.stages.normalisation import volume_sample
-from volproc.stages.nothing import MODEL, NOTHING, VALUES, search_in, why_nothing
+from volproc.stages.nothing import model_record, values_record
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.predict.certify import (
     ENDING,
@@ -210,13 +209,7 @@ def plan_predict(
         {"image": place_from(image.url, url), "model": _model_place(options.model, url)},
     )
     notes = {"model_notes": list(network.notes)} if network.notes else {}
-    model = {
-        "name": network.name,
-        "classes": list(network.classes),
-        "voxel_nm": list(network.voxel_nm),
-        "image_voxel_nm": list(image.voxel_nm),
-    }
-    output = output.stamped(recipe=recipe.record(), **{MODEL: model}, **notes)
+    output = output.stamped(recipe=recipe.record(), **model_record(network, image), **notes)
     votes = votes and votes.stamped(recipe=recipe.record())
     return PredictPlan(
         image=image,
@@ -260,21 +253,10 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
     skipped = [n for n, record in enumerate(records) if record["skipped"]]
     told = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
-    told |= _seen(plan, records)
+    told |= values_record(plan.output, records)
     made = finish_volume(runner, Volume(plan.output.stamped(**told)), plan.pyramid)
     _run_extras(plan, task, runner, skipped)
     return made
-
-
-def _seen(plan: PredictPlan, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """For the prediction's record: its lowest and highest voxel, and why it is all the same."""
-    ranges = [record["values"] for record in records if "values" in record]
-    if len(ranges) < len(records):  # blocks of an earlier release
-        return {}
-    seen = {VALUES: [min(low for low, _ in ranges), max(high for _, high in ranges)]}
-    if seen[VALUES][0] < seen[VALUES][1]:
-        return seen
-    return seen | {NOTHING: why_nothing(search_in(plan.output.stamped(**seen)))}
 
 
 def _run_extras(plan: PredictPlan, task: Predict, runner: Runner, skipped: Sequence[int]) -> None:
