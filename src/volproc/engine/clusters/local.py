@@ -111,13 +111,20 @@ class _Workers(LocalCluster):  # type: ignore[misc]
     async def _abandon(self) -> None:
         """Close what has been started so far: Dask closes only clusters whose workers are there."""
         parts = [nanny.close() for nanny in self._nannies]
-        await asyncio.gather(*parts, self.scheduler.close(), return_exceptions=True)
+        closing = asyncio.gather(*parts, self.scheduler.close(), return_exceptions=True)
+        while not closing.done():  # a process may appear only now
+            self._kill_processes()
+            await asyncio.sleep(0.05)
         self.status = Status.closed
 
     def kill(self) -> None:
         """End all workers at once; none is started again."""
         for nanny in self._nannies:
             nanny.close_gracefully(reason="volproc-stopped")
+        self._kill_processes()
+
+    def _kill_processes(self) -> None:
+        for nanny in self._nannies:
             if nanny.pid:
                 with suppress(ProcessLookupError):
                     os.kill(nanny.pid, signal.SIGKILL)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from volproc.drawing import SliceVotes
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
-from volproc.volume.metadata import VolumeInfo, refuse_image, require_labels
+from volproc.volume.kinds import labelled, refuse_image, require_labels, require_values
+from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
 
 TOLERANCE = 0.01
@@ -27,8 +28,7 @@ class Truth:
     def on(self, votes: SliceVotes) -> npt.NDArray[np.bool_]:
         """Where the object is on a region's slice, as a mask (y, x)."""
         values = self.volume.read(box_of_slice(votes))[0]
-        mask: npt.NDArray[np.bool_] = np.isin(values, self.labels) if self.labels else values != 0
-        return mask
+        return labelled(values, self.labels, what=self.volume.info.url)
 
 
 def box_of_slice(votes: SliceVotes) -> Box:
@@ -41,6 +41,7 @@ def truth_of(info: VolumeInfo, labels: tuple[int, ...], *, image: VolumeInfo) ->
     """The truth in `info`; VolumeError for what holds no labels, AnnotateError for another grid."""
     require_labels(info)
     refuse_image(info, labels)
+    require_values(info, labels, option="[annotate] truth_labels")
     pairs = zip(info.voxel_nm, image.voxel_nm, strict=True)
     if info.shape != image.shape or any(abs(a - b) > TOLERANCE * b for a, b in pairs):
         raise AnnotateError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from volproc.config import TrainOptions
 from volproc.errors import ConfigError
 from volproc.grid.scale import VoxelNm
+from volproc.volume.kinds import require_labels
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import open_volume
 
@@ -75,6 +76,9 @@ def require_fit(source: Source, voxel_nm: VoxelNm) -> None:
     image, labels = source.image, source.labels
     if labels.kind != "labels":
         raise ConfigError(f"[train] labels: {labels.url} is an image; expected a label volume")
+    for marks in (labels, source.ignore):
+        if marks:
+            require_labels(marks)
     if image.kind != "image" or image.channels:
         raise ConfigError(f"[train] images: {image.url} is not an image of one channel")
     people = source.agreement
