@@ -21,6 +21,11 @@ ASKED = (
     [
         ({"else_": "no voxel reaches 0.5"}, "no voxel reaches 0.5"),
         ({"values": (0, 0), "model": MODEL}, f"the prediction is 0 everywhere; {ASKED}"),
+        (
+            {"values": (0, 0), "flat_image": 7},
+            "the image has the same grey value, 7, everywhere but in single voxels: check its "
+            "source",
+        ),
         ({"values": (0.2, 0.2)}, "the prediction is 0.2 everywhere"),
         (
             {"values": (0, 0.314159), "threshold": 0.5, "model": MODEL},

@@ -13,15 +13,17 @@ from volproc.volume.metadata import VolumeInfo
 
 NOTHING = "nothing_found"
 """Where the record of a volume says why there is nothing in it."""
-MODEL, VALUES = "model", "values"
-"""Where the record of a prediction names its model, and its lowest and highest voxel."""
+MODEL, VALUES, FLAT = "model", "values", "flat_image"
+"""Where the record of a prediction names its model, its lowest and highest voxel, and the grey
+value of an image that has no other."""
 
 
 @dataclass(frozen=True)
 class Search:
     """What is known of a search for objects that found none; shares are from 0 to 1.
 
-    `values` are the lowest and the highest that a prediction has, `model` is what its record says,
+    `values` are the lowest and the highest that a prediction has, `flat_image` is the grey value of
+    an image that has no other, `model` is what the prediction's record says of its network,
     `dropped` how many objects each option dropped; `else_` is the reason where no other is known.
     """
 
@@ -32,6 +34,7 @@ class Search:
     dropped: Mapping[str, int] = field(default_factory=dict)
     largest_dropped_um3: float = 0.0
     values: tuple[float, float] | None = None
+    flat_image: float | None = None
     model: Mapping[str, Any] | None = None
     else_: str = ""
 
@@ -68,7 +71,16 @@ def search_in(info: VolumeInfo, *, else_: str = "", **more: Any) -> Search:
     values, model = (info.made_by.get(name) for name in (VALUES, MODEL))
     shares = (values[0] / 255, values[1] / 255) if values else None
     known = info.made_by.get(NOTHING) or else_
-    return Search(field_um3, info.voxel_nm, values=shares, model=model, else_=known, **more)
+    flat = info.made_by.get(FLAT)
+    return Search(
+        field_um3,
+        info.voxel_nm,
+        values=shares,
+        flat_image=flat,
+        model=model if flat is None else None,
+        else_=known,
+        **more,
+    )
 
 
 def why_nothing(search: Search, *, what: str = "no objects") -> str:
@@ -89,6 +101,11 @@ def _dropped(search: Search) -> str:
 
 
 def _values(search: Search) -> str:
+    if search.flat_image is not None:
+        return (
+            f"the image has the same grey value, {search.flat_image:g}, everywhere but in single "
+            "voxels: check its source"
+        )
     if search.values is None:
         return ""
     lowest, highest = search.values

@@ -20,7 +20,7 @@ from volproc.model.normalise import Normalisation
 from volproc.model.opening import open_network
 from volproc.stages.claims import Claim, admit
 from volproc.stages.normalisation import volume_sample
-from volproc.stages.nothing import model_record, values_record
+from volproc.stages.nothing import FLAT, model_record, values_record
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.predict.certify import (
     ENDING,
@@ -260,8 +260,8 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     skipped = [n for n, record in enumerate(records) if record["skipped"]]
     told: dict[str, Any] = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
     if empty and empty.flat is not None:
-        told["flat_image"] = empty.flat
-    told |= values_record(plan.output, records)
+        told[FLAT] = empty.flat
+    told |= values_record(plan.output.stamped(**told), records)
     made = finish_volume(runner, Volume(plan.output.stamped(**told)), plan.pyramid)
     _run_extras(plan, task, runner, skipped)
     return made
