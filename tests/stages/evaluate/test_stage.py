@@ -231,3 +231,19 @@ def test_a_truth_with_labels_below_0_is_refused_unless_labels_are_named(tmp_path
         evaluate(str(tmp_path / "x"), {"result": result}, truth)
     scores = evaluate(str(tmp_path / "y"), {"result": result}, truth, truth_labels=(3,))
     assert scores["result"].whole.dice == 1
+
+
+def test_an_empty_side_is_explained(tmp_path):
+    nothing = np.zeros((16, 16, 16), np.uint8)
+    result = write_volume(tmp_path / "r.zarr", nothing)
+    truth = write_volume(tmp_path / "t.zarr", nothing, kind="labels")
+    found, missing = evaluate(tmp_path, {"result": result}, truth).about["notes"]
+    assert found.startswith("nothing to find: no voxel of the slices that are scored of ")
+    assert missing.startswith("result: nothing found: no voxel that is scored of ")
+    assert "reaches the threshold of 0.5" in missing
+
+
+def test_sides_that_have_something_are_not_explained(tmp_path, votes, truth):
+    result = write_volume(tmp_path / "r.zarr", votes[0])
+    labels = write_volume(tmp_path / "t.zarr", truth, kind="labels")
+    assert "notes" not in evaluate(tmp_path, {"result": result}, labels).about

@@ -372,3 +372,28 @@ def test_dask_image_finds_the_same_objects(tmp_path, runner):
     pairs = np.unique(np.stack([ours[mask], theirs[mask]]), axis=1)
     assert pairs.shape[1] == result.objects
     assert np.array_equal(ours > 0, mask)
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "why"),
+    [
+        (0, {}, "reaches the threshold of 0.5; the field of 0.512 um³ is smaller than one object"),
+        (200, EVERYTHING | {"threshold": 0.9}, "mask.zarr reaches the threshold of 0.9"),
+        (200, {}, "the only one found was dropped (1 by min_volume_um3, the largest of 0.512"),
+        (200, EVERYTHING | {"border": "drop"}, "the only one found was dropped (1 by border, the"),
+    ],
+)
+def test_no_objects_are_explained_and_the_labels_keep_it(tmp_path, value, options, why):
+    mask = write_volume(tmp_path / "mask.zarr", np.full((16, 16, 16), value, np.uint8))
+    result = label(mask, tmp_path / "objects.zarr", tmp_path / "run", **options)
+    assert result.objects == 0
+    assert result.why.startswith("no objects: ")
+    assert why in result.why
+    record = open_volume(tmp_path / "objects.zarr").info.made_by
+    assert (record["objects"], record["nothing_found"]) == (0, result.why)
+
+
+def test_where_there_are_objects_nothing_is_explained(mask, tmp_path):
+    result = label(mask, tmp_path / "objects.zarr", tmp_path / "run", **EVERYTHING)
+    assert result.why == ""
+    assert result.labels.info.made_by["objects"] == result.objects > 0

@@ -343,3 +343,16 @@ def test_without_the_package_parquet_is_refused_by_name(tmp_path, saved, monkeyp
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"pip install 'volproc\[parquet\]'"):
         measure(saved, tmp_path / "out", tmp_path / "ledger", parquet=True)
+
+
+def test_labels_without_objects_are_explained(save_volume, tmp_path):
+    empty = save_volume("empty.zarr", np.zeros(SHAPE, np.uint32), voxel_nm=VOXEL_NM, kind="labels")
+    made = measure(empty, tmp_path / "out", tmp_path / "run")
+    assert (made.objects, made.why) == (
+        0,
+        f"no objects: every voxel of {empty.info.url} is 0",
+    )
+
+
+def test_labels_with_objects_are_not_explained(saved, tmp_path):
+    assert measure(saved, tmp_path / "out", tmp_path / "run").why == ""

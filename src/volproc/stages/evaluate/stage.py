@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from volproc.config import EvaluateOptions
@@ -18,6 +18,7 @@ from volproc.stages.evaluate.counting import CountOverlap, result_of
 from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.scores import Score, Scores
 from volproc.stages.made import note_made
+from volproc.stages.nothing import search_in, why_nothing
 from volproc.volume.access import place_from
 from volproc.volume.files import write_file
 from volproc.volume.fingerprint import fingerprint
@@ -150,7 +151,7 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
         "threshold": plan.options.threshold,
         "results": {result.name: result.volume.info.url for result in plan.counts.results},
     }
-    made = Scores(scores, about)
+    made = _explained(plan, Scores(scores, about))
     if plan.url:
         note_made(plan.url, plan.recipe, finished=False, folder=False)
         write_file(plan.url, made.to_json().encode())
@@ -172,6 +173,23 @@ def _refuse_misread(plan: EvaluatePlan, scores: Iterable[Score], records: Sequen
                 highest=max(record["highest"][result.name] for record in records),
                 option="[evaluate] threshold",
             )
+
+
+def _explained(plan: EvaluatePlan, scores: Scores) -> Scores:
+    """The scores with notes on a side that has nothing, where one has."""
+    truth, threshold = plan.counts.truth.info, plan.options.threshold
+    notes = []
+    if scores.scores and not any(s.whole.tp + s.whole.fn for s in scores.scores):
+        why = f"no voxel of the slices that are scored of {truth.url} counts"
+        notes.append(why_nothing(search_in(truth, else_=why), what="nothing to find"))
+    infos = {result.name: result.volume.info for result in plan.counts.results}
+    for score in scores.scores:
+        info = infos.get(score.name)
+        if info and not score.whole.tp + score.whole.fp:
+            known = f"no voxel that is scored of {info.url} reaches the threshold of {threshold:g}"
+            search = search_in(info, threshold=threshold, else_=known)
+            notes.append(why_nothing(search, what=f"{score.name}: nothing found"))
+    return replace(scores, about={**scores.about, "notes": notes}) if notes else scores
 
 
 def block_of(truth: VolumeInfo) -> Shape:
