@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from volproc.config import EvaluateOptions
 from volproc.engine.protocol import Step
@@ -13,7 +14,7 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.claims import Claim, admit, note_made
-from volproc.stages.evaluate.counting import CountOverlap, result_of
+from volproc.stages.evaluate.counting import CountOverlap, Result, result_of
 from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.scores import Score, Scores
 from volproc.volume.access import place_from
@@ -22,7 +23,7 @@ from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, require_labels
 from volproc.volume.store import Volume
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other scores."""
 BLOCK_VOXELS = 2**24
 THICKNESS = 32
@@ -50,6 +51,13 @@ class EvaluatePlan:
         """What it reads and writes."""
         urls = (self.url,) if self.url else ()
         return Claim(self.recipe, self.read, folders=urls)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether results and truth overlap only in part, so that not all of a slice is scored."""
+        truth, scored = self.counts.truth.info, self.counts.scored
+        first, end = self.options.slices or (0, truth.shape[0])
+        return scored != Box((first, 0, 0), (end, *truth.shape[1:]))
 
     @property
     def step(self) -> Step:
@@ -86,8 +94,8 @@ def plan_evaluate(
 ) -> EvaluatePlan:
     """Decide how to score `results` (name to mask, labels, probability or votes) against `truth`.
 
-    They may be on other grids than the truth: each voxel of the truth is compared with the
-    result's voxel at its centre. `url` is where the scores are written as JSON, if anywhere.
+    They may be on other grids than the truth and lie elsewhere: each voxel of the truth is compared
+    with the result's voxel at its centre, where there is one of all results. `url` is where the scores are written as JSON, if anywhere.
     VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)
@@ -97,14 +105,15 @@ def plan_evaluate(
             f"[evaluate] slices = [{first}, {end}], but {truth.url} has {truth.shape[0]} slices "
             "counted from 0; give the first and one past the last"
         )
+    found = tuple(
+        result_of(name, info, truth=truth, threshold=options.threshold)
+        for name, info in results.items()
+    )
     counts = CountOverlap(
         truth=Volume(truth),
         labels=options.truth_labels,
-        results=tuple(
-            result_of(name, info, truth=truth, threshold=options.threshold)
-            for name, info in results.items()
-        ),
-        scored=Box((first, 0, 0), (end, *truth.shape[1:])),
+        results=found,
+        scored=_scored(found, truth, Box((first, 0, 0), (end, *truth.shape[1:]))),
     )
     read = {"truth": truth, **results}
     recipe = Recipe(
@@ -118,6 +127,21 @@ def plan_evaluate(
     return EvaluatePlan(counts=counts, options=options, url=url, recipe=recipe)
 
 
+def _scored(results: Sequence[Result], truth: VolumeInfo, slices: Box) -> Box:
+    """The voxels of `slices` of the truth that lie in all results; ConfigError if there is none."""
+    scored = slices
+    for result in results:
+        scored = scored.clip(result.sampling.covered(truth.shape))
+    if not scored.size:
+        urls = ", ".join(result.volume.info.url for result in results)
+        raise ConfigError(
+            f"nothing to score: slices {slices.start[0]} to {slices.stop[0]} of {truth.url} lie "
+            f"in none or not in all of {urls}; choose other [evaluate] slices, or score the "
+            "results one by one"
+        )
+    return scored
+
+
 def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
     """The scores of every answer, written to the plan's `url` if it has one."""
     admit(plan.claim, runner)
@@ -128,7 +152,7 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
             for z, count in enumerate(counts, start=record["first"]):
                 of_answer[z] = of_answer.get(z, Overlap()) + Overlap(*count)
     truth, scored = plan.counts.truth.info, plan.counts.scored
-    about = {
+    about: dict[str, Any] = {
         "truth": truth.url,
         "truth_labels": list(plan.options.truth_labels) or "all but 0",
         "voxel_nm": list(truth.voxel_nm),
@@ -136,6 +160,8 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
         "threshold": plan.options.threshold,
         "results": {result.name: result.volume.info.url for result in plan.counts.results},
     }
+    if plan.is_part:
+        about["overlap"] = {"first": list(scored.start), "end": list(scored.stop)}
     scores = Scores(tuple(Score(name, found) for name, found in slices.items()), about)
     if plan.url:
         note_made(plan.url, plan.recipe, finished=False, folder=False)
