@@ -15,8 +15,9 @@ from volproc.errors import VolumeError
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.volume.access import exists, first_line, for_zarr, reading, refuse_unreachable
-from volproc.volume.metadata import Level, VolumeInfo
+from volproc.volume.metadata import Level, PositionNm, VolumeInfo
 from volproc.volume.ome import (
+    NoVoxelSizeError,
     multiscale_of,
     multiscales_of,
     paths_of,
@@ -39,7 +40,9 @@ def read_info(url: str, *, voxel_nm: Sequence[float] | None = None, level: str =
         multiscale = multiscale_of(attributes, url=url, level=level)
         multiscale["datasets"] = _largest_first(multiscale["datasets"], group, url, only=level)
         if voxel_nm is not None:
-            multiscale = _with_voxel_size(multiscale, parse_voxel_nm(voxel_nm), group, url)
+            size = parse_voxel_nm(voxel_nm)
+            corner = _corner(multiscale, url)
+            multiscale = _with_voxel_size(multiscale, size, group, url, corner=corner)
         leading, nm = spatial_axes(multiscale, url=url)
         names = [axis["name"] for axis in multiscale["axes"]]
         arrays, levels = [], []
@@ -183,10 +186,30 @@ def _level(
     )
 
 
+def _corner(multiscale: dict[str, Any], url: str) -> PositionNm | None:
+    """Where the finest level begins, in nm; None where its metadata do not say."""
+    try:
+        leading, nm = spatial_axes(multiscale, url=url)
+        voxel, offset = scale_and_translation(
+            multiscale["datasets"][0], multiscale, leading=leading, nm=nm, url=url
+        )
+    except NoVoxelSizeError:
+        return None
+    return each(lambda t, v: t - v / 2, offset, voxel) if any(offset) else None
+
+
 def _with_voxel_size(
-    multiscale: dict[str, Any], voxel_nm: VoxelNm, group: zarr.Group, url: str
+    multiscale: dict[str, Any],
+    voxel_nm: VoxelNm,
+    group: zarr.Group,
+    url: str,
+    *,
+    corner: PositionNm | None,
 ) -> dict[str, Any]:
-    """The multiscale with its finest voxel size replaced; coarser levels follow from the shapes."""
+    """The multiscale with its finest voxel size replaced; coarser levels follow from the shapes.
+
+    All levels begin at `corner` (nm); without one their first voxels lie at 0.
+    """
     for dataset in multiscale["datasets"]:
         refuse_backwards(dataset, multiscale, url=url)
     paths = [dataset["path"] for dataset in multiscale["datasets"]]
@@ -195,14 +218,17 @@ def _with_voxel_size(
         {**axis, "unit": "nanometer"} if axis["name"] in "zyx" else axis
         for axis in multiscale["axes"]
     ]
+    lead = len(axes) - 3
     datasets = []
     for path in paths:
         shape = array_of(group, path, url).shape[-3:]
         ratio = each(lambda n, m: max(1, round(n / m)), finest[-3:], shape)
-        scale = [1.0] * (len(axes) - 3) + [v * r for v, r in zip(voxel_nm, ratio, strict=True)]
-        datasets.append(
-            {"path": path, "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-        )
+        scale = each(lambda v, r: v * r, voxel_nm, ratio)
+        steps: list[dict[str, Any]] = [{"type": "scale", "scale": [1.0] * lead + [*scale]}]
+        if corner:
+            centre = each(lambda c, v: c + v / 2, corner, scale)
+            steps.append({"type": "translation", "translation": [0.0] * lead + [*centre]})
+        datasets.append({"path": path, "coordinateTransformations": steps})
     return {"axes": axes, "datasets": datasets}
 
 
