@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape, each
-from volproc.grid.scale import covered, covering, nearest
+from volproc.grid.scale import VoxelNm, covered, covering, nearest
 from volproc.volume.metadata import PositionNm, VolumeInfo
 
 TOLERANCE = 0.01
@@ -61,24 +61,32 @@ class Sampling:
 
 
 def overlap(
-    info: VolumeInfo, other: VolumeInfo, *, level: int = 0, slack: float = 1.0
+    info: VolumeInfo,
+    other: VolumeInfo,
+    *,
+    level: int = 0,
+    slack: float = 1.0,
+    grid: tuple[Shape, VoxelNm] | None = None,
 ) -> tuple[Sampling, Box]:
-    """How to see a `level` of `info` on the grid of `other`, and the voxels of `other` in both.
+    """How to see a `level` of `info` on the grid of `other`, and the voxels of the grid in both.
 
-    Ends that differ by less than `slack` voxels of the coarser grid are the same. VolumeError
-    where the two meet nowhere, or where the same first voxel and other ends leave open whether
-    voxel sizes are wrong or a position was lost: a volume at 0 does not say where it lies.
+    `grid` is another one with the corner of `other`: its shape and voxel size. Ends that differ by
+    less than `slack` voxels of the coarser grid are the same. VolumeError where the two meet
+    nowhere, or where the same first voxel and other ends leave open whether voxel sizes are wrong
+    or a position was lost: a volume at 0 does not say where it lies.
     """
     offset_nm, here = _offset_nm(info, other), info.levels[level]
+    shape, voxel_nm = grid or (other.shape, other.voxel_nm)
     if not any(offset_nm) and not (_is_placed(info) and _is_placed(other)):
-        _require_same_ends(info, other, slack=slack)
+        coarsest = each(max, info.voxel_nm, other.voxel_nm, voxel_nm)
+        _require_same_ends(info, other, each(lambda v: slack * v, coarsest))
     sampling = Sampling(
         here.shape,
-        each(lambda a, b: b / a, here.voxel_nm, other.voxel_nm),
+        each(lambda a, b: float(b / a), here.voxel_nm, voxel_nm),
         # rounded, or the noise of summing floats moves centres over the edges of voxels
         each(lambda o, v: round(o / v, 3), offset_nm, here.voxel_nm),
     )
-    both = sampling.covered(other.shape, slack=slack)
+    both = sampling.covered(shape, slack=slack)
     if not both.size:
         raise VolumeError(
             f"{_place(info)}, {_place(other)}: they meet nowhere; correct the translation or the "
@@ -131,11 +139,11 @@ def _is_placed(info: VolumeInfo) -> bool:
     return any(info.levels[0].translation_nm)
 
 
-def _require_same_ends(info: VolumeInfo, other: VolumeInfo, *, slack: float) -> None:
+def _require_same_ends(info: VolumeInfo, other: VolumeInfo, slack_nm: PositionNm) -> None:
     for axis, name in enumerate("zyx"):
         here, there = info.voxel_nm[axis], other.voxel_nm[axis]
         ends = info.shape[axis] * here, other.shape[axis] * there
-        if abs(ends[0] - ends[1]) >= slack * max(here, there):
+        if abs(ends[0] - ends[1]) >= slack_nm[axis]:
             raise VolumeError(
                 f"{info.url} is {ends[0]:g} nm long along {name}, {other.url} is {ends[1]:g} nm, "
                 "and both begin at the same place; they need the same field of view: check the "
@@ -146,8 +154,6 @@ def _require_same_ends(info: VolumeInfo, other: VolumeInfo, *, slack: float) -> 
 def _place(info: VolumeInfo) -> str:
     spans = (
         f"{name} {corner:g} to {corner + n * v:g}"
-        for name, corner, n, v in zip(
-            "zyx", info.corner_nm, info.shape, info.voxel_nm, strict=True
-        )
+        for name, corner, n, v in zip("zyx", info.corner_nm, info.shape, info.voxel_nm, strict=True)
     )
     return f"{info.url} lies at {', '.join(spans)} nm"

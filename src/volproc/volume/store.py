@@ -164,8 +164,8 @@ def open_volume(
     """The OME-Zarr volume (0.4 or 0.5) at a path or URL; labels as `IMAGE.zarr/labels/NAME`.
 
     `voxel_nm` replaces the voxel size (z, y, x) of the finest level where the metadata lacks or
-    misstates it, and leaves the volume's corner where it is; `level` names the only one to open. VolumeError, one line, if there is no such
-    volume or a run has not finished it.
+    misstates it, and leaves the volume's corner where it is; `level` names the only one to open.
+    VolumeError, one line, if there is no such volume or a run has not finished it.
     """
     info = read_info(str(url), voxel_nm=voxel_nm, level=level)
     if info.made_by and not info.made_by.get("finished"):

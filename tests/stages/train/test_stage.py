@@ -237,5 +237,5 @@ def test_labels_of_another_field_of_view_are_refused(
     small = save(
         tmp_path / "small.zarr", np.ones((12, 10, 20), np.uint8), voxel_nm=FINE, kind="labels"
     )
-    with pytest.raises(ConfigError, match=r"do not cover the same field of view"):
+    with pytest.raises(VolumeError, match=r"need the same field of view"):
         trained(options({**volumes, "labels": (small,)}, tmp_path / "model"))

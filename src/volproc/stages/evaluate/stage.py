@@ -95,7 +95,8 @@ def plan_evaluate(
     """Decide how to score `results` (name to mask, labels, probability or votes) against `truth`.
 
     They may be on other grids than the truth and lie elsewhere: each voxel of the truth is compared
-    with the result's voxel at its centre, where there is one of all results. `url` is where the scores are written as JSON, if anywhere.
+    with the result's voxel at its centre, where there is one of all results. `url` is where the
+    scores are written as JSON, if anywhere.
     VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)

@@ -162,8 +162,8 @@ def plan_measure(
     """Decide how the objects of `labels` are measured; tables and meshes go into `folder`.
 
     `image` gives the mean intensity, `votes` (a channel per axis) their mean agreement; both may
-    have other voxels and be larger, but must cover the labels. VolumeError for volumes that do not fit,
-    ConfigError for a package that is missing.
+    have other voxels and be larger, but must cover the labels. VolumeError for volumes that do not
+    fit, ConfigError for a package that is missing.
     """
     if votes and not votes.channels:
         raise VolumeError(
