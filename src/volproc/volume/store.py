@@ -34,6 +34,7 @@ from volproc.volume.files import write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
+from volproc.volume.placing import placed
 from volproc.volume.presence import holds_all, when_there, with_all
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 
@@ -161,7 +162,8 @@ class Volume:
 def open_volume(
     url: str | Path, *, voxel_nm: Sequence[float] | None = None, level: str = ""
 ) -> Volume:
-    """The OME-Zarr volume (0.4 or 0.5) at a path or URL; labels as `IMAGE.zarr/labels/NAME`.
+    """The OME-Zarr volume (0.4 or 0.5) at a path or URL; labels as `IMAGE.zarr/labels/NAME`, which
+    lie where their image does if they do not say otherwise.
 
     `voxel_nm` replaces the voxel size (z, y, x) of the finest level where the metadata lacks or
     misstates it, and leaves the volume's corner where it is; `level` names the only one to open.
@@ -173,7 +175,7 @@ def open_volume(
             f"{url} is unfinished: the {info.made_by.get('step', 'volproc')} step that writes it "
             "was interrupted; run the same command again to complete it"
         )
-    return Volume(info)
+    return Volume(placed(info))
 
 
 def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> Volume:
