@@ -28,10 +28,10 @@ def save(url, shape, *, voxel_nm=NM, corner_nm=None, kind="labels"):
 
 @pytest.fixture
 def image(tmp_path):
-    return save(tmp_path / "a.zarr", (4, 40, 40), corner_nm=(1000.0, -200.0, 80.0), kind="image")
+    return save(tmp_path / "a.zarr", (4, 40, 300), corner_nm=(1000.0, -200.0, 80.0), kind="image")
 
 
-@pytest.mark.parametrize(("shape", "nm"), [((4, 40, 40), NM), ((4, 20, 20), (50, 20, 20))])
+@pytest.mark.parametrize(("shape", "nm"), [((4, 40, 300), NM), ((4, 20, 150), (50, 20, 20))])
 def test_labels_without_a_translation_lie_where_their_image_does(tmp_path, image, shape, nm):
     save(tmp_path / "a.zarr" / "labels" / "n", shape, voxel_nm=nm)
     info = open_volume(tmp_path / "a.zarr" / "labels" / "n").info
@@ -42,7 +42,7 @@ def test_labels_without_a_translation_lie_where_their_image_does(tmp_path, image
 
 
 def test_labels_that_say_where_they_lie_or_are_a_crop_stay_there(tmp_path, image):
-    save(tmp_path / "a.zarr" / "labels" / "n", (4, 40, 40), corner_nm=(1000.0, -100.0, 80.0))
+    save(tmp_path / "a.zarr" / "labels" / "n", (4, 40, 300), corner_nm=(1000.0, -100.0, 80.0))
     assert open_volume(tmp_path / "a.zarr" / "labels" / "n").info.corner_nm == (1000, -100, 80)
     save(tmp_path / "a.zarr" / "labels" / "crop", (4, 20, 20))
     crop = open_volume(tmp_path / "a.zarr" / "labels" / "crop").info
@@ -50,7 +50,7 @@ def test_labels_that_say_where_they_lie_or_are_a_crop_stay_there(tmp_path, image
 
 
 def test_a_folder_that_is_called_labels_is_no_image(tmp_path):
-    alone = save(tmp_path / "labels" / "n.zarr", (4, 40, 40))
+    alone = save(tmp_path / "labels" / "n.zarr", (4, 40, 300))
     assert open_volume(alone.info.url).info.levels == alone.info.levels
 
 
