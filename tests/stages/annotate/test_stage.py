@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
@@ -113,6 +114,35 @@ def test_labels_are_scored_against_a_truth(small_scene, tmp_path, runner, truth)
     page = Path(made.written.page).read_text()
     assert 'id="scores"' in page
     assert "measured against the truth" in page
+
+
+def test_a_truth_of_a_part_of_the_image_scores_that_part(
+    small_scene, tmp_path, runner, save_volume, truth
+):
+    cut = (slice(1, 3), slice(10, None), slice(0, 100))
+    corner = (-25 + 50, -20 + 400, -20)
+    kept = truth[2:6][cut]
+    part = save_volume("part.zarr", kept, voxel_nm=(50, 40, 40), corner_nm=corner, kind="labels")
+    made = annotated(small_scene, tmp_path, runner, truth=part.info.url, compare=True)
+    labels = voxels(made.volumes[0])[cut]
+    with open(made.written.scores.replace(".json", ".csv"), newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["method"] == "cria"]
+    assert [int(row["z"]) for row in rows] == [1, 2]
+    for row, a, b in zip(rows, labels, kept):
+        assert float(row["dice"]) == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()), 1e-5)
+    assert len(made.scores) == len(METHODS)
+
+
+def test_a_truth_that_lies_elsewhere_is_one_line(small_scene, tmp_path, save_volume, truth):
+    image, export = small_scene
+    away = save_volume(
+        "away.zarr", truth[2:6], voxel_nm=(50, 40, 40), corner_nm=(1e6, 0, 0), kind="labels"
+    )
+    with pytest.raises(VolumeError, match="they meet nowhere"):
+        plan_annotate(export, image, "o.zarr", AnnotateOptions(truth=away.info.url))
+    blank = replace(image, url="")
+    plan = plan_annotate(export, blank, "o.zarr", AnnotateOptions(truth=away.info.url))
+    assert plan.truth.where == image.box  # a blank image lies nowhere
 
 
 def test_one_option_compares_all_methods(small_scene, tmp_path, runner):
