@@ -43,6 +43,11 @@ class Sampling:
         )
         return Box(each(lambda r: r[0], ranges), each(lambda r: r[1], ranges))
 
+    def fills(self, shape: Shape) -> bool:
+        """Whether a new grid of `shape` and the volume are of one space, ends rounded."""
+        ends = zip(shape, self.factor, self.shape, strict=True)
+        return not any(self.offset) and all(abs(n * f - m) < max(1.0, f) for n, f, m in ends)
+
     def sample(self, values: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
         """Voxels of `box`, from the `values` of `source(box)`; axes before z, y, x are kept."""
         source = self.source(box)
@@ -153,7 +158,7 @@ def _require_same_ends(info: VolumeInfo, other: VolumeInfo, slack_nm: PositionNm
 
 def _place(info: VolumeInfo) -> str:
     spans = (
-        f"{name} {corner:g} to {corner + n * v:g}"
+        f"{name} {corner:.10g} to {corner + n * v:.10g}"
         for name, corner, n, v in zip("zyx", info.corner_nm, info.shape, info.voxel_nm, strict=True)
     )
     return f"{info.url} lies at {', '.join(spans)} nm"

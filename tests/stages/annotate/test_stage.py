@@ -254,3 +254,19 @@ def test_what_is_no_export_is_one_line(scene, tmp_path, runner):
 
 def test_names_beside_the_labels():
     assert beside("a/l.zarr", "-envelope.zarr") == "a/l-envelope.zarr"
+
+
+def test_a_truth_of_slices_that_nobody_drew_scores_nothing(
+    small_scene, tmp_path, runner, save_volume
+):
+    _, export = small_scene
+    image = save_volume("six.zarr", np.zeros((6, 120, 140), np.uint8), voxel_nm=(50, 40, 40))
+    last = save_volume(
+        "last.zarr",
+        np.ones((2, 120, 140), np.uint8),
+        voxel_nm=(50, 40, 40),
+        corner_nm=(-25 + 200, -20, -20),
+        kind="labels",
+    )
+    made = annotated((image.info, export), tmp_path, runner, truth=last.info.url, compare=True)
+    assert made.scores == {}

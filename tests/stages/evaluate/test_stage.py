@@ -213,7 +213,10 @@ def test_a_truth_that_is_a_crop_is_compared_where_it_lies(
     scores = evaluate(tmp_path, {"prediction": result}, crop)
     expected = dice(votes[0][cut] >= 128, truth[cut] > 0)
     assert scores["prediction"].whole.dice == pytest.approx(expected)
-    assert not scores.note
+    assert f" of {crop.url}" in scores.note
+    assert scores.about["overlap"] == {"first": [0, 0, 0], "end": list(crop.shape)}
+    whole = write_volume(tmp_path / "w.zarr", truth, kind="labels")
+    assert not evaluate(tmp_path / "w", {"prediction": result}, whole).note
 
 
 def test_volumes_that_overlap_are_compared_where_both_lie(tmp_path, votes, truth, small_blocks):

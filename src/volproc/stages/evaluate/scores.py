@@ -41,7 +41,7 @@ class Scores:
 
     @property
     def note(self) -> str:
-        """Which voxels were scored, where results and truth overlap in part only; "" else."""
+        """Which voxels were scored where results and truth are not of one space; else ""."""
         part = self.about.get("overlap")
         if not part:
             return ""

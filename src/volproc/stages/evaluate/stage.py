@@ -54,10 +54,9 @@ class EvaluatePlan:
 
     @property
     def is_part(self) -> bool:
-        """Whether results and truth overlap only in part, so that not all of a slice is scored."""
-        truth, scored = self.counts.truth.info, self.counts.scored
-        first, end = self.options.slices or (0, truth.shape[0])
-        return scored != Box((first, 0, 0), (end, *truth.shape[1:]))
+        """Whether a result and the truth lie in different spaces, and their overlap is scored."""
+        shape = self.counts.truth.info.shape
+        return not all(result.sampling.fills(shape) for result in self.counts.results)
 
     @property
     def step(self) -> Step:
