@@ -156,6 +156,4 @@ def evaluate(
         scores = volproc.evaluate(
             result, options, out=json, overwrite=overwrite, cluster=cluster, watchers=(bar,)
         )
-    if scores.note:
-        out.print(scores.note, markup=False, soft_wrap=True)
     print_rows(scores.rows())

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from volproc.config import EvaluateOptions
+from volproc.engine.progress import Note
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, VolprocError, VolumeError
@@ -230,6 +231,10 @@ def test_volumes_that_overlap_are_compared_where_both_lie(tmp_path, votes, truth
     assert scores.note.endswith(f"overlap: voxels z 4:36, y 0:30, x 0:44 of {moved.url}")
     with open(url) as file:
         assert json.load(file)["overlap"] == {"first": [4, 0, 0], "end": [36, 30, 44]}
+    told = []
+    runner = Runner(SerialEngine(), tmp_path / "again", watchers=(told.append,))
+    run_evaluate(plan_evaluate({"prediction": result}, moved, EvaluateOptions()), runner)
+    assert Note(scores.note) in told
     few = evaluate(tmp_path / "few", {"prediction": result}, moved, slices=(2, 6))
     assert sorted(few["prediction"].slices) == [4, 5]
     with pytest.raises(ConfigError, match=r"nothing to score: slices 0 to 4 of .*t\.zarr lie in"):

@@ -163,6 +163,8 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
     if plan.is_part:
         about["overlap"] = {"first": list(scored.start), "end": list(scored.stop)}
     scores = Scores(tuple(Score(name, found) for name, found in slices.items()), about)
+    if scores.note:
+        runner.note(scores.note)
     if plan.url:
         note_made(plan.url, plan.recipe, finished=False, folder=False)
         write_file(plan.url, scores.to_json().encode())
