@@ -133,13 +133,17 @@ def test_a_truth_of_a_part_of_the_image_scores_that_part(
     assert len(made.scores) == len(METHODS)
 
 
-def test_a_truth_that_lies_elsewhere_is_one_line(small_scene, tmp_path, save_volume, truth):
+def test_a_truth_lies_where_its_metadata_say(small_scene, tmp_path, save_volume, truth):
     image, export = small_scene
     away = save_volume(
         "away.zarr", truth[2:6], voxel_nm=(50, 40, 40), corner_nm=(1e6, 0, 0), kind="labels"
     )
     with pytest.raises(VolumeError, match="they meet nowhere"):
         plan_annotate(export, image, "o.zarr", AnnotateOptions(truth=away.info.url))
+    rounded = save_volume("r.zarr", truth[2:6], voxel_nm=(50, 40.35, 39.65), kind="labels")
+    plan = plan_annotate(export, image, "o.zarr", AnnotateOptions(truth=rounded.info.url))
+    assert plan.truth.where == image.box
+    assert plan.truth.sampling.factor == (1, 1, 1)
     blank = replace(image, url="")
     plan = plan_annotate(export, blank, "o.zarr", AnnotateOptions(truth=away.info.url))
     assert plan.truth.where == image.box  # a blank image lies nowhere

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +64,9 @@ def truth_of(info: VolumeInfo, labels: tuple[int, ...], *, image: VolumeInfo) ->
             f"the truth {info.url} has {_grid(info)}, the image {_grid(image)}; scores slice by "
             "slice need a truth on the image's grid"
         )
-    sampling, where = overlap(info, info if blank else image)
+    # one voxel size for both, or a rounded one adds up over thousands of voxels
+    like = replace(info, levels=(replace(info.levels[0], voxel_nm=image.voxel_nm),))
+    sampling, where = overlap(like, like if blank else image)
     return Truth(Volume(info), labels, sampling, where)
 
 
