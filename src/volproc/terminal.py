@@ -70,6 +70,11 @@ def describe(volume: Volume) -> None:
     if "skipped_blocks" in info.made_by:
         skipped, blocks = (info.made_by[key] for key in ("skipped_blocks", "blocks"))
         out.print(f"{skipped:,} of {blocks:,} blocks hold nothing and were skipped")
+    if "flat_image" in info.made_by:
+        out.print(
+            f"no foreground: the image has the same grey value, {info.made_by['flat_image']:g}, "
+            "everywhere but in single voxels; check its source"
+        )
 
 
 def certified(prediction: str) -> str:

@@ -145,7 +145,7 @@ class TrainOptions(Options):
     """Steps of the optimiser."""
     learning_rate: Positive = 2e-3
     """The highest one; it falls along a half cosine to 0 at the last step."""
-    border_weight: Annotated[float, Field(ge=0)] = 0.0
+    border_weight: NotNegative = 0.0
     """How much more voxels within 100 nm of an object's border (at 50 nm) count in the loss."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Same seed, same data, same device: same weights."""

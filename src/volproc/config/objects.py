@@ -6,10 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from volproc.config.options import Count, Fraction, Options, Positive, Triple, Voxels
+from volproc.config.options import (
+    Count,
+    Fraction,
+    Id,
+    NotNegative,
+    Options,
+    Positive,
+    Triple,
+    Voxels,
+)
 from volproc.grid.blocks import Connectivity
-
-NotNegative = Annotated[float, Field(ge=0)]
 
 
 class LabelOptions(Options):
@@ -116,7 +123,7 @@ class MeasureOptions(Options):
     (precomputed: with several resolutions, needs the extra mesh)."""
     mesh_error_nm: NotNegative = 25.0
     """Meshes are simplified as far as no vertex moves away by more; nm. 0: they are not."""
-    mesh_ids: tuple[Count, ...] = ()
+    mesh_ids: tuple[Id, ...] = ()
     """Meshes of these objects only; all if empty."""
     threshold: Fraction = 0.5
     """Vote from which an axis says yes, for the agreement."""

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic._internal._model_construction import ModelMetaclass
+
+from volproc.config.explaining import explained
+from volproc.errors import ConfigError
+
+MOST = 1e15
+"""No option is larger: 10^15 nm are 1000 km. What a volume allows is checked with the volume."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0, le=MOST)]
+Positive = Annotated[float, Field(gt=0, le=MOST)]
+Count = Annotated[int, Field(ge=1, le=int(MOST))]
+Id = Annotated[int, Field(ge=1, lt=2**64)]
+"""Of an object."""
 Triple = tuple[Positive, Positive, Positive]
 Voxels = tuple[Count, Count, Count]
 
@@ -18,7 +27,19 @@ ACCESSION = re.compile(r"EMPIAR-(\d{5,})", re.IGNORECASE)
 """An entry of EMPIAR, where a source may be named."""
 
 
-class Options(BaseModel):
-    """Frozen; unknown keys are errors."""
+class _Refusing(ModelMetaclass):
+    """What Python callers get wrong is told in one line, as that of files is (`loading.parsed`)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    def __call__(cls, *args: Any, **values: Any) -> Any:
+        try:
+            return super().__call__(*args, **values)
+        except ValidationError as error:
+            raise ConfigError(f"{cls.__name__}: {explained(cls, error)}") from error
+
+
+class Options(BaseModel, metaclass=_Refusing):
+    """Frozen; unknown keys are errors, and so are inf and NaN: to have no limit is None."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )

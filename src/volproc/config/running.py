@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from volproc.config.options import Options
+from volproc.config.options import NotNegative, Options
 
 
 class RunOptions(Options):
@@ -31,7 +31,7 @@ class ClusterOptions(Options):
     threads: Annotated[int, Field(ge=0)] = 0
     """Blocks one worker has in hand, of which it computes one while the others are read or written;
     0 is 4 on a GPU, else 1."""
-    worker_memory_gb: Annotated[float, Field(ge=0)] = 0.0
+    worker_memory_gb: NotNegative = 0.0
     """Memory of one worker in GB (10^9 bytes); 0 shares 90% of the machine among them."""
 
     @property

@@ -18,11 +18,16 @@ from volproc.compiled import compiled
 from volproc.errors import VolumeError
 
 Method = Literal["mean-std-unsaturated"]
-"""How constants are found: mean and standard deviation of the voxels that are not saturated."""
+"""How constants are found: mean and standard deviation of the voxels that are neither saturated nor
+outliers."""
 
 METHOD: Method = "mean-std-unsaturated"
 CLIP = 5.0
 """Normalised values are kept within -CLIP and CLIP."""
+TAILS = (0.02, 0.0005)
+"""Shares of voxels below and above the range that tells outliers."""
+QUANTILE_VOXELS = 2**22
+"""Voxels that the range is found from, at the most about twice as many, evenly picked."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Normalisation:
 
     mean: float
     std: float
+    flat: bool = False
+    """Whether all voxels but outliers are equal: there is nothing to see."""
 
     def apply(self, values: Tensor) -> Tensor:
         """`values` normalised, float32, each voxel on its own; NaN becomes 0, the mean."""
@@ -64,38 +71,72 @@ def constants_from(sample: npt.NDArray[Any]) -> Normalisation:
     """Constants for a volume from a sample of it, such as a coarse pyramid level.
 
     Whole-number voxels at either end of their type (0 and 255 for uint8) are left out: they are
-    padding, burnt-out or lost. Without anything else to go by they are taken after all.
-    VolumeError when no voxel is a number.
+    padding, burnt-out or lost; without anything else to go by they are taken after all. So are
+    outliers (`fences`). VolumeError when no voxel is a number.
     """
-    if sample.dtype in (np.uint8, np.uint16):
-        return _from_counts(sample)
-    finite = sample[np.isfinite(sample)]
-    if finite.size == 0:
+    values, counts = _counted(sample) if sample.dtype in (np.uint8, np.uint16) else _known(sample)
+    if not values.size:
         raise VolumeError(
             "a volume without a single finite voxel cannot be normalised; check its source"
         )
-    known = finite
-    if np.issubdtype(sample.dtype, np.integer):
-        ends = np.iinfo(sample.dtype)
-        inside = finite[(finite > ends.min) & (finite < ends.max)]
-        known = inside if inside.size else finite
-    return _constants(known.mean(dtype=np.float64), known.std(dtype=np.float64))
+    low, high = fences(values, counts)
+    inside = (values >= low) & (values <= high)
+    if not inside.all():
+        values, counts = values[inside], None if counts is None else counts[inside]
+    mean = np.average(values, weights=counts) if counts is not None else values.mean(dtype=float)
+    if counts is None:
+        std = values.std(dtype=np.float64)
+    else:
+        std = np.sqrt(np.average((values - mean) ** 2, weights=counts))
+    return Normalisation(float(mean), float(std) if std > 0 else 1.0, flat=not std > 0)
 
 
-def _from_counts(sample: npt.NDArray[Any]) -> Normalisation:
-    """The same from a histogram: a sample of 10^8 voxels needs no copy."""
+def fences(
+    values: npt.NDArray[Any], counts: npt.NDArray[np.float64] | None = None
+) -> tuple[float, float]:
+    """The lowest and the highest of `values` that are no outliers; `counts` says how many of each.
+
+    As far beyond the 2nd and 98th percentiles as these are apart: three times the range of nearly
+    all voxels, so that images without outliers keep every voxel. Where nearly all are equal, the
+    0.05th and 99.95th count: what so few voxels hold may still be a cell in empty resin.
+    """
+    low = high = 0.0
+    for tail in TAILS:
+        low, high = _quantiles(values, counts, tail)
+        if low < high:
+            break
+    return low - (high - low), high + (high - low)
+
+
+def _quantiles(
+    values: npt.NDArray[Any], counts: npt.NDArray[np.float64] | None, tail: float
+) -> tuple[float, float]:
+    """Values that the share `tail` lies below, and above."""
+    if counts is None:
+        some = values[:: max(1, values.size // QUANTILE_VOXELS)]
+        low, high = np.quantile(some, (tail, 1 - tail), method="nearest")
+        return float(low), float(high)
+    below = np.cumsum(counts)
+    ends = np.searchsorted(below, (tail * below[-1], (1 - tail) * below[-1]))
+    return float(values[ends[0]]), float(values[ends[1]])
+
+
+def _counted(sample: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    """The values of a histogram and their counts: a sample of 10^8 voxels needs no copy."""
     top = int(np.iinfo(sample.dtype).max)
     rows = np.atleast_2d(sample)
-    counts = sum(np.bincount(row.ravel(), minlength=top + 1) for row in rows)
-    inside = np.asarray(counts, np.float64)
-    if inside[1:top].any():
-        inside[[0, top]] = 0
-    if not inside.any():
-        raise VolumeError("a volume without voxels cannot be normalised; check its source")
-    values = np.arange(top + 1)
-    mean = np.average(values, weights=inside)
-    return _constants(mean, np.sqrt(np.average((values - mean) ** 2, weights=inside)))
+    counts = np.asarray(sum(np.bincount(row.ravel(), minlength=top + 1) for row in rows), float)
+    if counts[1:top].any():
+        counts[[0, top]] = 0
+    there = np.flatnonzero(counts)
+    return there, counts[there]
 
 
-def _constants(mean: Any, std: Any) -> Normalisation:
-    return Normalisation(float(mean), float(std) if std > 0 else 1.0)
+def _known(sample: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], None]:
+    """Voxels that are numbers and not saturated."""
+    finite = sample[np.isfinite(sample)]
+    if not np.issubdtype(sample.dtype, np.integer):
+        return finite, None
+    ends = np.iinfo(sample.dtype)
+    inside = finite[(finite > ends.min) & (finite < ends.max)]
+    return inside if inside.size else finite, None

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
-from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.grid.scale import VoxelNm
 
@@ -116,24 +112,6 @@ def itemsize(dtype: str) -> int:
     import numpy as np
 
     return np.dtype(dtype).itemsize
-
-
-def require_labels(info: VolumeInfo) -> None:
-    """VolumeError for a volume that holds no labels: a truth needs whole numbers, one a voxel."""
-    if info.channels or np.dtype(info.dtype).kind not in "bui":
-        raise VolumeError(
-            f"{info.url} holds {info.dtype}{' in channels' * bool(info.channels)}; the truth "
-            "needs whole numbers and no channel axis"
-        )
-
-
-def refuse_image(info: VolumeInfo, values: Sequence[int]) -> None:
-    """VolumeError for a grey image of which nobody says what `values` are the object."""
-    if info.kind == "image" and not values:
-        raise VolumeError(
-            f"{info.url} is an image, and nearly all of its voxels are not 0; give its labels "
-            f"(such as {info.url}/labels/...), or the values that are the object"
-        )
 
 
 def new_volume(

@@ -21,7 +21,6 @@ from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
 from volproc.retry import patient
 from volproc.volume.access import (
-    for_zarr,
     is_occupied,
     local_path,
     reading,
@@ -32,9 +31,10 @@ from volproc.volume.describe import array_of, attributes_of, read_info
 from volproc.volume.display import window_of
 from volproc.volume.files import write_file
 from volproc.volume.fingerprint import fingerprint
+from volproc.volume.inside_image import placed_by_image
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
-from volproc.volume.placing import placed
+from volproc.volume.patient import for_zarr
 from volproc.volume.presence import holds_all, when_there, with_all
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 
@@ -115,6 +115,7 @@ class Volume:
 
         An image without a window gets one. VolumeError if the metadata is not valid OME-Zarr.
         """
+        lease.require()
         if self.info.made_by.get("finished"):
             return self
         info = self.info
@@ -162,11 +163,11 @@ class Volume:
 def open_volume(
     url: str | Path, *, voxel_nm: Sequence[float] | None = None, level: str = ""
 ) -> Volume:
-    """The OME-Zarr volume (0.4 or 0.5) at a path or URL; labels as `IMAGE.zarr/labels/NAME`, which
-    lie where their image does if they do not say otherwise.
+    """The OME-Zarr volume (0.4 or 0.5) at a path or URL; labels as `IMAGE.zarr/labels/NAME`.
 
+    These lie where their image does if they do not say otherwise.
     `voxel_nm` replaces the voxel size (z, y, x) of the finest level where the metadata lacks or
-    misstates it, and leaves the volume's corner where it is; `level` names the only one to open.
+    misstates it, the place in voxels is kept; `level` names the only one to open.
     VolumeError, one line, if there is no such volume or a run has not finished it.
     """
     info = read_info(str(url), voxel_nm=voxel_nm, level=level)
@@ -175,7 +176,7 @@ def open_volume(
             f"{url} is unfinished: the {info.made_by.get('step', 'volproc')} step that writes it "
             "was interrupted; run the same command again to complete it"
         )
-    return Volume(placed(info))
+    return Volume(placed_by_image(info))
 
 
 def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> Volume:

@@ -57,6 +57,6 @@ def test_a_missing_card_is_named(tmp_path):
 
 
 def test_a_channel_is_a_number_or_one_of_the_names():
-    assert Description(channel="nuclei", channels=("cells", "nuclei")).channel_number == 1
+    assert Description(channel="nuclei", channels=("cells", "nuclei")).channel_of(2) == 1
     with pytest.raises(ModelError, match="no channel 'nucleus' among the model's: cells, nuclei"):
-        _ = Description(channel="nucleus", channels=("cells", "nuclei")).channel_number
+        _ = Description(channel="nucleus", channels=("cells", "nuclei")).channel_of(2)

@@ -118,7 +118,7 @@ class Root(nn.Module):
         (nn.Upsample(scale_factor=2.0), {}, "must lie in the middle of what it sees"),
         (nn.AvgPool2d(2), {}, "must lie in the middle of what it sees"),
         (nn.Flatten(2), {}, r"answers with 3 axes, .*state output_axes"),
-        (nn.Threshold(1e9, 0.5), {}, "net answers the same to any noise; check that it is the t"),
+        (nn.Threshold(1e9, 0.5), {}, "same to any noise and to grey values from 0 to 255; check"),
         (Root(), {}, r"net answers NaN or infinity to noise; state .* \[\[preprocessing\]\]"),
         (nn.Sigmoid(), {"size": 10**6}, r"net, of 1e\+06 Mvoxel, needs 64000\.0 GB of memory"),
     ],

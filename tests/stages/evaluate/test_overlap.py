@@ -8,7 +8,6 @@ from volproc.stages.evaluate.overlap import (
     Overlap,
     answers_in,
     overlap_by_slice,
-    truth_foreground,
 )
 from volproc.stages.evaluate.scores import Score, Scores
 
@@ -38,15 +37,6 @@ def test_scores_without_voxels_are_undefined_not_perfect():
     }  # fmt: skip
     missed = Overlap(fn=5)
     assert (missed.dice, missed.precision, missed.recall) == (0.0, None, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("labels", "inside"),
-    [((), [0, 1, 1, 1]), ((2,), [0, 0, 1, 0]), ((1, 5), [0, 1, 0, 1])],
-)
-def test_truth_is_any_label_or_those_listed(labels, inside):
-    values = np.array([[[0, 1, 2, 5]]], dtype=np.uint16)
-    assert truth_foreground(values, labels).ravel().tolist() == inside
 
 
 def test_answers_are_the_axes_and_the_modes_of_fusion():

@@ -95,11 +95,11 @@ def test_touching_ids_are_all_neighbours_and_no_others(step, connectivity, seed,
     )
 )
 def test_equal_values_get_one_id_each_in_the_order_of_values(values):
-    large = values * np.array(2**57 if values.dtype == np.uint64 else 1, values.dtype)
+    large = values * np.array(2**57 + 1 if values.dtype == np.uint64 else 1, values.dtype)
     ids, found = equal_values(large[::-1])
-    expected = np.unique(large[large > 0].astype(np.int64))  # of uint64 the same bits
+    expected = np.unique(large[large > 0]).astype(np.uint64)
     assert found.tolist() == expected.tolist()
-    looked_up = np.concatenate([[0], found])[ids].astype(large.dtype)
+    looked_up = np.concatenate([np.zeros(1, np.uint64), found])[ids].astype(large.dtype)
     np.testing.assert_array_equal(looked_up, large[::-1])
 
 

@@ -12,6 +12,7 @@ from volproc import cli
 from volproc.config import PredictOptions
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
+from volproc.grid.blocks import reflected
 from volproc.model.weights import load_model
 from volproc.stages.normalisation import volume_constants
 from volproc.stages.predict.orientation import oriented
@@ -131,12 +132,24 @@ def test_blocks_never_change_the_votes(image, model, runner):
     assert np.array_equal(found, wanted)
 
 
-def test_a_volume_thinner_than_the_models_planes_is_refused(save_volume, noise, model):
-    thin = save_volume("thin.zarr", noise[:20, :40, :44])
-    path = model("net.onnx", onnx_of(two_levels(3), dims=3), CARD + 'axes = "bczyx"\n')
-    with pytest.raises(ModelError, match=r"reads 24 planes, along z .* has 20.*leave z out"):
-        planned(thin, path)
-    assert planned(thin, path, axes="yx").layout.slices_in == 24
+@pytest.mark.parametrize("planes", [1, 3, 20])
+def test_a_volume_thinner_than_the_models_planes_is_mirrored(
+    save_volume, noise, model, runner, planes
+):
+    thin = save_volume("thin.zarr", noise[:planes, :40, :44])
+    path = model("net.onnx", onnx_of(two_levels(3), dims=3), CARD + 'axes = "bczyx"\n' + GREYS)
+    note = f"reads 24 planes, along z the volume has {planes} at the model's voxel size"
+    plan = planned(thin, path)
+    assert plan.options.axes == "z"
+    assert plan.notes[0].startswith(f"{note}: the others are mirrored ones, and it is seen along")
+    stated = planned(thin, path, axes="zyx")
+    assert stated.options.axes == "zyx"
+    assert stated.notes == (f"{note}: the others are mirrored ones",)
+    mirrored = noise[reflected(-24, 48, planes), :40, :44]
+    thick = save_volume("thick.zarr", mirrored)
+    wanted = votes_of(thick, path, runner, "thick", axes="z")[0, 24 : 24 + planes]
+    found = votes_of(thin, path, runner, "thin", axes="z")[0]
+    assert np.abs(found[2:-2].astype(int) - wanted[2:-2]).max(initial=0) <= 1
 
 
 @pytest.fixture

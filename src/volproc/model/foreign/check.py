@@ -8,16 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from volproc.errors import ModelError
 from volproc.model.foreign.description import Description
 from volproc.model.foreign.forward import LETTERS
 from volproc.model.foreign.network import ForeignAnswering
 from volproc.model.foreign.processing import prepared
-
-BEYOND = 0.01
-"""Answers may leave 0 to 1 by this much; they are clipped."""
 
 
 @torch.inference_mode()
@@ -39,19 +35,9 @@ def difference_from_test(answering: ForeignAnswering, given: bytes, wanted: byte
                 f"{description.name} answers {found.shape} (z, y, x) to its test input, its test "
                 f"output has {answer.shape[1:]}"
             )
-        difference = np.abs(found - answer[description.channel_number].astype(np.float64))
+        difference = np.abs(found - answer[description.channel_of(len(answer))].astype(np.float64))
         worst = max(worst, float(np.nan_to_num(difference, nan=np.inf).max()))
     return worst
-
-
-def require_probability(probability: Tensor, name: str) -> None:
-    """ModelError unless all values lie within 0 and 1, with a little room."""
-    low, high = float(probability.min()), float(probability.max())
-    if not (low >= -BEYOND and high <= 1 + BEYOND):
-        raise ModelError(
-            f"{name} answers {low:.3g} to {high:.3g} to noise, expected probabilities; say in a "
-            'card what follows the network, such as [[postprocessing]] id = "sigmoid"'
-        )
 
 
 def _array(data: bytes, axes: str, description: Description) -> npt.NDArray[Any]:

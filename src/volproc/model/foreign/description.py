@@ -20,6 +20,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Weights = Literal["onnx", "torchscript", "pt2"]
 M = TypeVar("M", bound=BaseModel)
+BACKGROUND = frozenset({"background", "bg", "back", "none", "outside", "not_object"})
+"""Names of channels that are no object's."""
 
 
 class Extent(BaseModel):
@@ -65,8 +67,9 @@ class Description(BaseModel):
     """Heights and widths it takes: one number, or {least = 64, step = 16}."""
     depth: Extent | None = None
     """Planes it takes along z, likewise."""
-    channel: int | str = 0
-    """Which channel of the output is the probability, by number or name."""
+    channel: int | str | None = None
+    """Which channel of the output is the probability, by number or name; needed where there are
+    several, unless their names say that all but one are background."""
     channels: tuple[str, ...] = ()
     """Names of the output's channels."""
     preprocessing: tuple[Before, ...] = ()
@@ -103,15 +106,33 @@ class Description(BaseModel):
         """Whether it sees volumes, with a channel axis besides z."""
         return "z" in self.axes and "c" in self.axes
 
-    @property
-    def channel_number(self) -> int:
-        """`channel` as a number; ModelError for a name that is not among `channels`."""
-        if isinstance(self.channel, int):
-            return self.channel
-        if self.channel not in self.channels:
-            known = ", ".join(self.channels) or "none"
-            raise ModelError(f"no channel {self.channel!r} among the model's: {known}")
-        return self.channels.index(self.channel)
+    def channel_of(self, count: int) -> int:
+        """Which of `count` channels is the probability; ModelError where that is not known."""
+        if self.channel is None:
+            return self._only_object(count)
+        if isinstance(self.channel, str):
+            if self.channel not in self.channels:
+                known = ", ".join(self.channels) or "none"
+                raise ModelError(f"no channel {self.channel!r} among the model's: {known}")
+            return self.channels.index(self.channel)
+        if not 0 <= self.channel < count:
+            raise ModelError(
+                f"{self.name} answers {count} channels, there is no channel {self.channel} (they "
+                "count from 0); state another in a card"
+            )
+        return self.channel
+
+    def _only_object(self, count: int) -> int:
+        names = self.channels if len(self.channels) == count else ()
+        objects = [n for n, name in enumerate(names) if name.lower() not in BACKGROUND]
+        if count == 1 or len(objects) == 1:
+            return objects[0] if objects else 0
+        called = f" ({', '.join(names)})" if names else ""
+        raise ModelError(
+            f"{self.name} answers {count} channels{called}, and nothing says which of them is the "
+            "probability of the object: state it in a card, such as channel = 1 (they count from "
+            "0; the first is often the background)"
+        )
 
 
 @patient

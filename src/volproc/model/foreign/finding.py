@@ -7,6 +7,7 @@ from pathlib import Path
 
 from volproc.errors import ModelError
 from volproc.model.foreign.bioimageio import Named, describe
+from volproc.model.foreign.cellmap import METADATA, describe_cellmap, require_scaling
 from volproc.model.foreign.description import Description, with_card
 from volproc.model.foreign.formats import kind_of
 from volproc.model.foreign.package import Package, read_file
@@ -70,8 +71,11 @@ def _file(path: Path, card: Path | None) -> Found:
 
 def _in_package(path: Path, card: Path | None) -> Found:
     package = Package(path)
-    described = describe(package)
+    cellmap = package.description == METADATA
+    described = describe_cellmap(package) if cellmap else describe(package)
     description = with_card(described.description, card) if card else described.description
+    if cellmap:
+        require_scaling(description, package)
     kind = description.weights or next(iter(described.weights))
     if kind not in described.weights:
         raise ModelError(f"{path} holds no weights as {kind}, but {', '.join(described.weights)}")

@@ -59,14 +59,8 @@ class Forward:
         return self.wanted(self(planes))
 
     def wanted(self, answer: Tensor) -> Tensor:
-        """The wanted channel of an answer; ModelError if there is none of that number."""
-        channel = self.description.channel_number
-        if not 0 <= channel < answer.shape[1]:
-            raise ModelError(
-                f"{self.description.name} answers {answer.shape[1]} channels, there is no channel "
-                f"{channel} (they count from 0); state another in a card"
-            )
-        return answer[:, channel]
+        """The wanted channel of an answer; ModelError if it is not known which."""
+        return answer[:, self.description.channel_of(answer.shape[1])]
 
     def ready(self, planes: Tensor) -> Tensor:
         """What the network itself is given for `planes`."""

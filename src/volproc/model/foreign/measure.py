@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import lcm
+from functools import partial
+from math import lcm, prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +15,8 @@ from volproc.errors import ModelError
 from volproc.model.foreign.description import Description, Extent
 from volproc.model.foreign.forward import Forward
 from volproc.model.foreign.package import require_memory
-from volproc.model.foreign.probe import Sight, sight
+from volproc.model.foreign.probe import Noise, SameAnswer, Sight, normal, sight
+from volproc.model.foreign.processing import prepared
 from volproc.model.foreign.runnable import Cost, Runnable
 
 SIDES = (64, 128, 256, 512)
@@ -22,6 +25,8 @@ LENGTHS = (256, 512)
 """Pixels of its long side: the first in which the reach shows."""
 SIDES_3D, LENGTHS_3D, DEPTH_3D = (32, 64, 128), (128, 256), 32
 
+SPOT = 8
+"""Pixels of a spot of equal grey."""
 HALO_OF_WHOLE_TILE = 64
 """Context in pixels for a network that looks at all of its tile, where none is stated."""
 PROBE_BYTES = 64
@@ -51,33 +56,59 @@ class Measured:
     cost: Cost
     pixels: int
     """Of the run that `cost` belongs to."""
-    answers: Tensor
-    """To noise, (N, C, D', H, W) before any postprocessing."""
+    answers: dict[str, Tensor]
+    """To noise and to grey values, (N, C, D', H, W) before any postprocessing."""
+
+
+def measure(run: Runnable, description: Description) -> Measured:
+    """Everything that `description` does not state; ModelError if the network cannot be placed.
+
+    On noise about 0; networks that see nothing in it, as those that answer masks, on grey values.
+    """
+    grey = partial(grey_values, description)
+    try:
+        return _measured(run, description, normal, grey)
+    except SameAnswer:
+        return _measured(run, description, grey, grey)
+
+
+def grey_values(
+    description: Description, shape: tuple[int, ...], chance: torch.Generator
+) -> Tensor:
+    """Spots and grain from 0 to 255, as 8-bit images have them, after the steps before it."""
+    coarse = [-(-n // SPOT) for n in shape[1:]]
+    spots = torch.randn((shape[0], *coarse), generator=chance)
+    for axis, size in enumerate(shape[1:], start=1):
+        spots = spots.repeat_interleave(SPOT, axis).narrow(axis, 0, size)
+    grain = torch.randn(shape, generator=chance)
+    grey = (128 + 50 * spots + 25 * grain).clamp(0, 255).round()
+    return prepared(description.preprocessing, grey.numpy()).apply(grey)
 
 
 @torch.inference_mode()
-def measure(run: Runnable, description: Description) -> Measured:
-    """Everything that `description` does not state; ModelError if the network cannot be placed."""
+def _measured(run: Runnable, description: Description, noise: Noise, grey: Noise) -> Measured:
     planes = _planes_to_probe(description)
     side, lost_depth, crop = _first_answer(Forward(run, description), description, planes)
     forward = Forward(run, description, crop)
-    plane = [_seen(forward, description, planes, side, axis) for axis in (2, 3)]
+    plane = [_seen(forward, description, planes, side, axis, noise) for axis in (2, 3)]
     reaches = [one.halo for one in plane]
     stride = lcm(*(one.stride for one in plane))
     reach = None if None in reaches else _up(max(r for r in reaches if r is not None), stride)
     stated = HALO_OF_WHOLE_TILE if reach is None else 0
     halo = _up(max(description.halo or stated, reach or 0), stride)
-    depth = _depth(forward, description, planes, side, lost_depth)
-    noise = torch.randn(1, depth.slices_in, side, side)
+    depth = _depth(forward, description, planes, side, lost_depth, noise)
+    chance, shape = torch.Generator().manual_seed(1), (1, depth.slices_in, side, side)
+    given = {"noise": noise(shape, chance), "grey values from 0 to 255": grey(shape, chance)}
+    fitted = forward.ready(given["noise"])
     return Measured(
         depth=depth,
         halo=_within(description.size, halo, stride, crop),
         stride=stride,
         reach=reach,
         crop=crop,
-        cost=run.cost(forward.ready(noise)),
-        pixels=forward.ready(noise).shape[-1] * forward.ready(noise).shape[-2],
-        answers=forward(noise),
+        cost=run.cost(fitted),
+        pixels=prod(fitted.shape[description.axes.index(axis)] for axis in "yx"),
+        answers={name: forward(values) for name, values in given.items()},
     )
 
 
@@ -113,20 +144,25 @@ def _first_answer(forward: Forward, description: Description, planes: int) -> tu
     raise refusal
 
 
-def _seen(forward: Forward, description: Description, planes: int, side: int, axis: int) -> Sight:
+def _seen(
+    forward: Forward, description: Description, planes: int, side: int, axis: int, noise: Noise
+) -> Sight:
     size, stride = description.size, description.stride
     lengths: Iterable[int] = LENGTHS_3D if description.three_d else LENGTHS
     if size and not size.step:
         lengths = (side,)
     for length in lengths:
         shape = (planes, length, side) if axis == 2 else (planes, side, length)
-        found = sight(forward.channel, shape, axis, stride=stride, name=description.name)
+        how: dict[str, Any] = {"stride": stride, "name": description.name, "noise": noise}
+        found = sight(forward.channel, shape, axis, **how)
         if found.halo is not None:
             break
     return found
 
 
-def _depth(forward: Forward, description: Description, planes: int, side: int, lost: int) -> Depth:
+def _depth(
+    forward: Forward, description: Description, planes: int, side: int, lost: int, noise: Noise
+) -> Depth:
     """Planes of a pass: all there are in 2D and 2.5D, a tile with its halo in 3D."""
     if not description.three_d:
         if lost % 2:
@@ -138,8 +174,9 @@ def _depth(forward: Forward, description: Description, planes: int, side: int, l
     extent = description.depth
     fixed = extent.most if extent else None
     for length in (fixed,) if fixed else LENGTHS_3D:
-        shape, stated_stride = (length, side, side), description.depth_stride
-        found = sight(forward.channel, shape, 1, stride=stated_stride, name=description.name)
+        shape, apart = (length, side, side), description.depth_stride
+        how: dict[str, Any] = {"stride": apart, "name": description.name, "noise": noise}
+        found = sight(forward.channel, shape, 1, **how)
         if found.halo is not None:
             break
     stride = found.stride

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,25 @@ from volproc.model.foreign.forward import Forward
 from volproc.model.foreign.processing import prepared, through
 from volproc.model.network import Constants, Network, Predict
 from volproc.model.wanted import Wanted
+
+BEYOND = 0.01
+"""Answers may leave 0 to 1 by this much; they are clipped."""
+
+
+def require_probability(probability: Tensor, name: str, *, to: str) -> None:
+    """ModelError unless all values lie within 0 and 1, with a little room."""
+    low, high = float(probability.min()), float(probability.max())
+    if math.isnan(low) or math.isinf(high - low):
+        raise ModelError(
+            f"{name} answers NaN or infinity to {to}; it may want other preprocessing than its "
+            "card says"
+        )
+    if low < -BEYOND or high > 1 + BEYOND:
+        raise ModelError(
+            f"{name} answers {low:.3g} to {high:.3g} to {to}, expected probabilities; say in a "
+            'card what follows the network, such as [[postprocessing]] id = "sigmoid" for logits, '
+            '"scale_linear" with gain = 0.00392156 for 0 to 255, or "clip" from 0 to 1'
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +100,7 @@ class ForeignAnswering:
         answer = self.probability(self.forward(constants.apply(planes)))
         spare = (answer.shape[1] - self.slices_out) // 2
         central = answer[:, spare : spare + self.slices_out]
-        if not bool(torch.isfinite(central).all()):
-            raise ModelError(
-                f"{self.forward.description.name} answers NaN or infinity; it may want other "
-                "preprocessing than its card says"
-            )
+        require_probability(central, self.forward.description.name, to="the image")
         rows, columns = wanted or (slice(None), slice(None))
         return central[..., rows, columns].clamp(0, 1)
 

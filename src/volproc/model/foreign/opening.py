@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from math import isqrt
 from pathlib import Path
 
 from volproc.errors import ModelError
-from volproc.model.foreign.check import difference_from_test, require_probability
+from volproc.model.foreign.check import difference_from_test
 from volproc.model.foreign.description import Description, Extent
 from volproc.model.foreign.finding import Found, find
 from volproc.model.foreign.formats import load_runnable
 from volproc.model.foreign.forward import Forward
 from volproc.model.foreign.measure import Measured, measure
-from volproc.model.foreign.network import ForeignAnswering, ForeignNetwork
+from volproc.model.foreign.network import (
+    ForeignAnswering,
+    ForeignNetwork,
+    require_probability,
+)
 from volproc.model.foreign.package import Package, require_memory
 from volproc.model.foreign.runnable import Runnable
 
+LEAST_SIDE = 16
+"""Pixels below which a plane shows nothing."""
+Sizes = tuple[int | None, ...]
 MOST_BYTES = 2**31
 """Of one pass' activations: bounds the tile where the network does not."""
 
@@ -51,7 +59,10 @@ def _network(found: Found, run: Runnable, *, digest: str, trust: bool) -> Foreig
     answering = ForeignAnswering(
         Forward(run, description, measured.crop), measured.depth.slices_out
     )
-    require_probability(answering.probability(measured.answers), description.name)
+    for to, answers in measured.answers.items():
+        require_probability(answering.probability(answers), description.name, to=to)
+    channels = measured.answers["noise"].shape[1]
+    channel = description.channel_of(channels)
     network = ForeignNetwork(
         name=description.name,
         source=str(found.file.path),
@@ -61,8 +72,12 @@ def _network(found: Found, run: Runnable, *, digest: str, trust: bool) -> Foreig
         halo=measured.halo,
         stride=measured.stride,
         digest=digest,
-        classes=description.channels[description.channel_number :][:1],
-        notes=(*_seams(description, measured, run), *_checked(found, answering)),
+        classes=description.channels[channel:][:1],
+        notes=(
+            *_taken(description, channel, channels),
+            *_seams(description, measured, run),
+            *_checked(found, answering),
+        ),
         weight_bytes=run.weight_bytes,
         description=description,
         file=found.file,
@@ -84,6 +99,7 @@ def _completed(found: Found, run: Runnable) -> Description:
             f"{description.name} takes an input of {len(run.shape)} axes, {axes!r} is stated; "
             "state axes in a card"
         )
+    _refuse_odd_sides(description, fixed, run.shape)
     channels = fixed.get("c") or found.channels
     if "c" in axes and channels not in (None, 1):
         raise ModelError(
@@ -97,6 +113,39 @@ def _completed(found: Found, run: Runnable) -> Description:
         "depth": description.depth or (Extent(least=depth) if depth and "z" in axes else None),
     }
     return description.model_copy(update=update)
+
+
+def _refuse_odd_sides(
+    description: Description, fixed: Mapping[str, int | None], shape: Sizes | None
+) -> None:
+    """ModelError for planes that are no image: too small, or with another axis in their place."""
+    stated = description.size.most if description.size else None
+    y, x = (fixed.get(axis) or stated for axis in "yx")
+    if y and x and y != x and min(y, x) >= LEAST_SIDE:
+        raise ModelError(
+            f"{description.name} takes planes of {y} x {x} pixels: they must be as high as wide, "
+            "since it looks along three axes"
+        )
+    least = min(side for side in (y, x, LEAST_SIDE) if side)
+    if least < LEAST_SIDE:
+        last = description.axes.replace("c", "") + "c"
+        hint = f'if its channels come last, state axes = "{last}" in a card'
+        raise ModelError(
+            f"{description.name} takes an input of {_sizes(shape) or least}, as "
+            f"{description.axes!r} planes of {least} pixels, fewer than the {LEAST_SIDE} that show "
+            f"anything; {hint if last != description.axes else 'take another model'}"
+        )
+
+
+def _sizes(shape: Sizes | None) -> str:
+    return " x ".join("any" if n is None else str(n) for n in shape or ())
+
+
+def _taken(description: Description, channel: int, channels: int) -> list[str]:
+    """A note on the channel that only its name, or those of the others, told."""
+    if channels == 1 or description.channel is not None:
+        return []
+    return [f"channel {channel} ({description.channels[channel]}) of {channels} is its answer"]
 
 
 def _most_pixels(network: ForeignNetwork) -> int:

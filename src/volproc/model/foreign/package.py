@@ -17,7 +17,7 @@ import psutil
 from volproc.errors import ModelError
 from volproc.retry import patient
 
-DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "rdf.yml", "model.yaml")
+DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "rdf.yml", "model.yaml", "metadata.json")
 """Names of a package's description, the first one found."""
 
 
@@ -47,6 +47,12 @@ class Package:
             )
         return data
 
+    def holds(self, name: str) -> bool:
+        """Whether there is a file `name` beside the description."""
+        if self._zip is not None:
+            return posixpath.join(self._inside, name) in self._zip
+        return (self._folder / name).is_file()
+
     def _find(self) -> str:
         if self._zip is not None:
             for name in sorted(self._zip, key=lambda n: (n.count("/"), n)):
@@ -59,7 +65,7 @@ class Package:
                     return name
         raise ModelError(
             f"{self.path} is no model: neither card.json (volproc) nor {DESCRIPTIONS[0]} "
-            "(bioimage.io) lies in it"
+            f"(bioimage.io) nor {DESCRIPTIONS[-1]} (cellmap) lies in it"
         )
 
     def _from_folder(self, name: str) -> bytes:

@@ -26,6 +26,12 @@ ASTRAY = 0.1
 """From this difference, in spreads, answers do not move along at all."""
 STRIDES = (1, 2, 4, 8, 16, 32, 64)
 
+TWO_VALUED = 8
+"""Strips of noise that a mask is tried on: it changes in few places of each."""
+
+Noise = Callable[[tuple[int, ...], torch.Generator], Tensor]
+"""Planes (N, D, H, W) as the network is given them, prepared, that hold nothing but chance."""
+
 Answer = Callable[[Tensor], Tensor]
 """Prepared planes (N, D, H, W) -> one channel of the answer, (N, D', H, W)."""
 
@@ -39,16 +45,31 @@ class Sight:
     """Context a tile needs that begins and ends on multiples of `stride`; None: all there is."""
 
 
+class SameAnswer(ModelError):
+    """The network answers the same to any noise."""
+
+
+def normal(shape: tuple[int, ...], chance: torch.Generator) -> Tensor:
+    """Noise of mean 0 and spread 1, as most networks are given images."""
+    return torch.randn(shape, generator=chance)
+
+
 def sight(
-    answer: Answer, shape: tuple[int, int, int], axis: int, *, stride: int | None, name: str
+    answer: Answer,
+    shape: tuple[int, int, int],
+    axis: int,
+    *,
+    stride: int | None,
+    name: str,
+    noise: Noise = normal,
 ) -> Sight:
     """How the network `name` sees along `axis` (1 depth, 2 height, 3 width) of planes of `shape`.
 
     The answers may be a centred part of the planes. `stride` is measured unless stated.
     ModelError when the network answers the same to all noise, or no numbers.
     """
-    noise = torch.Generator().manual_seed(0)
-    base, other = (torch.randn(1, *shape, generator=noise) for _ in range(2))
+    chance = torch.Generator().manual_seed(0)
+    base, other = (noise((1, *shape), chance) for _ in range(2))
     plain = answer(base)
     if not bool(torch.isfinite(plain).all()):
         raise ModelError(
@@ -56,24 +77,34 @@ def sight(
             "[[preprocessing]], or take another model"
         )
     if float(plain.std()) == 0:
-        raise ModelError(f"{name} answers the same to any noise; check that it is the trained one")
+        raise SameAnswer(
+            f"{name} answers the same to any noise and to grey values from 0 to 255; check that "
+            "it is the trained one, and state in a card what it wants before it, as "
+            "[[preprocessing]]"
+        )
+    others = [other]
+    if bool(((plain == plain.min()) | (plain == plain.max())).all()):
+        others += [noise((1, *shape), chance) for _ in range(TWO_VALUED)]
     step = stride or _stride(answer, base, plain, axis, name)
     length = shape[axis - 1]
     cut = length // 2 // step * step
-    after = _changed(answer, base, other, plain, axis=axis, part=slice(cut, length))[0]
-    before = _changed(answer, base, other, plain, axis=axis, part=slice(0, cut))[-1] + 1
+    after = _changed(answer, base, others, plain, axis=axis, part=slice(cut, length))[0]
+    before = _changed(answer, base, others, plain, axis=axis, part=slice(0, cut))[-1] + 1
     halo = max(cut - after // step * step, -(-before // step) * step - cut)
     lost = (length - plain.shape[axis]) // 2
     return Sight(step, None if halo + lost >= length - cut else halo)
 
 
 def _changed(
-    answer: Answer, base: Tensor, other: Tensor, plain: Tensor, *, axis: int, part: slice
+    answer: Answer, base: Tensor, others: list[Tensor], plain: Tensor, *, axis: int, part: slice
 ) -> list[int]:
     """Where along `axis`, in the planes' own places, answers change when `part` of them does."""
-    mixed = base.clone()
-    mixed.movedim(axis, 0)[part] = other.movedim(axis, 0)[part]
-    change = (answer(mixed) - plain).abs().movedim(axis, 0).flatten(1).amax(1)
+    change = torch.zeros(plain.shape[axis])
+    for other in others:
+        mixed = base.clone()
+        mixed.movedim(axis, 0)[part] = other.movedim(axis, 0)[part]
+        found = (answer(mixed) - plain).abs().movedim(axis, 0).flatten(1).amax(1)
+        change = torch.maximum(change, found.cpu())
     lost = (base.shape[axis] - plain.shape[axis]) // 2
     where = change.nonzero().flatten() + lost
     return [int(n) for n in where] or [part.start, part.stop - 1]
@@ -84,7 +115,7 @@ def _stride(answer: Answer, base: Tensor, plain: Tensor, axis: int, name: str) -
 
     ModelError if there is none.
     """
-    tried = [shift for shift in STRIDES if 4 * shift <= plain.shape[axis]]
+    tried = [shift for shift in STRIDES if 4 * shift <= plain.shape[axis]] or [1]
     apart = {shift: _astray(answer, base, plain, axis, shift) for shift in reversed(tried)}
     least = min(apart.values())
     if least > ASTRAY:

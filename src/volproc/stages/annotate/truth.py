@@ -10,7 +10,8 @@ import numpy.typing as npt
 from volproc.drawing import SliceVotes
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
-from volproc.volume.metadata import VolumeInfo, refuse_image, require_labels
+from volproc.volume.kinds import labelled, refuse_image, require_labels, require_values
+from volproc.volume.metadata import VolumeInfo
 from volproc.volume.sampling import Sampling, overlap
 from volproc.volume.store import Volume
 
@@ -38,8 +39,7 @@ class Truth:
         """Where the object is on the part of a region's slice that it covers, as a mask (y, x)."""
         box = self.part(votes)
         values = self.sampling.sample(self.volume.read(self.sampling.source(box)), box)[0]
-        mask: npt.NDArray[np.bool_] = np.isin(values, self.labels) if self.labels else values != 0
-        return mask
+        return labelled(values, self.labels, what=self.volume.info.url)
 
 
 def box_of_slice(votes: SliceVotes) -> Box:
@@ -56,6 +56,7 @@ def truth_of(info: VolumeInfo, labels: tuple[int, ...], *, image: VolumeInfo) ->
     """
     require_labels(info)
     refuse_image(info, labels)
+    require_values(info, labels, option="[annotate] truth_labels")
     pairs = zip(info.voxel_nm, image.voxel_nm, strict=True)
     blank = not image.url
     differs = any(abs(a - b) > TOLERANCE * b for a, b in pairs)

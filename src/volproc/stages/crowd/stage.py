@@ -23,16 +23,18 @@ from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
-from volproc.stages.claims import Claim, admit, note_made, record_of
+from volproc.stages.claims import Claim, admit
 from volproc.stages.crowd.draw import draw
 from volproc.stages.crowd.export import Export, header
 from volproc.stages.crowd.outlines import trace
 from volproc.stages.crowd.parts import Parts
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
+from volproc.stages.made import note_made, record_of
 from volproc.volume.access import place_from
 from volproc.volume.files import beside
 from volproc.volume.fingerprint import fingerprint
-from volproc.volume.metadata import VolumeInfo, itemsize, refuse_image, require_labels
+from volproc.volume.kinds import labelled, refuse_image, require_labels, require_values
+from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.store import Volume
 
 ALGORITHM = 1
@@ -101,7 +103,7 @@ class DrawSlices:
         """Rows, and counts of what is in them."""
         rows, counts = [], Counter[str]()
         for z, values in enumerate(loaded, start=self._asked(block).start[0]):
-            mask = np.isin(values, self.labels) if self.labels else values != 0
+            mask = labelled(values, self.labels, what=self.truth.info.url)
             votes = self._votes(z, mask)
             rows.append(self.export.rows(z, votes))
             counts["classifications"] += len(votes)
@@ -138,6 +140,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
     """
     require_labels(info)
     refuse_image(info, options.labels)
+    require_values(info, options.labels, option="[crowd] labels")
     first, end = options.slices or (0, info.shape[0])
     if not 0 <= first < end <= info.shape[0]:
         raise ConfigError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,8 @@ from volproc.errors import VolumeError
 from volproc.fusion import FUSIONS
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box
-from volproc.stages.evaluate.overlap import answers_in, overlap_by_slice, truth_foreground
-from volproc.volume.foreground import foreground, foreground_level
+from volproc.stages.evaluate.overlap import answers_in, overlap_by_slice
+from volproc.volume.kinds import foreground, foreground_level, labelled
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import Sampling, overlap
 from volproc.volume.store import Volume
@@ -60,6 +60,14 @@ def result_of(name: str, info: VolumeInfo, *, truth: VolumeInfo, threshold: floa
     return Result(name, Volume(info), overlap(info, truth)[0], threshold)
 
 
+class Counted(NamedTuple):
+    """TP, FP and FN per slice of each answer, the labels that occur, each mask's highest value."""
+
+    counts: dict[str, npt.NDArray[np.int64]]
+    labels: list[int]
+    highest: dict[str, int]
+
+
 @dataclass(frozen=True)
 class CountOverlap:
     """Task: counts per answer and slice of one block, within `scored`."""
@@ -77,20 +85,28 @@ class CountOverlap:
 
     def compute(
         self, block: Block, loaded: tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]
-    ) -> dict[str, npt.NDArray[np.int64]]:
-        """TP, FP and FN per slice, for each answer."""
+    ) -> Counted:
+        """What every answer has in common with the truth, and what tells a wrong input."""
         box = block.core.clip(self.scored)
-        truth = truth_foreground(loaded[0], self.labels)
-        return {
+        truth = labelled(loaded[0], self.labels, what=f"{self.truth.info.url}, voxels {box},")
+        given = [*zip(self.results, loaded[1], strict=True)]
+        counts = {
             name: overlap_by_slice(answer, truth)
-            for result, values in zip(self.results, loaded[1], strict=True)
+            for result, values in given
             for name, answer in zip(result.answers, result.foreground(values, box), strict=True)
         }
+        masks = ((r.name, v) for r, v in given if not r.volume.info.channels)
+        return Counted(
+            counts,
+            labels=[label for label in self.labels if (loaded[0] == label).any()],
+            highest={name: int(values.max(initial=0)) for name, values in masks},
+        )
 
-    def store(self, block: Block, result: dict[str, npt.NDArray[np.int64]]) -> dict[str, Any]:
+    def store(self, block: Block, result: Counted) -> dict[str, Any]:
         """Nothing to write: the counts are the record."""
-        counts = {name: values.tolist() for name, values in result.items()}
-        return {"first": block.core.clip(self.scored).start[0], "counts": counts}
+        counts = {name: values.tolist() for name, values in result.counts.items()}
+        first = block.core.clip(self.scored).start[0]
+        return {**result._asdict(), "first": first, "counts": counts}
 
     def bytes_read(self, block: Block) -> int:
         """Raw bytes that a block needs."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,16 +70,6 @@ def overlap_by_slice(
     both = _counts(a & b for a, b in zip(result, truth, strict=True))
     found, true = _counts(result), _counts(truth)
     return np.stack([both, found - both, true - both], axis=1)
-
-
-def truth_foreground(values: npt.NDArray[Any], labels: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """Where `values` are one of `labels`, or anything but 0 if `labels` is empty."""
-    inside: npt.NDArray[np.bool_] = values != 0
-    if labels:
-        inside = values == labels[0]
-        for label in labels[1:]:
-            inside |= values == label
-    return inside
 
 
 def answers_in(

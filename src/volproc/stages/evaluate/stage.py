@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +13,27 @@ from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
-from volproc.stages.claims import Claim, admit, note_made
+from volproc.stages.claims import Claim, admit
 from volproc.stages.evaluate.counting import CountOverlap, Result, result_of
 from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.scores import Score, Scores
+from volproc.stages.made import note_made
 from volproc.volume.access import place_from
 from volproc.volume.files import write_file
 from volproc.volume.fingerprint import fingerprint
-from volproc.volume.metadata import VolumeInfo, require_labels
+from volproc.volume.kinds import (
+    foreground_level,
+    refuse_classes,
+    require_found,
+    require_labels,
+    require_values,
+)
+from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
 
 ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other scores."""
+TRUTH_LABELS = "[evaluate] truth_labels"
 BLOCK_VOXELS = 2**24
 THICKNESS = 32
 WORKING_BYTES = 8
@@ -99,6 +108,7 @@ def plan_evaluate(
     VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)
+    require_values(truth, options.truth_labels, option=TRUTH_LABELS)
     first, end = options.slices or (0, truth.shape[0])
     if not 0 <= first < end <= truth.shape[0]:
         raise ConfigError(
@@ -146,11 +156,14 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
     """The scores of every answer, written to the plan's `url` if it has one."""
     admit(plan.claim, runner)
     slices: dict[str, dict[int, Overlap]] = {}
-    for record in runner.run(plan.step):
+    records = runner.run(plan.step)
+    for record in records:
         for name, counts in record["counts"].items():
             of_answer = slices.setdefault(name, {})
             for z, count in enumerate(counts, start=record["first"]):
                 of_answer[z] = of_answer.get(z, Overlap()) + Overlap(*count)
+    scores = tuple(Score(name, found) for name, found in slices.items())
+    _refuse_misread(plan, scores, records)
     truth, scored = plan.counts.truth.info, plan.counts.scored
     about: dict[str, Any] = {
         "truth": truth.url,
@@ -162,14 +175,30 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
     }
     if plan.is_part:
         about["overlap"] = {"first": list(scored.start), "end": list(scored.stop)}
-    scores = Scores(tuple(Score(name, found) for name, found in slices.items()), about)
-    if scores.note:
-        runner.note(scores.note)
+    made = Scores(scores, about)
+    if made.note:
+        runner.note(made.note)
     if plan.url:
         note_made(plan.url, plan.recipe, finished=False, folder=False)
-        write_file(plan.url, scores.to_json().encode())
+        write_file(plan.url, made.to_json().encode())
         note_made(plan.url, plan.recipe, finished=True, folder=False)
-    return scores
+    return made
+
+
+def _refuse_misread(plan: EvaluatePlan, scores: Iterable[Score], records: Sequence[Any]) -> None:
+    """A Dice of 0 that is due to what was asked for is an error, not a score."""
+    truth, options = plan.counts.truth.info, plan.options
+    there = {label for record in records for label in record["labels"]}
+    require_found(truth, {*options.truth_labels} - there, option=TRUTH_LABELS)
+    empty = {score.name for score in scores if not score.whole.tp + score.whole.fp}
+    for result in plan.counts.results:
+        if result.name in empty and not result.volume.info.channels:
+            refuse_classes(
+                result.volume.info,
+                level=foreground_level(result.volume.info, threshold=options.threshold),
+                highest=max(record["highest"][result.name] for record in records),
+                option="[evaluate] threshold",
+            )
 
 
 def block_of(truth: VolumeInfo) -> Shape:

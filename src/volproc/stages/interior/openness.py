@@ -83,7 +83,7 @@ def block_faces(labels: npt.NDArray[Any], *, read: Block) -> Faces:
     inner = read.core.within(read.read.start)
     _count(local, inner.start, inner.stop, read.read.start, rows)
     there = rows[1:, _VOXELS] > 0
-    return Faces(ids[there], rows[1:][there])
+    return Faces(ids[there].astype(np.int64), rows[1:][there])
 
 
 def verdict_of(

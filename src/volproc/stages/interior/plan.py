@@ -15,7 +15,7 @@ at, or removed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil, hypot, prod
 from typing import Any
 
 from volproc.config import InteriorOptions, LabelOptions
@@ -110,13 +110,20 @@ class InteriorPlan:
         whole: tuple[int | None, ...] = (None,) if self.options.volume else ()
         return (*whole, *("zyx".index(axis) for axis in self.options.axes))
 
+    @property
+    def gap_nm(self) -> float:
+        """The widest gap, no wider than reaches all of the volume from anywhere in it."""
+        info = self.envelope.volume.info
+        sides = (n * nm for n, nm in zip(info.shape, info.voxel_nm, strict=True))
+        return min(self.options.gap_nm, 2.1 * hypot(*sides))
+
     def regions_step(self, axis: int | None, output: Volume) -> Step:
         """What is deep between the parts of the envelope, into `output`."""
         voxel_nm = with_slices_apart(output.info.voxel_nm, axis)
         return self._step(
             named("regions", axis),
-            FindRegions(self.envelope, self.options.gap_nm, axis, output),
-            halo=reach_voxels(self.options.gap_nm / 2, voxel_nm=voxel_nm),
+            FindRegions(self.envelope, self.gap_nm, axis, output),
+            halo=reach_voxels(self.gap_nm / 2, voxel_nm=voxel_nm),
             working=REGIONS_BYTES,
             output=output.info,
             depends=self.options.model_dump(include={"gap_nm", "threshold"}),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from volproc.grid.blocks import Block
 from volproc.grid.scale import VoxelNm
 from volproc.stages.interior.distance import Mask, near, with_slices_apart
-from volproc.volume.foreground import foreground
+from volproc.volume.kinds import foreground
 from volproc.volume.store import Volume
 
 
@@ -63,16 +63,19 @@ class FindRegions:
         """The block of the envelope, with its halo."""
         return self.envelope.volume.read(block.read)
 
-    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """1 (or 2, see `by_slice`) in a region, 0 at the envelope."""
+    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], int]:
+        """1 (or 2, see `by_slice`) in a region, 0 at the envelope; the highest value if no voxel
+        is envelope."""
         mask = self.envelope.mask(block, loaded)
         voxel_nm = with_slices_apart(self.output.info.voxel_nm, self.axis)
         found = cores(mask, gap_nm=self.gap_nm, voxel_nm=voxel_nm)
         inside = found[block.core.within(block.read.start).slices]
+        highest = -1 if mask.any() else int(loaded.max(initial=0))
         if self.axis is None:
-            return inside.astype(np.uint8)
-        return by_slice(inside, axis=self.axis, first=block.core.start[self.axis])
+            return inside.astype(np.uint8), highest
+        return by_slice(inside, axis=self.axis, first=block.core.start[self.axis]), highest
 
-    def store(self, block: Block, result: npt.NDArray[np.uint8]) -> None:
+    def store(self, block: Block, result: tuple[npt.NDArray[np.uint8], int]) -> dict[str, int]:
         """Write the block."""
-        self.output.write(block.core, result)
+        self.output.write(block.core, result[0])
+        return {"highest": result[1]}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.protocol import Step
@@ -19,7 +20,7 @@ from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
 from volproc.volume.describe import read_info
 from volproc.volume.fingerprint import fingerprint
-from volproc.volume.foreground import foreground_level
+from volproc.volume.kinds import foreground_level, refuse_classes
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume, is_begun
 
@@ -72,7 +73,7 @@ def run_interior(plan: InteriorPlan, runner: Runner) -> Volume:
 def _regions(plan: InteriorPlan, axis: int | None, runner: Runner) -> Volume:
     """The numbered regions, judged."""
     info = plan.part(named("regions", axis), "uint8")
-    regions = _made(runner, info, partial(plan.regions_step, axis))
+    regions = _made(runner, info, partial(plan.regions_step, axis), partial(_refuse_misread, plan))
     name = named("numbered", axis)
     numbered = _numbered(plan, regions, name, plan.region_options(axis), runner)
     step = plan.faces_step(axis, numbered.labels)
@@ -87,12 +88,25 @@ def _regions(plan: InteriorPlan, axis: int | None, runner: Runner) -> Volume:
     return numbered.labels
 
 
-def _made(runner: Runner, info: VolumeInfo, step_into: Callable[[Volume], Step]) -> Volume:
-    """A part, made by one step."""
+def _made(
+    runner: Runner,
+    info: VolumeInfo,
+    step_into: Callable[[Volume], Step],
+    check: Callable[[Sequence[Any]], None] = lambda _: None,
+) -> Volume:
+    """A part, made by one step, whose records `check` may refuse."""
     step = step_into(Volume(info))
     begun = begin_volume(runner, info, step=step.name, digest=step.digest, steps=[step])
-    runner.run(step_into(begun))
+    check(runner.run(step_into(begun)))
     return finish_volume(runner, begun, ())
+
+
+def _refuse_misread(plan: InteriorPlan, records: Sequence[Any]) -> None:
+    """A mask of 0 and 1 read as probabilities has no envelope: all would be inside of nothing."""
+    highest = [record["highest"] for record in records]
+    if -1 not in highest:
+        info, option = plan.envelope.volume.info, "[interior] threshold"
+        refuse_classes(info, level=plan.envelope.level, highest=max(highest), option=option)
 
 
 def _numbered(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -26,7 +26,7 @@ from volproc.stages.label.tables import Tables
 from volproc.stages.objects.components import most_components
 from volproc.stages.objects.statistics import ROW_BYTES
 from volproc.volume.access import exists
-from volproc.volume.foreground import foreground_level
+from volproc.volume.kinds import foreground_level, refuse_classes
 from volproc.volume.metadata import itemsize
 
 ALGORITHM = 1
@@ -193,7 +193,8 @@ def find_objects(plan: FindPlan, runner: Runner) -> Objects:
         for step in plan.steps:
             runner.forget(step.name)
     blocks = runner.run(plan.label_step)
-    _refuse_zero_and_one(plan, blocks)
+    highest = 0 if any(b["components"] for b in blocks) else max(b["highest"] for b in blocks)
+    refuse_classes(plan.source.info, level=plan.level, highest=highest, option="[label] threshold")
     groups = groups_of(plan.blocks, [block["rows"] for block in blocks], most=plan.most_rows)
     name = digest(
         plan.tables.digest,
@@ -204,8 +205,7 @@ def find_objects(plan: FindPlan, runner: Runner) -> Objects:
     tables = replace(plan.tables, merge_digest=name)
     merged = runner.run(plan.merge_step(groups, tables))
     open_rows = sum(group.get("open", 0) for group in merged)
-    way_out = "label on a machine with more memory"
-    check_memory_here("the merge between groups", open_rows * MERGE_BYTES, way_out=way_out)
+    check_memory_here("the merge", open_rows * MERGE_BYTES, way_out="take a larger machine")
     parts = [tables.open_objects(group) for group in range(len(groups.grid))]
     unions = merge_groups(parts, criteria=plan.criteria)
     numbering = Numbering(
@@ -239,13 +239,3 @@ def _dropped(
     for part in (*(group["dropped"] for group in groups), unions, {"largest": too_many}):
         total.update(part)
     return {rule: n for rule, n in total.items() if n}
-
-
-def _refuse_zero_and_one(plan: FindPlan, found: Sequence[Any]) -> None:
-    """A 0/1 mask read as probabilities has no foreground: say so rather than find nothing."""
-    none = not any(block["components"] for block in found)
-    if none and plan.level > 1 and max(block["highest"] for block in found) == 1:
-        raise VolumeError(
-            f"no voxel of {plan.source.info.url} reaches {plan.level:g} of 255, its highest value "
-            "is 1: for a mask of 0 and 1 set [label] threshold = 0"
-        )

@@ -18,7 +18,7 @@ from volproc.grid.blocks import Block, Connectivity, Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.label.block_table import BlockTable, block_table, ids_at_border
 from volproc.stages.label.filter import Criteria
-from volproc.stages.label.source import Source, refuse_negative
+from volproc.stages.label.source import Source
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.components import (
     Labels,
@@ -30,7 +30,7 @@ from volproc.stages.objects.components import (
     values_of,
 )
 from volproc.stages.objects.statistics import Integers, voxel_counts
-from volproc.volume.foreground import foreground
+from volproc.volume.kinds import foreground, refuse_negative
 from volproc.volume.store import Volume
 
 FACES: tuple[Shape, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 1), (0, 1, 0), (1, 0, 0))
@@ -51,14 +51,14 @@ class Components:
     def find(self, core: Box, values: npt.NDArray[Any]) -> tuple[Labels, int, Integers | None]:
         """Ids from 1 for a block, how many there are, and the value of each; None for a mask."""
         where = f"{self.mask.info.url}, voxels {core},"
-        refuse_negative(values, what=where)
         if self.input == "mask":
             inside = foreground(values, level=self.level, what=where)
             labels, count = label_components(inside, connectivity=self.connectivity)
             return labels, count, None
+        refuse_negative(values, what=where)
         if self.input == "labels":
             labels, found = equal_values(values)
-            return labels, len(found), found
+            return labels, len(found), found.view(np.int64)
         labels, count = label_components(values, connectivity=self.connectivity)
         return labels, count, values_of(labels, values, count)
 

@@ -18,10 +18,11 @@ from volproc.errors import VolumeError
 from volproc.grid.blocks import Block, Tiling
 from volproc.stages.claims import Claim, admit
 from volproc.stages.label.numbering import ids_type
-from volproc.stages.label.source import WHOLE, ArraySource, Source, refuse_negative
+from volproc.stages.label.source import WHOLE, ArraySource, Source
 from volproc.stages.objects.components import equal_values, relabel
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.volume.access import place_from
+from volproc.volume.kinds import refuse_negative
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
 from volproc.volume.written import WrittenLevel
@@ -47,11 +48,11 @@ class Rename:
         """The same with new ids; those that are not told keep theirs."""
         refuse_negative(loaded, what=f"{self.labels.info.url}, voxels {block.core},")
         local, found = equal_values(loaded)
-        values = found.view(np.uint64)
-        place = np.searchsorted(self.old, values)
-        told = np.isin(values, self.old)
-        values = np.where(told, self.new[np.where(told, place, 0)] if len(self.new) else 0, values)
-        return relabel(local, np.concatenate([[0], values]).astype(self.output.info.dtype))
+        told = np.isin(found, self.old)
+        # 0 first, as uint64: with Python's 0 numpy would make floats, which hold no ids above 2^53
+        ids = np.concatenate([np.zeros(1, np.uint64), found])
+        ids[1:][told] = self.new[np.searchsorted(self.old, found[told])]
+        return relabel(local, ids.astype(self.output.info.dtype))
 
     def store(self, block: Block, result: npt.NDArray[Any]) -> None:
         """Write the block."""

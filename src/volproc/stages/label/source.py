@@ -39,15 +39,6 @@ class Source(Protocol):
         """Voxels of `box`, shape (z, y, x); the same whenever it is asked."""
 
 
-def refuse_negative(values: npt.NDArray[Any], *, what: str) -> None:
-    """VolumeError where signed values are below 0: taken for background they would be lost."""
-    if values.dtype.kind == "i" and int(values.min()) < 0:
-        raise VolumeError(
-            f"{what} holds values below 0 (the lowest is {values.min()}), expected 0 for "
-            "background and positive ones: set them to 0, or save the volume as unsigned"
-        )
-
-
 @dataclass(frozen=True)
 class ArraySource:
     """An array of z, y and x that gives boxes when indexed: numpy, Zarr, HDF5, dask.
@@ -66,7 +57,9 @@ class ArraySource:
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Voxels of `box`."""
         part = self.array[box.slices]
-        return np.asarray(part.compute() if hasattr(part, "compute") else part)
+        part = part.compute() if hasattr(part, "compute") else part
+        _refuse_masked(part, self.info.url)
+        return np.asarray(part, dtype=self.info.dtype)
 
 
 @dataclass(frozen=True)
@@ -102,15 +95,30 @@ def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> Source:
 
 
 def _array_source(array: Any, voxel_nm: Sequence[float] | None) -> Source:
-    shape = tuple(int(n) for n in getattr(array, "shape", ()))
-    if len(shape) != 3 or min(shape) < 1:
+    name, shape = f"the {type(array).__name__}", tuple(getattr(array, "shape", ()))
+    if len(shape) != 3 or not all(n >= 1 for n in shape):
         raise VolumeError(
             f"expected a path or an array of z, y and x, got {type(array).__name__} of shape "
             f"{shape}; give a single slice an axis of length 1: array[None]"
         )
-    z, y, x = shape
-    info = _info(f"the {type(array).__name__}", (z, y, x), str(array.dtype), voxel_nm)
+    _refuse_masked(array, name)
+    try:
+        dtype = np.dtype(array.dtype).newbyteorder("=")
+    except TypeError as error:
+        raise VolumeError(
+            f"{name} holds {array.dtype}, which numpy does not know: give numpy.asarray(array)"
+        ) from error
+    if dtype.kind not in "buif":
+        raise VolumeError(f"{name} holds {dtype}; expected bool, whole numbers or floats")
+    z, y, x = map(int, shape)
+    info = _info(name, (z, y, x), str(dtype), voxel_nm)
     return ArraySource(info, array)
+
+
+def _refuse_masked(array: Any, what: str) -> None:
+    """Below their mask such arrays hold voxels that nobody meant to be there."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise VolumeError(f"{what} is masked; say what is below the mask: array.filled(0)")
 
 
 def _info(url: str, shape: Shape, dtype: str, voxel_nm: Sequence[float] | None) -> VolumeInfo:

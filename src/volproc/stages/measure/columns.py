@@ -9,6 +9,7 @@ from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.measure.counting import Counted
 from volproc.stages.measure.sums import COLUMNS, Sums, areas_um2, cuts_um2, volumes_um3
+from volproc.stages.objects.components import Ids
 from volproc.stages.objects.shape import longest_axes, semi_axes_nm
 from volproc.stages.objects.table import Columns, describe
 
@@ -17,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 def table_of(
     found: Counted,
-    surfaces: tuple[npt.NDArray[np.int64], Sums],
+    surfaces: tuple[Ids, Sums],
     *,
     values: tuple[str, ...],
     voxel_nm: VoxelNm,
@@ -57,8 +58,8 @@ def sphericity(volume_um3: Floats, surface_um2: Floats) -> Floats:
 
 
 def _surface_columns(
-    ids: npt.NDArray[np.int64],
-    known: npt.NDArray[np.int64],
+    ids: Ids,
+    known: Ids,
     sums: Sums,
     *,
     voxel_nm: VoxelNm,

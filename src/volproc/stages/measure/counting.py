@@ -16,10 +16,11 @@ from volproc.fusion import level_of
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.measure.fragments import Fragments, Pieces, block_pieces, fragments, no_pieces
-from volproc.stages.objects.components import Labels, equal_values, refuse_negative
+from volproc.stages.objects.components import Ids, Labels, equal_values
 from volproc.stages.objects.packed import Packed, packed, read_packed
 from volproc.stages.objects.statistics import Statistics, block_statistics, joined, no_statistics
 from volproc.volume.files import write_file
+from volproc.volume.kinds import refuse_negative
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import Sampling, sampling_to
 from volproc.volume.store import Volume
@@ -64,7 +65,7 @@ def values_under(labels: VolumeInfo, info: VolumeInfo) -> Values:
 class Found(NamedTuple):
     """What is known of a block; `sums` has a row per id, a column per volume of values."""
 
-    ids: npt.NDArray[np.int64]
+    ids: Ids
     objects: Statistics
     sums: Sums
     pieces: Pieces
@@ -130,9 +131,8 @@ class CountObjects:
     ) -> Sums:
         sums = _sums(local, values, count)
         if self.image and not np.isfinite(sums).all():
-            found = (
-                "not a number (NaN)" if np.isnan(values).any() else "infinite or too large to add"
-            )
+            nan = np.isnan(values[local > 0]).any()
+            found = "not a number (NaN)" if nan else "infinite or too large to add"
             raise VolumeError(
                 f"{self.image.volume.info.url}, under voxels {block.core} of the labels, has "
                 f"voxels that are {found} inside objects; give them a value, or measure without "
@@ -161,7 +161,7 @@ def count_step(task: CountObjects, *, core: Shape) -> Step:
 class Counted:
     """All objects of a volume, in the order of their ids."""
 
-    ids: npt.NDArray[np.int64]
+    ids: Ids
     objects: Statistics
     sums: Sums
     fragments: Fragments

@@ -11,14 +11,15 @@ import numpy.typing as npt
 from scipy.ndimage import find_objects
 
 from volproc.engine.protocol import Step
-from volproc.errors import VolumeError
+from volproc.errors import ConfigError, VolumeError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.stages.measure.files import SurfaceFiles
 from volproc.stages.measure.softening import reach, soft
 from volproc.stages.measure.sums import COLUMNS, Sums, surface_sums
 from volproc.stages.measure.surface import Surface, extract
-from volproc.stages.objects.components import equal_values, refuse_negative
+from volproc.stages.objects.components import equal_values
+from volproc.volume.kinds import refuse_negative
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.store import Volume
 
@@ -51,8 +52,19 @@ def surface_level(info: VolumeInfo, *, voxel_nm: float | None = None) -> int:
 
 
 def smoothing_nm(level: Level, smooth_nm: float | None) -> float:
-    """The sigma that is asked for; by default the longest edge of a voxel."""
-    return max(level.voxel_nm) if smooth_nm is None else smooth_nm
+    """The sigma that is asked for; by default the longest edge of a voxel.
+
+    ConfigError where it would smear every object over the volume, and take for ever to do so.
+    """
+    if smooth_nm is None:
+        return max(level.voxel_nm)
+    longest = max(n * nm for n, nm in zip(level.shape, level.voxel_nm, strict=True))
+    if smooth_nm > max(longest / 4, *level.voxel_nm):
+        raise ConfigError(
+            f"[measure] smooth_nm = {smooth_nm:g}: the volume is {longest:g} nm long, more than a "
+            "quarter of it leaves no shape; a voxel or two takes their steps off"
+        )
+    return smooth_nm
 
 
 def require_ids(info: VolumeInfo) -> None:
@@ -126,7 +138,7 @@ class ExtractSurfaces:
         if self.keep:
             surfaces = {identifier: surface for identifier, (surface, _) in result.items()}
             self.files.save_surfaces(block.index, surfaces)
-        self.files.save_sums(block.index, np.array([*result], dtype=np.int64), sums)
+        self.files.save_sums(block.index, np.array([*result], dtype=np.uint64), sums)
         return {"objects": len(result), "triangles": int(sums[:, 0].sum())}
 
 

@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from volproc.stages.measure.sums import Sums
 from volproc.stages.measure.surface import Surface
+from volproc.stages.objects.components import Ids
 from volproc.stages.objects.packed import Packed, packed, read_packed
 from volproc.volume.access import exists
 from volproc.volume.files import read_file, write_file
 
-Ids = npt.NDArray[np.int64]
+Blocks = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class SurfaceFiles:
         """A block's surfaces, for `surface_in`."""
         return self._load(f"{block}.surfaces")
 
-    def save_parts(self, block: int, ids: Ids, blocks: Ids) -> None:
+    def save_parts(self, block: int, ids: Ids, blocks: Blocks) -> None:
         """Keep which objects are joined at a block: row by row an id and a block with a part."""
         self._save(f"{block}.parts", {"ids": ids, "blocks": blocks})
 

@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape, each
 from volproc.stages.objects.components import (
+    Ids,
     Labels,
     border,
     label_components,
@@ -37,7 +38,7 @@ class Pieces:
     `sides` are the pieces along the block's sides, 0 where there is none.
     """
 
-    places: Integers
+    places: Ids
     sides: dict[Shape, Labels]
 
 
@@ -45,13 +46,13 @@ class Pieces:
 class Fragments:
     """Of each object, in the order of its id: slices it is in, pieces in all, most in one slice."""
 
-    ids: Integers
+    ids: Ids
     slices: Integers
     pieces: Integers
     most: Integers
 
 
-def block_pieces(local: Labels, ids: Integers, *, first: int) -> Pieces:
+def block_pieces(local: Labels, ids: Ids, *, first: int) -> Pieces:
     """Pieces of the objects of a block from slice `first` on; `ids[i]` is i + 1 in `local`."""
     # equal values connect: with other values in every other slice, only within slices
     apart = 2 * local
@@ -59,7 +60,8 @@ def block_pieces(local: Labels, ids: Integers, *, first: int) -> Pieces:
     pieces, count = label_components(apart, connectivity=26)
     found = block_statistics(pieces, count, origin=(0, 0, 0), shape=local.shape)
     objects = local.reshape(-1)[found.first]
-    places = np.stack([ids[objects - 1], found.start[:, 0] + first], axis=1)
+    slices = (found.start[:, 0] + first).astype(np.uint64)  # as ids: int64 with uint64 is float64
+    places = np.stack([ids[objects - 1], slices], axis=1)
     return Pieces(places, {step: border(pieces, step).copy() for step in SIDES})
 
 
@@ -67,13 +69,13 @@ def no_pieces(shape: Shape) -> Pieces:
     """Those of a block of `shape` without objects."""
     nothing = np.broadcast_to(np.uint32(0), shape)
     return Pieces(
-        np.empty((0, 2), dtype=np.int64), {step: border(nothing, step).copy() for step in SIDES}
+        np.empty((0, 2), dtype=np.uint64), {step: border(nothing, step).copy() for step in SIDES}
     )
 
 
 def fragments(
     tiling: Tiling,
-    places: Callable[[int], Integers],
+    places: Callable[[int], Ids],
     side: Callable[[int, Shape], Labels],
 ) -> Fragments:
     """Fragments of every object from `places` of the pieces of a block, and their sides."""
@@ -109,7 +111,7 @@ def _side(step: Shape) -> Shape:
     return (0, step[1], 0) if step[1] else (0, 0, step[2])
 
 
-def _counted(places: Integers) -> Fragments:
+def _counted(places: Ids) -> Fragments:
     """From (id, slice) of every piece."""
     known, pieces = np.unique(places, axis=0, return_counts=True)
     ids, begin = np.unique(known[:, 0], return_index=True)

@@ -18,11 +18,12 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import MemoryPromiseError, VolumeError
 from volproc.grid.blocks import Block
-from volproc.stages.measure.files import Ids, SurfaceFiles, surface_in
+from volproc.stages.measure.files import Blocks, SurfaceFiles, surface_in
 from volproc.stages.measure.formats import HALF_WRITTEN, NAMES, index_files, mesh_files
 from volproc.stages.measure.mesh import joined, mesh_of
 from volproc.stages.measure.simplify import simplify
 from volproc.stages.measure.sums import COLUMNS, TRIANGLES, Sums, areas_um2
+from volproc.stages.objects.components import Ids
 from volproc.volume.access import exists
 from volproc.volume.files import remove_files, write_file
 from volproc.volume.metadata import VolumeInfo
@@ -41,10 +42,10 @@ class Surfaces:
     ids: Ids
     sums: Sums
     part_ids: Ids
-    part_blocks: Ids
+    part_blocks: Blocks
 
     @property
-    def homes(self) -> Ids:
+    def homes(self) -> Blocks:
         """The block at which each object is joined: the first with a part of it."""
         return self.part_blocks[np.searchsorted(self.part_ids, self.ids)]
 
@@ -59,7 +60,8 @@ class Surfaces:
             )
         if not ids:
             return self
-        chosen, parts = np.isin(self.ids, ids), np.isin(self.part_ids, ids)
+        wanted = np.array(ids, dtype=np.uint64)
+        chosen, parts = np.isin(self.ids, wanted), np.isin(self.part_ids, wanted)
         return Surfaces(
             self.ids[chosen], self.sums[chosen], self.part_ids[parts], self.part_blocks[parts]
         )
@@ -68,7 +70,7 @@ class Surfaces:
 def gathered(files: SurfaceFiles, blocks: Sequence[Block]) -> Surfaces:
     """What the first pass found in all blocks, added up."""
     found = [files.sums(block.index) for block in blocks]
-    ids = np.concatenate([np.empty(0, dtype=np.int64), *(one for one, _ in found)])
+    ids = np.concatenate([np.empty(0, dtype=np.uint64), *(one for one, _ in found)])
     sums = np.concatenate([np.empty((0, COLUMNS), dtype=np.int64), *(one for _, one in found)])
     where = np.repeat([block.index for block in blocks], [len(one) for one, _ in found])
     order = np.lexsort((where, ids))

@@ -6,8 +6,8 @@ triangle near it, and a collapse after which one of them would be further from i
 the error is not done. The other way the distance is only estimated: triangles are held near the
 planes at the nearest vertices of the mesh as it came, and may pass a little further from it. A
 closed mesh stays closed: a collapse that would pinch it is not done either (the link condition),
-nor one that would turn a triangle over. Faster simplifiers keep neither a distance nor what is closed
-(benchmarks/measure_cost.py).
+nor one that would turn a triangle over. Faster simplifiers keep neither a distance nor what is
+closed (benchmarks/measure_cost.py).
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
-from volproc.stages.claims import Claim, admit, note_made
+from volproc.stages.claims import Claim, admit
+from volproc.stages.made import note_made
 from volproc.stages.measure.columns import table_of
 from volproc.stages.measure.counting import (
     Counted,
@@ -185,6 +186,8 @@ def plan_measure(
             f"{labels.url} is an image; give its labels (such as {labels.url}/labels/...), or make "
             "labels of it: `volproc ingest --labels`"
         )
+    level = surface_level(labels, voxel_nm=options.mesh_voxel_nm)
+    smoothing_nm(labels.levels[level], options.smooth_nm)
     given = {"labels": labels, "image": image, "votes": votes}
     read = {name: info for name, info in given.items() if info}
     return MeasurePlan(
@@ -193,7 +196,7 @@ def plan_measure(
         votes=values_under(labels, votes) if votes else None,
         folder=folder.rstrip("/"),
         options=options,
-        level=surface_level(labels, voxel_nm=options.mesh_voxel_nm),
+        level=level,
         recipe=Recipe(
             "measure",
             ALGORITHM,

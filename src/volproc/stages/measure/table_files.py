@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from volproc.config import MeasureOptions
-from volproc.errors import ConfigError
+from volproc.errors import ConfigError, VolumeError
 from volproc.stages.objects.table import Columns, to_csv
 from volproc.volume.files import write_file, write_pieces
 from volproc.volume.metadata import VolumeInfo
@@ -45,7 +45,13 @@ def write_table(columns: Columns, labels: VolumeInfo, options: MeasureOptions, *
         write_file(f"{url}.parquet", to_parquet(columns))
     ours = labels.kind == "labels" and labels.made_by
     if options.properties and ours and rows <= MOST_PROPERTIES:
-        write_properties(labels, properties_of(columns))
+        try:
+            write_properties(labels, properties_of(columns))
+        except VolumeError as error:
+            raise VolumeError(
+                f"{error}; the table is there: --no-properties ([measure] properties = false) "
+                "leaves the labels as they are"
+            ) from error
 
 
 def require_parquet() -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.compiled import compiled
-from volproc.errors import VolumeError
 from volproc.grid.blocks import Connectivity
 from volproc.grid.box import Shape
 
 Labels = npt.NDArray[np.uint32]
+Ids = npt.NDArray[np.uint64]
+"""Ids of objects as a volume has them, whatever its type."""
 
 AXES_THAT_CHANGE: dict[Connectivity, int] = {6: 1, 18: 2, 26: 3}
 
@@ -56,16 +57,10 @@ def values_of(labels: Labels, values: npt.NDArray[Any], count: int) -> npt.NDArr
     return found[1:].astype(np.int64)
 
 
-def refuse_negative(ids: npt.NDArray[Any], *, what: str) -> None:
-    """VolumeError, naming `what`, if an id is below 0."""
-    if ids.dtype.kind == "i" and ids.min(initial=0) < 0:
-        raise VolumeError(f"{what} has negative ids; ids are 0 and above")
-
-
-def equal_values(values: npt.NDArray[Any]) -> tuple[Labels, npt.NDArray[np.int64]]:
+def equal_values(values: npt.NDArray[Any]) -> tuple[Labels, Ids]:
     """Ids from 1 for the values of a block, wherever they are, 0 for 0; and each id's value.
 
-    Values are whole numbers; those of uint64 are taken as the same 64 bits.
+    Values are whole numbers from 0 on.
     """
     whole = np.ascontiguousarray(values)
     flat = whole.reshape(-1).view(np.uint8 if whole.dtype == bool else whole.dtype)
@@ -148,29 +143,29 @@ def _look_up(labels: Labels, table: npt.NDArray[Any], out: npt.NDArray[Any]) -> 
 
 
 @compiled
-def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def _distinct(values: npt.NDArray[Any]) -> Ids:
     """All values but 0, in any order. Looked up run by run: most voxels are as the one before."""
     found = set()
-    last = np.int64(0)
+    last = np.uint64(0)
     found.add(last)
     for i in range(values.size):
-        value = np.int64(values[i])
+        value = np.uint64(values[i])
         if value != last:
             last = value
             found.add(value)
-    found.remove(np.int64(0))
-    out = np.empty(len(found), dtype=np.int64)
+    found.remove(np.uint64(0))
+    out = np.empty(len(found), dtype=np.uint64)
     for i, value in enumerate(found):
         out[i] = value
     return out
 
 
 @compiled
-def _rank(values: npt.NDArray[Any], found: npt.NDArray[np.int64], ids: Labels) -> None:
+def _rank(values: npt.NDArray[Any], found: Ids, ids: Labels) -> None:
     """The place of each value in `found`, which ascends, from 1 on; 0 stays."""
-    last, rank = np.int64(0), np.uint32(0)
+    last, rank = np.uint64(0), np.uint32(0)
     for i in range(values.size):
-        value = np.int64(values[i])
+        value = np.uint64(values[i])
         if value != last:
             last = value
             rank = np.uint32(np.searchsorted(found, value) + 1) if value else np.uint32(0)

@@ -29,9 +29,13 @@ class Emptiness:
 
     way: Resampling
     limit: float
+    flat: float | None = None
+    """The grey value of a volume that is the same everywhere, of which all blocks are empty."""
 
     def holds(self, window: Box, image: Volume) -> bool:
         """Whether `window` (voxels of the model, mirrored beyond the volume) holds nothing."""
+        if self.flat is not None:
+            return True
         start = each(lambda a: a // COARSER, window.start)
         stop = each(lambda b: -(-b // COARSER), window.stop)
         values = read_resampled(image, self.way, Box(start, stop))
@@ -43,11 +47,14 @@ def emptiness(
 ) -> Emptiness | None:
     """The rule for a network of `voxel_nm`: `deviations` times the spread of the volume's `sample`.
 
-    None for 0. Saturated voxels do not count for the spread, as in `model/normalise.py`.
+    Saturated voxels and outliers do not count for the spread, as in `model/normalise.py`. None for
+    0; of a volume that is flat all blocks are empty: networks answer anything to nothing.
     """
-    if not deviations:
+    known = constants_from(sample)
+    if not (deviations or known.flat):
         return None
-    return Emptiness(coarse_way(image, voxel_nm), deviations * constants_from(sample).std)
+    flat = known.mean if known.flat else None
+    return Emptiness(coarse_way(image, voxel_nm), deviations * known.std, flat)
 
 
 def skipping(deviations: float) -> tuple[str, ...]:

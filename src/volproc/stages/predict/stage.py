@@ -38,8 +38,9 @@ from volproc.stages.predict.disagreement import (
 from volproc.stages.predict.fitting import (
     require_image,
     require_reachable,
-    require_thick,
     require_weights,
+    suited,
+    thinness,
 )
 from volproc.stages.predict.halo import layout_of
 from volproc.stages.predict.native import NativePlan, plan_native, run_native
@@ -76,6 +77,8 @@ class PredictPlan:
     network: Network
     options: PredictOptions
     recipe: Recipe
+    notes: tuple[str, ...] = ()
+    """What a user should know of the model, and of how it fits the image."""
     native: NativePlan | None = None
     disagreement: DisagreementPlan | None = None
 
@@ -149,7 +152,7 @@ class PredictPlan:
             bytes_written=prod(self.output.shape) * (1 + channels),
             flop=sum(count * cost.flop for count, cost in costs),
             notes=(
-                *(f"{self.network.name}: {note}" for note in self.network.notes),
+                *(f"{self.network.name}: {note}" for note in self.notes),
                 *skipping(self.options.skip),
             ),
         )
@@ -185,7 +188,7 @@ def plan_predict(
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
-    require_thick(way.shape_out, network, options.axes)
+    options = suited(way.shape_out, network, options)
     layout, block = layout_of(way.shape_out, network, options)
     same = partial(
         new_volume,
@@ -207,8 +210,9 @@ def plan_predict(
         cutting_of(block, output) | {"tiles": layout},
         {"image": place_from(image.url, url), "model": _model_place(options.model, url)},
     )
-    notes = {"model_notes": list(network.notes)} if network.notes else {}
-    output = output.stamped(recipe=recipe.record(), **notes)
+    notes = (*network.notes, *thinness(way.shape_out, network, options.axes))
+    told = {"model_notes": list(notes)} if notes else {}
+    output = output.stamped(recipe=recipe.record(), **told)
     votes = votes and votes.stamped(recipe=recipe.record())
     return PredictPlan(
         image=image,
@@ -220,6 +224,7 @@ def plan_predict(
         network=network,
         options=options,
         recipe=recipe,
+        notes=notes,
         native=plan_native(output, votes, image, options, recipe=recipe),
         disagreement=plan_disagreement(votes, image, options, recipe=recipe),
     )
@@ -249,7 +254,11 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     if plan.votes:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
     skipped = [n for n, record in enumerate(records) if record["skipped"]]
-    told = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    told: dict[str, float] = (
+        {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    )
+    if empty and empty.flat is not None:
+        told["flat_image"] = empty.flat
     made = finish_volume(runner, Volume(plan.output.stamped(**told)), plan.pyramid)
     _run_extras(plan, task, runner, skipped)
     return made

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 
 from volproc.config import PredictOptions
-from volproc.errors import VolumeError
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.model.network import Constants, Network
@@ -21,6 +20,7 @@ from volproc.stages.predict.infer import load_once, vote
 from volproc.stages.predict.portions import portion_for
 from volproc.stages.predict.skip import Emptiness
 from volproc.stages.predict.tiling import Layout
+from volproc.volume.kinds import refuse_not_finite
 from volproc.volume.resample import Resampling, resampled
 from volproc.volume.store import Volume
 
@@ -63,11 +63,7 @@ class Predict:
             return None
         source = self.way.source(window)
         values = self.image.read(source, level=self.way.level)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise VolumeError(
-                f"{self.image.info.url} holds NaN or infinite voxels in {source}; "
-                "replace them before predicting"
-            )
+        refuse_not_finite(values, what=f"{self.image.info.url}, voxels {source},")
         return link_to(device_for(self.options.device)).up(values)
 
     def compute(self, block: Block, loaded: Coming | None) -> Answered | None:

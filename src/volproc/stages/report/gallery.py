@@ -32,7 +32,7 @@ from volproc.stages.report.slices import (
     read_smooth,
     spread,
 )
-from volproc.volume.foreground import foreground, foreground_level
+from volproc.volume.kinds import foreground, foreground_level
 from volproc.volume.sampling import require_same_corner
 from volproc.volume.store import Volume
 

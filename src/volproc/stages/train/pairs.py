@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from volproc.grid.scale import VoxelNm
 from volproc.model.normalise import Normalisation
 from volproc.stages.normalisation import volume_constants
 from volproc.stages.train.sources import Source, learnt, way_of
+from volproc.volume.kinds import labelled, refuse_not_finite
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.resample import Resampling, read_resampled, resampling_to
 from volproc.volume.store import Volume
@@ -128,7 +129,7 @@ def load_pair(source: Source, voxel_nm: VoxelNm, *, agreement_as: AgreementAs = 
         return sampling.sample(Volume(info).read(sampling.source(box)), box)
 
     def marked(info: VolumeInfo) -> Mask:
-        return whole(lambda box: values(info, box) > 0)
+        return whole(lambda box: labelled(values(info, box), what=info.url))
 
     people = source.agreement
     ignored = marked(source.ignore) if source.ignore else None
@@ -147,7 +148,17 @@ def load_pair(source: Source, voxel_nm: VoxelNm, *, agreement_as: AgreementAs = 
     )
 
 
+def require_foreground(pairs: Sequence[Pair], sources: Sequence[Source]) -> None:
+    """ConfigError if no pair has an object: a network would learn that there is none anywhere."""
+    if not any(pair.truth.any() or (pair.soft is not None and pair.soft.any()) for pair in pairs):
+        raise ConfigError(
+            f"[train] labels: no voxel of {', '.join(s.labels.url for s in sources)} is more than "
+            "0, so there is no object to learn; give labels that hold some"
+        )
+
+
 def image_on(image: Volume, way: Resampling, box: Box) -> npt.NDArray[Any]:
     """The image in `box` of the new grid; 8-bit images stay 8-bit, others become float32."""
     values = read_resampled(image, way, box).numpy()
+    refuse_not_finite(values, what=f"{image.info.url}, near voxels {way.source(box)},")
     return values.round().astype(np.uint8) if image.info.dtype == "uint8" else values

@@ -9,6 +9,7 @@ from volproc.config import TrainOptions
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm
+from volproc.volume.kinds import require_labels
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.resample import resampling_to
 from volproc.volume.sampling import Sampling, overlap
@@ -81,6 +82,9 @@ def require_fit(source: Source, voxel_nm: VoxelNm) -> None:
     image, labels = source.image, source.labels
     if labels.kind != "labels":
         raise ConfigError(f"[train] labels: {labels.url} is an image; expected a label volume")
+    for marks in (labels, source.ignore):
+        if marks:
+            require_labels(marks)
     if image.kind != "image" or image.channels:
         raise ConfigError(f"[train] images: {image.url} is not an image of one channel")
     people = source.agreement

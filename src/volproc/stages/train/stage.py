@@ -31,9 +31,10 @@ from volproc.model.weights import (
     model_folder,
     save_model,
 )
-from volproc.stages.claims import note_made, record_of, require_apart, require_free
+from volproc.stages.claims import require_apart, require_free
+from volproc.stages.made import note_made, record_of
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
-from volproc.stages.train.pairs import load_pair
+from volproc.stages.train.pairs import load_pair, require_foreground
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.sampling import Sampler
 from volproc.stages.train.sources import Source, learnt, require_fit
@@ -137,8 +138,10 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         check_memory_here("training", plan.peak_bytes, way_out=way_out)
     note_made(str(plan.folder), plan.recipe, finished=False, folder=True)
     load = partial(load_pair, voxel_nm=plan.voxel_nm, agreement_as=options.agreement_as)
+    pairs = [load(source) for source in plan.sources]
+    require_foreground(pairs, plan.sources)
     sampler = Sampler(
-        pairs=[load(source) for source in plan.sources],
+        pairs=pairs,
         weights=tuple(source.weight for source in plan.sources),
         spec=plan.spec,
         patch=options.patch,

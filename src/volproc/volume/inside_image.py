@@ -10,7 +10,7 @@ from volproc.volume.describe import read_info
 from volproc.volume.metadata import Level, PositionNm, VolumeInfo
 
 
-def placed(info: VolumeInfo) -> VolumeInfo:
+def placed_by_image(info: VolumeInfo) -> VolumeInfo:
     """`info`; at IMAGE.zarr/labels/NAME, without a translation of its own, with the image's corner.
 
     Many writers leave the translation out there. Labels of another extent stay at 0: a crop whose

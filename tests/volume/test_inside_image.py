@@ -1,8 +1,5 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import zarr
 
 from volproc.grid.scale import parse_voxel_nm
 from volproc.volume.metadata import new_volume
@@ -52,17 +49,3 @@ def test_labels_that_say_where_they_lie_or_are_a_crop_stay_there(tmp_path, image
 def test_a_folder_that_is_called_labels_is_no_image(tmp_path):
     alone = save(tmp_path / "labels" / "n.zarr", (4, 40, 300))
     assert open_volume(alone.info.url).info.levels == alone.info.levels
-
-
-@pytest.mark.parametrize("unit", ["nanometer", "micrometer"])
-def test_another_voxel_size_leaves_the_corner_where_it_is(tmp_path, image, unit):
-    group = zarr.open_group(image.info.url, mode="r+")
-    ome = dict(group.attrs["ome"])
-    for axis in ome["multiscales"][0]["axes"]:
-        axis["unit"] = unit
-    group.attrs["ome"] = ome
-    before = open_volume(image.info.url).info
-    info = open_volume(image.info.url, voxel_nm=(60, 8, 8)).info
-    assert info.voxel_nm == (60, 8, 8)
-    assert info.corner_nm == pytest.approx(before.corner_nm)
-    assert replace(info, levels=()) == replace(before, levels=())

@@ -1,0 +1,40 @@
+"""What pydantic says of a wrong option, in one line."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+
+def explained(kind: type[Any], refused: ValidationError) -> str:
+    """One line on the first value that is wrong for `kind`."""
+    error: Any = refused.errors()[0]
+    place = [str(part) for part in error["loc"]]
+    name = ".".join(place)
+    if len(place) > 1 and _table(kind, place[0]):
+        name = f"[{place[0]}] {'.'.join(place[1:])}"
+    if error["type"] == "extra_forbidden":
+        known = _names(kind, place[:-1])
+        close = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+        return f"unknown key {name}; {hint}"
+    if error["type"] == "value_error":
+        return str(error["msg"]).removeprefix("Value error, ")
+    return f"{name} = {json.dumps(error['input'], default=str)}: {error['msg'].lower()}"
+
+
+def _names(kind: type[BaseModel], tables: list[str]) -> list[str]:
+    for table in tables:
+        kind = _table(kind, table) or kind
+    return list(kind.model_fields)
+
+
+def _table(kind: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """The options in the table `name`; None where that is no table."""
+    stated = kind.model_fields[name].annotation if name in kind.model_fields else None
+    if get_origin(stated) is tuple:
+        return None
+    return next((one for one in (stated, *get_args(stated)) if hasattr(one, "model_fields")), None)
