@@ -216,6 +216,26 @@ def test_native_needs_an_image_of_the_same_size(mask):
         plan_label(mask.info, "objects.zarr", LabelOptions(native=True), native=other)
 
 
+def test_native_labels_of_a_part_of_the_space_lie_where_it_does(tmp_path, mask, blobs):
+    crop = new_volume(
+        "crop.zarr",
+        shape=(12, 100, 110),
+        voxel_nm=parse_voxel_nm((50, 10, 10)),
+        corner_nm=(-25 + 100, -25 + 150, -25 + 50),  # the mask's corner is at -25
+        dtype="uint8",
+    )
+    options = LabelOptions(native=True, **EVERYTHING)
+    plan = plan_label(mask.info, str(tmp_path / "objects.zarr"), options, native=crop)
+    native = run_label(plan, Runner(SerialEngine(), tmp_path)).native
+    expected = expected_labels(blobs >= 128)[2:14, 3:23, 1:23]
+    found = native.read(native.info.box)
+    np.testing.assert_array_equal(found, expected.repeat(5, axis=1).repeat(5, axis=2))
+    assert native.info.corner_nm == crop.corner_nm
+    away = replace(crop, levels=(replace(crop.levels[0], translation_nm=(1e6, 0.0, 0.0)),))
+    with pytest.raises(VolumeError, match="they meet nowhere"):
+        plan_label(mask.info, str(tmp_path / "objects.zarr"), options, native=away)
+
+
 def test_plan_tells_costs_without_reading(mask):
     plan = plan_label(mask.info, "objects.zarr", LabelOptions(block=(16, 16, 16)))
     label, merge, ids, relabel, *_ = plan.steps

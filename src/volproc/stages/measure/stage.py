@@ -46,7 +46,7 @@ from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import Level, VolumeInfo, shard_shape
 from volproc.volume.store import Volume
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other numbers or meshes."""
 ADDED = {"meshes", "closed", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
 """Options that add files and change no number."""
@@ -167,8 +167,8 @@ def plan_measure(
     """Decide how the objects of `labels` are measured; tables and meshes go into `folder`.
 
     `image` gives the mean intensity, `votes` (a channel per axis) their mean agreement; both may
-    have other voxels, but cover the same space. VolumeError for volumes that do not fit,
-    ConfigError for a package that is missing.
+    have other voxels and be larger, but must cover the labels. VolumeError for volumes that do not
+    fit, ConfigError for a package that is missing.
     """
     if votes and not votes.channels:
         raise VolumeError(
