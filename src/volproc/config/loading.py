@@ -6,16 +6,15 @@ A file is overruled by the environment (VOLPROC_PREDICT__AXES=zy), the environme
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from volproc.config.explaining import explained
 from volproc.config.options import ACCESSION, Options
 from volproc.config.workflow import MODELS, PATHS, Workflow
 from volproc.errors import ConfigError
@@ -63,30 +62,6 @@ def parsed(kind: type[T], values: dict[str, Any], *, where: str) -> T:
         return kind.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{where}: {explained(kind, error)}") from error
-
-
-def explained(kind: type[Any], refused: ValidationError) -> str:
-    """One line on the first value that is wrong for `kind`."""
-    error: Any = refused.errors()[0]
-    place = [str(part) for part in error["loc"]]
-    name = ".".join(place)
-    if kind is Workflow and len(place) > 1:
-        name = f"[{place[0]}] {'.'.join(place[1:])}"
-    if error["type"] == "extra_forbidden":
-        known = _names(kind, place[:-1])
-        close = difflib.get_close_matches(place[-1], known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-        return f"unknown key {name}; {hint}"
-    if error["type"] == "value_error":
-        return str(error["msg"]).removeprefix("Value error, ")
-    return f"{name} = {json.dumps(error['input'], default=str)}: {error['msg'].lower()}"
-
-
-def _names(kind: type[Options], tables: list[str]) -> list[str]:
-    for table in tables:
-        stated = kind.model_fields[table].annotation
-        kind = next(one for one in (stated, *get_args(stated)) if hasattr(one, "model_fields"))
-    return list(kind.model_fields)
 
 
 def _anchor(tables: dict[str, Any], folder: Path) -> None:

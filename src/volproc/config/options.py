@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic._internal._model_construction import ModelMetaclass
 
+from volproc.config.explaining import explained
 from volproc.errors import ConfigError
 
 MOST = 1e15
@@ -33,8 +34,6 @@ class _Refusing(ModelMetaclass):
         try:
             return super().__call__(*args, **values)
         except ValidationError as error:
-            from volproc.config.loading import explained  # which is made of options
-
             raise ConfigError(f"{cls.__name__}: {explained(cls, error)}") from error
 
 

@@ -103,13 +103,6 @@ def place_from(url: str, output: str) -> str:
     return os.path.relpath(canonical(url), canonical(output)) if here and there else canonical(url)
 
 
-def for_zarr(url: str) -> Any:
-    """The same place as zarr's store, which does again what fails for the moment."""
-    from volproc.volume.patient import store_at  # who only asks what lies there needs no zarr
-
-    return store_at(url)
-
-
 @patient
 def last_change(url: str) -> str:
     """What changes when an array that others wrote does, as cheaply as its file system tells.

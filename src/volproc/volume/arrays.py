@@ -20,13 +20,13 @@ from volproc.location import entries, located
 from volproc.volume.access import (
     exists,
     first_line,
-    for_zarr,
     local_path,
     reaching,
     reading,
     refuse_unreachable,
 )
 from volproc.volume.describe import attributes_of
+from volproc.volume.patient import for_zarr
 
 Format = Literal["zarr", "n5"]
 

@@ -9,10 +9,11 @@ from zarr.codecs import ZstdCodec
 
 from volproc import lease
 from volproc.errors import VolumeError
-from volproc.volume.access import for_zarr, refuse_unreachable, remove_file, writing
+from volproc.volume.access import refuse_unreachable, remove_file, writing
 from volproc.volume.describe import attributes_of
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.ome import to_ome
+from volproc.volume.patient import for_zarr
 from volproc.volume.shard import LEVEL
 
 ZarrFormat = Literal[2, 3]

@@ -14,7 +14,7 @@ import zarr
 from volproc.errors import VolumeError
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.volume.access import exists, first_line, for_zarr, reading, refuse_unreachable
+from volproc.volume.access import exists, first_line, reading, refuse_unreachable
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.ome import (
     multiscale_of,
@@ -24,6 +24,7 @@ from volproc.volume.ome import (
     scale_and_translation,
     spatial_axes,
 )
+from volproc.volume.patient import for_zarr
 
 
 def read_info(url: str, *, voxel_nm: Sequence[float] | None = None, level: str = "") -> VolumeInfo:

@@ -18,7 +18,8 @@ import zarr
 
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
-from volproc.volume.access import exists, first_line, for_zarr, reading, refuse_unreachable
+from volproc.volume.access import exists, first_line, reading, refuse_unreachable
+from volproc.volume.patient import for_zarr
 
 MOST_FILES = 2**30
 """Of an array; no file system holds more of one."""

@@ -19,8 +19,8 @@ CALLS = ("get", "get_partial_values", "set", "set_if_not_exists", "delete", "del
 LISTS = ("list", "list_prefix", "list_dir")
 
 
-def store_at(url: str) -> Store:
-    """The store of the folder or fsspec URL `url`; nothing is made or looked at yet."""
+def for_zarr(url: str) -> Store:
+    """zarr's store of the folder or fsspec URL `url`; nothing is made or looked at yet."""
     folder = local_path(url)
     return Folder(folder) if folder else Remote.from_url(url)
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import zarr
 
-from volproc.volume.access import for_zarr, writing
+from volproc.volume.access import writing
 from volproc.volume.create import FORMATS
 from volproc.volume.describe import attributes_of
 from volproc.volume.metadata import VolumeInfo
+from volproc.volume.patient import for_zarr
 
 
 def write_properties(info: VolumeInfo, properties: list[dict[str, Any]]) -> None:

@@ -21,7 +21,6 @@ from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
 from volproc.retry import patient
 from volproc.volume.access import (
-    for_zarr,
     is_occupied,
     local_path,
     reading,
@@ -34,6 +33,7 @@ from volproc.volume.files import write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
+from volproc.volume.patient import for_zarr
 from volproc.volume.presence import holds_all, when_there, with_all
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 

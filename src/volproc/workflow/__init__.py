@@ -19,15 +19,12 @@ from volproc.config import Workflow, parsed
 from volproc.engine.progress import Note, Watcher
 from volproc.errors import ConfigError
 from volproc.retry import patient
-from volproc.workflow.filled import filled, own
+from volproc.workflow.filled import SETTINGS, filled, own
 from volproc.workflow.finished import nothing_to_do
 
 if TYPE_CHECKING:
     from volproc.engine.protocol import Cost
     from volproc.workflow.stage_status import StageStatus
-
-SETTINGS = "workflow.json"
-"""The options of a run, kept in its folder: `volproc report RUN/` reads them."""
 
 
 def run(

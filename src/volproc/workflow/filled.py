@@ -14,6 +14,8 @@ from volproc.errors import ConfigError
 T = TypeVar("T", bound=Options)
 
 IMAGE, ANNOTATIONS, EXPORT = "image.zarr", "annotations.zarr", "crowd.csv"
+SETTINGS = "workflow.json"
+"""The options of a run, kept in its folder: `volproc report RUN/` reads them."""
 SUBJECTS, MODEL = "subjects", "model"
 
 

@@ -16,8 +16,7 @@ from volproc.lease import holding, left_by_dead
 from volproc.retry import patient
 from volproc.stages.claims import Claim, remove_made, require_apart, require_free
 from volproc.volume.files import write_file
-from volproc.workflow import SETTINGS
-from volproc.workflow.filled import own
+from volproc.workflow.filled import SETTINGS, own
 from volproc.workflow.finished import note_finished
 from volproc.workflow.plans import Plans
 from volproc.workflow.stages import AnyStage, chosen

@@ -35,9 +35,9 @@ class ChunkFiles:
 def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], list[ChunkFiles]]:
     """What is wrong with the files below `url`, and which files each level has.
 
-    Missing files are wrong in images that volproc finished: it writes every file of those. In
-    labels, and in what others wrote, files without content may be left out. Where files cannot be
-    listed (most web servers) that is the only finding.
+    Missing files are wrong in volumes that volproc finished: it writes every file. In labels of its
+    earlier versions, and in what others wrote, files without content may be left out. Where files
+    cannot be listed (most web servers) that is the only finding.
     """
     images = list(images)
     levels = [level.array for image in images for level in image.levels]
@@ -52,9 +52,11 @@ def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], l
         what = f"its files cannot be listed, so missing ones go unseen ({said.splitlines()[0]})"
         return [warning(url, what)], []
     complete = {
-        level.array.url for image in images if image.ours for level in image.levels
-        if image.kind == "image" and image.finished
-    }  # fmt: skip
+        level.array.url
+        for image in images
+        for level in image.levels
+        if image.complete and image.finished
+    }
     for one in chunks:
         if one.missing and one.array.url in complete:
             one.lost = True

@@ -32,13 +32,17 @@ class FoundLevel:
 
 @dataclass(frozen=True)
 class FoundImage:
-    """A multiscale image or its labels; `levels` are the readable ones. `ours`: by volproc."""
+    """A multiscale image or its labels; `levels` are the readable ones. `ours`: by volproc.
+
+    `complete`: every chunk was written to a file, background too.
+    """
 
     url: str
     kind: Kind
     ours: bool
     finished: bool
     levels: tuple[FoundLevel, ...]
+    complete: bool = False
 
 
 def levels_of(multiscale: dict[str, Any], url: str) -> tuple[list[Finding], list[FoundLevel]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from volproc.errors import VolumeError
 from volproc.stages.check.finding import Finding
 from volproc.stages.check.stage import CheckPlan
-from volproc.volume.access import exists, remove_file
+from volproc.volume.access import remove_file
 from volproc.volume.create import note
 
 
@@ -27,8 +27,9 @@ def repair(plan: CheckPlan, findings: Iterable[Finding]) -> tuple[str, ...]:
             f"{strangers[0]} was not written by volproc, which cannot make its blocks again; "
             "bring the damaged files from where they came"
         )
+    arrays = {level.array.url for image in plan.images for level in image.levels}
     for one in damaged:
-        if exists(one.where):
+        if one.where not in arrays:  # there files are missing, and named in the finding
             remove_file(one.where)
     for image in plan.images:
         if any(one.where.startswith(f"{image.url}/") for one in damaged):

@@ -12,6 +12,7 @@ from volproc.stages.check.levels import FoundImage, compared, levels_of
 from volproc.volume.inspect import StoredGroup, group_at, model_error
 from volproc.volume.metadata import Kind
 from volproc.volume.ome import multiscales_of
+from volproc.volume.presence import holds_all
 
 ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What metadata of an unexpected form makes Python raise."""
@@ -85,6 +86,7 @@ def _image_itself(
         ours=bool(made_by),
         finished=not made_by or bool(made_by.get("finished")),
         levels=tuple(levels),
+        complete=holds_all(made_by, kind),
     )
     if not image.finished:
         step = made_by.get("step", "volproc")

@@ -205,8 +205,7 @@ def find_objects(plan: FindPlan, runner: Runner) -> Objects:
     tables = replace(plan.tables, merge_digest=name)
     merged = runner.run(plan.merge_step(groups, tables))
     open_rows = sum(group.get("open", 0) for group in merged)
-    way_out = "label on a machine with more memory"
-    check_memory_here("the merge between groups", open_rows * MERGE_BYTES, way_out=way_out)
+    check_memory_here("the merge", open_rows * MERGE_BYTES, way_out="take a larger machine")
     parts = [tables.open_objects(group) for group in range(len(groups.grid))]
     unions = merge_groups(parts, criteria=plan.criteria)
     numbering = Numbering(
