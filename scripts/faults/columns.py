@@ -177,8 +177,15 @@ COLUMNS = {
         Column(
             "predict",
             grey,
-            ("predict", "in/image.zarr", "model", "out/prediction.zarr", *QUIET)
-            + ("--votes", "out/votes.zarr"),
+            (
+                "predict",
+                "in/image.zarr",
+                "model",
+                "out/prediction.zarr",
+                "--votes",
+                "out/votes.zarr",
+                *QUIET,
+            ),
             other=("--fusion", "max"),
             source="in/image.zarr",
             writes="out/prediction.zarr",

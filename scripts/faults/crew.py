@@ -22,7 +22,8 @@ WORKERS = 2
 class Held:
     """A task whose block 0 is troubled once, right before it is stored.
 
-    "hold": its worker says so in `folder`/held and waits for `folder`/go. "die": it kills itself.
+    "": none. "hold": its worker says so in `folder`/held and waits for `folder`/go. "die": it
+    kills itself.
     """
 
     task: Any
@@ -30,7 +31,8 @@ class Held:
     trouble: str
 
     def load(self, block):
-        """As the task does."""
+        """As the task does, where its client is: workers of this machine are begun there."""
+        os.chdir(self.folder)
         return self.task.load(block)
 
     def compute(self, block, loaded):
@@ -40,7 +42,7 @@ class Held:
     def store(self, block, result):
         """As the task does, but for the trouble."""
         held = Path(self.folder, "held")
-        if block.index or held.exists():
+        if block.index or not self.trouble or held.exists():
             return self.task.store(block, result)
         _write(held, str(os.getpid()))
         if self.trouble == "die":
@@ -74,7 +76,7 @@ def on_crew(address, folder, trouble, step):
                 """One outcome per block."""
                 chosen = self.maps == step
                 self.maps += 1
-                return super().map(Held(task, str(folder), trouble) if chosen else task, blocks)
+                return super().map(Held(task, str(folder), trouble if chosen else ""), blocks)
 
             def close(self):
                 """Leave the workers at work."""

@@ -16,8 +16,8 @@ from pathlib import Path
 LOCAL_KINDS = {
     "os.rename": "write",
     "os.mkdir": "write",
-    "os.remove": "write",
-    "os.rmdir": "write",
+    "os.remove": "remove",
+    "os.rmdir": "remove",
     "os.truncate": "write",
     "os.scandir": "list",
     "os.listdir": "list",
@@ -25,7 +25,7 @@ LOCAL_KINDS = {
 S3_KINDS = {
     "_cat_file": "read",
     "_pipe_file": "write",
-    "_rm_file": "write",
+    "_rm_file": "remove",
     "_lsdir": "list",
 }
 
@@ -93,7 +93,7 @@ def pause(folder):
 
 
 def every_file(below, told):
-    """`told(kind, path)` before any file or object below the places `below` is read, written or listed."""
+    """`told(kind, path)` before a file or an object below one of those places is touched."""
 
     def arm():
         if "://" in below[0]:
@@ -161,7 +161,7 @@ def read_only(below):
     """Nothing may be changed below."""
 
     def told(kind, path):
-        if kind == "write":
+        if kind in ("write", "remove"):
             raise OSError(errno.EROFS, "Read-only file system", path)
 
     return every_file(below, told)
@@ -190,11 +190,11 @@ def cut_as(shard_bytes, smallest_level=20):
     """Another release of volproc, which makes other shards."""
 
     def arm():
-        from volproc.stages.ingest import stage as ingest
+        from volproc.stages.ingest import layout
         from volproc.volume import metadata
 
         metadata.SHARD_BYTES, metadata.SMALLEST_LEVEL = shard_bytes, smallest_level
-        ingest.SLAB_BYTES = shard_bytes
+        layout.SHARD_BYTES = layout.SLAB_BYTES = shard_bytes
 
     return arm
 

@@ -1,6 +1,7 @@
 """Where cells happen: a folder here, or a bucket on an S3 server of our own."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
+
+
+BETWEEN = re.compile(r"\.volproc/|\.tables/|\.parts/|/parts/|made\.json$|checkpoint\.pt$")
+"""Records, tables of blocks, and what a training goes on from: no results."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,14 @@ class Place:
         return f"{self.root}/{name}" if self.remote else name
 
     def files(self, below=""):
-        """Name and content of every file below, volproc's records left out."""
+        """Name and content of every file below. Left out are volproc's records and what blocks
+        leave for one another, but not their half files: of those nothing may be left."""
         filesystem, root = located(f"{self.root}/{below}".rstrip("/"))
         found = {name[len(root) :].lstrip("/"): name for name in filesystem.find(root)}
         return {
             inner: filesystem.cat_file(name)
             for inner, name in sorted(found.items())
-            if ".volproc/" not in inner and not inner.endswith("made.json")
+            if inner.endswith(".partial") or not BETWEEN.search(inner)
         }
 
     def write(self, name, content):
@@ -70,6 +76,12 @@ def located(url):
     filesystem, path = fsspec.core.url_to_fs(url)
     filesystem.invalidate_cache()
     return filesystem, path
+
+
+def remove_all(place, name):
+    """Remove a folder of a place."""
+    filesystem, root = located(place.root)
+    filesystem.rm(f"{root}/{name}", recursive=True)
 
 
 def copied(source, target):
