@@ -1,6 +1,6 @@
 """Breaks one line of a kernel at a time and runs the tests beside it: docs/testing.md.
 
-Works on a copy. Compiled code is compiled anew with all that uses it, which numba does not see.
+Works on a copy of src and tests, and of numba's cache, in which compiled code names its source.
 """
 
 import argparse
@@ -114,17 +114,15 @@ def passes(tests, cache, seconds):
     return ended[1] == 0
 
 
-def survives(path, source, warm, seconds):
-    """Whether the tests pass with the mutant."""
+def killed(path, source, tests, warm, seconds):
+    """Whether a test fails with the mutant."""
     cache = warm.with_name("cache")
     shutil.copytree(warm, cache, copy_function=os.link)
-    for stale in (file for user in users(path) for file in cache.rglob(f"{user.stem}.*")):
-        stale.unlink()
     path.write_bytes(source)
-    passed = passes(tests_of(path), cache, seconds)
+    passed = passes(tests, cache, seconds)
     shutil.copy2(ROOT / path, path)
     shutil.rmtree(cache)
-    return passed
+    return not passed
 
 
 def main():
@@ -133,6 +131,7 @@ def main():
     parser.add_argument("files", nargs="+", type=Path, help="files or folders, seen from the root")
     parser.add_argument("--count", type=int, default=20, help="mutants, drawn by lot")
     parser.add_argument("--seconds", type=float, default=120, help="for the tests of one")
+    parser.add_argument("--tests", nargs="+", help="instead of those of the files' names")
     parser.add_argument("--log", type=Path, default=Path("mutants.jsonl"), help="goes on from here")
     given = parser.parse_args()
     log = given.log.resolve()
@@ -146,17 +145,18 @@ def main():
         files = [
             file for one in given.files for file in (one.glob("*.py") if one.is_dir() else [one])
         ]
-        files = sorted(filter(tests_of, files))
-        if not passes({test for file in files for test in tests_of(file)}, warm, 3600):
+        tests = {file: given.tests or tests_of(file) for file in sorted(files)}
+        files = [file for file in tests if tests[file]]
+        if not passes({test for file in files for test in tests[file]}, warm, 3600):
             sys.exit("the tests fail before anything is broken")
         found = [mutant for file in files for mutant in mutants(file)]
         for path, was, put, source in random.Random(0).sample(found, min(given.count, len(found))):
             if f"{was} -> {put}" not in done:
-                done[f"{was} -> {put}"] = survives(path, source, warm, given.seconds)
+                done[f"{was} -> {put}"] = killed(path, source, tests[path], warm, given.seconds)
                 with log.open("a") as lines:
                     print(json.dumps([f"{was} -> {put}", done[f"{was} -> {put}"]]), file=lines)
-    print(*(f"survived: {mutant}" for mutant, alive in done.items() if alive), sep="\n")
-    print(f"{len(done) - sum(done.values())} of {len(done)} killed")
+    print(*(f"survived: {mutant}" for mutant, dead in done.items() if not dead), sep="\n")
+    print(f"{sum(done.values())} of {len(done)} killed")
 
 
 if __name__ == "__main__":

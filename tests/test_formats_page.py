@@ -29,12 +29,12 @@ def tables():
 
 
 @cache
-def tests_in(path):
+def names_in(path):
     tree = ast.parse((ROOT / path).read_text())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize(("title", "rows"), tables(), ids=[title for title, _ in tables()])
+@pytest.mark.parametrize(("title", "rows"), list(tables()), ids=[title for title, _ in tables()])
 def test_every_row_has_its_test_and_no_format_is_missing(title, rows):
     for row in rows:
         assert len(row) == 4, row
@@ -42,5 +42,5 @@ def test_every_row_has_its_test_and_no_format_is_missing(title, rows):
         assert named, f"{title}: {row[0]} names no test"
         for name in named:
             path, _, test = name.partition("::")
-            assert test in tests_in(f"tests/{path}"), name
+            assert test in names_in(f"tests/{path}"), name
     assert not rows or {row[0] for row in rows} == FORMATS

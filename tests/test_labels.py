@@ -2,6 +2,7 @@ import dask.array
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import zarr
 from dask_image import ndmeasure
 from hypothesis import given, settings
@@ -170,3 +171,79 @@ def test_a_zarr_mask_on_workers(tmp_path, mask):
     found = labels.label(tmp_path / "mask.zarr", tmp_path / "o.zarr", **how)
     expected = labels.label(mask, tmp_path / "here.zarr", **SIZE)
     np.testing.assert_array_equal(read(found), read(expected))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "expected"),
+    [
+        ({7: 8}, [2**53, 2**53 + 1, 2**53 + 3, 8, 2**64 - 1]),
+        ({7: 2**64 - 1}, [2**53, 2**53 + 1, 2**53 + 3, 2**64 - 1, 2**64 - 1]),
+        ({2**53: 2**53 + 1}, [2**53 + 1, 2**53 + 1, 2**53 + 3, 7, 2**64 - 1]),
+        ({2**53 + 1: 0}, [2**53, 0, 2**53 + 3, 7, 2**64 - 1]),
+        ({2**64 - 1: 2**63}, [2**53, 2**53 + 1, 2**53 + 3, 7, 2**63]),
+        ({2**64 - 1: 1, 5: 6}, [2**53, 2**53 + 1, 2**53 + 3, 7, 1]),
+        ({}, [2**53, 2**53 + 1, 2**53 + 3, 7, 2**64 - 1]),
+    ],
+)
+def test_ids_are_whole_numbers_of_64_bits(tmp_path, mapping, expected):
+    """seung-lab/connected-components-3d#143, scalableminds/webknossos#6317."""
+    array = np.array([[[2**53, 2**53 + 1, 2**53 + 3, 7, 2**64 - 1, 0]]], "uint64")
+    renamed = read(labels.relabel(array, tmp_path / "r.zarr", mapping, **SIZE))
+    assert renamed.ravel().tolist() == [*expected, 0]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int64"])
+def test_small_ids_become_large_ones(tmp_path, dtype):
+    array = np.array([[[0, 1, 1]]], dtype)
+    renamed = read(labels.relabel(array, tmp_path / "r.zarr", {1: 2**64 - 1}, **SIZE))
+    assert renamed.ravel().tolist() == [0, 2**64 - 1, 2**64 - 1]
+
+
+ONES = np.ones((2, 2, 2), "uint8")
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (ONES.astype("complex64"), "holds complex64"),
+        (ONES.astype(object), "holds object"),
+        (ONES.astype("U1"), "holds <U1"),
+        (ONES.astype("M8[s]"), "holds datetime64"),
+        (np.zeros((2, 2, 2), "u1,u1"), "holds .*expected bool, whole numbers or floats"),
+        (np.ma.masked_equal(ONES, 1), r"is masked; .* array\.filled\(0\)"),
+        (dask.array.ma.masked_equal(dask.array.from_array(ONES), 1), "is masked"),
+        (torch.ones((2, 2, 2), dtype=torch.uint8), r"torch\.uint8.*numpy\.asarray"),
+        (ONES * 255.0, "floats from 255 to 255"),
+        (np.where(ONES, np.inf, 0), "floats from inf to inf"),
+        (ONES.tolist(), "got list of shape"),
+        (dask.array.from_array(ONES)[dask.array.from_array(ONES) > 0], r"shape \(nan,\)"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else type(one).__name__,
+)
+def test_arrays_that_hold_no_mask_are_told(tmp_path, array, said):
+    """Masked arrays lose their mask in numpy.asarray; dask/dask-image#29; tensors of torch."""
+    with pytest.raises(VolprocError, match=said):
+        labels.label(array, tmp_path / "o.zarr", **SIZE)
+
+
+def test_bytes_in_the_other_order_are_the_same_mask(tmp_path, mask):
+    swapped = mask.astype(">u2")
+    found = labels.label(swapped, tmp_path / "o.zarr", **SIZE)
+    assert found.objects == labels.label(mask, tmp_path / "e.zarr", **SIZE).objects
+
+
+@pytest.mark.parametrize("lazy", [dask.array.from_zarr, lambda at: dask.array.from_zarr(at) + 0])
+def test_a_lazy_array_whose_source_changed_is_labelled_anew(tmp_path, lazy):
+    """A cell of a notebook that is run again after the mask changed."""
+    path = str(tmp_path / "mask.zarr")
+    source = zarr.create_array(path, data=np.zeros((8, 8, 8), "uint8"), chunks=(4, 4, 4))
+    source[1, 1, 1] = 1
+    assert labels.label(lazy(path), tmp_path / "o.zarr", **SIZE).objects == 1
+    source[5, 5, 5] = 1
+    assert labels.label(lazy(path), tmp_path / "o.zarr", **SIZE).objects == 2
+
+
+def test_the_same_bytes_in_another_type_are_another_array(tmp_path):
+    array = np.array([[[1, 0, 1, 0]]], "uint8")
+    assert labels.label(array, tmp_path / "o.zarr", **SIZE).objects == 2
+    assert labels.label(array.view("uint16"), tmp_path / "o.zarr", **SIZE).objects == 1

@@ -1,7 +1,9 @@
+import math
 from typing import get_args
 
 import pytest
 
+from volproc import config
 from volproc.config import Workflow, load_workflow
 from volproc.errors import ConfigError
 
@@ -121,3 +123,28 @@ def test_every_option_says_what_it_means():
     meanings = dict(options_of(Workflow))
     assert len(meanings) > 100
     assert [name for name, meaning in meanings.items() if not meaning] == []
+
+
+TABLES = [
+    getattr(config, name)
+    for name in config.__all__
+    if isinstance(getattr(config, name), type) and name.endswith("Options") and name != "Options"
+]
+FLOATS = [
+    (table, name)
+    for table in TABLES
+    for name, field in table.model_fields.items()
+    if "float" in str(field.annotation)
+]
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize(("table", "name"), FLOATS, ids=lambda one: getattr(one, "__name__", one))
+def test_no_option_is_infinite(table, name, value):
+    """TOML has inf and nan; many write them for "no limit"."""
+    field = table.model_fields[name]
+    kind = str(field.annotation)
+    given = (value,) * (2 if "tuple[float, float]" in kind else 3) if "tuple" in kind else value
+    needed = {key: "x" for key, one in table.model_fields.items() if one.is_required()}
+    with pytest.raises(ConfigError, match=rf"{table.__name__}: .*{name}"):
+        table(**{**needed, name: given})

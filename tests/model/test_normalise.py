@@ -68,3 +68,50 @@ def test_bytes_are_looked_up_to_the_same_values(order: tuple[int, int, int]) -> 
     found = constants.apply(planes)
     assert torch.equal(found, constants.apply(planes.float()))
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+WRONG = {"uint8": (254, 1), "uint16": (60000,), "int16": (-32000, 32000), "float32": (1e6, -1e30)}
+
+
+@pytest.mark.parametrize("count", [0, 1, 10, 1000])
+@pytest.mark.parametrize("dtype", WRONG)
+def test_outliers_have_no_say(dtype: str, count: int) -> None:
+    """Hot pixels: BodenmillerGroup/ImcPluginsCP#34, camlab-bioml/rakaia#116."""
+    rng = np.random.default_rng(0)
+    sample = rng.normal(130, 25, (24, 64, 64)).clip(60, 200).astype(dtype)
+    before = constants_from(sample)
+    assert before.std == pytest.approx(sample.std(dtype=float))
+    places = rng.choice(sample.size, count, replace=False)
+    sample.reshape(-1)[places] = np.resize(WRONG[dtype], count)
+    found = constants_from(sample)
+    within = 0.15 if dtype == "uint8" else 0.002  # 254 is no further off than some voxels are
+    assert abs(found.mean - before.mean) < within * before.std
+    assert abs(found.std / before.std - 1) < within
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02, 0.2])
+def test_few_cells_in_much_resin_are_no_outliers(share: float) -> None:
+    """MouseLand/cellpose#1041: nuclei that are less than 1% of an image."""
+    sample = np.full(100_000, 180, np.uint8)
+    sample[: int(share * sample.size)] = 90
+    found = constants_from(sample)
+    assert not found.flat
+    assert found.std == pytest.approx(sample.std(dtype=float))
+
+
+@pytest.mark.parametrize(
+    ("values", "flat"),
+    [
+        (np.zeros(9, np.uint8), True),
+        (np.full(9, 7, np.uint16), True),
+        (np.full(9, -3.5, np.float32), True),
+        (np.array([7] * 5000 + [200], np.uint8), True),  # a dead pixel
+        (np.array([0] * 50 + [7] * 50, np.uint8), True),  # padding, and one grey value
+        (np.array([6, 7], np.uint8), False),
+        (np.array([1.0, 1.0 + 1e-6], np.float32), False),
+    ],
+)
+def test_flat_volumes_are_known(values: np.ndarray, flat: bool) -> None:
+    """invesalius3#1152, sanderslab/magellanmapper#131: constant images, equal percentiles."""
+    assert constants_from(values).flat is flat
+    assert constants_from(values).std > 0

@@ -11,7 +11,8 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import OutputError
-from volproc.stages.claims import Claim, admit, note_made, record_of, require_apart
+from volproc.stages.claims import Claim, admit, require_apart
+from volproc.stages.made import note_made, record_of
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import canonical
 from volproc.volume.metadata import new_volume
@@ -196,6 +197,7 @@ def test_an_older_volproc_kept_no_recipe_so_nothing_is_replaced(tmp_path, own):
         str(tmp_path / "run" / "out.zarr"), shape=(4, 8, 8), voxel_nm=(9, 9, 9), dtype="uint8"
     )
     volume = begin_volume(own, info, step="stage", digest="old", steps=())
+    volume.write(info.box, 7)
     volume.finish()
     with pytest.raises(OutputError, match="an older volproc made it"):
         admit(claim(info.url), own)

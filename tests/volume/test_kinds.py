@@ -1,9 +1,17 @@
+import re
+
 import numpy as np
 import pytest
 
 from volproc.errors import VolumeError
 from volproc.grid.scale import parse_voxel_nm
-from volproc.volume.kinds import foreground, foreground_level
+from volproc.volume.kinds import (
+    foreground,
+    foreground_level,
+    labelled,
+    refuse_classes,
+    require_values,
+)
 from volproc.volume.metadata import new_volume
 
 
@@ -39,3 +47,73 @@ def test_refusals():
         foreground_level(volume("complex64"), threshold=0.5)
     with pytest.raises(VolumeError, match=r"v\.zarr has voxels that are not a number"):
         foreground(np.array([np.nan]), level=0.5, what="v.zarr")
+
+
+INT = np.iinfo("int64").max
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.array([0, -1], "int8"), "below 0 (the lowest is -1)"),
+        (np.array([INT, -INT], "int64"), f"below 0 (the lowest is -{INT})"),
+        (np.array([0, 255], "float32"), "floats from 0 to 255, expected a mask or probabilities"),
+        (np.array([0, 3], "float16"), "floats from 0 to 3"),
+        (np.array([-4.5, 4.5]), "floats from -4.5 to 4.5"),
+        (np.array([0, np.inf]), "floats from 0 to inf"),
+        (np.array([0.5, np.nan]), "not a number (NaN)"),
+    ],
+)
+def test_values_that_no_mask_has_are_refused(values, said):
+    """DataLab#152 (NaN), MLLMSeg#7 (0 to 255 in floats), torch-em (-1), logits."""
+    with pytest.raises(VolumeError, match=re.escape(said)):
+        foreground(values, level=0.5, what="m.zarr")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "uint64", "int64", "bool"])
+def test_labels_are_any_value_but_0_or_those_listed(dtype):
+    values = np.array([0, 1, 1, 0], dtype)
+    assert labelled(values, what="t").tolist() == [False, True, True, False]
+    assert labelled(values, (1,), what="t").tolist() == [False, True, True, False]
+    assert not labelled(values, (3,), what="t").any()
+
+
+def test_labels_below_0_need_a_word():
+    """-1 is "nobody looked" in torch-em, plant-seg and cc3d: no object, unless it is asked for."""
+    values = np.array([-1, 0, 2], "int16")
+    with pytest.raises(VolumeError, match=r"t\.zarr holds values below 0"):
+        labelled(values, what="t.zarr")
+    assert labelled(values, (2,), what="t.zarr").tolist() == [False, False, True]
+    assert labelled(values, (-1,), what="t.zarr").tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "asked", "wrong"),
+    [("uint8", (256,), "256"), ("uint8", (-1, 3), "-1"), ("int16", (2**15,), "32768")],
+)
+def test_values_that_a_type_cannot_hold_are_named(dtype, asked, wrong):
+    info = volume(dtype, "labels")
+    with pytest.raises(VolumeError, match=rf"labels has {wrong}, but v\.zarr holds {dtype}"):
+        require_values(info, asked, option="labels")
+
+
+@pytest.mark.parametrize(
+    ("highest", "level", "step", "refused"),
+    [
+        (1, 128, "", True),  # a mask of 0 and 1
+        (3, 128, "", True),  # classes, nnU-Net's
+        (15, 128, "", True),
+        (16, 128, "", False),  # a probability, though a low one
+        (1, 128, "predict", False),  # our own prediction, of nothing
+        (0, 128, "", False),  # empty, or something was found
+        (1, 1, "", False),  # threshold = 0
+    ],
+)
+def test_a_mask_of_0_and_1_is_told_from_a_probability(highest, level, step, refused):
+    info = volume("uint8").stamped(step=step)
+    how = {"level": level, "highest": highest, "option": "[x] threshold"}
+    if not refused:
+        refuse_classes(info, **how)
+        return
+    with pytest.raises(VolumeError, match=rf"value is {highest}: .* set \[x\] threshold = 0"):
+        refuse_classes(info, **how)

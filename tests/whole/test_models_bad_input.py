@@ -168,12 +168,6 @@ def test_a_checksum_that_does_not_fit(package, predict_refused):
     predict_refused(folder, "weights.onnx has SHA-256", "says 000000000000...", "download")
 
 
-def test_a_volume_thinner_than_the_models_slices(tiny_model, predict_refused, save_volume):
-    save_volume("thin.zarr", GREY[:5])
-    said = ("model tiny reads 6 planes", "along z the volume has 5", "leave z out of")
-    predict_refused(tiny_model, *said, image="thin.zarr")
-
-
 @pytest.mark.parametrize(
     ("module", "card", "said"),
     [

@@ -121,6 +121,20 @@ def test_edited_objects_are_measured_as_they_are_and_kept(workflow, tmp_path):
     assert 1 in np.unique(open_volume(url).read(open_volume(url).info.box))
 
 
+def test_results_of_an_earlier_volproc_are_shown_and_not_replaced_unasked(workflow, tmp_path):
+    run(workflow())
+    for name in ("image", "prediction", "votes", "objects"):
+        group = zarr.open_group(str(tmp_path / "run" / f"{name}.zarr"), mode="r+")
+        made = dict(group.attrs["volproc"])
+        del made["recipe"]  # earlier versions kept none
+        group.attrs["volproc"] = made
+    before = (tmp_path / "run" / "report.html").read_text()
+    run(workflow(), stages=("report",))
+    assert (tmp_path / "run" / "report.html").read_text().count("<tr") == before.count("<tr")
+    with pytest.raises(OutputError, match=r"an older volproc made it .* --redo ingest"):
+        run(workflow())
+
+
 def test_a_stage_is_redone_on_request_and_ends_the_same(workflow, tmp_path):
     run(workflow())
     url = tmp_path / "run" / "objects.zarr"

@@ -43,6 +43,7 @@ def ingest(
     nan: Annotated[float | None, option(IngestOptions, "nan", metavar="VALUE")] = None,
     labels: Annotated[bool | None, option(IngestOptions, "labels")] = None,
     channel: Annotated[int | None, option(IngestOptions, "channel")] = None,
+    axes: Annotated[str | None, option(IngestOptions, "axes")] = None,
     dtype: Annotated[str | None, option(IngestOptions, "dtype")] = None,
     grey_range: Annotated[
         tuple[float, float] | None, option(IngestOptions, "grey_range", metavar="LOW HIGH")

@@ -1,12 +1,12 @@
-"""A wrong option, in one line: the value, what was expected, and what was perhaps meant."""
+"""What pydantic says of a wrong option, in one line."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 
 def explained(kind: type[Any], refused: ValidationError) -> str:
@@ -14,7 +14,7 @@ def explained(kind: type[Any], refused: ValidationError) -> str:
     error: Any = refused.errors()[0]
     place = [str(part) for part in error["loc"]]
     name = ".".join(place)
-    if _is_table(kind, place):
+    if len(place) > 1 and _table(kind, place[0]):
         name = f"[{place[0]}] {'.'.join(place[1:])}"
     if error["type"] == "extra_forbidden":
         known = _names(kind, place[:-1])
@@ -26,13 +26,15 @@ def explained(kind: type[Any], refused: ValidationError) -> str:
     return f"{name} = {json.dumps(error['input'], default=str)}: {error['msg'].lower()}"
 
 
-def _is_table(kind: type[Any], place: list[str]) -> bool:
-    """Whether the first part of a place is a table of a workflow file."""
-    return len(place) > 1 and kind.__name__ == "Workflow"
-
-
-def _names(kind: type[Any], tables: list[str]) -> list[str]:
+def _names(kind: type[BaseModel], tables: list[str]) -> list[str]:
     for table in tables:
-        stated = kind.model_fields[table].annotation
-        kind = next(one for one in (stated, *get_args(stated)) if hasattr(one, "model_fields"))
+        kind = _table(kind, table) or kind
     return list(kind.model_fields)
+
+
+def _table(kind: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """The options in the table `name`; None where that is no table."""
+    stated = kind.model_fields[name].annotation if name in kind.model_fields else None
+    if get_origin(stated) is tuple:
+        return None
+    return next((one for one in (stated, *get_args(stated)) if hasattr(one, "model_fields")), None)

@@ -27,7 +27,10 @@ class IngestOptions(Options):
     nan: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """What voxels that are not a number (NaN) become; by default they are refused."""
     channel: Annotated[int, Field(ge=0)] | None = None
-    """Which channel of an OME-Zarr that has several, counted from 0."""
+    """Which channel of an array that has several, counted from 0."""
+    axes: Annotated[str, Field(pattern="^[zyxct]*$")] = ""
+    """Axes of an HDF5, Zarr or N5 array, slowest first (such as xyz), where their names are missing
+    or wrong."""
     dtype: Literal["keep", "uint8"] = "keep"
     """uint8 maps grey values to 0 to 255, with the same two constants for the whole volume."""
     grey_range: tuple[float, float] | None = None

@@ -1,37 +1,22 @@
-"""What a stage reads and writes, and whether it may: nothing is replaced unless someone asked.
-
-absent       nothing is there
-begun        this stage began it from the same recipe: it is gone on with
-done         this stage finished it from the same recipe
-other        this stage made it from another recipe
-foreign      another stage made it, or nobody knows who
-"""
+"""What a stage reads and writes, and whether it may: nothing is replaced unless someone asked."""
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Any, Literal
 
-from volproc import __version__, lease
-from volproc.engine.recipe import Difference, Recipe, difference
+from volproc import lease
+from volproc.engine.recipe import Difference, Recipe
 from volproc.engine.run import Runner
-from volproc.errors import OutputError, VolumeError
-from volproc.volume.access import canonical, exists, is_occupied, remove_tree
-from volproc.volume.create import made_by
-from volproc.volume.describe import read_info
-from volproc.volume.files import read_file, remove_partial_files, write_file
-from volproc.volume.fingerprint import content, noted_content
+from volproc.errors import OutputError
+from volproc.stages.made import SAME, Found, State, found_at
+from volproc.volume.access import canonical, exists, remove_tree
+from volproc.volume.files import remove_partial_files
 from volproc.volume.metadata import VolumeInfo
 
-RECORD = "made.json"
-"""In a folder that a stage wrote, or in FILE.volproc beside a file."""
 LABELS = re.compile(r"/labels/[^/]+")
-SAME = Difference()
-State = Literal["absent", "begun", "done", "other", "foreign"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +40,7 @@ class Claim:
     @cached_property
     def found(self) -> tuple[Found, ...]:
         """What lies at each output now."""
-        return tuple(_found(url, self.recipe) for url in self.outputs)
+        return tuple(found_at(url, self.recipe) for url in self.outputs)
 
     @property
     def state(self) -> State:
@@ -74,17 +59,6 @@ class Claim:
     def edited(self) -> tuple[str, ...]:
         """Outputs that were changed after they were finished."""
         return tuple(one.url for one in self.found if one.edited)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What lies at a place where a stage will write."""
-
-    url: str
-    state: State
-    maker: str = ""
-    why: Difference = SAME
-    edited: bool = False
 
 
 def admit(claim: Claim, runner: Runner) -> None:
@@ -200,68 +174,6 @@ def remove_made(claim: Claim) -> None:
     """Remove everything that the stage made, so that it is made again."""
     for url in (*claim.beside, *claim.scratch, *claim.outputs):
         remove_tree(url)
-
-
-def note_made(url: str, recipe: Recipe, *, finished: bool, folder: bool, **told: Any) -> None:
-    """Record who made a folder or a file, so that nobody else replaces it."""
-    record = {
-        "step": recipe.stage,
-        "version": __version__,
-        "digest": recipe.digest,
-        "recipe": recipe.record(),
-        "finished": finished,
-        **told,
-    }
-    write_file(_record(url, folder=folder), json.dumps(record, indent=1).encode())
-
-
-def record_of(url: str) -> dict[str, Any]:
-    """volproc's own record of the volume, folder or file at `url`; empty where there is none."""
-    volume = made_by(url)
-    if volume:
-        return volume
-    for folder in (True, False):
-        place = _record(url, folder=folder)
-        try:
-            told = json.loads(read_file(place)) if exists(place) else None
-        except ValueError:
-            told = None
-        if isinstance(told, dict):
-            return told
-    return {}
-
-
-def _record(url: str, *, folder: bool) -> str:
-    return f"{url.rstrip('/')}/{RECORD}" if folder else f"{url.rstrip('/')}.volproc/{RECORD}"
-
-
-def _found(url: str, recipe: Recipe) -> Found:
-    if not is_occupied(url):
-        return Found(url, "absent")
-    told = record_of(url)
-    if told.get("step") != recipe.stage:
-        return Found(url, "foreign", maker=str(told.get("step", "")))
-    finished = bool(told.get("finished"))
-    edited = finished and _edited(url)
-    if told.get("digest") == "being created":
-        return Found(url, "begun", maker=recipe.stage)
-    why = difference(told.get("recipe", {}), recipe)
-    if why:
-        return Found(url, "other", recipe.stage, why, edited)
-    return Found(url, "done" if finished else "begun", recipe.stage, why, edited)
-
-
-def _edited(url: str) -> bool:
-    """Whether a finished volume's files are others than when it was finished."""
-    noted = noted_content(url)
-    return bool(noted) and _content_now(url) != noted
-
-
-def _content_now(url: str) -> str:
-    try:
-        return content(read_info(url))
-    except VolumeError:
-        return "damaged"  # whoever looks into it will be told
 
 
 def _collision(output: str, source: str) -> str:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import zarr
 
 from volproc.errors import VolumeError
+from volproc.grid.axes import AxesError, Places, places_of
 from volproc.grid.box import Box, Shape
 from volproc.location import entries, located
 from volproc.volume.access import (
@@ -25,7 +25,7 @@ from volproc.volume.access import (
     reading,
     refuse_unreachable,
 )
-from volproc.volume.describe import attributes_of
+from volproc.volume.describe import OneLevel, attributes_of, refuse_unbelievable_chunks
 from volproc.volume.patient import for_zarr
 
 Format = Literal["zarr", "n5"]
@@ -36,10 +36,9 @@ OME_WORDS = {"multiscales", "plate", "well", "bioformats2raw.layout"}
 
 @dataclass(frozen=True)
 class PlainArray:
-    """An array of two or three axes; others have length 1. Pickles as its description.
+    """An array of two or three axes, or that much of one with more. Pickles as its description.
 
-    `axes` says which stored axis is z, y and x; there is no z in two dimensions. `attributes` are
-    the array's own; in N5 those of the folder above as well.
+    `attributes` are the array's own; in N5 those of the folder above as well.
     """
 
     url: str
@@ -47,7 +46,7 @@ class PlainArray:
     shape: Shape
     chunks: Shape
     dtype: str
-    axes: tuple[int | None, int, int]
+    places: Places
     attributes: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -56,12 +55,12 @@ class PlainArray:
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Voxels of `box`, shape (z, y, x)."""
         with reading(f"{self.url}, voxels {box}"):
-            index: list[Any] = [0] * len(self._array.shape)
-            for axis, part in zip(self.axes, box.slices, strict=True):
+            index: list[Any] = list(self.places.fixed)
+            for axis, part in zip(self.places.space, box.slices, strict=True):
                 if axis is not None:
                     index[axis] = part
             values = np.asarray(self._array[tuple(index)], dtype=self.dtype)
-            stored = [axis for axis in self.axes if axis is not None]
+            stored = self.places.stored
             order = [sorted(stored).index(axis) for axis in stored]
             return np.ascontiguousarray(values.transpose(order)).reshape(box.shape)
 
@@ -95,32 +94,42 @@ def what_lies_at(url: str) -> Literal["n5", "array", "ome", "group"]:
     return "ome" if OME_WORDS & {*ome} or isinstance(ome.get("labels"), list) else "group"
 
 
-def zarr_array(url: str) -> PlainArray:
+def zarr_array(url: str, *, axes: str = "", channel: int | None = None) -> PlainArray:
     """The Zarr array at `url`, or the only volume in the group there; VolumeError if none or more.
 
-    Axes that are named z, y and x are found by name; without names they are the last three.
+    Axes are found by the names that the array, or `axes`, has for them (`volproc.grid.axes`).
     """
     node = zarr.open(for_zarr(url), mode="r")
     if isinstance(node, zarr.Group):
         url = _only(url, [f"{url}/{path}" for path in _volumes_in(node)])
         node = zarr.open_array(for_zarr(url), mode="r")
+    refuse_unbelievable_chunks(node, url)
     attributes: dict[str, Any] = dict(node.attrs)
-    names = getattr(node.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
-    return _plain(url, "zarr", node.shape, node.chunks, node.dtype, names, attributes)
+    named = getattr(node.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
+    listed = attributes.get("axes") or attributes.get("axis_names")  # funlib's
+    names = named or (listed if _are_names(listed, count=node.ndim) else None)
+    return _plain(url, "zarr", node, names=axes or names, channel=channel, attributes=attributes)
 
 
-def n5_array(url: str) -> PlainArray:
+def level_array(level: OneLevel, *, axes: str = "", channel: int | None = None) -> PlainArray:
+    """The array of a level of an OME-Zarr, whatever the order of its axes."""
+    node = zarr.open_array(for_zarr(level.url), mode="r")
+    names = axes or level.names
+    return _plain(level.url, "zarr", node, names=names, channel=channel, attributes={})
+
+
+def n5_array(url: str, *, axes: str = "", channel: int | None = None) -> PlainArray:
     """The N5 data set at `url`, the finest of a pyramid, or the only one; VolumeError if more.
 
-    N5 counts axes x, y, z; the array's are turned round. Needs tensorstore.
+    N5 counts axes x, y, z; the array's, and those that `axes` names, are turned round. Needs
+    tensorstore.
     """
     url = _only(url, list(_data_sets(url)))
     attributes = {**n5_attributes(url.rpartition("/")[0]), **n5_attributes(url)}
     array = _open_n5(url)
     listed = attributes.get("axes")
     names = listed[::-1] if _are_names(listed, count=array.ndim) else None
-    chunks = array.chunk_layout.read_chunk.shape
-    return _plain(url, "n5", array.shape, chunks, array.dtype.numpy_dtype, names, attributes)
+    return _plain(url, "n5", array, names=axes or names, channel=channel, attributes=attributes)
 
 
 def n5_attributes(url: str) -> dict[str, Any]:
@@ -136,42 +145,21 @@ def n5_attributes(url: str) -> dict[str, Any]:
 def _plain(
     url: str,
     format: Format,
-    shape: Sequence[int],
-    chunks: Sequence[int],
-    dtype: Any,
+    array: Any,
+    *,
     names: Sequence[str] | None,
+    channel: int | None,
     attributes: dict[str, Any],
 ) -> PlainArray:
-    axes = _axes(tuple(shape), names)
-    if axes is None:
-        named = f" of axes {', '.join(map(str, names))}" if names else ""
-        raise VolumeError(
-            f"{url} has shape {tuple(shape)}{named}; expected z, y, x, or y, x, and all other axes "
-            "of length 1: save the volume as an array of its own"
-        )
-
-    def space(lengths: Sequence[int]) -> Shape:
-        z, y, x = (1 if axis is None else int(lengths[axis]) for axis in axes)
-        return z, y, x
-
-    native = str(np.dtype(dtype).newbyteorder("="))
-    return PlainArray(url, format, space(shape), space(chunks), native, axes, attributes)
-
-
-def _axes(
-    shape: tuple[int, ...], names: Sequence[str] | None
-) -> tuple[int | None, int, int] | None:
-    """Where z, y and x are; None if they cannot be told."""
-    count = len(shape)
-    if names and {"y", "x"} <= set(names):
-        z = names.index("z") if "z" in names else None
-        found = (z, names.index("y"), names.index("x"))
-    elif count >= 2:
-        found = (count - 3 if count > 2 else None, count - 2, count - 1)
-    else:
-        return None
-    others = [n for axis, n in enumerate(shape) if axis not in found]
-    return found if prod(others) == 1 else None
+    try:
+        places = places_of(array.shape, names, channel=channel)
+    except AxesError as error:
+        raise VolumeError(f"{url} has {error}") from error
+    chunks = array.chunk_layout.read_chunk.shape if format == "n5" else array.chunks
+    stored = array.dtype.numpy_dtype if format == "n5" else array.dtype
+    dtype = str(np.dtype(stored).newbyteorder("="))
+    shape, unit = places.of_space(array.shape), places.of_space(chunks)
+    return PlainArray(url, format, shape, unit, dtype, places, attributes)
 
 
 def _are_names(found: Any, *, count: int) -> TypeGuard[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count, takewhile
 from math import prod
 from typing import Any
@@ -12,19 +13,16 @@ import numpy as np
 import zarr
 
 from volproc.errors import VolumeError
-from volproc.grid.box import Shape, each
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.box import Shape
+from volproc.grid.scale import VoxelNm
 from volproc.volume.access import exists, first_line, reading, refuse_unreachable
-from volproc.volume.metadata import Level, VolumeInfo
-from volproc.volume.ome import (
-    multiscale_of,
-    multiscales_of,
-    paths_of,
-    refuse_backwards,
-    scale_and_translation,
-    spatial_axes,
-)
+from volproc.volume.metadata import Kind, Level, VolumeInfo
+from volproc.volume.ome import multiscale_of, multiscales_of, paths_of, sizes_and_offsets
 from volproc.volume.patient import for_zarr
+from volproc.volume.placement import placed_levels, with_numbers
+
+HUGE_CHUNK = 2**30
+"""Bytes."""
 
 
 def read_info(url: str, *, voxel_nm: Sequence[float] | None = None, level: str = "") -> VolumeInfo:
@@ -35,22 +33,16 @@ def read_info(url: str, *, voxel_nm: Sequence[float] | None = None, level: str =
     several images, time, two dimensions.
     """
     with understanding(url):
-        url, group = _image_group(url)
-        attributes = attributes_of(group)
-        multiscale = multiscale_of(attributes, url=url, level=level)
-        multiscale["datasets"] = _largest_first(multiscale["datasets"], group, url, only=level)
-        if voxel_nm is not None:
-            multiscale = _with_voxel_size(multiscale, parse_voxel_nm(voxel_nm), group, url)
-        leading, nm = spatial_axes(multiscale, url=url)
+        url, group, attributes, multiscale = _multiscale(url, level)
         names = [axis["name"] for axis in multiscale["axes"]]
-        arrays, levels = [], []
-        for dataset in multiscale["datasets"]:
-            voxel, offset = scale_and_translation(
-                dataset, multiscale, leading=leading, nm=nm, url=url
-            )
-            array = array_of(group, dataset["path"], url)
-            arrays.append(array)
-            levels.append(_level(dataset["path"], array, voxel, offset))
+        paths = paths_of(multiscale)
+        arrays = [array_of(group, path, url) for path in paths]
+        shapes = [array.shape[-3:] for array in arrays]
+        placed = placed_levels(multiscale, shapes, url=url, voxel_nm=voxel_nm)
+        levels = [
+            _level(path, array, *where)
+            for path, array, where in zip(paths, arrays, placed, strict=True)
+        ]
         finest = arrays[0]
         if "t" in names and finest.shape[names.index("t")] > 1:
             count = finest.shape[names.index("t")]
@@ -61,13 +53,62 @@ def read_info(url: str, *, voxel_nm: Sequence[float] | None = None, level: str =
         ome = attributes.get("ome", attributes)
         return VolumeInfo(
             url=url,
-            kind="labels" if "image-label" in ome else "image",
+            kind=_kind(url, ome),
             dtype=str(np.dtype(finest.dtype).newbyteorder("=")),
             levels=tuple(levels),
             channels=channels,
             made_by=attributes.get("volproc", {}),
             version="0.5" if "ome" in attributes else "0.4",
         )
+
+
+@dataclass(frozen=True)
+class OneLevel:
+    """An array of an OME-Zarr with its axes' names, in whatever order, and what is stated of them.
+
+    `stated` has voxel size in nm (None: not stated) and offset in nm (then in voxels) by axis.
+    """
+
+    url: str
+    kind: Kind
+    names: tuple[str, ...]
+    stated: dict[str, tuple[float | None, float]]
+
+
+def read_level(url: str, level: str = "") -> OneLevel:
+    """The level of this path, or the finest one; VolumeError as of `read_info`."""
+    with understanding(url):
+        url, _, attributes, multiscale = _multiscale(url, level)
+        dataset = multiscale["datasets"][0]
+        return OneLevel(
+            url=f"{url}/{dataset['path']}",
+            kind=_kind(url, attributes.get("ome", attributes)),
+            names=tuple(axis["name"] for axis in multiscale["axes"]),
+            stated=sizes_and_offsets(dataset, multiscale, url=url),
+        )
+
+
+def _multiscale(url: str, level: str) -> tuple[str, zarr.Group, dict[str, Any], dict[str, Any]]:
+    """URL, group and attributes of an image, and its multiscale, the largest level first."""
+    url, group = _image_group(url)
+    attributes = attributes_of(group)
+    multiscale = multiscale_of(attributes, url=url, level=level)
+    datasets = _largest_first(multiscale["datasets"], group, url, only=level)
+    multiscale["datasets"] = [with_numbers(dataset, group) for dataset in datasets]
+    return url, group, attributes, multiscale
+
+
+def _kind(url: str, ome: dict[str, Any]) -> Kind:
+    """Labels if they are marked so, or listed as labels by the group that they lie in."""
+    outer, inside, name = url.rstrip("/").rpartition("/labels/")
+    listed: Any = ()
+    if inside and "image-label" not in ome:
+        try:
+            around = attributes_of(zarr.open_group(for_zarr(f"{outer}/labels"), mode="r"))
+        except Exception:  # a folder that happens to be called labels
+            around = {}
+        listed = around.get("ome", around).get("labels")
+    return "labels" if "image-label" in ome or name in (listed or ()) else "image"
 
 
 def listed_levels(url: str) -> list[str]:
@@ -164,7 +205,18 @@ def array_of(group: zarr.Group, path: str, url: str) -> zarr.Array[Any]:
         array = group[path]
     if not isinstance(array, zarr.Array):
         raise VolumeError(f"{url} level {path} is a group; expected an array")
+    refuse_unbelievable_chunks(array, f"{url} level {path}")
     return array
+
+
+def refuse_unbelievable_chunks(array: zarr.Array[Any], what: str) -> None:
+    """VolumeError for chunks of gigabytes in a far smaller array: memory for one is taken whole."""
+    chunk = max(prod(array.chunks), prod(array.shards or ()))
+    if chunk * array.dtype.itemsize > HUGE_CHUNK and chunk > 8 * prod(array.shape):
+        raise VolumeError(
+            f"{what} has chunks of {array.chunks} in an array of {array.shape}; its metadata is "
+            "damaged: copy it again"
+        )
 
 
 def _level(
@@ -182,29 +234,6 @@ def _level(
         voxel_nm=voxel,
         translation_nm=offset,
     )
-
-
-def _with_voxel_size(
-    multiscale: dict[str, Any], voxel_nm: VoxelNm, group: zarr.Group, url: str
-) -> dict[str, Any]:
-    """The multiscale with its finest voxel size replaced; coarser levels follow from the shapes."""
-    for dataset in multiscale["datasets"]:
-        refuse_backwards(dataset, multiscale, url=url)
-    paths = [dataset["path"] for dataset in multiscale["datasets"]]
-    finest = array_of(group, paths[0], url).shape
-    axes = [
-        {**axis, "unit": "nanometer"} if axis["name"] in "zyx" else axis
-        for axis in multiscale["axes"]
-    ]
-    datasets = []
-    for path in paths:
-        shape = array_of(group, path, url).shape[-3:]
-        ratio = each(lambda n, m: max(1, round(n / m)), finest[-3:], shape)
-        scale = [1.0] * (len(axes) - 3) + [v * r for v, r in zip(voxel_nm, ratio, strict=True)]
-        datasets.append(
-            {"path": path, "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-        )
-    return {"axes": axes, "datasets": datasets}
 
 
 def _channel_names(attributes: dict[str, Any], *, count: int) -> tuple[str, ...]:

@@ -6,24 +6,26 @@ which state no voxel size, axes and levels are understood.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from volproc.errors import VolumeError
+from volproc.grid.axes import axis_of
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.units import in_nm, nm_per
 from volproc.volume.metadata import Level, VolumeInfo, Window
+from volproc.volume.transformations import Placement, TransformationError, placement
 
-NM_PER_UNIT = {
-    "angstrom": 0.1,
-    "picometer": 1e-3,
-    "nanometer": 1.0,
-    "micrometer": 1e3,
-    "millimeter": 1e6,
-    "meter": 1e9,
-}
+Triple = tuple[float, float, float]
+"""One number for each of z, y and x."""
 
 
 class NoVoxelSizeError(VolumeError):
     """A volume whose metadata state no voxel size, or not in a unit of length."""
+
+
+class OtherAxesError(VolumeError):
+    """An image whose axes do not end with z, y, x: `volproc ingest` brings them in order."""
 
 
 def to_ome(info: VolumeInfo) -> dict[str, Any]:
@@ -101,67 +103,100 @@ def paths_of(multiscale: dict[str, Any]) -> list[str]:
 
 
 def _with_named_axes(multiscale: dict[str, Any]) -> dict[str, Any]:
-    axes = multiscale.get("axes", list("tczyx"))  # up to 0.2 there were always these five
+    systems = multiscale.get("coordinateSystems") or [{}]  # what 0.6 has in place of axes
+    axes = multiscale.get("axes", systems[0].get("axes", list("tczyx")))  # up to 0.2 always these
     named = [{"name": axis} if isinstance(axis, str) else axis for axis in axes]  # 0.3: names only
-    return {**multiscale, "axes": named}
+    return {**multiscale, "axes": [{**axis, "name": _axis_name(axis)} for axis in named]}
 
 
-def spatial_axes(multiscale: dict[str, Any], *, url: str) -> tuple[int, float]:
-    """How many axes stand before z, y, x, and the nm in one unit; VolumeError if not so."""
+def _axis_name(axis: dict[str, Any]) -> str:
+    """Its letter, by its name or its type; as it is called, if neither says."""
+    types = {"time": "t", "channel": "c"}
+    return axis_of(axis.get("name")) or types.get(axis.get("type", ""), str(axis.get("name")))
+
+
+def spatial_axes(multiscale: dict[str, Any], *, url: str) -> tuple[int, Triple]:
+    """How many axes stand before z, y, x, and the nm in one unit of each; VolumeError if not so."""
     axes = multiscale.get("axes", [])
     names = [axis.get("name") for axis in axes]
     if names[-3:] != ["z", "y", "x"] or not set(names[:-3]) <= {"t", "c"}:
-        raise VolumeError(f"{url} has axes {names}; a volume needs (t, c,) z, y, x")
-    units = {axis.get("unit") for axis in axes[-3:]}
-    if len(units) != 1 or units - set(NM_PER_UNIT):
-        raise NoVoxelSizeError(
-            f"{url} gives its axes the unit {sorted(map(str, units))}, expected one of "
-            f"{', '.join(NM_PER_UNIT)}; state the voxel size with --voxel-nm Z Y X"
+        raise OtherAxesError(
+            f"{url} has axes {names}; a volume needs (t, c,) z, y, x: bring them in that order "
+            f"with `volproc ingest {url} OUT.zarr`"
         )
-    return len(names) - 3, NM_PER_UNIT[units.pop()]
+    z, y, x = (unit_nm(axis, url=url) for axis in axes[-3:])
+    return len(names) - 3, (z, y, x)
 
 
-def _steps(dataset: dict[str, Any], multiscale: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        *dataset.get("coordinateTransformations", []),
-        *multiscale.get("coordinateTransformations", []),
-    ]
-
-
-def refuse_backwards(dataset: dict[str, Any], multiscale: dict[str, Any], *, url: str) -> None:
-    """VolumeError for an axis that runs backwards, which no voxel size can put right."""
-    for step in _steps(dataset, multiscale):
-        scale = step.get("scale")
-        if isinstance(scale, list) and any(isinstance(s, int | float) and s < 0 for s in scale):
-            raise VolumeError(
-                f"{url} level {dataset.get('path')} has the scale {scale}: an axis that runs "
-                "backwards; mirror its voxels and state a positive scale"
-            )
+def unit_nm(axis: dict[str, Any], *, url: str) -> float:
+    """nm in one unit of an axis; NoVoxelSizeError if it states none, or none of length."""
+    nm = nm_per(axis.get("unit"))
+    if nm is None:
+        raise NoVoxelSizeError(
+            f"{url} gives its axis {axis.get('name')} the unit {axis.get('unit')}; expected one of "
+            "length, such as nanometer; state the voxel size with --voxel-nm Z Y X"
+        )
+    return nm
 
 
 def scale_and_translation(
-    dataset: dict[str, Any], multiscale: dict[str, Any], *, leading: int, nm: float, url: str
-) -> tuple[VoxelNm, tuple[float, float, float]]:
-    """Voxel size and offset of a level in nm, the multiscale's own transformations included."""
-    scale, offset = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
-    refuse_backwards(dataset, multiscale, url=url)
-    steps = _steps(dataset, multiscale)
-    for step in steps:
-        values = step.get(step["type"], [1.0] * (leading + 3))[leading:]
-        if len(values) != 3:
-            raise VolumeError(
-                f"{url} level {dataset.get('path')} has {len(values)} numbers of {step['type']} "
-                "for z, y, x; expected three; state the voxel size with --voxel-nm Z Y X"
-            )
-        if step["type"] == "scale":
-            scale = [a * b for a, b in zip(scale, values, strict=True)]
-            offset = [a * b for a, b in zip(offset, values, strict=True)]
-        elif step["type"] == "translation":
-            offset = [a + b for a, b in zip(offset, values, strict=True)]
-    if not steps or not min(scale) > 0:
+    dataset: dict[str, Any],
+    multiscale: dict[str, Any],
+    *,
+    space: Sequence[int],
+    nm: Triple,
+    url: str,
+) -> tuple[VoxelNm, Triple]:
+    """Voxel size and offset of a level in nm, the multiscale's own transformations included.
+
+    `space` are the places of z, y and x among the axes.
+    """
+    found, where = _placement(dataset, multiscale, url=url)
+    scale = [found.scale[axis] for axis in space]
+    if not found.scaled or not min(scale) > 0:
         raise NoVoxelSizeError(
-            f"{url} level {dataset.get('path')} has voxel size {scale if steps else 'none'}; "
-            "expected three positive numbers; state them with --voxel-nm Z Y X"
+            f"{where} has voxel size {scale if found.scaled else 'none'}; expected three positive "
+            "numbers; state them with --voxel-nm Z Y X"
         )
-    z, y, x = (o * nm for o in offset)
-    return parse_voxel_nm([s * nm for s in scale]), (z, y, x)
+    z, y, x = (found.offset[axis] * n for axis, n in zip(space, nm, strict=True))
+    return parse_voxel_nm([s * n for s, n in zip(scale, nm, strict=True)]), (z, y, x)
+
+
+def sizes_and_offsets(
+    dataset: dict[str, Any], multiscale: dict[str, Any], *, url: str
+) -> dict[str, tuple[float | None, float]]:
+    """Voxel size and offset of a level in nm by the names of its axes, in whatever order these are.
+
+    The size is None where it is not stated, or not as a length; the offset is then in voxels.
+    """
+    found, _ = _placement(dataset, multiscale, url=url)
+    stated = {}
+    for axis, scale, offset in zip(multiscale["axes"], found.scale, found.offset, strict=True):
+        nm = in_nm(scale, axis.get("unit")) if found.scaled else None
+        there = offset * (nm_per(axis.get("unit")) or 1) if nm else offset / (scale or 1)
+        stated[axis["name"]] = (nm, there)
+    return stated
+
+
+def _placement(
+    dataset: dict[str, Any], multiscale: dict[str, Any], *, url: str
+) -> tuple[Placement, str]:
+    """The transformations of a level together, and what a message calls it."""
+    steps = list(dataset.get("coordinateTransformations", []))
+    if "coordinateSystems" not in multiscale:  # from there 0.6 goes on to other systems
+        steps += multiscale.get("coordinateTransformations", [])
+    where = f"{url} level {dataset.get('path')}"
+    try:
+        found = placement(steps, count=len(multiscale["axes"]))
+    except TransformationError as error:
+        raise VolumeError(
+            f"{where} has {error}; volumes are read that state a scale and a translation: resample "
+            "it, or correct its metadata"
+        ) from error
+    scale = list(found.scale)
+    if min(scale) < 0:
+        raise VolumeError(
+            f"{where} has the scale {scale}: an axis that runs backwards; mirror its voxels and "
+            "state a positive scale"
+        )
+    return found, where

@@ -113,6 +113,7 @@ class Volume:
 
         An image without a window gets one. VolumeError if the metadata is not valid OME-Zarr.
         """
+        lease.require()
         if self.info.made_by.get("finished"):
             return self
         info = self.info

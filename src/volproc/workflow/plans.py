@@ -210,14 +210,18 @@ class Plans:
         )
 
     def _stale(self, stage: str) -> str:
-        """Why what a stage left is not what the options and inputs of today make; "" if it is."""
+        """Why what a stage left is not what the options and inputs of today make; "" if it is.
+
+        An earlier volproc did not note what its results were made from: they are believed.
+        """
         if stage == "evaluate" and not self.workflow.evaluate.truth:
             return ""
         try:
             claim = self.claim(stage)
         except VolprocError as error:  # what it was made from is gone
             return str(error)
-        return str(claim.why) if claim.state == "other" else ""
+        known = claim.state == "other" and not claim.why.unknown
+        return str(claim.why) if known else ""
 
     def _image(self) -> VolumeInfo:
         if source_is_volume(self.workflow):

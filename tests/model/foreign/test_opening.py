@@ -7,6 +7,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from onnx import TensorProto, helper
 from tests.model.foreign.networks import onnx_of, pt2_of, script_of, two_levels, write_package
 from torch import nn
 
@@ -265,3 +266,114 @@ def test_what_is_no_model_at_all_is_named(tmp_path):
         opened(tmp_path / "net.h5")
     with pytest.raises(ModelError, match=r"is no model: neither card\.json"):
         opened(tmp_path)
+
+
+class Grey(nn.Module):
+    """A mean of 3 x 3 grey values from 0 to 255, then a logit, then `last`."""
+
+    def __init__(self, last, channels=1):
+        super().__init__()
+        self.mean = nn.Conv2d(1, channels, 3, padding=1)
+        nn.init.constant_(self.mean.weight, 0.08 / 9)
+        nn.init.constant_(self.mean.bias, -10.0)
+        with torch.no_grad():  # of two channels the first answers the same to all
+            self.mean.weight[: channels - 1] = 0
+        self.last = last
+
+    def forward(self, values):
+        return self.last(self.mean(values))
+
+
+class Mask(nn.Module):
+    def forward(self, values):
+        return (values > 0).float()
+
+
+class Percent(nn.Module):
+    def forward(self, values):
+        return values.sigmoid() * 100
+
+
+class Bytes(nn.Module):
+    def forward(self, values):
+        return values.sigmoid() * 255
+
+
+@pytest.mark.parametrize(("last", "most"), [(Bytes(), 255), (Percent(), 100)])
+def test_answers_beyond_1_on_grey_values_are_refused_and_scaled_by_a_card(tmp_path, last, most):
+    """bioimage-io/archive.bioimage.io exports that answer grey levels: below 1 on noise about 0."""
+    data = script_of(Grey(last))
+    with pytest.raises(ModelError, match=r"to grey values from 0 to 255, expected prob.*scale_lin"):
+        opened(saved(tmp_path, "a.pt", data))
+    card = f'{CARD}postprocessing = [{{ id = "scale_linear", gain = {1 / most} }}]'
+    network = opened(saved(tmp_path, "b.pt", data, card))
+    raw = np.full((20, 20), 200, np.float32)
+    assert answered(network, raw)[10, 10] == pytest.approx(1 / (1 + np.exp(-6)), abs=1e-5)
+
+
+def test_answers_that_leave_0_to_1_on_the_image_only_are_refused_there(tmp_path):
+    class Late(nn.Module):
+        def forward(self, values):
+            return torch.where(values > 1000, values, values.sigmoid())
+
+    network = opened(saved(tmp_path, "a.pt", script_of(Late())))
+    with pytest.raises(ModelError, match=r"answers .* to the image, expected probabilities"):
+        answered(network, np.full((16, 16), 40000, np.float32))
+
+
+def test_masks_are_answers_too(tmp_path):
+    """A network that ends in a threshold answers noise about 0 with nothing at all."""
+    network = opened(saved(tmp_path, "a.pt", script_of(Grey(Mask()))))
+    assert (network.stride, network.halo) == (1, 1)
+    assert answered(network, np.full((16, 16), 200, np.float32))[8, 8] == 1
+    assert answered(network, np.full((16, 16), 100, np.float32))[8, 8] == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        ("", None),
+        ('channels = ["a", "b"]', None),
+        ('channels = ["background", "nucleus"]', 1),
+        ('channels = ["nucleus", "Background"]', 0),
+        ('channels = ["background"]', None),
+        ("channel = 0", 0),
+        ('channel = "b"\nchannels = ["a", "b"]', 1),
+    ],
+)
+def test_the_channel_of_several_is_never_guessed(tmp_path, names, taken):
+    """bioimage-io/archive.bioimage.io#324, qubvel-org/segmentation_models.pytorch#176."""
+    path = saved(tmp_path, "a.pt", script_of(Grey(nn.Softmax(1), channels=2)), CARD + names)
+    if taken is None:
+        with pytest.raises(ModelError, match=r"answers 2 channels.*nothing says which.*channel ="):
+            opened(path)
+        return
+    network = opened(path)
+    noted = "is its answer" in " ".join(network.notes)
+    assert noted is ("channel =" not in names)
+    assert network.description.channel_of(2) == taken
+
+
+@pytest.mark.parametrize(
+    ("shape", "card", "said"),
+    [
+        (["n", "h", "w", 1], "", 'come last, state axes = "byxc" in a card'),
+        (["n", 64, 64, 1], "", 'any x 64 x 64 x 1.*state axes = "byxc"'),
+        (["n", "d", "h", "w", 1], 'axes = "bczyx"\n', 'state axes = "bzyxc"'),
+        (["n", 1, 4, 4], "", "of any x 1 x 4 x 4, .* of 4 pixels, fewer than the 16"),
+        (["n", 1, 64, 48], "", "takes planes of 64 x 48 pixels: they must be as high as wide"),
+        (["n", 1, "h", "w"], "size = 8\n", "of 8 pixels, fewer than the 16"),
+        (["n", 3, "h", "w"], "", "wants 3 channels"),
+        (["n", "h", "w"], "", "takes an input of 3 axes"),
+    ],
+)
+def test_inputs_that_are_no_planes_are_one_line(tmp_path, shape, card, said):
+    """bioimage-io/core-bioimage-io-python#157, spec-bioimage-io#509, tensorflow-onnx's NHWC."""
+    kind = helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)
+    node = helper.make_node("Identity", ["image"], ["answer"])
+    out = helper.make_tensor_value_info("answer", TensorProto.FLOAT, None)
+    graph = helper.make_graph([node], "g", [kind], [out])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = saved(tmp_path, "a.onnx", model.SerializeToString(), CARD + card)
+    with pytest.raises(ModelError, match=said):
+        opened(path)

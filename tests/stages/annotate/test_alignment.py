@@ -59,7 +59,7 @@ def test_a_scribble_does_not_hide_the_outline_whatever_was_drawn_first(first):
     around = np.stack([np.sin(angle), np.cos(angle)], axis=1)
     reference = evenly(5000 + 2000 * around, STEP)
     outline, scribble = 5000 + 2050 * around, np.random.default_rng(0).uniform(-500, 500, (60, 2))
-    loops = [[*scribble, 5000, 7000], outline]
+    loops = [scribble + np.array([5000, 7000]), outline]
     clean = match(reference, [outline])
     drawn = match(reference, loops if first else loops[::-1])
     assert np.isfinite(drawn).all()

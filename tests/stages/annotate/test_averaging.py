@@ -86,6 +86,14 @@ def test_parts_that_too_few_know_are_left_out():
     assert len(average(drawn, quorum=0.5).line) == 500
 
 
+@pytest.mark.parametrize(("known", "points"), [(2, 600), (3, 3)])
+def test_two_points_are_no_line(known, points):
+    """Then the reference is as good as any."""
+    drawn = places([50, 50, 50])
+    drawn[:, known:] = np.nan
+    assert len(average(drawn, quorum=1.5).line) == points
+
+
 def test_equal_drawings_are_their_mean():
     found = average(places([0, 0, 0]))
     assert np.allclose(found.line, CIRCLE)

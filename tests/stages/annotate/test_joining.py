@@ -250,6 +250,8 @@ def test_two_that_are_nearly_closed_never_join():
     """Gaps of 16 in 136 and in 116: the first is an outline by itself, less than an eighth open."""
     alone, wide = bracket(16, 60, 100, -1), bracket(16, 60, 102, 1)
     assert len(limited(alone, wide).loops) == 2
+    eighth = bracket(16, 56, 100, -1), bracket(16, 56, 102, 1)
+    assert len(limited(*eighth).loops) == 2
     assert len(limited(bracket(20, 60, 100, -1), bracket(20, 60, 102, 1)).loops) == 1
 
 

@@ -39,7 +39,7 @@ def test_an_error_is_about_the_distance_from_the_majority():
 
 def square(y, x, size=10):
     corners = np.array([[0, 0], [0, size], [size, size], [size, 0]])
-    return (Stroke(([*corners, y, x]).astype(np.float32), closed=True),)
+    return (Stroke((corners + np.array([y, x])).astype(np.float32), closed=True),)
 
 
 @pytest.mark.parametrize("at", [0, 40, 100])

@@ -188,3 +188,46 @@ def test_plan_tells_costs_without_reading(tmp_path):
     assert step.bytes_read >= 30 * 2000 * 2000 + 3 * 30 * 400 * 400
     assert step.bytes_read < 1.1 * (30 * 2000 * 2000 + 3 * 30 * 400 * 400)
     assert step.peak_bytes > 0
+
+
+MASK = np.zeros((8, 24, 24), np.uint8)
+MASK[2:6, 6:18, 6:18] = 1
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "bool", "float32"])
+def test_a_mask_of_any_type_scores_1_against_itself_or_is_told(tmp_path, dtype):
+    """xuebinqin/U-2-Net#276: is it 0 and 1 or 0 and 255? Never a Dice of 0 without a word."""
+    result = write_volume(tmp_path / "r.zarr", MASK.astype(dtype))
+    truth = write_volume(tmp_path / "t.zarr", MASK, kind="labels")
+    how = {"threshold": 0.0} if dtype == "uint8" else {}
+    if how:
+        with pytest.raises(VolumeError, match=r"mask of 0 and 1 .* \[evaluate\] threshold = 0"):
+            evaluate(str(tmp_path / "x"), {"result": result}, truth)
+    assert evaluate(str(tmp_path / "y"), {"result": result}, truth, **how)["result"].whole.dice == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ((9,), r"no voxel of .*t\.zarr is 9, which \[evaluate\] truth_labels asks for"),
+        ((1, 9, 4), "is 4 or 9"),
+        ((-1,), "has -1, but .* holds uint8, 0 to 255"),
+        ((256,), "has 256, but"),
+    ],
+)
+def test_truth_labels_that_are_not_there_are_named(tmp_path, labels, said):
+    """MIC-DKFZ/nnUNet#1930, #495, #1418: label values other than those expected."""
+    result = write_volume(tmp_path / "r.zarr", MASK * 255)
+    truth = write_volume(tmp_path / "t.zarr", MASK, kind="labels")
+    with pytest.raises(VolumeError, match=said):
+        evaluate(str(tmp_path / "x"), {"result": result}, truth, truth_labels=labels)
+
+
+def test_a_truth_with_labels_below_0_is_refused_unless_labels_are_named(tmp_path):
+    """torch-em, plant-seg: -1 where nobody looked."""
+    result = write_volume(tmp_path / "r.zarr", MASK * 255)
+    truth = write_volume(tmp_path / "t.zarr", np.where(MASK > 0, 3, -1).astype("i2"), kind="labels")
+    with pytest.raises(VolprocError, match="holds values below 0"):
+        evaluate(str(tmp_path / "x"), {"result": result}, truth)
+    scores = evaluate(str(tmp_path / "y"), {"result": result}, truth, truth_labels=(3,))
+    assert scores["result"].whole.dice == 1

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as npst
 
 from volproc.errors import IngestError
 from volproc.grid.box import Box, whole_box
-from volproc.stages.ingest.dm import is_dm, open_dm, pixel_nm
+from volproc.stages.ingest.dm import is_dm, open_dm
 from volproc.stages.ingest.dm_tags import find, read_tags
 from volproc.stages.ingest.source import opened
 
@@ -176,7 +176,7 @@ def test_voxel_sizes_are_taken_in_their_unit(dm_file, unit, nm):
     stack = image(np.zeros((2, 3, 4), np.uint8), [(12.5, unit)] * 2 + [(50, "nm")])
     url = dm_file({"ImageList": listed(stack)})
     assert open_dm(url).voxel_nm == (None if nm is None else pytest.approx((50, nm, nm)))
-    assert pixel_nm(url) == (None if nm is None else pytest.approx((nm, nm)))
+    assert open_dm(url).pixel_nm == (None if nm is None else pytest.approx((nm, nm)))
 
 
 def test_a_scale_is_the_decimal_number_it_was_typed_as(dm_file):
@@ -197,7 +197,7 @@ def test_a_slice_without_thickness_has_a_pixel_size_only(dm_file, record):
     plane = image(np.zeros((3, 4), np.uint8), [(0.01, "µm")] * 2, tags=tags)
     url = dm_file({"ImageList": listed(plane)})
     assert open_dm(url).voxel_nm is None
-    assert pixel_nm(url) == (10, 10)
+    assert open_dm(url).pixel_nm == (10, 10)
 
 
 def test_axes_of_one_voxel_are_dropped_beyond_three(dm_file):

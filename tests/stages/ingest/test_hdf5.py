@@ -169,7 +169,6 @@ def test_rows_are_cheap_where_chunks_are_low(tmp_path, chunks, by_rows):
         (np.zeros((2, 3, 4), np.complex64), "raw .* complex64 is not a volume; expected whole or"),
         (np.zeros((2, 3, 4), [("r", "u1"), ("g", "u1")]), "raw .* compound is not a volume"),
         (np.full((2, 3, 4), b"abc"), "raw .* is not a volume"),
-        (np.zeros((2, 2, 3, 4), np.uint8), "raw .* is not a volume"),
         (np.zeros(5, np.uint8), "raw .* is not a volume"),
         (np.zeros((0, 3, 4), np.uint8), "raw .* is not a volume"),
         (np.uint8(3), "raw .* is not a volume"),
@@ -182,6 +181,13 @@ def test_what_is_no_grey_volume_is_refused(hdf5, values, said):
         open_hdf5(f"{path}/raw")
     with pytest.raises(IngestError, match=r"holds no volume, expected .*: raw"):
         open_hdf5(path)
+
+
+@pytest.mark.parametrize("inner", ["", "/raw"])
+def test_four_dimensions_without_names_are_refused_with_the_option(hdf5, inner):
+    path = hdf5(raw=np.zeros((2, 2, 3, 4), np.uint8))
+    with pytest.raises(IngestError, match="say which they are with --axes"):
+        open_hdf5(path + inner)
 
 
 def test_names_that_do_not_exist_are_told_with_those_that_do(hdf5):

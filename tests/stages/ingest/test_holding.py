@@ -203,6 +203,25 @@ def test_a_folder_of_lost_links_names_them(tmp_path):
         opened(tmp_path)
 
 
+@pytest.mark.parametrize("ending", ["tif", "png"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+        "/annex/objects/MD5-s1\n",
+    ],
+)
+def test_a_pointer_is_not_its_content(tmp_path, ending, content):
+    """datalad/datalad#4893: where a file system has no links, git-annex writes small files."""
+    for n, plane in enumerate(STACK):
+        Image.fromarray(plane).save(tmp_path / f"s_{n}.{ending}")
+    (tmp_path / f"s_3.{ending}").write_text(content)
+    with pytest.raises(
+        IngestError, match=r"s_3\.\w+ is only a pointer to its content; .*datalad get"
+    ):
+        opened(tmp_path)
+
+
 def test_an_image_of_another_format_is_refused_as_before(slices):
     Image.fromarray(STACK[0]).save(slices / "preview.png")
     with pytest.raises(IngestError, match=r"PNG \(1 files\) and TIFF \(6 files\)"):

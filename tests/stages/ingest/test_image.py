@@ -111,7 +111,7 @@ def test_a_file_cut_short_is_refused_unless_no_pixel_is_lost(kind, share):
 
 
 def test_text_is_refused():
-    with pytest.raises(IngestError, match="neither a PNG nor a JPEG"):
+    with pytest.raises(IngestError, match="is not a PNG or JPEG file"):
         open_image(saved(b"no image at all"))
 
 

@@ -68,6 +68,39 @@ def test_a_web_server_is_read_like_a_disk(web):
     assert stamp[1] > STACK[0].size
 
 
+ON_THE_WEB = {
+    # Kitware/dive#494, skshetry/webdav4#198, fsspec/filesystem_spec#1713
+    "spaces": "img {}.tif",
+    "parentheses": "img ({}).tif",
+    "a percent sign": "100%_{}.tif",
+    "what looks quoted": "100%20_{}.tif",
+    "a hash": "#{}.tif",
+    "a question mark": "which?_{}.tif",
+    "an ampersand": "a&b_{}.tif",
+    "brackets": "roi[1]_{}.tif",
+    "a plus": "a+b_{}.tif",
+    "letters": "Präparat_{}.tif",
+    "colons": "a::b_{}.tif",
+    "a quote": "it's_{}.tif",
+}
+
+
+@pytest.mark.parametrize("name", ON_THE_WEB)
+def test_names_on_a_web_server_are_those_of_the_files(web, folder, name):
+    place = folder.parent / "my slices"
+    place.mkdir()
+    for n, plane in enumerate(STACK):
+        tifffile.imwrite(place / ON_THE_WEB[name].format(n + 7), plane)
+    assert np.array_equal(read(place), STACK)
+    for url in (f"{web}/my%20slices", f"{web}/my slices"):
+        source = open_source(url, IngestOptions())
+        assert np.array_equal(source.read(whole_box(source.shape)), STACK)
+        assert [one[0] for one in source.identity] == [
+            ON_THE_WEB[name].format(n + 7) for n in range(6)
+        ]
+    assert read(f"{web}/my%20slices/*8*.tif").shape[0] == 1
+
+
 def test_a_folder_on_a_web_server_is_listed(web, folder):
     """Its listing does not tell folders from files: one with the name of a slice is in the way."""
     (folder / "z7.tif").rmdir()
@@ -99,7 +132,10 @@ WRONG = {
     "empty file": (lambda folder: (folder / "empty file").touch(), "is empty"),
     "text": (lambda folder: (folder / "text").write_text("hello"), "of no format .* read are TIFF"),
     "text.tif": (lambda folder: (folder / "text.tif").write_text("hello"), "is not a TIFF file"),
-    "text.png": (lambda folder: (folder / "text.png").write_text("hello"), "neither a PNG nor"),
+    "text.png": (
+        lambda folder: (folder / "text.png").write_text("hello"),
+        "is not a PNG or JPEG file",
+    ),
     "empty": (lambda folder: (folder / "empty").mkdir(), "holds no image file among 0 files"),
     "notes": (
         lambda folder: ((folder / "notes").mkdir(), (folder / "notes" / "a.txt").touch()),

@@ -39,6 +39,8 @@ def test_slices_get_the_median_mean_and_spread():
 def test_blank_slices_stay_and_tell_nothing():
     assert matching([(0.0, 0.0), (100.0, 10.0), (7.0, 0.0)]) == ((1, 0), (1, 0), (1, 0))
     assert matching([(0.0, 0.0), (5.0, 0.0)]) == ((1, 0), (1, 0))
+    faint = matching([(100.0, 0.5), (100.0, 0.25), (100.0, 1.0)])
+    assert faint == ((1.0, 0.0), (2.0, -100.0), (0.5, 50.0))
     assert moments(np.zeros((3, 3), "u1")) == (0, 0)
     assert moments(np.full((3, 3), 255, "u1")) == (0, 0)
 

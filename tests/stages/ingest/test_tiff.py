@@ -12,7 +12,7 @@ from volproc.errors import IngestError
 from volproc.grid.box import Box, whole_box
 from volproc.stages.ingest.raw import RawPlanes
 from volproc.stages.ingest.source import stamp
-from volproc.stages.ingest.tiff import RawPages, TiffPlanes, is_tiff, open_tiff, open_tiff_times
+from volproc.stages.ingest.tiff import RawPages, TiffPlanes, is_tiff, open_tiff
 
 RNG = np.random.default_rng(8)
 STACK = RNG.integers(1, 250, (5, 90, 70), dtype="uint8")
@@ -279,14 +279,14 @@ def test_frames_count_as_slices_where_one_says_so(tmp_path, kind):
     tifffile.imwrite(path, STACK, metadata={"axes": "TYX"}, photometric="minisblack", **kind)
     with pytest.raises(IngestError, match="--times slices"):
         open_tiff(path)
-    assert np.array_equal(open_tiff_times(path).read(whole_box(STACK.shape)), STACK)
+    assert np.array_equal(open_tiff(path, times="slices").read(whole_box(STACK.shape)), STACK)
 
 
 def test_times_of_several_slices_are_no_slices(tmp_path):
     path = str(tmp_path / "a.tif")
     tifffile.imwrite(path, STACK[:4].reshape(2, 2, 90, 70), imagej=True, metadata={"axes": "TZYX"})
     with pytest.raises(IngestError, match="axes TZYX"):
-        open_tiff_times(path)
+        open_tiff(path, times="slices")
 
 
 def test_a_plane_of_another_size_is_damage():

@@ -7,7 +7,7 @@ from scipy import ndimage
 from volproc.config import InteriorOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.errors import VolprocError, VolumeError
+from volproc.errors import ConfigError, VolprocError, VolumeError
 from volproc.stages.interior.labelling import Labelling
 from volproc.stages.interior.stage import plan_interior, run_interior
 from volproc.stages.label.stage import plan_label, run_label
@@ -186,12 +186,12 @@ def test_channels_are_refused(save_volume):
 
 
 def test_more_votes_than_voters_are_refused():
-    with pytest.raises(ValueError, match="no voxel gets so many"):
+    with pytest.raises(ConfigError, match="no voxel gets so many"):
         InteriorOptions(axes="z", votes=3)
 
 
 def test_nothing_to_fill_is_refused():
-    with pytest.raises(ValueError, match="name axes"):
+    with pytest.raises(ConfigError, match="name axes"):
         InteriorOptions(axes="", volume=False)
 
 
@@ -203,3 +203,17 @@ def test_the_inside_grows_back_over_the_gap_at_least(envelope, save_volume, reac
     plan = plan_interior(mask, "out.zarr", options, labelling=Labelling(plan_label, run_label))
     step = plan.inside_step((), Volume(mask))
     assert step.task.reach_nm == expected
+
+
+@pytest.mark.parametrize("value", [1, 3])
+def test_an_envelope_of_0_and_1_is_told(tmp_path, save_volume, value):
+    values = np.zeros((20, 30, 30), np.uint8)
+    values[4:16, 5:25, 5:25] = value
+    mask = save_volume("mask.zarr", values)
+    with pytest.raises(VolumeError, match=rf"value is {value}: .*\[interior\] threshold = 0"):
+        interior(mask, tmp_path / "n.zarr", tmp_path)
+
+
+def test_a_gap_wider_than_the_volume_is_as_wide_as_the_volume(tmp_path, save_volume, envelope):
+    found = interior(save_volume("mask.zarr", envelope), tmp_path / "n.zarr", tmp_path, gap_nm=1e12)
+    assert not voxels(found).any()

@@ -201,7 +201,7 @@ def test_surfaces_need_ids(tmp_path, save_volume):
     files = SurfaceFiles(str(tmp_path / "surfaces"), "digest")
     for values, what in [
         (np.zeros((4, 4, 4), "float32"), "float32"),
-        (-np.ones((4, 4, 4), "int32"), "negative ids"),
+        (-np.ones((4, 4, 4), "int32"), "holds values below 0"),
     ]:
         labels = save_volume(f"{what[:5]}.zarr", values, kind="labels")
         with pytest.raises(VolprocError, match=what):

@@ -147,16 +147,19 @@ def test_agreement_is_the_share_of_axes_that_say_yes(tmp_path, saved, labels):
     np.testing.assert_allclose(table["agreement"], [1 / 3, 2 / 3, 1 / 3, 1 / 3])
 
 
-def test_ids_as_large_as_uint32_and_types_of_columns_go_everywhere_unharmed(
-    tmp_path, save_volume, labels
+@pytest.mark.parametrize("bits", [32, 64])
+def test_ids_of_any_size_and_types_of_columns_go_everywhere_unharmed(
+    tmp_path, save_volume, labels, bits
 ):
-    largest = 2**32 - 1
-    values = np.where(labels == 4, np.uint32(largest), labels).astype(np.uint32)
+    largest = 2**bits - 1
+    values = labels.astype(f"uint{bits}")
+    values[labels == 4] = largest
     saved = save_volume("large.zarr", values, voxel_nm=VOXEL_NM, kind="labels")
     result = measure(saved, tmp_path / "out", tmp_path / "l", parquet=True, meshes="precomputed")
     table = pd.read_parquet(tmp_path / "out" / "objects.parquet")
     assert table["id"].tolist() == pd.read_csv(result.table)["id"].tolist() == [2, 7, 9, largest]
-    whole = ["id", "voxels", "slices", "most_fragments", *(f"start_{axis}" for axis in "zyx")]
+    assert table["id"].dtype == "uint64"
+    whole = ["voxels", "slices", "most_fragments", *(f"start_{axis}" for axis in "zyx")]
     assert {str(table[name].dtype) for name in whole} == {"int64"}
     assert str(table["touches_border"].dtype) == "bool"
     assert str(table["volume_um3"].dtype) == "float64"

@@ -52,7 +52,7 @@ def test_blocks_with_voxels_that_are_no_numbers_are_counted_and_the_others_kept(
     values = noise[:20, :60, :90].astype("float32")
     values[3, 4, 85] = np.nan
     image = save_volume("image.zarr", values)
-    said = r"image\.zarr holds NaN or infinite voxels in z .*\(and \d+ more blocks\)"
+    said = r"image\.zarr, voxels z .*, holds NaN or infinite voxels.*\(and \d+ more blocks\)"
     with pytest.raises(VolprocError, match=said) as caught:
         predict(image, tile=(20, 12, 12), block=(20, 12, 12))
     assert caught.value.exit_code == 2

@@ -180,3 +180,17 @@ def speckled(tmp_path_for):
     way = coarse_way(image.info, image.info.voxel_nm)
     around = Box((-8, -8, -8), (28, 28, 28))
     return image, read_resampled(image, way, around).numpy(), around.start
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "hot"),
+    [("uint8", 77, 0), ("uint8", 0, 0), ("uint16", 900, 60000), ("float32", 3.5, 1e6)],
+)
+def test_a_flat_image_has_no_foreground_and_says_so(save_volume, predict, dtype, value, hot):
+    """invesalius3#1152, angelolab/ark-analysis#890: a constant image was amplified noise."""
+    values = np.full((12, 40, 44), value, dtype)
+    if hot:
+        values[3, 4, 5] = hot
+    _, made = predict(save_volume("image.zarr", values), votes=False)
+    assert not made.read(made.info.box).any()
+    assert made.info.made_by["flat_image"] == value

@@ -11,7 +11,7 @@ import torch
 
 from volproc import __version__
 from volproc.config import TrainedOnOptions, TrainOptions
-from volproc.errors import ConfigError, OutputError, VolumeError
+from volproc.errors import ConfigError, OutputError, VolprocError, VolumeError
 from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.weights import CARD, WEIGHTS, load_model
@@ -19,7 +19,7 @@ from volproc.stages.train.pairs import load_pair
 from volproc.stages.train.sources import held_out_of, sources_of
 from volproc.stages.train.stage import plan_train, run_train
 from volproc.volume.metadata import Kind, new_volume
-from volproc.volume.store import create_volume
+from volproc.volume.store import create_volume, open_volume
 
 FINE = VoxelNm((50.0, 25.0, 25.0))
 SHAPE: Shape = (12, 40, 40)
@@ -239,3 +239,25 @@ def test_labels_of_another_field_of_view_are_refused(
     )
     with pytest.raises(ConfigError, match=r"do not cover the same field of view"):
         trained(options({**volumes, "labels": (small,)}, tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("images", lambda v: np.where(v > 130, np.nan, v).astype("f4"), "holds NaN or infinite"),
+        ("images", lambda v: np.where(v > 160, np.inf, v).astype("f4"), "holds NaN or infinite"),
+        ("labels", lambda v: v * 0, "so there is no object to learn"),
+        ("labels", lambda v: v.astype("i2") - 1, "holds values below 0"),
+        ("labels", lambda v: v.astype("f4"), "holds float32; the truth needs whole numbers"),
+    ],
+)
+def test_what_nothing_can_be_learnt_from_is_refused(
+    volumes: dict[str, Any], tmp_path: Path, kind: str, change: Any, said: str
+) -> None:
+    """MIC-DKFZ/nnUNet#1460 and #2767 (NaN), Project-MONAI/tutorials#174, DLTK#26 (no label)."""
+    volume = open_volume(volumes[kind][0])
+    values = change(volume.read(volume.info.box))
+    nm = volume.info.voxel_nm
+    url = save(tmp_path / "changed.zarr", values, voxel_nm=nm, kind=volume.info.kind)
+    with pytest.raises(VolprocError, match=said):
+        trained(options({**volumes, kind: (url,)}, tmp_path / "model"))

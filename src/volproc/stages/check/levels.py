@@ -13,7 +13,7 @@ from volproc.grid.scale import VoxelNm
 from volproc.stages.check.finding import Finding, error, warning
 from volproc.volume.inspect import StoredArray, array_at
 from volproc.volume.metadata import Kind
-from volproc.volume.ome import scale_and_translation, spatial_axes
+from volproc.volume.ome import Triple, scale_and_translation, spatial_axes
 
 ROUNDING = 1e-9
 """Relative: what volproc writes is exact but for the last bits of a double."""
@@ -60,7 +60,7 @@ def levels_of(multiscale: dict[str, Any], url: str) -> tuple[list[Finding], list
                 found.append(error(array.url, f"has {len(array.shape)} axes; expected {axes}"))
                 continue
             voxel, offset = scale_and_translation(
-                dataset, multiscale, leading=leading, nm=nm, url=url
+                dataset, multiscale, space=range(leading, leading + 3), nm=nm, url=url
             )
         except VolprocError as problem:
             found.append(error(f"{url}/{path}", str(problem)))
@@ -74,8 +74,8 @@ def levels_of(multiscale: dict[str, Any], url: str) -> tuple[list[Finding], list
     return found, levels
 
 
-def _axes(multiscale: dict[str, Any], url: str) -> tuple[list[Finding], int, float]:
-    """Findings, how many axes stand before z, y, x, and the nm in a unit: 1 where it is unknown."""
+def _axes(multiscale: dict[str, Any], url: str) -> tuple[list[Finding], int, Triple]:
+    """Findings, how many axes stand before z, y, x, and the nm in their units: 1 if unknown."""
     try:
         leading, nm = spatial_axes(multiscale, url=url)
     except VolprocError as problem:
@@ -84,7 +84,7 @@ def _axes(multiscale: dict[str, Any], url: str) -> tuple[list[Finding], int, flo
             "unit" in axis for axis in axes[-3:]
         )
         said = warning if unstated else error
-        return [said(url, str(problem))], len(axes) - 3, 1.0
+        return [said(url, str(problem))], len(axes) - 3, (1.0, 1.0, 1.0)
     return [], leading, nm
 
 

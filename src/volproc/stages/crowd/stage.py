@@ -23,12 +23,13 @@ from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
-from volproc.stages.claims import Claim, admit, note_made, record_of
+from volproc.stages.claims import Claim, admit
 from volproc.stages.crowd.draw import draw
 from volproc.stages.crowd.export import Export, header
 from volproc.stages.crowd.outlines import trace
 from volproc.stages.crowd.parts import Parts
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
+from volproc.stages.made import note_made, record_of
 from volproc.volume.access import place_from
 from volproc.volume.files import beside
 from volproc.volume.fingerprint import fingerprint

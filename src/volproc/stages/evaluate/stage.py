@@ -13,10 +13,11 @@ from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
-from volproc.stages.claims import Claim, admit, note_made
+from volproc.stages.claims import Claim, admit
 from volproc.stages.evaluate.counting import CountOverlap, result_of
 from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.scores import Score, Scores
+from volproc.stages.made import note_made
 from volproc.volume.access import place_from
 from volproc.volume.files import write_file
 from volproc.volume.fingerprint import fingerprint

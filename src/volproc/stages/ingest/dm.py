@@ -19,10 +19,10 @@ import numpy as np
 
 from volproc.errors import IngestError
 from volproc.grid.scale import parse_voxel_nm
+from volproc.grid.units import in_nm
 from volproc.stages.ingest.dm_tags import Placed, Tag, find, read_tags
 from volproc.stages.ingest.raw import RawPlanes, raw_planes
 from volproc.stages.ingest.source import Stamp, opened, reading, stamp
-from volproc.stages.ingest.units import in_nm
 
 _TYPES = {
     1: "i2",
@@ -74,14 +74,8 @@ def open_dm(url: str) -> RawPlanes:
             shape=shape,
             voxel_nm=voxel_nm,
             identity=identity,
+            pixel_nm=(y.nm, x.nm) if y.nm and x.nm else None,
         )
-
-
-def pixel_nm(url: str) -> tuple[float, float] | None:
-    """Size (y, x) of a DM file's pixels in nm, which is often stated where the thickness is not."""
-    with reading(url):
-        _, y, x = _axes(url, _shown(url)[0])
-        return (y.nm, x.nm) if y.nm and x.nm else None
 
 
 def _shown(url: str) -> tuple[Tag, str, tuple[Stamp, ...]]:

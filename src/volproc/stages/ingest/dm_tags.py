@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from volproc.stages.ingest.units import typed
+from volproc.grid.units import typed
 
 _NUMBERS = dict(zip(range(2, 13), "hiHIfdbbbqQ", strict=True))
 """Letters of `struct` for the codes of simple types; 8 is a truth value, 9 and 10 characters."""

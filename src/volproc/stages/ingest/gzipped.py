@@ -12,7 +12,7 @@ import numpy.typing as npt
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.ingest.raw import RawPlanes
-from volproc.stages.ingest.source import Stamp, opened, reading
+from volproc.stages.ingest.source import PixelNm, Stamp, opened, reading
 
 
 def is_gzip(head: bytes) -> bool:
@@ -58,6 +58,7 @@ def zipped_planes(
     shape: Shape,
     voxel_nm: VoxelNm | None,
     identity: tuple[Stamp, ...],
+    pixel_nm: PixelNm | None = None,
 ) -> ZippedPlanes:
     """The planes; whether the file is complete and undamaged shows when the last one is read."""
-    return ZippedPlanes(url, offset, stored, shape, voxel_nm, identity)
+    return ZippedPlanes(url, offset, stored, shape, voxel_nm, identity, pixel_nm)

@@ -2,13 +2,7 @@
 
 Which data set, where none is named: of the grey ones with three dimensions the largest, if no
 other one is as large; with none of three dimensions, the same of those with two. Dimensions of
-length 1 do not count where there are more than three: the last, then the first, then the others.
-
-Voxel size, (z, y, x), from an attribute of the data set:
-
-- `resolution` in nm: CREMI (https://cremi.org/data).
-- `element_size_um` in µm: ImageJ's HDF5 plugin, ilastik, ImSwitch
-  (https://imswitch.readthedocs.io/en/stable/Hdf5datafile.html).
+length 1 do not count where there are more than three. `hdf5_metadata` has what it says of itself.
 """
 
 from __future__ import annotations
@@ -18,22 +12,22 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import IngestError
+from volproc.grid.axes import AxesError, Places, places_of
 from volproc.grid.box import Box, Shape
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.scale import VoxelNm
 from volproc.location import located
+from volproc.stages.ingest.hdf5_metadata import axis_names, dtype_of, is_labels, stated_in_nm
 from volproc.stages.ingest.source import Stamp, opened, reading, stamp
-from volproc.stages.ingest.units import in_nm, typed
 
 _GREY = {"bool", "float16", "float32", "float64"}
 _GREY |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
-_ATTRIBUTES = {"resolution": "nm", "element_size_um": "µm"}
 _MANY = 8
 """Data sets that a message lists."""
 
@@ -55,7 +49,7 @@ def split_hdf5(url: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Hdf5Dataset:
-    """A data set; `axes` are the places of z, y and x (or y and x) among its dimensions."""
+    """A data set, or the channel of one."""
 
     url: str
     inner: str
@@ -64,47 +58,62 @@ class Hdf5Dataset:
     voxel_nm: VoxelNm | None
     identity: tuple[Stamp, ...]
     by_rows: bool
-    axes: tuple[int, ...]
+    places: Places
+    translation_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    kind: Literal["image", "labels"] = "image"
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`; HDF5 decodes the chunks that it meets."""
         with reading(self.url), _open(self.url) as file:
             dataset = file[self.inner]
-            index: list[Any] = [0] * dataset.ndim
-            for axis, part in zip(self.axes, box.slices[-len(self.axes) :], strict=True):
-                index[axis] = part
-            # of two dimensions: one plane, or none where the box is empty
-            values = np.asarray(dataset[tuple(index)], dtype=self.dtype)
-            return values if len(self.axes) == 3 else values[None][box.slices[0]]
+            index: list[Any] = list(self.places.fixed)
+            for axis, part in zip(self.places.space, box.slices, strict=True):
+                if axis is not None:
+                    index[axis] = part
+            values = np.asarray(dataset[tuple(index)])
+        stored = self.places.stored
+        values = values.transpose([sorted(stored).index(axis) for axis in stored])
+        # the same bits: BigDataViewer's have a sign that they are stored without
+        values = values.astype(values.dtype.newbyteorder("=")).view(self.dtype)
+        # of two dimensions: one plane, or none where the box is empty
+        return values if len(stored) == 3 else values[None][box.slices[0]]
 
 
-def open_hdf5(url: str) -> Hdf5Dataset:
-    """The data set at FILE.h5/INNER, or the one to choose in FILE.h5; IngestError if none fits."""
+def open_hdf5(url: str, *, axes: str = "", channel: int | None = None) -> Hdf5Dataset:
+    """The data set at FILE.h5/INNER, or the one to choose in FILE.h5; IngestError if none fits.
+
+    `axes` replaces its names of axes; of several channels `channel` is read.
+    """
     path, inner = split_hdf5(url)
     with reading(path), _open(path) as file:
-        inner = inner or _chosen(path, file)
+        inner = inner or _chosen(path, file, axes)
         dataset = file.get(inner)
         if not isinstance(dataset, h5py.Dataset):
             raise IngestError(
                 f"{path} has no data set {inner!r}; it has {_listed(_datasets(file))}"
             )
-        axes = _axes(dataset.shape or ())
-        if not _grey(dataset) or not 2 <= len(axes) <= 3:
+        if not _grey(dataset) or dataset.ndim < 2:
             raise IngestError(
                 f"{path}: {_described(dataset)} is not a volume; expected whole or real numbers in "
                 f"two or three dimensions; it has {_listed(_datasets(file))}"
             )
+        try:
+            places = places_of(dataset.shape, axes or axis_names(dataset), channel=channel)
+        except AxesError as error:
+            raise IngestError(f"{path}/{inner} has {error}") from error
         _refuse_unknown_filters(path, dataset)
-        *planes, rows, columns = (int(dataset.shape[axis]) for axis in axes)
+        voxel_nm, translation_nm = stated_in_nm(dataset, places)
         return Hdf5Dataset(
             url=path,
             inner=inner,
-            shape=(planes[0] if planes else 1, rows, columns),
-            dtype=str(dataset.dtype.newbyteorder("=")),
-            voxel_nm=_voxel_nm(dataset, axes),
+            shape=places.of_space(dataset.shape),
+            dtype=dtype_of(dataset),
+            voxel_nm=voxel_nm,
             identity=_identity(path, dataset),
-            by_rows=_by_rows(dataset, axes),
-            axes=axes,
+            by_rows=_by_rows(dataset, places),
+            places=places,
+            translation_nm=translation_nm,
+            kind="labels" if is_labels(dataset) else "image",
         )
 
 
@@ -126,11 +135,12 @@ def _datasets(file: h5py.File) -> list[h5py.Dataset]:
     return found
 
 
-def _chosen(url: str, file: h5py.File) -> str:
+def _chosen(url: str, file: h5py.File, axes: str) -> str:
     """The name of the data set to read where none is given."""
     every = _datasets(file)
-    for dimensions in 3, 2:
-        fitting = [d for d in every if _grey(d) and len(_axes(d.shape)) == dimensions]
+    # -1: of channels, times or axes that cannot be told, which its own refusal explains
+    for dimensions in 3, 2, -1:
+        fitting = [d for d in every if _grey(d) and _dimensions(d, axes) == dimensions]
         most = max((d.size for d in fitting), default=0)
         largest = [d for d in fitting if d.size == most]
         if len(largest) == 1:
@@ -162,30 +172,20 @@ def _listed(datasets: list[h5py.Dataset]) -> str:
     return "; ".join([*map(_described, datasets[:_MANY]), *rest]) or "none"
 
 
-def _axes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The dimensions that count: beyond three, those of length 1 are left out."""
-    axes = list(range(len(shape)))
-    for axis in (len(shape) - 1, *range(len(shape) - 1)):
-        if len(axes) > 3 and shape[axis] == 1:
-            axes.remove(axis)
-    return tuple(axes)
+def _dimensions(dataset: h5py.Dataset, axes: str) -> int:
+    """How many axes of space it has; -1 if that cannot be told, 0 if they are too few."""
+    try:
+        return len(places_of(dataset.shape, axes or axis_names(dataset)).stored)
+    except AxesError:
+        return -1 if dataset.ndim > 2 else 0
 
 
-def _voxel_nm(dataset: h5py.Dataset, axes: tuple[int, ...]) -> VoxelNm | None:
-    for name, unit in _ATTRIBUTES.items():
-        found = np.atleast_1d(np.asarray(dataset.attrs.get(name, ())))
-        values = [typed(size) for size in found] if found.dtype.kind in "iuf" else []
-        if len(values) == dataset.ndim > 3:
-            values = [values[axis] for axis in axes]
-        sizes = [size for value in values if (size := in_nm(value, unit)) is not None]
-        if len(values) == len(sizes) == 3:
-            return parse_voxel_nm(sizes)
-    return None
-
-
-def _by_rows(dataset: h5py.Dataset, axes: tuple[int, ...]) -> bool:
+def _by_rows(dataset: h5py.Dataset, places: Places) -> bool:
     """Rows are cheap where no chunk is higher than a quarter of a plane."""
-    return dataset.chunks is None or 4 * dataset.chunks[axes[-2]] <= dataset.shape[axes[-2]]
+    _, y, x = places.space
+    if dataset.chunks is None:
+        return y < x
+    return bool(4 * dataset.chunks[y] <= dataset.shape[y])
 
 
 def _refuse_unknown_filters(url: str, dataset: h5py.Dataset) -> None:

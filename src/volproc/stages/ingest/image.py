@@ -18,7 +18,7 @@ from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.stages.ingest.samples import COLOUR, is_grey
-from volproc.stages.ingest.source import Source, Stamp, opened, reading, stamp
+from volproc.stages.ingest.source import Source, Stamp, not_a, opened, reading, stamp
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -100,10 +100,10 @@ class ImagePlane:
 @contextmanager
 def _image(file: BinaryIO, url: str) -> Iterator[ImageFile]:
     # Not Image.open: it refuses large planes as if they were attacks
-    head = file.read(len(_PNG))
+    head = file.read(32)
     file.seek(0)
     if not is_image(head):
-        raise IngestError(f"{url} is neither a PNG nor a JPEG, whatever its name says")
-    kind = PngImageFile if head == _PNG else JpegImageFile
+        raise not_a("PNG or JPEG", url, head)
+    kind = PngImageFile if head.startswith(_PNG) else JpegImageFile
     with kind(file) as image:
         yield image

@@ -8,8 +8,9 @@ https://bio3d.colorado.edu/imod/doc/mrc_format.txt:
   as MRC2014 has it, unless the header's own minimum and maximum (0 or more, and above 127) can
   only be those of unsigned bytes.
 - Axes: columns, rows and sections are turned to x, y and z where mapc, mapr, maps say otherwise.
-- Voxel size: cell / sampling of each axis. Exactly 1 x 1 x 1 Å is what many programs write for
-  "not known", and counts as that; so does a size of zero.
+- Voxel size: cell / sampling of each axis; an image stack (one section sampled, space group 0)
+  states none along z. Exactly 1 x 1 x 1 Å is what many programs write for "not known", and counts
+  as that; so does a size of zero.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.units import in_nm, typed
 from volproc.stages.ingest.gzipped import is_gzip, zipped_planes
 from volproc.stages.ingest.packed import Nibbles, Turned
 from volproc.stages.ingest.raw import raw_planes
-from volproc.stages.ingest.source import Source, opened, reading, stamp
-from volproc.stages.ingest.units import in_nm, typed
+from volproc.stages.ingest.source import PixelNm, Source, opened, reading, stamp
 
 _BYTES = 1024
 _FIELDS = {
@@ -40,6 +41,7 @@ _FIELDS = {
     "axes": (64, "3i4"),
     "lowest": (76, "f4"),
     "highest": (80, "f4"),
+    "space_group": (88, "i4"),
     "extended": (92, "i4"),
     "imod_stamp": (152, "i4"),
     "imod_flags": (156, "i4"),
@@ -78,14 +80,16 @@ def open_mrc(url: str) -> Source:
         header, order = _header(head)
         x, y, z = header["sizes"].tolist()
         mode, axes = int(header["mode"]), _axes(url, header)
+        voxel_nm, pixel_nm = _stated_nm(header)
         make = zipped_planes if zipped else raw_planes
         planes: Source = make(
             url,
             offset=_BYTES + int(header["extended"]),
             stored=order + _stored(url, header),
             shape=(z, y, -(-x // 2) if mode == _PACKED else x),
-            voxel_nm=_voxel_nm(header),
+            voxel_nm=voxel_nm,
             identity=(stamp(url),),
+            pixel_nm=pixel_nm,
         )
         planes = Nibbles(planes, x) if mode == _PACKED else planes
         return planes if axes == (0, 1, 2) else Turned(planes, axes)
@@ -141,11 +145,18 @@ def _axes(url: str, header: npt.NDArray[Any]) -> Shape:
     return each(slowest_first.index, (3, 2, 1))
 
 
-def _voxel_nm(header: npt.NDArray[Any]) -> VoxelNm | None:
-    """Voxel size (z, y, x); cell and sampling are in the order x, y, z whatever the axes are."""
+def _stated_nm(header: npt.NDArray[Any]) -> tuple[VoxelNm | None, PixelNm | None]:
+    """Voxel size (z, y, x), and pixel size (y, x) where no more is stated.
+
+    Cell and sampling are in the order x, y, z whatever the axes are.
+    """
     pairs = zip(header["cell"], header["sampling"].tolist(), strict=True)
     sizes = [typed(cell) / count if count > 0 else 0.0 for cell, count in pairs]
     if all(math.isclose(size, 1, rel_tol=1e-6) for size in sizes):
-        return None
+        return None, None
     x, y, z = (in_nm(size / 10, "nm") for size in sizes)
-    return parse_voxel_nm((z, y, x)) if z and y and x else None
+    columns, _, sections = header["sizes"].tolist()
+    if header["space_group"] == 0 and header["sampling"].tolist()[::2] == [columns, 1]:
+        z = z if sections == 1 else None
+    pixel_nm = (y, x) if y and x else None
+    return (parse_voxel_nm((z, y, x)) if z and y and x else None), pixel_nm

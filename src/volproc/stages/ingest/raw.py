@@ -12,7 +12,7 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
-from volproc.stages.ingest.source import Stamp, opened, reading
+from volproc.stages.ingest.source import PixelNm, Stamp, opened, reading
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class RawPlanes:
     shape: Shape
     voxel_nm: VoxelNm | None
     identity: tuple[Stamp, ...]
+    pixel_nm: PixelNm | None = None
 
     @property
     def dtype(self) -> str:
@@ -66,6 +67,7 @@ def raw_planes(
     shape: Shape,
     voxel_nm: VoxelNm | None,
     identity: tuple[Stamp, ...],
+    pixel_nm: PixelNm | None = None,
 ) -> RawPlanes:
     """The planes, once it is sure that the file is long enough; IngestError if it was cut short."""
     end = offset + prod(shape) * np.dtype(stored).itemsize
@@ -75,7 +77,7 @@ def raw_planes(
             f"{url} is cut short: {size} bytes, expected at least {end} for {shape} voxels of "
             f"{np.dtype(stored).name}; copy it again"
         )
-    return RawPlanes(url, offset, stored, shape, voxel_nm, identity)
+    return RawPlanes(url, offset, stored, shape, voxel_nm, identity, pixel_nm)
 
 
 def _fill(rows: npt.NDArray[Any], file: BinaryIO) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -30,19 +31,41 @@ ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", "attributes.json")
 
 
 @dataclass(frozen=True)
+class Opening:
+    """Opens files with some options. Not a partial: two of the same have to be equal."""
+
+    opener: Callable[..., Source]
+    options: tuple[tuple[str, Any], ...]
+
+    def __call__(self, url: str) -> Source:
+        """The source of a file."""
+        return self.opener(url, **dict(self.options))
+
+
+@dataclass(frozen=True)
 class Format:
-    """A file format; `module` has `open_MODULE` and `is_MODULE`, imported when first needed."""
+    """A file format; `module` has `open_MODULE` and `is_MODULE`, imported when first needed.
+
+    `takes` are the options that its opener knows.
+    """
 
     name: str
     suffixes: tuple[str, ...]
     module: str
+    takes: tuple[str, ...] = ()
 
     def opener(self, options: IngestOptions) -> Opener:
         """The function that opens one file."""
-        imported = self._imported()
-        opener: Opener = getattr(imported, f"open_{self.module}")
-        times_too: Opener = getattr(imported, f"open_{self.module}_times", opener)
-        return times_too if options.times == "slices" else opener
+        opener: Opener = getattr(self._imported(), f"open_{self.module}")
+        if options.axes and "axes" not in self.takes:
+            raise IngestError(
+                f"--axes names the axes of arrays (HDF5, Zarr, N5); {self.name} files have theirs "
+                "in a fixed order: leave it out"
+            )
+        known = type(options).model_fields
+        stated = {n: getattr(options, n) for n in self.takes}
+        given = tuple((n, v) for n, v in stated.items() if v != known[n].default)
+        return Opening(opener, given) if given else opener
 
     def recognises(self, head: bytes) -> bool:
         """Whether a file that begins so is of this format."""
@@ -58,12 +81,12 @@ class Format:
 
 _MRC = (".mrc", ".rec", ".map", ".st", ".ali", ".mrcs", ".preali")
 FORMATS = (
-    Format("TIFF", (".tif", ".tiff", ".btf", ".tf8"), "tiff"),
+    Format("TIFF", (".tif", ".tiff", ".btf", ".tf8"), "tiff", ("labels", "times")),
     Format("PNG", (".png",), "image"),
     Format("JPEG", (".jpg", ".jpeg"), "image"),
     Format("DM3/DM4", (".dm3", ".dm4"), "dm"),
     Format("MRC", (*_MRC, *(f"{suffix}.gz" for suffix in _MRC)), "mrc"),
-    Format("HDF5", (".h5", ".hdf5", ".hdf"), "hdf5"),
+    Format("HDF5", (".h5", ".hdf5", ".hdf"), "hdf5", ("axes", "channel")),
 )
 
 _READ = f"read are {', '.join(f.name for f in FORMATS)}, folders of those, OME-Zarr, Zarr and N5"
@@ -83,7 +106,7 @@ def open_source(url: str, options: IngestOptions) -> Source:
     if kind is None and wild:
         return _open_pattern(folder or ("/" if url.startswith("/") else "."), url, options)
     if kind == "zarr":
-        return _open_zarr(url, options.channel)
+        return _open_zarr(url, options)
     if kind == "file":
         return _open_file(url, options)
     if kind == "folder":
@@ -122,7 +145,7 @@ def _open_inside(url: str, options: IngestOptions) -> Source:
         above = above.rpartition("/")[0]
         kind = _kind(above)
         if kind == "zarr":
-            return _open_zarr(url, options.channel)
+            return _open_zarr(url, options)
         if kind == "file" and _format(above).module == "hdf5":
             return _opener_of_one(above, options)(url)
         if kind is not None:
@@ -179,10 +202,10 @@ def _named_in(url: str) -> tuple[str, ...]:
     return other_files(url)
 
 
-def _open_zarr(url: str, channel: int | None) -> Source:
+def _open_zarr(url: str, options: IngestOptions) -> Source:
     from volproc.stages.ingest.zarr import open_zarr
 
-    return open_zarr(url, channel=channel)
+    return open_zarr(url, axes=options.axes, channel=options.channel)
 
 
 def _opener_of_one(url: str, options: IngestOptions) -> Opener:
@@ -195,7 +218,7 @@ def _opener_of_one(url: str, options: IngestOptions) -> Opener:
 
 
 def opener_of(url: str, options: IngestOptions) -> Opener:
-    """What opens the file at `url` and others of its format."""
+    """What opens the file at `url` and others of its format, as `options` ask."""
     return _format(url).opener(options)
 
 

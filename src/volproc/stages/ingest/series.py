@@ -21,7 +21,7 @@ from volproc.grid.scale import VoxelNm
 from volproc.location import located, name_of
 from volproc.stages.ingest.holding import Taken
 from volproc.stages.ingest.numbering import Numbering, filled_slices, number_names
-from volproc.stages.ingest.source import Source, Stamp
+from volproc.stages.ingest.source import PixelNm, Source, Stamp, pixel_nm_of, refuse_other_pixels
 
 if TYPE_CHECKING:
     from volproc.config import IngestOptions  # workers need not know of options
@@ -59,6 +59,9 @@ def open_series(
     sources = _headers(urls, files, opener, everything=options.unequal == "pad", most=most_headers)
     first = sources[urls[0]]
     shape = _plane_shape(sources, pad=options.unequal == "pad")
+    pixel_nm = None if options.voxel_nm else pixel_nm_of(first)
+    for url, source in sources.items():
+        refuse_other_pixels(url, source, pixel_nm)
     depths = _depths(urls, files, sources)
     if depths and numbering.gaps:
         raise IngestError(
@@ -68,6 +71,7 @@ def open_series(
     filled = filled_slices(numbering, options.missing, where=urls[0].rpartition("/")[0])
     middles, ends = _shortened(urls)
     depth = (sum(depths) or len(urls)) + len(filled)
+    listed = taken.line(depth, numbering.shown(numbering.step)) if taken else ""
     return Series(
         opener=opener,
         middles=middles,
@@ -82,7 +86,8 @@ def open_series(
         by_rows=all(source.by_rows for source in sources.values()),
         # what was opened tells its size even where a web server's listing did not
         identity=tuple(sources[url].identity[0] if url in sources else files[url] for url in urls),
-        said=taken.line(depth, numbering.shown(numbering.step)) if taken else "",
+        said="; ".join(filter(None, (listed, getattr(first, "said", "")))),
+        pixel_nm=pixel_nm,
     )
 
 
@@ -109,6 +114,8 @@ class Series:
     identity: tuple[Stamp, ...]
     said: str = ""
     """What became of the folder's files, in a line."""
+    pixel_nm: PixelNm | None = None
+    """Of every slice; None where the files state none, or another size replaces it."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "identity": ()}
@@ -171,6 +178,7 @@ class Series:
         same_size = source.shape[1:] == self.shape[1:] or self.pad
         if source.dtype != self.dtype or source.shape[0] != depth or not same_size:
             raise IngestError(_unequal(url, source, self.dtype, (depth, *self.shape[1:])))
+        refuse_other_pixels(url, source, self.pixel_nm)
         first = planes[0][1]
         wanted = Box((first, *box.start[1:]), (planes[-1][1] + 1, *box.stop[1:]))
         part = wanted.clip(Box((0, 0, 0), source.shape))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from math import isclose
 from typing import Any, BinaryIO, Protocol
 
 import numpy.typing as npt
@@ -18,12 +20,23 @@ from volproc.retry import PatientFile, patient
 
 BUFFER_BYTES = 2**16
 
+_POINTERS = (b"version https://git-lfs", b"/annex/objects/", b"../.git/annex/", b".git/annex/")
+"""What a file begins with instead, where git keeps the content elsewhere."""
+
+PixelNm = tuple[float, float]
+"""Size of a pixel in nm, (y, x), which is often stated where the thickness of slices is not."""
+
 Stamp = tuple[str, int, str]
 """Name, bytes and date (or ETag) of a file: another one means that the file has changed."""
 
 
 class Source(Protocol):
-    """Voxels in files. Frozen and small: it travels to the workers, which read the files."""
+    """Voxels in files. Frozen and small: it travels to the workers, which read the files.
+
+    Some state more: `pixel_nm`, where the thickness of slices is not known (`pixel_nm_of`);
+    `translation_nm`, the centre of the first voxel (in voxels where their size is not stated); the
+    `kind` of volume; and in `said`, for the person, what was done to the values.
+    """
 
     @property
     def shape(self) -> Shape:
@@ -49,6 +62,25 @@ class Source(Protocol):
         """The voxels of `box`, touching only the files and, `by_rows`, the rows that hold them."""
 
 
+def pixel_nm_of(source: Source) -> PixelNm | None:
+    """The pixel size that a source states, with a voxel size or without."""
+    if source.voxel_nm:
+        return source.voxel_nm[1:]
+    known: PixelNm | None = getattr(source, "pixel_nm", None)
+    return known
+
+
+def refuse_other_pixels(url: str, source: Source, pixel_nm: PixelNm | None) -> None:
+    """IngestError for a slice whose pixels are not of the size of the others'."""
+    found = pixel_nm_of(source)
+    if found and pixel_nm and not all(map(partial(isclose, rel_tol=0.01), found, pixel_nm)):
+        here, others = (f"{size[0]:g} x {size[1]:g} nm" for size in (found, pixel_nm))
+        raise IngestError(
+            f"{url} has pixels of {here} (y, x), others of its series {others}; name the slices of "
+            "one size (FOLDER/slice_0*.tif), or, if what they state is wrong, give --voxel-nm Z Y X"
+        )
+
+
 @contextmanager
 def reading(url: str) -> Iterator[None]:
     """Whatever a format library raises becomes an IngestError that names the file."""
@@ -61,6 +93,27 @@ def reading(url: str) -> Iterator[None]:
         if line is error:
             raise
         raise line from error
+
+
+@contextmanager
+def described(url: str) -> Iterator[None]:
+    """What damaged metadata make Python raise, also in our own code, becomes an IngestError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise IngestError(
+            f"cannot read {url}: {str(error) or type(error).__name__}; the file may be cut short"
+        ) from error
+
+
+def not_a(format: str, url: str, head: bytes) -> IngestError:
+    """The error for a file that begins with `head` and is of another format than its name says."""
+    if head.startswith(_POINTERS):
+        return IngestError(
+            f"{url} is only a pointer to its content; bring that with git lfs pull, git annex get "
+            "or datalad get"
+        )
+    return IngestError(f"{url} is not a {format} file, whatever its name says")
 
 
 def opened(url: str) -> BinaryIO:

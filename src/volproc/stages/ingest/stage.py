@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from operator import truediv
 from typing import Any
 
 from volproc.config import FetchOptions, IngestOptions
@@ -13,6 +14,7 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Tiling
+from volproc.grid.box import each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.ingest.empiar.delivery import Delivery, delivered, open_entry
@@ -23,13 +25,12 @@ from volproc.stages.ingest.layout import Layout, laid_out, layout_of
 from volproc.stages.ingest.packed import WithoutNaN
 from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
 from volproc.stages.ingest.reader import open_source
-from volproc.stages.ingest.series import Series
 from volproc.stages.ingest.slices import SliceTable, matching
-from volproc.stages.ingest.source import Source
+from volproc.stages.ingest.source import Source, pixel_nm_of
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.volume.access import place_from
 from volproc.volume.create import made_by
-from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
+from volproc.volume.metadata import PositionNm, VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
 from volproc.volume.written import WrittenLevel
 
@@ -156,6 +157,8 @@ def plan_ingest(
     IngestError if they cannot be read, or if `url` was begun from other files.
     """
     source, delivery = _opened(path, url, options, fetch)
+    if getattr(source, "kind", "image") == "labels":  # averaged, ids would become others
+        options = options.model_copy(update={"labels": True})
     voxel_nm = _voxel_nm(source, options, path)
     _refuse_labels_that_change(source, options, path)
     output = new_volume(
@@ -165,6 +168,7 @@ def plan_ingest(
         dtype=_stored_type(source, options),
         kind="labels" if options.labels else "image",
         version=options.ome_zarr,
+        corner_nm=_corner_nm(source, voxel_nm),
     )
     layout = layout_of(output, by_rows=source.by_rows)
     output = laid_out(output, layout).stamped(source=_listing(source), **_noted(source))
@@ -232,21 +236,25 @@ def _voxel_nm(source: Source, options: IngestOptions, path: str) -> VoxelNm:
 
 
 def _what_it_states(source: Source) -> str:
-    """The pixel size of slices whose thickness no file tells: so it is with Gatan's."""
-    first = source.urls[0] if isinstance(source, Series) else getattr(source, "url", "")
-    if not first.lower().endswith((".dm3", ".dm4")):
-        return ""
-    from volproc.stages.ingest.dm import pixel_nm
-
-    known = pixel_nm(first)
+    known = pixel_nm_of(source)
     return f" but pixels of {known[0]:g} x {known[1]:g} nm (y, x)" if known else ""
 
 
+def _corner_nm(source: Source, voxel_nm: VoxelNm) -> PositionNm | None:
+    """Where the source lies. Another voxel size than it states keeps its place in voxels."""
+    centre = getattr(source, "translation_nm", None)
+    if centre is None or not any(centre):
+        return None
+    factor = each(truediv, voxel_nm, source.voxel_nm or (1.0, 1.0, 1.0))
+    return each(lambda c, f, v: c * f - v / 2, centre, factor, voxel_nm)
+
+
 def _noted(source: Source) -> dict[str, Any]:
-    """What became of a folder's files, and slices that none holds, for the output's metadata."""
-    if not isinstance(source, Series):
-        return {}
-    found = {"files_taken": source.said, "filled_slices": list(source.filled)}
+    """What became of files and values, and slices that none holds, for the output's metadata."""
+    found = {
+        "files_taken": getattr(source, "said", ""),
+        "filled_slices": list(getattr(source, "filled", ())),
+    }
     return {key: value for key, value in found.items() if value}
 
 

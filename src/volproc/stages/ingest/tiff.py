@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,19 @@ from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.ingest.raw import RawPlanes, raw_planes
 from volproc.stages.ingest.samples import COLOUR
-from volproc.stages.ingest.source import Source, Stamp, opened, reading, stamp
+from volproc.stages.ingest.source import (
+    PixelNm,
+    Source,
+    Stamp,
+    described,
+    not_a,
+    opened,
+    reading,
+    stamp,
+)
 from volproc.stages.ingest.tiff_decoding import decode_into, refuse_unbelievable, segment_shape
-from volproc.stages.ingest.tiff_metadata import complete, ome_pixels, raise_heard, tiff_voxel_nm
+from volproc.stages.ingest.tiff_greys import meant
+from volproc.stages.ingest.tiff_metadata import complete, ome_pixels, raise_heard, tiff_stated_nm
 
 
 def is_tiff(head: bytes) -> bool:
@@ -26,30 +36,27 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def open_tiff(url: str) -> Source:
-    """The grey planes of a TIFF, in the order of its pages.
+def open_tiff(
+    url: str, *, labels: bool = False, times: Literal["refuse", "slices"] = "refuse"
+) -> Source:
+    """The grey planes of a TIFF, in the order of its pages; `labels` are numbers as stored.
 
     Voxel sizes come from OME or ImageJ metadata; plain resolution tags are not trusted: most
     programs write 72 or 96 dpi there. Red, green and blue count as grey where they are equal.
-    IngestError for colour, channels, times, planes of unequal size, and a file cut short.
+    Times count as slices where `times` says so and each has one. IngestError for colour, channels,
+    other times, planes of unequal size, and a file cut short.
     """
-    return _opened(url, times=False)
-
-
-def open_tiff_times(url: str) -> Source:
-    """The same; time points count as slices where each has one."""
-    return _opened(url, times=True)
-
-
-def _opened(url: str, *, times: bool) -> Source:
-    with reading(url), complete(), opened(url) as raw:
-        if not is_tiff(raw.read(4)):
-            raise IngestError(f"{url} is not a TIFF file, whatever its name says")
+    with reading(url), described(url), complete(), opened(url) as raw:
+        head = raw.read(32)
+        if not is_tiff(head):
+            raise not_a("TIFF", url, head)
         raw.seek(0)
         # _multifile: without it tifffile would open whatever other files OME metadata names
         name = url.rpartition("/")[2]
         with tifffile.TiffFile(raw, name=name, _multifile=False) as file:
-            return _source(file, url, (stamp(url),), times=times)
+            images = _images(file, url, times=times == "slices")
+            source = _source(file, images, url, (stamp(url),))
+            return source if labels else meant(source, [i.keyframe for i in images], url)
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,14 @@ class TiffPlanes:
     identity: tuple[Stamp, ...]
     by_rows: bool
     pages: tuple[int, ...]
+    pixel_nm: PixelNm | None = None
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
         out = np.zeros(box.shape, dtype=self.dtype)
         corner = (box.start[1], box.start[2])
-        with reading(self.url), complete(), opened(self.url) as raw, tifffile.TiffFile(raw) as file:
+        with reading(self.url), described(self.url), complete(), opened(self.url) as raw:
+            file = tifffile.TiffFile(raw)
             for plane, place in zip(out, self.pages[box.start[0] : box.stop[0]], strict=True):
                 file.filehandle.seek(place)
                 page = tifffile.TiffPage(file, 0)
@@ -101,6 +110,11 @@ class RawPages:
         return self.first.voxel_nm
 
     @property
+    def pixel_nm(self) -> PixelNm | None:
+        """Pixel size the file states, in nm."""
+        return self.first.pixel_nm
+
+    @property
     def identity(self) -> tuple[Stamp, ...]:
         """The file's stamp."""
         return self.first.identity
@@ -120,12 +134,14 @@ class RawPages:
 
 
 def _source(
-    file: tifffile.TiffFile, url: str, identity: tuple[Stamp, ...], *, times: bool
+    file: tifffile.TiffFile,
+    images: Sequence[tifffile.TiffPageSeries],
+    url: str,
+    identity: tuple[Stamp, ...],
 ) -> Source:
-    images = _images(file, url, times=times)
     first = images[0]
     height, width = _plane_shape(first)
-    voxel_nm = tiff_voxel_nm(file)
+    voxel_nm, pixel_nm = tiff_stated_nm(file)
     stored = first.dtype.newbyteorder(file.byteorder).str
     colour = first.keyframe.samplesperpixel > 1
     if len(images) == 1 and first.dataoffset is not None and not colour:
@@ -137,11 +153,12 @@ def _source(
             shape=shape,
             voxel_nm=voxel_nm,
             identity=identity,
+            pixel_nm=pixel_nm,
         )
     pages = _pages(images, file, url)
     shape = (len(pages), height, width)
     if all(_is_raw(page) for page in pages):
-        plane = RawPlanes(url, 0, stored, (1, height, width), voxel_nm, identity)
+        plane = RawPlanes(url, 0, stored, (1, height, width), voxel_nm, identity, pixel_nm)
         return RawPages(plane, tuple(page.dataoffsets[0] for page in pages), shape)
     source = TiffPlanes(
         url=url,
@@ -152,6 +169,7 @@ def _source(
         # a strip of more than half a plane costs more for rows than it saves
         by_rows=all(2 * segment_shape(image.keyframe)[0] <= height for image in images),
         pages=tuple(page.offset for page in pages),
+        pixel_nm=pixel_nm,
     )
     if colour:  # here rather than when the run comes to it
         source.read(Box((0, 0, 0), (1, height, width)))

@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import tifffile
 
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.units import in_nm
 from volproc.location import name_of
-from volproc.stages.ingest.source import opened
-from volproc.stages.ingest.units import in_nm
+from volproc.stages.ingest.source import PixelNm, opened
 
 _heard = threading.local()
 
@@ -50,11 +50,12 @@ def raise_heard() -> None:
         raise ValueError(_heard.errors[0])
 
 
-def tiff_voxel_nm(file: tifffile.TiffFile) -> VoxelNm | None:
-    """Voxel size from OME or ImageJ metadata, if they state all three sizes."""
+def tiff_stated_nm(file: tifffile.TiffFile) -> tuple[VoxelNm | None, PixelNm | None]:
+    """Voxel size (z, y, x) and pixel size (y, x) from OME or ImageJ metadata."""
     sizes = _ome_sizes(file.ome_metadata) if file.is_ome else _imagej_sizes(file)
-    known = [size for size in sizes if size is not None]
-    return parse_voxel_nm(known) if len(known) == 3 else None
+    z, y, x = sizes or (None, None, None)
+    pixel_nm = (y, x) if y and x else None
+    return (parse_voxel_nm((z, *pixel_nm)) if z and pixel_nm else None), pixel_nm
 
 
 def ome_pixels(xml: str) -> dict[str, str]:
@@ -71,14 +72,18 @@ def _ome_sizes(xml: str) -> list[float | None]:
 
 def _imagej_sizes(file: tifffile.TiffFile) -> list[float | None]:
     metadata = file.imagej_metadata or {}
-    unit = str(metadata.get("unit", "")).encode().decode("unicode_escape")
+    unit = metadata.get("unit", "")
+    units = [metadata.get(f"{axis}unit", unit) for axis in "zy"] + [unit]
+    if str(unit).lower().startswith("in"):
+        return []  # ImageJ's word for a resolution in dots per inch, which is of the screen
     tags = file.pages.first.tags
     if "XResolution" not in tags or "YResolution" not in tags:
         return []
     y, x = (tags[f"{axis}Resolution"].value for axis in "YX")
     if not (y[0] and x[0]):
         return []
-    return [in_nm(n, unit) for n in (metadata.get("spacing", 0), y[1] / y[0], x[1] / x[0])]
+    sizes = (metadata.get("spacing", 0), y[1] / y[0], x[1] / x[0])
+    return [in_nm(size, unit) for size, unit in zip(sizes, units, strict=True)]
 
 
 def other_files(url: str) -> tuple[str, ...]:

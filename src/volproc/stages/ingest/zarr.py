@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import IngestError
+from volproc.grid.axes import axis_of
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.location import entries, located, name_of
+from volproc.stages.ingest.array_metadata import stated_in_nm
 from volproc.stages.ingest.source import Stamp, reading, stamp
-from volproc.stages.ingest.units import in_nm
 from volproc.volume.access import last_change
-from volproc.volume.arrays import PlainArray, n5_array, what_lies_at, zarr_array
-from volproc.volume.describe import listed_levels
-from volproc.volume.metadata import VolumeInfo
-from volproc.volume.ome import NoVoxelSizeError
+from volproc.volume.arrays import PlainArray, level_array, n5_array, what_lies_at, zarr_array
+from volproc.volume.describe import listed_levels, read_level, understanding
+from volproc.volume.metadata import Kind, PositionNm, VolumeInfo
+from volproc.volume.ome import NoVoxelSizeError, OtherAxesError
 from volproc.volume.store import Volume, open_volume
 
 FEW_ROWS = 4
@@ -37,6 +37,16 @@ class ZarrLevel:
     identity: tuple[Stamp, ...]
     channel: int | None = None
     """Of several; None where there is no channel axis."""
+
+    @property
+    def kind(self) -> Kind:
+        """Labels, if the metadata say so."""
+        return self.volume.info.kind
+
+    @property
+    def translation_nm(self) -> PositionNm:
+        """Centre of the first voxel."""
+        return self.volume.info.levels[0].translation_nm
 
     @property
     def shape(self) -> Shape:
@@ -60,11 +70,13 @@ class ZarrLevel:
 
 @dataclass(frozen=True)
 class ZarrArray:
-    """An array without OME-Zarr's metadata."""
+    """An array without OME-Zarr's metadata, or with axes that only its metadata tell."""
 
     array: PlainArray
     voxel_nm: VoxelNm | None
     identity: tuple[Stamp, ...]
+    translation_nm: PositionNm = (0.0, 0.0, 0.0)
+    kind: Kind = "image"
 
     @property
     def shape(self) -> Shape:
@@ -86,31 +98,52 @@ class ZarrArray:
         return self.array.read(box)
 
 
-def open_zarr(url: str, *, channel: int | None = None) -> ZarrLevel | ZarrArray:
+def open_zarr(url: str, *, axes: str = "", channel: int | None = None) -> ZarrLevel | ZarrArray:
     """The volume at the path or URL of an OME-Zarr, Zarr or N5, or of an array inside it.
 
-    Of a pyramid the finest level, of several channels the one that is named. IngestError or
-    VolumeError, one line, for several channels otherwise, several times, images or arrays, for
-    more than three axes, and for voxels that are no plain numbers.
+    Of a pyramid the finest level, of several channels the one that is named. `axes` replaces the
+    names of the array's axes. IngestError or VolumeError, one line, for several channels
+    otherwise, several times, images or arrays, for more than three axes, and for voxels that are
+    no plain numbers.
     """
     url = url.rstrip("/")
-    with reading(url):
-        source = _found(url, channel)
+    with reading(url), understanding(url):
+        source = _found(url, axes, channel)
     kind = np.dtype(source.dtype)
     if kind.kind not in "biuf" or kind.itemsize > 8:
         raise IngestError(f"{url} holds {source.dtype} voxels; expected whole numbers or floats")
     return source
 
 
-def _found(url: str, channel: int | None) -> ZarrLevel | ZarrArray:
+def _found(url: str, axes: str, channel: int | None) -> ZarrLevel | ZarrArray:
     found = what_lies_at(url)
     if found == "ome":
-        return _ome_level(url, channel=channel)
-    inside = _level_inside(url, channel=channel) if found == "array" else None
-    return inside or _plain(n5_array(url) if found == "n5" else zarr_array(url))
+        return _ome(url, "", axes, channel)
+    inside = _level_inside(url, axes, channel) if found == "array" else None
+    plain = n5_array if found == "n5" else zarr_array
+    return inside or _plain(plain(url, axes=axes, channel=channel))
 
 
-def _ome_level(url: str, path: str = "", *, channel: int | None) -> ZarrLevel:
+def _ome(url: str, path: str, axes: str, channel: int | None) -> ZarrLevel | ZarrArray:
+    """The level called `path`, by default the finest, whatever the order of its axes."""
+    try:
+        if not axes:
+            return _ome_level(url, path, channel=channel)
+    except OtherAxesError:
+        pass
+    level = read_level(url, path)
+    array = level_array(level, axes=axes, channel=channel)
+    stated = {**level.stated}
+    if axes:  # in the stored order
+        stated = dict(zip(map(axis_of, axes), level.stated.values(), strict=True))
+    z, y, x = (stated.get(axis, (None, 0.0)) for axis in "zyx")
+    sizes = (z[0], y[0], x[0])
+    source = _plain(array)
+    voxel_nm = parse_voxel_nm([s for s in sizes if s]) if all(sizes) else None
+    return replace(source, voxel_nm=voxel_nm, translation_nm=(z[1], y[1], x[1]), kind=level.kind)
+
+
+def _ome_level(url: str, path: str, *, channel: int | None) -> ZarrLevel:
     """The level called `path`, by default the finest."""
     stated = True
     try:
@@ -130,13 +163,13 @@ def _ome_level(url: str, path: str = "", *, channel: int | None) -> ZarrLevel:
     return ZarrLevel(volume, voxel_nm, stamps, channel if info.channels else None)
 
 
-def _level_inside(url: str, *, channel: int | None) -> ZarrLevel | None:
+def _level_inside(url: str, axes: str, channel: int | None) -> ZarrLevel | ZarrArray | None:
     """The array at `url` as a level of the OME-Zarr around it; None if it is none."""
     parts = url.split("/")
     for length in range(len(parts) - 1, max(0, len(parts) - 4), -1):  # a path may be 0, or s0/raw
         parent, path = "/".join(parts[:length]), "/".join(parts[length:])
         if path in listed_levels(parent):
-            return _ome_level(parent, path, channel=channel)
+            return _ome(parent, path, axes, channel)
     return None
 
 
@@ -173,51 +206,9 @@ def _plain(array: PlainArray) -> ZarrArray:
         if filesystem.exists(path):
             stamps.append(stamp(f"{array.url}/{name}"))
     voxels = (array.url.rpartition("/")[2], 0, last_change(array.url))
-    return ZarrArray(array, stated_voxel_nm(array), (*stamps, voxels))
+    voxel_nm, translation_nm = stated_in_nm(array)
+    return ZarrArray(array, voxel_nm, (*stamps, voxels), translation_nm)
 
 
 def _by_rows(shape: Shape, chunks: Shape) -> bool:
     return FEW_ROWS * chunks[1] <= shape[1]
-
-
-def stated_voxel_nm(array: PlainArray) -> VoxelNm | None:
-    """Voxel size in nm (z, y, x) by one of the conventions below; None if none is followed.
-
-    - `transform` {axes, scale, units}, every axis named (Janelia's cosem)
-    - `pixelResolution` {dimensions, unit}, x first (n5-viewer)
-    - `resolution` or `voxel_size` with `units` or `unit`, in the order of the stored axes
-      (neuroglancer for N5, funlib for Zarr)
-
-    Lengths without a unit are not trusted.
-    """
-    found = array.attributes
-    factors = found.get("downsamplingFactors")
-    if array.format == "n5" and factors and factors != [1] * len(factors) and _is_flat(factors):
-        return None  # whether the size is this level's or the finest's differs between writers
-    transform, resolution = found.get("transform"), found.get("pixelResolution")
-    if isinstance(transform, Mapping):
-        return _sizes(transform.get("axes"), transform.get("scale"), transform.get("units"))
-    if isinstance(resolution, Mapping):
-        return _sizes("xyz", resolution.get("dimensions"), [resolution.get("unit")] * 3)
-    places = zip(array.axes, "zyx", strict=True)
-    names = [name for _, name in sorted((axis, name) for axis, name in places if axis is not None)]
-    units = found.get("units", found.get("unit"))
-    return _sizes(
-        names[::-1] if array.format == "n5" else names,
-        found.get("resolution", found.get("voxel_size")),
-        units if isinstance(units, list) else [units] * len(names),
-    )
-
-
-def _is_flat(factors: Any) -> bool:
-    """Whether these are one level's factors; a list of lists is of all levels."""
-    return isinstance(factors, list) and not any(isinstance(n, list) for n in factors)
-
-
-def _sizes(names: Any, sizes: Any, units: Any) -> VoxelNm | None:
-    try:
-        stated = dict(zip(names, zip(sizes, units, strict=True), strict=True))
-        found = [in_nm(*stated[name]) for name in "zyx"]
-    except (TypeError, KeyError, ValueError, AttributeError):  # stated in some other way
-        return None
-    return None if None in found else parse_voxel_nm([nm for nm in found if nm is not None])

@@ -132,9 +132,8 @@ class CountObjects:
     ) -> Sums:
         sums = _sums(local, values, count)
         if self.image and not np.isfinite(sums).all():
-            found = (
-                "not a number (NaN)" if np.isnan(values).any() else "infinite or too large to add"
-            )
+            nan = np.isnan(values[local > 0]).any()
+            found = "not a number (NaN)" if nan else "infinite or too large to add"
             raise VolumeError(
                 f"{self.image.volume.info.url}, under voxels {block.core} of the labels, has "
                 f"voxels that are {found} inside objects; give them a value, or measure without "

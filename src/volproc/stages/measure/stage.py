@@ -11,7 +11,8 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
-from volproc.stages.claims import Claim, admit, note_made
+from volproc.stages.claims import Claim, admit
+from volproc.stages.made import note_made
 from volproc.stages.measure.columns import table_of
 from volproc.stages.measure.counting import (
     Counted,

@@ -13,7 +13,8 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
 from volproc.grid.blocks import Block
-from volproc.stages.claims import Claim, admit, note_made
+from volproc.stages.claims import Claim, admit
+from volproc.stages.made import note_made
 from volproc.stages.subjects.frames import BAND_ROWS, CutFrames, FindContrast
 from volproc.stages.subjects.manifest import rows_of, to_csv
 from volproc.stages.subjects.regions import (

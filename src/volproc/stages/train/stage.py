@@ -30,7 +30,8 @@ from volproc.model.weights import (
     model_folder,
     save_model,
 )
-from volproc.stages.claims import note_made, record_of, remove_left, require_apart, require_free
+from volproc.stages.claims import remove_left, require_apart, require_free
+from volproc.stages.made import note_made, record_of
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.pairs import load_pair, require_foreground
 from volproc.stages.train.plan import TrainPlan

@@ -44,10 +44,15 @@ def listing(entry: str, options: FetchOptions, *, exact: bool = True) -> tuple[R
 def matches(path: str, pattern: Sequence[str]) -> bool:
     """Whether a path matches one of the shell patterns; any does if there are none.
 
+    Brackets may be letters of the path.
+
     >>> matches("data/ROI_01/a.dm4", ["data/ROI_01/*.dm4"]), matches("data/b.xml", ["*.dm4"])
     (True, False)
+    >>> matches("data/ROI[1]/a.dm4", ["data/ROI[1]/*"])
+    True
     """
-    return not pattern or any(fnmatchcase(path, one) for one in pattern)
+    as_letters = [one.replace("[", "[[]") for one in pattern]
+    return not pattern or any(fnmatchcase(path, one) for one in (*pattern, *as_letters))
 
 
 def _nothing(entry: str, pattern: Sequence[str], found: Sequence[RemoteFile]) -> str:
