@@ -1,5 +1,6 @@
 """A run that is killed again and again at random, its options changed in between."""
 
+import os
 import random
 import shutil
 import time
@@ -9,7 +10,7 @@ import tifffile
 
 from faults import injuries
 from faults.columns import tiny_model
-from faults.shots import Shot
+from faults.shots import Shot, in_this_process
 
 WORKFLOW = """
 [run]
@@ -49,6 +50,11 @@ def main(folder, kills, seed):
     disturbed, calm = folder / "disturbed", folder / "calm"
     _prepare(folder, disturbed, calm)
     options = {key: values[0] for key, values in CHOICES.items()}
+    for name in [name for name in os.environ if name.startswith("VOLPROC_")]:
+        del os.environ[name]  # all options are the workflow's
+    injuries.SMALL()
+    in_this_process(calm, _words(options))
+    shutil.rmtree(calm / "run")
     changes = _changes(calm, options)
     shutil.rmtree(calm / "run")
     died = 0
@@ -72,9 +78,7 @@ def _prepare(folder, *places):
     source = folder / "source"
     source.mkdir()
     words = ("phantom", "phantom.zarr", "--shape", "16", "120", "120", "--serial")
-    made = Shot(source, (*words, "--voxel-nm", "50", "50", "50"), injuries.SMALL).ended()
-    if made.code:
-        raise RuntimeError(made.said)
+    in_this_process(source, (*words, "--voxel-nm", "50", "50", "50"))
     from volproc.volume.store import open_volume
 
     volume = open_volume(source / "phantom.zarr")
@@ -85,10 +89,13 @@ def _prepare(folder, *places):
         shutil.copytree(source, place)
 
 
-def _run(place, options, *faults):
+def _words(options):
     flags = [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
-    words = ("run", "workflow.toml", "--quiet", "--stages", STAGES, *flags)
-    return Shot(place, words, injuries.SMALL, *faults).ended()
+    return ("run", "workflow.toml", "--quiet", "--stages", STAGES, *flags)
+
+
+def _run(place, options, *faults):
+    return Shot(place, _words(options), injuries.SMALL, *faults).ended()
 
 
 def _changes(place, options):

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import traceback
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from faults.columns import COLUMNS, settle
 from faults.crew import crew
 from faults.places import Place, copied, s3_server
 from faults.rows import ROWS, SAMPLE, cells
-from faults.shots import Hung
+from faults.shots import Hung, in_this_process
 
 
 @dataclass(frozen=True)
@@ -112,21 +112,8 @@ def _warm(folder, columns):
         place = Place(folder / name, str(folder / name))
         place.folder.mkdir(parents=True)
         COLUMNS[name].make(place)
-        os.chdir(place.folder)
-        sys.argv = ["volproc", *COLUMNS[name].arguments(place)]
         injuries.SMALL()
-        from volproc import cli
-
-        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-            _quietly(cli.main)
-
-
-def _quietly(main):
-    try:
-        main()
-    except SystemExit as end:
-        if end.code:
-            raise
+        in_this_process(place.folder, COLUMNS[name].arguments(place))
 
 
 def _calm(folder, roots, column, store):

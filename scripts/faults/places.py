@@ -14,7 +14,6 @@ from pathlib import Path
 
 import fsspec
 
-
 BETWEEN = re.compile(r"\.volproc/|\.tables/|\.parts/|/parts/|made\.json$|checkpoint\.pt$")
 """Records, tables of blocks, and what a training goes on from: no results."""
 

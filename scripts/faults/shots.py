@@ -9,8 +9,11 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 LIMIT_S = 120
 """A command that takes longer hangs: the slowest takes 3 s on an idle machine."""
@@ -54,6 +57,7 @@ class Shot:
         os.dup2(words, 2)
         sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1, closefd=False)
         sys.argv = ["volproc", *self.arguments]
+        torch.set_num_threads(1)  # a forked process has lost the threads of its parent
         from volproc import cli
 
         try:
@@ -84,6 +88,22 @@ class Shot:
         """SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
+
+
+def in_this_process(folder, arguments):
+    """Run a command here: what it imports and compiles, all shots after it have."""
+    from volproc import cli
+
+    before = os.getcwd()
+    os.chdir(folder)
+    sys.argv = ["volproc", *map(str, arguments)]
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        try:
+            cli.main()
+        except SystemExit as end:
+            if end.code:
+                raise
+    os.chdir(before)
 
 
 def wait_for(path, limit=LIMIT_S):

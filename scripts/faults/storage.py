@@ -35,8 +35,18 @@ def hidden(cell):
     """A file is invisible for 40 s (the clock is a made one)"""
     name = cell.shards(cell.column.source)[-1] if cell.column.source else "in/stack.tif"
     put_back = set_aside(cell.place, name)
-    fault = injuries.clock_with(HIDDEN_S, put_back)
-    return either(cell, cell.ends(fault), f"{name} was hidden", mend=put_back)
+    ended = cell.ends(injuries.clock_with(HIDDEN_S, put_back))
+    if ended.code or cell.place.files("out") == cell.calm.files:
+        return either(cell, ended, f"{name} was hidden", mend=put_back)
+    # the list of its files, too, was made while it was hidden: the input seems edited since
+    require_same(_voxels(cell.place.files("out")), _voxels(cell.calm.files), f"{name} was hidden")
+    require_identical(cell, cell.ends(), "given again, all seen")
+    return "identical, made twice"
+
+
+def _voxels(files):
+    """All but the descriptions, in which volproc notes what a result was made from."""
+    return {name: told for name, told in files.items() if not name.endswith(".json")}
 
 
 def set_aside(place, name):
