@@ -58,6 +58,7 @@ def _parsed():
     parser.add_argument("--sample", action="store_true", help="a fixed few cells")
     parser.add_argument("--cell", nargs=3, metavar=("ROW", "COLUMN", "STORE"))
     parser.add_argument("--column", nargs=2, metavar=("COLUMN", "STORE"))
+    parser.add_argument("--s3", default="", help="only these columns on S3, separated by commas")
     parser.add_argument("--kills", type=int, default=0, help="of a run, options changed between")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="cells at the same time")
@@ -72,7 +73,14 @@ def _wanted(given):
             sys.exit(f"no such cell; rows: {', '.join(ROWS)}; columns: {', '.join(COLUMNS)}")
         return (tuple(given.cell),)
     column, store = given.column or ("", "")
-    return [one for one in cells() if column in ("", one[1]) and store in ("", one[2])]
+    remote = given.s3.split(",") if given.s3 else list(COLUMNS)
+    return [
+        one
+        for one in cells()
+        if column in ("", one[1])
+        and store in ("", one[2])
+        and (one[2] == "local" or one[1] in remote)
+    ]
 
 
 def judged(folder, wanted, *, jobs=2, loud=False):

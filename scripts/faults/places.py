@@ -36,11 +36,12 @@ class Place:
 
     def files(self, below=""):
         """Name and content of every file below. Left out are volproc's records and what blocks
-        leave for one another, but not their half files: of those nothing may be left."""
+        leave for one another, but not their half files: of those nothing may be left.
+        Results at a URL tell where their inputs are: that differs between cells."""
         filesystem, root = located(f"{self.root}/{below}".rstrip("/"))
         found = {name[len(root) :].lstrip("/"): name for name in filesystem.find(root)}
         return {
-            inner: filesystem.cat_file(name)
+            inner: filesystem.cat_file(name).replace(self.root.encode(), b"HERE")
             for inner, name in sorted(found.items())
             if inner.endswith(".partial") or not BETWEEN.search(inner)
         }
