@@ -17,4 +17,6 @@ def train(options: TrainOptions, *, overwrite: bool = False, watch: Watch = lamb
     for note in chosen.notes:
         watch({"note": note})
     with holding(f"{options.model_out.rstrip('/')}{BESIDE}"):
+        if chosen.claim.state == "other":
+            watch({"note": f"{options.model_out} is made anew: {chosen.claim.why}"})
         return run_train(chosen, watch=watch, overwrite=overwrite)

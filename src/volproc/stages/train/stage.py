@@ -31,7 +31,7 @@ from volproc.model.weights import (
     model_folder,
     save_model,
 )
-from volproc.stages.claims import require_apart, require_free
+from volproc.stages.claims import remove_left, require_apart, require_free
 from volproc.stages.made import note_made, record_of
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.pairs import load_pair, require_foreground
@@ -126,6 +126,7 @@ def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool
     """
     require_apart(plan.claim)
     require_free(plan.claim, overwrite=overwrite, own=plan.anew)
+    remove_left(plan.claim)
     card = _finished(plan) or _made(plan, watch)
     torch.cuda.empty_cache()  # what torch keeps for later, another process may want: predict's
     return card
