@@ -17,6 +17,7 @@ from unittest import mock
 from fsspec.implementations.memory import MemoryFileSystem
 
 from volproc import retry
+from volproc.volume import presence
 
 ERRORS = (
     lambda: OSError(errno.EIO, "Input/output error"),
@@ -106,6 +107,7 @@ def quick_pauses(faults):
     with (
         mock.patch.object(retry, "sleep", faults.sleep),
         mock.patch.object(retry, "sleep_async", faults.sleep_async),
+        mock.patch.object(presence, "sleep", faults.sleep),
     ):
         yield faults
 

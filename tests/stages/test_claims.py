@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import zarr
 
+from volproc import lease
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import OutputError
+from volproc.lease.files import create
+from volproc.lease.owner import this_process
 from volproc.stages.claims import Claim, admit, require_apart
 from volproc.stages.made import note_made, record_of
 from volproc.stages.output import begin_volume, finish_volume
@@ -190,6 +193,40 @@ def test_what_was_edited_since_is_not_replaced_unasked(tmp_path, request, runner
     way_out = "--redo stage" if runner.own else "--overwrite"
     with pytest.raises(OutputError, match=f"changed after `stage` finished it .* {way_out}"):
         admit(changed, runner)
+
+
+def test_what_was_edited_since_is_spoken_of_and_made_anew_where_asked(tmp_path, command):
+    told = []
+    url = tmp_path / "out.zarr"
+    make(url, command)
+    zarr.open_group(str(url), mode="r+")["0"][0, 0, 0] = 3
+    admit(claim(url), replace(command, watchers=[told.append]))
+    assert "out.zarr was changed after it was finished, and stays as it is" in told[0].text
+    assert claim(url).state == "done"
+    admit(claim(url), replace(command, watchers=[told.append], overwrite=True))
+    assert told[1].text.endswith("it is made anew, as --overwrite says")
+    assert claim(url).state == "absent"
+
+
+@pytest.mark.parametrize("died", [True, False])
+def test_half_files_of_a_dead_owner_go(tmp_path, command, died):
+    table, tables, folder = (tmp_path / name for name in ("out.csv", "out.tables", "made"))
+    left = [tmp_path / "out.csv.ab.partial", tables / "3.ids.cd.partial", folder / "x.ef.partial"]
+    others = [tmp_path / "else.csv.ab.partial", tables / "3.ids"]
+    for path in (*left, *others):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    note_made(str(folder), RECIPE, finished=False, folder=True)
+    records = f"{tmp_path}/out.zarr.volproc"
+    state = "held" if died else "released"
+    create(records, 1, replace(this_process("former"), pid=0, state=state).text())  # none has 0
+    mine = claim(
+        tmp_path / "out.zarr", folders=(str(folder),), beside=(str(table),), scratch=(str(tables),)
+    )
+    with lease.holding(records):
+        admit(mine, command)
+    assert [path.exists() for path in left] == [not died] * 3
+    assert all(path.exists() for path in others)
 
 
 def test_an_older_volproc_kept_no_recipe_so_nothing_is_replaced(tmp_path, own):

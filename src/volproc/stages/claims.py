@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
+from volproc import lease
 from volproc.engine.recipe import Difference, Recipe
 from volproc.engine.run import Runner
 from volproc.errors import OutputError
 from volproc.stages.made import SAME, Found, State, found_at
 from volproc.volume.access import canonical, exists, remove_tree
+from volproc.volume.files import remove_partial_files
 from volproc.volume.metadata import VolumeInfo
 
 LABELS = re.compile(r"/labels/[^/]+")
@@ -65,10 +67,32 @@ def admit(claim: Claim, runner: Runner) -> None:
     claim = replace(claim)  # what was found before the lease was taken may have gone since
     require_apart(claim)
     require_free(claim, overwrite=runner.overwrite, own=runner.own)
+    remove_left(claim)
     for url in clear_foreign(claim):
         runner.note(f"{url}: what was there is removed, as --overwrite says")
+    if claim.state == "done" and claim.edited:
+        _tell_edited(claim, runner)
     if claim.state == "other" and not runner.own:  # a run says so before it starts
         runner.note(f"{claim.outputs[0]} is made anew: {claim.why}")
+
+
+def _tell_edited(claim: Claim, runner: Runner) -> None:
+    """What was finished and changed since, by hand or by a bad disk, stays unless it may go."""
+    way_out = f"--redo {claim.recipe.stage}" if runner.own else "--overwrite"
+    told = f"{claim.edited[0]} was changed after it was finished"
+    if runner.overwrite:
+        remove_made(claim)
+        runner.note(f"{told}: it is made anew, as --overwrite says")
+    else:
+        runner.note(
+            f"{told}, and stays as it is; `volproc check` reads it, {way_out} makes it anew"
+        )
+
+
+def remove_left(claim: Claim) -> None:
+    """Remove half files of a dead owner, besides those in volumes: there `create_volume` does."""
+    for url in (*claim.folders, *claim.scratch, *claim.beside) if lease.left_by_dead() else ():
+        remove_partial_files(url)
 
 
 def require_apart(claim: Claim) -> None:

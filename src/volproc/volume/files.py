@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -17,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from volproc import lease
 from volproc.location import located
 from volproc.retry import PatientFile, patient, patiently
-from volproc.volume.access import kind_at, reading, writing
+from volproc.volume.access import kind_at, local_path, reading, writing
 
 
 @contextmanager
@@ -111,6 +112,19 @@ def remove_files(folder: str, wanted: re.Pattern[str]) -> None:
 
 
 @patient
+@patient
+def remove_partial_files(url: str) -> None:
+    """Remove the half files that a killed writer left in the folder, or beside the file, at `url`.
+
+    Only local writers leave them: object stores take objects whole.
+    """
+    here = local_path(url)
+    if here:
+        beside_it = here.parent.glob(f"{glob.escape(here.name)}.*.partial")
+        for path in (*here.rglob("*.partial"), *beside_it):
+            path.unlink(missing_ok=True)
+
+
 def content_digest(url: str) -> str:
     """A name for the bytes of a file, read in pieces; VolumeError if it cannot be read."""
     filesystem, path = located(url)

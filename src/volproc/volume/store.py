@@ -19,7 +19,6 @@ from volproc import lease
 from volproc.errors import GridError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
-from volproc.retry import patient
 from volproc.volume.access import (
     is_occupied,
     local_path,
@@ -29,8 +28,9 @@ from volproc.volume.access import (
 from volproc.volume.create import holds_arrays_of, made_by, make_anew, note, stamp
 from volproc.volume.describe import array_of, attributes_of, read_info
 from volproc.volume.display import window_of
-from volproc.volume.files import write_file
+from volproc.volume.files import remove_partial_files, write_file
 from volproc.volume.fingerprint import fingerprint
+from volproc.volume.inside_image import placed_by_image
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.patient import for_zarr
@@ -164,9 +164,10 @@ def open_volume(
 ) -> Volume:
     """The OME-Zarr volume (0.4 or 0.5) at a path or URL; labels as `IMAGE.zarr/labels/NAME`.
 
+    These lie where their image does if they do not say otherwise.
     `voxel_nm` replaces the voxel size (z, y, x) of the finest level where the metadata lacks or
-    misstates it; `level` names the only one to open. VolumeError, one line, if there is no such
-    volume or a run has not finished it.
+    misstates it, the place in voxels is kept; `level` names the only one to open.
+    VolumeError, one line, if there is no such volume or a run has not finished it.
     """
     info = read_info(str(url), voxel_nm=voxel_nm, level=level)
     if info.made_by and not info.made_by.get("finished"):
@@ -174,7 +175,7 @@ def open_volume(
             f"{url} is unfinished: the {info.made_by.get('step', 'volproc')} step that writes it "
             "was interrupted; run the same command again to complete it"
         )
-    return Volume(info)
+    return Volume(placed_by_image(info))
 
 
 def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> Volume:
@@ -190,7 +191,7 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
             f"{info.url} exists and was not written by volproc; choose another name or remove it"
         )
     if lease.left_by_dead():
-        _remove_partial_files(info.url)
+        remove_partial_files(info.url)
     if _is_same(info, there, digest):
         kept = {key: there.get(key, False) for key in ("finished", "complete")}
         if there.get("recipe") != info.made_by.get("recipe"):  # other inputs gave the same
@@ -212,14 +213,3 @@ def _is_same(info: VolumeInfo, there: dict[str, Any], digest: str) -> bool:
     Another program may cut it otherwise; what this one writes would lie in the wrong places.
     """
     return there.get("digest") == digest and holds_arrays_of(info)
-
-
-@patient
-def _remove_partial_files(url: str) -> None:
-    """Files that a killed writer left beside the chunks; harmless, but not part of the volume.
-
-    Only local writers leave them: object stores take objects whole.
-    """
-    folder = local_path(url)
-    for path in folder.rglob("*.partial") if folder else ():
-        path.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ def on_native(prediction, image, folder, *, votes=None, shards=None, **options):
         votes.info if votes else None,
         image.info,
         options,
-        recipe=Recipe("predict", 1, {}, {}, {"shards": shards}),
+        recipe=Recipe("predict", 1, {}, {"shards": shards}),
     )
     if shards:
         cut = [replace(level, chunks=shards, shards=shards) for level in plan.output.levels]
