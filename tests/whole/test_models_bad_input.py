@@ -194,7 +194,7 @@ def test_a_card_that_lies_about_how_far_its_network_sees(theirs, volproc, refuse
     assert "stated as 0 pixels in plane, but answers depend on 4 (measured)" in note
     short = ("predict", "image.zarr", tiny_model, "short.zarr", *certify)
     refused("is kept, but not certified", "Model tiny sees further", by=(*short, "--halo", 4))
-    refused("made otherwise (halo: 4 -> 'exact')", "--overwrite", by=short)
+    refused("made otherwise (halo: 4 -> 'exact'", "--overwrite", by=short)
     assert volproc(*short, "--overwrite")[0] == 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,6 +15,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape
+from volproc.volume.create import note
 from volproc.volume.fingerprint import forget_content, note_content
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.pyramid import coarsen, source_box, step_between
@@ -25,15 +26,28 @@ from volproc.volume.written import WrittenLevel
 def begin_volume(
     runner: Runner, info: VolumeInfo, *, step: str, digest: str, steps: Iterable[Step]
 ) -> Volume:
-    """The volume a stage fills: taken up again, or made anew and the records of `steps` dropped.
+    """The volume a stage fills: taken up again, or made anew and the records of `steps` dropped."""
+    (volume,) = begin_volumes(runner, [info], step=step, digest=digest, steps=steps)
+    return volume
+
+
+def begin_volumes(
+    runner: Runner, infos: Sequence[VolumeInfo], *, step: str, digest: str, steps: Iterable[Step]
+) -> tuple[Volume, ...]:
+    """The volumes that the same steps fill: where one is made anew, all are written again.
 
     The records go first: killed in between, blocks are done twice rather than trusted unwritten.
     """
-    if not is_begun(info, digest=digest):
+    there = [is_begun(info, digest=digest) for info in infos]
+    if not all(there):
         for one in steps:
             runner.forget(one.name)
-        forget_content(str(runner.records), info.url)
-    return create_volume(info, step=step, digest=digest, version=__version__)
+        for info, begun in zip(infos, there, strict=True):
+            forget_content(str(runner.records), info.url)
+            if begun:
+                note(info.url, finished=False)
+    how = {"step": step, "digest": digest, "version": __version__}
+    return tuple(create_volume(info, **how) for info in infos)
 
 
 def cutting_of(block: Shape, *infos: VolumeInfo | None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from volproc.stages.annotate.scores import MeanScores
 from volproc.stages.annotate.skill import Errors, skills
 from volproc.stages.annotate.truth import truth_of
 from volproc.stages.claims import admit
-from volproc.stages.output import begin_volume, cutting_of, finish_volume
+from volproc.stages.output import begin_volumes, cutting_of, finish_volume
 from volproc.volume.access import exists, place_from
 from volproc.volume.files import beside, content_digest
 from volproc.volume.fingerprint import fingerprint
@@ -167,16 +167,10 @@ def _annotated(
     plan: AnnotatePlan, runner: Runner, blocks: tuple[int, ...], known: dict[str, float]
 ) -> tuple[AnnotatePlan, tuple[Volume, ...], list[SliceQuality]]:
     """The plan with the volumes as they are, those finished, and what is known of each slice."""
-    volumes = [
-        begin_volume(
-            runner,
-            info,
-            step="annotate",
-            digest=plan.digest,
-            steps=(plan.annotate_step(blocks, known), *pyramid),
-        )
-        for info, pyramid in zip(plan.volumes, plan.pyramids, strict=True)
-    ]
+    pyramids = [step for pyramid in plan.pyramids for step in pyramid]
+    every = (plan.annotate_step(blocks, known), *pyramids)
+    how = {"step": "annotate", "digest": plan.digest}
+    volumes = begin_volumes(runner, plan.volumes, steps=every, **how)
     plan = replace(plan, volumes=tuple(volume.info for volume in volumes))
     rows = _joined(runner.run(plan.annotate_step(blocks, known)))
     steps = zip(volumes, plan.pyramids, strict=True)

@@ -18,7 +18,7 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import whole_box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.claims import Claim, admit
-from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
+from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.phantom.objects import Scene
 from volproc.stages.phantom.render import render_into
 from volproc.stages.phantom.scene import make_scene
@@ -140,10 +140,8 @@ def run_phantom(plan: PhantomPlan, runner: Runner) -> tuple[NucleusRow, ...]:
     """The nuclei that were made, also written to `plan.table`; both volumes finished."""
     admit(plan.claim, runner)
     render, *pyramids = plan.steps
-    image, truth = (
-        begin_volume(runner, info, step="phantom", digest=plan.recipe.digest, steps=plan.steps)
-        for info in (plan.image, plan.truth)
-    )
+    how = {"step": "phantom", "digest": plan.recipe.digest}
+    image, truth = begin_volumes(runner, [plan.image, plan.truth], steps=plan.steps, **how)
     rows = nuclei_of(runner.run(render), plan.scene)
     write_file(plan.table, _csv(rows).encode())
     coarser = len(plan.image.levels) - 1

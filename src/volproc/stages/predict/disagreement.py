@@ -28,7 +28,7 @@ from volproc.errors import ConfigError
 from volproc.fusion import saying_yes, spread
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
-from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.stages.output import begin_volumes, finish_volume, pyramid_steps
 from volproc.volume.files import beside, write_file
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume
@@ -133,21 +133,18 @@ def plan_disagreement(
 
 def run_disagreement(plan: DisagreementPlan, runner: Runner) -> None:
     """Write the volumes that are asked for, and the table of regions."""
-
-    def begun(info: VolumeInfo | None) -> Volume | None:
-        how = {"step": "predict", "digest": plan.digest}
-        return begin_volume(runner, info, steps=plan.steps, **how) if info else None
-
-    agreement, disagreement = begun(plan.agreement), begun(plan.disagreement)
+    asked = [info for info in (plan.agreement, plan.disagreement) if info]
+    how = {"step": "predict", "digest": plan.digest}
+    begun = begin_volumes(runner, asked, steps=plan.steps, **how)
+    made = {volume.info.url: volume.info for volume in begun}
     plan = replace(
         plan,
-        agreement=agreement.info if agreement else None,
-        disagreement=disagreement.info if disagreement else None,
+        agreement=plan.agreement and made[plan.agreement.url],
+        disagreement=plan.disagreement and made[plan.disagreement.url],
     )
     records = runner.run(plan.step)
-    for volume in (agreement, disagreement):
-        if volume:
-            finish_volume(runner, volume, plan.pyramid(volume.info))
+    for volume in begun:
+        finish_volume(runner, volume, plan.pyramid(volume.info))
     if plan.regions:
         write_file(plan.table, ranking(plan, records).encode())
 

@@ -21,7 +21,7 @@ from volproc.model.opening import open_network
 from volproc.stages.claims import Claim, admit
 from volproc.stages.normalisation import volume_sample
 from volproc.stages.nothing import FLAT, model_record, values_record
-from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
+from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.predict.certify import (
     ENDING,
     Place,
@@ -242,10 +242,7 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     admit(plan.claim, runner)
     steps = step, *_ = plan.steps
     outputs = [info for info in (plan.output, plan.votes) if info]
-    volumes = [
-        begin_volume(runner, info, step="predict", digest=plan.digest, steps=steps)
-        for info in outputs
-    ]
+    volumes = begin_volumes(runner, outputs, step="predict", digest=plan.digest, steps=steps)
     written = [volume.info for volume in volumes]
     plan = replace(plan, output=written[0], votes=written[1] if len(written) > 1 else None)
     image = Volume(plan.image)
