@@ -132,6 +132,14 @@ def test_a_users_file_beside_a_new_output_is_left_alone(tmp_path, command):
         admit(claim(tmp_path / "out.zarr", beside=(str(table),)), command)
 
 
+def test_files_beside_a_volume_that_was_removed_by_hand_are_its_own(tmp_path, command, own):
+    (tmp_path / "out.csv").write_text("a table of ours")
+    there = claim(tmp_path / "out.zarr", beside=(str(tmp_path / "out.csv"),))
+    admit(there, own)
+    (tmp_path / "out.zarr.volproc" / "ledger").mkdir(parents=True)
+    admit(there, command)
+
+
 def test_what_another_stage_made_is_refused_and_overwrite_removes_it(tmp_path, command):
     other = Recipe("ingest", 1, {}, {})
     make(tmp_path / "out.zarr", command, other)

@@ -129,7 +129,9 @@ def require_free(claim: Claim, *, overwrite: bool = False, own: bool = False) ->
             )
         if one.state in ("foreign", "other") and not overwrite:
             _refuse(one, claim, own=own)
-    if all(one.state == "absent" for one in claim.found):
+    # where an earlier run left its records, files beside a volume that is gone are its own
+    ours = own or any(exists(f"{url.rstrip('/')}.volproc/ledger") for url in claim.outputs)
+    if all(one.state == "absent" for one in claim.found) and not ours:
         for url in claim.beside:
             if exists(url):
                 raise OutputError(
