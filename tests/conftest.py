@@ -45,12 +45,20 @@ def save_volume(tmp_path):
     """A finished volume from an array: save_volume("name.zarr", values, voxel_nm=..., ...)."""
 
     def save(
-        name, values, *, voxel_nm=(50, 50, 50), kind="image", shards=None, chunks=(16, 16, 16)
+        name,
+        values,
+        *,
+        voxel_nm=(50, 50, 50),
+        corner_nm=None,
+        kind="image",
+        shards=None,
+        chunks=(16, 16, 16),
     ):
         info = new_volume(
             str(tmp_path / name),
             shape=values.shape,
             voxel_nm=parse_voxel_nm(voxel_nm),
+            corner_nm=corner_nm,
             dtype=str(values.dtype),
             kind=kind,
             chunks=chunks,

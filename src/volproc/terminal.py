@@ -67,14 +67,11 @@ def describe(volume: Volume) -> None:
         out.print(f"{len(filled)} slices are in no file and were filled: {filled}")
     for note in info.made_by.get("model_notes", ()):
         out.print(f"its model: {note}", markup=False)
+    if "nothing_found" in info.made_by:
+        out.print(info.made_by["nothing_found"], markup=False)
     if "skipped_blocks" in info.made_by:
         skipped, blocks = (info.made_by[key] for key in ("skipped_blocks", "blocks"))
         out.print(f"{skipped:,} of {blocks:,} blocks hold nothing and were skipped")
-    if "flat_image" in info.made_by:
-        out.print(
-            f"no foreground: the image has the same grey value, {info.made_by['flat_image']:g}, "
-            "everywhere but in single voxels; check its source"
-        )
 
 
 def certified(prediction: str) -> str:
@@ -109,7 +106,9 @@ def print_annotated(made: AnnotateResult) -> None:
 def print_labelled(result: LabelResult) -> None:
     """What a labelling kept and dropped, and why."""
     out.print(f"{result.objects} objects in {result.labels.info.url}, listed in {result.table}")
-    if result.dropped:
+    if not result.objects:
+        out.print(result.why, markup=False)
+    elif result.dropped:
         why = ", ".join(f"{n} by {option}" for option, n in result.reasons.items())
         most = result.largest_dropped_um3
         largest = f", the largest of {most:.3g} um³" if most else ""
@@ -145,16 +144,21 @@ def print_transfer(plan: FetchPlan) -> None:
         f"{human(cost.free_bytes)} free in {plan.folder}"
     )
     out.print(
-        f"about {_duration(cost.seconds)} with {plan.options.connections} connections, if each "
+        f"about {duration(cost.seconds)} with {plan.options.connections} connections, if each "
         "brings 1.5 MB/s as people measured"
     )
     if plan.changed:
         out.print(f"{len(plan.changed)} files changed on the server since and come anew")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, in a few characters.
+
+    >>> duration(0.25), duration(75), duration(300), duration(7384)
+    ('0.2 s', '75 s', '5 min', '2.1 h')
+    """
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 

@@ -1,14 +1,10 @@
-from io import StringIO
-
 import pytest
-from rich.console import Console
 
 from volproc.engine.progress import (
     Advanced,
     Advancing,
     StepFinished,
     StepStarted,
-    TerminalBar,
 )
 
 
@@ -40,18 +36,6 @@ def test_a_step_that_fails_or_never_begins_is_not_finished():
         torn()
     assert isinstance(told[0], StepStarted)
     assert not any(isinstance(one, StepFinished) for one in told)
-
-
-def test_the_terminal_shows_how_far_it_is():
-    screen = StringIO()
-    with (
-        TerminalBar(Console(file=screen, force_terminal=True, width=120)) as bar,
-        Advancing("read the export, MB", (bar,)) as tell,
-    ):
-        tell(3, 7, "1,234 rows")
-        tell(7, 7, "2,345 rows")
-    assert "7/7" in screen.getvalue()
-    assert "2,345 rows" in screen.getvalue()
 
 
 def test_what_is_counted_may_have_voxels():

@@ -165,18 +165,3 @@ def test_watchers_hear_what_happens(tmp_path, runner):
     assert heard[-1].voxels == 48
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == [type(e).__name__ for e in heard]
-
-
-def test_the_bar_shows_rate_and_blocks(tmp_path, runner):
-    import io
-
-    from rich.console import Console
-
-    from volproc.engine.progress import TerminalBar
-
-    screen = io.StringIO()
-    with TerminalBar(Console(file=screen, force_terminal=True, width=120)) as bar:
-        runner.watchers = (bar,)
-        runner.run(step(tmp_path))
-    assert "12/12" in screen.getvalue()
-    assert "Mvoxel/s" in screen.getvalue()

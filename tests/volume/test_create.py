@@ -30,6 +30,14 @@ def begin(folder, version, *, name="a.zarr", digest="d", **more):
     return create_volume(info, step="test", digest=digest, version="0")
 
 
+def filled(*given, **more):
+    """A finished volume of zeros."""
+    volume = begin(*given, **more)
+    for number, level in enumerate(volume.info.levels):
+        volume.write(level.box, 0, level=number)
+    return volume.finish()
+
+
 def files(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
@@ -62,12 +70,13 @@ def test_each_version_comes_back_as_what_it_was_written_as(tmp_path, version):
 
 @BOTH
 def test_the_same_digest_is_taken_up_again(tmp_path, version):
-    volume = begin(tmp_path, version)
-    volume.write(volume.info.box, np.ones((20, 300, 50), "uint16"))
-    assert begin(tmp_path, version).read(volume.info.box).all()
-    volume.finish()
+    volume = filled(tmp_path, version)
     assert begin(tmp_path, version).info.made_by["finished"]
-    assert not begin(tmp_path, version, digest="other").read(volume.info.box).any()
+    assert not begin(tmp_path, version).read(volume.info.box).any()
+    fresh = begin(tmp_path, version, digest="other")
+    assert not fresh.info.made_by["finished"]
+    with pytest.raises(VolumeError, match="was written and is gone"):
+        fresh.read(volume.info.box)
 
 
 @WAYS
@@ -144,9 +153,9 @@ METADATA = {"0.4": ".zattrs", "0.5": "zarr.json"}
 
 @BOTH
 def test_labels_are_listed_in_their_images_version(tmp_path, version):
-    begin(tmp_path, version).finish()
+    filled(tmp_path, version)
     for name in ("nuclei", "cells"):
-        begin(tmp_path, version, name=f"a.zarr/labels/{name}", kind="labels").finish()
+        filled(tmp_path, version, name=f"a.zarr/labels/{name}", kind="labels")
     group = zarr.open_group(str(tmp_path / "a.zarr" / "labels"), mode="r")
     assert group.metadata.zarr_format == (2 if version == "0.4" else 3)
     attributes = dict(group.attrs)
@@ -156,10 +165,10 @@ def test_labels_are_listed_in_their_images_version(tmp_path, version):
 
 @WAYS
 def test_an_image_and_its_labels_have_one_version(tmp_path, old, new):
-    begin(tmp_path, old).finish()
+    filled(tmp_path, old)
     with pytest.raises(VolumeError, match="an image and its labels need one version"):
         begin(tmp_path, new, name="a.zarr/labels/nuclei", kind="labels")
-    begin(tmp_path, old, name="a.zarr/labels/nuclei", kind="labels").finish()
+    filled(tmp_path, old, name="a.zarr/labels/nuclei", kind="labels")
     with pytest.raises(VolumeError, match="an image and its labels need one version"):
         begin(tmp_path, new, digest="other")
     assert open_volume(tmp_path / "a.zarr").info.version == old

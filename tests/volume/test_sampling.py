@@ -7,7 +7,7 @@ from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import nearest, parse_voxel_nm
 from volproc.volume.metadata import new_volume
-from volproc.volume.sampling import Sampling, sampling_to
+from volproc.volume.sampling import Sampling, overlap, require_same_corner, sampling_to
 
 SIZES = st.tuples(*[st.integers(1, 9)] * 3)
 
@@ -17,12 +17,14 @@ SIZES = st.tuples(*[st.integers(1, 9)] * 3)
     wanted=SIZES,
     core=SIZES,
     factor=st.tuples(*[st.sampled_from([0.2, 0.5, 0.8, 1.0, 1.25, 2.0, 3.3])] * 3),
+    offset=st.tuples(*[st.sampled_from([-2.5, 0.0, 0.5, 3.0])] * 3),
 )
-def test_blocks_give_what_the_whole_array_gives(shape, wanted, core, factor):
+def test_blocks_give_what_the_whole_array_gives(shape, wanted, core, factor, offset):
     values = np.arange(np.prod(shape)).reshape(shape)
-    sampling = Sampling(shape, factor)
-    axes = zip(wanted, shape, factor, strict=True)
-    expected = values[np.ix_(*(nearest(0, n, size_in=m, factor=f) for n, m, f in axes))]
+    sampling = Sampling(shape, factor, offset)
+    axes = zip(wanted, shape, factor, offset, strict=True)
+    picks = (nearest(0, n, size_in=m, factor=f, offset=o) for n, m, f, o in axes)
+    expected = values[np.ix_(*picks)]
     for block in Tiling(wanted, core):
         source = values[sampling.source(block.core).slices]
         found = sampling.sample(source, block.core)
@@ -36,8 +38,14 @@ def test_channels_are_kept():
     np.testing.assert_array_equal(found, values.repeat(2, axis=2))
 
 
-def volume(shape, voxel_nm):
-    return new_volume("v.zarr", shape=shape, voxel_nm=parse_voxel_nm(voxel_nm), dtype="uint8")
+def volume(shape, voxel_nm, corner_nm=None):
+    return new_volume(
+        "v.zarr",
+        shape=shape,
+        voxel_nm=parse_voxel_nm(voxel_nm),
+        corner_nm=corner_nm,
+        dtype="uint8",
+    )
 
 
 def test_grids_of_one_space():
@@ -50,3 +58,79 @@ def test_grids_of_one_space():
 def test_grids_of_different_spaces_are_refused():
     with pytest.raises(VolumeError, match=r"500 nm long along z, .* is 600 nm"):
         sampling_to(volume((10, 20, 20), (50, 10, 10)), volume((12, 20, 20), (50, 10, 10)))
+
+
+HERE = volume((10, 40, 40), (50, 10, 10), (500, 100, 100))
+
+
+@pytest.mark.parametrize(
+    ("shape", "nm", "corner", "voxels", "offset"),
+    [
+        ((10, 40, 40), (50, 10, 10), (500, 100, 100), (10, 40, 40), (0, 0, 0)),
+        ((10, 20, 20), (50, 10, 10), (500, 150, 200), (10, 20, 20), (0, 5, 10)),
+        ((3, 40, 40), (50, 10, 10), (700, 100, 100), (3, 40, 40), (4, 0, 0)),
+        # a crop at the first voxel, of volumes that say where they lie
+        ((10, 20, 20), (50, 10, 10), (500, 100, 100), (10, 20, 20), (0, 0, 0)),
+        # half in, half out
+        ((10, 40, 40), (50, 10, 10), (500, 300, -100), (10, 20, 20), (0, 20, -20)),
+        # half a voxel: the centre of the last one lies on the border, which is outside
+        ((10, 40, 40), (50, 10, 10), (500, 105, 100), (10, 39, 40), (0, 0.5, 0)),
+        ((10, 40, 40), (50, 10, 10), (500, 95, 100), (10, 40, 40), (0, -0.5, 0)),
+        # larger voxels, whose last one reaches beyond by less than half
+        ((5, 10, 7), (100, 20, 30), (500, 200, 300), (5, 10, 7), (0, 10, 20)),
+        ((5, 10, 9), (100, 20, 30), (500, 200, 300), (5, 10, 7), (0, 10, 20)),
+        # smaller ones
+        ((20, 80, 80), (25, 5, 5), (500, 100, 300), (20, 80, 40), (0, 0, 20)),
+    ],
+)
+def test_volumes_meet_where_their_metadata_put_them(shape, nm, corner, voxels, offset):
+    sampling, both = overlap(HERE, volume(shape, nm, corner))
+    assert both.shape == voxels
+    assert sampling.offset == offset
+
+
+def shifted(info, by):
+    return volume(info.shape, info.voxel_nm, tuple(np.add(info.corner_nm, by)))
+
+
+@given(
+    here=st.tuples(*[st.sampled_from([-1e6, -35.5, 0.0, 12.25, 3e5])] * 3),
+    by=st.tuples(*[st.integers(-12, 12)] * 3),
+    nm=st.sampled_from([(50, 10, 10), (8.3, 4.15, 4.15), (0.1, 0.3, 0.7)]),
+)
+def test_whole_voxels_of_shift_are_indices(here, by, nm):
+    values = np.arange(6 * 7 * 8).reshape(6, 7, 8)
+    info = volume(values.shape, nm, here)
+    other = shifted(info, np.multiply(by, nm))
+    inside = [slice(max(0, b), max(0, min(n, n + b))) for b, n in zip(by, values.shape)]
+    if not values[tuple(inside)].size:
+        with pytest.raises(VolumeError, match="they meet nowhere"):
+            overlap(info, other)
+        return
+    sampling, both = overlap(info, other)
+    found = sampling.sample(values[sampling.source(both).slices], both)
+    np.testing.assert_array_equal(found, values[tuple(inside)])
+
+
+@pytest.mark.parametrize("nm", [(50, 10, 10), (25, 4, 4), (100, 30, 30)])
+@pytest.mark.parametrize("corner", [(1e6, 1e6, 1e6), (1000, 100, 100), (500, 500, 100)])
+def test_volumes_that_do_not_overlap_are_refused(nm, corner):
+    said = r"lies at z 500 to 1000, y 100 to 500, .* nm, .*: they meet nowhere; correct the trans"
+    with pytest.raises(VolumeError, match=said):
+        overlap(HERE, volume((10, 40, 40), nm, corner))
+
+
+def test_volumes_that_say_no_position_share_the_first_voxel_whatever_its_size():
+    fine, coarse = volume((10, 40, 40), (50, 10, 10)), volume((10, 10, 10), (50, 40, 40))
+    assert fine.corner_nm != coarse.corner_nm
+    assert sampling_to(coarse, fine) == Sampling((10, 10, 10), (1.0, 0.25, 0.25))
+    require_same_corner(coarse, fine)
+
+
+def test_what_is_not_covered_is_refused_where_all_is_needed():
+    inside = volume((10, 20, 20), (50, 10, 10), (500, 150, 150))
+    assert sampling_to(HERE, inside).offset == (0, 5, 5)
+    with pytest.raises(VolumeError, match=r"of which it covers a part only; crop the second"):
+        sampling_to(inside, HERE)
+    with pytest.raises(VolumeError, match=r"need the same first voxel"):
+        require_same_corner(HERE, inside)

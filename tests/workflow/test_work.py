@@ -14,7 +14,7 @@ from volproc.config import Workflow
 from volproc.engine.progress import BlockDone, Note
 from volproc.errors import ConfigError, ModelError, OutputError, VolprocError
 from volproc.volume.store import open_volume
-from volproc.workflow import running
+from volproc.workflow import found, running
 
 
 @pytest.fixture
@@ -61,6 +61,43 @@ def test_a_finished_run_has_nothing_to_do(workflow, tmp_path):
     assert dates == {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*") if p.is_file()}
     planned = [step for _, steps in volproc.plan(workflow()) for step in steps]
     assert all(step.recorded == len(step.blocks) for step in planned)
+
+
+def test_a_run_ends_with_what_it_found_and_what_to_open(workflow, tmp_path, save_volume, noise):
+    truth = save_volume("truth.zarr", (noise > 128).astype(np.uint8), kind="labels")
+    options = workflow(evaluate={"truth": truth.info.url})
+    assert found(options) == ()
+    run(options)
+    lines = found(options)
+    here = tmp_path / "run"
+    objects = len((here / "objects.csv").read_text().splitlines()) - 1
+    assert lines[0].startswith(f"{objects} objects; Dice 0.")
+    assert lines[1:] == (
+        f"table: {here}/objects.csv",
+        f"in a viewer: {here}/image.zarr, {here}/prediction.zarr, {here}/objects.zarr",
+        f"report: {here}/report.html",
+    )
+    (note,), _ = run(options)
+    assert note.startswith("nothing to do")
+    assert found(options) == lines
+
+
+def test_a_run_without_objects_says_why(workflow, tmp_path, tiny_model):
+    options = workflow(label={"threshold": 1.0, "min_volume_um3": 100.0})
+    run(options)
+    first = found(options)[0]
+    assert first.startswith("no objects: the largest probability is 0.")
+    assert ", below the threshold of 1; the field of 31.5 um³ is smaller than one object" in first
+    assert "at voxels of 50 x 50 x 50 nm: does the image show that" in first
+    assert "no objects: the largest" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_what_some_stages_did_not_make_is_not_told(workflow, tmp_path):
+    run(workflow())
+    run(workflow(predict={"threshold": 0.9}), stages=("predict",))
+    (_, viewer) = found(workflow())
+    assert "prediction.zarr" in viewer
+    assert "objects.zarr" not in viewer
 
 
 def test_whatever_changes_there_is_something_to_do(workflow, tmp_path):

@@ -10,28 +10,30 @@ from typing import NoReturn
 
 from volproc.cli import crowd, files, network, objects, workflows
 from volproc.cli.app import app
+from volproc.cli.stopping import STOPPED, stoppable
 from volproc.errors import REPORT, VolprocError
 from volproc.faults import IN_THE_LOG, WAY_OUT, fault_of, first_line, is_transient, notes_of
 from volproc.terminal import fail
 
 __all__ = ["app", "crowd", "files", "main", "network", "objects", "workflows"]
 
-INTERRUPTED = 130
-"""The exit code after Ctrl-C: 128 and the number of the signal."""
-
 
 def main() -> None:
-    """Run the command line; any error a user can mend is one line and exit code 2, a bug code 1."""
-    try:
-        app()
-    except VolprocError as error:
-        fail(str(error), 1 if is_transient(error) else error.exit_code)
-    except Exception as error:
-        _fail_unforeseen(error)
-    except SystemExit as end:
-        if end.code != INTERRUPTED:
+    """Run the command line; any error a user can mend is one line and exit code 2, a bug code 1.
+
+    Stopped by a signal, it is one line too, and 128 and the number of the signal.
+    """
+    with stoppable() as stop:
+        try:
+            app()
+        except BaseException as end:
+            if stop.exit_code and getattr(end, "code", 1) != 0:
+                fail(STOPPED, stop.exit_code)  # whatever went wrong on the way out
+            if isinstance(end, VolprocError):
+                fail(str(end), 1 if is_transient(end) else end.exit_code)
+            if isinstance(end, Exception):
+                _fail_unforeseen(end)
             raise
-        fail("stopped; finished blocks are kept, the same command goes on from here", INTERRUPTED)
 
 
 def _fail_unforeseen(error: Exception) -> NoReturn:

@@ -19,12 +19,12 @@ from volproc.cli.app import (
     stated,
     whole_numbers,
 )
+from volproc.cli.progress import progress
 from volproc.config import (
     AnnotateOptions,
     CrowdOptions,
     SubjectsOptions,
 )
-from volproc.engine.progress import TerminalBar
 from volproc.terminal import describe, out, print_annotated
 
 
@@ -65,9 +65,9 @@ def subjects(
     options, cluster = stated(SubjectsOptions, locals()), cluster_of(workers, serial)
     if upload:
         require_account()
-    with TerminalBar() as bar:
+    with progress() as watch:
         manifest = volproc.subjects(
-            image, folder, options, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+            image, folder, options, overwrite=overwrite, cluster=cluster, watchers=(watch,)
         )
         out.print(f"subjects: {manifest}")
         if upload:
@@ -76,7 +76,7 @@ def subjects(
                 project=upload,
                 subject_set=subject_set,
                 endpoint=endpoint,
-                watchers=(bar,),
+                watchers=(watch,),
             )
             out.print(f"{sent.subjects} subjects are in subject set {sent.subject_set}")
 
@@ -128,9 +128,9 @@ def annotate(
     given = {**locals(), "truth_labels": whole_numbers("--truth-labels", truth_labels)}
     options, cluster = stated(AnnotateOptions, given), cluster_of(workers, serial)
     seen = None if image.lower() == "none" else image
-    with TerminalBar() as bar:
+    with progress() as watch:
         made = volproc.annotate(
-            export, seen, url, options, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+            export, seen, url, options, overwrite=overwrite, cluster=cluster, watchers=(watch,)
         )
     describe(made.volumes[0])
     print_annotated(made)
@@ -158,9 +158,9 @@ def crowd(
     """Simulate volunteers who draw the objects of a label volume, as a Zooniverse export."""
     given = {**locals(), "labels": whole_numbers("--labels", labels)}
     options, cluster = stated(CrowdOptions, given), cluster_of(workers, serial)
-    with TerminalBar() as bar:
+    with progress() as watch:
         drawn = volproc.crowd(
-            truth, export, options, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+            truth, export, options, overwrite=overwrite, cluster=cluster, watchers=(watch,)
         )
     out.print(
         f"{drawn.url}: {drawn.classifications} classifications, {drawn.absent} of them absent, "

@@ -19,14 +19,14 @@ from volproc.cli.app import (
     option,
     stated,
 )
+from volproc.cli.progress import progress, transfer_progress
 from volproc.config import (
     FetchOptions,
     IngestOptions,
     PhantomOptions,
 )
-from volproc.engine.progress import TerminalBar
 from volproc.errors import ConfigError
-from volproc.terminal import TransferBar, describe, out, print_transfer
+from volproc.terminal import describe, out, print_transfer
 
 
 @app.command()
@@ -59,7 +59,7 @@ def ingest(
     """Turn files into an OME-Zarr volume with its pyramid."""
     options, fetching = stated(IngestOptions, locals()), stated(FetchOptions, locals())
     cluster = cluster_of(workers, serial)
-    with TerminalBar() as bar:
+    with progress() as watch:
         made = volproc.ingest(
             source,
             url,
@@ -67,7 +67,7 @@ def ingest(
             fetch=fetching,
             overwrite=overwrite,
             cluster=cluster,
-            watchers=(bar,),
+            watchers=(watch,),
         )
     describe(made)
 
@@ -88,8 +88,8 @@ def fetch(
     print_transfer(plan)
     if dry_run:
         return
-    with TransferBar() as bar:
-        came = volproc.run_fetch(plan, watch=bar)
+    with transfer_progress() as watch:
+        came = volproc.run_fetch(plan, watch=watch)
     out.print(f"{len(came)} files are in {folder}")
 
 
@@ -111,9 +111,9 @@ def check(
     if fast and deep:
         raise ConfigError("--fast and --deep are two checks; choose one, or none for samples")
     depth = "fast" if fast else "deep" if deep else "samples"
-    with TerminalBar() as bar:
+    with progress() as watch:
         found = volproc.check(
-            url, depth=depth, repair=repair, cluster=cluster_of(workers, serial), watchers=(bar,)
+            url, depth=depth, repair=repair, cluster=cluster_of(workers, serial), watchers=(watch,)
         )
     for one in found:
         out.print(str(one), markup=False)
@@ -137,12 +137,12 @@ def phantom(
 ) -> None:
     """Make a HeLa-like volume of any size, with its nuclei as labels/nuclei."""
     options = stated(PhantomOptions, locals())
-    with TerminalBar() as bar:
+    with progress() as watch:
         rows = volproc.phantom(
             url,
             options,
             overwrite=overwrite,
             cluster=cluster_of(workers, serial),
-            watchers=(bar,),
+            watchers=(watch,),
         )
     out.print(f"{url}: {len(rows)} nuclei, labelled in {url}/labels/nuclei")

@@ -22,13 +22,13 @@ from volproc.cli.app import (
     stated,
     whole_numbers,
 )
+from volproc.cli.progress import progress
 from volproc.config import (
     EvaluateOptions,
     LabelOptions,
     PredictOptions,
     load_workflow,
 )
-from volproc.engine.progress import TerminalBar
 from volproc.terminal import certified, describe, out, print_labelled, print_rows
 
 
@@ -78,7 +78,7 @@ def predict(
     """Predict with a model along three axes and fuse their votes."""
     options = stated(PredictOptions, {**locals(), "votes": bool(votes)})
     cluster = cluster_of(workers, serial)
-    with TerminalBar() as bar:
+    with progress() as watch:
         made = volproc.predict(
             image,
             url,
@@ -86,7 +86,7 @@ def predict(
             votes=votes or None,
             overwrite=overwrite,
             cluster=cluster,
-            watchers=(bar,),
+            watchers=(watch,),
         )
     describe(made)
     if options.certify:
@@ -122,7 +122,7 @@ def label(
     """Number connected components and list them in a table."""
     options = stated(LabelOptions, {**locals(), "native": bool(native)})
     cluster = cluster_of(workers, serial)
-    with TerminalBar() as bar:
+    with progress() as watch:
         result = volproc.label(
             mask,
             url,
@@ -130,7 +130,7 @@ def label(
             native=native or None,
             overwrite=overwrite,
             cluster=cluster,
-            watchers=(bar,),
+            watchers=(watch,),
         )
     print_labelled(result)
 
@@ -152,8 +152,10 @@ def evaluate(
     """Score a result (a mask, labels, a probability, or votes) against a label volume."""
     values = {**locals(), "truth_labels": whole_numbers("--truth-labels", truth_labels)}
     options, cluster = stated(EvaluateOptions, values), cluster_of(workers, serial)
-    with TerminalBar() as bar:
+    with progress() as watch:
         scores = volproc.evaluate(
-            result, options, out=json, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+            result, options, out=json, overwrite=overwrite, cluster=cluster, watchers=(watch,)
         )
     print_rows(scores.rows())
+    for note in scores.about.get("notes", ()):
+        out.print(note, markup=False)

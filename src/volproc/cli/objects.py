@@ -16,8 +16,8 @@ from volproc.cli.app import (
     option,
     stated,
 )
+from volproc.cli.progress import progress
 from volproc.config import InteriorOptions, MeasureOptions
-from volproc.engine.progress import TerminalBar
 from volproc.terminal import describe, out
 
 
@@ -41,9 +41,9 @@ def interior(
 ) -> None:
     """Fill what an envelope encloses: numbered nuclei, each with its envelope."""
     options, cluster = stated(InteriorOptions, locals()), cluster_of(workers, serial)
-    with TerminalBar() as bar:
+    with progress() as watch:
         made = volproc.interior(
-            envelope, url, options, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+            envelope, url, options, overwrite=overwrite, cluster=cluster, watchers=(watch,)
         )
     describe(made)
 
@@ -74,9 +74,17 @@ def measure(
     """Measure labelled objects: a table of volumes, surfaces and shapes, and their meshes."""
     options, cluster = stated(MeasureOptions, locals()), cluster_of(workers, serial)
     others = {"image": image or None, "votes": votes or None}
-    with TerminalBar() as bar:
+    with progress() as watch:
         made = volproc.measure(
-            labels, folder, options, **others, overwrite=overwrite, cluster=cluster, watchers=(bar,)
+            labels,
+            folder,
+            options,
+            **others,
+            overwrite=overwrite,
+            cluster=cluster,
+            watchers=(watch,),
         )
     kept = f"; meshes in {made.meshes}" if made.meshes else ""
     out.print(f"{made.objects} objects, listed in {made.table}{kept}")
+    if made.why:
+        out.print(made.why, markup=False)

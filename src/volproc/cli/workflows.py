@@ -17,10 +17,10 @@ from volproc.cli.app import (
     app,
     listed,
 )
+from volproc.cli.progress import progress
 from volproc.config import (
     load_workflow,
 )
-from volproc.engine.progress import TerminalBar
 from volproc.terminal import costs, out
 
 
@@ -39,14 +39,16 @@ def run(
     ingest, subjects, crowd, annotate, train, predict, interior, label, measure, evaluate, report.
     What is done and unchanged is left alone; what is made anew is said before, with the reason.
     """
+    from volproc.workflow import found
+
     options = load_workflow(file, flags=settings or ())
     if quiet:
-        page = volproc.run(options, stages=listed(stages), redo=listed(redo))
+        volproc.run(options, stages=listed(stages), redo=listed(redo))
     else:
-        with TerminalBar() as bar:
-            page = volproc.run(options, stages=listed(stages), redo=listed(redo), watchers=(bar,))
-    if page.exists():
-        out.print(f"report: {page.resolve()}")
+        with progress() as watch:
+            volproc.run(options, stages=listed(stages), redo=listed(redo), watchers=(watch,))
+    for line in found(options):
+        out.print(line, markup=False)
 
 
 @app.command()

@@ -14,6 +14,8 @@ from volproc.stages.train.stage import plan_train, run_train
 def train(options: TrainOptions, *, overwrite: bool = False, watch: Watch = lambda _: None) -> Card:
     """The card of a model trained from the volumes in `options`; goes on where it stopped."""
     chosen = plan_train(sources_of(options), options, validation=held_out_of(options))
+    for note in chosen.notes:
+        watch({"note": note})
     with holding(f"{options.model_out.rstrip('/')}{BESIDE}"):
         if chosen.claim.state == "other":
             watch({"note": f"{options.model_out} is made anew: {chosen.claim.why}"})

@@ -55,7 +55,7 @@ class AnnotateOptions(Options):
     voxel_nm: Triple | None = None
     """Voxel size in nm (z, y, x), where there is no image and the export does not state it."""
     truth: str = ""
-    """Expert labels on the image's grid (OME-Zarr): the labels are scored against them."""
+    """Expert labels of the image's voxel size (OME-Zarr): labels are scored where they cover it."""
     truth_labels: tuple[int, ...] = ()
     """Label values of the truth that are the object; all but 0 if empty."""
     compare: bool = False

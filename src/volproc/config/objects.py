@@ -137,7 +137,8 @@ class EvaluateOptions(Options):
     """Scores against a label volume."""
 
     truth: str = ""
-    """An OME-Zarr label volume of the same field of view (`volproc ingest --labels` makes one)."""
+    """An OME-Zarr label volume of the image or a part of it (`volproc ingest --labels` makes one);
+    compared where its metadata put it."""
     truth_labels: tuple[int, ...] = ()
     """Label values that count as foreground; all but 0 if empty."""
     slices: tuple[int, int] | None = None

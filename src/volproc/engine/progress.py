@@ -1,4 +1,4 @@
-"""What happens during a run, as events; and two listeners: a terminal bar, a log of JSON lines."""
+"""What happens during a run, as events; and a listener: a log of JSON lines."""
 
 from __future__ import annotations
 
@@ -9,17 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from volproc.engine.records import lines_at
 
@@ -156,59 +145,3 @@ class Advancing:
     def _tell(self, event: Event) -> None:
         for watch in self._watchers:
             watch(event)
-
-
-class TerminalBar:
-    """One bar per step with blocks, voxels per second and time left. A context manager."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._bars = Progress(
-            TextColumn("{task.description:24}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:>14}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console or Console(stderr=True),
-        )
-        self._bar: dict[str, TaskID] = {}
-        self._began: dict[str, float] = {}
-        self._voxels: dict[str, int] = {}
-
-    def __call__(self, event: Event) -> None:
-        """Show the event."""
-        self._bars.start()  # with the first event, so that an early error stands alone
-        if isinstance(event, StepStarted):
-            self._began[event.step] = time.monotonic()
-            self._voxels[event.step] = 0
-            self._bar[event.step] = self._bars.add_task(
-                event.step, total=event.total, completed=event.done, rate=""
-            )
-        elif isinstance(event, BlockDone):
-            self._voxels[event.step] += event.voxels
-            rate = self._voxels[event.step] / (time.monotonic() - self._began[event.step])
-            text = f"{rate / 1e6:.3g} Mvoxel/s" if rate else ""
-            self._bars.update(self._bar[event.step], completed=event.done, rate=text)
-        elif isinstance(event, Advanced):
-            self._bars.update(
-                self._bar[event.step],
-                completed=event.done,
-                total=event.total or None,
-                rate=event.said,
-            )
-        elif isinstance(event, Note):
-            self._bars.console.print(event.text, markup=False)
-        elif isinstance(event, BlockFailed):
-            self._bars.console.print(f"{event.step}: block {event.block} failed: {event.reason}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bars.live.is_started:
-            self._bars.stop()

@@ -2,7 +2,8 @@
 
 Voxel i of a grid with voxels of `s` nm covers the interval [i * s, (i + 1) * s) from the
 volume's corner; all grids of a volume share that corner. So a position on one grid has one
-place on every other, whatever block it is computed in.
+place on every other, whatever block it is computed in. Of two volumes in one space, one grid
+begins `offset` input voxels behind the other's corner.
 """
 
 from __future__ import annotations
@@ -87,17 +88,46 @@ def taps(start: int, stop: int, *, size_in: int, size_out: int, factor: float) -
     return Taps(first, last - first + 1, inside - first, weights.astype(np.float32))
 
 
-def nearest(start: int, stop: int, *, size_in: int, factor: float) -> npt.NDArray[np.intp]:
+def nearest(
+    start: int, stop: int, *, size_in: int, factor: float, offset: float = 0.0
+) -> npt.NDArray[np.intp]:
     """The input voxel that holds the centre of each output voxel, for labels."""
-    centres = (np.arange(start, stop) + 0.5) * factor
-    inside: npt.NDArray[np.intp] = np.minimum(np.floor(centres).astype(np.intp), size_in - 1)
+    centres = (np.arange(start, stop) + 0.5) * factor + offset
+    inside: npt.NDArray[np.intp] = np.clip(np.floor(centres).astype(np.intp), 0, size_in - 1)
     return inside
 
 
-def covering(box: Box, *, factor: tuple[float, float, float], shape_in: Shape) -> Box:
+def covering(
+    box: Box,
+    *,
+    factor: tuple[float, float, float],
+    shape_in: Shape,
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> Box:
     """Input voxels that hold the centres of the output voxels of `box` (see `nearest`)."""
     ranges = [
-        nearest(a, b, size_in=n, factor=f)
-        for a, b, n, f in zip(box.start, box.stop, shape_in, factor, strict=True)
+        nearest(a, b, size_in=n, factor=f, offset=o)
+        for a, b, n, f, o in zip(box.start, box.stop, shape_in, factor, offset, strict=True)
     ]
     return Box(each(lambda r: int(r[0]), ranges), each(lambda r: int(r[-1]) + 1, ranges))
+
+
+def covered(
+    size_out: int, *, size_in: int, factor: float, offset: float, slack: float = 1.0
+) -> tuple[int, int]:
+    """Output voxels whose centres lie in the input: the first, and one past the last.
+
+    Grids round a volume's length. So where both begin together, ends that differ by less than
+    `slack` voxels of the coarser grid are the same end; elsewhere, up to half a voxel of another
+    size is.
+
+    >>> covered(10, size_in=8, factor=1.0, offset=-4.0)
+    (4, 10)
+    """
+    beyond = abs(offset + size_out * factor - size_in)
+    if offset == 0 and beyond < slack * max(1.0, factor):
+        return 0, size_out
+    first = max(0, ceil(-offset / factor - 0.5 - 1e-6))
+    end = min(size_out, ceil((size_in - offset) / factor - 0.5 - 1e-6))
+    rounded = abs(factor - 1) > 0.01 and beyond <= max(1.0, factor) / 2
+    return first, size_out if rounded and first < end else max(first, end)

@@ -30,6 +30,7 @@ from volproc.volume.describe import array_of, attributes_of, read_info
 from volproc.volume.display import window_of
 from volproc.volume.files import remove_partial_files, write_file
 from volproc.volume.fingerprint import fingerprint
+from volproc.volume.inside_image import placed_by_image
 from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.patient import for_zarr
@@ -163,9 +164,10 @@ def open_volume(
 ) -> Volume:
     """The OME-Zarr volume (0.4 or 0.5) at a path or URL; labels as `IMAGE.zarr/labels/NAME`.
 
+    These lie where their image does if they do not say otherwise.
     `voxel_nm` replaces the voxel size (z, y, x) of the finest level where the metadata lacks or
-    misstates it; `level` names the only one to open. VolumeError, one line, if there is no such
-    volume or a run has not finished it.
+    misstates it, the place in voxels is kept; `level` names the only one to open.
+    VolumeError, one line, if there is no such volume or a run has not finished it.
     """
     info = read_info(str(url), voxel_nm=voxel_nm, level=level)
     if info.made_by and not info.made_by.get("finished"):
@@ -173,7 +175,7 @@ def open_volume(
             f"{url} is unfinished: the {info.made_by.get('step', 'volproc')} step that writes it "
             "was interrupted; run the same command again to complete it"
         )
-    return Volume(info)
+    return Volume(placed_by_image(info))
 
 
 def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> Volume:

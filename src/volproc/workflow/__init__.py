@@ -20,7 +20,7 @@ from volproc.engine.progress import Note, Watcher
 from volproc.errors import ConfigError
 from volproc.retry import patient
 from volproc.workflow.filled import SETTINGS, filled, own
-from volproc.workflow.finished import nothing_to_do
+from volproc.workflow.finished import found_by, nothing_to_do
 
 if TYPE_CHECKING:
     from volproc.engine.protocol import Cost
@@ -51,6 +51,11 @@ def run(
 
     run_stages(options, stages=stages, redo=redo, watchers=watchers)
     return page
+
+
+def found(workflow: Workflow) -> tuple[str, ...]:
+    """What the last run of a workflow that came to its end found, and what to open, in lines."""
+    return found_by(filled(workflow))
 
 
 def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, tuple[Cost, ...]]]:

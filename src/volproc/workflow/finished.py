@@ -36,10 +36,18 @@ def nothing_to_do(options: Workflow, stages: Sequence[str]) -> bool:
         return False
 
 
-def note_finished(options: Workflow, stages: Sequence[str], urls: Iterable[str]) -> None:
-    """Note what lies at `urls` now that everything is made."""
+def found_by(options: Workflow) -> tuple[str, ...]:
+    """What the last run that came to its end found, in a few lines."""
+    place = own(options, NOTE)
+    return tuple(json.loads(read_file(place)).get("found", ())) if exists(place) else ()
+
+
+def note_finished(
+    options: Workflow, stages: Sequence[str], urls: Iterable[str], found: Sequence[str]
+) -> None:
+    """Note what lies at `urls` now that everything is made, and what was `found` in words."""
     files = {url: _stamp(url) for url in sorted(set(map(canonical, urls)))}
-    told = {"key": _key(options, stages), "files": files}
+    told = {"key": _key(options, stages), "files": files, "found": found}
     write_file(own(options, NOTE), json.dumps(told, indent=1).encode())
 
 

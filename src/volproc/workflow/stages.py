@@ -38,6 +38,8 @@ class StageOfRun(Generic[P]):
 
 def _train(plan: TrainPlan, runner: Runner) -> None:
     """In this process, which has all cores and the GPU; the workers wait."""
+    for note in plan.notes:
+        runner.note(note)
     with Advancing(plan.name, runner.watchers, voxels=plan.blocks[0].core.size) as tell:
         run_train(
             plan,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from volproc.workflow.filled import SETTINGS, own
 from volproc.workflow.finished import note_finished
 from volproc.workflow.plans import Plans
 from volproc.workflow.stages import AnyStage, chosen
+from volproc.workflow.summary import summary
 
 LEFT_BY_KILLED = ("*.partial", "*.tables/*.partial", "*.parts/*.partial", "*.volproc/**/*.partial")
 IMAGE_SHARE, LABELS_SHARE = 0.3, 0.005
@@ -34,6 +36,7 @@ def run_stages(
     watchers: Sequence[Watcher],
 ) -> None:
     """Run the stages of a workflow whose options are filled."""
+    began = time.monotonic()
     wanted = chosen(options, stages)
     names = [stage.name for stage in wanted]
     unknown = sorted(set(redo) - set(names))
@@ -52,7 +55,8 @@ def run_stages(
         for name in redo:
             _redo(ahead, name, runner)
         _run(options, wanted, runner)
-        note_finished(options, stages, _places(options, names))
+        found = summary(options, names, time.monotonic() - began)
+        note_finished(options, stages, _places(options, names), found)
 
 
 def _admit(options: Workflow, claims: dict[str, Claim], redo: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
@@ -115,6 +116,39 @@ def test_labels_are_scored_against_a_truth(small_scene, tmp_path, runner, truth)
     assert "measured against the truth" in page
 
 
+def test_a_truth_of_a_part_of_the_image_scores_that_part(
+    small_scene, tmp_path, runner, save_volume, truth
+):
+    cut = (slice(1, 3), slice(10, None), slice(0, 100))
+    corner = (-25 + 50, -20 + 400, -20)
+    kept = truth[2:6][cut]
+    part = save_volume("part.zarr", kept, voxel_nm=(50, 40, 40), corner_nm=corner, kind="labels")
+    made = annotated(small_scene, tmp_path, runner, truth=part.info.url, compare=True)
+    labels = voxels(made.volumes[0])[cut]
+    with open(made.written.scores.replace(".json", ".csv"), newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["method"] == "cria"]
+    assert [int(row["z"]) for row in rows] == [1, 2]
+    for row, a, b in zip(rows, labels, kept):
+        assert float(row["dice"]) == pytest.approx(2 * (a & b).sum() / (a.sum() + b.sum()), 1e-5)
+    assert len(made.scores) == len(METHODS)
+
+
+def test_a_truth_lies_where_its_metadata_say(small_scene, tmp_path, save_volume, truth):
+    image, export = small_scene
+    away = save_volume(
+        "away.zarr", truth[2:6], voxel_nm=(50, 40, 40), corner_nm=(1e6, 0, 0), kind="labels"
+    )
+    with pytest.raises(VolumeError, match="they meet nowhere"):
+        plan_annotate(export, image, "o.zarr", AnnotateOptions(truth=away.info.url))
+    rounded = save_volume("r.zarr", truth[2:6], voxel_nm=(50, 40.35, 39.65), kind="labels")
+    plan = plan_annotate(export, image, "o.zarr", AnnotateOptions(truth=rounded.info.url))
+    assert plan.truth.where == image.box
+    assert plan.truth.sampling.factor == (1, 1, 1)
+    blank = replace(image, url="")
+    plan = plan_annotate(export, blank, "o.zarr", AnnotateOptions(truth=away.info.url))
+    assert plan.truth.where == image.box  # a blank image lies nowhere
+
+
 def test_one_option_compares_all_methods(small_scene, tmp_path, runner):
     alone = annotated(
         small_scene, tmp_path, runner, "a.zarr", method="em", truth=truth_of(tmp_path)
@@ -224,3 +258,19 @@ def test_what_is_no_export_is_one_line(scene, tmp_path, runner):
 
 def test_names_beside_the_labels():
     assert beside("a/l.zarr", "-envelope.zarr") == "a/l-envelope.zarr"
+
+
+def test_a_truth_of_slices_that_nobody_drew_scores_nothing(
+    small_scene, tmp_path, runner, save_volume
+):
+    _, export = small_scene
+    image = save_volume("six.zarr", np.zeros((6, 120, 140), np.uint8), voxel_nm=(50, 40, 40))
+    last = save_volume(
+        "last.zarr",
+        np.ones((2, 120, 140), np.uint8),
+        voxel_nm=(50, 40, 40),
+        corner_nm=(-25 + 200, -20, -20),
+        kind="labels",
+    )
+    made = annotated((image.info, export), tmp_path, runner, truth=last.info.url, compare=True)
+    assert made.scores == {}

@@ -103,8 +103,16 @@ def test_a_missing_file_of_an_image(sound, check, depth):
     ]
 
 
-def test_a_missing_file_of_labels_may_be_empty_space(sound, check):
+def test_a_missing_file_of_labels_is_a_loss_but_in_those_of_earlier_versions(sound, check, edit):
     (sound / "labels/nuclei/1/c/0/0/0").unlink()
+    ((severity, where, what),) = check(sound, "fast")
+    assert (severity, where) == ("error", "labels/nuclei/1")
+    assert "1 of 8 chunk files are missing" in what
+
+    def forget(document):  # they left out files of background
+        del document["attributes"]["volproc"]["complete"]
+
+    edit(sound / "labels/nuclei", forget)
     assert check(sound, "fast") == []
     found = check(sound, "deep")
     assert {one[:2] for one in found} == {

@@ -159,7 +159,7 @@ def test_no_unit_is_a_warning(sound, edit, wrong):
     edit(sound, forget)
     ((severity, _, what),) = wrong()
     assert severity == "warning"
-    assert "gives its axes the unit" in what
+    assert "gives its axis z the unit None" in what
 
 
 @pytest.mark.parametrize("multiscales", [[{"axes": 3}], "nonsense", [{}], [{"datasets": [{}]}]])

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from volproc.config import EvaluateOptions
+from volproc.engine.progress import Note
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, VolprocError, VolumeError
@@ -18,9 +19,10 @@ from volproc.volume.store import create_volume
 SHAPE = (36, 40, 44)
 
 
-def write_volume(url, values, *, voxel_nm=(50, 50, 50), kind="image", channels=()):
+def write_volume(url, values, *, voxel_nm=(50, 50, 50), kind="image", channels=(), corner_nm=None):
     info = new_volume(
         str(url),
+        corner_nm=corner_nm,
         shape=values.shape[-3:],
         voxel_nm=parse_voxel_nm(voxel_nm),
         dtype=str(values.dtype),
@@ -190,6 +192,74 @@ def test_plan_tells_costs_without_reading(tmp_path):
     assert step.peak_bytes > 0
 
 
+def at_voxel(z, y, x):
+    """The corner of a volume that begins at a voxel of the result, whose own is (-25, -25, -25)."""
+    return (50 * z - 25, 50 * y - 25, 50 * x - 25)
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        (slice(None), slice(5, 25), slice(7, 44)),
+        (slice(3, 20), slice(None), slice(None)),
+        (slice(1, 36), slice(1, 2), slice(43, 44)),
+    ],
+)
+def test_a_truth_that_is_a_crop_is_compared_where_it_lies(
+    tmp_path, votes, truth, cut, small_blocks
+):
+    result = write_volume(tmp_path / "prediction.zarr", votes[0])
+    corner = at_voxel(*(one.start or 0 for one in cut))
+    crop = write_volume(tmp_path / "t.zarr", truth[cut], kind="labels", corner_nm=corner)
+    scores = evaluate(tmp_path, {"prediction": result}, crop)
+    expected = dice(votes[0][cut] >= 128, truth[cut] > 0)
+    assert scores["prediction"].whole.dice == pytest.approx(expected)
+    assert f" of {crop.url}" in scores.note
+    assert scores.about["overlap"] == {"first": [0, 0, 0], "end": list(crop.shape)}
+    whole = write_volume(tmp_path / "w.zarr", truth, kind="labels")
+    assert not evaluate(tmp_path / "w", {"prediction": result}, whole).note
+
+
+def test_volumes_that_overlap_are_compared_where_both_lie(tmp_path, votes, truth, small_blocks):
+    result = write_volume(tmp_path / "prediction.zarr", votes[0])
+    moved = write_volume(tmp_path / "t.zarr", truth, kind="labels", corner_nm=at_voxel(-4, 10, 0))
+    url = str(tmp_path / "scores.json")
+    scores = evaluate(tmp_path, {"prediction": result}, moved, url=url)
+    here, there = votes[0, :32, 10:] >= 128, truth[4:, :30] > 0
+    assert scores["prediction"].whole.dice == pytest.approx(dice(here, there))
+    assert sorted(scores["prediction"].slices) == list(range(4, 36))
+    assert scores.note.endswith(f"overlap: voxels z 4:36, y 0:30, x 0:44 of {moved.url}")
+    with open(url) as file:
+        assert json.load(file)["overlap"] == {"first": [4, 0, 0], "end": [36, 30, 44]}
+    told = []
+    runner = Runner(SerialEngine(), tmp_path / "again", watchers=(told.append,))
+    run_evaluate(plan_evaluate({"prediction": result}, moved, EvaluateOptions()), runner)
+    assert Note(scores.note) in told
+    few = evaluate(tmp_path / "few", {"prediction": result}, moved, slices=(2, 6))
+    assert sorted(few["prediction"].slices) == [4, 5]
+    with pytest.raises(ConfigError, match=r"nothing to score: slices 0 to 4 of .*t\.zarr lie in"):
+        plan_evaluate({"prediction": result}, moved, EvaluateOptions(slices=(0, 4)))
+
+
+def test_a_coarse_truth_elsewhere_takes_the_voxel_at_its_centres(tmp_path, votes, truth):
+    result = write_volume(tmp_path / "prediction.zarr", votes[0])
+    coarse = truth[::2, ::2, ::2][:10, :8, :6]
+    there = write_volume(
+        tmp_path / "t.zarr", coarse, kind="labels", voxel_nm=(100,) * 3, corner_nm=at_voxel(4, 3, 2)
+    )
+    found = evaluate(tmp_path, {"prediction": result}, there)["prediction"].whole
+    seen = votes[0, 5:25:2, 4:20:2, 3:15:2] >= 128
+    assert found.dice == pytest.approx(dice(seen, coarse > 0))
+
+
+@pytest.mark.parametrize("corner", [(1e6, 1e6, 1e6), at_voxel(36, 0, 0), at_voxel(0, 0, -44)])
+def test_a_truth_that_lies_elsewhere_is_refused(tmp_path, votes, truth, corner):
+    result = write_volume(tmp_path / "prediction.zarr", votes[0])
+    away = write_volume(tmp_path / "t.zarr", truth, kind="labels", corner_nm=corner)
+    with pytest.raises(VolumeError, match="they meet nowhere; correct the translation"):
+        plan_evaluate({"prediction": result}, away, EvaluateOptions())
+
+
 MASK = np.zeros((8, 24, 24), np.uint8)
 MASK[2:6, 6:18, 6:18] = 1
 
@@ -231,3 +301,19 @@ def test_a_truth_with_labels_below_0_is_refused_unless_labels_are_named(tmp_path
         evaluate(str(tmp_path / "x"), {"result": result}, truth)
     scores = evaluate(str(tmp_path / "y"), {"result": result}, truth, truth_labels=(3,))
     assert scores["result"].whole.dice == 1
+
+
+def test_an_empty_side_is_explained(tmp_path):
+    nothing = np.zeros((16, 16, 16), np.uint8)
+    result = write_volume(tmp_path / "r.zarr", nothing)
+    truth = write_volume(tmp_path / "t.zarr", nothing, kind="labels")
+    found, missing = evaluate(tmp_path, {"result": result}, truth).about["notes"]
+    assert found.startswith("nothing to find: no voxel of the slices that are scored of ")
+    assert missing.startswith("result: nothing found: no voxel that is scored of ")
+    assert "reaches the threshold of 0.5" in missing
+
+
+def test_sides_that_have_something_are_not_explained(tmp_path, votes, truth):
+    result = write_volume(tmp_path / "r.zarr", votes[0])
+    labels = write_volume(tmp_path / "t.zarr", truth, kind="labels")
+    assert "notes" not in evaluate(tmp_path, {"result": result}, labels).about

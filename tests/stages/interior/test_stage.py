@@ -217,3 +217,17 @@ def test_an_envelope_of_0_and_1_is_told(tmp_path, save_volume, value):
 def test_a_gap_wider_than_the_volume_is_as_wide_as_the_volume(tmp_path, save_volume, envelope):
     found = interior(save_volume("mask.zarr", envelope), tmp_path / "n.zarr", tmp_path, gap_nm=1e12)
     assert not voxels(found).any()
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [(0, "encloses anything; envelopes with holes need"), (255, "no nuclei: ")]
+)
+def test_no_nuclei_are_explained(save_volume, tmp_path, value, why):
+    envelope = save_volume("e.zarr", np.full((16, 32, 32), value, np.uint8), voxel_nm=VOXEL_NM)
+    url = str(tmp_path / "nuclei.zarr")
+    plan = plan_interior(
+        envelope.info, url, InteriorOptions(), labelling=Labelling(plan_label, run_label)
+    )
+    made = run_interior(plan, Runner(SerialEngine(), tmp_path / "run"))
+    assert why in made.info.made_by["nothing_found"]
+    assert made.info.made_by["objects"] == 0

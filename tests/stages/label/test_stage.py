@@ -216,6 +216,26 @@ def test_native_needs_an_image_of_the_same_size(mask):
         plan_label(mask.info, "objects.zarr", LabelOptions(native=True), native=other)
 
 
+def test_native_labels_of_a_part_of_the_space_lie_where_it_does(tmp_path, mask, blobs):
+    crop = new_volume(
+        "crop.zarr",
+        shape=(12, 100, 110),
+        voxel_nm=parse_voxel_nm((50, 10, 10)),
+        corner_nm=(-25 + 100, -25 + 150, -25 + 50),  # the mask's corner is at -25
+        dtype="uint8",
+    )
+    options = LabelOptions(native=True, **EVERYTHING)
+    plan = plan_label(mask.info, str(tmp_path / "objects.zarr"), options, native=crop)
+    native = run_label(plan, Runner(SerialEngine(), tmp_path)).native
+    expected = expected_labels(blobs >= 128)[2:14, 3:23, 1:23]
+    found = native.read(native.info.box)
+    np.testing.assert_array_equal(found, expected.repeat(5, axis=1).repeat(5, axis=2))
+    assert native.info.corner_nm == crop.corner_nm
+    away = replace(crop, levels=(replace(crop.levels[0], translation_nm=(1e6, 0.0, 0.0)),))
+    with pytest.raises(VolumeError, match="they meet nowhere"):
+        plan_label(mask.info, str(tmp_path / "objects.zarr"), options, native=away)
+
+
 def test_plan_tells_costs_without_reading(mask):
     plan = plan_label(mask.info, "objects.zarr", LabelOptions(block=(16, 16, 16)))
     label, merge, ids, relabel, *_ = plan.steps
@@ -372,3 +392,28 @@ def test_dask_image_finds_the_same_objects(tmp_path, runner):
     pairs = np.unique(np.stack([ours[mask], theirs[mask]]), axis=1)
     assert pairs.shape[1] == result.objects
     assert np.array_equal(ours > 0, mask)
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "why"),
+    [
+        (0, {}, "reaches the threshold of 0.5; the field of 0.512 um³ is smaller than one object"),
+        (200, EVERYTHING | {"threshold": 0.9}, "mask.zarr reaches the threshold of 0.9"),
+        (200, {}, "the only one found was dropped (1 by min_volume_um3, the largest of 0.512"),
+        (200, EVERYTHING | {"border": "drop"}, "the only one found was dropped (1 by border, the"),
+    ],
+)
+def test_no_objects_are_explained_and_the_labels_keep_it(tmp_path, value, options, why):
+    mask = write_volume(tmp_path / "mask.zarr", np.full((16, 16, 16), value, np.uint8))
+    result = label(mask, tmp_path / "objects.zarr", tmp_path / "run", **options)
+    assert result.objects == 0
+    assert result.why.startswith("no objects: ")
+    assert why in result.why
+    record = open_volume(tmp_path / "objects.zarr").info.made_by
+    assert (record["objects"], record["nothing_found"]) == (0, result.why)
+
+
+def test_where_there_are_objects_nothing_is_explained(mask, tmp_path):
+    result = label(mask, tmp_path / "objects.zarr", tmp_path / "run", **EVERYTHING)
+    assert result.why == ""
+    assert result.labels.info.made_by["objects"] == result.objects > 0

@@ -306,6 +306,28 @@ def test_grids_that_do_not_cover_the_same_space_are_refused(save_volume, saved):
         plan_measure(saved.info, "out", MeasureOptions(), image=other.info)
 
 
+def test_labels_of_a_part_of_the_image_take_the_values_under_them(tmp_path, save_volume, labels):
+    image = np.random.default_rng(0).integers(0, 250, labels.shape).astype(np.uint8)
+    whole = save_volume("image.zarr", image, voxel_nm=VOXEL_NM, corner_nm=(900, 0, -70))
+    cut = (slice(2, None), slice(3, -1), slice(0, -2))
+    corner = (900 + 2 * VOXEL_NM[0], 3 * VOXEL_NM[1], -70)
+    part = save_volume("part.zarr", labels[cut], voxel_nm=VOXEL_NM, corner_nm=corner, kind="labels")
+    table = pd.read_csv(measure(part, tmp_path / "out", tmp_path / "records", image=whole).table)
+    for identifier, mean in zip(table["id"], table["mean_intensity"]):
+        assert mean == pytest.approx(image[cut][labels[cut] == identifier].mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("corner", "said"),
+    [((1e6, 1e6, 1e6), "they meet nowhere"), ((0, 100, 0), "of which it covers a part only")],
+)
+def test_an_image_that_lies_elsewhere_is_refused(save_volume, labels, corner, said):
+    here = save_volume("here.zarr", labels, voxel_nm=VOXEL_NM, corner_nm=(0, 0, 0), kind="labels")
+    image = save_volume("there.zarr", labels, voxel_nm=VOXEL_NM, corner_nm=corner)
+    with pytest.raises(VolumeError, match=said):
+        plan_measure(here.info, "out", MeasureOptions(), image=image.info)
+
+
 def test_what_are_no_labels_and_no_votes_is_refused(tmp_path, save_volume, saved):
     floats = save_volume("floats.zarr", np.zeros((8, 8, 8), np.float32))
     with pytest.raises(VolumeError, match="objects need labels"):
@@ -343,3 +365,16 @@ def test_without_the_package_parquet_is_refused_by_name(tmp_path, saved, monkeyp
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"pip install 'volproc\[parquet\]'"):
         measure(saved, tmp_path / "out", tmp_path / "ledger", parquet=True)
+
+
+def test_labels_without_objects_are_explained(save_volume, tmp_path):
+    empty = save_volume("empty.zarr", np.zeros(SHAPE, np.uint32), voxel_nm=VOXEL_NM, kind="labels")
+    made = measure(empty, tmp_path / "out", tmp_path / "run")
+    assert (made.objects, made.why) == (
+        0,
+        f"no objects: every voxel of {empty.info.url} is 0",
+    )
+
+
+def test_labels_with_objects_are_not_explained(saved, tmp_path):
+    assert measure(saved, tmp_path / "out", tmp_path / "run").why == ""

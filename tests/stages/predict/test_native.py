@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from volproc.config import PredictOptions
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError
@@ -24,7 +25,7 @@ def on_native(prediction, image, folder, *, votes=None, shards=None, **options):
         votes.info if votes else None,
         image.info,
         options,
-        digest_of_prediction=str(shards),
+        recipe=Recipe("predict", 1, {}, {"shards": shards}),
     )
     if shards:
         cut = [replace(level, chunks=shards, shards=shards) for level in plan.output.levels]

@@ -147,8 +147,8 @@ def test_a_volume_thinner_than_the_models_planes_is_mirrored(
     assert stated.notes == (f"{note}: the others are mirrored ones",)
     mirrored = noise[reflected(-24, 48, planes), :40, :44]
     thick = save_volume("thick.zarr", mirrored)
-    wanted = votes_of(thick, path, runner, "thick", axes="z")[0, 24 : 24 + planes]
-    found = votes_of(thin, path, runner, "thin", axes="z")[0]
+    wanted = votes_of(thick, path, runner, "of-thick", axes="z")[0, 24 : 24 + planes]
+    found = votes_of(thin, path, runner, "of-thin", axes="z")[0]
     assert np.abs(found[2:-2].astype(int) - wanted[2:-2]).max(initial=0) <= 1
 
 

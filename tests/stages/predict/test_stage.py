@@ -137,3 +137,19 @@ def test_a_missing_model_or_gpu_is_named(image, tiny_model):
         options = PredictOptions(model=str(tiny_model), device="cuda")
         with pytest.raises(ModelError, match="torch finds no GPU here"):
             plan_predict(image.info, "out.zarr", options)
+
+
+def test_a_prediction_knows_its_model_and_its_range(image, tiny_model, runner):
+    found, _ = predicted(image, tiny_model, runner)
+    record = open_volume(Path(image.info.url).parent / "out.zarr").info.made_by
+    assert record["values"] == [found.min(), found.max()]
+    assert record["model"]["image_voxel_nm"] == [50, 50, 40]
+    assert "nothing_found" not in record
+
+
+def test_a_prediction_that_is_the_same_everywhere_says_so(image, tiny_model, runner):
+    """A vote of each axis for more than a network without training ever says."""
+    found, _ = predicted(image, tiny_model, runner, fusion="majority", threshold=1.0)
+    assert found.max() == 0
+    record = open_volume(Path(image.info.url).parent / "out.zarr").info.made_by
+    assert record["nothing_found"].startswith("no objects: the prediction is 0 everywhere; ")

@@ -73,11 +73,12 @@ class Parsed(HTMLParser):
             yield image, imagecodecs.png_decode(body)[..., :3]
 
 
-def write(url, values, *, voxel_nm, kind="image", channels=()):
+def write(url, values, *, voxel_nm, kind="image", channels=(), corner_nm=None):
     info = new_volume(
         str(url),
         shape=values.shape[-3:],
         voxel_nm=parse_voxel_nm(voxel_nm),
+        corner_nm=corner_nm,
         dtype=str(values.dtype),
         kind=kind,
         channels=channels,
@@ -261,7 +262,7 @@ def test_a_report_is_there_whole_or_not_at_all(run, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", killed)
-    with pytest.raises(VolumeError, match="no space left while writing"):
+    with pytest.raises(VolumeError, match=r"No space left on device; free some space"):
         run_report(plan)
     assert (tmp_path / "report.html").read_text() == first
     assert not list(tmp_path.glob("*.partial"))
@@ -274,6 +275,21 @@ def test_volumes_of_another_field_of_view_are_refused(run, tmp_path):
         plan_report(
             replace(run, prediction=str(tmp_path / "other.zarr")), tmp_path, ReportOptions()
         )
+
+
+def test_volumes_that_begin_elsewhere_are_refused(run, tmp_path):
+    """Its pictures are taken from the corner of each volume."""
+    values = np.zeros((24, 48, 64), np.uint8)
+    write(tmp_path / "away.zarr", values, voxel_nm=(50, 50, 50), corner_nm=(1e6, 0, 0))
+    with pytest.raises(VolumeError, match="they meet nowhere"):
+        plan_report(replace(run, prediction=str(tmp_path / "away.zarr")), tmp_path, ReportOptions())
+
+
+def test_scores_of_a_part_say_so(run, tmp_path):
+    assert "overlap" not in report(run, tmp_path)
+    part = {"first": [0, 4, 2], "end": [3, 20, 30]}
+    Path(run.scores).write_text(json.dumps({**SCORES, "overlap": part}))
+    assert "overlap: from voxel 0, 4, 2 up to 3, 20, 30 (z, y, x)" in report(run, tmp_path)
 
 
 def test_channels_that_are_no_axes_are_refused(run, tmp_path):

@@ -18,8 +18,8 @@ from volproc.model.weights import CARD, WEIGHTS, load_model
 from volproc.stages.train.pairs import load_pair
 from volproc.stages.train.sources import held_out_of, sources_of
 from volproc.stages.train.stage import plan_train, run_train
-from volproc.volume.metadata import Kind, new_volume
-from volproc.volume.store import create_volume, open_volume
+from volproc.volume.metadata import Kind, PositionNm, new_volume
+from volproc.volume.store import Volume, create_volume, open_volume
 
 FINE = VoxelNm((50.0, 25.0, 25.0))
 SHAPE: Shape = (12, 40, 40)
@@ -29,10 +29,22 @@ class Killed(Exception):
     """Stands for a signal."""
 
 
-def save(path: Path, values: np.ndarray, *, voxel_nm: VoxelNm, kind: Kind) -> str:
+def save(
+    path: Path,
+    values: np.ndarray,
+    *,
+    voxel_nm: VoxelNm,
+    kind: Kind,
+    corner_nm: PositionNm | None = None,
+) -> str:
     z, y, x = values.shape
     info = new_volume(
-        str(path), shape=(z, y, x), voxel_nm=voxel_nm, dtype=str(values.dtype), kind=kind
+        str(path),
+        shape=(z, y, x),
+        voxel_nm=voxel_nm,
+        corner_nm=corner_nm,
+        dtype=str(values.dtype),
+        kind=kind,
     )
     volume = create_volume(info, step="test", digest=path.name, version=__version__)
     volume.write(whole_box(info.shape), values)
@@ -237,8 +249,59 @@ def test_labels_of_another_field_of_view_are_refused(
     small = save(
         tmp_path / "small.zarr", np.ones((12, 10, 20), np.uint8), voxel_nm=FINE, kind="labels"
     )
-    with pytest.raises(ConfigError, match=r"do not cover the same field of view"):
+    with pytest.raises(VolumeError, match=r"need the same field of view"):
         trained(options({**volumes, "labels": (small,)}, tmp_path / "model"))
+
+
+def test_a_pair_is_learnt_from_where_both_lie(volumes: dict[str, Any], tmp_path: Path) -> None:
+    """Labels of a part of the image, and a mask of what to ignore that covers part of these."""
+    coarse = VoxelNm((50.0,) * 3)
+    (whole,) = sources_of(TrainOptions(**volumes))
+    all_of_it = load_pair(whole, coarse)
+    ball = Volume(whole.labels).read(whole.labels.box)
+    # the image begins at (-25, -12.5, -12.5): its first voxel's centre is at 0
+    labels = save(
+        tmp_path / "part.zarr",
+        ball[2:, 4:, :17],
+        voxel_nm=coarse,
+        kind="labels",
+        corner_nm=(75.0, 187.5, -12.5),
+    )
+    ignore = save(
+        tmp_path / "ignore.zarr",
+        np.zeros((8, 40, 40), np.uint8),
+        voxel_nm=FINE,
+        kind="labels",
+        corner_nm=(175.0, -12.5, -12.5),
+    )
+    given = {**volumes, "labels": (labels,), "ignore": (ignore,)}
+    (source,) = sources_of(TrainOptions(**given))
+    pair = load_pair(source, coarse)
+    cut = (slice(4, 12), slice(4, 20), slice(0, 17))
+    assert np.array_equal(pair.image, all_of_it.image[cut])
+    assert np.array_equal(pair.truth, all_of_it.truth[cut])
+    plan = plan_train((source,), options(given, tmp_path))
+    (note,) = plan.notes
+    assert "voxels z 4:12, y 4:20, x 0:17 at 50 nm are used" in note
+    assert not plan_train((whole,), options(volumes, tmp_path)).notes
+    assert trained(options(given, tmp_path / "model")).name == "model"
+
+
+def test_labels_that_lie_elsewhere_are_refused(volumes: dict[str, Any], tmp_path: Path) -> None:
+    def marked(name: str, *, depth: int, z_nm: float) -> tuple[str]:
+        values, corner = np.ones((depth, 40, 40), np.uint8), (z_nm, -12.5, -12.5)
+        path = tmp_path / name
+        return (save(path, values, voxel_nm=FINE, kind="labels", corner_nm=corner),)
+
+    away = {"labels": marked("away.zarr", depth=12, z_nm=1e6)}
+    with pytest.raises(VolumeError, match="they meet nowhere; correct the translation"):
+        trained(options({**volumes, **away}, tmp_path / "model"))
+    apart = {
+        "labels": marked("top.zarr", depth=4, z_nm=25.0),
+        "ignore": marked("bottom.zarr", depth=4, z_nm=225.0),
+    }
+    with pytest.raises(ConfigError, match=r"nothing to learn from: no voxel lies in all of"):
+        trained(options({**volumes, **apart}, tmp_path / "model"))
 
 
 @pytest.mark.parametrize(

@@ -19,4 +19,8 @@ def engine_of(options: ClusterOptions) -> Iterator[Engine]:
     from volproc.engine.clusters.crews import Crews  # a serial run needs no distributed
 
     with closing(Crews(options)) as crews:
-        yield crews
+        try:
+            yield crews
+        except KeyboardInterrupt:
+            crews.kill()  # nobody waits for the blocks at work
+            raise

@@ -87,6 +87,11 @@ class Crews:
             self._at_work = crew, engine
         return self._at_work[1]
 
+    def kill(self) -> None:
+        """End the workers at once, whatever they do."""
+        if self._at_work is not None:
+            self._at_work[1].cluster.kill()
+
     def close(self) -> None:
         """Let the workers go."""
         if self._at_work is not None:

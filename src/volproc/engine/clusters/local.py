@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import dask
-from distributed import LocalCluster, Nanny
+from distributed import LocalCluster, Nanny, Status
 
 from volproc.engine.distributed import DaskEngine
 from volproc.engine.machine import machine_cores
@@ -41,6 +44,8 @@ SETTINGS = {
     "distributed.nanny.pre-spawn-environ.ZARR_CODEC_PIPELINE__BATCH_SIZE": 256,
 }
 
+ASKING_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def thread_settings(workers: int, *, cores: int) -> dict[str, int]:
     """How many threads of a worker decode and multiply: all workers' together are the cores.
@@ -72,12 +77,12 @@ def local_engine(
         # for as long as the engine lives: scheduler and nannies read some of them late
         held.enter_context(dask.config.set(settings))
         try:
-            cluster = LocalCluster(
+            cluster = _Workers(
+                gpus,
                 n_workers=workers,
                 threads_per_worker=threads,
                 memory_limit=worker_bytes,
                 processes=True,
-                worker_class=_seeing_one(gpus) if gpus else Nanny,
                 # None would mean port 8787 of every interface, taken or not
                 dashboard_address="127.0.0.1:0",
                 silence_logs=40,
@@ -90,11 +95,44 @@ def local_engine(
         return DaskEngine(cluster, worker_bytes=worker_bytes, threads=threads, held=held.pop_all())
 
 
-def _seeing_one(gpus: Sequence[str]) -> Callable[..., Nanny]:
-    """Makes worker number n see the nth GPU only, also when it was started again."""
+class _Workers(LocalCluster):  # type: ignore[misc]
+    """Workers that can be killed, also while they start. Number n sees the nth of the `gpus` only,
+    also when it was started again."""
 
-    def nanny(*given: Any, name: int, **more: Any) -> Nanny:
-        seen = {"CUDA_VISIBLE_DEVICES": gpus[name % len(gpus)]}
-        return Nanny(*given, name=name, env=seen, **more)
+    def __init__(self, gpus: Sequence[str], **options: Any) -> None:
+        self._gpus, self._nannies = gpus, list[Nanny]()
+        try:
+            super().__init__(worker_class=self._nanny, **options)
+        except KeyboardInterrupt:
+            self.kill()
+            self.sync(self._abandon)
+            raise
 
-    return nanny
+    async def _abandon(self) -> None:
+        """Close what has been started so far: Dask closes only clusters whose workers are there."""
+        parts = [nanny.close() for nanny in self._nannies]
+        closing = asyncio.gather(*parts, self.scheduler.close(), return_exceptions=True)
+        while not closing.done():  # a process may appear only now
+            self._kill_processes()
+            await asyncio.sleep(0.05)
+        self.status = Status.closed
+
+    def kill(self) -> None:
+        """End all workers at once; none is started again."""
+        for nanny in self._nannies:
+            nanny.close_gracefully(reason="volproc-stopped")
+        self._kill_processes()
+
+    def _kill_processes(self) -> None:
+        for nanny in self._nannies:
+            if nanny.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(nanny.pid, signal.SIGKILL)
+
+    def _nanny(self, *given: Any, name: int, **more: Any) -> Nanny:
+        # Ctrl-C in a terminal and signals of a batch system reach workers too. They are left to
+        # this process: what the thread of the nannies blocks, the processes it starts do as well.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ASKING_TO_END)
+        seen = {"CUDA_VISIBLE_DEVICES": self._gpus[name % len(self._gpus)]} if self._gpus else {}
+        self._nannies.append(Nanny(*given, name=name, env=seen, **more))
+        return self._nannies[-1]

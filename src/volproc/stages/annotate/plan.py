@@ -134,6 +134,8 @@ class AnnotatePlan:
     def _smaller_crowds(
         self, blocks: tuple[int, ...], known: Skilled, drawn: Sequence[int]
     ) -> Step:
+        if self.truth:
+            drawn = [z for z in drawn if self.truth.where.start[0] <= z < self.truth.where.stop[0]]
         boxes = [
             Box((z, 0, 0), (z + 1, *self.image.shape[1:])) for z in spread(drawn, MOST_SUBSAMPLED)
         ]

@@ -74,8 +74,8 @@ def plan_annotate(
     """Decide volumes and blocks for the drawings in `export` on the slices of `image`.
 
     `content` names what an export will hold that is still to be drawn. An image without a url is
-    blank. AnnotateError if there is no such export, or the truth is on
-    another grid.
+    blank. AnnotateError if there is no such export, or the truth has
+    other voxels; VolumeError if it lies elsewhere.
     """
     if not content and not exists(export):
         raise AnnotateError(f"{export} does not exist; expected a classification export (CSV)")
@@ -93,7 +93,11 @@ def plan_annotate(
         {"export": place_from(export, out)},
     )
     grid = (image.shape, image.voxel_nm)
-    truth = open_volume(options.truth) if options.truth else None
+    opened = open_volume(options.truth) if options.truth else None
+    truth = truth_of(opened.info, options.truth_labels, image=image) if opened else None
+    part = (
+        () if truth is None or truth.where == image.box else (truth.where.start, truth.where.stop)
+    )
     return AnnotatePlan(
         export=export,
         image=image,
@@ -104,9 +108,13 @@ def plan_annotate(
         ),
         recipe=recipe,
         trying=digest(
-            "trials", recipe.digest, truth.fingerprint if truth else "", options.truth_labels
+            "trials",
+            recipe.digest,
+            opened.fingerprint if opened else "",
+            options.truth_labels,
+            *part,
         ),
-        truth=truth_of(truth.info, options.truth_labels, image=image) if truth else None,
+        truth=truth,
     )
 
 

@@ -39,6 +39,18 @@ class Trials:
         inside: Mask = patch.onto(votes.shape_yx) >= INSIDE
         return inside
 
+    def slices(self, block: Block) -> list[SliceVotes]:
+        """The votes on a block's slices, of one region or several; where the truth lies if any."""
+        found = self.drawings.slices(block.core.start[0], block.core.stop[0])
+        return [one for one in found if not self.truth or self.truth.part(one).size]
+
+    def known(self, votes: SliceVotes, region: Mask) -> Mask:
+        """The part of a region's mask that the truth covers; all of it without a truth."""
+        if not self.truth:
+            return region
+        part = self.truth.part(votes).within(box_of_slice(votes).start)
+        return region[part.slices[1:]]
+
     def apart(self, here: Mask, there: Mask) -> dict[str, float]:
         """Scores of one against the other, which may be empty; the image's border is no outline."""
         nm = self.drawings.nm
@@ -59,8 +71,9 @@ class TrySmallerCrowds(Trials):
 
     def load(self, block: Block) -> list[tuple[SliceVotes, Mask | None]]:
         """The votes on one slice, of one region or several, and the truth there."""
-        found = self.drawings.slices(block.core.start[0], block.core.stop[0])
-        return [(votes, self.truth.on(votes) if self.truth else None) for votes in found]
+        return [
+            (votes, self.truth.on(votes) if self.truth else None) for votes in self.slices(block)
+        ]
 
     def compute(self, block: Block, loaded: list[tuple[SliceVotes, Mask | None]]) -> list[Any]:
         """Records of `Subsample`."""
@@ -71,7 +84,7 @@ class TrySmallerCrowds(Trials):
         if not reference.any():
             return
         for some in self._some(votes):
-            error = self.apart(reference, self.answer(some))["masd_nm"]
+            error = self.apart(reference, self.known(votes, self.answer(some)))["masd_nm"]
             yield Subsample(votes.region, votes.z, len(some.votes), error)
 
     def _some(self, votes: SliceVotes) -> Iterator[SliceVotes]:
@@ -94,14 +107,13 @@ class TryMethods(Trials):
 
     def load(self, block: Block) -> list[tuple[SliceVotes, Mask, Mask | None]]:
         """The votes on some slices, the labels made of them, and the truth."""
-        found = self.drawings.slices(block.core.start[0], block.core.stop[0])
         return [
             (
                 votes,
                 self.labels.read(box_of_slice(votes))[0] != 0,
                 self.truth.on(votes) if self.truth else None,
             )
-            for votes in found
+            for votes in self.slices(block)
         ]
 
     def compute(
@@ -126,7 +138,7 @@ class TryMethods(Trials):
     def _scored(self, votes: SliceVotes, truth: Mask, answers: dict[str, Mask]) -> Iterator[Scored]:
         nm = self.drawings.nm
         for method, answer in answers.items():
-            scores = score_slice(truth, answer, nm=nm, at_border=False)
+            scores = score_slice(truth, self.known(votes, answer), nm=nm, at_border=False)
             yield Scored(votes.region, votes.z, method, scores)
 
     def _apart(self, votes: SliceVotes, answers: dict[str, Mask]) -> Iterator[Apart]:

@@ -16,7 +16,7 @@ from volproc.grid.box import Box
 from volproc.stages.evaluate.overlap import answers_in, overlap_by_slice
 from volproc.volume.kinds import foreground, foreground_level, labelled
 from volproc.volume.metadata import VolumeInfo, itemsize
-from volproc.volume.sampling import Sampling, sampling_to
+from volproc.volume.sampling import Sampling, overlap
 from volproc.volume.store import Volume
 
 
@@ -51,13 +51,13 @@ class Result:
 
 
 def result_of(name: str, info: VolumeInfo, *, truth: VolumeInfo, threshold: float) -> Result:
-    """`info` as something to compare with `truth`; VolumeError if that cannot be."""
+    """`info` as something to compare with `truth` where both lie; VolumeError if that cannot be."""
     if info.channels and info.dtype != "uint8":
         raise VolumeError(
             f"{info.url} has channels of {info.dtype}; votes are uint8, one channel per axis"
         )
     foreground_level(info, threshold=threshold)
-    return Result(name, Volume(info), sampling_to(info, truth), threshold)
+    return Result(name, Volume(info), overlap(info, truth)[0], threshold)
 
 
 class Counted(NamedTuple):

@@ -8,6 +8,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+from volproc.grid.box import Box
 from volproc.stages.evaluate.overlap import FORMULAS, Overlap
 
 
@@ -37,6 +38,15 @@ class Scores:
 
     def __getitem__(self, name: str) -> Score:
         return {score.name: score for score in self.scores}[name]
+
+    @property
+    def note(self) -> str:
+        """Which voxels were scored where results and truth are not of one space; else ""."""
+        part = self.about.get("overlap")
+        if not part:
+            return ""
+        box = Box(tuple(part["first"]), tuple(part["end"]))
+        return f"scored where results and truth overlap: voxels {box} of {self.about['truth']}"
 
     def rows(self) -> list[dict[str, Any]]:
         """A table: one row per answer, over all scored slices."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from volproc.config import EvaluateOptions
@@ -14,10 +14,11 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.claims import Claim, admit
-from volproc.stages.evaluate.counting import CountOverlap, result_of
+from volproc.stages.evaluate.counting import CountOverlap, Result, result_of
 from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.scores import Score, Scores
 from volproc.stages.made import note_made
+from volproc.stages.nothing import search_in, why_nothing
 from volproc.volume.access import place_from
 from volproc.volume.files import write_file
 from volproc.volume.fingerprint import fingerprint
@@ -31,7 +32,7 @@ from volproc.volume.kinds import (
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other scores."""
 TRUTH_LABELS = "[evaluate] truth_labels"
 BLOCK_VOXELS = 2**24
@@ -60,6 +61,12 @@ class EvaluatePlan:
         """What it reads and writes."""
         urls = (self.url,) if self.url else ()
         return Claim(self.recipe, self.read, folders=urls)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a result and the truth lie in different spaces, and their overlap is scored."""
+        shape = self.counts.truth.info.shape
+        return not all(result.sampling.fills(shape) for result in self.counts.results)
 
     @property
     def step(self) -> Step:
@@ -96,8 +103,9 @@ def plan_evaluate(
 ) -> EvaluatePlan:
     """Decide how to score `results` (name to mask, labels, probability or votes) against `truth`.
 
-    They may be on other grids than the truth: each voxel of the truth is compared with the
-    result's voxel at its centre. `url` is where the scores are written as JSON, if anywhere.
+    They may be on other grids than the truth and lie elsewhere: each voxel of the truth is compared
+    with the result's voxel at its centre, where there is one of all results. `url` is where the
+    scores are written as JSON, if anywhere.
     VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)
@@ -108,14 +116,15 @@ def plan_evaluate(
             f"[evaluate] slices = [{first}, {end}], but {truth.url} has {truth.shape[0]} slices "
             "counted from 0; give the first and one past the last"
         )
+    found = tuple(
+        result_of(name, info, truth=truth, threshold=options.threshold)
+        for name, info in results.items()
+    )
     counts = CountOverlap(
         truth=Volume(truth),
         labels=options.truth_labels,
-        results=tuple(
-            result_of(name, info, truth=truth, threshold=options.threshold)
-            for name, info in results.items()
-        ),
-        scored=Box((first, 0, 0), (end, *truth.shape[1:])),
+        results=found,
+        scored=_scored(found, truth, Box((first, 0, 0), (end, *truth.shape[1:]))),
     )
     read = {"truth": truth, **results}
     recipe = Recipe(
@@ -127,6 +136,21 @@ def plan_evaluate(
         {name: place_from(info.url, url) for name, info in read.items()},
     )
     return EvaluatePlan(counts=counts, options=options, url=url, recipe=recipe)
+
+
+def _scored(results: Sequence[Result], truth: VolumeInfo, slices: Box) -> Box:
+    """The voxels of `slices` of the truth that lie in all results; ConfigError if there is none."""
+    scored = slices
+    for result in results:
+        scored = scored.clip(result.sampling.covered(truth.shape))
+    if not scored.size:
+        urls = ", ".join(result.volume.info.url for result in results)
+        raise ConfigError(
+            f"nothing to score: slices {slices.start[0]} to {slices.stop[0]} of {truth.url} lie "
+            f"in none or not in all of {urls}; choose other [evaluate] slices, or score the "
+            "results one by one"
+        )
+    return scored
 
 
 def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
@@ -142,7 +166,7 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
     scores = tuple(Score(name, found) for name, found in slices.items())
     _refuse_misread(plan, scores, records)
     truth, scored = plan.counts.truth.info, plan.counts.scored
-    about = {
+    about: dict[str, Any] = {
         "truth": truth.url,
         "truth_labels": list(plan.options.truth_labels) or "all but 0",
         "voxel_nm": list(truth.voxel_nm),
@@ -150,7 +174,11 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
         "threshold": plan.options.threshold,
         "results": {result.name: result.volume.info.url for result in plan.counts.results},
     }
-    made = Scores(scores, about)
+    if plan.is_part:
+        about["overlap"] = {"first": list(scored.start), "end": list(scored.stop)}
+    made = _explained(plan, Scores(scores, about))
+    if made.note:
+        runner.note(made.note)
     if plan.url:
         note_made(plan.url, plan.recipe, finished=False, folder=False)
         write_file(plan.url, made.to_json().encode())
@@ -172,6 +200,23 @@ def _refuse_misread(plan: EvaluatePlan, scores: Iterable[Score], records: Sequen
                 highest=max(record["highest"][result.name] for record in records),
                 option="[evaluate] threshold",
             )
+
+
+def _explained(plan: EvaluatePlan, scores: Scores) -> Scores:
+    """The scores with notes on a side that has nothing, where one has."""
+    truth, threshold = plan.counts.truth.info, plan.options.threshold
+    notes = []
+    if scores.scores and not any(s.whole.tp + s.whole.fn for s in scores.scores):
+        why = f"no voxel of the slices that are scored of {truth.url} counts"
+        notes.append(why_nothing(search_in(truth, else_=why), what="nothing to find"))
+    infos = {result.name: result.volume.info for result in plan.counts.results}
+    for score in scores.scores:
+        info = infos.get(score.name)
+        if info and not score.whole.tp + score.whole.fp:
+            known = f"no voxel that is scored of {info.url} reaches the threshold of {threshold:g}"
+            search = search_in(info, threshold=threshold, else_=known)
+            notes.append(why_nothing(search, what=f"{score.name}: nothing found"))
+    return replace(scores, about={**scores.about, "notes": notes}) if notes else scores
 
 
 def block_of(truth: VolumeInfo) -> Shape:

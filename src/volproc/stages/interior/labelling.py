@@ -29,6 +29,14 @@ class Labelled(Protocol):
     def objects(self) -> int:
         """How many there are, numbered from 1."""
 
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many each option dropped."""
+
+    @property
+    def largest_dropped_um3(self) -> float:
+        """How large the largest of those was."""
+
 
 @dataclass(frozen=True)
 class Labelling:

@@ -16,6 +16,7 @@ from volproc.stages.interior.labelling import Labelled, Labelling
 from volproc.stages.interior.openness import joined_faces, stored_faces, verdict_of
 from volproc.stages.interior.plan import InteriorPlan, named, volume_like
 from volproc.stages.interior.regions import Envelope
+from volproc.stages.nothing import NOTHING, search_in, why_nothing
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
 from volproc.volume.describe import read_info
@@ -61,13 +62,32 @@ def run_interior(plan: InteriorPlan, runner: Runner) -> Volume:
             return Volume(done)
     regions = tuple(_regions(plan, axis, runner) for axis in plan.axes)
     inside = _made(runner, plan.part("inside", "uint8"), partial(plan.inside_step, regions))
-    interiors = _numbered(plan, inside, "interiors", plan.nucleus_options, runner).labels
+    found = _numbered(plan, inside, "interiors", plan.nucleus_options, runner)
+    interiors = found.labels
     plan = replace(plan, output=replace(plan.output, dtype=interiors.info.dtype))
     steps = plan.output_steps(interiors)
     begun = begin_volume(runner, plan.output, step="interior", digest=plan.digest, steps=steps)
     nuclei, *pyramid = replace(plan, output=begun.info).output_steps(interiors)
     runner.run(nuclei)
+    told = {} if found.objects else {NOTHING: _why(plan, found)}
+    begun = Volume(begun.info.stamped(objects=found.objects, **told))
     return finish_volume(runner, begun, pyramid)
+
+
+def _why(plan: InteriorPlan, found: Labelled) -> str:
+    """Why there are no nuclei."""
+    options, info = plan.options, plan.envelope.volume.info
+    search = search_in(
+        info,
+        threshold=options.threshold,
+        min_volume_um3=options.min_volume_um3,
+        dropped=found.reasons,
+        largest_dropped_um3=found.largest_dropped_um3,
+        else_=f"nothing at or above the threshold of {options.threshold:g} in {info.url} encloses "
+        "anything; envelopes with holes need a larger gap_nm, those cut by the volume's border a "
+        "larger open_share",
+    )
+    return why_nothing(search, what="no nuclei")
 
 
 def _regions(plan: InteriorPlan, axis: int | None, runner: Runner) -> Volume:

@@ -25,6 +25,7 @@ from volproc.stages.label.native import native_step
 from volproc.stages.label.passes import WriteLabels
 from volproc.stages.label.source import ArraySource, Source
 from volproc.stages.label.tables import Tables
+from volproc.stages.nothing import NOTHING, search_in, why_nothing
 from volproc.stages.objects.table import csv_parts
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.volume.access import place_from
@@ -107,6 +108,11 @@ class LabelResult:
     largest_dropped_um3: float = 0.0
 
     @property
+    def why(self) -> str:
+        """Why there are no objects; "" where there are some."""
+        return str(self.labels.info.made_by.get(NOTHING, ""))
+
+    @property
     def dropped(self) -> int:
         """How many objects were not kept."""
         return sum(self.reasons.values())
@@ -164,6 +170,9 @@ def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
     relabelled, *pyramid = plan.output_steps(tables)
     runner.run(relabelled)
     _refuse_changed(plan, before)
+    largest = found.largest_dropped * prod(info.voxel_nm) * 1e-9
+    told = {} if numbering.objects else {NOTHING: _why(plan, found.dropped, largest)}
+    begun = Volume(begun.info.stamped(objects=numbering.objects, **told))
     labels = finish_volume(runner, begun, pyramid)
     return LabelResult(
         labels=labels,
@@ -171,8 +180,24 @@ def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
         table=plan.table,
         objects=numbering.objects,
         reasons=found.dropped,
-        largest_dropped_um3=found.largest_dropped * prod(info.voxel_nm) * 1e-9,
+        largest_dropped_um3=largest,
     )
+
+
+def _why(plan: LabelPlan, dropped: dict[str, int], largest_um3: float) -> str:
+    """Why no object is left."""
+    options, info = plan.find.options, plan.find.source.info
+    masked = options.input == "mask"
+    reached = f"reaches the threshold of {options.threshold:g}" if masked else "has a label"
+    search = search_in(
+        info,
+        threshold=options.threshold,
+        min_volume_um3=options.min_volume_um3,
+        dropped=dropped,
+        largest_dropped_um3=largest_um3,
+        else_=f"no voxel of {info.url} {reached}",
+    )
+    return why_nothing(search)
 
 
 def _run_native(plan: LabelPlan, tables: Tables, runner: Runner) -> Volume | None:

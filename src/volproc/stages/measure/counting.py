@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,15 +52,14 @@ class Values:
 
 
 def values_under(labels: VolumeInfo, info: VolumeInfo) -> Values:
-    """How to see a volume at the labels; VolumeError if the two do not cover the same space."""
+    """How to see a volume at the labels; VolumeError unless it covers them."""
     fits = [
         number
         for number, level in enumerate(info.levels)
         if all(a <= b * 1.01 for a, b in zip(level.voxel_nm, labels.voxel_nm, strict=True))
     ]
     chosen = max(fits, default=0)
-    here = replace(info, levels=info.levels[chosen:])
-    return Values(Volume(info), chosen, sampling_to(here, labels))
+    return Values(Volume(info), chosen, sampling_to(info, labels, level=chosen))
 
 
 class Found(NamedTuple):

@@ -39,13 +39,14 @@ from volproc.stages.measure.joining import (
     write_index,
 )
 from volproc.stages.measure.table_files import require_parquet, write_table
+from volproc.stages.nothing import NOTHING, search_in, why_nothing
 from volproc.stages.objects.table import Columns
 from volproc.volume.access import exists, place_from
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import Level, VolumeInfo, shard_shape
 from volproc.volume.store import Volume
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other numbers or meshes."""
 ADDED = {"meshes", "closed", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
 """Options that add files and change no number."""
@@ -146,6 +147,9 @@ class MeasureResult:
     columns: Columns
     meshes: str | None
 
+    why: str = ""
+    """Why there are no objects; "" where there are some."""
+
     @property
     def objects(self) -> int:
         """How many there are."""
@@ -163,8 +167,8 @@ def plan_measure(
     """Decide how the objects of `labels` are measured; tables and meshes go into `folder`.
 
     `image` gives the mean intensity, `votes` (a channel per axis) their mean agreement; both may
-    have other voxels, but cover the same space. VolumeError for volumes that do not fit,
-    ConfigError for a package that is missing.
+    have other voxels and be larger, but must cover the labels. VolumeError for volumes that do not
+    fit, ConfigError for a package that is missing.
     """
     if votes and not votes.channels:
         raise VolumeError(
@@ -223,7 +227,14 @@ def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     write_table(columns, plan.labels, plan.options, url=f"{plan.folder}/objects")
     meshes = _meshes(plan, surfaces, surface, runner) if plan.options.meshes != "none" else None
     note_made(plan.folder, plan.recipe, finished=True, folder=True)
-    return MeasureResult(plan.table, columns, meshes)
+    return MeasureResult(plan.table, columns, meshes, _why(plan.labels, columns))
+
+
+def _why(labels: VolumeInfo, columns: Columns) -> str:
+    if len(columns["id"]):
+        return ""
+    known = labels.made_by.get(NOTHING)  # its own words, of its search
+    return known or why_nothing(search_in(labels, else_=f"every voxel of {labels.url} is 0"))
 
 
 def _columns(plan: MeasurePlan, found: Counted, surfaces: Surfaces) -> Columns:

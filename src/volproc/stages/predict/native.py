@@ -28,7 +28,7 @@ from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
 from volproc.volume.files import beside
 from volproc.volume.metadata import VolumeInfo, new_volume
 from volproc.volume.resample import SLAB, Resampling, as_tensor, resampled
-from volproc.volume.sampling import sampling_to
+from volproc.volume.sampling import require_same_corner
 from volproc.volume.store import Volume
 
 
@@ -153,6 +153,6 @@ def run_native(plan: NativePlan, runner: Runner) -> Volume:
 
 def way_to(source: VolumeInfo, native: VolumeInfo) -> Resampling:
     """From the voxels of `source` to those of `native`, which cover the same space."""
-    sampling_to(source, native)
+    require_same_corner(source, native)
     z, y, x = each(lambda n, p: n / p, native.voxel_nm, source.voxel_nm)
     return Resampling(0, source.shape, native.shape, (z, y, x), native.voxel_nm)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from math import prod
+from typing import Any
 
 from volproc.config import PredictOptions
 from volproc.engine.protocol import Step
@@ -19,6 +20,7 @@ from volproc.model.normalise import Normalisation
 from volproc.model.opening import open_network
 from volproc.stages.claims import Claim, admit
 from volproc.stages.normalisation import volume_sample
+from volproc.stages.nothing import FLAT, model_record, values_record
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.predict.certify import (
     ENDING,
@@ -211,7 +213,7 @@ def plan_predict(
         {"image": place_from(image.url, url), "model": _model_place(options.model, url)},
     )
     notes = (*network.notes, *thinness(way.shape_out, network, options.axes))
-    told = {"model_notes": list(notes)} if notes else {}
+    told = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
     output = output.stamped(recipe=recipe.record(), **told)
     votes = votes and votes.stamped(recipe=recipe.record())
     return PredictPlan(
@@ -238,7 +240,7 @@ def _model_place(model: str, url: str) -> str:
 def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     """The finished prediction."""
     admit(plan.claim, runner)
-    steps = plan.steps
+    steps = step, *_ = plan.steps
     outputs = [info for info in (plan.output, plan.votes) if info]
     volumes = [
         begin_volume(runner, info, step="predict", digest=plan.digest, steps=steps)
@@ -250,15 +252,16 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     sample = volume_sample(image)
     empty = emptiness(plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip)
     task = plan.task(plan.network.constants_from(sample), empty)
-    records = runner.run(plan.step(task))
+    # what it costs depends on no constant of the volume
+    writes = tuple(map(WrittenLevel, written))
+    records = runner.run(replace(step, task=task, writes=writes))
     if plan.votes:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
     skipped = [n for n, record in enumerate(records) if record["skipped"]]
-    told: dict[str, float] = (
-        {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
-    )
+    told: dict[str, Any] = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
     if empty and empty.flat is not None:
-        told["flat_image"] = empty.flat
+        told[FLAT] = empty.flat
+    told |= values_record(plan.output.stamped(**told), records)
     made = finish_volume(runner, Volume(plan.output.stamped(**told)), plan.pyramid)
     _run_extras(plan, task, runner, skipped)
     return made

@@ -108,7 +108,7 @@ class Predict:
             out[z] = fuse(here[:, z], **how)
         return torch.from_numpy(out)
 
-    def store(self, block: Block, result: Answered | None) -> dict[str, int]:
+    def store(self, block: Block, result: Answered | None) -> dict[str, Any]:
         """Write the fused block, and the votes as channels x, y, z; of an empty one, zeros."""
         nothing = self.nothing(block)
         fused = result.fused() if result else nothing[0]
@@ -119,6 +119,7 @@ class Predict:
         return {
             "voxels": int(fused.size),
             "sum": int(fused.sum(dtype=np.int64)),
+            "values": [int(fused.min()), int(fused.max())],
             "skipped": int(result is None),
         }
 

@@ -33,7 +33,7 @@ from volproc.stages.report.slices import (
     spread,
 )
 from volproc.volume.kinds import foreground, foreground_level
-from volproc.volume.sampling import sampling_to
+from volproc.volume.sampling import require_same_corner
 from volproc.volume.store import Volume
 
 MOST_NAMED = 12
@@ -82,7 +82,7 @@ def gallery_of(
     """
     for other in (prediction, votes, objects):
         if other:
-            sampling_to(other.info, image.info)
+            require_same_corner(other.info, image.info)
     if votes and not set(votes.info.channels) <= set(COLOUR_OF_AXIS):
         raise VolumeError(
             f"{votes.info.url} has channels {', '.join(votes.info.channels)}; votes have one per "

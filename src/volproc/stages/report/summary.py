@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+from volproc.stages.nothing import NOTHING
 from volproc.stages.report.gallery import Gallery
 from volproc.stages.report.history import StepTime
 from volproc.stages.report.objects import Objects
@@ -29,7 +30,7 @@ def facts(
     if objects is not None:
         volume, field = objects.volume_um3.sum(), prod(size)
         share = f"{short(volume)} µm³, {short(100 * volume / field)}% of the field"
-        found.append(("Objects", f"{len(objects):,}", share))
+        found.append(("Objects", f"{len(objects):,}", _why_none(gallery) or share))
     found.append(
         (
             "Field of view",
@@ -46,6 +47,11 @@ def facts(
         rate = prod(image.shape) / total / 1e6
         found.append(("Time", duration(total), f"{short(rate)} Mvoxel/s, all steps together"))
     return tuple(found)
+
+
+def _why_none(gallery: Gallery) -> str:
+    record = gallery.objects.info.made_by if gallery.objects else {}
+    return str(record.get(NOTHING, ""))
 
 
 def _model(gallery: Gallery, settings: Mapping[str, Any]) -> list[Fact]:

@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import ConfigError
-from volproc.grid.blocks import Tiling
-from volproc.grid.box import Box, each
-from volproc.grid.scale import VoxelNm, covering, nearest
+from volproc.grid.box import Box
+from volproc.grid.scale import VoxelNm
 from volproc.model.normalise import Normalisation
 from volproc.stages.normalisation import volume_constants
-from volproc.stages.train.sources import Source
+from volproc.stages.train.sources import Source, learnt, way_of
 from volproc.volume.kinds import labelled, refuse_not_finite
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.resample import Resampling, read_resampled, resampling_to
@@ -114,18 +113,25 @@ def _some(mask: Mask, most: int) -> Voxels:
 
 
 def load_pair(source: Source, voxel_nm: VoxelNm, *, agreement_as: AgreementAs = "nothing") -> Pair:
-    """A source on the model's grid, read in slabs; ConfigError if all of it is to be ignored."""
+    """A source on the model's grid, where all of its volumes lie, read in slabs.
+
+    ConfigError if all of it is to be ignored.
+    """
     image = Volume(source.image)
     way = resampling_to(source.image, voxel_nm)
-    slabs = [block.core for block in Tiling(way.shape_out, (SLAB, *way.shape_out[1:]))]
+    slabs = list(learnt(source, voxel_nm).slabs(SLAB))
 
     def whole(read: Callable[[Box], npt.NDArray[Any]]) -> npt.NDArray[Any]:
         return np.concatenate([read(slab) for slab in slabs])
 
-    def marked(info: VolumeInfo) -> Mask:
-        return whole(lambda box: labelled(labels_on(Volume(info), box, voxel_nm), what=info.url))
+    def values(info: VolumeInfo, box: Box) -> npt.NDArray[Any]:
+        sampling, _ = way_of(info, source.image, voxel_nm)
+        return sampling.sample(Volume(info).read(sampling.source(box)), box)
 
-    people = source.agreement and Volume(source.agreement)
+    def marked(info: VolumeInfo) -> Mask:
+        return whole(lambda box: labelled(values(info, box), what=info.url))
+
+    people = source.agreement
     ignored = marked(source.ignore) if source.ignore else None
     if source.ignore and ignored is not None and ignored.all():
         raise ConfigError(
@@ -137,7 +143,7 @@ def load_pair(source: Source, voxel_nm: VoxelNm, *, agreement_as: AgreementAs = 
         marked(source.labels),
         normalisation=volume_constants(image),
         ignored=ignored,
-        agreement=whole(lambda box: labels_on(people, box, voxel_nm)) if people else None,
+        agreement=whole(lambda box: values(people, box)) if people else None,
         agreement_as=agreement_as,
     )
 
@@ -156,13 +162,3 @@ def image_on(image: Volume, way: Resampling, box: Box) -> npt.NDArray[Any]:
     values = read_resampled(image, way, box).numpy()
     refuse_not_finite(values, what=f"{image.info.url}, near voxels {way.source(box)},")
     return values.round().astype(np.uint8) if image.info.dtype == "uint8" else values
-
-
-def labels_on(labels: Volume, box: Box, voxel_nm: VoxelNm) -> npt.NDArray[Any]:
-    """Labels at the centres of the voxels of `box` on a grid of `voxel_nm`."""
-    shape = labels.info.shape
-    factor = each(lambda t, s: float(t / s), voxel_nm, labels.info.voxel_nm)
-    needed = covering(box, factor=factor, shape_in=shape)
-    axes = zip(box.start, box.stop, shape, factor, needed.start, strict=True)
-    picks = (nearest(a, b, size_in=size, factor=f) - first for a, b, size, f, first in axes)
-    return labels.read(needed)[np.ix_(*picks)]

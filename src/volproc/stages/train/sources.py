@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 from volproc.config import TrainOptions
 from volproc.errors import ConfigError
+from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.volume.kinds import require_labels
 from volproc.volume.metadata import VolumeInfo
+from volproc.volume.resample import resampling_to
+from volproc.volume.sampling import Sampling, overlap
 from volproc.volume.store import open_volume
+
+SLACK = 2.0
+"""Voxels of the coarsest grid by which ends may differ: labels are drawn on coarser images."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def held_out_of(options: TrainOptions, find: Find = opened) -> tuple[Source, ...
 
 
 def require_fit(source: Source, voxel_nm: VoxelNm) -> None:
-    """ConfigError unless all volumes of a source are what they should be, and of one place."""
+    """ConfigError or VolumeError unless a source's volumes are what they should be, and meet."""
     image, labels = source.image, source.labels
     if labels.kind != "labels":
         raise ConfigError(f"[train] labels: {labels.url} is an image; expected a label volume")
@@ -87,19 +93,31 @@ def require_fit(source: Source, voxel_nm: VoxelNm) -> None:
             f"[train] agreement: {people.url} holds {people.dtype}; expected uint8, 0 to 255, as "
             "`volproc annotate` writes it"
         )
+    learnt(source, voxel_nm)
+
+
+def learnt(source: Source, voxel_nm: VoxelNm) -> Box:
+    """Voxels of the model's grid on the image where all volumes of a source lie.
+
+    VolumeError or ConfigError, one line, where that is nowhere.
+    """
+    shape = resampling_to(source.image, voxel_nm).shape_out
+    found = whole_box(shape)
     for other in source.volumes[1:]:
-        _require_same_view(image, other, voxel_nm)
+        found = found.clip(way_of(other, source.image, voxel_nm)[1])
+    if not found.size:
+        urls = ", ".join(volume.url for volume in source.volumes)
+        raise ConfigError(
+            f"nothing to learn from: no voxel lies in all of {urls}; name volumes "
+            "of one place, or correct the translations in their metadata"
+        )
+    return found
 
 
-def _require_same_view(image: VolumeInfo, other: VolumeInfo, voxel_nm: VoxelNm) -> None:
-    spans = zip(image.shape, image.voxel_nm, other.shape, other.voxel_nm, voxel_nm, strict=True)
-    for length, size, other_length, other_size, coarse in spans:
-        if abs(length * size - other_length * other_size) > 2 * max(size, other_size, coarse):
-            raise ConfigError(
-                f"{image.url} and {other.url} do not cover the same field of view: "
-                f"{image.shape} voxels of {image.voxel_nm} nm, "
-                f"{other.shape} of {other.voxel_nm} nm"
-            )
+def way_of(info: VolumeInfo, image: VolumeInfo, voxel_nm: VoxelNm) -> tuple[Sampling, Box]:
+    """How to see `info` on the model's grid on `image`, and the voxels of that grid in both."""
+    shape = resampling_to(image, voxel_nm).shape_out
+    return overlap(info, image, grid=(shape, voxel_nm), slack=SLACK)
 
 
 def _require_as_many(images: Sequence[str], **lists: Sequence[object]) -> None:

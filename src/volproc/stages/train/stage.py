@@ -9,7 +9,7 @@ Killed at any moment and started again, it ends with the same weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from math import prod
 
@@ -20,7 +20,8 @@ from volproc.engine.ledger import digest
 from volproc.engine.memory import check_memory_here
 from volproc.engine.recipe import Recipe
 from volproc.errors import ConfigError, ModelError
-from volproc.grid.scale import parse_voxel_nm
+from volproc.grid.box import Box, whole_box
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import (
     CARD,
@@ -36,7 +37,7 @@ from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.pairs import load_pair, require_foreground
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.sampling import Sampler
-from volproc.stages.train.sources import Source, require_fit
+from volproc.stages.train.sources import Source, learnt, require_fit
 from volproc.stages.train.validate import Validator
 from volproc.volume.access import place_from
 from volproc.volume.fingerprint import fingerprint
@@ -85,7 +86,7 @@ def plan_train(
     urls = [volume.url for source in everything for volume in source.volumes]
     for source in everything:
         require_fit(source, voxel_nm)
-    grids = [prod(resampling_to(source.image, voxel_nm).shape_out) for source in everything]
+    grids = [learnt(source, voxel_nm).size for source in everything]
     kept = sum(n * len(s.volumes) for n, s in zip(grids, everything, strict=True))
     # a step back costs two steps forth, and what went forth is kept until it is back
     passes = 3 * options.batch
@@ -100,7 +101,10 @@ def plan_train(
         recipe=Recipe(
             "train",
             ALGORITHM,
-            {"volumes": digest(*map(_described, everything)), "start": _start(options, spec)},
+            {
+                "volumes": digest(*(_described(s, voxel_nm) for s in everything)),
+                "start": _start(options, spec),
+            },
             lasting,
             places={"volumes": ", ".join(place_from(url, options.model_out) for url in urls)},
         ),
@@ -110,6 +114,7 @@ def plan_train(
         bytes_read=sum(prod(v.shape) * itemsize(v.dtype) for s in everything for v in s.volumes),
         flop=options.steps * passes * spec.flop(side, side),
         anew=anew,
+        notes=tuple(_notes(everything, voxel_nm)),
     )
 
 
@@ -213,5 +218,23 @@ def _trained(plan: TrainPlan) -> UNet | None:
     return network if isinstance(network, UNet) else None  # its description was compared before
 
 
-def _described(source: Source) -> tuple[str | float, ...]:
-    return (*(fingerprint(volume) for volume in source.volumes), source.weight)
+def _part(source: Source, voxel_nm: VoxelNm) -> Box | None:
+    """The voxels of the model's grid that are learnt from, if they are not all of the image's."""
+    box = learnt(source, voxel_nm)
+    whole = whole_box(resampling_to(source.image, voxel_nm).shape_out)
+    return None if box == whole else box
+
+
+def _described(source: Source, voxel_nm: VoxelNm) -> tuple[object, ...]:
+    part = _part(source, voxel_nm)
+    where = (part.start, part.stop) if part else ()
+    return (*(fingerprint(volume) for volume in source.volumes), source.weight, *where)
+
+
+def _notes(sources: Sequence[Source], voxel_nm: VoxelNm) -> Iterator[str]:
+    for source in sources:
+        if part := _part(source, voxel_nm):
+            yield (
+                f"of {source.image.url}, voxels {part} at {voxel_nm[0]:g} nm are used: there lies "
+                "all that belongs to it"
+            )

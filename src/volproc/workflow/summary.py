@@ -1,0 +1,46 @@
+"""What a finished run found and what to open, in a few lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+
+from volproc.config import Workflow
+from volproc.stages.nothing import NOTHING
+from volproc.stages.webpage import duration
+from volproc.volume.files import read_file
+from volproc.volume.store import open_volume
+from volproc.workflow.filled import image_url, own
+
+VIEWED = {"predict": "prediction.zarr", "interior": "nuclei.zarr", "label": "objects.zarr"}
+
+
+def summary(options: Workflow, stages: Collection[str], seconds: float) -> tuple[str, ...]:
+    """The lines of a run of these stages that took so long; what others made may be stale."""
+    found = [*(_objects(options) if "label" in stages else ())]
+    found += _scores(options) if "evaluate" in stages else ()
+    lines = [f"{'; '.join(found) or 'finished'}; {duration(seconds)}"]
+    if "label" in stages:
+        lines.append(f"table: {own(options, 'objects.csv')}")
+    volumes = [own(options, name) for stage, name in VIEWED.items() if stage in stages]
+    if volumes:
+        lines.append(f"in a viewer: {', '.join((image_url(options), *volumes))}")
+    if "report" in stages:
+        lines.append(f"report: {own(options, 'report.html')}")
+    return tuple(lines)
+
+
+def _objects(options: Workflow) -> Iterator[str]:
+    """How many objects there are, or why none."""
+    record = open_volume(own(options, "objects.zarr")).info.made_by
+    if "objects" in record:  # labels of an earlier release do not say
+        yield record.get(NOTHING) or f"{record['objects']:,} objects"
+
+
+def _scores(options: Workflow) -> Iterator[str]:
+    """The Dice of the prediction; or why there is none."""
+    found = json.loads(read_file(own(options, "scores.json")))
+    for row in found["scores"]:
+        if row["answer"] == "prediction" and row["dice"] is not None:
+            yield f"Dice {row['dice']:.4f} against {options.evaluate.truth}"
+    yield from found.get("notes", ())
