@@ -31,7 +31,7 @@ meshes = "none"
 truth = "phantom.zarr/labels/nuclei"
 """
 CHOICES = {
-    "predict.fusion": ("mean", "max", "min"),
+    "predict.fusion": ("mean", "max", "majority"),
     "predict.threshold": ("0.5", "0.4"),
     "label.threshold": ("0.5", "0.45"),
     "label.connectivity": ("26", "6"),
