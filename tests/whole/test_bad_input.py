@@ -73,7 +73,8 @@ def test_a_chunk_that_was_cut_short(tmp_path, refused, workflow, save_volume, le
     volume = save_volume("image.zarr", GREY)
     chunk = max((tmp_path / "image.zarr" / "0" / "c").rglob("*"), key=lambda p: p.is_file())
     os.truncate(chunk, left if left >= 0 else chunk.stat().st_size + left)
-    refused("image.zarr level 0", "may be cut short", by=workflow(volume.info.url))
+    words = ("image.zarr level 0", "may be cut short") if left else ("was written and is empty",)
+    refused(*words, by=workflow(volume.info.url))
     assert_nothing_to_trust(tmp_path)
 
 
@@ -95,8 +96,14 @@ def bad_files(folder):
             tifffile.imwrite(folder / name / f"s_{n}.tif", plane)
     tifffile.imwrite(folder / "sizes" / "s_2.tif", GREY[2, :30])
     tifffile.imwrite(folder / "types" / "s_2.tif", GREY[2].astype("uint16"))
-    tifffile.imwrite(folder / "colour" / "s_2.tif", np.stack([GREY[2]] * 3, -1), photometric="rgb")
-    tifffile.imwrite(folder / "rgb.tif", np.zeros((9, 9, 3), "uint8"), photometric="rgb")
+    tifffile.imwrite(
+        folder / "colour" / "s_2.tif",
+        np.stack([GREY[2]] * 2 + [255 - GREY[2]], -1),
+        photometric="rgb",
+    )
+    tifffile.imwrite(
+        folder / "rgb.tif", np.arange(243, dtype="uint8").reshape(9, 9, 3), photometric="rgb"
+    )
     (folder / "text.tif").write_text("not a picture")
     (folder / "text.dm4").write_text("not a picture")
     (folder / "empty").mkdir()
@@ -176,15 +183,23 @@ def test_voxels_without_a_size(tmp_path, refused, workflow, size):
     refused("a.tif states no voxel size", by=workflow(tmp_path / "a.tif"))
 
 
-@pytest.mark.parametrize("scale", [[0, 50, 50], [50, -50, 50], [50, 50], None])
-def test_an_ome_zarr_without_a_voxel_size(tmp_path, refused, workflow, save_volume, scale):
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        ([0, 50, 50], ("voxel", "--voxel-nm Z Y X")),
+        ([50, -50, 50], ("an axis that runs backwards", "mirror its voxels")),
+        ([50, 50], ("2 numbers of scale for 3 axes", "correct its metadata")),
+        (None, ("voxel", "--voxel-nm Z Y X")),
+    ],
+)
+def test_an_ome_zarr_without_a_voxel_size(tmp_path, refused, workflow, save_volume, scale, words):
     volume = save_volume("image.zarr", GREY)
     group = zarr.open_group(tmp_path / "image.zarr", mode="r+")
     ome = dict(group.attrs)["ome"]
     dataset = ome["multiscales"][0]["datasets"][0]
     dataset["coordinateTransformations"] = [{"type": "scale", "scale": scale}] if scale else []
     group.attrs.put({"ome": ome})
-    refused("image.zarr", "voxel", "--voxel-nm Z Y X", by=workflow(volume.info.url))
+    refused("image.zarr", *words, by=workflow(volume.info.url))
     assert_nothing_to_trust(tmp_path)
 
 
@@ -349,7 +364,7 @@ def test_a_full_disk_and_more_space(tmp_path, refused, volproc, workflow, save_v
         f"run.folder={tmp_path}/disk",
     )
     disk("size=400k")
-    refused("no space left", "run the same command again", by=run)
+    refused("No space left", "run the same command again", by=run)
     for name in ("prediction.zarr", "votes.zarr", "objects.zarr"):
         if (tmp_path / "disk" / name).exists():
             with pytest.raises(VolumeError, match="unfinished"):

@@ -92,6 +92,8 @@ def volproc(monkeypatch, capsys, folder):
 def done_by(folder):
     """Steps that did anything since the log was last read, which this empties."""
     log = folder / "run" / "log.jsonl"
+    if not log.exists():  # nothing was to do
+        return set()
     events = [json.loads(line) for line in log.read_text().splitlines()]
     log.unlink()
     return {event["step"] for event in events if event["event"] in ("BlockDone", "Advanced")}

@@ -96,7 +96,7 @@ def test_no_objects_after_filtering(tmp_path, save_volume, cubes, capsys):
     print_labelled(result)
     said = capsys.readouterr().out.replace("\n", " ")
     assert "0 objects" in said
-    assert "3 dropped (3 by min_volume_um3), the largest of 0.008 um³" in said
+    assert "all 3 found were dropped (3 by min_volume_um3, the largest of 0.008 um³)" in said
     labels = open_volume(out)
     assert not labels.read(labels.info.box).any()
     assert len(pd.read_csv(result.table)) == 0

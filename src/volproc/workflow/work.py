@@ -24,8 +24,8 @@ from volproc.workflow.stages import AnyStage, chosen
 from volproc.workflow.summary import summary
 
 LEFT_BY_KILLED = ("*.partial", "*.tables/*.partial", "*.parts/*.partial", "*.volproc/**/*.partial")
-IMAGE_SHARE, LABELS_SHARE = 0.3, 0.005
-"""Of the raw bytes of images and labels, the least that was ever left of them by compression."""
+MICROGRAPHS, OTHERS = 0.3, 0.001
+"""Of raw bytes, the least that compression leaves: of micrographs, and of what is made of them."""
 
 
 def run_stages(
@@ -85,8 +85,8 @@ def _bytes_of(claim: Claim) -> int:
     """The least that the outputs of a stage will take, besides what is there."""
     if claim.state in ("done", "begun"):
         return 0
-    share = {"image": IMAGE_SHARE, "labels": LABELS_SHARE}
-    return sum(int(info.nbytes * share[info.kind]) for info in claim.volumes)
+    share = MICROGRAPHS if claim.recipe.stage == "ingest" else OTHERS
+    return sum(int(info.nbytes * share) for info in claim.volumes if info.kind == "image")
 
 
 def _is_own(options: Workflow, claim: Claim) -> bool:

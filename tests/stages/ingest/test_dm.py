@@ -282,6 +282,9 @@ def test_claims_beyond_the_file_are_not_believed(tmp_path):
         (writer.count(3, 20, 4, 2**63), "would end at byte"),
         (writer.count(2**40), "is described by 1099511627776 numbers"),
         (writer.count(3, 15, 0, 2**40), "a struct is described by"),
+        (writer.count(7, 15, 0, 2, 0, 2, 0, 77), r"a struct is described by \[0, 2, 0, 2, 0, 77\]"),
+        (writer.count(5, 15, 0, 2, 0, 2), r"a struct is described by \[0, 2, 0, 2\]"),
+        (writer.count(2, 15, 0), r"a struct is described by \[0\]"),
         (writer.count(1, 77), "unknown type"),
     ]:
         path = tmp_path / "claims.dm4"

@@ -14,6 +14,12 @@ def test_the_ends_of_the_range_become_0_and_255_and_all_beyond_is_cut():
     assert GreyRange(100, 300).apply(values).tolist() == [[[0, 0, 128, 255, 255]]]
 
 
+def test_greys_of_the_same_range_stay_as_they_are():
+    values = np.arange(-3, 260, dtype="float32")
+    assert GreyRange(0, 255).apply(values).tolist() == np.clip(values, 0, 255).tolist()
+    assert GreyRange(-510, 510).apply(np.arange(-510, 511, 4)).tolist() == list(range(256))
+
+
 @given(low=st.floats(-1e4, 1e4), width=st.floats(1, 1e5))
 def test_mapping_keeps_the_order_and_spans_all_of_uint8(low, width):
     values = np.linspace(low, low + width, 300, dtype="float32").reshape(1, 1, -1)
@@ -38,6 +44,13 @@ def test_blank_slices_do_not_count():
 def test_a_volume_of_one_value_has_no_range():
     with pytest.raises(IngestError, match="grey_range"):
         grey_range([quantiles(np.full((9, 9), 7))])
+
+
+def test_a_volume_of_one_value_but_for_a_few_voxels_has_none_either():
+    plane = np.full((100, 100), 7)
+    plane[0, 0] = 9
+    with pytest.raises(IngestError, match="nearly all grey values are 7, so there is no range"):
+        grey_range([quantiles(plane)])
 
 
 @given(planes=st.integers(1, 500))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,9 +10,10 @@ from volproc.config import LabelOptions
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.label.find import plan_find
+from volproc.stages.label import find
+from volproc.stages.label.find import find_objects, plan_find
 from volproc.stages.label.source import ArraySource
-from volproc.stages.objects.statistics import block_statistics
+from volproc.stages.objects.statistics import ROW_BYTES, block_statistics
 from volproc.volume.metadata import new_volume
 
 SIZES = [(3, 4, 3), (2, 5, 100), (100, 100, 100)]
@@ -195,12 +198,140 @@ def test_filters_see_whole_objects(label_in_blocks, label_whole, seed, core, mos
     assert len(objects) + sum(found.dropped.values()) == whole.max()
 
 
-def planned(array, core=(4, 4, 4), **options):
-    size = parse_voxel_nm((1000, 1000, 1000))
-    info = new_volume("mask", shape=array.shape, voxel_nm=size, dtype=str(array.dtype))
-    blocks = Tiling(array.shape, core)
+def planned(array, core=(4, 4, 4), *, tables="tables", channels=(), **options):
+    shape, size = array.shape[-3:], parse_voxel_nm((1000, 1000, 1000))
+    how = {"shape": shape, "voxel_nm": size, "dtype": str(array.dtype), "channels": channels}
+    blocks = Tiling(shape, core)
     options = LabelOptions(**options)
-    return plan_find(ArraySource(info, array), "tables", options, blocks=blocks)
+    source = ArraySource(new_volume("mask", **how), array)
+    return plan_find(source, tables, options, blocks=blocks)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options", "components", "rows"),
+    [
+        ("uint8", {"connectivity": 26}, 8, 7 + 8),  # an eighth of 64 voxels, of 56 at the border
+        ("uint16", {"connectivity": 6}, 32, 28 + 32),
+        ("uint16", {"connectivity": 6, "min_volume_um3": 9}, 32, 28 + 7),
+        ("uint8", {"input": "classes"}, 64, 56 + 64),  # each voxel of another class
+        ("uint16", {"input": "labels"}, 64, 64),
+    ],
+)
+def test_costs_are_sums_of_bytes_per_voxel_component_and_row(dtype, options, components, rows):
+    """Of 27 blocks of 4 x 4 x 4: value, foreground and label; 21 a component; rows three times."""
+    array = np.broadcast_to(np.array(1, dtype), (12, 12, 12))
+    plan = planned(array, **{"min_volume_um3": 0, **options})
+    label, merge, ids = plan.steps
+    value = array.dtype.itemsize
+    assert plan.rows_of_a_block == rows
+    assert plan.finding_bytes == 64 * (value + 1 + 4) + components * 21
+    assert label.peak_bytes == plan.finding_bytes + 3 * rows * ROW_BYTES
+    assert label.bytes_read == 12**3 * value
+    assert merge.peak_bytes == 6 * 27 * rows * ROW_BYTES
+    assert ids.peak_bytes == 27 * rows * ROW_BYTES
+    # two borders across each axis, both of their sides
+    assert label.bytes_written == merge.bytes_read == 3 * 2 * 2 * 12 * 12
+
+
+@pytest.mark.parametrize(("most", "rows"), [(10**9, 27 * 15), (100, 100), (3, 15)])
+def test_a_group_has_the_rows_that_are_merged_at_once_or_a_blocks(most, rows):
+    plan = planned(np.broadcast_to(np.uint8(1), (12, 12, 12)), min_volume_um3=0)
+    assert replace(plan, most_rows=most).steps[2].peak_bytes == rows * ROW_BYTES
+
+
+def test_what_is_found_hangs_on_its_own_options_only():
+    """Another filter finds no components again; other blocks, thresholds or voxels do."""
+    mask = np.ones((8, 8, 8), dtype="uint8")
+    name = planned(mask, min_volume_um3=1).tables.digest
+    later = {"largest": 1, "border": "drop", "max_volume_um3": 9, "native": True}
+    assert planned(mask, min_volume_um3=1, **later).tables.digest == name
+    others = [
+        planned(mask, min_volume_um3=2),
+        planned(mask, min_volume_um3=1, connectivity=6),
+        planned(mask, min_volume_um3=1, threshold=0.4),
+        planned(mask, min_volume_um3=1, input="labels"),
+        planned(mask, (8, 4, 4), min_volume_um3=1),
+        planned(np.zeros_like(mask), min_volume_um3=1),
+    ]
+    assert len({name, *(plan.tables.digest for plan in others)}) == 7
+
+
+class Stopped(Exception):
+    pass
+
+
+class Forgetful:
+    """A runner that remembers what it was told to forget, and runs nothing."""
+
+    def __init__(self):
+        self.forgotten = []
+
+    def forget(self, step):
+        self.forgotten.append(step)
+
+    def run(self, step):
+        raise Stopped
+
+
+@pytest.mark.parametrize(("folder", "steps"), [("gone", ["label", "merge", "ids"]), (".", [])])
+def test_records_count_as_long_as_the_tables_are_there(tmp_path, folder, steps):
+    plan, runner = planned(np.ones((4, 4, 4)), tables=str(tmp_path / folder)), Forgetful()
+    with pytest.raises(Stopped):
+        find_objects(plan, runner)
+    assert runner.forgotten == steps
+
+
+def test_channels_are_refused_by_name():
+    with pytest.raises(VolumeError, match=r"mask has channels \(x, y\); label needs one answer"):
+        planned(np.ones((2, 4, 4, 4), dtype="uint8"), channels=("x", "y"))
+
+
+def test_a_mask_of_zero_and_one_is_told_apart_from_an_empty_one(label_in_blocks):
+    """Refused with a way out only if no block has foreground, and some voxel is not 0."""
+    mask = np.zeros((4, 4, 8), dtype="uint8")
+    assert not label_in_blocks(mask, (4, 4, 4), threshold=0.5)[0].any()
+    mask[1, 1, 6] = 1
+    with pytest.raises(VolumeError, match=r"its highest value is 1: .* threshold = 0"):
+        label_in_blocks(mask, (4, 4, 4), threshold=0.5)
+    mask[1, 1, 1] = 255
+    assert np.count_nonzero(label_in_blocks(mask, (4, 4, 4), threshold=0.5)[0]) == 1
+
+
+def test_a_mask_at_its_threshold_is_foreground(label_in_blocks):
+    """[label] threshold = 0.5 of uint8 is 128 of 255."""
+    mask = np.array([[[0, 127, 0, 128, 0, 129]]], dtype="uint8")
+    labels, _, _ = label_in_blocks(mask, (1, 1, 6), threshold=0.5)
+    assert labels[0, 0].tolist() == [0, 0, 0, 1, 0, 2]
+
+
+@pytest.mark.parametrize("most_rows", [1, 2**20])
+def test_who_dropped_what_and_the_largest_of_it(label_in_blocks, most_rows):
+    """Dust of a block, a pair across blocks, one that is too long, and two that are kept."""
+    mask = np.zeros((4, 12, 8), dtype=bool)
+    mask[1, 1, 1] = True
+    mask[1, 5, 3:5] = True
+    mask[1, 9, 1:8] = True
+    mask[2, 2, 5:7] = mask[3, 6, 6:8] = True
+    options = {"min_volume_um3": 2, "max_extent_nm": (9000, 9000, 3000)}
+    labels, objects, found = label_in_blocks(mask, (4, 4, 4), most_rows=most_rows, **options)
+    assert found.dropped == {"min_volume_um3": 1, "max_extent_nm": 1}
+    assert found.largest_dropped == 7
+    assert objects.voxels.tolist() == [2, 2, 2]
+    assert labels[1, 5, 3] == labels[1, 5, 4] == 1
+    assert label_in_blocks(mask, (4, 4, 4), most_rows=most_rows)[2].largest_dropped == 0
+
+
+@pytest.mark.parametrize(("most_rows", "open_rows"), [(2**20, 0), (1, 4)])
+def test_memory_is_asked_for_the_components_that_go_on(
+    label_in_blocks, monkeypatch, most_rows, open_rows
+):
+    """A rod through four groups has a part in each; what ends in its group is none."""
+    asked = []
+    monkeypatch.setattr(find, "check_memory_here", lambda *given, **how: asked.append(given))
+    mask = np.zeros((2, 4, 8), dtype=bool)
+    mask[0, 0, :] = mask[1, 3, 0] = True
+    label_in_blocks(mask, (2, 4, 2), most_rows=most_rows)
+    assert asked == [("the merge", open_rows * 6 * ROW_BYTES)]
 
 
 def test_memory_depends_on_the_block_not_on_the_volume():

@@ -274,23 +274,12 @@ def test_an_object_larger_than_memory(tmp_path):
     assert peak < max(blocks) < labels / 8
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    from volproc.engine.clusters.local import local_engine
-
-    with local_engine(workers=2, worker_bytes=2 * 10**9) as engine:
-        yield engine
-
-
 @pytest.mark.dask
-@pytest.mark.parametrize("workers", [2, 3, 4])
-def test_the_same_on_any_number_of_workers(tmp_path, mask, cluster, workers):
-    cluster.cluster.scale(workers)
-    cluster.client.wait_for_workers(workers)
-    options = {"block": (16, 32, 32), **EVERYTHING, "connectivity": {2: 6, 3: 18, 4: 26}[workers]}
-    options["most_rows"] = 40
+@pytest.mark.parametrize("connectivity", [6, 18, 26])
+def test_the_same_on_workers_as_in_the_process(tmp_path, mask, dask_engine, connectivity):
+    options = {"block": (16, 32, 32), **EVERYTHING, "connectivity": connectivity, "most_rows": 40}
     serial = label(mask, tmp_path / "serial.zarr", tmp_path / "serial", **options)
-    dask = label(mask, tmp_path / "dask.zarr", tmp_path / "dask", engine=cluster, **options)
+    dask = label(mask, tmp_path / "dask.zarr", tmp_path / "dask", engine=dask_engine, **options)
     np.testing.assert_array_equal(
         serial.labels.read(mask.info.box), dask.labels.read(mask.info.box)
     )

@@ -8,6 +8,8 @@ from tests.stages.measure.shapes import ellipsoid, whole_mesh
 from trimesh import Trimesh
 from trimesh.proximity import closest_point_naive
 
+from volproc.stages.measure.corners import new_state, valence_is_three
+from volproc.stages.measure.keeping import FEW_HELD, near, new_scratch
 from volproc.stages.measure.mesh import Mesh
 from volproc.stages.measure.quadrics import PREPARED, prepare, squared_distance
 from volproc.stages.measure.simplify import simplify
@@ -89,3 +91,35 @@ def test_distance_to_a_triangle(places):
     near = ((weights @ np.array(corners) - point) ** 2).sum(axis=1).min()
     assert np.sqrt(found) <= np.sqrt(near) + 1e-6
     assert np.sqrt(found) >= np.sqrt(near) - 0.5
+
+
+def bare_state(places, triangles):
+    fixed = np.zeros(len(places), dtype=bool)
+    return new_state(np.array(places, float), np.array(triangles, np.int32), fixed)
+
+
+def test_a_vertex_of_four_triangles_has_no_three():
+    """Of an octahedron none has, the first neither; around a triangle that is gone all three do."""
+    places = np.concatenate([np.eye(3), -np.eye(3)])
+    octahedron = [[x, y, z] if (x < 3) == (y < 3) == (z < 3) else [x, z, y]
+                  for x in (0, 3) for y in (1, 4) for z in (2, 5)]  # fmt: skip
+    state = bare_state(places, octahedron)
+    assert not any(valence_is_three(state, vertex) for vertex in range(6))
+    state.triangles[0, 0] = -1
+    assert [valence_is_three(state, n) for n in range(6)] == [True] * 3 + [False] * 3
+
+
+@pytest.mark.parametrize("left_out", range(4))
+def test_the_middles_of_a_triangle_and_of_its_sides_are_measured(left_out):
+    """Each alone: where no vertex as it came is near one of the four, the triangle is refused."""
+    middles = [[3, 0, 0], [0, 3, 0], [3, 3, 0], [2, 2, 0]]
+    state = bare_state(middles, [[0, 1, 2]])
+    state.normals[:] = 0.8, 0.6, 0  # no plane of them passes another middle
+    scratch = new_scratch()
+    scratch.prepared[0, :9] = 0, 0, 0, 6, 0, 0, 0, 6, 0  # a corner and two sides from it
+    scratch.held[:8] = [0, 1, 2, 3] * 2
+    assert FEW_HELD == 8
+    assert near(state, 1, 8, 0.01, scratch)
+    scratch.held[:8] = [(left_out + 1 + n % 3) % 4 for n in range(8)]
+    assert not near(state, 1, 8, 0.01, scratch)
+    assert near(state, 1, 7, 0.01, scratch)  # fewer are too small to pass far from the mesh

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.grid.box import whole_box
-from volproc.stages.predict.cutting import MOST_VOXELS, SHARD_VOXELS, choose_tile, shard_of
+from volproc.stages.predict.cutting import (
+    MOST_VOXELS,
+    SHARD_VOXELS,
+    Cut,
+    choose_tile,
+    cuts,
+    shard_of,
+)
 from volproc.stages.predict.orientation import along
 from volproc.stages.predict.tiling import lay_out
 
@@ -71,3 +78,48 @@ def test_shards_divide_the_block(block):
     assert all(b % s == 0 for b, s in zip(block, shard))
     assert prod(shard) <= SHARD_VOXELS or all(n % 2 for n in shard)
     assert shard_of(shard) == shard
+
+
+@pytest.mark.parametrize(
+    ("block", "shard"),
+    [
+        ((2**14, 2**13, 3), (2**12, 2**13, 3)),  # z twice: first of equals, too
+        ((3, 2**14, 2**13), (3, 2**12, 2**13)),
+        ((3, 2**13, 2**14), (3, 2**12, 2**13)),  # x, then y
+        ((2**25, 3, 1), (2**25, 3, 1)),  # just as large as there may be
+        ((2**13, 2**14 + 1, 1), (2**12, 2**14 + 1, 1)),  # the longest cannot be halved
+    ],
+)
+def test_shards_are_halves_along_the_longest_even_axis(block, shard):
+    assert shard_of(block) == shard
+
+
+def test_a_cut_knows_how_often_its_voxels_are_looked_at():
+    """100 voxels, halo 8, 4 mirrored, passes that answer 6 planes; counted by hand.
+
+        one tile:   -4 to 104 is 108; 17 passes of 6
+        two of 52:  -4 to 60 and 44 to 104 is 124; 9 passes each, for 48 to 54 is answered twice
+        two of 60:  -4 to 68 and 52 to 104 is 124; 10 and 7 passes
+
+    The least tile is 4 strides, but for a network that takes no longer ones than `most`.
+    """
+    found = {cut.tile: cut for cut in cuts(100, 8, 4, 4, 6, None)}
+    assert found[100] == Cut(100, 1.08, 1.02)
+    assert found[52] == Cut(52, 1.24, 1.08)
+    assert found[60] == Cut(60, 1.24, 1.02)
+    assert sorted(found) == [20, 24, 28, 36, 52, 60, 100]
+    assert sorted(cut.tile for cut in cuts(100, 8, 4, 4, 6, 28)) == [20, 24, 28]
+    assert list(cuts(3, 8, 4, 4, 6, None)) == [Cut(4, 12 / 3, 2)]
+
+
+def test_of_equal_cuts_the_longest_in_z_then_y():
+    """A volume of 2^20 voxels is one tile; one twice that is halved, along x where all cost one."""
+    how = {"halo": 0, "border": 0, "stride": 1, "slices_out": 1}
+    assert choose_tile((64, 128, 128), **how) == (64, 128, 128)
+    assert choose_tile((128, 128, 128), **how) == (128, 128, 64)
+    assert choose_tile((128, 128, 128), **how, most=32) == (32, 32, 32)
+
+
+def test_where_no_tile_is_small_enough_the_smallest_is_taken():
+    """Tiles of 4 strides of 160 voxels are beyond what a block may have."""
+    assert choose_tile((1000,) * 3, halo=0, border=160, stride=160, slices_out=1) == (1120,) * 3

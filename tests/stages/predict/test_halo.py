@@ -109,3 +109,61 @@ def test_a_network_that_cannot_have_the_published_overlap_is_refused():
     network = type("Network", (), {"name": "wide", "stride": UNetSpec(stem=128).stride})
     with pytest.raises(ModelError, match="wide takes no patches of 256 pixels that keep 128"):
         layout_of((8, 8, 8), network, PredictOptions(halo="reference"))
+
+
+@pytest.mark.parametrize(
+    ("read", "answered", "kept"),
+    [(12, 12, 6), (12, 4, 4), (10, 10, 4), (6, 4, 2), (2, 2, 2), (9, 9, 3), (9, 3, 3), (1, 1, 1)],
+)
+def test_half_of_the_planes_by_number(read, answered, kept):
+    """Half of those read, one less where that has another middle; one or two at least."""
+    network = type("Network", (), {"slices_in": read, "slices_out": answered})
+    assert central_half(network) == kept
+
+
+def taking(most, reach="exact", **options):
+    """Tiles and a block of 100 x 100 x 300 voxels for a network of so many pixels; its stride 8."""
+    network = type("Network", (), {"name": "narrow", "stride": 8, "halo": 16})
+    network.slices_in = network.slices_out = 1
+    network.most_pixels = most
+    return layout_of((100, 100, 300), network, PredictOptions(halo=reach, **options))
+
+
+@pytest.mark.parametrize(
+    ("tile", "block"),
+    [
+        ((16, 32, 64), (112, 128, 128)),  # as many as there are, or to 128 voxels
+        ((64, 64, 64), (64, 64, 64)),  # two along an axis are not worth it
+        ((40, 104, 304), (120, 104, 304)),
+    ],
+)
+def test_a_block_has_several_small_tiles(tile, block):
+    layout, found = taking(None, tile=tile)
+    assert (layout.tile, found) == (tile, block)
+    assert taking(None, tile=tile, block=(8, 8, 8))[1] == (8, 8, 8)
+
+
+@pytest.mark.parametrize(("most", "room"), [(95, 56), (96, 64), (40, 8)])
+def test_tiles_fit_into_what_the_network_takes_besides_its_halo(most, room):
+    """Less 16 pixels on either side, in strides of 8."""
+    assert max(taking(most)[0].tile) <= room
+    assert taking(most, tile=(8, 8, room))[0].tile[2] == room
+    with pytest.raises(ConfigError, match=f"no more than {room};"):
+        taking(most, tile=(8, 8, room + 1))
+
+
+@pytest.mark.parametrize("most", [39, 32])
+def test_a_halo_that_leaves_no_room_is_refused(most):
+    with pytest.raises(ModelError, match=f"takes {most} pixels, of which a halo of 16"):
+        taking(most)
+
+
+def test_the_published_patches_need_256_pixels():
+    """Tiles of 128 with 64 on every side; 192 voxels are mirrored, for a patch is always whole."""
+    with pytest.raises(ModelError, match="no patches of 256"):
+        taking(255, reach="reference")
+    for most in (None, 256):
+        layout, block = taking(most, reach="reference")
+        assert (layout.tile, layout.halo, layout.border) == ((128, 128, 128), 64, 192)
+        assert (layout.slices_in, layout.slices_out) == (1, 1)
+        assert block == (128, 128, 384)

@@ -142,3 +142,12 @@ def test_what_is_cut_needs_the_votes_and_the_plan_says_what_they_cost(small, pre
     assert union.bytes_read == 3 * mean.bytes_read
     assert union.peak_bytes > mean.peak_bytes
     assert union.bytes_written == mean.bytes_written
+
+
+def test_memory_is_that_of_the_votes_the_result_and_a_few_planes(small, predict):
+    """Of 16 planes at a time 12 bytes a voxel and 2 a vote; the votes themselves, and 4 results."""
+    plan = predict(small, native=True, fusion="union", plan_only=True).native
+    step = plan.steps[0]
+    votes = plan.way.source(step.blocks[0].core).grow((1, 1, 1)).size
+    planes = -(-16 * (12 + 2 * 3) // step.blocks.core[0])
+    assert step.peak_bytes == 3 * votes + step.blocks[0].core.size * (4 + planes)

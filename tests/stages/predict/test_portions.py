@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.errors import ModelError
-from volproc.grid.box import whole_box
+from volproc.grid.box import Box, whole_box
 from volproc.model.network import Network
 from volproc.stages.predict import portions
 from volproc.stages.predict.device import is_out_of_memory
@@ -20,7 +20,7 @@ from volproc.stages.predict.portions import (
     in_portions,
     tiles_wanted,
 )
-from volproc.stages.predict.tiling import lay_out
+from volproc.stages.predict.tiling import Pass, lay_out
 
 HALO, STRIDE = 16, 8
 FULL = (MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"))
@@ -151,9 +151,7 @@ def test_a_portion_follows_from_the_free_memory():
     assert tiles_wanted("cpu", 3) == tiles_wanted("cuda", 3) == 3
 
 
-@pytest.mark.parametrize(
-    ("free", "pixels"), [(10**9, 800_000), (10**12, portions.MOST_PIXELS), (0, 0)]
-)
+@pytest.mark.parametrize(("free", "pixels"), [(10**9, 800_000), (10**12, 2**22), (0, 0)])
 def test_a_worker_has_one_portion_per_network(monkeypatch, free, pixels):
     """From the memory that is free at first; others find the portion that it was halved to."""
     monkeypatch.setattr(portions, "free_bytes", lambda: free)
@@ -162,4 +160,68 @@ def test_a_worker_has_one_portion_per_network(monkeypatch, free, pixels):
     assert first.pixels == pixels
     assert portions.portion_for(COSTLY, "cuda", wanted=0) is first
     assert portions.portion_for(replace(COSTLY, digest="c"), "cuda", wanted=0) is not first
-    assert portions.portion_for(COSTLY, "cpu", wanted=0).pixels == portions.HOST_BYTES // 1000
+    assert first.tiles == 2**22  # 512 channels of them are 2^31 values, the most of a tensor
+    host = portions.portion_for(COSTLY, "cpu", wanted=0)
+    assert (host.tiles, host.pixels) == (1, 2**31 // 1000)
+
+
+def test_a_network_that_costs_next_to_nothing_counts_a_byte_a_pixel():
+    assert fitting_pixels(Free(**COSTLY.__dict__), 1000) == 1000
+
+
+class Free(Costly):
+    """A network whose planes of 64 strides take half a byte a pixel, and others far more."""
+
+    def activation_bytes(self, height, width):
+        return 64 * 64 // 2 if height == width == 64 else 10**12
+
+
+def seen(window, answer):
+    """A pass along z of 4 planes, by its ends along y and x."""
+    ends = [Box(*((z, y, x) for z, y, x in zip((a, b), *sides, strict=True)))
+            for (a, b), sides in (((-1, 5), window), ((0, 4), answer))]  # fmt: skip
+    return Pass("z", *ends)
+
+
+def test_halves_are_cut_in_the_middle_of_the_longer_side():
+    """At a multiple of the stride, 8; the halo of 16 on either side of the cut."""
+    whole = seen(((-8, 104), (-8, 72)), ((0, 96), (0, 64)))
+    assert halves(whole, halo=16, stride=8) == (
+        seen(((-8, 64), (-8, 72)), ((0, 48), (0, 64))),
+        seen(((32, 104), (-8, 72)), ((48, 96), (0, 64))),
+    )
+    uneven = seen(((-8, 72), (-8, 88)), ((0, 64), (8, 80)))
+    assert halves(uneven, halo=16, stride=8) == (
+        seen(((-8, 72), (-8, 64)), ((0, 64), (8, 48))),
+        seen(((-8, 72), (32, 88)), ((0, 64), (48, 80))),
+    )
+
+
+def test_the_shorter_side_is_cut_where_the_longer_does_not_help():
+    """8 voxels along y can be no shorter; of 16 along x a half would see them all."""
+    whole = seen(((-96, 104), (-8, 72)), ((0, 8), (0, 64)))
+    assert halves(whole, halo=16, stride=8) == (
+        seen(((-96, 104), (-8, 48)), ((0, 8), (0, 32))),
+        seen(((-96, 104), (16, 72)), ((0, 8), (32, 64))),
+    )
+    assert halves(seen(((-96, 104), (-8, 24)), ((0, 8), (0, 16))), halo=16, stride=8) is None
+    assert halves(seen(((-96, 104), (0, 40)), ((0, 8), (0, 24))), halo=16, stride=8) is None
+
+
+def test_a_portion_counts_tiles_and_pixels():
+    one = seen(((0, 30), (0, 40)), ((0, 30), (0, 40)))
+    assert [Portion(5, n).at_once(one) for n in (10**9, 3600, 3599, 1199)] == [5, 3, 2, 0]
+    portion = Portion(5, 10**9)
+    portion.halve([one, one, one])
+    assert (portion.tiles, portion.pixels) == (5, 1800)
+
+
+def test_only_tiles_that_see_and_answer_alike_go_together():
+    """Of the same window's shape, and the same part of it answered."""
+    a = seen(((0, 32), (0, 32)), ((0, 16), (0, 16)))
+    moved = seen(((32, 64), (0, 32)), ((32, 48), (0, 16)))
+    other = seen(((0, 32), (0, 32)), ((16, 32), (0, 16)))
+    wider = seen(((0, 40), (0, 32)), ((0, 16), (0, 16)))
+    asked, answered = done([a, moved, other, wider, a], fits=10**9, portion=Portion(3, 10**9))
+    assert asked == [2, 1, 1, 1]
+    assert answered == [a, moved, other, wider, a]

@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
 from volproc.stages.predict.orientation import along
-from volproc.stages.predict.tiling import lay_out
+from volproc.stages.predict.tiling import Layout, lay_out
 
 shapes = st.tuples(*[st.integers(1, 60)] * 3)
 
@@ -40,8 +44,9 @@ def test_a_block_has_the_passes_of_the_whole(layout, axis, data):
     mine = set(layout.passes(core, axis))
     whole = set(layout.passes(whole_box(layout.shape), axis))
     assert mine == {one for one in whole if one.answer.clip(core).size}
-    window = layout.window(core, axis)
-    assert all(window.contains(one.window) for one in mine)
+    starts = [one.window.start for one in mine]
+    stops = [one.window.stop for one in mine]
+    assert layout.window(core, axis) == Box(tuple(np.min(starts, 0)), tuple(np.max(stops, 0)))
 
 
 @given(layout=layouts(), axis=st.sampled_from("zyx"))
@@ -54,3 +59,58 @@ def test_windows_have_the_halo_unless_the_mirrored_volume_ends(layout, axis):
             assert one.window.stop[n] >= min(last, one.answer.stop[n] + layout.halo)
             assert one.window.start[n] % layout.stride == 0
             assert one.window.stop[n] % layout.stride == 0
+
+
+@pytest.fixture
+def layout():
+    """10 x 30 x 50 voxels, tiles of 16 x 16 x 24, halo 8, 4 mirrored; 4 planes of 10 answered."""
+    return Layout(
+        shape=(10, 30, 50), tile=(16, 16, 24), halo=8, border=4, stride=4, slices_in=10,
+        slices_out=4,
+    )  # fmt: skip
+
+
+def test_spans_of_a_side_and_of_the_viewing_axis(layout):
+    """Windows end where the mirrored volume does: at -4, and at 34 and 54 rounded up to 4."""
+    core = Box((2, 0, 30), (9, 30, 49))
+    assert layout.margin == 3
+    assert layout.spans(core, 1, in_plane=True) == [((-4, 24), (0, 16)), ((8, 36), (16, 32))]
+    assert layout.spans(core, 2, in_plane=True) == [((16, 56), (24, 48)), ((40, 56), (48, 56))]
+    assert layout.spans(core, 0, in_plane=False) == [
+        ((-3, 7), (0, 4)), ((1, 11), (4, 8)), ((5, 15), (8, 12)),
+    ]  # fmt: skip
+
+
+def test_tiles_that_were_moved_answer_from_the_mirrored_border_on(layout):
+    """Planes do not move with them; the first tile begins before the volume, at -12."""
+    core, moved = Box((0, 0, 0), (10, 30, 50)), replace(layout, offset=(4, 4, 12))
+    assert moved.spans(core, 1, in_plane=True) == [
+        ((-4, 12), (-4, 4)), ((-4, 28), (4, 20)), ((12, 36), (20, 36)),
+    ]  # fmt: skip
+    assert moved.spans(core, 2, in_plane=True)[0] == ((-4, 20), (-4, 12))
+    assert moved.spans(core, 0, in_plane=False) == layout.spans(core, 0, in_plane=False)
+
+
+def test_the_window_of_several_axes_holds_that_of_each(layout):
+    """Along z three planes beyond 0 to 12, along y and x the mirrored 4 beyond 0 and 10, to 16."""
+    core = Box((0, 0, 0), (10, 16, 24))
+    assert layout.window(core, "z") == Box((-3, -4, -4), (15, 24, 32))
+    assert layout.window(core, "zyx") == Box((-4, -4, -4), (16, 24, 32))
+
+
+def test_what_is_answered_lies_within_the_window(layout):
+    one = next(layout.passes(Box((4, 16, 24), (5, 17, 25)), "x"))
+    assert (one.window, one.answer) == (
+        Box((-4, 8, 21), (16, 36, 31)), Box((0, 16, 24), (16, 32, 28)),
+    )  # fmt: skip
+    assert one.wanted == (slice(4, 20), slice(8, 24))
+
+
+def test_a_layout_of_given_tiles():
+    """Rounded up to the stride, no longer than the volume so rounded; one stride is mirrored."""
+    how = {"halo": 8, "stride": 4, "slices_in": 3, "slices_out": 1}
+    one = lay_out((10, 30, 50), **how, tile=(16, 17, 24), most=24)
+    assert one == Layout((10, 30, 50), (12, 20, 24), 8, 4, 4, 3, 1)
+    assert max(lay_out((10, 30, 50), **how, most=24).tile) == 24
+    with pytest.raises(ConfigError, match=r"tile = \[16, 25, 24\]: .* takes no more than 24"):
+        lay_out((10, 30, 50), **how, tile=(16, 25, 24), most=24)

@@ -44,7 +44,7 @@ def choose_tile(
     `most` is the longest side there may be. Of equal cuts the one that is longest in z, then y.
     """
     z_cuts, y_cuts, x_cuts = (
-        sorted(_cuts(n, halo, border, stride, slices_out, most), key=lambda cut: -cut.tile)
+        sorted(cuts(n, halo, border, stride, slices_out, most), key=lambda cut: -cut.tile)
         for n in shape
     )
     limit = min(MOST_VOXELS, max(prod(shape) * 9 // 16, 2**20))
@@ -79,7 +79,7 @@ def _work(z: Cut, y: Cut, x: Cut) -> float:
     return sum(along) / 3
 
 
-def _cuts(
+def cuts(
     n: int, halo: int, border: int, stride: int, slices_out: int, most: int | None
 ) -> Iterator[Cut]:
     """Ways to cut an axis of `n` voxels into equal tiles, the last one perhaps shorter."""
