@@ -24,18 +24,18 @@ voxel_nm = [50, 50, 50]
 model = "model"
 [label]
 block = [16, 32, 32]
-min_volume_um3 = 0
+min_volume_um3 = 0.05
 [measure]
-meshes = "ply"
+meshes = "none"
 [evaluate]
 truth = "phantom.zarr/labels/nuclei"
 """
 CHOICES = {
-    "predict.fusion": ("mean", "max", "min"),
+    "predict.fusion": ("mean", "max", "majority"),
     "predict.threshold": ("0.5", "0.4"),
     "label.threshold": ("0.5", "0.45"),
     "label.connectivity": ("26", "6"),
-    "measure.mesh_error_nm": ("25", "60"),
+    "measure.smooth_nm": ("60", "80"),
 }
 STAGES = "ingest,predict,label,measure,evaluate"
 LEFT_OUT = ("ledger/", "log.jsonl", "workflow.json", ".volproc/", "made.json")

@@ -127,7 +127,8 @@ def _warm(folder, columns):
 def _calm(folder, roots, column, store):
     """A place with a column's inputs, and what it makes of them undisturbed."""
     name = f"{store}-{column}"
-    place = Place(folder / name, f"{roots[store]}/{name}")
+    dated = (column, store) == ("ingest", "S3")
+    place = Place(folder / name, f"{roots[store]}/{name}", dated)
     place.folder.mkdir(parents=True)
 
     COLUMNS[column].make(place)

@@ -16,6 +16,7 @@ import fsspec
 
 BETWEEN = re.compile(r"\.volproc/|\.tables/|\.parts/|/parts/|made\.json$|checkpoint\.pt$")
 """Records, tables of blocks, and what a training goes on from: no results."""
+DIGEST = re.compile(rb"\b[0-9a-f]{16}\b")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Place:
 
     folder: Path
     root: str
+    dated: bool = False
+    """Whether results hold digests of their input's date, which no copy of an object keeps."""
 
     @property
     def remote(self):
@@ -41,10 +44,14 @@ class Place:
         filesystem, root = located(f"{self.root}/{below}".rstrip("/"))
         found = {name[len(root) :].lstrip("/"): name for name in filesystem.find(root)}
         return {
-            inner: filesystem.cat_file(name).replace(self.root.encode(), b"HERE")
+            inner: self._plain(filesystem.cat_file(name))
             for inner, name in sorted(found.items())
             if inner.endswith(".partial") or not BETWEEN.search(inner)
         }
+
+    def _plain(self, content):
+        content = content.replace(self.root.encode(), b"HERE")
+        return DIGEST.sub(b"-", content) if self.dated else content
 
     def write(self, name, content):
         """Write a file anew."""
@@ -68,7 +75,8 @@ class Place:
 
     def at(self, name):
         """Another cell's place, beside this one."""
-        return Place(self.folder.with_name(name), f"{self.root.rpartition('/')[0]}/{name}")
+        root = f"{self.root.rpartition('/')[0]}/{name}"
+        return Place(self.folder.with_name(name), root, self.dated)
 
 
 def located(url):

@@ -80,6 +80,7 @@ def cells():
 
 SAMPLE = (
     ("kill -9 of the client", "label", "local"),
+    ("SIGTERM", "measure", "local"),
     ("two clients at once", "label", "local"),
     ("5% of writes fail", "label", "local"),
     ("20% of reads fail", "train", "local"),

@@ -34,6 +34,9 @@ def flaky(kind, rate, cell):
 def hidden(cell):
     """A file is invisible for 40 s (the clock is a made one)"""
     name = cell.shards(cell.column.source)[-1] if cell.column.source else "in/stack.tif"
+    if cell.column.source:  # files of a volume are waited for while it is young
+        described = f"{cell.column.source}/zarr.json"
+        cell.place.write(described, cell.place.read(described))
     put_back = set_aside(cell.place, name)
     ended = cell.ends(injuries.clock_with(HIDDEN_S, put_back))
     if ended.code or cell.place.files("out") == cell.calm.files:
