@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = sorted(p for p in (ROOT / "scripts").iterdir() if not p.suffix)
+SCRIPTS = sorted(p for p in (ROOT / "scripts").iterdir() if p.is_file() and not p.suffix)
 
 
 def answer(*command: str) -> subprocess.CompletedProcess[str]:

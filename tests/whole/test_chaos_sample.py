@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CHAOS = ROOT / "scripts" / "chaos"
+CHAOS = ROOT / "scripts" / "chaos.py"
 
 
 def test_no_cell_of_the_sample_is_of_a_third_kind(tmp_path):
