@@ -33,7 +33,8 @@ from clock import Clock
 from repeated import repeated_phantom
 
 import volproc
-from volproc.config import ClusterOptions, MeasureOptions, PredictOptions, RunOptions, Workflow
+from volproc import ClusterOptions, MeasureOptions, PredictOptions
+from volproc.config.running import RunOptions
 from volproc.engine.memory import machine_cores
 from volproc.engine.progress import Event, StepFinished, StepStarted
 from volproc.grid.box import Shape
@@ -48,6 +49,7 @@ from volproc.stages.predict.orientation import along
 from volproc.stages.predict.portions import portion_for
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.volume.metadata import VolumeInfo, new_volume
+from volproc.workflow.workflow_file import Workflow
 
 SHAPE: Shape = (518, 8192, 8192)
 VOXEL_NM = parse_voxel_nm((50, 10, 10))

@@ -29,7 +29,7 @@ import torch
 from processes import Cost, measured
 
 import volproc
-from volproc.config import ClusterOptions, PhantomOptions, PredictOptions
+from volproc import ClusterOptions, PhantomOptions, PredictOptions
 from volproc.model.answering import Answering
 from volproc.model.opening import open_network
 from volproc.stages.normalisation import volume_sample

@@ -19,14 +19,9 @@ import torch
 from clock import Clock
 
 import volproc
-from volproc.config import (
-    ClusterOptions,
-    EvaluateOptions,
-    PhantomOptions,
-    PredictOptions,
-    RunOptions,
-    Workflow,
-)
+from volproc import ClusterOptions, EvaluateOptions, PhantomOptions, PredictOptions
+from volproc.config.running import RunOptions
+from volproc.workflow.workflow_file import Workflow
 
 VOXEL_NM = (50.0, 10.0, 10.0)
 

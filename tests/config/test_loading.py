@@ -3,9 +3,9 @@ from typing import get_args
 
 import pytest
 
-from volproc import config
-from volproc.config import Workflow, load_workflow
+from volproc import config, load_workflow
 from volproc.errors import ConfigError
+from volproc.workflow.workflow_file import Workflow
 
 HEAD = '[run]\nsource = "a.tif"\n'
 

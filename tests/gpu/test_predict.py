@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from volproc.config import ClusterOptions
+from volproc import ClusterOptions
 from volproc.engine.progress import BlockDone
 from volproc.stages.predict.certify import TOLERANCES
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from volproc.config import Workflow
 from volproc.errors import ConfigError
 from volproc.workflow.filled import filled, source_is_volume
+from volproc.workflow.workflow_file import Workflow
 
 RUN = {"source": "a.zarr", "folder": "out"}
 LOOP = {"run": RUN, "crowd": {"truth": "t.zarr"}, "annotate": {}, "train": {}}

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import tifffile
+from volproc.workflow.stages import STAGES
 
 import volproc
-from volproc.config import Workflow
 from volproc.errors import VolumeError
 from volproc.workflow.filled import filled
 from volproc.workflow.plans import Plans
-from volproc.workflow.stages import STAGES
+from volproc.workflow.workflow_file import Workflow
 
 
 @pytest.fixture

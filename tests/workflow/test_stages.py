@@ -1,10 +1,10 @@
 """The table of stages: their order, and which of them a workflow has."""
 
 import pytest
-
-from volproc.config import Workflow
-from volproc.errors import ConfigError
 from volproc.workflow.stages import STAGES, chosen
+
+from volproc.errors import ConfigError
+from volproc.workflow.workflow_file import Workflow
 
 EVERYTHING = {
     "run": {"source": "a.tif"},

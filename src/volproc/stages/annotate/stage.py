@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from volproc.config import AnnotateOptions
 from volproc.engine.ledger import digest
+from volproc.engine.progress import Watcher
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
 from volproc.stages.annotate.comparison import Apart, Scored, by_method
 from volproc.stages.annotate.curve import Subsample
 from volproc.stages.annotate.gather import Gathered, gather, read_gathered
+from volproc.stages.annotate.layout import lay_out
 from volproc.stages.annotate.manifest import read_manifest
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.plan import SMALLER, TRIED, AnnotatePlan
 from volproc.stages.annotate.quality import SliceQuality
 from volproc.stages.annotate.results import Findings, Written, write_results
@@ -23,14 +25,15 @@ from volproc.stages.annotate.scores import MeanScores
 from volproc.stages.annotate.skill import Errors, skills
 from volproc.stages.annotate.truth import truth_of
 from volproc.stages.claims import admit
+from volproc.stages.description import Request
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume
 from volproc.volume.access import exists, place_from
-from volproc.volume.files import beside, content_digest
+from volproc.volume.files import beside, content_digest, write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume, open_volume
 
-__all__ = ["AnnotatePlan", "AnnotateResult", "plan_annotate", "run_annotate"]
+__all__ = ["AnnotatePlan", "AnnotateResult", "plan_annotate", "run_annotate", "without_image"]
 
 ALGORITHM = 1
 """Raised by hand when the same drawings and options would give other labels."""
@@ -138,6 +141,22 @@ def _volumes(image: VolumeInfo, out: str, options: AnnotateOptions) -> tuple[Vol
     )
 
 
+def without_image(
+    export: str, out: str, options: AnnotateOptions, *, watchers: Sequence[Watcher] = ()
+) -> tuple[VolumeInfo, AnnotateOptions]:
+    """An image that shows nothing, and the options with the manifest of its regions.
+
+    They are laid out one after the other along z; a manifest beside `out` says where.
+    """
+    layout = lay_out(export, options, watchers=watchers)
+    info = new_volume("", shape=layout.shape, voxel_nm=layout.voxel_nm, dtype="uint8")
+    if options.manifest:
+        return info, options
+    manifest = beside(out, "-manifest.csv")
+    write_file(manifest, layout.manifest().encode())
+    return info, options.model_copy(update={"manifest": manifest})
+
+
 def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
     """The finished volumes, the quality page and the tables beside them."""
     admit(plan.claim, runner)
@@ -195,3 +214,14 @@ def _gathered(plan: AnnotatePlan, runner: Runner) -> Gathered:
         manifest=manifest,
         watchers=runner.watchers,
     )
+
+
+def plan_from(request: Request) -> AnnotatePlan:
+    """The plan for what a command, a function or a run asks for."""
+    export, out, options = request.path("export"), request.out(), request.table(AnnotateOptions)
+    if str(request.inputs.get("image") or "none").lower() == "none":
+        image, options = without_image(export, out, options, watchers=request.watchers)
+    else:
+        image = request.volume("image")
+    crowd = request.coming("crowd") if request.origins.get("export") == "crowd" else None
+    return plan_annotate(export, image, out, options, content=crowd.digest if crowd else "")

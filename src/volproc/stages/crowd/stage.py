@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import CrowdOptions
 from volproc.drawing import Vote
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -26,9 +25,11 @@ from volproc.grid.box import Box
 from volproc.stages.claims import Claim, admit
 from volproc.stages.crowd.draw import draw
 from volproc.stages.crowd.export import Export, header
+from volproc.stages.crowd.options import CrowdOptions
 from volproc.stages.crowd.outlines import trace
 from volproc.stages.crowd.parts import Parts
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
+from volproc.stages.description import Request
 from volproc.stages.made import note_made, record_of
 from volproc.volume.access import place_from
 from volproc.volume.files import beside
@@ -238,3 +239,8 @@ def slices_of_block(info: VolumeInfo) -> int:
     """Slices one task works on."""
     plane = prod(info.shape[1:]) * itemsize(info.dtype)
     return max(1, min(info.levels[0].chunks[0], BLOCK_BYTES // plane))
+
+
+def plan_from(request: Request) -> CrowdPlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_crowd(request.volume("truth"), request.out(), request.table(CrowdOptions))

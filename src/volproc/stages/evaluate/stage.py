@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from volproc.config import EvaluateOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -14,7 +13,9 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.claims import Claim, admit
+from volproc.stages.description import Request
 from volproc.stages.evaluate.counting import CountOverlap, Result, result_of
+from volproc.stages.evaluate.options import EvaluateOptions
 from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.scores import Score, Scores
 from volproc.stages.made import note_made
@@ -229,3 +230,17 @@ def block_of(truth: VolumeInfo) -> Shape:
     across = min(-(-width // columns), max(1, BLOCK_VOXELS // (depth * rows * columns)))
     down = min(-(-height // rows), max(1, BLOCK_VOXELS // (depth * rows * columns * across)))
     return depth, rows * down, columns * across
+
+
+def plan_from(request: Request) -> EvaluatePlan:
+    """The plan for what a command, a function or a run asks for."""
+    results = {"prediction": request.given("result"), "votes": request.given("votes")}
+    if not request.run:
+        found = request.volume("result")
+        results = {"votes" if found.channels else "result": found}
+    return plan_evaluate(
+        {name: info for name, info in results.items() if info},
+        request.volume("truth"),
+        request.table(EvaluateOptions),
+        url=request.out(),
+    )

@@ -7,7 +7,6 @@ from math import prod
 from operator import truediv
 from typing import Any
 
-from volproc.config import FetchOptions, IngestOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -17,11 +16,13 @@ from volproc.grid.blocks import Tiling
 from volproc.grid.box import each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.claims import Claim, admit
+from volproc.stages.description import Request
 from volproc.stages.ingest.empiar.delivery import Delivery, delivered, open_entry
 from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
 from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
 from volproc.stages.ingest.layout import Layout, laid_out, layout_of
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
 from volproc.stages.ingest.packed import WithoutNaN
 from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
 from volproc.stages.ingest.reader import open_source
@@ -297,3 +298,9 @@ def _refuse_changed(output: VolumeInfo, options: IngestOptions) -> None:
         f"{output.url} was made from files that have changed since ({what}); write to another "
         "place, or make it anew with --changed redo, or [ingest] changed"
     )
+
+
+def plan_from(request: Request) -> IngestPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options, fetch = request.table(IngestOptions), request.table(FetchOptions)
+    return plan_ingest(request.path("source"), request.out(), options, fetch)

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from math import ceil, hypot, prod
 from typing import Any
 
-from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step, Task
 from volproc.engine.recipe import Recipe
@@ -30,6 +29,7 @@ from volproc.stages.interior.growth import halo_of
 from volproc.stages.interior.inside import AddEnvelope, FillInside
 from volproc.stages.interior.labelling import Labelling, Planned
 from volproc.stages.interior.openness import CountFaces, Verdict
+from volproc.stages.interior.options import InteriorOptions
 from volproc.stages.interior.regions import Envelope, FindRegions
 from volproc.stages.output import cutting_of, pyramid_steps
 from volproc.volume.access import place_from
@@ -188,18 +188,18 @@ class InteriorPlan:
         made = digest(self._cores_digest, axis, rule)
         return Verdict(self.place(named("verdict", axis)), made)
 
-    def region_options(self, axis: int | None) -> LabelOptions:
+    def region_options(self, axis: int | None) -> dict[str, Any]:
         """How regions are numbered: those that share faces, in the slice or at all."""
         kind: Any = "mask" if axis is None else "classes"
-        return LabelOptions(input=kind, connectivity=6, min_volume_um3=0, block=self.options.block)
+        return dict(input=kind, connectivity=6, min_volume_um3=0, block=self.options.block)
 
     @property
-    def nucleus_options(self) -> LabelOptions:
+    def nucleus_options(self) -> dict[str, Any]:
         """How interiors are numbered, and which are too small."""
         least = self.options.min_volume_um3
-        return LabelOptions(connectivity=6, min_volume_um3=least, block=self.options.block)
+        return dict(connectivity=6, min_volume_um3=least, block=self.options.block)
 
-    def label_plan(self, part: Volume, url: str, options: LabelOptions) -> Planned:
+    def label_plan(self, part: Volume, url: str, options: dict[str, Any]) -> Planned:
         """The plan that numbers a part."""
         return self.labelling.plan(part.info, url, options)
 

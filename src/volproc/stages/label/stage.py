@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from volproc.config import LabelOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -13,6 +12,7 @@ from volproc.errors import ConfigError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape
 from volproc.stages.claims import Claim, admit
+from volproc.stages.description import Request
 from volproc.stages.label.find import (
     ALGORITHM,
     LABEL_BYTES,
@@ -22,6 +22,7 @@ from volproc.stages.label.find import (
     save_ids,
 )
 from volproc.stages.label.native import native_step
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.label.passes import WriteLabels
 from volproc.stages.label.source import ArraySource, Source
 from volproc.stages.label.tables import Tables
@@ -251,3 +252,12 @@ def _native(labels: VolumeInfo, image: VolumeInfo | None) -> VolumeInfo:
         dtype=labels.dtype,
         kind="labels",
     ).stamped(recipe=labels.made_by["recipe"])
+
+
+def plan_from(request: Request) -> LabelPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options = request.table(LabelOptions)
+    if request.origins.get("mask") == "interior":  # numbered already
+        options = options.model_copy(update={"input": "labels"})
+    native = request.given("native")
+    return plan_label(request.volume("mask"), request.out(), options, native=native)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from volproc.config import MeasureOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -12,6 +11,7 @@ from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.stages.claims import Claim, admit
+from volproc.stages.description import Request
 from volproc.stages.made import note_made
 from volproc.stages.measure.columns import table_of
 from volproc.stages.measure.counting import (
@@ -38,6 +38,7 @@ from volproc.stages.measure.joining import (
     mesh_step,
     write_index,
 )
+from volproc.stages.measure.options import MeasureOptions
 from volproc.stages.measure.table_files import require_parquet, write_table
 from volproc.stages.nothing import NOTHING, search_in, why_nothing
 from volproc.stages.objects.table import Columns
@@ -275,3 +276,14 @@ def _meshes(plan: MeasurePlan, surfaces: Surfaces, first: Step, runner: Runner) 
 def _core(level: Level) -> tuple[int, int, int]:
     """Whole chunks, up to 8 million voxels."""
     return shard_shape(level.shape, chunks=level.chunks, bytes_per_voxel=BLOCK_BYTES_PER_VOXEL)
+
+
+def plan_from(request: Request) -> MeasurePlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_measure(
+        request.volume("labels"),
+        request.out(),
+        request.table(MeasureOptions),
+        image=request.given("image"),
+        votes=request.given("votes"),
+    )

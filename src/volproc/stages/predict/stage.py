@@ -9,7 +9,6 @@ from itertools import chain
 from math import prod
 from typing import Any
 
-from volproc.config import PredictOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -19,6 +18,7 @@ from volproc.model.network import Constants, Network
 from volproc.model.normalise import Normalisation
 from volproc.model.opening import open_network
 from volproc.stages.claims import Claim, admit
+from volproc.stages.description import Request
 from volproc.stages.normalisation import volume_sample
 from volproc.stages.nothing import FLAT, model_record, values_record
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
@@ -46,6 +46,7 @@ from volproc.stages.predict.fitting import (
 )
 from volproc.stages.predict.halo import layout_of
 from volproc.stages.predict.native import NativePlan, plan_native, run_native
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.skip import Emptiness, emptiness, skipping
 from volproc.stages.predict.task import Predict
 from volproc.stages.predict.tiling import Layout
@@ -272,3 +273,16 @@ def _run_extras(plan: PredictPlan, task: Predict, runner: Runner, skipped: Seque
         run_disagreement(plan.disagreement, runner)
     if places := plan.certified(skipped):
         run_certificate(task, places, runner, digest=plan.digest)
+
+
+def plan_from(request: Request) -> PredictPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options = request.table(PredictOptions)
+    training = request.coming("train") if request.origins.get("model") == "train" else None
+    return plan_predict(
+        request.volume("image", voxel_nm=options.voxel_nm),
+        request.out(),
+        options,
+        votes_url=request.out("votes") or None,
+        network=training.network() if training else None,
+    )

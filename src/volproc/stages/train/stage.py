@@ -15,10 +15,11 @@ from math import prod
 
 import torch
 
-from volproc.config import TrainOptions
 from volproc.engine.ledger import digest
 from volproc.engine.memory import check_memory_here
+from volproc.engine.progress import Advancing
 from volproc.engine.recipe import Recipe
+from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
@@ -32,19 +33,21 @@ from volproc.model.weights import (
     save_model,
 )
 from volproc.stages.claims import remove_left, require_apart, require_free
+from volproc.stages.description import Request
 from volproc.stages.made import note_made, record_of
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
+from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.pairs import load_pair, require_foreground
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.sampling import Sampler
-from volproc.stages.train.sources import Source, learnt, require_fit
+from volproc.stages.train.sources import Source, held_out_of, learnt, require_fit, sources_of
 from volproc.stages.train.validate import Validator
 from volproc.volume.access import place_from
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import itemsize
 from volproc.volume.resample import resampling_to
 
-__all__ = ["TrainPlan", "plan_train", "run_train"]
+__all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
 ALGORITHM = 1
 """Raised by hand when the same volumes and options would give other weights."""
@@ -118,7 +121,9 @@ def plan_train(
     )
 
 
-def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool = False) -> Card:
+def run_training(
+    plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool = False
+) -> Card:
     """Train, or go on training, and write the model; returns its card.
 
     A finished model of the same plan is left alone; OutputError where the folder holds anything
@@ -238,3 +243,28 @@ def _notes(sources: Sequence[Source], voxel_nm: VoxelNm) -> Iterator[str]:
                 f"of {source.image.url}, voxels {part} at {voxel_nm[0]:g} nm are used: there lies "
                 "all that belongs to it"
             )
+
+
+def plan_from(request: Request) -> TrainPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options = request.table(TrainOptions)
+    return plan_train(
+        sources_of(options, request.opened),
+        options,
+        validation=held_out_of(options, request.opened),
+        anew=bool(request.run) and options.model_out == request.run.path("model"),
+    )
+
+
+def run_train(plan: TrainPlan, runner: Runner) -> Card:
+    """The card of the finished model, trained in this process, which has all cores and the GPU."""
+    for note in plan.notes:
+        runner.note(note)
+    if plan.claim.state == "other" and not runner.own:
+        runner.note(f"{plan.options.model_out} is made anew: {plan.claim.why}")
+    with Advancing(plan.name, runner.watchers, voxels=plan.blocks[0].core.size) as tell:
+        return run_training(
+            plan,
+            watch=lambda done: tell(done["step"], done["steps"], f"loss {done['loss']:.3f}"),
+            overwrite=runner.overwrite,
+        )

@@ -1,12 +1,11 @@
-"""`volproc check`."""
+"""`volproc check`: a volume looked over, by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
-from volproc.commands.runner import LOCAL
-from volproc.config import ClusterOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.clusters.choose import engine_of
 from volproc.engine.progress import Watcher
 from volproc.engine.run import Runner
@@ -15,6 +14,7 @@ from volproc.lease.places import BESIDE
 from volproc.stages.check.finding import Finding
 from volproc.stages.check.repair import repair as remove_damaged
 from volproc.stages.check.stage import Depth, plan_check, run_check
+from volproc.workflow.single_stage import LOCAL
 
 
 def check(

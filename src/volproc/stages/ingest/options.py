@@ -1,4 +1,4 @@
-"""Tables about images: where they come from, and made ones."""
+"""[ingest], and [fetch]: from files to volumes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from volproc.config.options import Count, Fraction, Options, Positive, Triple, Voxels
+from volproc.config.options import Count, FilePath, Options, Positive, Triple
 
 
 class IngestOptions(Options):
@@ -48,7 +48,7 @@ class FetchOptions(Options):
 
     pattern: tuple[str, ...] = ()
     """Shell patterns on the paths of the entry ("data/ROI_01/*.dm4"); all files if empty."""
-    folder: str = ""
+    folder: FilePath = ""
     """Where the files of an entry lie while it is ingested; by default OUT.zarr.volproc/files."""
     connections: Annotated[int, Field(ge=1, le=10)] = 6
     """Files in transfer at once; more than 10 are not polite."""
@@ -60,42 +60,3 @@ class FetchOptions(Options):
     """Where entries are described."""
     archive: str = "https://ftp.ebi.ac.uk/empiar/world_availability/"
     """Where the files lie: https:// or ftp://."""
-
-
-class PhantomOptions(Options):
-    """A made volume with its truth."""
-
-    shape: Voxels = (128, 1024, 1024)
-    """Voxels (z, y, x)."""
-    voxel_nm: Triple = (50.0, 10.0, 10.0)
-    """Voxel size in nm (z, y, x)."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Same seed, same voxels."""
-    cell_density: Fraction = 1.0
-    """Share of the places for cells that hold one; 1 is packed as in a pellet, 0 is bare resin."""
-
-
-class SubjectsOptions(Options):
-    """Slices for volunteers."""
-
-    rois: tuple[tuple[int, int, int, int, int, int], ...] = ()
-    """Regions (z, y, x of the first voxel, then their lengths); tiled over the volume if empty."""
-    rois_file: str = ""
-    """A CSV with columns z, y, x, depth, height, width that lists them, the most wanted first."""
-    rois_first: Annotated[int, Field(ge=0)] = 0
-    """Of the regions in that file, the first so many; 0 is all."""
-    roi: Voxels = (50, 2000, 2000)
-    """Voxels (z, y, x) of a region where the volume is tiled."""
-    frames: Annotated[int, Field(ge=1)] = 5
-    """Slices shown with a subject, the one to draw on in the middle; near the ends of a region they
-    are shifted rather than fewer, and it is not in the middle there."""
-    every: Count = 1
-    """One subject for every so many slices."""
-    format: Literal["jpeg", "png"] = "jpeg"
-    """Of the images."""
-    scale: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Size of the images over that of the slices; 0.5 halves it."""
-    largest_bytes: Count = 1_000_000
-    """Of one image; the quality is lowered until it fits. Zooniverse takes up to 1 MiB."""
-    attribution: str = ""
-    """Whose images they are, shown to volunteers."""

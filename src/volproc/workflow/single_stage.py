@@ -1,20 +1,43 @@
-"""The engine a command runs on, and where its record is kept."""
+"""One stage by itself: what its command and its Python function do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from volproc.config import ClusterOptions
+from volproc.config.options import Options
+from volproc.config.running import ClusterOptions
 from volproc.engine.clusters.choose import engine_of
 from volproc.engine.progress import JsonLines, Watcher
 from volproc.engine.run import Runner
 from volproc.lease import holding
 from volproc.lease.places import BESIDE
+from volproc.stages.description import Request, Stage
+from volproc.workflow.registry import registered
 
 LOCAL = ClusterOptions()
 """Dask workers on this machine, one per core."""
+
+
+def run_single(
+    stage: Stage,
+    tables: Mapping[str, Options],
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, str],
+    *,
+    overwrite: bool = False,
+    cluster: ClusterOptions = LOCAL,
+    watchers: Sequence[Watcher] = (),
+) -> Any:
+    """The result of a stage with these options, inputs and outputs by name."""
+    chosen = stage.plan(
+        Request(tables, inputs, outputs, watchers=watchers, stages=registered()),
+    )
+    out, *also = (*outputs.values(), "")
+    with runner_for(out, cluster, watchers, overwrite=overwrite, also=also) as runner:
+        return stage.run(chosen, runner)
 
 
 @contextmanager
@@ -24,7 +47,7 @@ def runner_for(
     watchers: Sequence[Watcher],
     *,
     overwrite: bool = False,
-    also: Sequence[str | None] = (),
+    also: Sequence[str] = (),
 ) -> Iterator[Runner]:
     """A runner whose record and log lie beside `out`; its cluster is closed at the end.
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -49,13 +48,37 @@ Clock = Callable[[], float]
 def progress() -> Iterator[Watcher]:
     """What shows events on standard error."""
     if not sys.stderr.isatty():
-        yield ProgressLines(lambda line: typer.echo(line, err=True))
+        yield ProgressLines(_write_line)
         return
     bar = TerminalBar()
     try:
         yield bar
     finally:
         bar.stop()
+
+
+@contextmanager
+def shown(wanted: bool, watchers: Sequence[Watcher]) -> Iterator[tuple[Watcher, ...]]:
+    """Watchers for a Python caller: with one more that shows progress to a person who looks.
+
+    In a terminal and a notebook somebody does; what a batch job writes is left to its author.
+    """
+    if not wanted or not (sys.stderr.isatty() or _in_notebook()):
+        yield tuple(watchers)
+        return
+    with progress() as watch:
+        yield (*watchers, watch)
+
+
+def _in_notebook() -> bool:
+    found = sys.modules.get("IPython")
+    shell = found.get_ipython() if found else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def _write_line(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Tables about networks."""
+"""[predict]: the network along up to three axes, and the fusion of their votes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from volproc.config.options import (
-    Count,
+    FilePath,
     Fraction,
+    ModelName,
     NotNegative,
     Options,
-    Positive,
     Triple,
     Voxels,
 )
@@ -21,10 +21,10 @@ from volproc.fusion import Fusion
 class PredictOptions(Options):
     """The network along three axes, and the fusion of their votes."""
 
-    model: str = "nuclei-50nm"
+    model: ModelName = "nuclei-50nm"
     """A model folder (weights.safetensors and card.json), the name of a shipped model, or what
     others made: a bioimage.io package (folder or .zip), .onnx, .pt2 or TorchScript."""
-    card: str = ""
+    card: FilePath = ""
     """A TOML file with what another's model does not say itself; NAME.toml beside it if empty."""
     trust_model: bool = False
     """Run the program that a model of TorchScript or .pt2 is: only if you trust its maker."""
@@ -88,76 +88,3 @@ class PredictOptions(Options):
     def axis_weights(self) -> tuple[float, ...]:
         """The weights of the axes looked along, in their order."""
         return tuple(self.weights["zyx".index(axis)] for axis in self.axes)
-
-
-class TrainedOnOptions(Options):
-    """One source of training data, for the model's card."""
-
-    name: str
-    """What it is."""
-    terms: str
-    """Under which terms it may be used."""
-
-
-class TrainOptions(Options):
-    """A network trained from images and their labels."""
-
-    name: str = "model"
-    """Name on the card."""
-    object_name: str = "nucleus"
-    """What the labels mark."""
-    model_out: str = "model"
-    """Folder of the model, and of the checkpoints to go on from."""
-    images: tuple[str, ...] = ()
-    """OME-Zarr images."""
-    labels: tuple[str, ...] = ()
-    """OME-Zarr label volumes, one per image; all but 0 is foreground."""
-    ignore: tuple[str, ...] = ()
-    """Label volumes, one per image ("" for none): voxels that are not 0 there carry no loss."""
-    agreement: tuple[str, ...] = ()
-    """Volumes of 0 to 255, one per image ("" for none): the share of people who say "inside"."""
-    agreement_as: Literal["nothing", "weights", "labels"] = "nothing"
-    """What agreement is used for: weights of the loss (0 where people tie), soft labels (which did
-    worse where they were compared, docs/crowd.md), or nothing."""
-    weights: tuple[Positive, ...] = ()
-    """How often patches come from each image, relative to the others; equally often if empty."""
-    validation_images: tuple[str, ...] = ()
-    """Images the network is scored on but never learns from."""
-    validation_labels: tuple[str, ...] = ()
-    """Their label volumes."""
-    voxel_nm: Positive = 50.0
-    """Voxel size in nm, the same along all axes, at which the network sees the images."""
-    slices_in: Count = 12
-    """Neighbouring planes the network reads."""
-    slices_out: Count = 8
-    """Planes it answers: the central ones."""
-    widths: tuple[Count, ...] = (32, 64, 96, 128)
-    """Channels per level of the U-Net, finest first."""
-    stem: Annotated[int, Field(ge=1)] = 2
-    """Pixels of a side that become channels before the first convolution; 1 for none."""
-    start_from: str = ""
-    """A model of the same network to go on from: a folder or a shipped name; none if empty."""
-    patch: Count = 192
-    """Pixels of a side of the training patches, a multiple of the network's stride."""
-    batch: Count = 8
-    """Patches per step."""
-    steps: Count = 3000
-    """Steps of the optimiser."""
-    learning_rate: Positive = 2e-3
-    """The highest one; it falls along a half cosine to 0 at the last step."""
-    border_weight: NotNegative = 0.0
-    """How much more voxels within 100 nm of an object's border (at 50 nm) count in the loss."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Same seed, same data, same device: same weights."""
-    checkpoint_steps: Count = 100
-    """Steps between checkpoints."""
-    validate_steps: Count = 500
-    """Steps between scores on the validation images."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where it trains; auto takes a GPU if there is one."""
-    licence: str = ""
-    """Terms of the weights, for the card."""
-    notes: str = ""
-    """What a user of the model should know, for the card."""
-    trained_on: tuple[TrainedOnOptions, ...] = ()
-    """The data and their terms, for the card."""

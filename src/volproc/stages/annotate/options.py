@@ -1,4 +1,4 @@
-"""Tables about volunteers' drawings."""
+"""[annotate]: labels from volunteers' drawings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from volproc.config.options import Count, Options, Positive, Triple
+from volproc.config.options import Count, FilePath, Options, Positive, Triple
 
 
 class AnnotateOptions(Options):
     """From volunteers' drawings to labels."""
 
-    export: str = ""
+    export: FilePath = ""
     """In a workflow: the classification export (CSV); by default what [crowd] draws."""
     method: Literal["cria", "cria-2021", "majority", "em", "rasa", "staple"] = "cria"
     """How the drawings on a slice become one: cria is ours, cria-2021 the published one."""
@@ -38,7 +38,7 @@ class AnnotateOptions(Options):
     """The number in the file names that is the region's first slice."""
     rois: tuple[str, ...] = ()
     """Regions to read; all if empty."""
-    manifest: str = ""
+    manifest: FilePath = ""
     """manifest.csv of `volproc subjects`: where regions lie in the volume."""
     duplicates: Literal["first", "last"] = "first"
     """Which counts of several classifications of one subject by one person."""
@@ -54,7 +54,7 @@ class AnnotateOptions(Options):
     """Replace a slice on which the crowd failed by what its neighbours say."""
     voxel_nm: Triple | None = None
     """Voxel size in nm (z, y, x), where there is no image and the export does not state it."""
-    truth: str = ""
+    truth: FilePath = ""
     """Expert labels of the image's voxel size (OME-Zarr): labels are scored where they cover it."""
     truth_labels: tuple[int, ...] = ()
     """Label values of the truth that are the object; all but 0 if empty."""
@@ -64,24 +64,3 @@ class AnnotateOptions(Options):
     """Also draw each slice with the lines "at least k volunteers inside", as SVG files."""
     block_slices: Count = 16
     """Slices one task works on: fewer take less memory, more make fewer and larger files."""
-
-
-class CrowdOptions(Options):
-    """Simulated volunteers."""
-
-    truth: str = ""
-    """In a workflow: the label volume (OME-Zarr) that they draw, on the image's grid."""
-    volunteers: Count = 21
-    """Who look at each slice."""
-    crowd: Literal["clean", "typical", "bad"] = "typical"
-    """How well they draw."""
-    classifier: Literal[1, 2] = 2
-    """Version of Zooniverse's classifier whose export is written."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Same seed, same drawings."""
-    slices: tuple[int, int] | None = None
-    """These z slices only: first, and one past the last."""
-    labels: tuple[int, ...] = ()
-    """Label values that are the object; all but 0 if empty."""
-    scale: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Size of the images that they see over that of the slices."""

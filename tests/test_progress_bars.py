@@ -2,8 +2,6 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-
-from volproc.cli import progress as progress_file
 from volproc.cli.progress import (
     FEWEST_VOXELS,
     ProgressLines,
@@ -12,6 +10,8 @@ from volproc.cli.progress import (
     rate,
     transfer_progress,
 )
+
+from volproc.cli import progress as progress_file
 from volproc.engine.progress import (
     Advanced,
     Advancing,
