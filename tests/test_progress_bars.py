@@ -2,16 +2,8 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from volproc.cli.progress import (
-    FEWEST_VOXELS,
-    ProgressLines,
-    TerminalBar,
-    progress,
-    rate,
-    transfer_progress,
-)
 
-from volproc.cli import progress as progress_file
+from volproc import progress_bars as progress_file
 from volproc.engine.progress import (
     Advanced,
     Advancing,
@@ -20,6 +12,14 @@ from volproc.engine.progress import (
     Note,
     StepFinished,
     StepStarted,
+)
+from volproc.progress_bars import (
+    FEWEST_VOXELS,
+    ProgressLines,
+    TerminalBar,
+    progress,
+    rate,
+    transfer_progress,
 )
 from volproc.stages.ingest.empiar.transfer import FetchProgress
 

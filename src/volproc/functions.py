@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from volproc.config.loading import parsed
@@ -31,6 +32,7 @@ RUNNING: dict[str, tuple[str, Any, str]] = {
     "progress": ("bool", True, "Show how far it is, in a terminal or a notebook."),
 }
 """Parameters that all functions of stages share: type, default, meaning."""
+INDENT = "    "
 PLACE, VOLUME = "str | Path", "str | Path | Volume"
 
 
@@ -53,7 +55,7 @@ def arguments(stage: Stage) -> dict[str, tuple[str, bool, str]]:
     for one in stage.inputs:
         if not (one.only_in_run or (stage.names(one.name) and not one.required)):
             kind = VOLUME if one.kind == "volume" else PLACE
-            found[one.name] = (kind, one.required, one.help)
+            found[one.name] = (f"{kind} | None" if one.nullable else kind, one.required, one.help)
     for out in stage.outputs:
         if not out.path_option:
             found[out.name] = (PLACE, out.required, out.help)
@@ -92,18 +94,16 @@ def signature(stage: Stage) -> Signature:
 
 def docstring(stage: Stage) -> str:
     """What a stage's function does, takes and returns, in the layout of numpydoc."""
+    told = {name: help for name, (_, _, help) in arguments(stage).items()}
+    told["options"] = f"`{stage.options.__name__}`; keywords below go over it."
+    told |= {n: kind.model_fields[n].description or "" for n, (kind, _) in keywords(stage).items()}
+    told |= {name: help for name, (_, _, help) in RUNNING.items()}
     lines = [stage.help, "", "Parameters", "----------"]
-    for name, (_, _, told) in arguments(stage).items():
-        lines += [name, f"    {told}"]
-    lines += ["options", f"    `{stage.options.__name__}`; keywords below go over it."]
-    for name, (kind, key) in keywords(stage).items():
-        told = " ".join((kind.model_fields[key].description or "").split())
-        lines += [name, f"    {told}"]
-    for name, (_, _, told) in RUNNING.items():
-        lines += [name, f"    {told}"]
+    for name, help in told.items():
+        lines += [name, fill(help, 88, initial_indent=INDENT, subsequent_indent=INDENT)]
     lines += ["", "Returns", "-------", stage.returns.rpartition(".")[2]]
-    lines += [f"    {stage.about_result}", "", "Raises", "------", "VolprocError"]
-    lines += ["    One line: the value, what was expected, and the way out. Nothing is lost."]
+    lines += [f"{INDENT}{stage.about_result}", "", "Raises", "------", "VolprocError"]
+    lines += [f"{INDENT}One line: the value, what was expected, the way out. Nothing is lost."]
     return "\n".join(lines)
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from volproc import ClusterOptions, LabelOptions
-from volproc.commands.label import label
+from volproc import ClusterOptions, LabelOptions, label
 from volproc.errors import LeaseError
 
 SERIAL = ClusterOptions(kind="serial")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from volproc.errors import ConfigError
 from volproc.progress_bars import progress, transfer_progress
 from volproc.stages.ingest.options import FetchOptions
 from volproc.terminal import out, print_transfer, show
+
+if TYPE_CHECKING:
+    from volproc.stages.check.stage import Depth
 
 
 @app.command()
@@ -77,7 +80,7 @@ def check(
     """Say what is wrong with a volume; exit code 1 if something is."""
     if fast and deep:
         raise ConfigError("--fast and --deep are two checks; choose one, or none for samples")
-    depth = "fast" if fast else "deep" if deep else "samples"
+    depth: Depth = "fast" if fast else "deep" if deep else "samples"
     given = {"kind": "serial" if serial else None, "workers": workers}
     cluster = from_flags(ClusterOptions, "cluster", values_of(ClusterOptions, given))
     with progress() as watch:

@@ -47,6 +47,8 @@ class Input:
     required: bool = True
     kind: Literal["volume", "file", "source"] = "volume"
     metavar: str = ""
+    nullable: bool = False
+    """Whether None may be given, for what is not at hand."""
     only_in_run: bool = False
     """Whether single commands do not take it."""
 

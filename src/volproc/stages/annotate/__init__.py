@@ -61,6 +61,7 @@ STAGE = Stage(
             "regions are laid out one after the other along z.",
             ("ingest.out", "run.source"),
             metavar="IMAGE.zarr",
+            nullable=True,
         ),
     ),
     outputs=(Output("out", "The labels.", "annotations.zarr", metavar="LABELS.zarr"),),

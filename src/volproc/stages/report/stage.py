@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.stages.description import Request
 from volproc.stages.pictures import hex_colour
@@ -112,7 +113,7 @@ _OPTIONAL = {
 }
 
 
-def run_report(plan: ReportPlan) -> Path:
+def run_report(plan: ReportPlan, runner: Runner | None = None) -> Path:
     """The page, written whole or not at all; its path.
 
     VolumeError where a volume, the table or the scores cannot be read.
