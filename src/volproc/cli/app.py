@@ -103,7 +103,10 @@ def values_of(kind: type[Options], given: Mapping[str, Any]) -> dict[str, Any]:
     """Flags that were given, as values of options: numbers may be separated by commas."""
     found = {key: given[key] for key in kind.model_fields if given.get(key) is not None}
     for key, value in found.items():
-        item = get_args(kind.model_fields[key].annotation)[:1]
+        annotation = kind.model_fields[key].annotation
+        item = get_args(annotation)[:1]
+        if get_origin(annotation) is Literal:
+            found[key] = next((one for one in get_args(annotation) if str(one) == value), value)
         if isinstance(value, list) and item and _typed(item[0])[0] in (int, float):
             found[key] = [part.strip() for one in value for part in one.split(",") if part.strip()]
     return found

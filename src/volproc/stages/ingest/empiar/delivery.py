@@ -51,7 +51,7 @@ def open_entry(
     if not options.keep and (options.match_slices or options.unequal == "pad"):
         raise IngestError(
             f"{entry}: match_slices and unequal = pad look at all files before the first is "
-            "converted; keep them (--keep yes)"
+            "converted; keep them (--keep)"
         )
     files = _one_series(entry, listing(entry, fetch))
     delivery = Delivery(files, _folder(out, fetch), fetch, options.keep)
