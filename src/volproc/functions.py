@@ -20,7 +20,7 @@ from volproc.stages.description import Stage
 from volproc.workflow.registry import registered
 
 if TYPE_CHECKING:
-    from volproc.engine.progress import Watcher
+    from volproc.engine.events import Watcher
     from volproc.engine.protocol import Cost
     from volproc.workflow.stage_status import StageStatus
     from volproc.workflow.workflow_file import Workflow

@@ -10,7 +10,7 @@ from typing import Any
 from volproc.config.options import Options
 from volproc.config.running import ClusterOptions
 from volproc.engine.clusters.choose import engine_of
-from volproc.engine.progress import JsonLines, Watcher
+from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.run import Runner
 from volproc.lease import holding
 from volproc.lease.places import BESIDE

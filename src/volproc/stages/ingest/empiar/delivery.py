@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from volproc.engine.progress import BlockDone, Event
+from volproc.engine.events import BlockDone, Event
 from volproc.engine.protocol import Engine, Outcomes, Step, Task
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
