@@ -21,7 +21,7 @@ from clock import Clock
 
 import volproc
 from volproc.config import ClusterOptions, InteriorOptions
-from volproc.engine.progress import Event, StepStarted
+from volproc.engine.events import Event, StepStarted
 from volproc.stages.interior.labelling import Labelling
 from volproc.stages.interior.stage import plan_interior
 from volproc.stages.label.stage import plan_label, run_label

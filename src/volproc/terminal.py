@@ -60,25 +60,25 @@ def describe(volume: Volume) -> None:
         f"{info.url}: {size} voxels of {voxel} nm, {len(info.levels)} levels, "
         f"{prod(info.shape) / 1e6:.4g} Mvoxel"
     )
-    if "files_taken" in info.made_by:
-        out.print(info.made_by["files_taken"], markup=False)
-    filled = info.made_by.get("filled_slices")
+    if "files_taken" in info.provenance:
+        out.print(info.provenance["files_taken"], markup=False)
+    filled = info.provenance.get("filled_slices")
     if filled:
         out.print(f"{len(filled)} slices are in no file and were filled: {filled}")
-    for note in info.made_by.get("model_notes", ()):
+    for note in info.provenance.get("model_notes", ()):
         out.print(f"its model: {note}", markup=False)
-    if "nothing_found" in info.made_by:
-        out.print(info.made_by["nothing_found"], markup=False)
-    if "skipped_blocks" in info.made_by:
-        skipped, blocks = (info.made_by[key] for key in ("skipped_blocks", "blocks"))
+    if "nothing_found" in info.provenance:
+        out.print(info.provenance["nothing_found"], markup=False)
+    if "skipped_blocks" in info.provenance:
+        skipped, blocks = (info.provenance[key] for key in ("skipped_blocks", "blocks"))
         out.print(f"{skipped:,} of {blocks:,} blocks hold nothing and were skipped")
 
 
 def certified(prediction: str) -> str:
     """The seam certificate beside `prediction`, in a line."""
-    from volproc.volume.files import beside, read_file
+    from volproc.volume.file_io import read_file, sibling
 
-    found = json.loads(read_file(beside(prediction, "-certificate.json")))
+    found = json.loads(read_file(sibling(prediction, "-certificate.json")))
     said = {True: "certified", False: "NOT certified", None: "measured"}[found["passed"]]
     return (
         f"seams {said}: {found['places']} places predicted again with other tiles, votes differ by "

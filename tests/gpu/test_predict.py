@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from volproc.config import ClusterOptions
-from volproc.engine.progress import BlockDone
-from volproc.stages.predict.certify import TOLERANCES
+from volproc.engine.events import BlockDone
+from volproc.stages.predict.seam_check import TOLERANCES
 
 pytestmark = pytest.mark.gpu
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from volproc.commands.runner import LOCAL
 from volproc.config import ClusterOptions
 from volproc.engine.clusters.choose import engine_of
-from volproc.engine.progress import Watcher
+from volproc.engine.events import Watcher
 from volproc.engine.run import Runner
 from volproc.lease import holding
 from volproc.lease.places import BESIDE

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
 from volproc.config import ClusterOptions, CrowdOptions
-from volproc.engine.progress import Watcher
+from volproc.engine.events import Watcher
 from volproc.stages.crowd.stage import CrowdSummary, plan_crowd, run_crowd
 from volproc.volume.store import open_volume
 

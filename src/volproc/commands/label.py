@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
 from volproc.config import ClusterOptions, LabelOptions
-from volproc.engine.progress import Watcher
+from volproc.engine.events import Watcher
 from volproc.stages.label.stage import LabelResult, plan_label, run_label
 from volproc.volume.store import open_volume
 

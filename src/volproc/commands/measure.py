@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
 from volproc.config import ClusterOptions, MeasureOptions
-from volproc.engine.progress import Watcher
+from volproc.engine.events import Watcher
 from volproc.stages.measure.stage import MeasureResult, plan_measure, run_measure
 from volproc.volume.store import open_volume
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
 from volproc.config import ClusterOptions, PhantomOptions
-from volproc.engine.progress import Watcher
+from volproc.engine.events import Watcher
 from volproc.stages.phantom.stage import NucleusRow, plan_phantom, run_phantom
 
 

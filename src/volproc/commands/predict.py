@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
 from volproc.config import ClusterOptions, PredictOptions
-from volproc.engine.progress import Watcher
+from volproc.engine.events import Watcher
 from volproc.stages.predict.stage import plan_predict, run_predict
 from volproc.volume.store import Volume, open_volume
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from volproc.config import ClusterOptions
 from volproc.engine.clusters.choose import engine_of
-from volproc.engine.progress import JsonLines, Watcher
+from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.run import Runner
 from volproc.lease import holding
 from volproc.lease.places import BESIDE

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volproc.config import Workflow, parsed
-from volproc.engine.progress import Note, Watcher
+from volproc.engine.events import Note, Watcher
 from volproc.errors import ConfigError
 from volproc.retry import patient
 from volproc.workflow.filled import SETTINGS, filled, own

@@ -17,7 +17,7 @@ from volproc.engine.ledger import digest
 from volproc.errors import VolprocError
 from volproc.retry import patient
 from volproc.volume.access import canonical, exists, local_path
-from volproc.volume.files import read_file, write_file
+from volproc.volume.file_io import read_file, write_file
 from volproc.volume.fingerprint import listing
 from volproc.workflow.filled import own
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from volproc.config import Workflow
-from volproc.engine.progress import Advancing
+from volproc.engine.events import ProgressMeter
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.stages.annotate.stage import run_annotate
@@ -40,7 +40,7 @@ def _train(plan: TrainPlan, runner: Runner) -> None:
     """In this process, which has all cores and the GPU; the workers wait."""
     for note in plan.notes:
         runner.note(note)
-    with Advancing(plan.name, runner.watchers, voxels=plan.blocks[0].core.size) as tell:
+    with ProgressMeter(plan.name, runner.watchers, voxels=plan.blocks[0].core.size) as tell:
         run_train(
             plan,
             watch=lambda done: tell(done["step"], done["steps"], f"loss {done['loss']:.3f}"),

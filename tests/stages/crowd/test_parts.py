@@ -7,7 +7,7 @@ import pytest
 from volproc.errors import VolumeError
 from volproc.stages.crowd.parts import Parts
 from volproc.volume.access import exists
-from volproc.volume.files import read_file
+from volproc.volume.file_io import read_file
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -68,7 +68,7 @@ def test_the_list_counts_the_truth(made):
 
 def test_the_metadata_tell_the_story(made):
     plan, rows = made
-    story = open_volume(plan.image.url).info.made_by["scene"]
+    story = open_volume(plan.image.url).info.provenance["scene"]
     assert story["seed"] == 5
     assert story["nuclei"] == len(rows)
     assert "no label" in story["dividing_cells"]

@@ -29,7 +29,7 @@ from volproc.grid.scale import VoxelNm
 from volproc.stages.interior.growth import INSIDE, OUTSIDE, States
 from volproc.stages.objects.components import equal_values
 from volproc.stages.objects.packed import packed, read_packed
-from volproc.volume.files import write_file
+from volproc.volume.file_io import write_file
 from volproc.volume.store import Volume
 
 Integers = npt.NDArray[np.int64]

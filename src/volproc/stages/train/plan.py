@@ -14,7 +14,7 @@ from volproc.grid.scale import VoxelNm
 from volproc.model.unet import UNetSpec
 from volproc.model.weights import Card, TrainedOn, card_for
 from volproc.stages.claims import Claim
-from volproc.stages.train.sources import Source
+from volproc.stages.train.training_sources import Source
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from volproc.config import FetchOptions, IngestOptions
-from volproc.engine.progress import BlockDone, Event
+from volproc.engine.events import BlockDone, Event
 from volproc.engine.protocol import Engine, Outcomes, Step, Task
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
