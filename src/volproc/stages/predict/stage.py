@@ -9,7 +9,6 @@ from itertools import chain
 from math import prod
 from typing import Any
 
-from volproc.config import PredictOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -39,6 +38,7 @@ from volproc.stages.predict.fitting import (
 )
 from volproc.stages.predict.halo import layout_of
 from volproc.stages.predict.native_prediction import NativePlan, plan_native, run_native
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.seam_check import (
     ENDING,
     Place,

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from volproc.config import PredictOptions
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.model.network import Constants, Network
@@ -18,6 +17,7 @@ from volproc.stages.predict.batches import batch_for
 from volproc.stages.predict.device import device_for, link_to
 from volproc.stages.predict.empty_blocks import Emptiness
 from volproc.stages.predict.inference import load_once, vote
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.tiling import Layout
 from volproc.stages.predict.tta import augmented
 from volproc.volume.kinds import refuse_not_finite
