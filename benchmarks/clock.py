@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import psutil
-from volproc.engine.events import Event, StepFinished, StepStarted
+
+from volproc.engine.events import (
+    Event,
+    StepFinished,
+    StepStarted,
+)
 
 
 class Took(NamedTuple):

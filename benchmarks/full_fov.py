@@ -31,21 +31,29 @@ from pathlib import Path
 import torch
 from clock import Clock
 from repeated import repeated_phantom
-from volproc.engine.events import Event, StepFinished, StepStarted
 from volproc.model.device import device_for
-from volproc.model.normalisation import Normalisation
-from volproc.stages.predict.batches import batch_for
-from volproc.stages.predict.inference import load_once
 
 import volproc
-from volproc import ClusterOptions, MeasureOptions, PredictOptions
+from volproc import (
+    ClusterOptions,
+    MeasureOptions,
+    PredictOptions,
+)
 from volproc.config.running import RunOptions
+from volproc.engine.events import (
+    Event,
+    StepFinished,
+    StepStarted,
+)
 from volproc.engine.memory import machine_cores
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.etchacell import EtchACell, EtchACellSpec
+from volproc.model.normalisation import Normalisation
 from volproc.model.opening import open_network
 from volproc.model.weights import card_for, load_model, model_folder, save_model
+from volproc.stages.predict.batches import batch_for
+from volproc.stages.predict.inference import load_once
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.predict.tiling import along
 from volproc.volume.metadata import VolumeInfo, new_volume

@@ -18,10 +18,13 @@ from pathlib import Path
 
 import psutil
 from clock import Clock
-from volproc.engine.events import Event, StepStarted
 
 import volproc
-from volproc import ClusterOptions, InteriorOptions
+from volproc import (
+    ClusterOptions,
+    InteriorOptions,
+)
+from volproc.engine.events import Event, StepStarted
 from volproc.stages.interior.labelling import Labelling
 from volproc.stages.interior.stage import plan_interior
 from volproc.stages.label import STAGE as LABEL

@@ -27,12 +27,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from processes import Cost, measured
-from volproc.model.predictor import Predictor
-from volproc.stages.volume_sample import volume_sample
 
 import volproc
 from volproc import ClusterOptions, PhantomOptions, PredictOptions
 from volproc.model.opening import open_network
+from volproc.model.predictor import Predictor
+from volproc.stages.volume_sample import volume_sample
 from volproc.volume.store import open_volume
 
 AXES = ((0, 1, 2), (1, 0, 2), (2, 0, 1))

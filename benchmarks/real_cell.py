@@ -20,7 +20,10 @@ import tifffile
 from scipy.ndimage import gaussian_filter
 
 import volproc
-from volproc import EvaluateOptions, IngestOptions
+from volproc import (
+    EvaluateOptions,
+    IngestOptions,
+)
 from volproc.config.running import RunOptions
 from volproc.workflow.workflow_file import Workflow
 

@@ -19,7 +19,12 @@ import torch
 from clock import Clock
 
 import volproc
-from volproc import ClusterOptions, EvaluateOptions, PhantomOptions, PredictOptions
+from volproc import (
+    ClusterOptions,
+    EvaluateOptions,
+    PhantomOptions,
+    PredictOptions,
+)
 from volproc.config.running import RunOptions
 from volproc.workflow.workflow_file import Workflow
 

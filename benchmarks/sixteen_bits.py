@@ -30,22 +30,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from volproc.model.normalisation import Normalisation
-from volproc.model.output_window import OutputWindow
-from volproc.model.predictor import without_batch_norm
-from volproc.stages.predict.batches import Batch
-from volproc.stages.predict.inference import vote
-from volproc.stages.volume_sample import volume_constants
-from volproc.volume.resampling import read_resampled, resampling_to
 
 import volproc
 from volproc import ClusterOptions, IngestOptions, PhantomOptions
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
 from volproc.model.etchacell import EtchACell, EtchACellSpec
+from volproc.model.normalisation import Normalisation
+from volproc.model.output_window import OutputWindow
+from volproc.model.predictor import without_batch_norm
 from volproc.model.unet import UNet
 from volproc.model.weights import SHIPPED, load_model
+from volproc.stages.predict.batches import Batch
+from volproc.stages.predict.inference import vote
 from volproc.stages.predict.tiling import Layout, lay_out
+from volproc.stages.volume_sample import volume_constants
+from volproc.volume.resampling import read_resampled, resampling_to
 from volproc.volume.store import Volume, open_volume
 
 Votes = npt.NDArray[np.uint8]

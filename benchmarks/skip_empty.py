@@ -19,14 +19,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from volproc.stages.predict.empty_blocks import emptiness
-from volproc.stages.volume_sample import volume_sample
 
 import volproc
 from volproc import ClusterOptions, LabelOptions, PhantomOptions, PredictOptions
 from volproc.grid.box import Box
-from volproc.stages.phantom.sensor import MAX_STEP, noise_of
+from volproc.stages.phantom.sensor import (
+    MAX_STEP,
+    noise_of,
+)
+from volproc.stages.predict.empty_blocks import emptiness
 from volproc.stages.predict.stage import plan_predict
+from volproc.stages.volume_sample import volume_sample
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import Volume, create_volume, open_volume
 

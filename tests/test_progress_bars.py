@@ -2,6 +2,8 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+
+from volproc import progress_bars as progress_file
 from volproc.engine.events import (
     BlockDone,
     BlockFailed,
@@ -11,8 +13,6 @@ from volproc.engine.events import (
     StepProgress,
     StepStarted,
 )
-
-from volproc import progress_bars as progress_file
 from volproc.progress_bars import (
     MIN_VOXELS,
     ProgressLines,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from volproc import labels as labels
 from volproc.config.running import ClusterOptions as ClusterOptions
 from volproc.config.running import RunOptions as RunOptions
-from volproc.engine.progress import Watcher
+from volproc.engine.events import Watcher
 from volproc.errors import VolprocError as VolprocError
 from volproc.functions import plan as plan
 from volproc.functions import run as run

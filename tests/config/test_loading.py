@@ -3,7 +3,10 @@ from typing import get_args
 
 import pytest
 
-from volproc import ClusterOptions, load_workflow
+from volproc import (
+    ClusterOptions,
+    load_workflow,
+)
 from volproc.errors import ConfigError
 from volproc.functions import options
 from volproc.workflow.workflow_file import Workflow

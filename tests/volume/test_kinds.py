@@ -110,7 +110,7 @@ def test_values_that_a_type_cannot_hold_are_named(dtype, asked, wrong):
     ],
 )
 def test_a_mask_of_0_and_1_is_told_from_a_probability(highest, level, step, refused):
-    info = volume("uint8").stamped(step=step)
+    info = volume("uint8").with_provenance(step=step)
     how = {"level": level, "highest": highest, "option": "[x] threshold"}
     if not refused:
         refuse_classes(info, **how)

@@ -3,11 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-from volproc.stages.label.component_tasks import WriteLabels
 
-from volproc import ClusterOptions, LabelOptions, label
+from volproc import (
+    ClusterOptions,
+    LabelOptions,
+    label,
+)
 from volproc.errors import VolumeError
 from volproc.stages.label import STAGE as LABEL
+from volproc.stages.label.component_tasks import WriteLabels
 from volproc.volume.store import open_volume
 
 

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from volproc import ClusterOptions, LabelOptions, label
+from volproc import (
+    ClusterOptions,
+    LabelOptions,
+    label,
+)
 from volproc.errors import LeaseError
 
 SERIAL = ClusterOptions(kind="serial")

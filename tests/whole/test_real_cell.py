@@ -5,7 +5,10 @@ import json
 import pytest
 
 import volproc
-from volproc import EvaluateOptions, IngestOptions
+from volproc import (
+    EvaluateOptions,
+    IngestOptions,
+)
 from volproc.config.running import RunOptions
 from volproc.workflow.workflow_file import Workflow
 

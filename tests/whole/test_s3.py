@@ -19,11 +19,16 @@ import fsspec
 import numpy as np
 import pytest
 import tifffile
-from volproc.engine.events import StepStarted
-from volproc.volume.file_io import write_pieces
 
 import volproc
-from volproc import ClusterOptions, IngestOptions, LabelOptions, PhantomOptions, lease
+from volproc import (
+    ClusterOptions,
+    IngestOptions,
+    LabelOptions,
+    PhantomOptions,
+    lease,
+)
+from volproc.engine.events import StepStarted
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import LeaseError, VolumeError
@@ -34,6 +39,7 @@ from volproc.lease.owner import this_process
 from volproc.stages.check.stage import plan_check, run_check
 from volproc.volume import metadata
 from volproc.volume.access import exists, is_occupied
+from volproc.volume.file_io import write_pieces
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
 

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from volproc.engine.events import BlockDone, Note
 
 import volproc
+from volproc.engine.events import (
+    BlockDone,
+    Note,
+)
 from volproc.errors import ConfigError, ModelError, OutputError, VolprocError
 from volproc.volume.store import open_volume
 from volproc.workflow import found, running

@@ -11,9 +11,19 @@ import typer
 from rich.table import Table
 
 import volproc
-from volproc.cli.app import SetFlag, StagesFlag, WorkflowFile, app, listed
+from volproc.cli.app import (
+    SetFlag,
+    StagesFlag,
+    WorkflowFile,
+    app,
+    listed,
+)
 from volproc.progress_bars import progress
-from volproc.terminal import costs, out, show
+from volproc.terminal import (
+    costs,
+    out,
+    show,
+)
 from volproc.workflow.registry import registered
 from volproc.workflow.workflow_file import load_workflow
 

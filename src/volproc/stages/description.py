@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from volproc.config.options import Options
 
 if TYPE_CHECKING:
-    from volproc.engine.progress import Watcher
+    from volproc.engine.events import Watcher
     from volproc.engine.run import Runner
     from volproc.volume.metadata import VolumeInfo
 
@@ -203,15 +203,15 @@ def lines_of_volume(volume: Any, tables: Mapping[str, Options]) -> Iterator[str]
         f"{info.url}: {size} voxels of {voxel} nm, {len(info.levels)} levels, "
         f"{prod(info.shape) / 1e6:.4g} Mvoxel"
     )
-    if "files_taken" in info.made_by:
-        yield info.made_by["files_taken"]
-    filled = info.made_by.get("filled_slices")
+    if "files_taken" in info.provenance:
+        yield info.provenance["files_taken"]
+    filled = info.provenance.get("filled_slices")
     if filled:
         yield f"{len(filled)} slices are in no file and were filled: {filled}"
-    for note in info.made_by.get("model_notes", ()):
+    for note in info.provenance.get("model_notes", ()):
         yield f"its model: {note}"
-    if "nothing_found" in info.made_by:
-        yield info.made_by["nothing_found"]
-    if "skipped_blocks" in info.made_by:
-        skipped, blocks = (info.made_by[key] for key in ("skipped_blocks", "blocks"))
+    if "nothing_found" in info.provenance:
+        yield info.provenance["nothing_found"]
+    if "skipped_blocks" in info.provenance:
+        skipped, blocks = (info.provenance[key] for key in ("skipped_blocks", "blocks"))
         yield f"{skipped:,} of {blocks:,} blocks hold nothing and were skipped"

@@ -7,12 +7,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
-from volproc.errors import ConfigError, VolprocError
+from volproc.errors import (
+    ConfigError,
+    VolprocError,
+)
 from volproc.stages.claims import Claim
-from volproc.stages.description import Input, Output, Request, Stage
+from volproc.stages.description import (
+    Input,
+    Output,
+    Request,
+    Stage,
+)
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import open_volume
-from volproc.workflow.filled import image_url, own
+from volproc.workflow.filled import (
+    image_url,
+    own,
+)
 from volproc.workflow.registry import registered
 from volproc.workflow.workflow_file import Workflow
 

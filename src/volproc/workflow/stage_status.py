@@ -13,7 +13,10 @@ from volproc.lease.files import newest
 from volproc.lease.owner import machine, parsed, started
 from volproc.stages.claims import Claim
 from volproc.workflow.filled import own
-from volproc.workflow.plans import Plans, chosen
+from volproc.workflow.plans import (
+    Plans,
+    chosen,
+)
 from volproc.workflow.workflow_file import Workflow
 
 Word = Literal["done", "stale", "begun", "missing", "blocked"]

@@ -7,14 +7,17 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from volproc.engine.events import BlockDone
-from volproc.volume.file_io import sibling
 
-from volproc import AnnotateOptions, CrowdOptions
+from volproc import (
+    AnnotateOptions,
+    CrowdOptions,
+)
+from volproc.engine.events import BlockDone
 from volproc.errors import AnnotateError, VolumeError
 from volproc.stages.annotate.consensus import METHODS
 from volproc.stages.annotate.stage import plan_annotate, run_annotate
 from volproc.stages.crowd.stage import plan_crowd, run_crowd
+from volproc.volume.file_io import sibling
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from volproc.engine.events import BlockDone
 
 from volproc import LabelOptions
+from volproc.engine.events import BlockDone
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolumeError

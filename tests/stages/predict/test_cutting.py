@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from volproc.grid.box import whole_box
 from volproc.stages.predict.cutting import (
-    MOST_VOXELS,
+    MAX_VOXELS,
     SHARD_VOXELS,
     Cut,
     choose_tile,
@@ -21,7 +21,7 @@ shapes = st.tuples(*[st.integers(1, 900)] * 3)
 
 def pixels(layout):
     """That the network sees in all, counted pass by pass."""
-    passes = (one for axis in "zyx" for one in layout.passes(whole_box(layout.shape), axis))
+    passes = (one for axis in "zyx" for one in layout.tiles(whole_box(layout.shape), axis))
     return sum(prod(along(one.axis, one.window.shape)[1:]) for one in passes)
 
 
@@ -46,7 +46,7 @@ def test_tiles_are_multiples_of_the_stride_and_no_larger_than_wanted(
     )
     assert all(t % stride == 0 for t in tile)
     assert all(t <= -(-n // stride) * stride for t, n in zip(tile, shape))
-    assert prod(tile) <= max(MOST_VOXELS, (7 * stride) ** 3)
+    assert prod(tile) <= max(MAX_VOXELS, (7 * stride) ** 3)
     if longest:
         assert max(tile) <= longest
 
@@ -62,7 +62,7 @@ def test_other_cuts_cost_more(shape, others):
     how = {"halo": 80, "stride": 16, "slices_in": 12, "slices_out": 8}
     chosen = lay_out(shape, **how)
     least = pixels(chosen)
-    assert prod(chosen.tile) <= MOST_VOXELS
+    assert prod(chosen.tile) <= MAX_VOXELS
     assert least < 1.5 * 3 / 8 * prod(shape)
     assert all(pixels(lay_out(shape, **how, tile=tile)) > least for tile in others)
 

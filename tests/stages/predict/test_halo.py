@@ -12,9 +12,9 @@ from volproc.model.etchacell import EtchACellSpec
 from volproc.model.opening import open_network
 from volproc.model.unet import UNetSpec
 from volproc.model.weights import load_model
-from volproc.stages.normalisation import volume_constants
 from volproc.stages.predict.halo import central_half, layout_of
-from volproc.volume.resample import read_resampled, resampling_to
+from volproc.stages.volume_sample import volume_constants
+from volproc.volume.resampling import read_resampled, resampling_to
 from volproc.volume.store import open_volume
 
 
@@ -42,7 +42,7 @@ def test_the_published_overlap_of_the_published_network():
     network = type("Network", (), {"slices_in": 12, "slices_out": 12, "stride": 16})
     network.most_pixels, network.name = None, "etchacell"
     layout, block = layout_of((518, 1638, 1638), network, PredictOptions(halo="reference"))
-    one = next(layout.passes(Box((0, 0, 0), (1, 1, 1)), "z"))
+    one = next(layout.tiles(Box((0, 0, 0), (1, 1, 1)), "z"))
     assert one.window.shape == (12, 256, 256)
     assert one.answer.shape == (6, 128, 128)
     assert one.answer.within(one.window.start).start == (3, 64, 64)

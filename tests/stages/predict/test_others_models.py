@@ -13,9 +13,9 @@ from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.blocks import reflected
 from volproc.model.weights import load_model
-from volproc.stages.normalisation import volume_constants
-from volproc.stages.predict.orientation import oriented
 from volproc.stages.predict.stage import plan_predict, run_predict
+from volproc.stages.predict.tiling import oriented
+from volproc.stages.volume_sample import volume_constants
 from volproc.volume.store import open_volume
 
 CARD = "voxel_nm = [50, 50, 50]\n"

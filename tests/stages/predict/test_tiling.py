@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
-from volproc.stages.predict.orientation import along
-from volproc.stages.predict.tiling import Layout, lay_out
+from volproc.stages.predict.tiling import Layout, along, lay_out
 
 shapes = st.tuples(*[st.integers(1, 60)] * 3)
 
@@ -30,7 +29,7 @@ def layouts(draw):
 @given(layout=layouts(), axis=st.sampled_from("zyx"))
 def test_the_passes_answer_every_voxel_once(layout, axis):
     seen = np.zeros(layout.shape, dtype=int)
-    for one in layout.passes(whole_box(layout.shape), axis):
+    for one in layout.tiles(whole_box(layout.shape), axis):
         seen[one.answer.clip(whole_box(layout.shape)).slices] += 1
     assert (seen == 1).all()
 
@@ -41,8 +40,8 @@ def test_a_block_has_the_passes_of_the_whole(layout, axis, data):
     start = tuple(data.draw(st.integers(0, n - 1)) for n in layout.shape)
     stop = tuple(data.draw(st.integers(a + 1, n)) for a, n in zip(start, layout.shape))
     core = Box(start, stop)
-    mine = set(layout.passes(core, axis))
-    whole = set(layout.passes(whole_box(layout.shape), axis))
+    mine = set(layout.tiles(core, axis))
+    whole = set(layout.tiles(whole_box(layout.shape), axis))
     assert mine == {one for one in whole if one.answer.clip(core).size}
     starts = [one.window.start for one in mine]
     stops = [one.window.stop for one in mine]
@@ -51,7 +50,7 @@ def test_a_block_has_the_passes_of_the_whole(layout, axis, data):
 
 @given(layout=layouts(), axis=st.sampled_from("zyx"))
 def test_windows_have_the_halo_unless_the_mirrored_volume_ends(layout, axis):
-    for one in layout.passes(whole_box(layout.shape), axis):
+    for one in layout.tiles(whole_box(layout.shape), axis):
         _, *sides = along(axis, (0, 1, 2))
         for n in sides:
             first, last = -layout.border, layout.shape[n] + layout.border
@@ -99,11 +98,11 @@ def test_the_window_of_several_axes_holds_that_of_each(layout):
 
 
 def test_what_is_answered_lies_within_the_window(layout):
-    one = next(layout.passes(Box((4, 16, 24), (5, 17, 25)), "x"))
+    one = next(layout.tiles(Box((4, 16, 24), (5, 17, 25)), "x"))
     assert (one.window, one.answer) == (
         Box((-4, 8, 21), (16, 36, 31)), Box((0, 16, 24), (16, 32, 28)),
     )  # fmt: skip
-    assert one.wanted == (slice(4, 20), slice(8, 24))
+    assert one.requested == (slice(4, 20), slice(8, 24))
 
 
 def test_a_layout_of_given_tiles():

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from volproc.engine.events import (
     BlockDone,
     BlockFailed,
@@ -9,7 +10,6 @@ from volproc.engine.events import (
     StepProgress,
     StepStarted,
 )
-
 from volproc.stages.report.history import times_of
 
 

@@ -3,10 +3,15 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from volproc.stages.predict.seam_certificate import certificate_of
 
 from volproc.errors import VolumeError
-from volproc.stages.report.seams import MAX_REGIONS, SHOWN, read_certificate, read_regions
+from volproc.stages.predict.seam_certificate import certificate_of
+from volproc.stages.report.seams import (
+    MAX_REGIONS,
+    SHOWN,
+    read_certificate,
+    read_regions,
+)
 
 RECORDS = [
     {"kind": kind, "start": [4, 8, n], "largest": n, "sum": 10 * n, "votes": 300}

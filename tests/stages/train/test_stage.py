@@ -16,8 +16,14 @@ from volproc.grid.scale import VoxelNm
 from volproc.model.weights import CARD, WEIGHTS, load_model
 from volproc.stages.train.options import TrainedOnOptions
 from volproc.stages.train.pairs import load_pair
-from volproc.stages.train.sources import held_out_of, sources_of
-from volproc.stages.train.stage import plan_train, run_training
+from volproc.stages.train.stage import (
+    plan_train,
+    run_training,
+)
+from volproc.stages.train.training_sources import (
+    held_out_of,
+    sources_of,
+)
 from volproc.volume.metadata import Kind, PositionNm, new_volume
 from volproc.volume.store import Volume, create_volume, open_volume
 

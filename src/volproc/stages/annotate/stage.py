@@ -27,8 +27,15 @@ from volproc.stages.annotate.truth import truth_of
 from volproc.stages.claims import admit
 from volproc.stages.description import Request
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume
-from volproc.volume.access import exists, relative_url
-from volproc.volume.file_io import content_digest, sibling, write_file
+from volproc.volume.access import (
+    exists,
+    relative_url,
+)
+from volproc.volume.file_io import (
+    content_digest,
+    sibling,
+    write_file,
+)
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume, open_volume

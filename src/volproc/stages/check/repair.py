@@ -1,7 +1,8 @@
 """What a check found damaged, made ready to be made again by the command that made it.
 
 Files that cannot be read go, and the volume counts as unfinished: the same command, or run, given
-again finds which blocks are recorded and not there, and does those only (`volume/written_level.py`).
+again finds which blocks are recorded and not there, and does only those
+(`volume/written_level.py`).
 """
 
 from __future__ import annotations

@@ -30,7 +30,10 @@ from volproc.stages.crowd.outlines import trace
 from volproc.stages.crowd.parts import Parts
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
 from volproc.stages.description import Request
-from volproc.stages.provenance import read_provenance, write_provenance
+from volproc.stages.provenance import (
+    read_provenance,
+    write_provenance,
+)
 from volproc.volume.access import relative_url
 from volproc.volume.file_io import sibling
 from volproc.volume.fingerprint import fingerprint

@@ -14,7 +14,10 @@ from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
-from volproc.stages.empty_result import empty_result_reason, search_in
+from volproc.stages.empty_result import (
+    empty_result_reason,
+    search_in,
+)
 from volproc.stages.evaluate.counting import CountOverlap, Result, result_of
 from volproc.stages.evaluate.options import EvaluateOptions
 from volproc.stages.evaluate.overlap import Overlap

@@ -12,7 +12,11 @@ from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.stages.claims import admit
 from volproc.stages.description import Request
-from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
+from volproc.stages.empty_result import (
+    NOTHING,
+    empty_result_reason,
+    search_in,
+)
 from volproc.stages.interior.labelling import Labelled, Labelling
 from volproc.stages.interior.openness import joined_faces, stored_faces, verdict_of
 from volproc.stages.interior.options import InteriorOptions

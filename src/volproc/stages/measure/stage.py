@@ -12,7 +12,11 @@ from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
-from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
+from volproc.stages.empty_result import (
+    NOTHING,
+    empty_result_reason,
+    search_in,
+)
 from volproc.stages.measure.columns import table_of
 from volproc.stages.measure.counting import (
     Counted,

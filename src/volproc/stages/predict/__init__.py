@@ -25,9 +25,9 @@ def _lines(made: Any, tables: Mapping[str, Any]) -> Iterable[Any]:
 
 def _certificate(prediction: str) -> str:
     """The seam certificate beside `prediction`, in a line."""
-    from volproc.volume.files import beside, read_file
+    from volproc.volume.file_io import read_file, sibling
 
-    found = json.loads(read_file(beside(prediction, "-certificate.json")))
+    found = json.loads(read_file(sibling(prediction, "-certificate.json")))
     said = {True: "certified", False: "NOT certified", None: "measured"}[found["passed"]]
     return (
         f"seams {said}: {found['places']} places predicted again with other tiles, votes differ by "

@@ -9,13 +9,13 @@ from math import prod
 
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each
-from volproc.stages.predict.asking import FLIPS
+from volproc.stages.predict.batches import HOST_BYTES, requested_tiles
 from volproc.stages.predict.device import device_for
 from volproc.stages.predict.orientation import along
-from volproc.stages.predict.portions import HOST_BYTES, tiles_wanted
 from volproc.stages.predict.task import Predict
+from volproc.stages.predict.tta import FLIPS
 from volproc.volume.metadata import itemsize
-from volproc.volume.resample import SLAB
+from volproc.volume.resampling import SLAB
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Cost:
 def cost_of(core: Box, task: Predict) -> Cost:
     """The cost of doing `task` for the block of `core`."""
     window = task.layout.window(core, task.options.axes)
-    source = task.way.source(window)
+    source = task.resampler.source(window)
     read = source.size * itemsize(task.image.info.dtype)
     votes = core.size * (len(task.options.axes) + 1)
     channels = len(task.votes.info.channels) if task.votes else 0
@@ -65,7 +65,7 @@ def _kinds(blocks: Tiling, task: Predict, axis: int) -> dict[object, list[int]]:
         window = task.layout.window(core, task.options.axes)
         seen = [task.layout.spans(core, axis, in_plane=flag) for flag in (False, True)]
         lengths = tuple(tuple((w[1] - w[0], a[1] - a[0]) for w, a in spans) for spans in seen)
-        whole = (core.shape[axis], window.shape[axis], task.way.source(window).shape[axis])
+        whole = (core.shape[axis], window.shape[axis], task.resampler.source(window).shape[axis])
         kinds.setdefault((*whole, lengths), []).append(place)
     return kinds
 
@@ -73,7 +73,7 @@ def _kinds(blocks: Tiling, task: Predict, axis: int) -> dict[object, list[int]]:
 def _flop(core: Box, task: Predict) -> int:
     total = 0
     for axis in task.options.axes:
-        for one in task.layout.passes(core, axis):  # type: ignore[arg-type]
+        for one in task.layout.tiles(core, axis):  # type: ignore[arg-type]
             _, *seen = along(one.axis, one.window.shape)
             _, high, wide = along(one.axis, one.answer.shape)
             total += task.network.flop(seen[0], seen[1], (high, wide))
@@ -91,5 +91,5 @@ def _computing(window: Box, source: Box, task: Predict) -> int:
 def _activations(window: Box, task: Predict) -> int:
     """Of one call of the network, on a CPU."""
     sides = sorted(window.shape)[-2:]
-    tiles = tiles_wanted("cpu", task.options.batch)
+    tiles = requested_tiles("cpu", task.options.batch)
     return tiles * min(HOST_BYTES, task.network.activation_bytes(*sides))

@@ -2,7 +2,7 @@
 
 Halos are seen twice, and the larger the tiles the less of that: of 518 x 1638 x 1638 voxels and a
 halo of 80 pixels are looked at 1.53 times over in tiles of 96 Mvoxels, 1.38 times in tiles of 192.
-Our own networks spend half of their arithmetic on what they answer only (`model/wanted.py`).
+Our own networks spend half of their arithmetic on what they answer only (`model/output_window.py`).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from math import lcm, prod
 
 from volproc.grid.box import Shape
 
-MOST_VOXELS = 192 * 2**20
+MAX_VOXELS = 192 * 2**20
 """Voxels of a tile's cube, at the most: bounds the memory of a block, some 10 bytes each."""
 
 SHARD_VOXELS = 96 * 2**20
 """Voxels of a shard of the answers, at the most."""
 
-SHORTEST_STRIDES = 4
+MIN_STRIDES = 4
 """No tile is shorter than this many strides, unless the network takes no longer ones."""
 
 
@@ -47,7 +47,7 @@ def choose_tile(
         sorted(cuts(n, halo, border, stride, slices_out, most), key=lambda cut: -cut.tile)
         for n in shape
     )
-    limit = min(MOST_VOXELS, max(prod(shape) * 9 // 16, 2**20))
+    limit = min(MAX_VOXELS, max(prod(shape) * 9 // 16, 2**20))
     found = [
         (_work(z, y, x), -z.tile, -y.tile, x.tile)
         for z in z_cuts
@@ -84,7 +84,7 @@ def cuts(
 ) -> Iterator[Cut]:
     """Ways to cut an axis of `n` voxels into equal tiles, the last one perhaps shorter."""
     steps = {stride, lcm(stride, slices_out)}
-    parts = range(1, max(1, n // (SHORTEST_STRIDES * stride)) + 1)
+    parts = range(1, max(1, n // (MIN_STRIDES * stride)) + 1)
     tiles = {min(up(-(-n // p), step), up(n, stride)) for p in parts for step in steps}
     first, last = -border, up(n + border, stride)
     for tile in {min(t, most or t) for t in tiles}:

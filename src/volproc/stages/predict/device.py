@@ -11,27 +11,27 @@ import numpy.typing as npt
 import torch
 
 from volproc.errors import ModelError
-from volproc.volume.resample import as_tensor
+from volproc.volume.resampling import as_tensor
 
 
 class Link(Protocol):
     """The way to a device and back. Both return at once; what they return waits when called."""
 
-    def up(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
+    def to_device(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
         """`values` on the device."""
 
-    def down(self, values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
+    def to_host(self, values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
         """`values` here."""
 
 
 class Here:
     """The CPU: nothing moves."""
 
-    def up(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
+    def to_device(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
         """The same memory as a tensor."""
         return lambda: as_tensor(values)
 
-    def down(self, values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
+    def to_host(self, values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
         """The same memory as an array."""
         return values.numpy
 
@@ -44,7 +44,7 @@ class Gpu:
         self._up: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._down: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
-    def up(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
+    def to_device(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
         """A copy; the stream that calls for it waits, this thread does not."""
         staged = as_tensor(values).pin_memory()
         with torch.cuda.stream(self._up):
@@ -59,7 +59,7 @@ class Gpu:
 
         return arrived
 
-    def down(self, values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
+    def to_host(self, values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
         """A copy of what the stream of this thread is about to have made."""
         self._down.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._down):
@@ -87,15 +87,15 @@ def link_to(device: str) -> Link:
         return _links[device]
 
 
-def device_for(wanted: str) -> str:
+def device_for(requested: str) -> str:
     """Either "cuda" or "cpu"; ModelError if a GPU is asked for and none is there."""
-    if wanted == "auto":
+    if requested == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if requested == "cuda" and not torch.cuda.is_available():
         raise ModelError(
             '[predict] device = "cuda", but torch finds no GPU here; take "auto" or "cpu"'
         )
-    return wanted
+    return requested
 
 
 def free_bytes() -> int:

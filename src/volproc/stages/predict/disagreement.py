@@ -29,10 +29,13 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.output import begin_volumes, finish_volume, pyramid_steps
 from volproc.stages.predict.options import PredictOptions
-from volproc.volume.files import beside, write_file
+from volproc.volume.file_io import (
+    sibling,
+    write_file,
+)
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -54,7 +57,7 @@ class DisagreementPlan:
     @property
     def table(self) -> str:
         """Where the ranking of the regions is written."""
-        return beside(self.votes.url, "-regions.csv")
+        return sibling(self.votes.url, "-regions.csv")
 
     @property
     def step(self) -> Step:
@@ -100,8 +103,8 @@ def plan_disagreement(
 
     ConfigError where votes are not kept, or of one axis only.
     """
-    wanted = options.agreement or options.disagreement or options.regions_um
-    if not wanted:
+    requested = options.agreement or options.disagreement or options.regions_um
+    if not requested:
         return None
     if votes is None or len(votes.channels) < 2:
         raise ConfigError(
@@ -230,14 +233,14 @@ def _regions(votes: VolumeInfo, options: PredictOptions) -> Tiling | None:
 
 def _like(votes: VolumeInfo, ending: str, recipe: Recipe, *, highest: int) -> VolumeInfo:
     return new_volume(
-        beside(votes.url, ending),
+        sibling(votes.url, ending),
         shape=votes.shape,
         voxel_nm=votes.voxel_nm,
         corner_nm=votes.corner_nm,
         dtype="uint8",
         shards=votes.write_unit,
         window=Window(0, highest, 0, highest),
-    ).stamped(recipe=recipe.record())
+    ).with_provenance(recipe=recipe.record())
 
 
 def _volume(info: VolumeInfo | None) -> Volume | None:

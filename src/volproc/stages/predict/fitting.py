@@ -9,7 +9,7 @@ from volproc.model.network import Network
 from volproc.stages.predict.options import PredictOptions
 from volproc.volume.metadata import VolumeInfo
 
-MOST_REFINING = 2.0
+MAX_REFINING = 2.0
 """An image with voxels more than this many times coarser than the model's is refused."""
 
 
@@ -35,10 +35,10 @@ def require_weights(options: PredictOptions) -> None:
 
 def require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, network: Network) -> None:
     """Voxels from which the model's can be had; ModelError if they are too coarse."""
-    if any(v > MOST_REFINING * m for v, m in zip(image.voxel_nm, voxel_nm, strict=True)):
+    if any(v > MAX_REFINING * m for v, m in zip(image.voxel_nm, voxel_nm, strict=True)):
         raise ModelError(
             f"model {network.name} works at {list(voxel_nm)} nm, but {image.url} has voxels of "
-            f"{list(image.voxel_nm)} nm, more than {MOST_REFINING:g} times coarser; take a model "
+            f"{list(image.voxel_nm)} nm, more than {MAX_REFINING:g} times coarser; take a model "
             "for coarser voxels, or check the image's voxel size"
         )
 

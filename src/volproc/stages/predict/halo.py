@@ -13,9 +13,9 @@ from __future__ import annotations
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.box import Shape, each
 from volproc.model.network import Network
-from volproc.stages.predict.asking import planes_kept
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.tiling import Layout, lay_out
+from volproc.stages.predict.tta import planes_kept
 
 PATCH = 256
 KEPT = 128

@@ -15,20 +15,16 @@ from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.network import Constants, Network
-from volproc.model.normalise import Normalisation
+from volproc.model.normalisation import Normalisation
 from volproc.model.opening import open_network
 from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
-from volproc.stages.normalisation import volume_sample
-from volproc.stages.nothing import FLAT, model_record, values_record
-from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
-from volproc.stages.predict.certify import (
-    ENDING,
-    Place,
-    certificate_step,
-    places_in,
-    run_certificate,
+from volproc.stages.empty_result import (
+    FLAT,
+    model_record,
+    values_record,
 )
+from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.predict.cost import costs_of
 from volproc.stages.predict.cutting import shard_of
 from volproc.stages.predict.device import device_for
@@ -37,6 +33,7 @@ from volproc.stages.predict.disagreement import (
     plan_disagreement,
     run_disagreement,
 )
+from volproc.stages.predict.empty_blocks import Emptiness, emptiness, skipping
 from volproc.stages.predict.fitting import (
     require_image,
     require_reachable,
@@ -45,18 +42,29 @@ from volproc.stages.predict.fitting import (
     thinness,
 )
 from volproc.stages.predict.halo import layout_of
-from volproc.stages.predict.native import NativePlan, plan_native, run_native
+from volproc.stages.predict.native_prediction import (
+    NativePlan,
+    plan_native,
+    run_native,
+)
 from volproc.stages.predict.options import PredictOptions
-from volproc.stages.predict.skip import Emptiness, emptiness, skipping
+from volproc.stages.predict.seam_check import (
+    ENDING,
+    Place,
+    certificate_step,
+    places_in,
+    run_certificate,
+)
 from volproc.stages.predict.task import Predict
 from volproc.stages.predict.tiling import Layout
-from volproc.volume.access import exists, place_from
-from volproc.volume.files import beside
+from volproc.stages.volume_sample import volume_sample
+from volproc.volume.access import exists, relative_url
+from volproc.volume.file_io import sibling
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
-from volproc.volume.resample import Resampling, resampling_to
+from volproc.volume.resampling import Resampling, resampling_to
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same image, network and options would give other votes."""
@@ -74,7 +82,7 @@ class PredictPlan:
     image: VolumeInfo
     output: VolumeInfo
     votes: VolumeInfo | None
-    way: Resampling
+    resampler: Resampling
     layout: Layout
     blocks: Tiling
     network: Network
@@ -99,10 +107,10 @@ class PredictPlan:
             outputs += [compared.agreement, compared.disagreement]
         tables = [compared.table] if compared and compared.regions else []
         if self.options.certify:
-            tables.append(beside(self.output.url, ENDING))
+            tables.append(sibling(self.output.url, ENDING))
         model = (self.network.source,) if exists(self.network.source) else ()
         volumes = tuple(info for info in outputs if info)
-        return Claim(self.recipe, (self.image.url, *model), volumes, beside=tuple(tables))
+        return Claim(self.recipe, (self.image.url, *model), volumes, siblings=tuple(tables))
 
     @property
     def pyramid(self) -> tuple[Step, ...]:
@@ -130,7 +138,7 @@ class PredictPlan:
             image=Volume(self.image),
             output=Volume(self.output),
             votes=Volume(self.votes) if self.votes else None,
-            way=self.way,
+            resampler=self.resampler,
             layout=self.layout,
             constants=constants,
             network=self.network,
@@ -211,17 +219,17 @@ def plan_predict(
         {"image": [fingerprint(image), image.corner_nm], "model": network.digest},
         lasting,
         cutting_of(block, output) | {"tiles": layout},
-        {"image": place_from(image.url, url), "model": _model_place(options.model, url)},
+        {"image": relative_url(image.url, url), "model": _model_place(options.model, url)},
     )
     notes = (*network.notes, *thinness(way.shape_out, network, options.axes))
     told = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
-    output = output.stamped(recipe=recipe.record(), **told)
-    votes = votes and votes.stamped(recipe=recipe.record())
+    output = output.with_provenance(recipe=recipe.record(), **told)
+    votes = votes and votes.with_provenance(recipe=recipe.record())
     return PredictPlan(
         image=image,
         output=output,
         votes=votes,
-        way=way,
+        resampler=way,
         layout=layout,
         blocks=Tiling(shape=way.shape_out, core=block),
         network=network,
@@ -235,7 +243,7 @@ def plan_predict(
 
 def _model_place(model: str, url: str) -> str:
     """Where the model lies; its name where it is a shipped one."""
-    return place_from(model, url) if exists(model) else model
+    return relative_url(model, url) if exists(model) else model
 
 
 def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
@@ -259,8 +267,8 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     told: dict[str, Any] = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
     if empty and empty.flat is not None:
         told[FLAT] = empty.flat
-    told |= values_record(plan.output.stamped(**told), records)
-    made = finish_volume(runner, Volume(plan.output.stamped(**told)), plan.pyramid)
+    told |= values_record(plan.output.with_provenance(**told), records)
+    made = finish_volume(runner, Volume(plan.output.with_provenance(**told)), plan.pyramid)
     _run_extras(plan, task, runner, skipped)
     return made
 

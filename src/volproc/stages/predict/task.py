@@ -13,26 +13,29 @@ import torch
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.model.network import Constants, Network
-from volproc.stages.predict.asking import asked
+from volproc.stages.predict.batches import batch_for
 from volproc.stages.predict.device import device_for, link_to
-from volproc.stages.predict.infer import load_once, vote
+from volproc.stages.predict.empty_blocks import Emptiness
+from volproc.stages.predict.inference import (
+    load_once,
+    vote,
+)
 from volproc.stages.predict.options import PredictOptions
-from volproc.stages.predict.portions import portion_for
-from volproc.stages.predict.skip import Emptiness
 from volproc.stages.predict.tiling import Layout
+from volproc.stages.predict.tta import augmented
 from volproc.volume.kinds import refuse_not_finite
-from volproc.volume.resample import Resampling, resampled
+from volproc.volume.resampling import Resampling, resampled
 from volproc.volume.store import Volume
 
 Votes = npt.NDArray[np.uint8]
 """Probabilities times 255, of shape (axes, z, y, x)."""
 
-Coming = Callable[[], torch.Tensor]
+PendingVoxels = Callable[[], torch.Tensor]
 """Voxels on their way to the device: waits for them."""
 
 
 @dataclass(frozen=True)
-class Answered:
+class PendingBlock:
     """A block on its way back from the device: each waits for its part."""
 
     fused: Callable[[], npt.NDArray[np.uint8]]
@@ -46,14 +49,14 @@ class Predict:
     image: Volume
     output: Volume
     votes: Volume | None
-    way: Resampling
+    resampler: Resampling
     layout: Layout
     constants: Constants
     network: Network
     options: PredictOptions
     empty: Emptiness | None = None
 
-    def load(self, block: Block) -> Coming | None:
+    def load(self, block: Block) -> PendingVoxels | None:
         """The image's voxels under the block's window, on their way to the device; None if empty.
 
         From the level that is read.
@@ -61,36 +64,38 @@ class Predict:
         window = self.layout.window(block.core, self.options.axes)
         if self.empty and self.empty.holds(window, self.image):
             return None
-        source = self.way.source(window)
-        values = self.image.read(source, level=self.way.level)
+        source = self.resampler.source(window)
+        values = self.image.read(source, level=self.resampler.level)
         refuse_not_finite(values, what=f"{self.image.info.url}, voxels {source},")
-        return link_to(device_for(self.options.device)).up(values)
+        return link_to(device_for(self.options.device)).to_device(values)
 
-    def compute(self, block: Block, loaded: Coming | None) -> Answered | None:
+    def compute(self, block: Block, loaded: PendingVoxels | None) -> PendingBlock | None:
         """The fused block and, if they are kept, its votes, on their way back; None if empty."""
         if loaded is None:
             return None
         votes = self.look(block, loaded)
         link = link_to(device_for(self.options.device))
-        return Answered(link.down(self.fused(votes)), link.down(votes) if self.votes else None)
+        return PendingBlock(
+            link.to_host(self.fused(votes)), link.to_host(votes) if self.votes else None
+        )
 
-    def look(self, block: Block, loaded: Coming) -> torch.Tensor:
+    def look(self, block: Block, loaded: PendingVoxels) -> torch.Tensor:
         """uint8 votes of every axis, in the order of `options.axes`, on the device."""
         device = device_for(self.options.device)
         window = self.layout.window(block.core, self.options.axes)
         return vote(
-            resampled(loaded(), self.way, window),
+            resampled(loaded(), self.resampler, window),
             origin=window,
             core=block.core,
             axes=self.options.axes,  # type: ignore[arg-type]
             layout=self.layout,
-            predict=asked(
+            predict=augmented(
                 load_once(self.network, device, compiled=self.options.compiled),
                 flips=self.options.flips,
                 keep=self.layout.slices_out,
             ),
             constants=self.constants,
-            portion=portion_for(self.network, device, wanted=self.options.batch),
+            portion=batch_for(self.network, device, requested=self.options.batch),
         )
 
     def fused(self, votes: torch.Tensor) -> torch.Tensor:
@@ -108,7 +113,7 @@ class Predict:
             out[z] = fuse(here[:, z], **how)
         return torch.from_numpy(out)
 
-    def store(self, block: Block, result: Answered | None) -> dict[str, Any]:
+    def store(self, block: Block, result: PendingBlock | None) -> dict[str, Any]:
         """Write the fused block, and the votes as channels x, y, z; of an empty one, zeros."""
         nothing = self.nothing(block)
         fused = result.fused() if result else nothing[0]

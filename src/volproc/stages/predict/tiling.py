@@ -50,7 +50,7 @@ class Layout:
         """Planes read before and after those answered."""
         return (self.slices_in - self.slices_out) // 2
 
-    def passes(self, core: Box, axis: Axis) -> Iterator[Pass]:
+    def tiles(self, core: Box, axis: Axis) -> Iterator[Tile]:
         """All passes along `axis` whose answers meet `core`, planes of one tile together."""
         depth, height, width = (
             self.spans(core, volume_axis, in_plane=n > 0)
@@ -59,7 +59,7 @@ class Layout:
         for h, w, d in product(height, width, depth):
             window = Box(*(back(axis, (d[0][i], h[0][i], w[0][i])) for i in (0, 1)))
             answer = Box(*(back(axis, (d[1][i], h[1][i], w[1][i])) for i in (0, 1)))
-            yield Pass(axis, window, answer)
+            yield Tile(axis, window, answer)
 
     def window(self, core: Box, axes: str) -> Box:
         """Voxels that all passes for `core` look at together; may reach beyond the volume."""
@@ -99,7 +99,7 @@ Span = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class Pass:
+class Tile:
     """What the network sees at once (`window`) and which voxels it answers for (`answer`)."""
 
     axis: Axis
@@ -107,7 +107,7 @@ class Pass:
     answer: Box
 
     @property
-    def wanted(self) -> tuple[slice, slice]:
+    def requested(self) -> tuple[slice, slice]:
         """Rows and columns of the window's planes that are answered for."""
         _, rows, columns = along(self.axis, self.answer.within(self.window.start).slices)
         return rows, columns

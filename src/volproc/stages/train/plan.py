@@ -10,13 +10,13 @@ from volproc.engine.protocol import Cost
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm
-from volproc.model.answering import described
 from volproc.model.network import Network
+from volproc.model.predictor import described
 from volproc.model.unet import UNetSpec
 from volproc.model.weights import Card, TrainedOn, card_for
 from volproc.stages.claims import Claim
 from volproc.stages.train.options import TrainOptions
-from volproc.stages.train.sources import Source
+from volproc.stages.train.training_sources import Source
 
 
 @dataclass(frozen=True)

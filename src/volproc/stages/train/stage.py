@@ -15,9 +15,9 @@ from math import prod
 
 import torch
 
+from volproc.engine.events import ProgressMeter
 from volproc.engine.ledger import digest
 from volproc.engine.memory import check_memory_here
-from volproc.engine.progress import Advancing
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
@@ -34,18 +34,27 @@ from volproc.model.weights import (
 )
 from volproc.stages.claims import remove_left, require_apart, require_free
 from volproc.stages.description import Request
-from volproc.stages.made import note_made, record_of
+from volproc.stages.provenance import (
+    read_provenance,
+    write_provenance,
+)
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.pairs import load_pair, require_foreground
+from volproc.stages.train.patch_sampler import Sampler
 from volproc.stages.train.plan import TrainPlan
-from volproc.stages.train.sampling import Sampler
-from volproc.stages.train.sources import Source, held_out_of, learnt, require_fit, sources_of
-from volproc.stages.train.validate import Validator
-from volproc.volume.access import place_from
+from volproc.stages.train.training_sources import (
+    Source,
+    held_out_of,
+    learnt,
+    require_fit,
+    sources_of,
+)
+from volproc.stages.train.validation import Validator
+from volproc.volume.access import relative_url
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import itemsize
-from volproc.volume.resample import resampling_to
+from volproc.volume.resampling import resampling_to
 
 __all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
@@ -109,7 +118,7 @@ def plan_train(
                 "start": _start(options, spec),
             },
             lasting,
-            places={"volumes": ", ".join(place_from(url, options.model_out) for url in urls)},
+            places={"volumes": ", ".join(relative_url(url, options.model_out) for url in urls)},
         ),
         peak_bytes=KEPT_BYTES * kept
         + WORKING_BYTES * max(grids)
@@ -142,7 +151,7 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
     if _device(options.device).type == "cpu":
         way_out = "make [train] batch or patch smaller, or train from fewer voxels"
         check_memory_here("training", plan.peak_bytes, way_out=way_out)
-    note_made(str(plan.folder), plan.recipe, finished=False, folder=True)
+    write_provenance(str(plan.folder), plan.recipe, finished=False, folder=True)
     load = partial(load_pair, voxel_nm=plan.voxel_nm, agreement_as=options.agreement_as)
     pairs = [load(source) for source in plan.sources]
     require_foreground(pairs, plan.sources)
@@ -188,14 +197,14 @@ def _finished(plan: TrainPlan) -> Card | None:
     """The card of the model in the plan's folder, if it is the one that the plan makes."""
     if plan.claim.state != "done" or not (plan.folder / CARD).is_file():
         return None
-    card, told = load_card(plan.folder), record_of(str(plan.folder))
+    card, told = load_card(plan.folder), read_provenance(str(plan.folder))
     made = _what_was_made(plan, card)
     return card if made.items() <= told.items() else None
 
 
 def _note_finished(plan: TrainPlan, card: Card) -> None:
     told = _what_was_made(plan, card)
-    note_made(str(plan.folder), plan.recipe, finished=True, folder=True, **told)
+    write_provenance(str(plan.folder), plan.recipe, finished=True, folder=True, **told)
 
 
 def _what_was_made(plan: TrainPlan, card: Card) -> dict[str, str]:
@@ -262,7 +271,7 @@ def run_train(plan: TrainPlan, runner: Runner) -> Card:
         runner.note(note)
     if plan.claim.state == "other" and not runner.own:
         runner.note(f"{plan.options.model_out} is made anew: {plan.claim.why}")
-    with Advancing(plan.name, runner.watchers, voxels=plan.blocks[0].core.size) as tell:
+    with ProgressMeter(plan.name, runner.watchers, voxels=plan.blocks[0].core.size) as tell:
         return run_training(
             plan,
             watch=lambda done: tell(done["step"], done["steps"], f"loss {done['loss']:.3f}"),
