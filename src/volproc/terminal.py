@@ -18,8 +18,8 @@ from volproc.engine.memory import human
 if TYPE_CHECKING:
     from volproc.engine.protocol import Cost
     from volproc.stages.annotate.stage import AnnotateResult
+    from volproc.stages.ingest.empiar.download import FetchProgress
     from volproc.stages.ingest.empiar.fetch import FetchPlan
-    from volproc.stages.ingest.empiar.transfer import FetchProgress
     from volproc.stages.label.stage import LabelResult
     from volproc.volume.store import Volume
 

@@ -21,7 +21,7 @@ from volproc.engine.progress import (
     StepFinished,
     StepStarted,
 )
-from volproc.stages.ingest.empiar.transfer import FetchProgress
+from volproc.stages.ingest.empiar.download import FetchProgress
 
 
 class Clock:

@@ -12,7 +12,7 @@ from volproc.config import IngestOptions
 from volproc.errors import IngestError
 from volproc.location import located, matching, name_of
 from volproc.retry import patient
-from volproc.stages.ingest.holding import (
+from volproc.stages.ingest.series.folder import (
     Folder,
     few,
     list_folder,
@@ -20,8 +20,8 @@ from volproc.stages.ingest.holding import (
     refuse_missing_parts,
     taken_of,
 )
-from volproc.stages.ingest.series import Opener, open_series
-from volproc.stages.ingest.source import Source, opened, reading
+from volproc.stages.ingest.series.series import Opener, open_series
+from volproc.stages.ingest.voxel_source import Source, opened, reading
 
 HEAD_BYTES = 512
 """What a format is recognised by."""
@@ -76,7 +76,7 @@ class Format:
         return url.lower().endswith(self.suffixes)
 
     def _imported(self) -> Any:
-        return import_module(f"volproc.stages.ingest.{self.module}")
+        return import_module(f"volproc.stages.ingest.formats.{self.module}")
 
 
 _MRC = (".mrc", ".rec", ".map", ".st", ".ali", ".mrcs", ".preali")
@@ -197,13 +197,13 @@ def _named_in(url: str) -> tuple[str, ...]:
     """Other files that a TIFF says its image lies in."""
     if _format(url).module != "tiff":
         return ()
-    from volproc.stages.ingest.tiff_metadata import other_files
+    from volproc.stages.ingest.formats.tiff_metadata import other_files
 
     return other_files(url)
 
 
 def _open_zarr(url: str, options: IngestOptions) -> Source:
-    from volproc.stages.ingest.zarr import open_zarr
+    from volproc.stages.ingest.formats.zarr import open_zarr
 
     return open_zarr(url, axes=options.axes, channel=options.channel)
 
@@ -211,7 +211,7 @@ def _open_zarr(url: str, options: IngestOptions) -> Source:
 def _opener_of_one(url: str, options: IngestOptions) -> Opener:
     """What opens a file that is all there is, where a look at it may cost half a second."""
     if _format(url).module == "hdf5":
-        from volproc.stages.ingest.hdf5_probe import refuse_deadly
+        from volproc.stages.ingest.formats.hdf5_probe import refuse_deadly
 
         refuse_deadly(url)
     return opener_of(url, options)

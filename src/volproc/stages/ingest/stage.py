@@ -17,16 +17,16 @@ from volproc.grid.blocks import Tiling
 from volproc.grid.box import each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.claims import Claim, admit
-from volproc.stages.ingest.empiar.delivery import Delivery, delivered, open_entry
 from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
-from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
-from volproc.stages.ingest.layout import Layout, laid_out, layout_of
-from volproc.stages.ingest.packed import WithoutNaN
-from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
+from volproc.stages.ingest.empiar.ingest_while_downloading import Delivery, delivered, open_entry
+from volproc.stages.ingest.formats.views import WithoutNaN
+from volproc.stages.ingest.grey.grey_range import GreyRange, SampleGreys, grey_range, sample_blocks
+from volproc.stages.ingest.grey.slice_matching import SliceTable, matching
 from volproc.stages.ingest.reader import open_source
-from volproc.stages.ingest.slices import SliceTable, matching
-from volproc.stages.ingest.source import Source, pixel_nm_of
+from volproc.stages.ingest.shard_layout import Layout, laid_out, layout_of
+from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices
+from volproc.stages.ingest.voxel_source import Source, pixel_nm_of
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.volume.access import place_from
 from volproc.volume.create import made_by
