@@ -1,22 +1,25 @@
-"""One model for every format: a lazy (z, y, x) array with a voxel size, if the file states one."""
+"""One model for every format: a lazy (z, y, x) array, with what its files state of voxels."""
 
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from math import isclose
-from typing import Any, BinaryIO, Protocol
+from math import isclose, isfinite
+from typing import Any, BinaryIO
 
 import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.faults import renamed
-from volproc.grid.box import Box, Shape
-from volproc.grid.scale import VoxelNm
+from volproc.grid.box import Box, Shape, each
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.location import located, name_of
 from volproc.retry import PatientFile, patient
+from volproc.volume.metadata import Kind, PositionNm
 
 BUFFER_BYTES = 2**16
 
@@ -30,49 +33,80 @@ Stamp = tuple[str, int, str]
 """Name, bytes and date (or ETag) of a file: another one means that the file has changed."""
 
 
-class Source(Protocol):
-    """Voxels in files. Frozen and small: it travels to the workers, which read the files.
+Triple = tuple[float, float, float]
 
-    Some state more: `pixel_nm`, where the thickness of slices is not known (`pixel_nm_of`);
-    `translation_nm`, the centre of the first voxel (in voxels where their size is not stated); the
-    `kind` of volume; and in `said`, for the person, what was done to the values.
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a file states of its voxels (z, y, x): `sizes` in nm, None where it states none, and the
+    centre of the first one, in nm or in voxels.
     """
 
-    @property
-    def shape(self) -> Shape:
-        """Voxels (z, y, x)."""
-
-    @property
-    def dtype(self) -> str:
-        """numpy's name of the voxel type."""
+    sizes: tuple[float | None, float | None, float | None] = (None, None, None)
+    centre: Triple = (0.0, 0.0, 0.0)
+    in_voxels: bool = False
 
     @property
     def voxel_nm(self) -> VoxelNm | None:
-        """Voxel size the files state, in nm."""
+        """The voxel size, if all three sizes are stated."""
+        known = [size for size in self.sizes if size]
+        return parse_voxel_nm(known) if len(known) == 3 else None
+
+    def corner_nm(self, voxel_nm: VoxelNm) -> PositionNm | None:
+        """Where the volume begins if its voxels are of `voxel_nm`; None where no place is stated.
+
+        Another size than the file states keeps the place in voxels: crops stay where they were.
+        """
+        centre = each(lambda c: c if isfinite(c) else 0.0, self.centre)
+        if not any(centre):
+            return None
+        stated = (
+            (1.0, 1.0, 1.0) if self.in_voxels else each(lambda s, v: s or v, self.sizes, voxel_nm)
+        )
+        return each(lambda c, s, v: c * (v / s) - v / 2, centre, stated, voxel_nm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(ABC):
+    """Voxels in files. Frozen and small: it travels to the workers, which read the files."""
+
+    shape: Shape
+    """Voxels (z, y, x)."""
+    dtype: str
+    """numpy's name of the voxel type, in this machine's byte order."""
+    identity: tuple[Stamp, ...]
+    """One stamp per file; () on a worker."""
+    stated: Calibration = Calibration()
+    by_rows: bool = False
+    """Whether some rows of a plane cost their share only; if not, it is decoded whole."""
+    kind: Kind = "image"
+    note: str = ""
+    """For people: which files were taken, or what was done to the values."""
+    filled: tuple[int, ...] = ()
+    """Slices that no file holds."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "identity": ()}
 
     @property
-    def identity(self) -> tuple[Stamp, ...]:
-        """One stamp per file."""
+    def voxel_nm(self) -> VoxelNm | None:
+        """The voxel size that the files state, in nm."""
+        return self.stated.voxel_nm
 
     @property
-    def by_rows(self) -> bool:
-        """Whether some rows of a plane cost their share only; if not, it is decoded whole."""
+    def pixel_nm(self) -> PixelNm | None:
+        """The pixel size (y, x) that the files state in nm, with the thickness or without."""
+        _, y, x = self.stated.sizes
+        return (y, x) if y and x else None
 
+    @abstractmethod
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`, touching only the files and, `by_rows`, the rows that hold them."""
 
 
-def pixel_nm_of(source: Source) -> PixelNm | None:
-    """The pixel size that a source states, with a voxel size or without."""
-    if source.voxel_nm:
-        return source.voxel_nm[1:]
-    known: PixelNm | None = getattr(source, "pixel_nm", None)
-    return known
-
-
 def refuse_other_pixels(url: str, source: Source, pixel_nm: PixelNm | None) -> None:
     """IngestError for a slice whose pixels are not of the size of the others'."""
-    found = pixel_nm_of(source)
+    found = source.pixel_nm
     if found and pixel_nm and not all(map(partial(isclose, rel_tol=0.01), found, pixel_nm)):
         here, others = (f"{size[0]:g} x {size[1]:g} nm" for size in (found, pixel_nm))
         raise IngestError(

@@ -79,9 +79,11 @@ def listed(*values):
 
 
 def image(values, scales=(), *, data_type=None, tags=None):
-    """An entry of the ImageList; scales are (Scale, Units), x first."""
+    """An entry of the ImageList; scales are (Scale, Units) or (Scale, Units, Origin), x first."""
     found = IMAGE_TYPES[str(values.dtype)][0] if data_type is None else data_type
-    calibrations = [{"Origin": (6, 0.0), "Scale": (6, s), "Units": u} for s, u in scales]
+    calibrations = [
+        {"Origin": (6, *(origin or [0.0])), "Scale": (6, s), "Units": u} for s, u, *origin in scales
+    ]
     return {
         "ImageData": {
             "Calibrations": {
@@ -125,6 +127,17 @@ def dm_file(tmp_path):
 
 def everything(source):
     return source.read(whole_box(source.shape))
+
+
+def test_an_origin_is_where_0_is_in_voxels(dm_file):
+    """As Gatan's own software and HyperSpy have it: position = (i - Origin) * Scale."""
+    scales = [(8.0, "nm", 100.0), (0.008, "µm", -3.0), (50.0, "nm", 2.5)]
+    source = open_dm(dm_file({"ImageList": listed(image(np.zeros((2, 3, 4), np.uint8), scales))}))
+    assert source.stated.corner_nm(source.voxel_nm) == (-2.5 * 50 - 25, 24 - 4, -800 - 4)
+    assert source.stated.corner_nm((25, 4, 4)) == (-2.5 * 25 - 12.5, 12 - 2, -400 - 2)
+    slice_ = image(np.zeros((3, 4), np.uint8), [(8.0, "nm"), (8.0, "nm")])
+    unplaced = open_dm(dm_file({"ImageList": listed(slice_)}))
+    assert unplaced.stated.corner_nm((50, 8, 8)) is None
 
 
 @st.composite
@@ -212,7 +225,7 @@ def test_axes_of_one_voxel_are_dropped_beyond_three(dm_file):
         (image(np.zeros((2, 2), np.float32), data_type=3), "is complex; expected grey"),
         (image(np.zeros((2, 2), np.int32), data_type=23), "is RGB; expected grey"),
         (image(np.zeros((2, 2), np.int32), data_type=99), "is of data type 99"),
-        (image(np.zeros((2, 2), np.int32), data_type=1), "holds 16 bytes, its size and type say 8"),
+        (image(np.zeros((2, 2), np.int32), data_type=1), "has 16 bytes, its size and type say 8"),
         (image(np.zeros((2, 2, 2, 2), np.uint8)), "4 dimensions"),
         (image(np.zeros((0, 2), np.uint8)), "dimensions"),
         ({}, "dimensions"),

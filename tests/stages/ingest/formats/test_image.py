@@ -86,7 +86,49 @@ def test_grey_saved_as_colour_is_grey(mode, kind):
     assert np.abs(found.astype(int) - smooth[3:30, 5:40]).max() <= (kind == "JPEG") * 4
 
 
-@pytest.mark.parametrize(("mode", "kind"), [*COLOURS, ("P", "PNG")])
+def paletted(entries, **how):
+    """A PNG of the indices 0, 1, 2 and ... into a palette."""
+    image = Image.new("P", INDICES.shape[::-1])
+    image.putdata(INDICES.ravel().tolist())
+    image.putpalette([value for entry in entries for value in entry])
+    return saved(encoded(image, "PNG", **how))
+
+
+INDICES = np.array([[0, 1, 2], [3, 2, 1]], np.uint8)
+GREYS = np.array([200, 7, 90, 255], np.uint8)
+
+
+def test_a_grey_palette_gives_the_greys_it_shows():
+    """ImageJ and Fiji save 8-bit images with a lookup table as PNGs with a palette."""
+    path = paletted([(grey,) * 3 for grey in GREYS])
+    source = open_image(path)
+    assert (source.dtype, "palette of greys" in source.note) == ("uint8", True)
+    assert np.array_equal(source.read(Box((0, 0, 1), (1, 2, 3)))[0], GREYS[INDICES][:, 1:])
+    assert np.array_equal(open_image(path, labels=True).read(whole_box(source.shape))[0], INDICES)
+    plain = open_image(paletted([(grey,) * 3 for grey in range(256)]))
+    assert (np.array_equal(plain.read(whole_box(plain.shape))[0], INDICES), plain.note) == (
+        True,
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("entries", "how"),
+    [
+        ([(0, 0, 0), (9, 9, 9), (9, 9, 8), (1, 1, 1)], {}),
+        ([(grey,) * 3 for grey in GREYS], {"transparency": 1}),
+        ([(grey,) * 3 for grey in GREYS], {"transparency": b"\xff\x80"}),
+    ],
+)
+def test_a_palette_of_colours_is_refused_but_for_labels(entries, how):
+    path = paletted(entries, **how)
+    with pytest.raises(IngestError, match=r"a palette of colours, not grey values; .*--labels"):
+        open_image(path)
+    ids = open_image(path, labels=True)
+    assert np.array_equal(ids.read(whole_box(ids.shape))[0], INDICES)
+
+
+@pytest.mark.parametrize(("mode", "kind"), COLOURS)
 def test_colour_is_refused(mode, kind):
     pixels = np.stack([PLANE, PLANE[::-1], PLANE, PLANE], axis=-1)
     if mode == "LA":  # what is hidden is not grey either

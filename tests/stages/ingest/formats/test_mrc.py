@@ -32,16 +32,21 @@ def mrc_bytes(
     imod=None,
     stamped=True,
     sizes=None,
+    start=(0, 0, 0),
+    origin=(0, 0, 0),
+    version=0,
 ):
     """A file of `values` (section, row, column), written field by field after the specification."""
     sizes = sizes or values.shape[::-1]
     sampling = sampling or sizes
     head = bytearray(1024)
     found = MODES[str(values.dtype)] if mode is None else mode
-    struct.pack_into(order + "4i", head, 0, *sizes, found)
+    struct.pack_into(order + "7i", head, 0, *sizes, found, *start)
     struct.pack_into(order + "3i3f", head, 28, *sampling, *(cell or [0, 0, 0]))
     struct.pack_into(order + "3i2f", head, 64, *axes, *ends)
     struct.pack_into(order + "i", head, 92, extended)
+    struct.pack_into(order + "i", head, 108, version)
+    struct.pack_into(order + "3f", head, 196, *origin)
     if imod is not None:
         struct.pack_into(order + "2i", head, 152, 1146047817, imod)
     if stamped:
@@ -169,6 +174,31 @@ def test_voxel_size_is_cell_by_sampling(mrc, cell, sampling, voxel_nm, order):
     values = np.zeros((6, 2, 3), np.uint16)
     source = mrc(values, cell=cell, sampling=sampling, order=order)
     assert source.voxel_nm == (None if voxel_nm is None else pytest.approx(voxel_nm, rel=1e-12))
+
+
+@pytest.mark.parametrize(
+    ("fields", "centre"),
+    [
+        ({}, (0, 0, 0)),
+        ({"origin": (300, 16, -5)}, (-0.5, 1.6, 30)),  # MRC2014, and programs before it
+        ({"origin": (300, 16, -5), "version": 20140}, (-0.5, 1.6, 30)),
+        ({"origin": (300, 16, -5), "imod": 0}, (0.5, -1.6, -30)),  # IMOD's own sign
+        ({"origin": (300, 16, -5), "imod": 3}, (0.5, -1.6, -30)),
+        ({"origin": (300, 16, -5), "imod": 4}, (-0.5, 1.6, 30)),  # and where it says otherwise
+        ({"origin": (300, 16, -5), "imod": 0, "version": 20141}, (-0.5, 1.6, 30)),
+        ({"origin": (300, 16, -5), "stamped": False}, (0, 0, 0)),  # other fields lie there
+        ({"origin": (float("nan"), 16, 5)}, (0.5, 1.6, 0)),
+        ({"start": (2, 3, -4)}, (-4 * 90, 3 * 8, 2 * 10)),
+        ({"start": (2, 3, -4), "origin": (0, 16, 0)}, (0, 1.6, 0)),  # the origin counts
+        ({"start": (2, 3, -4), "axes": (3, 1, 2)}, (2 * 90, -4 * 8, 3 * 10)),
+    ],
+)
+def test_the_place_is_the_origin_or_the_start_in_voxels(mrc, fields, centre):
+    source = mrc(np.zeros((2, 2, 2), np.int16), cell=(300, 160, 5400), sampling=(3, 2, 6), **fields)
+    corner = source.stated.corner_nm(source.voxel_nm)
+    assert source.voxel_nm == (90, 8, 10)
+    expected = pytest.approx((centre[0] - 45, centre[1] - 4, centre[2] - 5))
+    assert corner == (expected if any(centre) else None)
 
 
 def test_axes_that_are_not_named_are_x_y_z(mrc):

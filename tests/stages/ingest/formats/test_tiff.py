@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from volproc.errors import IngestError
 from volproc.grid.box import Box, whole_box
 from volproc.stages.ingest.formats.raw import RawPlanes
-from volproc.stages.ingest.formats.tiff import RawPages, TiffPlanes, is_tiff, open_tiff
+from volproc.stages.ingest.formats.tiff import TiffPlanes, is_tiff, open_tiff
 from volproc.stages.ingest.voxel_source import stamp
 
 RNG = np.random.default_rng(8)
@@ -136,7 +136,8 @@ def test_planes_of_their_own_strips_are_one_stack():
 
 def test_uncompressed_planes_are_read_by_rows_wherever_they_lie():
     source = open_tiff(saved(written(STACK, contiguous=False)))
-    assert isinstance(source, RawPages)
+    assert isinstance(source, RawPlanes)
+    assert len(source.offsets) == len(STACK)
     assert source.by_rows
 
 

@@ -340,7 +340,7 @@ def test_the_finest_level_is_taken_wherever_it_is_listed(tmp_path, version, orde
     source = open_zarr(str(tmp_path / "a.zarr"))
     assert source.voxel_nm == FINE
     assert np.array_equal(whole(source), VALUES)
-    paths = [level.path for level in source.volume.info.levels]
+    paths = [level.path for level in source.array.info.levels]
     assert paths == ["0", "1", "2"]
 
 

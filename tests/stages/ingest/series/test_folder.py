@@ -55,7 +55,7 @@ def test_linked_slices_are_slices(slices, names):
     linked(slices, names)
     source = opened(slices)
     assert np.array_equal(values(source), STACK)
-    assert source.said == "6 slices of 6 files"
+    assert source.note == "6 slices of 6 files"
 
 
 def test_a_linked_folder_is_a_folder(slices):
@@ -122,7 +122,7 @@ def test_what_looks_like_a_missing_part_is_refused_unless_files_are_named(slices
     assert "\n" not in str(caught.value)
     source = opened(f"{slices}/s_*.tif")
     assert np.array_equal(values(source), STACK[:5])
-    assert source.said.startswith("5 slices of ")
+    assert source.note.startswith("5 slices of ")
 
 
 LEFT_OUT = {
@@ -148,7 +148,7 @@ def test_what_is_left_out_is_said(slices, name):
     (slices / name).write_text("no image")
     source = opened(slices)
     assert np.array_equal(values(source), STACK)
-    assert source.said == LEFT_OUT[name]
+    assert source.note == LEFT_OUT[name]
 
 
 def test_folders_and_links_beside_a_series_are_said(slices):
@@ -156,25 +156,25 @@ def test_folders_and_links_beside_a_series_are_said(slices):
     for n in range(6):
         tifffile.imwrite(slices / "masks" / f"s_{n}.tif", STACK[n])
     os.symlink("nowhere", slices / "old")
-    assert opened(slices).said == (
+    assert opened(slices).note == (
         "6 slices of 7 files; left out: 1 links to nothing (old), 1 folders (masks)"
     )
 
 
 def test_what_a_pattern_leaves_out_is_said(slices):
-    assert opened(f"{slices}/s_[0-3].tif").said == "4 slices of 6 files; left out: 2 other names"
+    assert opened(f"{slices}/s_[0-3].tif").note == "4 slices of 6 files; left out: 2 other names"
 
 
 def test_the_step_of_the_numbers_is_said(tmp_path):
     for n, plane in enumerate(STACK):
         tifffile.imwrite(tmp_path / f"z={round(n * 0.05, 2)}um.tif", plane)
-    assert opened(tmp_path).said == "6 slices of 6 files, numbered in steps of 0.05"
+    assert opened(tmp_path).note == "6 slices of 6 files, numbered in steps of 0.05"
 
 
 def test_stacks_are_counted_as_files(tmp_path):
     for n in range(3):
         tifffile.imwrite(tmp_path / f"s_{n}.tif", STACK[2 * n : 2 * n + 2])
-    assert opened(tmp_path).said == "6 slices in 3 of 3 files"
+    assert opened(tmp_path).note == "6 slices in 3 of 3 files"
 
 
 def test_a_single_slice_beside_unfinished_ones_is_no_volume(tmp_path):

@@ -6,8 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from volproc.config import FetchOptions, IngestOptions
 from volproc.engine.progress import BlockDone, Event
@@ -19,8 +18,8 @@ from volproc.stages.ingest.empiar.download import fetch_files
 from volproc.stages.ingest.empiar.download_ahead import Arrivals
 from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.retries import RemoteFile
+from volproc.stages.ingest.formats.registry import FORMATS, opener_of
 from volproc.stages.ingest.grey.grey_range import SampleGreys
-from volproc.stages.ingest.reader import FORMATS, opener_of
 from volproc.stages.ingest.series.series import Series, open_series
 from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices
 from volproc.stages.ingest.voxel_source import Source
@@ -34,6 +33,8 @@ class Delivery:
     folder: str
     options: FetchOptions
     keep: bool
+    planes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """First and one past the last plane of each file."""
 
     def place(self, file: RemoteFile) -> str:
         """Where the file will lie."""
@@ -42,7 +43,7 @@ class Delivery:
 
 def open_entry(
     entry: str, out: str, options: IngestOptions, fetch: FetchOptions
-) -> tuple[Source, Delivery]:
+) -> tuple[Series, Delivery]:
     """The one image in an entry, of which up to three files are fetched now for their headers.
 
     IngestError, one line, if the entry holds several series (`fetch.pattern` chooses), or if
@@ -63,24 +64,20 @@ def open_entry(
 
     stamps = {place: file.stamp for place, file in by_place.items()}
     source = open_series(stamps, opened, options, most_headers=0)
-    if isinstance(source, Series):
-        ordered = tuple(stamps[url] for url in source.urls)
-        return replace(
-            source, opener=opener_of(source.urls[0], options), identity=ordered
-        ), delivery
-    changed: Any = source
-    return replace(changed, identity=tuple(stamps.values())), delivery
+    identity = tuple(stamps[url] for url in source.urls)
+    planes = {by_place[url].path: span for url, span in source.spans().items()}
+    source = replace(source, opener=opener_of(source.urls[0], options), identity=identity)
+    return source, replace(delivery, planes=planes)
 
 
 @contextmanager
-def delivered(delivery: Delivery, source: Source, runner: Runner) -> Iterator[Runner]:
+def delivered(delivery: Delivery, runner: Runner) -> Iterator[Runner]:
     """A runner whose blocks wait for their files, which are fetched in the order of the blocks.
 
     Unless they are to be kept, files are deleted once every block they are part of is recorded.
     """
-    planes = _planes_of(source, delivery)
     with Arrivals(delivery.files, delivery.folder, delivery.options) as arrivals:
-        gate = Gate(runner.engine, arrivals, planes, keep=delivery.keep)
+        gate = Gate(runner.engine, arrivals, delivery.planes, keep=delivery.keep)
         yield replace(runner, engine=gate, watchers=(gate.heard, *runner.watchers))
 
 
@@ -146,13 +143,6 @@ class Gate:
             return
         self._arrivals.drop([p for p, (_, end) in self._planes.items() if end <= plane])
         self._dropped = plane
-
-
-def _planes_of(source: Source, delivery: Delivery) -> dict[str, tuple[int, int]]:
-    paths = {delivery.place(file): file.path for file in delivery.files}
-    if not isinstance(source, Series):
-        return {path: (0, source.shape[0]) for path in paths.values()}
-    return {paths[url]: span for url, span in source.spans().items()}
 
 
 def _one_series(entry: str, files: Iterable[RemoteFile]) -> tuple[RemoteFile, ...]:

@@ -7,6 +7,8 @@ thumbnail (Thumbnails/*/ImageIndex). Of several, the largest.
 Voxel size: Scale and Units of ImageData/Calibrations/Dimension. What a single slice, or a stack
 without a calibrated third dimension, lacks is taken from where Gatan's 3View notes the thickness
 of its sections in nm: ImageTags/SBFSEM/Record/Slice thickness. Otherwise it is unknown.
+
+Position: Origin of the same dimensions.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ from typing import NamedTuple
 import numpy as np
 
 from volproc.errors import IngestError
-from volproc.grid.scale import parse_voxel_nm
+from volproc.grid.box import each
 from volproc.grid.units import in_nm
 from volproc.stages.ingest.formats.dm_tags import Placed, Tag, find, read_tags
 from volproc.stages.ingest.formats.raw import RawPlanes, raw_planes
-from volproc.stages.ingest.voxel_source import Stamp, opened, reading, stamp
+from volproc.stages.ingest.voxel_source import Calibration, Stamp, opened, reading, stamp
 
 _TYPES = {
     1: "i2",
@@ -42,10 +44,11 @@ _SLICE_NM = "ImageTags/SBFSEM/Record/Slice thickness"
 
 
 class _Axis(NamedTuple):
-    """Voxels along one axis and their size in nm, if the file states it."""
+    """Voxels along one axis, their size in nm if the file states it, and where 0 is in voxels."""
 
     voxels: int
-    nm: float | None
+    nm: float | None = None
+    origin: float = 0.0
 
 
 def is_dm(head: bytes) -> bool:
@@ -59,22 +62,22 @@ def open_dm(url: str) -> RawPlanes:
     """The image of a DM3 or DM4 file; IngestError for colour, complex numbers, four dimensions."""
     with reading(url):
         image, order, identity = _shown(url)
-        z, y, x = _axes(url, image)
-        voxel_nm = parse_voxel_nm((z.nm, y.nm, x.nm)) if z.nm and y.nm and x.nm else None
-        stored, shape = _stored(url, image), (z.voxels, y.voxels, x.voxels)
+        axes = _axes(url, image)
+        stored, shape = _stored(url, image), each(lambda axis: axis.voxels, axes)
         data = find(image, "ImageData/Data")
         expected = prod(shape) * np.dtype(stored).itemsize
         if not isinstance(data, Placed) or data.nbytes != expected:
             held = data.nbytes if isinstance(data, Placed) else 0
-            raise ValueError(f"its image holds {held} bytes, its size and type say {expected}")
+            raise ValueError(f"its image has {held} bytes, its size and type say {expected}")
+        # the origin is where 0 is, in voxels from the first one
+        centre = each(lambda axis: 0.0 - axis.origin, axes)
         return raw_planes(
             url,
-            offset=data.offset,
+            offsets=(data.offset,),
             stored=order + stored,
             shape=shape,
-            voxel_nm=voxel_nm,
+            stated=Calibration(each(lambda axis: axis.nm, axes), centre, in_voxels=True),
             identity=identity,
-            pixel_nm=(y.nm, x.nm) if y.nm and x.nm else None,
         )
 
 
@@ -109,7 +112,7 @@ def _axes(url: str, image: Tag) -> tuple[_Axis, _Axis, _Axis]:
     sizes = _dimensions(image)
     if 0 in sizes:
         raise ValueError(f"its image has dimensions {sizes}")
-    axes = [_Axis(size, _calibrated(image, number)) for number, size in enumerate(sizes)]
+    axes = [_calibrated(image, number, size) for number, size in enumerate(sizes)]
     for number in range(len(axes) - 1, 1, -1):
         if len(axes) > 3 and axes[number].voxels == 1:
             del axes[number]
@@ -118,18 +121,18 @@ def _axes(url: str, image: Tag) -> tuple[_Axis, _Axis, _Axis]:
             f"{url} has {len(axes)} dimensions {tuple(sizes[::-1])}; a volume needs planes "
             "(z, y, x): export the image without its other dimensions"
         )
-    x, y, z = (*axes, *[_Axis(1, None)] * (3 - len(axes)))
+    x, y, z = (*axes, *[_Axis(1)] * (3 - len(axes)))
     thickness = find(image, _SLICE_NM)
     if isinstance(thickness, Placed):  # some versions note numbers as text
         thickness = _number(thickness.text)
-    return z if z.nm else _Axis(z.voxels, in_nm(thickness, "nm")), y, x
+    return z if z.nm else z._replace(nm=in_nm(thickness, "nm")), y, x
 
 
-def _calibrated(image: Tag, number: int) -> float | None:
-    """Size of a voxel along an axis in nm."""
+def _calibrated(image: Tag, number: int, voxels: int) -> _Axis:
     calibration = find(image, f"ImageData/Calibrations/Dimension/{number}")
-    scale, units = find(calibration, "Scale"), find(calibration, "Units")
-    return in_nm(scale, units.text.strip("\0")) if isinstance(units, Placed) else None
+    scale, units, origin = (find(calibration, name) for name in ("Scale", "Units", "Origin"))
+    nm = in_nm(scale, units.text.strip("\0")) if isinstance(units, Placed) else None
+    return _Axis(voxels, nm, float(origin) if isinstance(origin, int | float) else 0.0)
 
 
 def _number(text: str) -> float | None:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
@@ -20,16 +20,10 @@ import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.grid.axes import AxesError, Places, places_of
-from volproc.grid.box import Box, Shape
-from volproc.grid.scale import VoxelNm
+from volproc.grid.box import Box
 from volproc.location import located
-from volproc.stages.ingest.formats.hdf5_metadata import (
-    axis_names,
-    dtype_of,
-    is_labels,
-    stated_in_nm,
-)
-from volproc.stages.ingest.voxel_source import Stamp, opened, reading, stamp
+from volproc.stages.ingest.formats.hdf5_metadata import axis_names, dtype_of, is_labels, stated_of
+from volproc.stages.ingest.voxel_source import Source, Stamp, opened, reading, stamp
 
 _GREY = {"bool", "float16", "float32", "float64"}
 _GREY |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -52,20 +46,13 @@ def split_hdf5(url: str) -> tuple[str, str]:
     return (parts[1], parts[2] or "") if parts else (url, "")
 
 
-@dataclass(frozen=True)
-class Hdf5Dataset:
+@dataclass(frozen=True, kw_only=True)
+class Hdf5Dataset(Source):
     """A data set, or the channel of one."""
 
     url: str
     inner: str
-    shape: Shape
-    dtype: str
-    voxel_nm: VoxelNm | None
-    identity: tuple[Stamp, ...]
-    by_rows: bool
     places: Places
-    translation_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    kind: Literal["image", "labels"] = "image"
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`; HDF5 decodes the chunks that it meets."""
@@ -107,18 +94,16 @@ def open_hdf5(url: str, *, axes: str = "", channel: int | None = None) -> Hdf5Da
         except AxesError as error:
             raise IngestError(f"{path}/{inner} has {error}") from error
         _refuse_unknown_filters(path, dataset)
-        voxel_nm, translation_nm = stated_in_nm(dataset, places)
         return Hdf5Dataset(
-            url=path,
-            inner=inner,
             shape=places.of_space(dataset.shape),
             dtype=dtype_of(dataset),
-            voxel_nm=voxel_nm,
             identity=_identity(path, dataset),
+            stated=stated_of(dataset, places),
             by_rows=_by_rows(dataset, places),
-            places=places,
-            translation_nm=translation_nm,
             kind="labels" if is_labels(dataset) else "image",
+            url=path,
+            inner=inner,
+            places=places,
         )
 
 

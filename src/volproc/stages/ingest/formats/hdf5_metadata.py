@@ -21,8 +21,9 @@ import h5py
 import numpy as np
 
 from volproc.grid.axes import Places, axis_of
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.box import each
 from volproc.grid.units import in_nm, nm_per, typed
+from volproc.stages.ingest.voxel_source import Calibration
 
 _UNITS = ("resolution_unit", "resolution_units", "units", "unit")
 _SIZES = {"resolution": (_UNITS, "nm"), "voxel_size": (_UNITS, ""), "element_size_um": ((), "µm")}
@@ -51,21 +52,15 @@ def _dimension(dataset: h5py.Dataset, axis: int) -> str:
     return str(scales.label) or attached
 
 
-def stated_in_nm(
-    dataset: h5py.Dataset, places: Places
-) -> tuple[VoxelNm | None, tuple[float, float, float]]:
-    """Voxel size and place of the first voxel in nm (z, y, x); None and 0 where not stated."""
-    nowhere = (0.0, 0.0, 0.0)
+def stated_of(dataset: h5py.Dataset, places: Places) -> Calibration:
+    """Voxel size and position, by the first of the attributes above that states all three sizes."""
     for name, (beside, default) in _SIZES.items():
         sizes = _of_space(dataset, name, places)
         units = _units(dataset, places, beside) or [default] * 3
-        found = [in_nm(size, unit) for size, unit in zip(sizes, units, strict=False)]
-        known = [nm for nm in found if nm is not None]
-        if len(known) == 3:
-            at = _of_space(dataset, "offset", places)
-            offset = [a * (nm_per(unit) or 1) for a, unit in zip(at, units, strict=False)]
-            return parse_voxel_nm(known), (offset[0], offset[1], offset[2]) if at else nowhere
-    return None, nowhere
+        if len(sizes) == 3 and None not in (found := each(in_nm, sizes, units)):
+            offset = _of_space(dataset, "offset", places) or [0.0] * 3
+            return Calibration(found, each(lambda n, u: n * (nm_per(u) or 1), offset, units))
+    return Calibration()
 
 
 def is_labels(dataset: h5py.Dataset) -> bool:

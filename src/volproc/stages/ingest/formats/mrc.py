@@ -11,6 +11,8 @@ https://bio3d.colorado.edu/imod/doc/mrc_format.txt:
 - Voxel size: cell / sampling of each axis; an image stack (one section sampled, space group 0)
   states none along z. Exactly 1 x 1 x 1 Å is what many programs write for "not known", and counts
   as that; so does a size of zero.
+- Position: the origin in Å, or, where that is 0, the start in voxels. Files by IMOD have the origin
+  with the other sign, unless they say otherwise; files without "MAP " have other things there.
 """
 
 from __future__ import annotations
@@ -25,17 +27,16 @@ import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.grid.box import Shape, each
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.grid.units import in_nm, typed
-from volproc.stages.ingest.formats.gzipped import is_gzip, zipped_planes
-from volproc.stages.ingest.formats.raw import raw_planes
-from volproc.stages.ingest.formats.views import Nibbles, Turned
-from volproc.stages.ingest.voxel_source import PixelNm, Source, opened, reading, stamp
+from volproc.stages.ingest.formats.raw import is_gzip, raw_planes
+from volproc.stages.ingest.formats.views import Nibbles, turned
+from volproc.stages.ingest.voxel_source import Calibration, Source, opened, reading, stamp
 
 _BYTES = 1024
 _FIELDS = {
     "sizes": (0, "3i4"),
     "mode": (12, "i4"),
+    "start": (16, "3i4"),
     "sampling": (28, "3i4"),
     "cell": (40, "3f4"),
     "axes": (64, "3i4"),
@@ -43,8 +44,11 @@ _FIELDS = {
     "highest": (80, "f4"),
     "space_group": (88, "i4"),
     "extended": (92, "i4"),
+    "version": (108, "i4"),
     "imod_stamp": (152, "i4"),
     "imod_flags": (156, "i4"),
+    "origin": (196, "3f4"),
+    "map": (208, "S3"),
 }
 _HEADER = np.dtype(
     {
@@ -60,6 +64,10 @@ _PACKED = 101
 _TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2", _PACKED: "u1"}
 _NOT_GREY = {3: "complex", 4: "complex", 16: "RGB"}
 _IMOD = 1146047817
+_SIGNED_BYTES, _MRC2014_ORIGIN = 1, 4
+"""IMOD's flags."""
+_MRC2014 = range(20140, 20300)
+"""Versions of the header since that standard."""
 
 
 def is_mrc(head: bytes) -> bool:
@@ -79,20 +87,17 @@ def open_mrc(url: str) -> Source:
                     head = stream.read(_BYTES)
         header, order = _header(head)
         x, y, z = header["sizes"].tolist()
-        mode, axes = int(header["mode"]), _axes(url, header)
-        voxel_nm, pixel_nm = _stated_nm(header)
-        make = zipped_planes if zipped else raw_planes
-        planes: Source = make(
+        packed, axes = int(header["mode"]) == _PACKED, _axes(url, header)
+        planes: Source = raw_planes(
             url,
-            offset=_BYTES + int(header["extended"]),
+            offsets=(_BYTES + int(header["extended"]),),
             stored=order + _stored(url, header),
-            shape=(z, y, -(-x // 2) if mode == _PACKED else x),
-            voxel_nm=voxel_nm,
+            shape=(z, y, -(-x // 2) if packed else x),
+            stated=_stated(header, axes),
             identity=(stamp(url),),
-            pixel_nm=pixel_nm,
+            zipped=zipped,
         )
-        planes = Nibbles(planes, x) if mode == _PACKED else planes
-        return planes if axes == (0, 1, 2) else Turned(planes, axes)
+        return turned(Nibbles.of(planes, shape=(z, y, x)) if packed else planes, axes)
 
 
 def _header(head: bytes) -> tuple[npt.NDArray[Any], str]:
@@ -128,7 +133,7 @@ def _stored(url: str, header: npt.NDArray[Any]) -> str:
     if mode != 0:
         return _TYPES[mode]
     if header["imod_stamp"] == _IMOD:
-        return "i1" if header["imod_flags"] & 1 else "u1"
+        return "i1" if header["imod_flags"] & _SIGNED_BYTES else "u1"
     return "u1" if header["lowest"] >= 0 and 127 < header["highest"] <= 255 else "i1"
 
 
@@ -145,18 +150,22 @@ def _axes(url: str, header: npt.NDArray[Any]) -> Shape:
     return each(slowest_first.index, (3, 2, 1))
 
 
-def _stated_nm(header: npt.NDArray[Any]) -> tuple[VoxelNm | None, PixelNm | None]:
-    """Voxel size (z, y, x), and pixel size (y, x) where no more is stated.
-
-    Cell and sampling are in the order x, y, z whatever the axes are.
+def _stated(header: npt.NDArray[Any], axes: Shape) -> Calibration:
+    """Voxel size and position. Cell, sampling and origin are of x, y and z, whatever the axes are;
+    sizes and start are of columns, rows and sections.
     """
     pairs = zip(header["cell"], header["sampling"].tolist(), strict=True)
     sizes = [typed(cell) / count if count > 0 else 0.0 for cell, count in pairs]
-    if all(math.isclose(size, 1, rel_tol=1e-6) for size in sizes):
-        return None, None
-    x, y, z = (in_nm(size / 10, "nm") for size in sizes)
+    known = not all(math.isclose(size, 1, rel_tol=1e-6) for size in sizes)
+    x, y, z = (in_nm(size / 10, "nm") if known else None for size in sizes)
     columns, _, sections = header["sizes"].tolist()
     if header["space_group"] == 0 and header["sampling"].tolist()[::2] == [columns, 1]:
         z = z if sections == 1 else None
-    pixel_nm = (y, x) if y and x else None
-    return (parse_voxel_nm((z, y, x)) if z and y and x else None), pixel_nm
+    origin = [typed(n) / 10 for n in header["origin"]] if header["map"] == b"MAP" else []
+    if not any(origin):
+        start = header["start"].tolist()[::-1]
+        return Calibration((z, y, x), each(lambda axis: start[axis], axes), in_voxels=True)
+    flags = int(header["imod_flags"]) if header["imod_stamp"] == _IMOD else _MRC2014_ORIGIN
+    standard = flags & _MRC2014_ORIGIN or int(header["version"]) in _MRC2014
+    # IMOD's own origin is the place of 0, seen from the first voxel
+    return Calibration((z, y, x), each(lambda n: n if standard else -n, origin[::-1]))

@@ -1,119 +1,86 @@
-"""What the values of a TIFF mean: grey as it is, 0 as white, or places in a palette."""
+"""What stored values mean: grey with 0 as black or as white, indices into a palette, or colour."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tifffile import PHOTOMETRIC
 
 from volproc.errors import IngestError
-from volproc.grid.box import Box, Shape
-from volproc.grid.scale import VoxelNm
-from volproc.stages.ingest.voxel_source import PixelNm, Source, Stamp, pixel_nm_of
+from volproc.stages.ingest.formats.views import ByPalette, Inverted
+from volproc.stages.ingest.voxel_source import Source
+
+COLOUR = (
+    "has colour; a volume needs grey planes: convert its files to 8 or 16 bit grey first "
+    "(ImageMagick: mogrify -colorspace gray FILES)"
+)
 
 
-@dataclass(frozen=True)
-class Regreyed:
-    """A source whose values stand for others: those of a `palette`, or, without one, turned over.
+def is_grey(pixels: npt.NDArray[Any]) -> bool:
+    """Whether the colours of all `pixels` (last axis) are equal, and a fourth sample hides none.
 
-    `highest` is what 0 then becomes; with a sign, where there is none, the two ends change places.
+    >>> is_grey(np.array([[7, 7, 7], [9, 9, 9]])), is_grey(np.array([[7, 7, 8]]))
+    (True, False)
     """
-
-    inside: Source
-    highest: int | None = None
-    palette: tuple[int, ...] = ()
-
-    @property
-    def said(self) -> str:
-        """What was done to the values."""
-        if self.palette:
-            return "its values stand for the greys of a palette: those were taken"
-        return "its photometric tag says that 0 is white: grey values were turned over"
-
-    @property
-    def shape(self) -> Shape:
-        """Voxels (z, y, x)."""
-        return self.inside.shape
-
-    @property
-    def dtype(self) -> str:
-        """numpy's name of the voxel type."""
-        if not self.palette:
-            return self.inside.dtype
-        return "uint8" if max(self.palette) < 256 else "uint16"
-
-    @property
-    def voxel_nm(self) -> VoxelNm | None:
-        """Voxel size the file states, in nm."""
-        return self.inside.voxel_nm
-
-    @property
-    def pixel_nm(self) -> PixelNm | None:
-        """Pixel size the file states, in nm."""
-        return pixel_nm_of(self.inside)
-
-    @property
-    def identity(self) -> tuple[Stamp, ...]:
-        """Of the file."""
-        return self.inside.identity
-
-    @property
-    def by_rows(self) -> bool:
-        """As it is stored."""
-        return self.inside.by_rows
-
-    def read(self, box: Box) -> npt.NDArray[Any]:
-        """The voxels of `box`."""
-        values: npt.NDArray[Any] = self.inside.read(box)
-        if self.palette:
-            values = np.asarray(self.palette, dtype=self.dtype)[values]
-        elif self.highest is None:
-            values = np.invert(values)
-        else:
-            values = np.subtract(self.highest, values, dtype=values.dtype)
-        return values
+    count = pixels.shape[-1]
+    colours = pixels[..., : count - (count in (2, 4))]
+    opaque = pixels[..., -1].min() == pixels[..., -1].max() if count in (2, 4) else True
+    return bool(opaque and np.all(colours == colours[..., :1]))
 
 
-def meant(source: Source, pages: Sequence[Any], url: str) -> Source:
+def in_greys(source: Source, pages: Sequence[Any], url: str) -> Source:
     """The source with grey values as other programs show them, 0 black; exact, or an IngestError.
 
-    `pages` has one of each of its images.
+    `pages` has one page of each of its TIFF's images.
     """
-    kinds = {page.photometric for page in pages}
-    if PHOTOMETRIC.MINISWHITE not in kinds and PHOTOMETRIC.PALETTE not in kinds:
+    kinds = {page.photometric.name for page in pages}
+    if kinds.isdisjoint({"MINISWHITE", "PALETTE"}):
         return source
     if len(kinds) > 1:
-        names = " and ".join(sorted(kind.name.lower() for kind in kinds))
+        names = " and ".join(sorted(kinds)).lower()
         raise IngestError(
             f"{url} holds planes of {names}; a volume needs one meaning of grey values: save them "
             "alike"
         )
-    if PHOTOMETRIC.PALETTE in kinds:
-        return _by_palette(source, pages[0].colormap, url)
-    kind = np.dtype(source.dtype)
-    if kind.kind == "f":
+    if kinds == {"PALETTE"}:
+        palette = pages[0].colormap
+        return by_palette(source, None if palette is None else palette.T, url)
+    kind = np.dtype(source.dtype).kind
+    if kind == "f":
         raise IngestError(
-            f"{url} holds {source.dtype} values of which 0 is white (its photometric tag); turned "
-            "over to what is not said: save it with 0 as black, or give --labels to take it as is"
+            f"{url} holds {source.dtype} values of which 0 is white (its photometric tag); it does "
+            "not state which value is black: save it with 0 as black, or give --labels to take the "
+            "values as they are"
         )
-    return Regreyed(source, 2 ** pages[0].bitspersample - 1 if kind.kind == "u" else None)
+    return Inverted.of(
+        source,
+        white=2 ** pages[0].bitspersample - 1 if kind == "u" else None,
+        note="its photometric tag says that 0 is white: grey values were inverted",
+    )
 
 
-def _by_palette(source: Source, palette: npt.NDArray[Any] | None, url: str) -> Source:
-    if palette is None or np.any(palette != palette[0]):
+def by_palette(source: Source, palette: npt.NDArray[Any] | None, url: str) -> Source:
+    """The greys that the source's values stand for; IngestError for a palette of colours.
+
+    `palette` has a row per value: red, green, blue, and perhaps how opaque it is.
+    """
+    if palette is None or not is_grey(palette):
         raise IngestError(
-            f"{url} holds places in a palette of colours, no grey values; convert it to grey, or "
-            "give --labels if the values are ids"
+            f"{url} holds indices into a palette of colours, not grey values; convert it to grey, "
+            "or give --labels if the values are ids"
         )
-    greys = palette[0].astype(int)
-    for step in (257, 256):  # 255 as 65535, and as 65280
-        if not np.any(greys % step):
+    greys = palette[:, 0].astype(int)
+    for step in (257, 256):  # a TIFF's palette has 16 bits: 255 is 65535 there, or 65280
+        if palette.dtype.itemsize > 1 and not np.any(greys % step):
             greys = greys // step
             break
     if np.array_equal(greys, np.arange(len(greys))):
         return source
-    return Regreyed(source, palette=tuple(greys.tolist()))
+    return ByPalette.of(
+        source,
+        greys=tuple(greys.tolist()),
+        dtype="uint8" if greys.max() < 256 else "uint16",
+        note="its values are indices into a palette of greys: the greys were taken",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
@@ -12,11 +12,9 @@ import numpy.typing as npt
 import tifffile
 
 from volproc.errors import IngestError
-from volproc.grid.box import Box, Shape
-from volproc.grid.scale import VoxelNm
-from volproc.stages.ingest.formats.photometry import meant
-from volproc.stages.ingest.formats.raw import RawPlanes, raw_planes
-from volproc.stages.ingest.formats.samples import COLOUR
+from volproc.grid.box import Box
+from volproc.stages.ingest.formats.photometry import COLOUR, in_greys
+from volproc.stages.ingest.formats.raw import raw_planes
 from volproc.stages.ingest.formats.tiff_decoding import (
     decode_into,
     refuse_unbelievable,
@@ -26,12 +24,10 @@ from volproc.stages.ingest.formats.tiff_metadata import (
     complete,
     ome_pixels,
     raise_heard,
-    tiff_stated_nm,
+    stated_of,
 )
 from volproc.stages.ingest.voxel_source import (
-    PixelNm,
     Source,
-    Stamp,
     described,
     not_a,
     opened,
@@ -64,12 +60,12 @@ def open_tiff(
         name = url.rpartition("/")[2]
         with tifffile.TiffFile(raw, name=name, _multifile=False) as file:
             images = _images(file, url, times=times == "slices")
-            source = _source(file, images, url, (stamp(url),))
-            return source if labels else meant(source, [i.keyframe for i in images], url)
+            source = _source(file, images, url)
+            return source if labels else in_greys(source, [i.keyframe for i in images], url)
 
 
-@dataclass(frozen=True)
-class TiffPlanes:
+@dataclass(frozen=True, kw_only=True)
+class TiffPlanes(Source):
     """Compressed or tiled planes: only the strips and tiles that meet a box are decoded.
 
     `pages` are the places in the file where the planes are described: looking them up again
@@ -77,13 +73,7 @@ class TiffPlanes:
     """
 
     url: str
-    shape: Shape
-    dtype: str
-    voxel_nm: VoxelNm | None
-    identity: tuple[Stamp, ...]
-    by_rows: bool
     pages: tuple[int, ...]
-    pixel_nm: PixelNm | None = None
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
@@ -100,87 +90,35 @@ class TiffPlanes:
         return out
 
 
-@dataclass(frozen=True)
-class RawPages:
-    """Uncompressed planes that do not follow one another: each has its own byte offset."""
-
-    first: RawPlanes
-    offsets: tuple[int, ...]
-    shape: Shape
-
-    @property
-    def dtype(self) -> str:
-        """numpy's name of the voxel type."""
-        return self.first.dtype
-
-    @property
-    def voxel_nm(self) -> VoxelNm | None:
-        """Voxel size the file states, in nm."""
-        return self.first.voxel_nm
-
-    @property
-    def pixel_nm(self) -> PixelNm | None:
-        """Pixel size the file states, in nm."""
-        return self.first.pixel_nm
-
-    @property
-    def identity(self) -> tuple[Stamp, ...]:
-        """The file's stamp."""
-        return self.first.identity
-
-    @property
-    def by_rows(self) -> bool:
-        """Rows are found by their place."""
-        return True
-
-    def read(self, box: Box) -> npt.NDArray[Any]:
-        """The voxels of `box`."""
-        out = np.empty(box.shape, dtype=self.dtype)
-        here = Box((0, *box.start[1:]), (1, *box.stop[1:]))
-        for plane, offset in zip(out, self.offsets[box.start[0] : box.stop[0]], strict=True):
-            plane[:] = replace(self.first, offset=offset).read(here)[0]
-        return out
-
-
-def _source(
-    file: tifffile.TiffFile,
-    images: Sequence[tifffile.TiffPageSeries],
-    url: str,
-    identity: tuple[Stamp, ...],
-) -> Source:
+def _source(file: tifffile.TiffFile, images: Sequence[tifffile.TiffPageSeries], url: str) -> Source:
     first = images[0]
     height, width = _plane_shape(first)
-    voxel_nm, pixel_nm = tiff_stated_nm(file)
-    stored = first.dtype.newbyteorder(file.byteorder).str
     colour = first.keyframe.samplesperpixel > 1
+    offsets: tuple[int, ...] = ()
     if len(images) == 1 and first.dataoffset is not None and not colour:
-        shape = (first.size // (height * width), height, width)
+        depth, offsets = first.size // (height * width), (first.dataoffset,)
+    else:
+        pages = _pages(images, file, url)
+        depth = len(pages)
+        if all(_is_raw(page) for page in pages):
+            offsets = tuple(page.dataoffsets[0] for page in pages)
+    shape, stated, identity = (depth, height, width), stated_of(file), (stamp(url),)
+    if offsets:
+        stored = first.dtype.newbyteorder(file.byteorder).str
         return raw_planes(
-            url,
-            offset=first.dataoffset,
-            stored=stored,
-            shape=shape,
-            voxel_nm=voxel_nm,
-            identity=identity,
-            pixel_nm=pixel_nm,
+            url, offsets=offsets, stored=stored, shape=shape, stated=stated, identity=identity
         )
-    pages = _pages(images, file, url)
-    shape = (len(pages), height, width)
-    if all(_is_raw(page) for page in pages):
-        plane = RawPlanes(url, 0, stored, (1, height, width), voxel_nm, identity, pixel_nm)
-        return RawPages(plane, tuple(page.dataoffsets[0] for page in pages), shape)
     source = TiffPlanes(
-        url=url,
         shape=shape,
         dtype=str(first.dtype),
-        voxel_nm=voxel_nm,
         identity=identity,
+        stated=stated,
         # a strip of more than half a plane costs more for rows than it saves
         by_rows=all(2 * segment_shape(image.keyframe)[0] <= height for image in images),
+        url=url,
         pages=tuple(page.offset for page in pages),
-        pixel_nm=pixel_nm,
     )
-    if colour:  # here rather than when the run comes to it
+    if colour:  # looked at here rather than when the run comes to it
         source.read(Box((0, 0, 0), (1, height, width)))
     return source
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from volproc.stages.ingest.formats.samples import is_grey
+from volproc.stages.ingest.formats.photometry import is_grey
 
 HUGE_SEGMENT, DENSEST = 2**29, 2**16
 """Bytes of a strip or tile above which one is not believed to hold this many times its own."""

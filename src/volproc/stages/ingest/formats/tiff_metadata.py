@@ -1,4 +1,4 @@
-"""What a TIFF says of itself: its voxel size, its OME-XML, and that it was cut short."""
+"""What a TIFF states of itself: voxel size, position, OME-XML, and that it was cut short."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.grid.units import in_nm
+from volproc.grid.box import each
+from volproc.grid.units import in_nm, nm_per
 from volproc.location import name_of
-from volproc.stages.ingest.voxel_source import PixelNm, opened
+from volproc.stages.ingest.voxel_source import Calibration, opened
 
 _heard = threading.local()
 
@@ -50,40 +50,49 @@ def raise_heard() -> None:
         raise ValueError(_heard.errors[0])
 
 
-def tiff_stated_nm(file: tifffile.TiffFile) -> tuple[VoxelNm | None, PixelNm | None]:
-    """Voxel size (z, y, x) and pixel size (y, x) from OME or ImageJ metadata."""
-    sizes = _ome_sizes(file.ome_metadata) if file.is_ome else _imagej_sizes(file)
-    z, y, x = sizes or (None, None, None)
-    pixel_nm = (y, x) if y and x else None
-    return (parse_voxel_nm((z, *pixel_nm)) if z and pixel_nm else None), pixel_nm
+def stated_of(file: tifffile.TiffFile) -> Calibration:
+    """Voxel size and position from OME or ImageJ metadata."""
+    return _ome(file.ome_metadata) if file.is_ome else _imagej(file)
 
 
-def ome_pixels(xml: str) -> dict[str, str]:
-    """Attributes of the first image's Pixels element: sizes, type, physical sizes."""
+def ome_pixels(xml: str) -> ElementTree.Element:
+    """The first image's Pixels element, with sizes, type and physical sizes; or an empty one."""
     elements = ElementTree.fromstring(xml).iter()
-    return next((dict(e.attrib) for e in elements if e.tag.endswith("}Pixels")), {})
+    return next((e for e in elements if e.tag.endswith("}Pixels")), ElementTree.Element("Pixels"))
 
 
-def _ome_sizes(xml: str) -> list[float | None]:
+def _ome(xml: str) -> Calibration:
     pixels = ome_pixels(xml)
-    names = [f"PhysicalSize{axis}" for axis in "ZYX"]
-    return [in_nm(float(pixels.get(n, 0)), pixels.get(f"{n}Unit", "µm")) for n in names]
+    planes = [e for e in pixels.iter() if e.tag.endswith("}Plane")]
+    first = min(planes, key=lambda plane: int(plane.get("TheZ", 0)), default=pixels)
+
+    def size(axis: str) -> float | None:
+        name = f"PhysicalSize{axis}"
+        return in_nm(float(pixels.get(name, 0)), pixels.get(f"{name}Unit", "µm"))
+
+    def position(axis: str) -> float:
+        # without a unit it counts in a "reference frame" of the stage, which is no length
+        unit = nm_per(first.get(f"Position{axis}Unit")) or 0.0
+        return float(first.get(f"Position{axis}", 0)) * unit
+
+    return Calibration(each(size, "ZYX"), each(position, "ZYX"))
 
 
-def _imagej_sizes(file: tifffile.TiffFile) -> list[float | None]:
+def _imagej(file: tifffile.TiffFile) -> Calibration:
     metadata = file.imagej_metadata or {}
     unit = metadata.get("unit", "")
     units = [metadata.get(f"{axis}unit", unit) for axis in "zy"] + [unit]
-    if str(unit).lower().startswith("in"):
-        return []  # ImageJ's word for a resolution in dots per inch, which is of the screen
+    # the origin is where 0 is, in voxels from the first one
+    origins = [metadata.get(f"{axis}origin", 0) for axis in "zyx"]
+    centre = each(lambda n: 0.0 - n if isinstance(n, int | float) else 0.0, origins)
     tags = file.pages.first.tags
-    if "XResolution" not in tags or "YResolution" not in tags:
-        return []
-    y, x = (tags[f"{axis}Resolution"].value for axis in "YX")
-    if not (y[0] and x[0]):
-        return []
-    sizes = (metadata.get("spacing", 0), y[1] / y[0], x[1] / x[0])
-    return [in_nm(size, unit) for size, unit in zip(sizes, units, strict=True)]
+    # inches are ImageJ's word for a resolution in dots per inch, which is of the screen
+    inches = str(unit).lower().startswith("in")
+    if inches or "XResolution" not in tags or "YResolution" not in tags:
+        return Calibration(centre=centre, in_voxels=True)
+    (ny, dy), (nx, dx) = (tags[f"{axis}Resolution"].value for axis in "YX")
+    sizes = (metadata.get("spacing", 0), ny and dy / ny, nx and dx / nx)
+    return Calibration(each(in_nm, sizes, units), centre, in_voxels=True)
 
 
 def other_files(url: str) -> tuple[str, ...]:

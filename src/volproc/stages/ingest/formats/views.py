@@ -1,95 +1,56 @@
-"""Sources seen differently: two voxels in a byte, axes in another order, without NaN."""
+"""Sources seen differently: axes in another order, packed voxels, greys by another rule."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape, each
-from volproc.grid.scale import VoxelNm
-from volproc.stages.ingest.voxel_source import Source, Stamp
+from volproc.stages.ingest.voxel_source import Source
 
 
-@dataclass(frozen=True)
-class Nibbles:
-    """`columns` voxels of 0 to 15 in the bytes of each row, the first in the lower half."""
+@dataclass(frozen=True, kw_only=True)
+class View(Source):
+    """A source made of another one, `inside`, which states all that the view does not change."""
 
-    packed: Source
-    columns: int
+    inside: Source
 
-    @property
-    def shape(self) -> Shape:
-        """Voxels (z, y, x)."""
-        return (*self.packed.shape[:2], self.columns)
+    @classmethod
+    def of(cls, inside: Source, **changed: Any) -> Self:
+        """The view of `inside`, with these fields its own."""
+        same = {field.name: getattr(inside, field.name) for field in fields(Source)}
+        return cls(inside=inside, **{**same, **changed})
 
-    @property
-    def dtype(self) -> str:
-        """uint8."""
-        return "uint8"
 
-    @property
-    def voxel_nm(self) -> VoxelNm | None:
-        """Voxel size the file states, in nm."""
-        return self.packed.voxel_nm
-
-    @property
-    def identity(self) -> tuple[Stamp, ...]:
-        """Of the file."""
-        return self.packed.identity
-
-    @property
-    def by_rows(self) -> bool:
-        """As its bytes are."""
-        return self.packed.by_rows
+@dataclass(frozen=True, kw_only=True)
+class Nibbles(View):
+    """Voxels of 0 to 15, two in each byte of a row, the first in the lower half."""
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
         first = box.start[2] // 2
         cover = Box((*box.start[:2], first), (*box.stop[:2], -(-box.stop[2] // 2)))
-        packed = self.packed.read(cover)
+        packed = self.inside.read(cover)
         both = np.stack([packed & 15, packed >> 4], axis=-1)
         both = both.reshape(*packed.shape[:2], 2 * packed.shape[2])
         return both[:, :, box.start[2] - 2 * first : box.stop[2] - 2 * first]
 
 
-@dataclass(frozen=True)
-class Turned:
-    """A source whose z, y and x are the `axes` of another one; that one states the voxel size."""
+@dataclass(frozen=True, kw_only=True)
+class Turned(View):
+    """A source whose z, y and x are the `axes` of another one; that one states the voxel size.
 
-    inside: Source
+    A plane of another axis touches every plane of the file.
+    """
+
     axes: Shape
 
-    @property
-    def shape(self) -> Shape:
-        """Voxels (z, y, x)."""
-        return each(lambda axis: self.inside.shape[axis], self.axes)
-
-    @property
-    def dtype(self) -> str:
-        """numpy's name of the voxel type."""
-        return self.inside.dtype
-
-    @property
-    def voxel_nm(self) -> VoxelNm | None:
-        """Voxel size in nm, of z, y and x as they are here."""
-        return self.inside.voxel_nm
-
-    @property
-    def identity(self) -> tuple[Stamp, ...]:
-        """Of the file."""
-        return self.inside.identity
-
-    @property
-    def by_rows(self) -> bool:
-        """Rows here are not rows there."""
-        return False
-
     def read(self, box: Box) -> npt.NDArray[Any]:
-        """The voxels of `box`: a plane of another axis touches every plane of the file."""
+        """The voxels of `box`."""
         there = each(self.axes.index, (0, 1, 2))
         start, stop = (
             each(lambda axis, end=end: end[axis], there) for end in (box.start, box.stop)
@@ -97,45 +58,58 @@ class Turned:
         return np.ascontiguousarray(self.inside.read(Box(start, stop)).transpose(self.axes))
 
 
-@dataclass(frozen=True)
-class WithoutNaN:
-    """A source of real numbers in which voxels that are none have a `value`."""
+def turned(inside: Source, axes: Shape) -> Source:
+    """The source with z, y and x where `axes` has them."""
+    if axes == (0, 1, 2):
+        return inside
+    shape = each(lambda axis: inside.shape[axis], axes)
+    return Turned.of(inside, axes=axes, shape=shape, by_rows=False)
 
-    inside: Source
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutNaN(View):
+    """A source of floats in which NaN became `value`."""
+
     value: float
 
     def __post_init__(self) -> None:
-        if abs(self.value) > float(np.finfo(self.inside.dtype).max):
+        if abs(self.value) > float(np.finfo(self.dtype).max):
             raise IngestError(
-                f"[ingest] nan = {self.value:g} is beyond {self.inside.dtype}, which the files hold"
+                f"[ingest] nan = {self.value:g} is beyond {self.dtype}, which the files hold"
             )
-
-    @property
-    def shape(self) -> Shape:
-        """Voxels (z, y, x)."""
-        return self.inside.shape
-
-    @property
-    def dtype(self) -> str:
-        """numpy's name of the voxel type."""
-        return self.inside.dtype
-
-    @property
-    def voxel_nm(self) -> VoxelNm | None:
-        """Voxel size the files state, in nm."""
-        return self.inside.voxel_nm
-
-    @property
-    def identity(self) -> tuple[Stamp, ...]:
-        """Of the files."""
-        return self.inside.identity
-
-    @property
-    def by_rows(self) -> bool:
-        """As inside."""
-        return self.inside.by_rows
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
         values = self.inside.read(box)
         return np.where(np.isnan(values), values.dtype.type(self.value), values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inverted(View):
+    """A source with black and white exchanged: 0 becomes `white`, the highest value becomes 0.
+
+    Signed values have no `white`: their two ends change places.
+    """
+
+    white: int | None
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        values = self.inside.read(box)
+        if self.white is None:
+            inverted: npt.NDArray[Any] = np.invert(values)
+        else:
+            inverted = np.subtract(self.white, values, dtype=values.dtype)
+        return inverted
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByPalette(View):
+    """A source whose values are indices into a palette of `greys`."""
+
+    greys: tuple[int, ...]
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        greys: npt.NDArray[Any] = np.asarray(self.greys, dtype=self.dtype)
+        return greys.take(self.inside.read(box))

@@ -11,14 +11,13 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.axes import axis_of
 from volproc.grid.box import Box, Shape
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.location import entries, located, name_of
-from volproc.stages.ingest.formats.zarr_metadata import stated_in_nm
-from volproc.stages.ingest.voxel_source import Stamp, reading, stamp
+from volproc.stages.ingest.formats.zarr_metadata import stated_of
+from volproc.stages.ingest.voxel_source import Calibration, Source, reading, stamp
 from volproc.volume.access import last_change
 from volproc.volume.arrays import PlainArray, level_array, n5_array, what_lies_at, zarr_array
 from volproc.volume.describe import listed_levels, read_level, understanding
-from volproc.volume.metadata import Kind, PositionNm, VolumeInfo
+from volproc.volume.metadata import VolumeInfo
 from volproc.volume.ome import NoVoxelSizeError, OtherAxesError
 from volproc.volume.store import Volume, open_volume
 
@@ -28,77 +27,24 @@ FEW_ROWS = 4
 DESCRIPTIONS = ("zarr.json", ".zarray", ".zattrs", "attributes.json")
 
 
-@dataclass(frozen=True)
-class ZarrLevel:
-    """The finest level of an OME-Zarr volume that was opened, whole or with one level only."""
+@dataclass(frozen=True, kw_only=True)
+class ZarrSource(Source):
+    """The finest level of an OME-Zarr volume that was opened (whole, or with one level only); or an
+    array without OME-Zarr's metadata, or with axes in an order that only its metadata state.
+    """
 
-    volume: Volume
-    voxel_nm: VoxelNm | None
-    identity: tuple[Stamp, ...]
+    array: Volume | PlainArray
     channel: int | None = None
     """Of several; None where there is no channel axis."""
 
-    @property
-    def kind(self) -> Kind:
-        """Labels, if the metadata say so."""
-        return self.volume.info.kind
-
-    @property
-    def translation_nm(self) -> PositionNm:
-        """Centre of the first voxel."""
-        return self.volume.info.levels[0].translation_nm
-
-    @property
-    def shape(self) -> Shape:
-        """Voxels (z, y, x)."""
-        return self.volume.info.shape
-
-    @property
-    def dtype(self) -> str:
-        """numpy's name of the voxel type."""
-        return self.volume.info.dtype
-
-    @property
-    def by_rows(self) -> bool:
-        """Whether a plane has several rows of chunks."""
-        return _by_rows(self.shape, self.volume.info.levels[0].chunks)
-
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
-        return self.volume.read(box, channel=self.channel)
-
-
-@dataclass(frozen=True)
-class ZarrArray:
-    """An array without OME-Zarr's metadata, or with axes that only its metadata tell."""
-
-    array: PlainArray
-    voxel_nm: VoxelNm | None
-    identity: tuple[Stamp, ...]
-    translation_nm: PositionNm = (0.0, 0.0, 0.0)
-    kind: Kind = "image"
-
-    @property
-    def shape(self) -> Shape:
-        """Voxels (z, y, x)."""
-        return self.array.shape
-
-    @property
-    def dtype(self) -> str:
-        """numpy's name of the voxel type."""
-        return self.array.dtype
-
-    @property
-    def by_rows(self) -> bool:
-        """Whether a plane has several rows of chunks."""
-        return _by_rows(self.shape, self.array.chunks)
-
-    def read(self, box: Box) -> npt.NDArray[Any]:
-        """The voxels of `box`."""
+        if isinstance(self.array, Volume):
+            return self.array.read(box, channel=self.channel)
         return self.array.read(box)
 
 
-def open_zarr(url: str, *, axes: str = "", channel: int | None = None) -> ZarrLevel | ZarrArray:
+def open_zarr(url: str, *, axes: str = "", channel: int | None = None) -> ZarrSource:
     """The volume at the path or URL of an OME-Zarr, Zarr or N5, or of an array inside it.
 
     Of a pyramid the finest level, of several channels the one that is named. `axes` replaces the
@@ -115,7 +61,7 @@ def open_zarr(url: str, *, axes: str = "", channel: int | None = None) -> ZarrLe
     return source
 
 
-def _found(url: str, axes: str, channel: int | None) -> ZarrLevel | ZarrArray:
+def _found(url: str, axes: str, channel: int | None) -> ZarrSource:
     found = what_lies_at(url)
     if found == "ome":
         return _ome(url, "", axes, channel)
@@ -124,7 +70,7 @@ def _found(url: str, axes: str, channel: int | None) -> ZarrLevel | ZarrArray:
     return inside or _plain(plain(url, axes=axes, channel=channel))
 
 
-def _ome(url: str, path: str, axes: str, channel: int | None) -> ZarrLevel | ZarrArray:
+def _ome(url: str, path: str, axes: str, channel: int | None) -> ZarrSource:
     """The level called `path`, by default the finest, whatever the order of its axes."""
     try:
         if not axes:
@@ -136,14 +82,11 @@ def _ome(url: str, path: str, axes: str, channel: int | None) -> ZarrLevel | Zar
     stated = {**level.stated}
     if axes:  # in the stored order
         stated = dict(zip(map(axis_of, axes), level.stated.values(), strict=True))
-    z, y, x = (stated.get(axis, (None, 0.0)) for axis in "zyx")
-    sizes = (z[0], y[0], x[0])
-    source = _plain(array)
-    voxel_nm = parse_voxel_nm([s for s in sizes if s]) if all(sizes) else None
-    return replace(source, voxel_nm=voxel_nm, translation_nm=(z[1], y[1], x[1]), kind=level.kind)
+    sizes, centre = zip(*(stated.get(axis, (None, 0.0)) for axis in "zyx"), strict=True)
+    return replace(_plain(array), stated=Calibration(sizes, centre), kind=level.kind)
 
 
-def _ome_level(url: str, path: str, *, channel: int | None) -> ZarrLevel:
+def _ome_level(url: str, path: str, *, channel: int | None) -> ZarrSource:
     """The level called `path`, by default the finest."""
     stated = True
     try:
@@ -158,12 +101,24 @@ def _ome_level(url: str, path: str, *, channel: int | None) -> ZarrLevel:
             "with --channel, or [ingest] channel, counted from 0"
         )
     _refuse_absent_voxels(info)
-    voxel_nm = info.voxel_nm if stated else None
-    stamps = ((info.url, 0, volume.fingerprint),)
-    return ZarrLevel(volume, voxel_nm, stamps, channel if info.channels else None)
+    finest = info.levels[0]
+    centre = finest.translation_nm
+    calibration = (
+        Calibration(info.voxel_nm, centre) if stated else Calibration(centre=centre, in_voxels=True)
+    )
+    return ZarrSource(
+        shape=info.shape,
+        dtype=info.dtype,
+        identity=((info.url, 0, volume.fingerprint),),
+        stated=calibration,
+        by_rows=_by_rows(info.shape, finest.chunks),
+        kind=info.kind,
+        array=volume,
+        channel=channel if info.channels else None,
+    )
 
 
-def _level_inside(url: str, axes: str, channel: int | None) -> ZarrLevel | ZarrArray | None:
+def _level_inside(url: str, axes: str, channel: int | None) -> ZarrSource | None:
     """The array at `url` as a level of the OME-Zarr around it; None if it is none."""
     parts = url.split("/")
     for length in range(len(parts) - 1, max(0, len(parts) - 4), -1):  # a path may be 0, or s0/raw
@@ -199,15 +154,20 @@ def _has_chunks(url: str) -> bool:
     return any(name not in (*DESCRIPTIONS, ".zgroup", ".zmetadata") for name in names)
 
 
-def _plain(array: PlainArray) -> ZarrArray:
+def _plain(array: PlainArray) -> ZarrSource:
     stamps = []
     for name in DESCRIPTIONS:
         filesystem, path = located(f"{array.url}/{name}")
         if filesystem.exists(path):
             stamps.append(stamp(f"{array.url}/{name}"))
-    voxels = (array.url.rpartition("/")[2], 0, last_change(array.url))
-    voxel_nm, translation_nm = stated_in_nm(array)
-    return ZarrArray(array, voxel_nm, (*stamps, voxels), translation_nm)
+    return ZarrSource(
+        shape=array.shape,
+        dtype=array.dtype,
+        identity=(*stamps, (name_of(array.url), 0, last_change(array.url))),
+        stated=stated_of(array),
+        by_rows=_by_rows(array.shape, array.chunks),
+        array=array,
+    )
 
 
 def _by_rows(shape: Shape, chunks: Shape) -> bool:

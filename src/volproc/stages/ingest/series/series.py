@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
-from volproc.grid.scale import VoxelNm
 from volproc.location import located, name_of
 from volproc.stages.ingest.series.folder import Taken
 from volproc.stages.ingest.series.slice_numbers import Numbering, filled_slices, number_names
@@ -25,15 +24,12 @@ from volproc.stages.ingest.voxel_source import (
     PixelNm,
     Source,
     Stamp,
-    pixel_nm_of,
     refuse_other_pixels,
 )
 
 if TYPE_CHECKING:
     from volproc.config import IngestOptions  # workers need not know of options
-
-Opener = Callable[[str], Source]
-"""What opens one file of a format."""
+    from volproc.stages.ingest.formats.registry import Opener
 
 CONNECTIONS = 8
 """Remote files that are read at once; local ones are read one by one, which is as fast."""
@@ -65,9 +61,9 @@ def open_series(
     sources = _headers(urls, files, opener, everything=options.unequal == "pad", most=most_headers)
     first = sources[urls[0]]
     shape = _plane_shape(sources, pad=options.unequal == "pad")
-    pixel_nm = None if options.voxel_nm else pixel_nm_of(first)
+    pixels_nm = None if options.voxel_nm else first.pixel_nm
     for url, source in sources.items():
-        refuse_other_pixels(url, source, pixel_nm)
+        refuse_other_pixels(url, source, pixels_nm)
     depths = _depths(urls, files, sources)
     if depths and numbering.gaps:
         raise IngestError(
@@ -79,52 +75,42 @@ def open_series(
     depth = (sum(depths) or len(urls)) + len(filled)
     listed = taken.line(depth, numbering.shown(numbering.step)) if taken else ""
     return Series(
+        shape=(depth, *shape),
+        dtype=first.dtype,
+        # what was opened tells its size even where a web server's listing did not
+        identity=tuple(sources[url].identity[0] if url in sources else files[url] for url in urls),
+        stated=first.stated,
+        by_rows=all(source.by_rows for source in sources.values()),
+        kind=first.kind,
+        note="; ".join(filter(None, (listed, first.note))),
+        filled=filled,
         opener=opener,
         middles=middles,
         ends=ends,
         depths=depths,
-        filled=filled,
         repeat=options.missing == "repeat",
         pad=options.unequal == "pad",
-        shape=(depth, *shape),
-        dtype=first.dtype,
-        voxel_nm=first.voxel_nm,
-        by_rows=all(source.by_rows for source in sources.values()),
-        # what was opened tells its size even where a web server's listing did not
-        identity=tuple(sources[url].identity[0] if url in sources else files[url] for url in urls),
-        said="; ".join(filter(None, (listed, getattr(first, "said", "")))),
-        pixel_nm=pixel_nm,
+        pixels_nm=pixels_nm,
     )
 
 
-@dataclass(frozen=True)
-class Series:
-    """Files along z. `filled` are the slices that no file holds: repeated, or blank.
+@dataclass(frozen=True, kw_only=True)
+class Series(Source):
+    """Files along z. Slices that no file holds (`filled`) are repeated, or blank.
 
     It travels with every block, so it is kept small: `middles` has what differs in the URLs,
     separated by NUL, between two common `ends`; `depths` is empty where every file holds
-    one plane; and the stamps stay behind when it is pickled (`identity` is () on a worker).
+    one plane.
     """
 
     opener: Opener
     middles: str
     ends: tuple[str, str]
     depths: tuple[int, ...]
-    filled: tuple[int, ...]
     repeat: bool
     pad: bool
-    shape: Shape
-    dtype: str
-    voxel_nm: VoxelNm | None
-    by_rows: bool
-    identity: tuple[Stamp, ...]
-    said: str = ""
-    """What became of the folder's files, in a line."""
-    pixel_nm: PixelNm | None = None
+    pixels_nm: PixelNm | None
     """Of every slice; None where the files state none, or another size replaces it."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "identity": ()}
 
     @property
     def urls(self) -> list[str]:
@@ -184,7 +170,7 @@ class Series:
         same_size = source.shape[1:] == self.shape[1:] or self.pad
         if source.dtype != self.dtype or source.shape[0] != depth or not same_size:
             raise IngestError(_unequal(url, source, self.dtype, (depth, *self.shape[1:])))
-        refuse_other_pixels(url, source, self.pixel_nm)
+        refuse_other_pixels(url, source, self.pixels_nm)
         first = planes[0][1]
         wanted = Box((first, *box.start[1:]), (planes[-1][1] + 1, *box.stop[1:]))
         part = wanted.clip(Box((0, 0, 0), source.shape))
