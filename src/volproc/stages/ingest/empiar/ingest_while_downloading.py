@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from volproc.config import FetchOptions, IngestOptions
-from volproc.engine.progress import BlockDone, Event
+from volproc.engine.events import BlockDone, Event
 from volproc.engine.protocol import Engine, Outcomes, Step, Task
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
@@ -20,6 +19,7 @@ from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.retries import RemoteFile
 from volproc.stages.ingest.formats.registry import FORMATS, opener_of
 from volproc.stages.ingest.grey.grey_range import SampleGreys
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
 from volproc.stages.ingest.series.series import Series, open_series
 from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices
 from volproc.stages.ingest.voxel_source import Source
