@@ -21,7 +21,7 @@ from volproc.progress_bars import (
     rate,
     transfer_progress,
 )
-from volproc.stages.ingest.empiar.transfer import FetchProgress
+from volproc.stages.ingest.empiar.download import FetchProgress
 
 
 class Clock:

@@ -34,7 +34,7 @@ from volproc.engine.events import (
 from volproc.terminal import TransferBar, duration
 
 if TYPE_CHECKING:
-    from volproc.stages.ingest.empiar.transfer import FetchProgress
+    from volproc.stages.ingest.empiar.download import FetchProgress
 
 FIRST_LINE_S, MAX_S = 1.0, 30.0
 """When a step's first line comes; every further one after twice the time, up to the longest."""

@@ -15,8 +15,8 @@ from volproc.engine.memory import human
 
 if TYPE_CHECKING:
     from volproc.engine.protocol import Cost
+    from volproc.stages.ingest.empiar.download import FetchProgress
     from volproc.stages.ingest.empiar.fetch import FetchPlan
-    from volproc.stages.ingest.empiar.transfer import FetchProgress
 
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 130)
 

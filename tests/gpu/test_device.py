@@ -5,11 +5,17 @@ from threading import Lock
 import numpy as np
 import pytest
 import torch
-from volproc.stages.predict.device_link import free_bytes, link_to
+from volproc.stages.predict.device_link import (
+    free_bytes,
+    link_to,
+)
 
 from volproc.errors import ModelError
 from volproc.grid.box import Box
-from volproc.stages.predict.batches import Batch, in_batches
+from volproc.stages.predict.batches import (
+    Batch,
+    in_batches,
+)
 from volproc.stages.predict.tiling import Tile
 
 pytestmark = pytest.mark.gpu

@@ -10,10 +10,7 @@ import tifffile
 import zarr
 
 import volproc
-from volproc.engine.events import (
-    BlockDone,
-    Note,
-)
+from volproc.engine.events import BlockDone, Note
 from volproc.errors import ConfigError, ModelError, OutputError, VolprocError
 from volproc.volume.store import open_volume
 from volproc.workflow import found, running

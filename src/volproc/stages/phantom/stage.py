@@ -19,10 +19,10 @@ from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
-from volproc.stages.phantom.objects import Scene
 from volproc.stages.phantom.options import PhantomOptions
 from volproc.stages.phantom.render import render_into
 from volproc.stages.phantom.scene import make_scene
+from volproc.stages.phantom.scene_objects import Scene
 from volproc.stages.phantom.voxels import voxels_per_id
 from volproc.volume.file_io import sibling, write_file
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume

@@ -9,9 +9,12 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar.archive import Archive
 from volproc.stages.ingest.empiar.entry import entry_number, unknown_entry
-from volproc.stages.ingest.empiar.remote import NotThere, RemoteFile
+from volproc.stages.ingest.empiar.retries import (
+    NotThere,
+    RemoteFile,
+)
+from volproc.stages.ingest.empiar.servers import Archive
 from volproc.stages.ingest.options import FetchOptions
 
 _CHECKSUMS = re.compile(r"(?i)md5|md5sums?(\.txt)?|checksums?\.txt|.*\.md5")
