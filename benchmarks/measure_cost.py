@@ -31,11 +31,11 @@ from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.measure.files import surface_in
-from volproc.stages.measure.formats import mesh_files
-from volproc.stages.measure.joining import gathered, mesh_step
-from volproc.stages.measure.mesh import Mesh, joined, mesh_of
-from volproc.stages.measure.simplify import simplify
+from volproc.stages.measure.formats.mesh_formats import mesh_files
+from volproc.stages.measure.mesh.mesh_assembly import gathered, mesh_step
+from volproc.stages.measure.mesh.surface_files import surface_in
+from volproc.stages.measure.mesh.triangle_mesh import Mesh, joined, mesh_of
+from volproc.stages.measure.simplify.simplification import simplify
 from volproc.stages.measure.stage import MeasurePlan, plan_measure
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
@@ -246,8 +246,8 @@ def rough_body() -> Mesh:
     from scipy.ndimage import gaussian_filter
 
     from volproc.grid.box import Box
-    from volproc.stages.measure.softening import soft
-    from volproc.stages.measure.surface import extract
+    from volproc.stages.measure.mesh.isosurface import extract
+    from volproc.stages.measure.mesh.smooth_field import soft
 
     noise = np.random.default_rng(1).standard_normal((80, 80, 80))
     mask = np.pad(gaussian_filter(noise, 1.5) > 0.12, 2)

@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
-from tests.stages.measure.test_multiresolution import Manifest
+from tests.stages.measure.formats.test_multiresolution import Manifest
 
 from volproc import cli
 

@@ -14,9 +14,9 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.claims import Claim, admit
-from volproc.stages.evaluate.counting import CountOverlap, Result, result_of
 from volproc.stages.evaluate.overlap import Overlap
-from volproc.stages.evaluate.scores import Score, Scores
+from volproc.stages.evaluate.overlap_counts import CountOverlap, Result, result_of
+from volproc.stages.evaluate.overlap_scores import Score, Scores
 from volproc.stages.made import note_made
 from volproc.stages.nothing import search_in, why_nothing
 from volproc.volume.access import place_from

@@ -13,8 +13,25 @@ from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.stages.claims import Claim, admit
 from volproc.stages.made import note_made
-from volproc.stages.measure.columns import table_of
-from volproc.stages.measure.counting import (
+from volproc.stages.measure.formats.mesh_formats import require_format
+from volproc.stages.measure.mesh.mesh_assembly import (
+    Surfaces,
+    begin_meshes,
+    gathered,
+    mesh_step,
+    write_index,
+)
+from volproc.stages.measure.mesh.surface_extraction import (
+    Surfacing,
+    require_ids,
+    smoothing_nm,
+    surface_level,
+    surface_step,
+)
+from volproc.stages.measure.mesh.surface_files import SurfaceFiles
+from volproc.stages.measure.tables.measured_columns import table_of
+from volproc.stages.measure.tables.table_files import require_parquet, write_table
+from volproc.stages.measure.tables.voxel_sums import (
     Counted,
     CountObjects,
     Values,
@@ -22,23 +39,6 @@ from volproc.stages.measure.counting import (
     counted,
     values_under,
 )
-from volproc.stages.measure.extraction import (
-    Surfacing,
-    require_ids,
-    smoothing_nm,
-    surface_level,
-    surface_step,
-)
-from volproc.stages.measure.files import SurfaceFiles
-from volproc.stages.measure.formats import require_format
-from volproc.stages.measure.joining import (
-    Surfaces,
-    begin_meshes,
-    gathered,
-    mesh_step,
-    write_index,
-)
-from volproc.stages.measure.table_files import require_parquet, write_table
 from volproc.stages.nothing import NOTHING, search_in, why_nothing
 from volproc.stages.objects.table import Columns
 from volproc.volume.access import exists, place_from

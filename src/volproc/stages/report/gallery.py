@@ -21,9 +21,9 @@ from volproc.stages.pictures import (
     two_wide,
     voted,
 )
-from volproc.stages.report.objects import Objects
-from volproc.stages.report.page import Pair, Shot, View
-from volproc.stages.report.slices import (
+from volproc.stages.report.object_listing import Objects
+from volproc.stages.report.report_page import Pair, Shot, View
+from volproc.stages.report.shown_slices import (
     Canvas,
     bytes_of_plane,
     canvases,
