@@ -33,9 +33,9 @@ from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.measure.formats.mesh_formats import mesh_files
 from volproc.stages.measure.mesh.mesh_assembly import gathered, mesh_step
+from volproc.stages.measure.mesh.simplification import simplify
 from volproc.stages.measure.mesh.surface_files import surface_in
 from volproc.stages.measure.mesh.triangle_mesh import Mesh, joined, mesh_of
-from volproc.stages.measure.simplify.simplification import simplify
 from volproc.stages.measure.stage import MeasurePlan, plan_measure
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
@@ -115,7 +115,7 @@ def nucleus(url: str) -> Mesh:
     mesh = mesh_of(joined(parts), shape=plan.surface_level.shape, voxel_nm=VOXEL_NM)
     used, count = time.process_time() - began, len(mesh.triangles)
     print(f"\njoining {count:,} triangles: {1e6 * used / count:.2f} µs per triangle")
-    kinds = ("ply", "obj", "glb", "precomputed-legacy", "precomputed")
+    kinds = ("ply", "obj", "glb", "precomputed")
     for kind in kinds if find_spec("DracoPy") else kinds[:-1]:
         began = time.process_time()
         mesh_files(kind, 7, mesh, error_nm=ERROR_NM, corner_nm=(0.0, 0.0, 0.0))

@@ -3,8 +3,8 @@
     python benchmarks/mesh_accuracy.py
 
 Errors in percent, area / volume. Plain: marching cubes of the mask. Taubin: that, smoothed as usual
-(trimesh, lambda 0.5, nu 0.53). Soft: the smooth field of stages/measure/mesh/smooth_field.py at several
-widths, in edges of the longest voxel side; 1 is the default.
+(trimesh, lambda 0.5, nu 0.53). Soft: the smooth field of `measure` (mesh/smooth_field.py) at
+several widths, in edges of the longest voxel side; 1 is the default.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from volproc.config.options import (
     Count,
@@ -103,7 +103,7 @@ class InteriorOptions(Options):
         return self
 
 
-MeshFormat = Literal["ply", "obj", "glb", "precomputed", "precomputed-legacy"]
+MeshFormat = Literal["ply", "obj", "glb", "precomputed"]
 
 
 class MeasureOptions(Options):
@@ -120,9 +120,10 @@ class MeasureOptions(Options):
     open."""
     meshes: MeshFormat | Literal["none"] = "none"
     """Write each object's mesh: as a file of its own (PLY, OBJ, GLB), or as neuroglancer reads them
-    (precomputed: with several resolutions, needs the extra mesh)."""
+    (precomputed: with several resolutions). Needs the extra mesh."""
     mesh_error_nm: NotNegative = 25.0
-    """Meshes are simplified as far as no vertex moves away by more; nm. 0: they are not."""
+    """Meshes are simplified as far as no vertex is farther from the full mesh, nor one of its from
+    them; nm. 0: they are not simplified, which needs no extra."""
     mesh_ids: tuple[Id, ...] = ()
     """Meshes of these objects only; all if empty."""
     threshold: Fraction = 0.5
@@ -131,6 +132,16 @@ class MeasureOptions(Options):
     """Also write objects.parquet; needs the extra parquet."""
     properties: bool = True
     """Also write a few columns into the labels' own metadata, where viewers look for them."""
+
+    @field_validator("meshes", mode="before")
+    @classmethod
+    def _single_resolution_is_gone(cls, value: object) -> object:
+        if value == "precomputed-legacy":
+            raise ValueError(
+                "[measure] meshes = 'precomputed-legacy' is no longer written; take "
+                "'precomputed', which neuroglancer and cloud-volume read as well"
+            )
+        return value
 
 
 class EvaluateOptions(Options):

@@ -48,6 +48,8 @@ from volproc.volume.store import Volume
 
 ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other numbers or meshes."""
+MESH_ALGORITHM = 2
+"""Raised by hand when the same surfaces and options would give other meshes."""
 ADDED = {"meshes", "closed", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
 """Options that add files and change no number."""
 BLOCK_BYTES_PER_VOXEL = 8
@@ -181,7 +183,7 @@ def plan_measure(
             "value per voxel: choose one with `volproc ingest --channel`"
         )
     if options.meshes != "none":
-        require_format(options.meshes)
+        require_format(options.meshes, error_nm=options.mesh_error_nm)
     if options.parquet:
         require_parquet()
     require_ids(labels)
@@ -265,7 +267,7 @@ def _meshes(plan: MeasurePlan, surfaces: Surfaces, first: Step, runner: Runner) 
         worker_bytes=runner.engine.worker_bytes,
     )
     how = options.model_dump(include={"meshes", "mesh_error_nm", "mesh_ids"})
-    step = replace(step, digest=digest(step.digest, how))
+    step = replace(step, digest=digest(step.digest, MESH_ALGORITHM, how))
     begin_meshes(runner, step, plan.files, folder=folder)
     runner.run(step)
     write_index(chosen, plan.labels, folder=folder, kind=options.meshes)

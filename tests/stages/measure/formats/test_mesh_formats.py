@@ -47,28 +47,10 @@ def test_glb_is_aligned_as_its_specification_says(mesh):
     assert described["buffers"][0]["byteLength"] == len(content) - 20 - size - 8
 
 
-def test_legacy_precomputed_after_its_specification(mesh):
-    found = files("precomputed-legacy", mesh)
-    (fragment,) = json.loads(found["12:0"])["fragments"]
-    content = found[fragment]
-    count = int.from_bytes(content[:4], "little")
-    vertices = np.frombuffer(content[4 : 4 + 12 * count], "<f4").reshape(-1, 3)
-    triangles = np.frombuffer(content[4 + 12 * count :], "<u4").reshape(-1, 3)
-    np.testing.assert_array_equal(triangles, mesh.triangles)
-    np.testing.assert_allclose(vertices, mesh.xyz + CORNER_NM[::-1], atol=0.01)
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        ("precomputed", "neuroglancer_multilod_draco"),
-        ("precomputed-legacy", "neuroglancer_legacy_mesh"),
-    ],
-)
-def test_neuroglancer_finds_the_objects(kind, expected):
-    found = index_files(kind, [3, 12], {"surface_um2": [1.5, 2.0]}, corner_nm=CORNER_NM)
+def test_neuroglancer_finds_the_objects():
+    found = index_files("precomputed", [3, 12], {"surface_um2": [1.5, 2.0]}, corner_nm=CORNER_NM)
     info = json.loads(found["info"])
-    assert info["@type"] == expected
+    assert info["@type"] == "neuroglancer_multilod_draco"
     listed = json.loads(found[f"{info['segment_properties']}/info"])["inline"]
     assert listed["ids"] == ["3", "12"]
     assert listed["properties"][0]["values"] == [1.5, 2.0]
@@ -78,9 +60,13 @@ def test_other_formats_have_no_index():
     assert index_files("ply", [3], {}, corner_nm=CORNER_NM) == {}
 
 
-def test_without_draco_the_extra_is_named(monkeypatch):
-    require_format("precomputed")
-    monkeypatch.setitem(__import__("sys").modules, "DracoPy", None)
-    require_format("ply")
-    with pytest.raises(ConfigError, match=r"pip install 'volproc\[mesh\]'"):
-        require_format("precomputed")
+@pytest.mark.parametrize(
+    ("package", "kind", "error_nm"),
+    [("DracoPy", "precomputed", 25), ("igl", "ply", 25), ("igl", "precomputed", 0)],
+)
+def test_without_a_package_the_extra_is_named(monkeypatch, package, kind, error_nm):
+    require_format(kind, error_nm=error_nm)
+    monkeypatch.setitem(__import__("sys").modules, package, None)
+    require_format("ply", error_nm=0)
+    with pytest.raises(ConfigError, match=r"pip install 'volproc\[mesh\]', or take"):
+        require_format(kind, error_nm=error_nm)

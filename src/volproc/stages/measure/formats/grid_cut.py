@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.stages.measure.mesh.isosurface import Indices
-from volproc.stages.measure.mesh.triangle_mesh import Mesh, Positions
+from volproc.stages.measure.mesh.triangle_mesh import Mesh, Positions, used_vertices
 
 
 def cut_at_grid(mesh: Mesh, *, origin: Positions, cell: Positions, counts: tuple[int, ...]) -> Mesh:
@@ -37,7 +37,7 @@ def cut_at_plane(mesh: Mesh, axis: int, place: float) -> Mesh:
     cut = (which.reshape(-1, 2) + len(mesh.vertices)).astype(np.int32)
     pieces = _pieces(triangles, cut, two=on_plane)
     vertices = np.concatenate([mesh.vertices, added])
-    return _used(vertices, np.concatenate([mesh.triangles[~crossing], *pieces]))
+    return used_vertices(vertices, np.concatenate([mesh.triangles[~crossing], *pieces]))
 
 
 def _lone_corner_first(
@@ -68,8 +68,3 @@ def _pieces(triangles: Indices, cut: Indices, *, two: npt.NDArray[np.bool_]) -> 
         for pieces, chosen in ((split, two), (corner, ~two))
         for piece in pieces
     ]
-
-
-def _used(vertices: Positions, triangles: Indices) -> Mesh:
-    used, which = np.unique(triangles, return_inverse=True)
-    return Mesh(vertices[used], which.reshape(-1, 3).astype(np.int32))

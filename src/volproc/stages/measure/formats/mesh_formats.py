@@ -1,33 +1,38 @@
-"""The files of a mesh in each format."""
+"""The files of a mesh in each format: PLY and OBJ here, the longer ones in files of their own."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from io import StringIO
+
+import numpy as np
 
 from volproc.config import MeshFormat
 from volproc.stages.measure.formats.glb import to_glb
-from volproc.stages.measure.formats.multiresolution import multiresolution_files, require_draco
-from volproc.stages.measure.formats.obj import to_obj
-from volproc.stages.measure.formats.ply import to_ply
 from volproc.stages.measure.formats.precomputed import (
-    legacy_files,
-    legacy_index,
+    multiresolution_files,
     multiresolution_index,
+    require_draco,
 )
+from volproc.stages.measure.mesh.simplification import require_libigl
 from volproc.stages.measure.mesh.triangle_mesh import Mesh
 from volproc.volume.metadata import PositionNm
 
 NAMES = re.compile(r"\d+(\.(ply|obj|glb|index|mesh)|:0)?|info|segment_properties")
-"""What the files of meshes are called, in all formats."""
+"""What the files of meshes are called in all formats, those of earlier releases included."""
 HALF_WRITTEN = re.compile(rf"({NAMES.pattern})\.[0-9a-f]{{32}}\.partial")
 """What a kill may leave of one."""
 
+_FACE = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
 
-def require_format(kind: MeshFormat) -> None:
-    """ConfigError if a package is missing that writes `kind`."""
+
+def require_format(kind: MeshFormat, *, error_nm: float) -> None:
+    """ConfigError if a package is missing that simplifies meshes or writes `kind`."""
     if kind == "precomputed":
         require_draco()
+    if error_nm or kind == "precomputed":  # coarser levels are simplified meshes
+        require_libigl()
 
 
 def mesh_files(
@@ -43,8 +48,6 @@ def mesh_files(
             return {f"{identifier}.glb": to_glb(mesh, name=str(identifier))}
         case "precomputed":
             return multiresolution_files(identifier, mesh, error_nm=error_nm)
-        case "precomputed-legacy":
-            return legacy_files(identifier, mesh, corner_nm=corner_nm)
 
 
 def index_files(
@@ -55,10 +58,29 @@ def index_files(
     corner_nm: PositionNm,
 ) -> dict[str, bytes]:
     """Files about all meshes together; `numbers` are columns, a value for each of `ids`."""
-    match kind:
-        case "precomputed":
-            return multiresolution_index(ids, numbers, corner_nm=corner_nm)
-        case "precomputed-legacy":
-            return legacy_index(ids, numbers)
-        case _:
-            return {}
+    if kind == "precomputed":
+        return multiresolution_index(ids, numbers, corner_nm=corner_nm)
+    return {}
+
+
+def to_ply(mesh: Mesh) -> bytes:
+    """The content of a binary .ply file (Turk 1994); x, y, z in nm."""
+    header = (
+        "ply\nformat binary_little_endian 1.0\ncomment x y z in nm\n"
+        f"element vertex {len(mesh.vertices)}\n"
+        "property float x\nproperty float y\nproperty float z\n"
+        f"element face {len(mesh.triangles)}\n"
+        "property list uchar int vertex_indices\nend_header\n"
+    )
+    faces = np.empty(len(mesh.triangles), dtype=_FACE)
+    faces["count"], faces["corners"] = 3, mesh.triangles
+    return header.encode() + mesh.xyz.astype("<f4").tobytes() + faces.tobytes()
+
+
+def to_obj(mesh: Mesh, *, name: str) -> bytes:
+    """The content of an .obj file with one object; x, y, z in nm."""
+    text = StringIO()
+    text.write(f"# x y z in nm\no {name}\n")
+    np.savetxt(text, mesh.xyz, fmt="v %.2f %.2f %.2f")
+    np.savetxt(text, mesh.triangles + 1, fmt="f %d %d %d")
+    return text.getvalue().encode()

@@ -19,10 +19,10 @@ from volproc.engine.run import Runner
 from volproc.errors import MemoryPromiseError, VolumeError
 from volproc.grid.blocks import Block
 from volproc.stages.measure.formats.mesh_formats import HALF_WRITTEN, NAMES, index_files, mesh_files
+from volproc.stages.measure.mesh.simplification import simplify
 from volproc.stages.measure.mesh.surface_files import Blocks, SurfaceFiles, surface_in
 from volproc.stages.measure.mesh.surface_sums import COLUMNS, TRIANGLES, Sums, areas_um2
 from volproc.stages.measure.mesh.triangle_mesh import joined, mesh_of
-from volproc.stages.measure.simplify.simplification import simplify
 from volproc.stages.objects.components import Ids
 from volproc.volume.access import exists
 from volproc.volume.files import remove_files, write_file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,12 @@ class Mesh:
     def _normals(self) -> Positions:
         a, b, c = self._corners.transpose(1, 0, 2)
         return np.cross(b - a, c - a)
+
+
+def used_vertices(vertices: Positions, triangles: npt.NDArray[Any]) -> Mesh:
+    """The mesh of `triangles`, without the vertices that none of them has."""
+    used, which = np.unique(triangles, return_inverse=True)
+    return Mesh(vertices[used], which.reshape(-1, 3).astype(np.int32))
 
 
 def directed_edges(triangles: Indices) -> Codes:

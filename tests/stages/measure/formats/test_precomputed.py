@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from tests.stages.measure.shapes import ellipsoid, whole_mesh
 
-from volproc.stages.measure.formats.multiresolution import (
-    LARGEST,
+from volproc.stages.measure.formats.precomputed import (
+    MAX_WHOLE,
     SMALL,
+    fragments_of,
     levels_of_detail,
     multiresolution_files,
-    pieces_of,
+    multiresolution_index,
 )
-from volproc.stages.measure.formats.precomputed import multiresolution_index
 
 VOXEL_NM = (50.0, 40.0, 40.0)
 ERROR_NM = 4.0
@@ -60,10 +60,10 @@ class Manifest:
     def corners(self, number):
         """Corners of all triangles of a level, in 65535ths of its cells: exact numbers."""
         _, fragments = self.levels[number]
-        return np.concatenate([(f.whole + f.cell * LARGEST)[f.triangles] for f in fragments])
+        return np.concatenate([(f.whole + f.cell * MAX_WHOLE)[f.triangles] for f in fragments])
 
     def xyz(self, number):
-        return self.origin + self.corners(number) / LARGEST * self.cell * 2**number
+        return self.origin + self.corners(number) / MAX_WHOLE * self.cell * 2**number
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_every_level_is_the_mesh(mesh, manifest):
         np.testing.assert_allclose(corners.max(axis=(0, 1)), mesh.xyz.max(axis=0), atol=2 * off)
 
 
-def test_pieces_meet_without_cracks(manifest):
+def test_fragments_meet_without_cracks(manifest):
     """Where cells meet, their vertices are the same; what rounding makes one is left out."""
     for number in range(len(manifest.levels)):
         corners = manifest.corners(number).reshape(-1, 3)
@@ -119,9 +119,9 @@ def test_no_triangle_crosses_the_middle_of_its_cell(manifest):
     for number, (_, fragments) in enumerate(manifest.levels):
         for one in fragments:
             assert one.whole.min() >= 0
-            assert one.whole.max() <= LARGEST
+            assert one.whole.max() <= MAX_WHOLE
             if number:  # as neuroglancer sorts triangles into the eight halves
-                sides = np.sign(one.whole - (LARGEST // 2 + 1))[one.triangles]
+                sides = np.sign(one.whole - (MAX_WHOLE // 2 + 1))[one.triangles]
                 assert not ((sides.min(axis=1) < 0) & (sides.max(axis=1) > 0)).any()
 
 
@@ -148,10 +148,10 @@ def test_cells_have_parents_where_the_coarser_mesh_has_nothing():
     mesh = whole_mesh(mask, VOXEL_NM)
     origin, cell = mesh.xyz.min(axis=0), np.ptp(mesh.xyz, axis=0) * 0.51
     finer = [(0, 0, 0), (1, 1, 1), (2, 0, 0), (3, 1, 0), (0, 5, 2)]
-    found = pieces_of(mesh, 1, origin, cell, finer)
+    found = fragments_of(mesh, 1, origin, cell, finer)
     assert found.cells == [(0, 0, 0), (1, 0, 0), (0, 2, 1)]
     assert [len(content) > 0 for content in found.contents] == [True, False, False]
-    assert pieces_of(mesh, 1, origin, cell, []).cells == [(0, 0, 0)]
+    assert fragments_of(mesh, 1, origin, cell, []).cells == [(0, 0, 0)]
 
 
 def test_a_very_small_object_has_one_level(tmp_path):
