@@ -51,7 +51,10 @@ def make_labels(url: str, side: int, *, empty: bool) -> None:
     volume = create_volume(
         replace(info, levels=info.levels[:1]), step="made", digest=f"{side} {empty}", version="0"
     )
-    for block in [] if empty else Tiling(info.shape, info.write_unit):
+    for block in Tiling(info.shape, info.write_unit):
+        if empty:
+            volume.write(block.core, 0)
+            continue
         grids = np.ogrid[block.core.slices]
         z, y, x = ((g.astype(np.float32) + 0.5) / side * 2 - 1 for g in grids)
         waves = 0.05 * np.sin(7 * x + 2 * y) * np.cos(6 * y - z)

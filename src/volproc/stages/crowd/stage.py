@@ -33,7 +33,7 @@ from volproc.stages.made import note_made, record_of
 from volproc.volume.access import place_from
 from volproc.volume.files import beside
 from volproc.volume.fingerprint import fingerprint
-from volproc.volume.kinds import labelled, refuse_image, require_labels, require_values
+from volproc.volume.kinds import labelled, refuse_image, require_labels, require_present
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.store import Volume
 
@@ -140,7 +140,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
     """
     require_labels(info)
     refuse_image(info, options.labels)
-    require_values(info, options.labels, option="[crowd] labels")
+    require_present(Volume(info), options.labels, option="[crowd] labels")
     first, end = options.slices or (0, info.shape[0])
     if not 0 <= first < end <= info.shape[0]:
         raise ConfigError(

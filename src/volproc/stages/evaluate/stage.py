@@ -27,7 +27,7 @@ from volproc.volume.kinds import (
     refuse_classes,
     require_found,
     require_labels,
-    require_values,
+    require_present,
 )
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
@@ -109,7 +109,7 @@ def plan_evaluate(
     VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)
-    require_values(truth, options.truth_labels, option=TRUTH_LABELS)
+    require_present(Volume(truth), options.truth_labels, option=TRUTH_LABELS)
     first, end = options.slices or (0, truth.shape[0])
     if not 0 <= first < end <= truth.shape[0]:
         raise ConfigError(
