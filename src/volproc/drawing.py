@@ -16,7 +16,7 @@ import numpy.typing as npt
 Points = npt.NDArray[np.float32]
 """Shape (n, 2): y and x of the points of a line."""
 
-SMALLEST_UM2 = 0.05
+MIN_UM2 = 0.05
 """Fragments of less than 250 nm across are specks of the labels, and nobody would draw them."""
 
 

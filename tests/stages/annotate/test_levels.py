@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.drawing import SliceVotes, Stroke, Vote
-from volproc.stages.annotate.levels import MOST_SHOWN, inside_counts, level_sets, shown
+from volproc.stages.annotate.levels import MAX_SHOWN, inside_counts, level_sets, shown
 from volproc.stages.annotate.rasterise import fill, paint
 
 NM = (10.0, 10.0)
@@ -75,7 +75,7 @@ def test_what_stays_open_holds_nothing():
 @pytest.mark.parametrize("most", [0, 1, 2, 9, 10, 11, 31, 1000])
 def test_the_first_and_the_last_level_are_always_shown(most):
     found = shown(most)
-    assert len(found) == min(most, MOST_SHOWN)
+    assert len(found) == min(most, MAX_SHOWN)
     assert list(found) == sorted(set(found))
     if most:
         assert (found[0], found[-1]) == (1, most)

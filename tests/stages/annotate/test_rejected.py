@@ -43,5 +43,5 @@ def test_a_list_has_an_end(monkeypatch):
     rows = listed(found)
     assert len(rows) == 5
     assert rows[-1] == ["and 2 more"]
-    assert len(rows[1][3]) == rejected.LONGEST_DETAIL
+    assert len(rows[1][3]) == rejected.MAX_DETAIL
     assert found.reasons == {"no slice": 5}

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volproc.stages.annotate import rows
-from volproc.stages.annotate.rows import LONGEST_ROW, read_rows
+from volproc.stages.annotate.rows import MAX_ROW, read_rows
 
 cells = st.text(st.sampled_from("ab1,\"\n 'é=") | st.characters(exclude_categories=["Cs"]))
 
@@ -97,14 +97,14 @@ def test_an_endless_field_is_skipped_in_bounded_memory(quoted, lines):
     tracemalloc.stop()
     assert [row.fields for row in found] == [("a", "b"), ("1", "2"), (), ("5", "6")]
     assert found[2].too_long
-    assert peak < 5 * LONGEST_ROW
+    assert peak < 5 * MAX_ROW
 
 
 @settings(max_examples=20)
 @given(st.integers(1, 40))
 def test_long_rows_are_read_up_to_the_limit(size):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "LONGEST_ROW", 30)
+        patch.setattr(rows, "MAX_ROW", 30)
         patch.setattr(rows, "PIECE", 7)
         _, row, last = rows_in(f"a,b\n1,{'x' * size}\n5,6\n")
     assert row.too_long == (size + 3 > 30)

@@ -24,7 +24,7 @@ APART_NM = 1500.0
 """Slips this far apart along an outline are independent of each other."""
 PRIOR = 4.0
 """As many independent slips as a volunteer's skill counts for."""
-LEAST_NM = 10.0
+MIN_NM = 10.0
 """Nobody draws more precisely."""
 ROUNDS = 10
 """More change nothing."""
@@ -46,7 +46,7 @@ def mean(reference: Floats, places: Floats, skills: Floats, *, step: float, quor
     tells = counts * step / APART_NM
     centre = _median(reference, places, known, skills)
     squares = np.where(known, np.square(values - centre).sum(axis=2), 0.0)
-    variance = _expected(squares.sum(axis=1) / counts / 2, skills) + LEAST_NM**2
+    variance = _expected(squares.sum(axis=1) / counts / 2, skills) + MIN_NM**2
     for _ in range(ROUNDS):
         heavy = (DEGREES + 2) / (DEGREES + squares / variance[:, None])
         weights = known * heavy / variance[:, None]
@@ -55,7 +55,7 @@ def mean(reference: Floats, places: Floats, skills: Floats, *, step: float, quor
         squares = np.where(known, np.square(values - centre).sum(axis=2) + 2 / total, 0.0)
         slips = (heavy * squares).sum(axis=1) / counts / 2
         variance = (PRIOR * _expected(slips, skills) + tells * slips) / (PRIOR + tells)
-        variance += LEAST_NM**2
+        variance += MIN_NM**2
     enough = skills @ known >= quorum
     return Mean(centre[enough] if enough.sum() > 2 else reference, np.sqrt(variance))
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Patch, Points, Skills, SliceVotes
 from volproc.stages.annotate.alignment import Drawing, evenly, matched
 from volproc.stages.annotate.averaging import mean
 from volproc.stages.annotate.distances import signed_distance
 from volproc.stages.annotate.fragments import Drawn, Fragment, drawn_by, interior, match
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.rasterise import Runs, bounds, weighted_sum
 
 STEP_NM = 70.0
@@ -27,9 +27,9 @@ OVERLOOKED = 0.5
 """Not to draw a piece next to others counts for less than to draw it: few invent one."""
 PART = 0.1
 """A smaller part of a piece or of its outline says nothing of its place."""
-LEAST_SKILL = 1e-3
+MIN_SKILL = 1e-3
 """Nobody counts for less, unless for nothing."""
-MOST_OF_OTHERS = 0.9
+MAX_OF_OTHERS = 0.9
 """Nobody counts for more than this part of all others together: a skill is an estimate, of few
 slices a poor one, and what two of three volunteers draw alike is not overruled by it."""
 BELOW_HALF = np.nextafter(np.float32(0.5), np.float32(0))
@@ -49,9 +49,7 @@ def cria(
             drawn_by(vote, number, close_nm=options.close_nm, nm=nm, shape_yx=votes.shape_yx)
             for number, vote in enumerate(votes.votes)
         ],
-        skills=_balanced(
-            [max(skills.get(vote.volunteer, 1.0), LEAST_SKILL) for vote in votes.votes]
-        ),
+        skills=_balanced([max(skills.get(vote.volunteer, 1.0), MIN_SKILL) for vote in votes.votes]),
         nm=nm,
         shape_yx=votes.shape_yx,
     )
@@ -90,7 +88,7 @@ class _Slice:
         ]
         origin, shape = bounds([*interiors, *map(_ends, pieces)])
         total = weighted_sum(interiors, looked, origin_yx=origin, shape_yx=shape)
-        return Patch(origin, (total / max(sum(looked), LEAST_SKILL)).astype(np.float32))
+        return Patch(origin, (total / max(sum(looked), MIN_SKILL)).astype(np.float32))
 
     def presence(self, fragment: Fragment, trusted: set[int]) -> float:
         """How likely a piece is one, from who drew it and who did not; `trusted` saw others.
@@ -168,7 +166,7 @@ def _balanced(skills: Sequence[float]) -> list[float]:
     if len(skills) < 3:  # of two who differ, the better one is right more often
         return list(skills)
     _, *others = sorted(skills, reverse=True)
-    most = max(MOST_OF_OTHERS * sum(others), others[0])
+    most = max(MAX_OF_OTHERS * sum(others), others[0])
     return [min(skill, most) for skill in skills]
 
 

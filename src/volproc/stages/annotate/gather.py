@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import IO
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import SliceVotes, Vote
-from volproc.engine.progress import Advancing, Watcher
+from volproc.engine.events import ProgressMeter, Watcher
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
@@ -30,12 +29,13 @@ from volproc.stages.annotate.choose import (
     one_each,
 )
 from volproc.stages.annotate.manifest import Manifest
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.places import WAY_OUT, Placed, Places
 from volproc.stages.annotate.rejected import Rejected, RejectedList, Unusable
 from volproc.stages.annotate.tally import Summary, Tally
 from volproc.stages.annotate.votes import pack_strokes, unpack_strokes, write_votes
 from volproc.stages.annotate.zooniverse import Classification, read_export
-from volproc.volume.files import read_file, write_file
+from volproc.volume.file_io import read_file, write_file
 
 ENOUGH = 30
 """Slices of a volunteer that tell how well they draw: the median of more says the same."""
@@ -86,7 +86,7 @@ def gather(
         chosen = _chosen(shelf.said, options, tally, rejected)
         write_file(f"{folder}/rejected.csv", rejected.csv())
         _require_votes(url, chosen, rejected)
-        with Advancing("sort the votes", watchers) as tell:
+        with ProgressMeter("sort the votes", watchers) as tell:
             blocks = tuple(_write_blocks(chosen, folder, shelf, options.block_slices, tell))
     telling = telling_blocks(chosen, options.block_slices)
     gathered = Gathered(blocks, telling, tally.summary(chosen, rejected.reasons))
@@ -144,7 +144,7 @@ def watched(
 ) -> Iterator[Classification | Rejected]:
     """The rows of an export; watchers hear how far it is read."""
     rows = 0
-    with Advancing(step, watchers) as tell:
+    with ProgressMeter(step, watchers) as tell:
 
         def at(done: int, total: int) -> None:
             tell(-(-done // MB), -(-total // MB), f"{rows:,} rows")
@@ -198,7 +198,7 @@ def _require_votes(url: str, chosen: Sequence[Chosen], rejected: RejectedList) -
 
 
 def _write_blocks(
-    chosen: Sequence[Chosen], folder: str, shelf: _Shelf, size: int, tell: Advancing
+    chosen: Sequence[Chosen], folder: str, shelf: _Shelf, size: int, tell: ProgressMeter
 ) -> Iterator[int]:
     done = 0
     for block, own in groupby(chosen, key=lambda vote: vote[1].z // size):

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from volproc.config import AnnotateOptions
-from volproc.engine.progress import Watcher
+from volproc.engine.events import Watcher
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
@@ -30,10 +29,11 @@ from volproc.stages.annotate.manifest import (
     read_manifest,
     text_of,
 )
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.places import NM_KEYS, WAY_OUT, Places, natural_size
 from volproc.stages.annotate.rejected import Rejected, Unusable
 
-MOST_SLICES = 100_000
+MAX_SLICES = 100_000
 """Of a region. A larger number in a file name is a mistake, not a reason for so many slices."""
 SCALES = ("scale", "Scaling factor")
 ANYWHERE = Box((0, 0, 0), (2**40, 2**40, 2**40))
@@ -83,7 +83,7 @@ def lay_out(export: str, options: AnnotateOptions, *, watchers: Sequence[Watcher
         voxels.update([nm for nm in [_voxel(known)] if nm])
         try:
             for frame, region, number in places.slices(found, known):
-                if number < MOST_SLICES:
+                if number < MAX_SLICES:
                     _note(seen[region], number, known, natural_size(frame, found))
         except Unusable as why:
             faults[f"{why.reason} ({why.detail})"] += 1

@@ -15,10 +15,10 @@ from volproc.stages.annotate.passes import Drawings
 from volproc.stages.annotate.quality import DrawnSlice, SliceQuality
 from volproc.stages.annotate.shots import level_picture, level_shot_of
 from volproc.stages.annotate.truth import box_of_slice
-from volproc.volume.files import write_file
+from volproc.volume.file_io import write_file
 from volproc.volume.store import Volume
 
-LONGEST_NAME = 80
+MAX_NAME = 80
 """Characters of a region's name in that of a file."""
 
 
@@ -72,5 +72,5 @@ def file_name(region: str, z: int, number: int) -> str:
     >>> file_name("ROI_1-2-3", 7, 1), file_name("../a b", 7, 2)
     ('z0007_ROI_1-2-3.svg', 'z0007-2_a-b.svg')
     """
-    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", region).strip("-")[:LONGEST_NAME] or "region"
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", region).strip("-")[:MAX_NAME] or "region"
     return f"z{z:04}{f'-{number}' if number > 1 else ''}_{safe}.svg"

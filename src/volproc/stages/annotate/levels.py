@@ -11,7 +11,7 @@ from volproc.stages.annotate.fragments import drawn_by, interior
 from volproc.stages.annotate.outline import outline
 from volproc.stages.annotate.rasterise import bounds, weighted_sum
 
-MOST_SHOWN = 8
+MAX_SHOWN = 8
 """Levels of one picture; with more volunteers, every second, third, ... is left out."""
 
 
@@ -64,5 +64,5 @@ def shown(most: int) -> tuple[int, ...]:
     >>> shown(4), shown(21)
     ((1, 2, 3, 4), (1, 4, 7, 10, 12, 15, 18, 21))
     """
-    spread = np.linspace(1, most, min(most, MOST_SHOWN))
+    spread = np.linspace(1, most, min(most, MAX_SHOWN))
     return tuple(int(k) for k in np.floor(spread + 0.5))

@@ -33,7 +33,7 @@ FAR = 1.0
 """Points that lie farther outside a frame than `FAR` times its size are no part of a drawing."""
 LARGEST = 1e6
 """Coordinates beyond this are broken, where the size of the frame is not known."""
-MOST_PIECES = 1000
+MAX_PIECES = 1000
 """Straight lines for one piece of a bezier curve."""
 
 
@@ -119,7 +119,7 @@ def sample_bezier(points: Pixels, *, error: float = BEZIER_ERROR) -> Pixels:
 
 def _piece(start: Pixels, control: Pixels, end: Pixels, *, error: float) -> Pixels:
     bend = math.hypot(*(start - 2 * control + end))
-    count = min(MOST_PIECES, max(1, math.ceil(math.sqrt(bend / (4 * error)))))
+    count = min(MAX_PIECES, max(1, math.ceil(math.sqrt(bend / (4 * error)))))
     t = np.arange(count)[:, None] / count
     piece: Pixels = (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end
     return piece

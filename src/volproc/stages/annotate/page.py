@@ -26,7 +26,7 @@ from volproc.stages.annotate.wanted import Wanted, wanted
 CHART = (1180.0, 190.0)
 """Width and height of the chart of a region."""
 BINS = 20
-MOST_ROWS = 300
+MAX_ROWS = 300
 LEVELS_SIDE = 300
 """Pixels of the longer side of a slice with its level sets."""
 NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
@@ -85,7 +85,7 @@ def quality_page(quality: Quality) -> str:
         levels=[level_shot_of(drawn, levels, side=LEVELS_SIDE) for drawn, levels in quality.levels],
         best=[shot_of(one) for one in quality.best],
         worst=[shot_of(one) for one in quality.worst],
-        wanted=needy[:MOST_ROWS],
+        wanted=needy[:MAX_ROWS],
         all_wanted=len(needy),
         version=__version__,
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",

@@ -45,7 +45,7 @@ MarkFault = Literal[
 
 LISTED = 100_000
 """Rows a list names; the others are counted in its last line."""
-LONGEST_DETAIL = 200
+MAX_DETAIL = 200
 """Characters of a detail."""
 
 
@@ -88,7 +88,7 @@ class RejectedList:
     def add(self, found: Rejected) -> None:
         """Count one row."""
         self.reasons[found.reason] += 1
-        self._first.setdefault(found.reason, f"row {found.row}: {found.detail[:LONGEST_DETAIL]}")
+        self._first.setdefault(found.reason, f"row {found.row}: {found.detail[:MAX_DETAIL]}")
         if found.reason in LEFT_OUT and found.reason != "drawn again":
             return
         if self._listed == LISTED:
@@ -111,4 +111,4 @@ class RejectedList:
 def _line(text: str) -> str:
     """One line, whatever it quotes, without codes that a terminal would obey."""
     shown = "".join(one if one.isprintable() else " " for one in text)
-    return " ".join(shown.split())[:LONGEST_DETAIL]
+    return " ".join(shown.split())[:MAX_DETAIL]

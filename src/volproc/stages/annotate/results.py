@@ -29,10 +29,10 @@ from volproc.stages.annotate.quality import (
 )
 from volproc.stages.annotate.skill import Errors
 from volproc.stages.annotate.wanted import wanted, wanted_csv
-from volproc.volume.files import beside, read_file, write_file
+from volproc.volume.file_io import read_file, sibling, write_file
 from volproc.volume.store import Volume
 
-MOST_LEVELS = 20
+MAX_LEVELS = 20
 """Slices whose level sets are on the page."""
 
 
@@ -66,7 +66,7 @@ def write_results(plan: AnnotatePlan, found: Findings) -> Written:
     out = plan.volumes[0].url
 
     def write(ending: str, content: str | bytes) -> str:
-        url = beside(out, ending)
+        url = sibling(out, ending)
         write_file(url, content if isinstance(content, bytes) else content.encode())
         return url
 
@@ -112,7 +112,7 @@ def _quality(plan: AnnotatePlan, found: Findings) -> Quality:
         skills=[VolunteerSkill(skill, voted[name]) for name, skill in sorted(found.known.items())],
         best=[scene.drawn(one) for one in best],
         worst=[scene.drawn(one) for one in worst],
-        levels=[scene.levels(one) for one in spread(by_z, MOST_LEVELS)],
+        levels=[scene.levels(one) for one in spread(by_z, MAX_LEVELS)],
         fewest_votes=plan.options.fewest_votes,
         scored=found.scored,
         apart=found.apart,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 PIECE = 2**20
 """Bytes read at once."""
-LONGEST_ROW = 2**23
+MAX_ROW = 2**23
 """Bytes of a row; a longer one is skipped. JSON may take 25 times as much memory when read."""
 
 
@@ -32,7 +32,7 @@ def read_rows(read: Callable[[int], bytes]) -> Iterator[Row]:
     Each has as many fields as the header, or a fault. Empty lines are no rows. Never more than a
     row and a piece of the next are in memory.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW))
     number, columns, lines = 0, 0, _Lines()
     for line, starts in _lines(read):
         done: list[list[str] | str] = []
@@ -50,7 +50,7 @@ def read_rows(read: Callable[[int], bytes]) -> Iterator[Row]:
         yield _row(number, found)
 
 
-_TOO_LONG = f"longer than {LONGEST_ROW:,} bytes"
+_TOO_LONG = f"longer than {MAX_ROW:,} bytes"
 
 
 class _Lines:
@@ -64,14 +64,14 @@ class _Lines:
     def add(self, line: bytes) -> None:
         self.open ^= line.count(b'"') % 2 == 1
         self.size += len(line)
-        if self.size > LONGEST_ROW:
+        if self.size > MAX_ROW:
             self._parts.clear()
         else:
             self._parts.append(line)
 
     def taken(self, columns: int) -> list[list[str] | str]:
         """The row they make; or one for each line, where they make none."""
-        if self.size > LONGEST_ROW:
+        if self.size > MAX_ROW:
             return [_TOO_LONG]
         whole = b"".join(self._parts)
         if not whole.strip(b"\r\n"):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from volproc.drawing import SMALLEST_UM2
+from volproc.drawing import MIN_UM2
 from volproc.stages.annotate import surface
 from volproc.stages.annotate.surface import Mask, compare
 
@@ -28,7 +28,7 @@ FORMULAS = {
     "nsd_50": "share of both outlines that lies within 50 nm of the other (surface Dice)",
     "nsd_100": "share of both outlines that lies within 100 nm of the other (surface Dice)",
     "found": (
-        f"fragments of the truth (8-connected, from {SMALLEST_UM2} um2 on) that share an IoU above "
+        f"fragments of the truth (8-connected, from {MIN_UM2} um2 on) that share an IoU above "
         f"{FOUND} with one of the answer"
     ),
     "made_up": "fragments of the answer that are like none of the truth, where the truth has any",
@@ -128,7 +128,7 @@ def _mean(values: Sequence[float]) -> float | None:
 def _parts(mask: Mask, nm: tuple[float, float]) -> tuple[npt.NDArray[Any], int]:
     """Numbered fragments, those too small to be drawn left out."""
     labels, count = ndimage.label(mask, np.ones((3, 3)))
-    large = np.bincount(labels.ravel(), minlength=count + 1) * np.prod(nm) >= SMALLEST_UM2 * 1e6
+    large = np.bincount(labels.ravel(), minlength=count + 1) * np.prod(nm) >= MIN_UM2 * 1e6
     large[0] = False
     numbers = np.cumsum(large) * large
     return numbers[labels], int(large.sum())

@@ -16,7 +16,7 @@ from volproc.stages.annotate.charts import outline_path, stroke_path
 from volproc.stages.annotate.levels import Level
 from volproc.stages.annotate.quality import DrawnSlice, SliceQuality
 from volproc.stages.pictures import Picture, area_means, data_uri, grey
-from volproc.volume.display import window
+from volproc.volume.display_window import window
 
 SIDE = 520
 """Pixels of the longer side of a drawn slice."""

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import SliceVotes
 from volproc.stages.annotate.fragments import drawn_by, interior
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.rasterise import Runs, area, bounds, weighted_sum
 
 Errors = Sequence[tuple[str, float]]
 """Of one slice: volunteers, and how far their drawings lie from the agreement on average, in nm."""
 
-LEAST_NM = 10.0
+MIN_NM = 10.0
 """Nobody draws more precisely."""
 PRIOR_SLICES = 2.0
 """As many slices of an average volunteer are added to everyone's: few slices tell little."""
@@ -70,7 +70,7 @@ def skills(slices: Iterable[Errors]) -> dict[str, float]:
     logs = defaultdict[str, list[float]](list)
     for errors in slices:
         for volunteer, nm in errors:
-            logs[volunteer].append(float(np.log(max(nm, LEAST_NM))))
+            logs[volunteer].append(float(np.log(max(nm, MIN_NM))))
     if not logs:
         return {}
     medians = {volunteer: float(np.median(values)) for volunteer, values in logs.items()}
