@@ -887,8 +887,7 @@ def measure(
     smooth_nm: float | None = None,
     mesh_voxel_nm: float | None = None,
     closed: bool = True,
-    meshes: Literal["ply", "obj", "glb", "precomputed", "precomputed-legacy"]
-    | Literal["none"] = "none",
+    meshes: Literal["ply", "obj", "glb", "precomputed"] | Literal["none"] = "none",
     mesh_error_nm: float = 25.0,
     mesh_ids: Sequence[int] = (),
     threshold: float = 0.5,
@@ -924,9 +923,10 @@ def measure(
         are open.
     meshes
         Write each object's mesh: as a file of its own (PLY, OBJ, GLB), or as neuroglancer
-        reads them (precomputed: with several resolutions, needs the extra mesh).
+        reads them (precomputed: with several resolutions). Needs the extra mesh.
     mesh_error_nm
-        Meshes are simplified as far as no vertex moves away by more; nm. 0: they are not.
+        Meshes are simplified as far as no vertex is farther from the full mesh, nor one of
+        its from them; nm. 0: they are not simplified, which needs no extra.
     mesh_ids
         Meshes of these objects only; all if empty.
     threshold

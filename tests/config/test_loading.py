@@ -90,6 +90,10 @@ def test_a_model_is_a_path_from_the_file_or_a_shipped_name(tmp_path):
         ("[ingest]\nvoxel_nm = [-5, 1, 1]", r"greater than 0"),
         ("predict = 3", r"predict = 3"),
         ('[predict]\naxes = "zz"', r"\[predict\] axes"),
+        (
+            '[measure]\nmeshes = "precomputed-legacy"',
+            "no longer written; take 'precomputed', which",
+        ),
         ("x = ", "is not a TOML file"),
     ],
 )

@@ -227,7 +227,7 @@ def killed_at_write(monkeypatch, number):
 
 
 MESHES = (
-    {"meshes": "precomputed-legacy", "mesh_error_nm": 0.0},
+    {"meshes": "precomputed"},
     {"meshes": "ply", "mesh_ids": (4, 7)},
     {"meshes": "ply", "mesh_ids": (4,), "mesh_error_nm": 60.0},
     {"meshes": "obj", "mesh_ids": (7,), "closed": False},

@@ -37,7 +37,7 @@ from volproc.stages.provenance import (
 from volproc.volume.access import relative_url
 from volproc.volume.file_io import sibling
 from volproc.volume.fingerprint import fingerprint
-from volproc.volume.kinds import labelled, refuse_image, require_labels, require_values
+from volproc.volume.kinds import labelled, refuse_image, require_labels, require_present
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.store import Volume
 
@@ -144,7 +144,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
     """
     require_labels(info)
     refuse_image(info, options.labels)
-    require_values(info, options.labels, option="[crowd] labels")
+    require_present(Volume(info), options.labels, option="[crowd] labels")
     first, end = options.slices or (0, info.shape[0])
     if not 0 <= first < end <= info.shape[0]:
         raise ConfigError(

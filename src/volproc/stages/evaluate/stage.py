@@ -18,10 +18,17 @@ from volproc.stages.empty_result import (
     empty_result_reason,
     search_in,
 )
-from volproc.stages.evaluate.counting import CountOverlap, Result, result_of
 from volproc.stages.evaluate.options import EvaluateOptions
 from volproc.stages.evaluate.overlap import Overlap
-from volproc.stages.evaluate.scores import Score, Scores
+from volproc.stages.evaluate.overlap_counts import (
+    CountOverlap,
+    Result,
+    result_of,
+)
+from volproc.stages.evaluate.overlap_scores import (
+    Score,
+    Scores,
+)
 from volproc.stages.provenance import write_provenance
 from volproc.volume.access import relative_url
 from volproc.volume.file_io import write_file
@@ -31,7 +38,7 @@ from volproc.volume.kinds import (
     refuse_classes,
     require_found,
     require_labels,
-    require_values,
+    require_present,
 )
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
@@ -113,7 +120,7 @@ def plan_evaluate(
     VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)
-    require_values(truth, options.truth_labels, option=TRUTH_LABELS)
+    require_present(Volume(truth), options.truth_labels, option=TRUTH_LABELS)
     first, end = options.slices or (0, truth.shape[0])
     if not 0 <= first < end <= truth.shape[0]:
         raise ConfigError(

@@ -1,11 +1,11 @@
 """Every step from an envelope to its nuclei, with what it costs.
 
-    regions    what the envelope leaves once its gaps are closed (regions.py)
+    regions    what the envelope leaves once its gaps are closed (cores.py)
     label      the regions, numbered over the whole volume by the label stage
-    faces      how much of each region lies on the volume's border: the leak test (openness.py)
-    inside     regions that pass, grown to the envelope (growth.py), and the vote
+    faces      how much of each region lies on the volume's border: the leak test (leak_test.py)
+    inside     regions that pass, grown to the envelope (geodesic_growth.py), and the vote
     label      the interiors, numbered
-    nuclei     each voxel of the envelope to the nearest interior (nearest.py)
+    nuclei     each voxel of the envelope to the nearest interior (nearest_interior.py)
 
 The first three are done in the volume as a whole and in slices across each axis that is chosen:
 what each of them finds inside is a vote. The volumes in between lie in OUT.parts and may be looked
@@ -24,13 +24,19 @@ from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape, each
 from volproc.stages.claims import Claim
-from volproc.stages.interior.distance import reach_voxels, with_slices_apart
-from volproc.stages.interior.growth import halo_of
-from volproc.stages.interior.inside import AddEnvelope, FillInside
+from volproc.stages.interior.cores import Envelope, FindRegions
+from volproc.stages.interior.envelope_distance import reach_voxels, with_slices_apart
+from volproc.stages.interior.geodesic_growth import halo_of
 from volproc.stages.interior.labelling import Labelling, Planned
-from volproc.stages.interior.openness import CountFaces, Verdict
+from volproc.stages.interior.leak_test import (
+    CountFaces,
+    Verdict,
+)
 from volproc.stages.interior.options import InteriorOptions
-from volproc.stages.interior.regions import Envelope, FindRegions
+from volproc.stages.interior.tasks import (
+    AddEnvelope,
+    FillInside,
+)
 from volproc.stages.output import cutting_of, pyramid_steps
 from volproc.volume.access import relative_url
 from volproc.volume.file_io import sibling

@@ -17,11 +17,15 @@ from volproc.stages.empty_result import (
     empty_result_reason,
     search_in,
 )
+from volproc.stages.interior.cores import Envelope
 from volproc.stages.interior.labelling import Labelled, Labelling
-from volproc.stages.interior.openness import joined_faces, stored_faces, verdict_of
+from volproc.stages.interior.leak_test import (
+    joined_faces,
+    stored_faces,
+    verdict_of,
+)
 from volproc.stages.interior.options import InteriorOptions
 from volproc.stages.interior.plan import InteriorPlan, named, volume_like
-from volproc.stages.interior.regions import Envelope
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
 from volproc.volume.fingerprint import fingerprint

@@ -6,7 +6,7 @@ from typing import Literal
 
 from volproc.config.options import Fraction, Id, NotNegative, Options, Positive
 
-MeshFormat = Literal["ply", "obj", "glb", "precomputed", "precomputed-legacy"]
+MeshFormat = Literal["ply", "obj", "glb", "precomputed"]
 
 
 class MeasureOptions(Options):
@@ -23,9 +23,10 @@ class MeasureOptions(Options):
     open."""
     meshes: MeshFormat | Literal["none"] = "none"
     """Write each object's mesh: as a file of its own (PLY, OBJ, GLB), or as neuroglancer reads them
-    (precomputed: with several resolutions, needs the extra mesh)."""
+    (precomputed: with several resolutions). Needs the extra mesh."""
     mesh_error_nm: NotNegative = 25.0
-    """Meshes are simplified as far as no vertex moves away by more; nm. 0: they are not."""
+    """Meshes are simplified as far as no vertex is farther from the full mesh, nor one of its from
+    them; nm. 0: they are not simplified, which needs no extra."""
     mesh_ids: tuple[Id, ...] = ()
     """Meshes of these objects only; all if empty."""
     threshold: Fraction = 0.5

@@ -15,13 +15,26 @@ from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.stages.description import Request
 from volproc.stages.pictures import hex_colour
-from volproc.stages.report.agreement import Agreement, level_to_count, measure_agreement
+from volproc.stages.report.axis_agreement import Agreement, level_to_count, measure_agreement
 from volproc.stages.report.gallery import Gallery, gallery_of, views
-from volproc.stages.report.history import times_of
-from volproc.stages.report.objects import Objects, histogram, read_objects
+from volproc.stages.report.object_listing import (
+    Objects,
+    histogram,
+    read_objects,
+)
 from volproc.stages.report.options import ReportOptions
-from volproc.stages.report.page import ObjectTable, Page, Row, render, toml_text
-from volproc.stages.report.seams import read_certificate, read_regions
+from volproc.stages.report.prediction_files import (
+    read_certificate,
+    read_regions,
+)
+from volproc.stages.report.report_page import (
+    ObjectTable,
+    Page,
+    Row,
+    render,
+    toml_text,
+)
+from volproc.stages.report.step_times import times_of
 from volproc.stages.report.summary import facts
 from volproc.volume.access import exists
 from volproc.volume.file_io import read_file, write_file
