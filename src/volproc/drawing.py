@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+Ends = npt.NDArray[np.intp]
 Points = npt.NDArray[np.float32]
 """Shape (n, 2): y and x of the points of a line."""
 
@@ -65,6 +66,28 @@ class Patch:
         out[y : y + rows, x : x + columns] = self.values
         return out
 
+    def cut(self, start: Ends, stop: Ends) -> npt.NDArray[Any]:
+        """The values from voxel `start` (y, x) of the region up to `stop`; 0 around the patch."""
+        out = np.zeros(np.subtract(stop, start), dtype=self.values.dtype)
+        first = np.asarray(self.origin_yx)
+        low, high = np.maximum(start, first), np.minimum(stop, first + self.values.shape)
+        if (low < high).all():
+            values = self.values[tuple(map(slice, low - first, high - first))]
+            out[tuple(map(slice, low - start, high - start))] = values
+        return out
+
 
 Skills = Mapping[str, float]
 """How much a volunteer's vote counts, 0 to 1; 1 for those who are not in it."""
+
+
+def bounding_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """Rows and columns of the smallest box around all that is true; None if nothing is.
+
+    >>> bounding_box(np.eye(4, dtype=bool)[:, 1:3])
+    (slice(1, 3, None), slice(0, 2, None))
+    """
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from volproc.commands.runner import LOCAL, runner_for
 from volproc.config import AnnotateOptions, ClusterOptions
 from volproc.engine.progress import Watcher
-from volproc.stages.annotate.layout import lay_out
+from volproc.stages.annotate.export.region_layout import lay_out
 from volproc.stages.annotate.stage import AnnotateResult, plan_annotate, run_annotate
 from volproc.volume.files import beside, write_file
 from volproc.volume.metadata import VolumeInfo, new_volume

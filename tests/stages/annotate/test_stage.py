@@ -11,7 +11,7 @@ import pytest
 from volproc.config import AnnotateOptions, CrowdOptions
 from volproc.engine.progress import BlockDone
 from volproc.errors import AnnotateError, VolumeError
-from volproc.stages.annotate.consensus import METHODS
+from volproc.stages.annotate.methods import METHODS
 from volproc.stages.annotate.stage import plan_annotate, run_annotate
 from volproc.stages.crowd.stage import plan_crowd, run_crowd
 from volproc.volume.files import beside
@@ -93,12 +93,12 @@ def test_workers_find_the_same(small_scene, tmp_path, runner, dask_runner):
         assert np.array_equal(voxels(a), voxels(b))
 
 
-def truth_of(tmp_path):
+def ground_truth_of(tmp_path):
     return str(tmp_path / "truth.zarr")
 
 
 def test_labels_are_scored_against_a_truth(small_scene, tmp_path, runner, truth):
-    made = annotated(small_scene, tmp_path, runner, truth=truth_of(tmp_path))
+    made = annotated(small_scene, tmp_path, runner, truth=ground_truth_of(tmp_path))
     labels, truth = voxels(made.volumes[0]), truth[2:6]
     with open(made.written.scores.replace(".json", ".csv"), newline="") as file:
         rows = list(csv.DictReader(file))
@@ -151,10 +151,10 @@ def test_a_truth_lies_where_its_metadata_say(small_scene, tmp_path, save_volume,
 
 def test_one_option_compares_all_methods(small_scene, tmp_path, runner):
     alone = annotated(
-        small_scene, tmp_path, runner, "a.zarr", method="em", truth=truth_of(tmp_path)
+        small_scene, tmp_path, runner, "a.zarr", method="em", truth=ground_truth_of(tmp_path)
     )
     options = {"method": "rasa", "compare": True, "along_z": True}
-    made = annotated(small_scene, tmp_path, runner, truth=truth_of(tmp_path), **options)
+    made = annotated(small_scene, tmp_path, runner, truth=ground_truth_of(tmp_path), **options)
     assert list(made.scores) == ["rasa, along z", *METHODS]
     assert made.scores["em"] == alone.scores["em"]
     assert made.scores["cria"].dice > 0.95
@@ -179,7 +179,9 @@ def test_trials_leave_the_volumes_and_the_votes_alone(small_scene, tmp_path, run
     annotated(small_scene, tmp_path, runner)
     begun = []
     runner.watchers = (begun.append,)
-    annotated(small_scene, tmp_path, runner, truth=truth_of(tmp_path), compare=True, levels=True)
+    annotated(
+        small_scene, tmp_path, runner, truth=ground_truth_of(tmp_path), compare=True, levels=True
+    )
     done = {one.step for one in begun if isinstance(one, BlockDone)}
     assert done == {"try smaller crowds", "score and compare", "draw level sets"}
     begun.clear()
@@ -218,7 +220,7 @@ def test_the_order_of_rows_changes_nothing(small_scene, tmp_path, runner):
     np.random.default_rng(1).shuffle(rows)
     with open(tmp_path / "shuffled.csv", "w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
-    options = {"compare": True, "along_z": True, "truth": truth_of(tmp_path)}
+    options = {"compare": True, "along_z": True, "truth": ground_truth_of(tmp_path)}
     once = annotated(small_scene, tmp_path, runner, "a.zarr", **options)
     again = annotated((image, tmp_path / "shuffled.csv"), tmp_path, runner, "b.zarr", **options)
     assert once.scores == again.scores

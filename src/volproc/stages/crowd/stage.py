@@ -24,10 +24,10 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
 from volproc.stages.claims import Claim, admit
-from volproc.stages.crowd.draw import draw
-from volproc.stages.crowd.export import Export, header
-from volproc.stages.crowd.outlines import trace
-from volproc.stages.crowd.parts import Parts
+from volproc.stages.crowd.export_parts import Parts
+from volproc.stages.crowd.export_rows import Export, header
+from volproc.stages.crowd.simulated_votes import draw
+from volproc.stages.crowd.visible_outlines import trace
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
 from volproc.stages.made import note_made, record_of
 from volproc.volume.access import place_from

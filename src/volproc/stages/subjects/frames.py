@@ -17,7 +17,7 @@ from volproc.config import SubjectsOptions
 from volproc.errors import AnnotateError
 from volproc.grid.blocks import Block
 from volproc.stages.pictures import Bytes, area_means, grey
-from volproc.stages.subjects.regions import Region, sample_of, shown_slices
+from volproc.stages.subjects.shown_regions import Region, sample_of, shown_slices
 from volproc.volume.display import window
 from volproc.volume.files import write_file
 from volproc.volume.store import Volume

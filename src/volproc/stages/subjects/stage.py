@@ -17,7 +17,7 @@ from volproc.stages.claims import Claim, admit
 from volproc.stages.made import note_made
 from volproc.stages.subjects.frames import BAND_ROWS, CutFrames, FindContrast
 from volproc.stages.subjects.manifest import rows_of, to_csv
-from volproc.stages.subjects.regions import (
+from volproc.stages.subjects.shown_regions import (
     Region,
     blocks_of,
     regions_of,
