@@ -262,17 +262,55 @@ def test_names_beside_the_labels():
     assert beside("a/l.zarr", "-envelope.zarr") == "a/l-envelope.zarr"
 
 
-def test_a_truth_of_slices_that_nobody_drew_scores_nothing(
-    small_scene, tmp_path, runner, save_volume
-):
-    _, export = small_scene
-    image = save_volume("six.zarr", np.zeros((6, 120, 140), np.uint8), voxel_nm=(50, 40, 40))
-    last = save_volume(
-        "last.zarr",
-        np.ones((2, 120, 140), np.uint8),
-        voxel_nm=(50, 40, 40),
-        corner_nm=(-25 + 200, -20, -20),
-        kind="labels",
+def test_a_truth_of_slices_that_nobody_drew_scores_nothing(tmp_path, runner, save_volume, truth):
+    nm, export = (50, 40, 40), str(tmp_path / "c.csv")
+    image = save_volume("seven.zarr", np.zeros((7, 120, 140), np.uint8), voxel_nm=nm)
+    first, last = (
+        save_volume(name, values, voxel_nm=nm, corner_nm=(z * 50 - 25, -20, -20), kind="labels")
+        for name, values, z in (
+            ("first.zarr", truth[2:6], 1),
+            ("last.zarr", np.ones((2, 120, 140), np.uint8), 5),
+        )
     )
+    run_crowd(plan_crowd(first.info, export, CrowdOptions(volunteers=5, crowd="clean")), runner)
     made = annotated((image.info, export), tmp_path, runner, truth=last.info.url, compare=True)
     assert made.scores == {}
+
+
+@pytest.mark.parametrize("beyond", [0, 2])
+def test_a_crowd_that_drew_a_crop_is_placed_where_the_crop_lies(
+    tmp_path, save_volume, truth, runner, beyond
+):
+    """The crop, and one whose first slices and rows lie outside the image."""
+    nm, first = (50.0, 40.0, 40.0), (0, 0, 7) if beyond else (4, 13, 7)
+    image = save_volume("image.zarr", truth * 90 + 60, voxel_nm=nm)
+    shown = truth[4:9, 13:113, 7:117]
+    kept = np.pad(shown, [(beyond, 0), (beyond, 0), (0, 0)])
+    at = np.subtract(first, (beyond, beyond, 0))
+    corner = tuple(np.add(image.info.corner_nm, at * nm).tolist())
+    crop = save_volume("crop.zarr", kept, voxel_nm=nm, corner_nm=corner, kind="labels")
+    export = str(tmp_path / "crop.csv")
+    run_crowd(plan_crowd(crop.info, export, CrowdOptions(volunteers=5, crowd="clean")), runner)
+    made = annotated((image.info, export), tmp_path, runner)
+    labels, _, _, ignore = map(voxels, made.volumes)
+    expected = np.zeros_like(truth)
+    where = tuple(slice(a, a + n) for a, n in zip(first, shown.shape, strict=True))
+    expected[where] = shown
+    assert 2 * (labels & expected).sum() / (labels.sum() + expected.sum()) > 0.93
+    assert (ignore[where] == 0).all()
+    assert ignore.sum() == ignore.size - ignore[where].size
+    reasons = made.gathered.summary.rejected
+    assert reasons == ({"outside the volume": 5 * beyond} if beyond else {})
+
+
+def test_a_crowd_that_drew_a_crop_which_does_not_say_where_it_lies_is_refused(
+    tmp_path, save_volume, truth, runner
+):
+    image = save_volume("image.zarr", truth * 90 + 60, voxel_nm=(50, 40, 40))
+    # as wide to its height as the image: nothing but its size tells
+    kept = truth[:, ::2, ::2]
+    crop = save_volume("crop.zarr", kept, voxel_nm=(50, 40, 40), kind="labels")
+    export = str(tmp_path / "crop.csv")
+    run_crowd(plan_crowd(crop.info, export, CrowdOptions(volunteers=3, crowd="clean")), runner)
+    with pytest.raises(AnnotateError, match="crop has 12 x 60 x 70 voxels, the volume 12 x 120"):
+        annotated((image.info, export), tmp_path, runner)

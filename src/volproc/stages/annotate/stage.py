@@ -92,7 +92,7 @@ def plan_annotate(
         cutting_of(volumes[0].write_unit, *volumes),
         {"export": place_from(export, out)},
     )
-    grid = (image.shape, image.voxel_nm)
+    grid = (image.shape, image.voxel_nm, image.corner_nm)
     opened = open_volume(options.truth) if options.truth else None
     truth = ground_truth_of(opened.info, options.truth_labels, image=image) if opened else None
     part = (
@@ -192,6 +192,7 @@ def _gathered(plan: AnnotatePlan, runner: Runner) -> VoteIndex:
         plan.options,
         volume=plan.image.box,
         voxel_nm=plan.image.voxel_nm,
+        corner_nm=plan.image.corner_nm,
         manifest=manifest,
         watchers=runner.watchers,
     )

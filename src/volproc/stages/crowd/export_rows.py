@@ -19,6 +19,7 @@ import numpy as np
 from volproc.drawing import Stroke, Vote
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
+from volproc.volume.metadata import PositionNm
 
 COLUMNS = (
     "classification_id", "user_name", "user_id", "user_ip", "workflow_id", "workflow_name",
@@ -36,7 +37,7 @@ QUESTION = "Draw around the nuclear envelope."
 
 @dataclass(frozen=True)
 class Export:
-    """What the rows of one region have in common: its name, its voxels and how they were shown."""
+    """What the rows of one region have in common: its name, voxels and place, how it was shown."""
 
     roi: str
     shape: Shape
@@ -44,6 +45,7 @@ class Export:
     scale: float
     classifier: Literal[1, 2]
     volunteers: int
+    corner_nm: PositionNm | None = None
 
     def frames(self, z: int) -> tuple[range, int]:
         """The slices shown with slice `z`, and which of them it is: both count from 0."""
@@ -100,6 +102,7 @@ class Export:
             "default_frame": str(default + 1),
             "Microscope": "none: simulated",
             **self._resolution(),
+            **self._place(),
             "Scaling factor": f"{self.scale:g}",
             "jpeg quality (%)": "90",
             "Attribution": "simulated by volproc",
@@ -111,6 +114,15 @@ class Export:
         z, y, x = (f"{nm:g}" for nm in self.voxel_nm)
         xy = {"Raw XY resolution (nm)": x} if y == x else {"voxel_y_nm": y, "voxel_x_nm": x}
         return {**xy, "Raw Z resolution (nm)": z}
+
+    def _place(self) -> dict[str, str]:
+        """The region's voxels, and where it lies if the volume says so."""
+        lengths = zip(("depth", "height", "width"), self.shape, strict=True)
+        corner = zip("zyx", self.corner_nm or (), strict=False)
+        return {
+            **{f"roi_{name}": str(n) for name, n in lengths},
+            **{f"corner_{axis}_nm": f"{nm:.10g}" for axis, nm in corner},
+        }
 
     def _metadata(self, z: int, ended: datetime) -> dict[str, Any]:
         rows, columns = self.frame_size

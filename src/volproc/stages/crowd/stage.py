@@ -35,10 +35,11 @@ from volproc.volume.files import beside
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import labelled, refuse_image, require_labels, require_values
 from volproc.volume.metadata import VolumeInfo, itemsize
+from volproc.volume.sampling import stated_corner_nm
 from volproc.volume.store import Volume
 
-ALGORITHM = 1
-"""Raised by hand when the same truth and options would give other drawings."""
+ALGORITHM = 2
+"""Raised by hand when the same truth and options would give other rows."""
 BLOCK_BYTES = 256 * 2**20
 """Of truth that a task reads: whole chunks along z where they fit, else fewer slices."""
 COUNTED = ("classifications", "absent", "strokes")
@@ -164,6 +165,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
         scale=options.scale,
         classifier=options.classifier,
         volunteers=options.volunteers,
+        corner_nm=stated_corner_nm(info),
     )
     task = DrawSlices(
         truth=Volume(info),

@@ -7,7 +7,9 @@ The file name of a frame tells region and slice, by the options' pattern:
 A pattern without the group `roi` takes the subject's name for the region's, one without `slice`
 means that each region is a single slice. Subjects made by `volproc subjects` say it in `roi` and
 `slice` themselves, and where the region lies, in roi_z, roi_y, roi_x, roi_depth, roi_height and
-roi_width. Otherwise a manifest.csv with these columns says so; otherwise the volume is the region.
+roi_width. Otherwise a manifest.csv with these columns says so. Exports of `volproc crowd` give the
+place of a region in nm, as corner_z_nm, corner_y_nm and corner_x_nm: what of it lies outside the
+volume is left out. Otherwise the volume is the region.
 """
 
 from __future__ import annotations
@@ -29,11 +31,15 @@ from volproc.stages.annotate.export.rejections import UnusableRow
 from volproc.stages.annotate.export.subject_metadata import (
     Manifest,
     box_of,
+    corner_of,
     positive_number,
+    shape_of,
     text_of,
     whole_number,
 )
 from volproc.stages.annotate.export.zooniverse import Classification
+from volproc.volume.metadata import PositionNm
+from volproc.volume.sampling import box_at
 
 NM_KEYS = (
     ("voxel_z_nm", "Raw Z resolution (nm)"),
@@ -66,7 +72,8 @@ class PlacedDrawing:
 class SliceLocator:
     """Finds the slices of a volume that subjects show.
 
-    `volume` is its box; without `voxel_nm` the sizes that subjects state are not compared.
+    `volume` is its box, and its corner lies at `corner_nm`; without `voxel_nm` neither the sizes
+    nor the places in nm that subjects state are looked at.
     """
 
     def __init__(
@@ -75,9 +82,11 @@ class SliceLocator:
         *,
         volume: Box,
         voxel_nm: VoxelNm | None = None,
+        corner_nm: PositionNm = (0.0, 0.0, 0.0),
         manifest: Manifest | None = None,
     ) -> None:
-        self.options, self.volume, self.voxel_nm = options, volume, voxel_nm
+        self.options, self.volume = options, volume
+        self.voxel_nm, self.corner_nm = voxel_nm, corner_nm
         self.manifest = manifest or Manifest()
         try:
             self._pattern = re.compile(options.frame_pattern)
@@ -113,9 +122,12 @@ class SliceLocator:
                     f"slice {number} of region {region}, which has {box.shape[0]}",
                 )
             strokes = found.drawn.get(frame, ())
+            part = box.clip(self.volume)
+            if not part.size or not part.start[0] <= z < part.stop[0]:
+                raise UnusableRow("outside the volume", f"slice {number} of {region}, at {box}")
             if strokes:
-                strokes = _scaled(strokes, _size(frame, found, known, box), box)
-            yield PlacedDrawing(region, box, z, frame == found.shown, strokes, assumed)
+                strokes = _scaled(strokes, _size(frame, found, known, box), box, part)
+            yield PlacedDrawing(region, part, z, frame == found.shown, strokes, assumed)
 
     def known(self, found: Classification) -> Mapping[str, Any]:
         """The subject's metadata, and the manifest's where it lacks something."""
@@ -162,10 +174,26 @@ class SliceLocator:
         if box is None and self.manifest.regions:
             raise UnusableRow("unknown region", f"{name} is not in the manifest")
         if box is None:
-            return self.volume, True
+            return self._assumed(name, known)
         if not self.volume.contains(box) or not box.size:
             raise UnusableRow("outside the volume", f"region {name} is {box}")
         return box, False
+
+    def _assumed(self, name: str, known: Mapping[str, Any]) -> tuple[Box, bool]:
+        """Where a region lies whose voxel is not stated: at its place in nm, else everywhere."""
+        shape, corner = shape_of(known), corner_of(known)
+        if self.voxel_nm is None or shape is None:
+            return self.volume, True
+        if corner:
+            box = box_at(corner, shape, origin_nm=self.corner_nm, voxel_nm=self.voxel_nm)
+            return box, False
+        if shape != self.volume.shape:
+            own, whole = (" x ".join(map(str, one)) for one in (shape, self.volume.shape))
+            raise UnusableRow(
+                "unknown region",
+                f"{name} has {own} voxels, the volume {whole}, and nothing says where it lies",
+            )
+        return self.volume, True
 
     def _require_voxel_size(self, known: Mapping[str, Any]) -> None:
         for axis, keys, nm in zip("zyx", NM_KEYS, self.voxel_nm or (), strict=False):
@@ -202,6 +230,8 @@ def _size(frame: int, found: Classification, known: Mapping[str, Any], box: Box)
     return size
 
 
-def _scaled(strokes: tuple[Stroke, ...], size: Size, box: Box) -> tuple[Stroke, ...]:
+def _scaled(strokes: tuple[Stroke, ...], size: Size, box: Box, part: Box) -> tuple[Stroke, ...]:
+    """Strokes on a frame of `size` that shows `box`, in voxels from the corner of its `part`."""
     scale = np.array(box.shape[1:]) / size
-    return tuple(Stroke((s.points * scale).astype(np.float32), s.closed) for s in strokes)
+    shift = np.subtract(box.start[1:], part.start[1:])
+    return tuple(Stroke((s.points * scale + shift).astype(np.float32), s.closed) for s in strokes)

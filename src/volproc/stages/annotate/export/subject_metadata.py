@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
-from typing import Any
+from typing import Any, TypeVar
 
 from volproc.errors import AnnotateError, VolprocError
-from volproc.grid.box import Box, each
+from volproc.grid.box import Box, Shape, each
 from volproc.location import located
 from volproc.retry import patient
 from volproc.spreadsheet import plain
+from volproc.volume.metadata import PositionNm
 
-BOX_KEYS = tuple(f"roi_{name}" for name in ("z", "y", "x", "depth", "height", "width"))
+CORNER_KEYS = ("corner_z_nm", "corner_y_nm", "corner_x_nm")
+SHAPE_KEYS = ("roi_depth", "roi_height", "roi_width")
+BOX_KEYS = ("roi_z", "roi_y", "roi_x", *SHAPE_KEYS)
 HIDDEN = ("", "#", "//", "!")
 """What keys that volunteers shall not see begin with."""
+MAX_NUMBER = 1e12
 LONGEST = 1000
 """Characters of a value that are looked at."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,19 +93,38 @@ def whole_number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
-def positive_number(text: str | None) -> float | None:
-    """A positive number; None for anything else."""
+def number_of(text: str | None) -> float | None:
+    """A number; None for anything else."""
     try:
         number = float(text or "")
     except ValueError:
         return None
-    return number if 0 < number < 1e12 else None
+    return number if abs(number) < MAX_NUMBER else None
+
+
+def positive_number(text: str | None) -> float | None:
+    """A positive number; None for anything else."""
+    number = number_of(text)
+    return number if number and number > 0 else None
 
 
 def box_of(known: Mapping[str, Any]) -> Box | None:
     """Where the region of a subject lies in the volume; None if its metadata do not say."""
-    numbers = [whole_number(text_of(known, key)) for key in BOX_KEYS]
-    if any(number is None for number in numbers):
-        return None
-    z, y, x, depth, height, width = (number or 0 for number in numbers)
-    return Box((z, y, x), each(lambda a, n: a + n, (z, y, x), (depth, height, width)))
+    shape = shape_of(known)
+    start = _three(whole_number(text_of(known, key)) for key in BOX_KEYS[:3])
+    return Box(start, each(lambda a, n: a + n, start, shape)) if start and shape else None
+
+
+def shape_of(known: Mapping[str, Any]) -> Shape | None:
+    """The voxels of the region of a subject; None if its metadata do not say."""
+    return _three(whole_number(text_of(known, key)) for key in SHAPE_KEYS)
+
+
+def corner_of(known: Mapping[str, Any]) -> PositionNm | None:
+    """Where the region of a subject begins, in nm; None if its metadata do not say."""
+    return _three(number_of(text_of(known, key)) for key in CORNER_KEYS)
+
+
+def _three(values: Iterable[T | None]) -> tuple[T, T, T] | None:
+    z, y, x = values
+    return None if z is None or y is None or x is None else (z, y, x)

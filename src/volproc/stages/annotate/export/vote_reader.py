@@ -36,6 +36,7 @@ from volproc.stages.annotate.export.vote_selection import (
 from volproc.stages.annotate.export.vote_store import pack_strokes, unpack_strokes, write_votes
 from volproc.stages.annotate.export.zooniverse import Classification, read_export
 from volproc.volume.files import read_file, write_file
+from volproc.volume.metadata import PositionNm
 
 ENOUGH = 30
 """Slices of a volunteer that tell how well they draw: the median of more says the same."""
@@ -65,15 +66,19 @@ def store_votes(
     *,
     volume: Box,
     voxel_nm: VoxelNm | None = None,
+    corner_nm: PositionNm = (0.0, 0.0, 0.0),
     manifest: Manifest | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> VoteIndex:
     """Store the votes of the export at `url` in `folder`, and rejected.csv, and votes.json last.
 
-    `volume` is the box of the image; `voxel_nm` its voxels, to be compared with the subjects'.
+    `volume` is the box of the image, `voxel_nm` its voxels and `corner_nm` its corner, to be
+    compared with what subjects state.
     AnnotateError if `url` is no export, or nothing in it can be used.
     """
-    places = SliceLocator(options, volume=volume, voxel_nm=voxel_nm, manifest=manifest)
+    places = SliceLocator(
+        options, volume=volume, voxel_nm=voxel_nm, corner_nm=corner_nm, manifest=manifest
+    )
     rejected, tally = RejectionList(), Tally()
     with tempfile.TemporaryFile() as file:
         shelf = _StrokeFile(file)
