@@ -68,8 +68,8 @@ def test_scores_follow_their_formulas(a, b, nm):
     expected = {
         "dice": 2 * (a & b).sum() / (a.sum() + b.sum()),
         "iou": (a & b).sum() / (a | b).sum(),
-        "truth_to_answer_nm": h_ab,
-        "answer_to_truth_nm": h_ba,
+        "truth_to_labels_nm": h_ab,
+        "labels_to_truth_nm": h_ba,
         "masd_nm": (h_ab + h_ba) / 2,
         "assd_nm": np.average(there + back, weights=la + lb),
         "hd_nm": max(there + back),
@@ -93,7 +93,7 @@ def test_against_surface_distance(a, b, nm):
         "dice": tool.compute_dice_coefficient(a, b),
     }
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
-    directed = (scores["truth_to_answer_nm"], scores["answer_to_truth_nm"])
+    directed = (scores["truth_to_labels_nm"], scores["labels_to_truth_nm"])
     assert directed == pytest.approx(tool.compute_average_surface_distance(found))
 
 
@@ -118,9 +118,9 @@ def test_largest_distance_against_scikit_image(a, b):
 @given(a=masks, b=masks, nm=voxels)
 def test_sides_can_be_exchanged(a, b, nm):
     there, back = compare(a, b, nm=nm).scores(), compare(b, a, nm=nm).scores()
-    back["truth_to_answer_nm"], back["answer_to_truth_nm"] = (
-        back["answer_to_truth_nm"],
-        back["truth_to_answer_nm"],
+    back["truth_to_labels_nm"], back["labels_to_truth_nm"] = (
+        back["labels_to_truth_nm"],
+        back["truth_to_labels_nm"],
     )
     assert there == pytest.approx(back)
 
@@ -195,9 +195,9 @@ def test_slices_pool_in_any_grouping(pairs, cut):
     assert whole.truth == sum(a.sum() for a, _ in pairs)
     assert whole.scores()["assd_nm"] == pytest.approx(
         np.average(
-            np.concatenate([[0.0], *(d.nm for one in each for d in (one.to_truth, one.to_answer))]),
+            np.concatenate([[0.0], *(d.nm for one in each for d in (one.to_truth, one.to_labels))]),
             weights=np.concatenate(
-                [[1e-12], *(d.lengths for one in each for d in (one.to_truth, one.to_answer))]
+                [[1e-12], *(d.lengths for one in each for d in (one.to_truth, one.to_labels))]
             ),
         ),
         abs=1e-6,

@@ -19,6 +19,7 @@ from volproc.stages.annotate.export.vote_store import read_votes
 from volproc.stages.annotate.geometry.outline import INSIDE, envelope
 from volproc.stages.annotate.methods import METHODS
 from volproc.stages.annotate.quality.consistency import HALO, agreed, replace_failures
+from volproc.stages.annotate.quality.level_sets import Level, inside_counts, level_sets
 from volproc.stages.annotate.quality.skills import slice_errors
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
 from volproc.volume.store import Volume
@@ -26,7 +27,7 @@ from volproc.volume.store import Volume
 
 @dataclass(frozen=True)
 class Drawings:
-    """The votes of an export, as `store_votes` stored them: `blocks` are those that have any."""
+    """The votes of an export, as `store_votes` wrote them: `blocks` are those that have any."""
 
     folder: str
     blocks: tuple[int, ...]
@@ -36,38 +37,51 @@ class Drawings:
     def slices(self, first: int, stop: int) -> list[SliceVotes]:
         """Votes on slices from `first` to `stop`."""
         size = self.options.block_slices
-        wanted = (n for n in range(first // size, -(-stop // size)) if n in self.blocks)
-        found = (one for n in wanted for one in read_votes(self.folder, n))
+        blocks = (n for n in range(first // size, -(-stop // size)) if n in self.blocks)
+        found = (one for n in blocks for one in read_votes(self.folder, n))
         return [one for one in found if first <= one.z < stop]
 
+    def on(self, block: Block) -> list[SliceVotes]:
+        """Votes on the slices of a block."""
+        return self.slices(block.core.start[0], block.core.stop[0])
+
     @property
-    def made_by(self) -> str:
-        """What made the labels, in words: the method, and whether its slices were mended."""
+    def method(self) -> str:
+        """What made the labels, in words: the method, and whether failed slices were replaced."""
         return self.options.method + ", along z" * self.options.along_z
 
     def agreement(self, votes: SliceVotes, skills: dict[str, float], method: str = "") -> Patch:
         """The agreement on one slice by a method, by default the one that was chosen."""
         return METHODS[method or self.options.method](votes, self.nm, skills, self.options)
 
+    def level_sets(self, votes: SliceVotes) -> tuple[Level, ...]:
+        """The level sets of a slice."""
+        counts = inside_counts(votes, close_nm=self.options.close_nm, nm=self.nm)
+        return level_sets(counts, votes.shape_yx)
+
+
+class RecordTask:
+    """A task that writes nothing: its result is the record."""
+
+    def store(self, block: Block, result: list[Any]) -> list[Any]:
+        """The record."""
+        return result
+
 
 @dataclass(frozen=True)
-class MeasureVolunteers:
+class MeasureVolunteers(RecordTask):
     """Task: how far each volunteer's drawings lie from the majority, slice by slice."""
 
     drawings: Drawings
 
     def load(self, block: Block) -> list[SliceVotes]:
         """The votes."""
-        return self.drawings.slices(block.core.start[0], block.core.stop[0])
+        return self.drawings.on(block)
 
     def compute(self, block: Block, loaded: list[SliceVotes]) -> list[Any]:
         """The errors of each slice."""
         own = self.drawings
         return [slice_errors(votes, own.nm, own.options) for votes in loaded]
-
-    def store(self, block: Block, result: list[Any]) -> list[Any]:
-        """Nothing but the record."""
-        return result
 
 
 @dataclass(frozen=True)
@@ -89,17 +103,16 @@ class Annotate:
     skills: dict[str, float] = field(default_factory=dict)
 
     def load(self, block: Block) -> list[SliceVotes]:
-        """Votes on the block's slices, and on those beside them that decide on a slice."""
+        """Votes on the block's slices, and on the neighbours that decide on a slice."""
         halo = HALO if self.drawings.options.along_z else 0
         first, stop = block.core.start[0] - halo, block.core.stop[0] + halo
         found = self.drawings.slices(max(0, first), min(stop, self.made.labels.info.shape[0]))
-        return [one for one in found if _meet(one, block.core)]
+        return [one for one in found if _region_box(one).clip(_plane(block.core)).size]
 
     def compute(self, block: Block, loaded: list[SliceVotes]) -> tuple[Any, list[Any]]:
         """The four arrays, and the rows of the regions that begin in this block."""
-        out = {name: np.zeros(block.core.shape, np.uint8) for name in ("labels", "envelope")}
-        out["agreement"] = np.zeros(block.core.shape, np.uint8)
-        out["ignore"] = np.ones(block.core.shape, np.uint8)
+        empty = {"labels": 0, "envelope": 0, "agreement": 0, "ignore": 1}
+        out = {name: np.full(block.core.shape, v, np.uint8) for name, v in empty.items()}
         rows: list[Any] = []
         for votes, patch, replaced in self._agreements(loaded):
             if block.core.start[0] <= votes.z < block.core.stop[0]:
@@ -109,7 +122,7 @@ class Annotate:
         return out, rows
 
     def store(self, block: Block, result: tuple[Any, list[Any]]) -> list[Any]:
-        """Write the four, keep the rows."""
+        """Write the four arrays; the rows."""
         arrays, rows = result
         for name, values in arrays.items():
             volume: Volume = getattr(self.made, name)
@@ -117,26 +130,26 @@ class Annotate:
         return rows
 
     def _agreements(self, loaded: Sequence[SliceVotes]) -> Iterator[tuple[SliceVotes, Patch, bool]]:
-        """Region by region, each slice, what it holds, and whether its neighbours say so."""
+        """Region by region, each slice, its agreement, and whether its neighbours replaced it."""
         # by name too: what lies above in z may be a region of its own, with another object
-        for _, own in groupby(sorted(loaded, key=_order), key=_region):
+        for _, own in groupby(sorted(loaded, key=lambda v: (*_region(v), v.z)), key=_region):
             stack = list(own)
             patches = [self.drawings.agreement(votes, self.skills) for votes in stack]
             replaced = [False] * len(stack)
             if self.drawings.options.along_z:
-                patches, replaced = self._mended(stack, patches)
+                patches, replaced = self._consistent(stack, patches)
             yield from zip(stack, patches, replaced, strict=True)
 
-    def _mended(
+    def _consistent(
         self, stack: Sequence[SliceVotes], patches: Sequence[Patch]
     ) -> tuple[list[Patch], list[bool]]:
         """The patches of a region, those that failed replaced, and which those are."""
         known = {votes.z: patch for votes, patch in zip(stack, patches, strict=True)}
         first, last = min(known), max(known)
         whole = [known.get(z) for z in range(first, last + 1)]
-        mended, replaced = replace_failures(whole, nm=self.drawings.nm, shape_yx=stack[0].shape_yx)
+        found, replaced = replace_failures(whole, nm=self.drawings.nm, shape_yx=stack[0].shape_yx)
         fresh = {first + one.index for one in replaced}
-        return [mended[z - first] or known[z] for z in known], [z in fresh for z in known]
+        return [found[z - first] or known[z] for z in known], [z in fresh for z in known]
 
     def _draw(
         self, votes: SliceVotes, patch: Patch, core: Box, out: dict[str, npt.NDArray[np.uint8]]
@@ -149,9 +162,8 @@ class Annotate:
         for name, one in (("labels", inside), ("envelope", line), ("agreement", shown)):
             _paste(out[name][z], one, votes.origin_yx, core)
         if len(votes.votes) >= options.fewest_votes:
-            region = Box((0, *votes.origin_yx), (1, *map(add, votes.origin_yx, votes.shape_yx)))
-            both = region.clip(Box((0, *core.start[1:]), (1, *core.stop[1:])))
-            out["ignore"][z][both.within((0, *core.start[1:])).slices[1:]] = 0
+            seen = Patch((0, 0), np.broadcast_to(np.uint8(0), votes.shape_yx))
+            _paste(out["ignore"][z], seen, votes.origin_yx, core)
 
     def _row(self, votes: SliceVotes, patch: Patch, *, replaced: bool) -> dict[str, Any]:
         area = float((patch.values >= INSIDE).sum()) * self.drawings.nm[0] * self.drawings.nm[1]
@@ -165,13 +177,12 @@ def _region(votes: SliceVotes) -> tuple[tuple[int, int], tuple[int, int], str]:
     return votes.origin_yx, votes.shape_yx, votes.region
 
 
-def _order(votes: SliceVotes) -> tuple[Any, ...]:
-    return *_region(votes), votes.z
+def _region_box(votes: SliceVotes) -> Box:
+    return Box((0, *votes.origin_yx), (1, *map(add, votes.origin_yx, votes.shape_yx)))
 
 
-def _meet(votes: SliceVotes, core: Box) -> bool:
-    ends = zip(votes.origin_yx, votes.shape_yx, core.start[1:], core.stop[1:], strict=True)
-    return all(a < stop and a + n > start for a, n, start, stop in ends)
+def _plane(core: Box) -> Box:
+    return Box((0, *core.start[1:]), (1, *core.stop[1:]))
 
 
 def _begins_in(origin_yx: tuple[int, int], core: Box) -> bool:
@@ -181,10 +192,10 @@ def _begins_in(origin_yx: tuple[int, int], core: Box) -> bool:
 
 def _paste(plane: npt.NDArray[Any], patch: Patch, origin_yx: tuple[int, int], core: Box) -> None:
     """The patch of a region into a block's plane, as far as they meet."""
+    top, left = map(add, origin_yx, patch.origin_yx)
     rows, columns = patch.values.shape
-    top, left = (o + p for o, p in zip(origin_yx, patch.origin_yx, strict=True))
     box = Box((0, top, left), (1, top + rows, left + columns))
-    both = box.clip(Box((0, *core.start[1:]), (1, *core.stop[1:])))
+    both = box.clip(_plane(core))
     if both.size:
-        inside = both.within((0, top, left)).slices[1:]
-        plane[both.within((0, *core.start[1:])).slices[1:]] = patch.values[inside]
+        inside = both.within(box.start).slices[1:]
+        plane[both.within(_plane(core).start).slices[1:]] = patch.values[inside]

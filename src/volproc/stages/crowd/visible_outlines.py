@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.measure import find_contours
 
-from volproc.drawing import SMALLEST_UM2
+from volproc.drawing import MIN_COMPONENT_UM2
 
 Line = npt.NDArray[np.float64]
 """Shape (n, 2): y and x of the points of a line, in nm from the corner of the slice."""
@@ -53,7 +53,7 @@ def trace(mask: npt.NDArray[np.bool_], nm: tuple[float, float]) -> tuple[Outline
     found = []
     for number, place in enumerate(ndimage.find_objects(parts), start=1):
         part = parts[place] == number
-        if part.sum() * size.prod() < SMALLEST_UM2 * 1e6:
+        if part.sum() * size.prod() < MIN_COMPONENT_UM2 * 1e6:
             continue
         start = np.array([c + s.start for c, s in zip(corner, place, strict=True)])
         voxels = _contour(part, nm) + start

@@ -1,9 +1,13 @@
-"""How far the outline of an answer lies from that of the truth: scores of two masks, in nm.
+"""How far the outline of labels lies from that of the ground truth: scores of two masks, in nm.
 
 Eleven public tools were found to differ in what they call the same distance (Podobnik et al.,
 arXiv 2410.02630), so every score here carries its formula, and the surface is defined as in
 google-deepmind/surface-distance: where the four voxels around a corner of the grid are not all
 alike, the corner is an element of the surface, as long as the line that parts them.
+
+    1 1      1 0      1 0      1 1      0 = background; lengths for voxels of y x x nm:
+    0 0      1 0      0 0      1 0      x, y, and half a diagonal for one or three of a kind;
+                                        1 0 over 0 1 (two opposite ones): a whole diagonal
 """
 
 from __future__ import annotations
@@ -26,8 +30,8 @@ TOLERANCES_NM = (50.0, 100.0)
 FORMULAS = {
     "dice": "2 |A and B| / (|A| + |B|), voxels",
     "iou": "|A and B| / |A or B|, voxels",
-    "truth_to_answer_nm": "h(A, B): mean distance from the truth's surface A to the answer's B",
-    "answer_to_truth_nm": "h(B, A): mean distance from the answer's surface B to the truth's A",
+    "truth_to_labels_nm": "h(A, B): mean distance from surface A, of the ground truth, to B",
+    "labels_to_truth_nm": "h(B, A): mean distance from surface B, of the labels, to A",
     "masd_nm": "(h(A, B) + h(B, A)) / 2",
     "assd_nm": "mean distance over both surfaces together",
     "hd_nm": "largest distance of either direction",
@@ -77,29 +81,29 @@ class Distances:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Voxels of the truth, of the answer and of both; distances of one surface to the other."""
+    """Voxels of the ground truth, of the labels and of both; distances between their surfaces."""
 
     truth: int
-    answer: int
+    labels: int
     both: int
-    to_answer: Distances
+    to_labels: Distances
     to_truth: Distances
 
     def scores(self, tolerances_nm: Sequence[float] = TOLERANCES_NM) -> dict[str, float]:
         """All scores of FORMULAS by name, with T the tolerances.
 
-        Nothing against nothing is a perfect answer: overlaps are 1 and distances 0. If one side
-        is empty, overlaps are 0, and distances what `compare` was told to take for that.
+        Nothing against nothing is a perfect match: overlaps are 1 and distances 0. If one side is
+        empty, overlaps are 0, and distances are the `missing_nm` of `compare`.
         """
         h_ab, h_ba = self._directed()
-        sides = (self.to_answer, self.to_truth)
+        sides = (self.to_labels, self.to_truth)
         total = sum(side.length for side in sides)
         pooled = sum(side.mean * side.length for side in sides if side.length)
         scores = {
-            "dice": _share(2 * self.both, self.truth + self.answer),
-            "iou": _share(self.both, self.truth + self.answer - self.both),
-            "truth_to_answer_nm": h_ab,
-            "answer_to_truth_nm": h_ba,
+            "dice": _share(2 * self.both, self.truth + self.labels),
+            "iou": _share(self.both, self.truth + self.labels - self.both),
+            "truth_to_labels_nm": h_ab,
+            "labels_to_truth_nm": h_ba,
             "masd_nm": (h_ab + h_ba) / 2,
             "assd_nm": pooled / total if total else 0.0,
             "hd_nm": max(side.percentile(100) for side in sides),
@@ -112,41 +116,41 @@ class Comparison:
 
     def _directed(self) -> tuple[float, float]:
         """h(A, B) and h(B, A); an empty side takes the other's, and two empty sides 0."""
-        if not self.to_answer.length and not self.to_truth.length:
+        if not self.to_labels.length and not self.to_truth.length:
             return 0.0, 0.0
-        h_ab, h_ba = self.to_answer.mean, self.to_truth.mean
-        return (h_ab if self.to_answer.length else h_ba), (h_ba if self.to_truth.length else h_ab)
+        h_ab, h_ba = self.to_labels.mean, self.to_truth.mean
+        return (h_ab if self.to_labels.length else h_ba), (h_ba if self.to_truth.length else h_ab)
 
     def _boundary_f(self, tolerance_nm: float) -> float:
-        if not self.to_answer.length and not self.to_truth.length:
+        if not self.to_labels.length and not self.to_truth.length:
             return 1.0
-        if not self.to_answer.length or not self.to_truth.length:
+        if not self.to_labels.length or not self.to_truth.length:
             return 0.0
-        recall = self.to_answer.within(tolerance_nm) / self.to_answer.length
+        recall = self.to_labels.within(tolerance_nm) / self.to_labels.length
         precision = self.to_truth.within(tolerance_nm) / self.to_truth.length
         return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def compare(
     truth: Mask,
-    answer: Mask,
+    labels: Mask,
     *,
     nm: tuple[float, float],
     missing_nm: float = inf,
     at_border: bool = True,
 ) -> Comparison:
-    """The answer against the truth, two masks (y, x) of one slice with voxels of `nm` (y, x).
+    """The labels against the ground truth: masks (y, x) of one slice with voxels of `nm` (y, x).
 
     `missing_nm` is every distance where only one side has a surface. Without `at_border`, the
     image's border is no surface of an object that leaves the image there.
     """
     a = surface_elements(truth, nm=nm, at_border=at_border)
-    b = surface_elements(answer, nm=nm, at_border=at_border)
+    b = surface_elements(labels, nm=nm, at_border=at_border)
     return Comparison(
         truth=int(np.count_nonzero(truth)),
-        answer=int(np.count_nonzero(answer)),
-        both=int(np.count_nonzero(truth & answer)),
-        to_answer=_distances(a, b, missing_nm),
+        labels=int(np.count_nonzero(labels)),
+        both=int(np.count_nonzero(truth & labels)),
+        to_labels=_distances(a, b, missing_nm),
         to_truth=_distances(b, a, missing_nm),
     )
 
@@ -156,9 +160,9 @@ def pool(comparisons: Iterable[Comparison]) -> Comparison:
     listed = list(comparisons)
     return Comparison(
         truth=sum(one.truth for one in listed),
-        answer=sum(one.answer for one in listed),
+        labels=sum(one.labels for one in listed),
         both=sum(one.both for one in listed),
-        to_answer=_together([one.to_answer for one in listed]),
+        to_labels=_together([one.to_labels for one in listed]),
         to_truth=_together([one.to_truth for one in listed]),
     )
 
@@ -175,11 +179,11 @@ def surface_elements(
     if box is None:
         return np.empty((0, 2)), np.empty(0)
     # one layer of background: corner (i, j) of `inside` then lies at the box' corner plus i, j
-    inside = np.pad(mask[box], 1).view(np.uint8)
+    inside = np.pad(mask[box.slices], 1).view(np.uint8)
     codes = inside[:-1, :-1] | inside[:-1, 1:] << 1 | inside[1:, :-1] << 2 | inside[1:, 1:] << 3
     corners = np.argwhere((codes != 0) & (codes != 15))
     lengths = _lengths(nm)[codes[tuple(corners.T)]]
-    corners += [box[0].start, box[1].start]
+    corners += box.start
     if not at_border:
         kept = ((corners > 0) & (corners < mask.shape)).all(axis=1)
         corners, lengths = corners[kept], lengths[kept]

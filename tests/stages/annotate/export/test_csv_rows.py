@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volproc.stages.annotate.export import csv_rows
-from volproc.stages.annotate.export.csv_rows import LONGEST_ROW, read_rows
+from volproc.stages.annotate.export.csv_rows import MAX_ROW_BYTES, read_rows
 
 cells = st.text(st.sampled_from("ab1,\"\n 'é=") | st.characters(exclude_categories=["Cs"]))
 
@@ -26,7 +26,7 @@ def written(table):
 def test_what_csv_wrote_is_read_for_all_sizes_of_pieces(table, piece):
     table = [("a", "b", "c"), *([cell.replace("\r", "") for cell in row] for row in table)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_rows, "PIECE", piece)
+        patch.setattr(csv_rows, "PIECE_BYTES", piece)
         found = rows_in(written(table))
     # a line inside a cell may be a whole row by itself: then it is taken for one
     if not any("\n" in cell for row in table for cell in row):
@@ -97,15 +97,15 @@ def test_an_endless_field_is_skipped_in_bounded_memory(quoted, lines):
     tracemalloc.stop()
     assert [row.fields for row in found] == [("a", "b"), ("1", "2"), (), ("5", "6")]
     assert found[2].too_long
-    assert peak < 5 * LONGEST_ROW
+    assert peak < 5 * MAX_ROW_BYTES
 
 
 @settings(max_examples=20)
 @given(st.integers(1, 40))
 def test_long_rows_are_read_up_to_the_limit(size):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_rows, "LONGEST_ROW", 30)
-        patch.setattr(csv_rows, "PIECE", 7)
+        patch.setattr(csv_rows, "MAX_ROW_BYTES", 30)
+        patch.setattr(csv_rows, "PIECE_BYTES", 7)
         _, row, last = rows_in(f"a,b\n1,{'x' * size}\n5,6\n")
     assert row.too_long == (size + 3 > 30)
     assert last.fields == ("5", "6")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tests.stages.annotate.exports import SQUARE, mark_1, mark_2
 
-from volproc.stages.annotate.export.marks import BEZIER_ERROR, BadMark, read_mark, sample_bezier
+from volproc.stages.annotate.export.marks import BEZIER_ERROR_PX, BadMark, read_mark, sample_bezier
 
 SIZES = ((100.0, 200.0),)
 """(height, width) of one frame."""
@@ -153,7 +153,9 @@ def test_a_bezier_circle_of_classifier_1_needs_to_be_named():
     polygon = read_mark(mark_1(points, tool=3, closed=True), sizes=((100, 100),))
     off = [np.abs(np.hypot(*(m.stroke.points - 50).T) - 40).max() for m in (curve, polygon)]
     assert curve.stroke.closed
-    assert off[0] < 0.5 + BEZIER_ERROR  # quadratic pieces of an eighth lie that far from a circle
+    assert (
+        off[0] < 0.5 + BEZIER_ERROR_PX
+    )  # quadratic pieces of an eighth lie that far from a circle
     assert off[1] > 3
 
 

@@ -36,12 +36,12 @@ def test_what_options_leave_out_is_counted_and_not_listed():
 
 
 def test_a_list_has_an_end(monkeypatch):
-    monkeypatch.setattr(rejections, "LISTED", 3)
+    monkeypatch.setattr(rejections, "MAX_LISTED", 3)
     found = RejectionList()
     for row in range(5):
         found.add(Rejection(row, "1", "no slice", "x" * 1000))
     rows = listed(found)
     assert len(rows) == 5
     assert rows[-1] == ["and 2 more"]
-    assert len(rows[1][3]) == rejections.LONGEST_DETAIL
+    assert len(rows[1][3]) == rejections.MAX_DETAIL
     assert found.reasons == {"no slice": 5}

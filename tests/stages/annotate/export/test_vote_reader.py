@@ -22,7 +22,7 @@ from volproc.errors import AnnotateError, VolumeError
 from volproc.grid.box import Box
 from volproc.stages.annotate.export.subject_metadata import Manifest
 from volproc.stages.annotate.export.vote_reader import (
-    ENOUGH,
+    ENOUGH_SLICES,
     read_vote_index,
     store_votes,
     telling_blocks,
@@ -258,7 +258,7 @@ def test_telling_blocks_show_enough_of_every_volunteer(seen, size):
     telling = telling_blocks(votes, size)
     every, shown = Counter(who for _, who in seen), Counter()
     shown.update(who for z, who in seen if z // size in telling)
-    assert all(shown[who] >= min(ENOUGH, count) for who, count in every.items())
+    assert all(shown[who] >= min(ENOUGH_SLICES, count) for who, count in every.items())
 
 
 def test_of_a_large_project_a_small_part_tells_enough():

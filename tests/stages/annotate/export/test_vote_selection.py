@@ -7,10 +7,10 @@ from volproc.grid.box import Box
 from volproc.stages.annotate.export.vote_selection import (
     ClassificationRecord,
     StoredDrawing,
-    agreeing,
-    certain,
-    in_one_region,
-    one_each,
+    drop_misplaced,
+    drop_other_regions,
+    drop_unclear,
+    one_vote_each,
 )
 
 BOX = Box((0, 0, 0), (9, 9, 9))
@@ -47,7 +47,7 @@ crowds = st.lists(
 
 @given(crowd=crowds, duplicates=st.sampled_from(["first", "last"]), seed=st.randoms())
 def test_one_vote_of_a_person_on_a_slice(crowd, duplicates, seed):
-    votes, rejected = one_each(crowd, duplicates=duplicates)
+    votes, rejected = one_vote_each(crowd, duplicates=duplicates)
     where = [(one.volunteer, own.z) for one, own in votes]
     assert len(set(where)) == len(where)
     used, lost = {one.row for one, _ in votes}, [one.row for one in rejected]
@@ -56,14 +56,14 @@ def test_one_vote_of_a_person_on_a_slice(crowd, duplicates, seed):
     assert len(set(lost)) == len(lost)
     shuffled = [*crowd]
     seed.shuffle(shuffled)
-    again, lost_again = one_each(shuffled, duplicates=duplicates)
+    again, lost_again = one_vote_each(shuffled, duplicates=duplicates)
     assert {(a.row, b.z) for a, b in again} == {(a.row, b.z) for a, b in votes}
     assert lost_again == rejected
 
 
 @given(crowd=crowds, duplicates=st.sampled_from(["first", "last"]))
 def test_the_first_or_last_of_a_subject_counts(crowd, duplicates):
-    votes, _ = one_each(crowd, duplicates=duplicates)
+    votes, _ = one_vote_each(crowd, duplicates=duplicates)
     pick = max if duplicates == "last" else min
     for one, _ in votes:
         same = [o for o in crowd if (o.volunteer, o.subject) == (one.volunteer, one.subject)]
@@ -73,10 +73,10 @@ def test_the_first_or_last_of_a_subject_counts(crowd, duplicates):
 def test_a_frame_that_was_shown_comes_before_one_that_was_not():
     shown = said(1, piece(4), subject="s", at="2024")
     beside = said(2, piece(3), piece(4, shown=False), subject="t", at="2025")
-    votes, rejected = one_each([shown, beside], duplicates="last")
+    votes, rejected = one_vote_each([shown, beside], duplicates="last")
     assert {own.z: one.row for one, own in votes} == {3: 2, 4: 1}
     assert rejected == []
-    votes, rejected = one_each([shown, said(3, piece(4), subject="t")], duplicates="last")
+    votes, rejected = one_vote_each([shown, said(3, piece(4), subject="t")], duplicates="last")
     assert [one.row for one, _ in votes] == [3]
     assert [(one.row, one.reason) for one in rejected] == [(1, "drawn again")]
     assert rejected[0].detail == "classification 103 of that person counts"
@@ -84,7 +84,7 @@ def test_a_frame_that_was_shown_comes_before_one_that_was_not():
 
 def test_silence_counts_where_others_drew():
     rows = [said(1), said(2, silent=["T0"]), said(3, silent=["T0"], workflow=2)]
-    kept, rejected = certain(rows, drawing_tasks={(1, "T0"), (2, "T1")})
+    kept, rejected = drop_unclear(rows, drawing_tasks={(1, "T0"), (2, "T1")})
     assert [one.row for one in kept] == [1, 2]
     assert [(one.row, one.reason) for one in rejected] == [(3, "no drawing task")]
 
@@ -92,7 +92,7 @@ def test_silence_counts_where_others_drew():
 def test_most_rows_say_where_a_region_lies():
     odd = Box((1, 0, 0), (9, 9, 9))
     rows = [said(1, piece(box=odd)), said(2), said(3), said(4, piece(region="B", box=odd))]
-    kept, rejected = agreeing(rows)
+    kept, rejected = drop_misplaced(rows)
     assert [one.row for one in kept] == [2, 3, 4]
     assert [(one.row, one.reason) for one in rejected] == [(1, "unknown region")]
 
@@ -101,9 +101,9 @@ def test_regions_of_unknown_place_must_not_lie_on_one_another():
     many = [said(n, piece(region="A", assumed=True)) for n in range(20)]
     stray = said(99, piece(region="B", assumed=True))
     known = said(98, piece(region="C"))
-    kept, rejected = in_one_region([stray, *many, known])
+    kept, rejected = drop_other_regions([stray, *many, known])
     assert kept == [*many, known]
     assert [(one.row, one.reason) for one in rejected] == [(99, "unknown region")]
     with pytest.raises(AnnotateError, match=r"2 regions, A, B, would lie on one another; .*rois"):
-        in_one_region([*many, *[stray] * 5])
-    assert in_one_region([known, said(1, piece(region="D"))])[1] == []
+        drop_other_regions([*many, *[stray] * 5])
+    assert drop_other_regions([known, said(1, piece(region="D"))])[1] == []

@@ -57,5 +57,5 @@ def test_files_that_are_missing_or_damaged(tmp_path):
     write_votes(str(tmp_path), 1, [])
     path = tmp_path / "votes-000001.npz"
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(AnnotateError, match=r"votes-000001.npz is damaged .*makes it anew"):
+    with pytest.raises(AnnotateError, match=r"votes-000001.npz is damaged .*makes it again"):
         read_votes(str(tmp_path), 1)

@@ -22,7 +22,7 @@ def length(line):
 @given(places, places)
 def test_the_way_is_outside_and_as_short_as_the_border_allows(a, b):
     start, end = np.array(a), np.array(b)
-    way = FRAME.way(start, end)
+    way = FRAME.path(start, end)
     assert ((way <= -4) | (way >= [104, 64])).any(axis=1).all()
     # beyond the border a way is longer by a margin at each end, and by two at each corner
     corners = len(way) - 2
@@ -34,13 +34,13 @@ def test_the_way_is_outside_and_as_short_as_the_border_allows(a, b):
 
 @given(places, places)
 def test_the_way_back_is_the_same(a, b):
-    forth, back = FRAME.way(np.array(a), np.array(b)), FRAME.way(np.array(b), np.array(a))
+    forth, back = FRAME.path(np.array(a), np.array(b)), FRAME.path(np.array(b), np.array(a))
     if FRAME.distance(np.array(a), np.array(b)) < 159.9:  # else both ways are as long
         assert np.allclose(forth, back[::-1])
 
 
 def test_lines_that_end_within_go_straight():
-    assert FRAME.way(np.array([50.0, 30.0]), np.array([0.0, 30.0])).shape == (0, 2)
+    assert FRAME.path(np.array([50.0, 30.0]), np.array([0.0, 30.0])).shape == (0, 2)
 
 
 def test_what_ends_near_the_border_or_beyond_leaves_it():

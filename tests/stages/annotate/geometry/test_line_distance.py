@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from volproc.drawing import Window
 from volproc.stages.annotate.geometry.line_distance import signed_distance
 
 coordinates = st.floats(-5, 25, width=32)
@@ -24,7 +25,7 @@ def slowly(loop, y, x, nm):
 
 @given(loops, st.sampled_from([(1.0, 1.0), (3.0, 2.0)]))
 def test_it_is_the_distance_to_the_nearest_segment(loop, nm):
-    found = signed_distance(loop, origin_yx=(2, 3), shape_yx=(4, 5), nm=nm, reach_nm=30.0)
+    found = signed_distance(loop, Window((2, 3), (6, 8)), nm=nm, reach_nm=30.0)
     for y in range(4):
         for x in range(5):
             expected = min(slowly(loop, y + 2.5, x + 3.5, nm), 30)
@@ -33,7 +34,7 @@ def test_it_is_the_distance_to_the_nearest_segment(loop, nm):
 
 def test_it_is_negative_outside():
     square = np.float32([[2, 2], [2, 8], [8, 8], [8, 2]])
-    found = signed_distance(square, origin_yx=(0, 0), shape_yx=(10, 10), nm=(1, 1), reach_nm=2.0)
+    found = signed_distance(square, Window((0, 0), (10, 10)), nm=(1, 1), reach_nm=2.0)
     assert found[2, 5] == 0.5
     assert found[1, 5] == -0.5
     assert found[5, 5] == 2

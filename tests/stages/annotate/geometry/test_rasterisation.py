@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
+from volproc.drawing import Window
 from volproc.stages.annotate.geometry.rasterisation import (
     area,
     bounds,
@@ -50,7 +51,7 @@ def inside(loops, rule, shape=SHAPE):
 
 
 def filled(loops, rule, shape=SHAPE):
-    return paint(fill(loops, shape_yx=shape, rule=rule), origin_yx=(0, 0), shape_yx=shape)
+    return paint(fill(loops, shape_yx=shape, rule=rule), Window((0, 0), shape))
 
 
 @given(loops, rules)
@@ -85,17 +86,17 @@ def test_counts_equal_those_of_masks(one, other):
     mask_a, mask_b = filled(one, "even-odd"), filled(other, "even-odd")
     assert area(a) == mask_a.sum()
     assert overlap(a, b) == overlap(b, a) == (mask_a & mask_b).sum()
-    total = weighted_sum([a, b], [1.0, 0.25], origin_yx=(0, 0), shape_yx=SHAPE)
+    total = weighted_sum([a, b], [1.0, 0.25], Window((0, 0), SHAPE))
     assert (total == mask_a + 0.25 * mask_b).all()
 
 
 @given(loops)
 def test_a_box_holds_all_that_is_inside(loops):
     runs = fill(loops, shape_yx=SHAPE, rule="non-zero")
-    origin, shape = bounds([runs])
-    part = weighted_sum([runs], [1.0], origin_yx=origin, shape_yx=shape)
+    window = bounds([runs])
+    part = weighted_sum([runs], [1.0], window)
     assert part.sum() == area(runs)
-    assert (part == paint(runs, origin_yx=origin, shape_yx=shape)).all()
+    assert (part == paint(runs, window)).all()
     if part.size:
         assert part[0].any()
         assert part[-1].any()
@@ -106,10 +107,10 @@ def test_a_box_holds_all_that_is_inside(loops):
 @given(loops, st.integers(-3, 9), st.integers(-3, 9))
 def test_only_the_part_in_a_box_is_painted(loops, y, x):
     runs = fill(loops, shape_yx=SHAPE, rule="non-zero")
-    part = paint(runs, origin_yx=(y, x), shape_yx=(4, 5))
+    part = paint(runs, Window((y, x), (y + 4, x + 5)))
     around = np.pad(filled(loops, "non-zero"), 12)
     assert (part == around[y + 12 : y + 16, x + 12 : x + 17]).all()
-    assert (weighted_sum([runs], [1.0], origin_yx=(y, x), shape_yx=(4, 5)) == part).all()
+    assert (weighted_sum([runs], [1.0], Window((y, x), (y + 4, x + 5))) == part).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -129,4 +130,4 @@ def test_a_line_drawn_twice_cancels_only_by_the_even_odd_rule():
 def test_nothing_drawn_is_nothing_inside():
     assert fill([], shape_yx=SHAPE, rule="even-odd").shape == (0, 3)
     assert fill([np.zeros((0, 2), np.float32)], shape_yx=SHAPE, rule="even-odd").shape == (0, 3)
-    assert bounds([]) == ((0, 0), (0, 0))
+    assert bounds([]) == Window((0, 0), (0, 0))

@@ -12,8 +12,8 @@ from PIL import Image
 from volproc.stages.annotate.export.export_summary import Summary
 from volproc.stages.annotate.page.quality_page import Quality, VolunteerSkill, facts, quality_page
 from volproc.stages.annotate.page.slice_pictures import (
+    MIN_SIDE,
     SIDE,
-    SMALLEST,
     DrawnSlice,
     Line,
     colour_ramp,
@@ -147,16 +147,16 @@ def test_facts_count_what_the_tables_hold(quality):
 
 
 def test_a_slice_is_shown_where_it_was_drawn_on(quality):
-    shot = panel_of(quality.best[0])
-    image = Image.open(BytesIO(base64.b64decode(shot.uri.partition(",")[2])))
-    assert image.size == (shot.width, shot.height)
+    panel = panel_of(quality.best[0])
+    image = Image.open(BytesIO(base64.b64decode(panel.view.uri.partition(",")[2])))
+    assert image.size == (panel.view.width, panel.view.height)
     assert max(image.size) <= SIDE
-    assert (len(shot.skilled), len(shot.unskilled)) == (2, 1)
-    inside = np.array(re.findall(r"([\d.]+) ([\d.]+)", shot.outline), float)
+    assert (len(panel.skilled), len(panel.unskilled)) == (2, 1)
+    inside = np.array(re.findall(r"([\d.]+) ([\d.]+)", panel.outline), float)
     assert (inside.min(0) > 0).all()
     assert (inside.max(0) < image.size).all()
     # the bar is as long as it says: 10 nm a pixel, shown one to one
-    assert shot.bar_share * shot.width * 0.01 == pytest.approx(shot.bar_um)
+    assert panel.view.bar_share * panel.view.width * 0.01 == pytest.approx(panel.view.bar_um)
 
 
 def test_the_picture_and_the_lines_over_it_lie_on_one_another():
@@ -164,11 +164,11 @@ def test_the_picture_and_the_lines_over_it_lie_on_one_another():
     image[1000:2000, 600:1400] = 100.0  # a bright rectangle, and a line around it
     edge = np.float32([[1000, 600], [1000, 1400], [2000, 1400], [2000, 600]])
     row = SliceQuality("a", 0, 1, 0, 1.0, 1.0)
-    shot = panel_of(DrawnSlice(row, image, (Line(edge),), (edge,), (10.0, 10.0)))
+    panel = panel_of(DrawnSlice(row, image, (Line(edge),), (edge,), (10.0, 10.0)))
     pixels = np.asarray(
-        Image.open(BytesIO(base64.b64decode(shot.uri.partition(",")[2]))).convert("L")
+        Image.open(BytesIO(base64.b64decode(panel.view.uri.partition(",")[2]))).convert("L")
     )
-    x, y = np.array(re.findall(r"([\d.]+) ([\d.]+)", shot.outline), float).T
+    x, y = np.array(re.findall(r"([\d.]+) ([\d.]+)", panel.outline), float).T
     rows, columns = np.nonzero(pixels > 127)
     assert (columns.min(), columns.max() + 1) == pytest.approx((x.min(), x.max()), abs=1)
     assert (rows.min(), rows.max() + 1) == pytest.approx((y.min(), y.max()), abs=1)
@@ -178,11 +178,11 @@ def test_graffiti_and_nothing_drawn_are_shown_too(quality):
     first = quality.best[0]
     wild = Line(np.float32([[-500, -500], [9000, 9000]]))
     whole = panel_of(replace(first, lines=(wild,)))
-    assert (whole.width, whole.height) == (400, 400)
+    assert (whole.view.width, whole.view.height) == (400, 400)
     nothing = panel_of(replace(first, lines=(), outline=()))
-    assert (nothing.width, nothing.height) == (400, 400)
+    assert (nothing.view.width, nothing.view.height) == (400, 400)
     dot = panel_of(replace(first, lines=(Line(np.float32([[399, 0]])),), outline=()))
-    assert (dot.width, dot.height) == (SMALLEST, SMALLEST)
+    assert (dot.view.width, dot.view.height) == (MIN_SIDE, MIN_SIDE)
 
 
 def test_scores_methods_and_levels_have_their_parts(quality):

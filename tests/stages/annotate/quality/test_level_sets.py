@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.drawing import SliceVotes, Stroke, Vote
+from volproc.drawing import SliceVotes, Stroke, Vote, Window
 from volproc.stages.annotate.geometry.rasterisation import fill, paint
-from volproc.stages.annotate.quality.level_sets import MOST_SHOWN, inside_counts, level_sets, shown
+from volproc.stages.annotate.quality.level_sets import MAX_SHOWN, inside_counts, level_sets, shown
 
 NM = (10.0, 10.0)
 SHAPE = (60, 80)
@@ -60,9 +60,7 @@ def test_a_level_is_the_outline_of_what_so_many_hold(crowd):
     assert [level.at_least for level in levels] == list(range(1, int(whole.max()) + 1))
     for level in levels:
         lines = [line for line in level.lines if len(line) > 2]
-        inside = paint(
-            fill(lines, shape_yx=SHAPE, rule="even-odd"), origin_yx=(0, 0), shape_yx=SHAPE
-        )
+        inside = paint(fill(lines, shape_yx=SHAPE, rule="even-odd"), Window((0, 0), SHAPE))
         np.testing.assert_array_equal(inside, whole >= level.at_least)
 
 
@@ -75,7 +73,7 @@ def test_what_stays_open_holds_nothing():
 @pytest.mark.parametrize("most", [0, 1, 2, 9, 10, 11, 31, 1000])
 def test_the_first_and_the_last_level_are_always_shown(most):
     found = shown(most)
-    assert len(found) == min(most, MOST_SHOWN)
+    assert len(found) == min(most, MAX_SHOWN)
     assert list(found) == sorted(set(found))
     if most:
         assert (found[0], found[-1]) == (1, most)

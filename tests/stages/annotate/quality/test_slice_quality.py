@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from volproc.stages.annotate.export.export_summary import Summary
 from volproc.stages.annotate.page.quality_page import Quality
-from volproc.stages.annotate.quality.slice_quality import APART, SliceQuality, best_and_worst
+from volproc.stages.annotate.quality.slice_quality import MIN_SPACING, SliceQuality, best_and_worst
 from volproc.stages.annotate.quality.volunteers_needed import (
     CurvePoint,
     Subsample,
@@ -154,7 +154,7 @@ def test_the_slices_to_draw_are_apart_and_most_drew_there(rows, count):
         assert all(one in drawn for one in chosen)
         for n, one in enumerate(chosen):
             for other in chosen[:n]:
-                assert one.roi != other.roi or abs(one.z - other.z) >= APART
+                assert one.roi != other.roi or abs(one.z - other.z) >= MIN_SPACING
     if drawn:
         assert worst[0].agreement == min(one.agreement for one in drawn)
     if best:

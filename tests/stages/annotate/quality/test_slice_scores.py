@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from volproc.drawing import SMALLEST_UM2
+from volproc.drawing import MIN_COMPONENT_UM2
 from volproc.stages.annotate.quality.slice_scores import (
     FORMULAS,
     MEANS,
@@ -37,7 +37,7 @@ def test_fragments_are_counted_as_a_loop_over_all_pairs_does(truth, answer):
     def parts(mask):
         labels, count = ndimage.label(mask, np.ones((3, 3)))
         each = (labels == number for number in range(1, count + 1))
-        return [one for one in each if one.sum() * NM[0] * NM[1] >= SMALLEST_UM2 * 1e6]
+        return [one for one in each if one.sum() * NM[0] * NM[1] >= MIN_COMPONENT_UM2 * 1e6]
 
     def like(a, b):
         return (a & b).sum() > 0.5 * (a | b).sum()

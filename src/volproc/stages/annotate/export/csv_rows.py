@@ -10,10 +10,10 @@ import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-PIECE = 2**20
-"""Bytes read at once."""
-LONGEST_ROW = 2**23
-"""Bytes of a row; a longer one is skipped. JSON may take 25 times as much memory when read."""
+PIECE_BYTES = 2**20
+"""Read at once."""
+MAX_ROW_BYTES = 2**23
+"""A longer row is skipped. JSON may take 25 times as much memory when it is read."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def read_rows(read: Callable[[int], bytes]) -> Iterator[CsvRow]:
     Each has as many fields as the header, or a fault. Empty lines are no rows. Never more than a
     row and a piece of the next are in memory.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))
     number, columns, lines = 0, 0, _Lines()
     for line, starts in _lines(read):
         done: list[list[str] | str] = []
@@ -50,7 +50,7 @@ def read_rows(read: Callable[[int], bytes]) -> Iterator[CsvRow]:
         yield _row(number, found)
 
 
-_TOO_LONG = f"longer than {LONGEST_ROW:,} bytes"
+_TOO_LONG = f"longer than {MAX_ROW_BYTES:,} bytes"
 
 
 class _Lines:
@@ -64,14 +64,14 @@ class _Lines:
     def add(self, line: bytes) -> None:
         self.open ^= line.count(b'"') % 2 == 1
         self.size += len(line)
-        if self.size > LONGEST_ROW:
+        if self.size > MAX_ROW_BYTES:
             self._parts.clear()
         else:
             self._parts.append(line)
 
     def taken(self, columns: int) -> list[list[str] | str]:
         """The row they make; or one for each line, where they make none."""
-        if self.size > LONGEST_ROW:
+        if self.size > MAX_ROW_BYTES:
             return [_TOO_LONG]
         whole = b"".join(self._parts)
         if not whole.strip(b"\r\n"):
@@ -86,12 +86,12 @@ class _Lines:
 def _lines(read: Callable[[int], bytes]) -> Iterator[tuple[bytes, bool]]:
     """Lines with their ends, and whether it is the start of one: a long one comes in pieces."""
     rest, starts = b"", True
-    while piece := read(PIECE):
+    while piece := read(PIECE_BYTES):
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             yield line + b"\n", starts
             starts = True
-        if len(rest) >= PIECE:
+        if len(rest) >= PIECE_BYTES:
             yield rest, starts
             rest, starts = b"", False
     if rest:

@@ -1,4 +1,4 @@
-"""Answers of a classification: which tasks asked for drawings, and what was drawn."""
+"""The annotations of a classification: which tasks ask for drawings, and what was drawn."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from volproc.stages.annotate.export.marks import (
 )
 from volproc.stages.annotate.export.rejections import MarkFault, Reason, UnusableRow
 
-DEPTH = 8
+MAX_DEPTH = 8
 """Tasks within tasks."""
 
 
 class DrawingTasks:
-    """Answers to drawing tasks: their marks, and which tasks they were."""
+    """The drawing tasks that were answered, and the marks they got."""
 
     def __init__(self, chosen: Collection[str]) -> None:
         self.chosen = chosen
@@ -32,13 +32,13 @@ class DrawingTasks:
         self.silent: set[str] = set()
 
     def add(self, annotations: list[Any], *, depth: int = 0) -> None:
-        """Look at all answers, also at those within the answer of a combined task."""
+        """Take the marks of all answers, also of those within the answer to a combined task."""
         for answer in annotations:
             if not isinstance(answer, dict) or not isinstance(answer.get("value"), list):
                 continue  # other questions are answered by numbers and words; skipped ones by null
             value = answer["value"]
             if any(isinstance(one, dict) and "task" in one and "value" in one for one in value):
-                if depth < DEPTH:
+                if depth < MAX_DEPTH:
                     self.add(value, depth=depth + 1)
             elif "markIndex" not in answer:  # those are details of a mark
                 self._add_answer(answer.get("task"), answer.get("taskType"), value)
@@ -66,7 +66,7 @@ class FrameMarks:
         self.lost_points = 0
 
     def add(self, mark: object) -> None:
-        """Keep the stroke of a mark, or why there is none."""
+        """Keep the stroke of a mark, or the reason why it has none."""
         try:
             self._keep(self._read(mark))
         except BadMark as bad:
@@ -87,10 +87,10 @@ class FrameMarks:
         self.lost_points += mark.lost
 
     def require_use(self) -> None:
-        """Marks that all cannot be used are no absent vote; those of other tools are."""
+        """UnusableRow if no mark can be used, unless all are of other tools: then it is empty."""
         faults = [fault for fault in self.faults if fault != "another tool"]
         if self.drawn or not faults:
             return
         reason: Reason = "another frame" if set(faults) == {"another frame"} else "no usable mark"
-        said = ", ".join(f"{faults.count(fault)} x {fault}" for fault in sorted(set(faults)))
-        raise UnusableRow(reason, said, tuple(self.faults))
+        detail = ", ".join(f"{faults.count(fault)} x {fault}" for fault in sorted(set(faults)))
+        raise UnusableRow(reason, detail, tuple(self.faults))

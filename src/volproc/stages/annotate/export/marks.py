@@ -27,13 +27,13 @@ Size = tuple[float, float]
 Pixels = npt.NDArray[np.float64]
 
 FREEHAND = ("freehandLine", "freehandShape", "freehandSegmentLine", "freehandSegmentShape")
-BEZIER_ERROR = 0.05
-"""Pixels between a curve and the straight lines that stand for it, at most."""
-FAR = 1.0
-"""Points that lie farther outside a frame than `FAR` times its size are no part of a drawing."""
-LARGEST = 1e6
-"""Coordinates beyond this are broken, where the size of the frame is not known."""
-MOST_PIECES = 1000
+BEZIER_ERROR_PX = 0.05
+"""Between a curve and the straight lines that approximate it, at most."""
+OUTSIDE_SHARE = 1.0
+"""Points farther outside a frame than this share of its size are no part of a drawing."""
+MAX_COORDINATE = 1e6
+"""Larger ones are broken, where the size of the frame is not known."""
+MAX_SEGMENTS = 1000
 """Straight lines for one piece of a bezier curve."""
 
 
@@ -95,16 +95,14 @@ def read_mark(
         raise BadMark(bad.fault, frame) from None
     if len(points) < (2 if kind == "freehand" else 3) or (points == points[0]).all():
         raise BadMark("too few points", frame)
-    if kind == "freehand":
-        closed = len(points) > 3 and bool((points[0] == points[-1]).all())
-    else:
-        closed = True
+    ends_at_start = len(points) > 3 and bool((points[0] == points[-1]).all())
     drawn = sample_bezier(points) if kind == "bezier" else points
     name = f"{kind} (classifier {2 if 'toolType' in mark else 1})"
-    return Mark(frame, name, Stroke(drawn.astype(np.float32), closed), lost)
+    stroke = Stroke(drawn.astype(np.float32), kind != "freehand" or ends_at_start)
+    return Mark(frame, name, stroke, lost)
 
 
-def sample_bezier(points: Pixels, *, error: float = BEZIER_ERROR) -> Pixels:
+def sample_bezier(points: Pixels, *, error: float = BEZIER_ERROR_PX) -> Pixels:
     """Points along quadratic curves through every other point, with those between as control.
 
     A last control point belongs to the piece that leads back to the first point. A curve and the
@@ -119,7 +117,7 @@ def sample_bezier(points: Pixels, *, error: float = BEZIER_ERROR) -> Pixels:
 
 def _piece(start: Pixels, control: Pixels, end: Pixels, *, error: float) -> Pixels:
     bend = math.hypot(*(start - 2 * control + end))
-    count = min(MOST_PIECES, max(1, math.ceil(math.sqrt(bend / (4 * error)))))
+    count = min(MAX_SEGMENTS, max(1, math.ceil(math.sqrt(bend / (4 * error)))))
     t = np.arange(count)[:, None] / count
     piece: Pixels = (1 - t) ** 2 * start + 2 * t * (1 - t) * control + t**2 * end
     return piece
@@ -155,7 +153,9 @@ def _points(mark: Mapping[str, Any]) -> Pixels:
 
 def _usable(points: Pixels, *, size: Size | None, kind: str) -> tuple[Pixels, int]:
     """The points to use, and how many were left out."""
-    low, high = (-FAR * np.array(size), (1 + FAR) * np.array(size)) if size else (-LARGEST, LARGEST)
+    low, high = np.full(2, -MAX_COORDINATE), np.full(2, MAX_COORDINATE)
+    if size:
+        low, high = -OUTSIDE_SHARE * np.array(size), (1 + OUTSIDE_SHARE) * np.array(size)
     finite = np.isfinite(points).all(axis=1)
     good = finite & (points >= low).all(axis=1) & (points <= high).all(axis=1)
     lost = len(points) - int(good.sum())

@@ -1,15 +1,17 @@
 """From subjects to slices of the volume: which region, which slice, how large a pixel is.
 
-The file name of a frame tells region and slice, by the options' pattern:
+The file name of a frame states region and slice, by the options' pattern:
 
     Image 2 = ROI_1656-6756-329_z0100.jpg      roi ROI_1656-6756-329, slice 100, from first_slice
 
 A pattern without the group `roi` takes the subject's name for the region's, one without `slice`
-means that each region is a single slice. Subjects made by `volproc subjects` say it in `roi` and
-`slice` themselves, and where the region lies, in roi_z, roi_y, roi_x, roi_depth, roi_height and
-roi_width. Otherwise a manifest.csv with these columns says so. Exports of `volproc crowd` give the
-place of a region in nm, as corner_z_nm, corner_y_nm and corner_x_nm: what of it lies outside the
-volume is left out. Otherwise the volume is the region.
+means that each region is a single slice. Subjects made by `volproc subjects` state them in `roi`
+and `slice`. Where a region lies is stated by the first of these that does:
+
+    roi_z, roi_y, roi_x, roi_depth, ...    voxels, in a manifest.csv or in the subject's metadata
+    corner_z_nm, corner_y_nm, ...          nm, in exports of `volproc crowd`: of a region that
+                                           reaches beyond the volume, the part inside counts
+    nothing                                the region is the whole volume
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from volproc.stages.annotate.export.subject_metadata import (
     Manifest,
     box_of,
     corner_of,
-    positive_number,
+    first_positive,
     shape_of,
     text_of,
     whole_number,
@@ -46,19 +48,19 @@ NM_KEYS = (
     ("voxel_y_nm", "Raw XY resolution (nm)"),
     ("voxel_x_nm", "Raw XY resolution (nm)"),
 )
-"""What subjects say of the voxels, (z, y, x): ours, Etch-a-Cell's."""
+"""Where subjects state the voxel size, (z, y, x): ours, Etch-a-Cell's."""
 TOLERANCE = 0.01
 """By which share voxel sizes and the two scales of an image may differ."""
 WAY_OUT = "--subject-name, --frame-name, --frame-pattern and --first-slice say how slices are named"
-NAMED_KEYS, NAMED_CHARACTERS = 6, 24
-"""Of a subject's metadata, in a message."""
+MAX_NAMED, MAX_CHARACTERS = 6, 24
+"""Keys of a subject's metadata in a message, and characters of each."""
 
 
 @dataclass(frozen=True)
 class PlacedDrawing:
-    """One volunteer's strokes on slice `z` of the volume, in voxels seen from `box`'s corner.
+    """One volunteer's strokes on slice `z` of the volume, in voxels from `box`'s corner.
 
-    `shown`: on the frame to draw on. `assumed`: nothing says where the region lies.
+    `shown`: on the frame to draw on. `assumed`: nothing states where the region lies.
     """
 
     region: str
@@ -72,8 +74,8 @@ class PlacedDrawing:
 class SliceLocator:
     """Finds the slices of a volume that subjects show.
 
-    `volume` is its box, and its corner lies at `corner_nm`; without `voxel_nm` neither the sizes
-    nor the places in nm that subjects state are looked at.
+    `volume` is its box, and its corner is at `corner_nm`; without `voxel_nm` neither the sizes nor
+    the places in nm that subjects state are looked at.
     """
 
     def __init__(
@@ -97,13 +99,13 @@ class SliceLocator:
             ) from error
 
     def place(self, found: Classification) -> tuple[PlacedDrawing, ...]:
-        """A vote for each frame that was drawn on, or an absent one for the frame shown.
+        """A vote for each frame that was drawn on, or an empty one for the frame shown.
 
-        UnusableRow, with the reason, where that cannot be told.
+        UnusableRow, with the reason, where that is not known.
         """
         known = self.known(found)
         self._require_voxel_size(known)
-        return tuple(self._votes(found, known))
+        return tuple(self._placed(found, known, *where) for where in self.slices(found, known))
 
     def slices(
         self, found: Classification, known: Mapping[str, Any]
@@ -112,22 +114,20 @@ class SliceLocator:
         for frame in sorted(found.drawn) or [found.shown]:
             yield frame, *self._slice(frame, found, known)
 
-    def _votes(self, found: Classification, known: Mapping[str, Any]) -> Iterator[PlacedDrawing]:
-        for frame, region, number in self.slices(found, known):
-            box, assumed = self._region(region, known)
-            z = box.start[0] + number
-            if not box.start[0] <= z < box.stop[0]:
-                raise UnusableRow(
-                    "outside the volume",
-                    f"slice {number} of region {region}, which has {box.shape[0]}",
-                )
-            strokes = found.drawn.get(frame, ())
-            part = box.clip(self.volume)
-            if not part.size or not part.start[0] <= z < part.stop[0]:
-                raise UnusableRow("outside the volume", f"slice {number} of {region}, at {box}")
-            if strokes:
-                strokes = _scaled(strokes, _size(frame, found, known, box), box, part)
-            yield PlacedDrawing(region, part, z, frame == found.shown, strokes, assumed)
+    def _placed(
+        self, found: Classification, known: Mapping[str, Any], frame: int, region: str, number: int
+    ) -> PlacedDrawing:
+        box, assumed = self._region(region, known)
+        z, part = box.start[0] + number, box.clip(self.volume)
+        if not box.start[0] <= z < box.stop[0]:
+            detail = f"slice {number} of region {region}, which has {box.shape[0]}"
+            raise UnusableRow("outside the volume", detail)
+        if not part.size or not part.start[0] <= z < part.stop[0]:
+            raise UnusableRow("outside the volume", f"slice {number} of region {region}, at {box}")
+        strokes = found.drawn.get(frame, ())
+        if strokes:
+            strokes = _scaled(strokes, _size(frame, found, known, box), box, part)
+        return PlacedDrawing(region, part, z, frame == found.shown, strokes, assumed)
 
     def known(self, found: Classification) -> Mapping[str, Any]:
         """The subject's metadata, and the manifest's where it lacks something."""
@@ -155,7 +155,7 @@ class SliceLocator:
         key = self.options.frame_name.replace("{frame}", str(frame))
         name = text_of(known, key)
         if name is None:
-            keys = ", ".join(repr(one[:NAMED_CHARACTERS]) for one in sorted(known)[:NAMED_KEYS])
+            keys = ", ".join(repr(one[:MAX_CHARACTERS]) for one in sorted(known)[:MAX_NAMED])
             raise UnusableRow("no slice", f"the subject's metadata lack {key!r}; they have {keys}")
         match = self._pattern.fullmatch(name.rpartition("/")[2])
         if not match:
@@ -174,13 +174,13 @@ class SliceLocator:
         if box is None and self.manifest.regions:
             raise UnusableRow("unknown region", f"{name} is not in the manifest")
         if box is None:
-            return self._assumed(name, known)
+            return self._region_in_nm(name, known)
         if not self.volume.contains(box) or not box.size:
             raise UnusableRow("outside the volume", f"region {name} is {box}")
         return box, False
 
-    def _assumed(self, name: str, known: Mapping[str, Any]) -> tuple[Box, bool]:
-        """Where a region lies whose voxel is not stated: at its place in nm, else everywhere."""
+    def _region_in_nm(self, name: str, known: Mapping[str, Any]) -> tuple[Box, bool]:
+        """The region at its stated corner; the whole volume where none is stated."""
         shape, corner = shape_of(known), corner_of(known)
         if self.voxel_nm is None or shape is None:
             return self.volume, True
@@ -189,21 +189,16 @@ class SliceLocator:
             return box, False
         if shape != self.volume.shape:
             own, whole = (" x ".join(map(str, one)) for one in (shape, self.volume.shape))
-            raise UnusableRow(
-                "unknown region",
-                f"{name} has {own} voxels, the volume {whole}, and nothing says where it lies",
-            )
+            detail = f"{name} has {own} voxels, the volume {whole}, and nothing says where it lies"
+            raise UnusableRow("unknown region", detail)
         return self.volume, True
 
     def _require_voxel_size(self, known: Mapping[str, Any]) -> None:
         for axis, keys, nm in zip("zyx", NM_KEYS, self.voxel_nm or (), strict=False):
-            numbers = (positive_number(text_of(known, key)) for key in keys)
-            stated = next((number for number in numbers if number), nm)
+            stated = first_positive(known, keys) or nm
             if abs(stated - nm) > TOLERANCE * nm:
-                raise UnusableRow(
-                    "another voxel size",
-                    f"{stated:g} nm along {axis}, where the volume has {nm:g} nm",
-                )
+                detail = f"{stated:g} nm along {axis}, where the volume has {nm:g} nm"
+                raise UnusableRow("another voxel size", detail)
 
 
 def natural_size(frame: int, found: Classification) -> Size | None:
@@ -214,19 +209,17 @@ def natural_size(frame: int, found: Classification) -> Size | None:
 
 def _size(frame: int, found: Classification, known: Mapping[str, Any], box: Box) -> Size:
     """Height and width of a frame that shows the region in `box`."""
-    size = natural_size(frame, found)
-    scale = positive_number(text_of(known, "scale"))
+    size, scale = natural_size(frame, found), first_positive(known, ["scale"])
     _, height, width = box.shape
     if size is None and scale:
         size = max(1.0, float(round(height * scale))), max(1.0, float(round(width * scale)))
     if size is None:
         raise UnusableRow("no image size", "naturalWidth and naturalHeight are missing")
     y, x = height / size[0], width / size[1]
+    # the last pixel of either side may be rounded
     if abs(y - x) > (TOLERANCE + 1 / size[0] + 1 / size[1]) * max(y, x):
-        raise UnusableRow(
-            "another image size",
-            f"{size[0]:g} x {size[1]:g} pixels for a region of {height} x {width} voxels",
-        )
+        detail = f"{size[0]:g} x {size[1]:g} pixels for a region of {height} x {width} voxels"
+        raise UnusableRow("another image size", detail)
     return size
 
 

@@ -1,4 +1,4 @@
-"""What is known of subjects: their metadata, and manifest.csv where they say too little."""
+"""What is known of subjects: their metadata, and manifest.csv where they state too little."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ CORNER_KEYS = ("corner_z_nm", "corner_y_nm", "corner_x_nm")
 SHAPE_KEYS = ("roi_depth", "roi_height", "roi_width")
 BOX_KEYS = ("roi_z", "roi_y", "roi_x", *SHAPE_KEYS)
 HIDDEN = ("", "#", "//", "!")
-"""What keys that volunteers shall not see begin with."""
+"""What keys begin with that volunteers shall not see."""
+MAX_CHARACTERS = 1000
+"""Of a value that are looked at."""
 MAX_NUMBER = 1e12
-LONGEST = 1000
-"""Characters of a value that are looked at."""
-
 
 T = TypeVar("T")
 
@@ -45,8 +44,8 @@ def reading(what: str) -> Iterator[None]:
     except VolprocError:
         raise
     except Exception as error:  # file systems raise errors of their libraries, not OSError alone
-        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise AnnotateError(f"cannot read the {what}: {said.splitlines()[0]}") from error
+        cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise AnnotateError(f"cannot read the {what}: {cause.splitlines()[0]}") from error
 
 
 @patient
@@ -82,7 +81,7 @@ def text_of(known: Mapping[str, Any], key: str) -> str | None:
     """The value of a key, hidden or not, if it is a text or a number; None where there is none."""
     for prefix in HIDDEN:
         value = known.get(prefix + key)
-        text = str(value)[:LONGEST].strip() if type(value) in (str, int, float) else ""
+        text = str(value)[:MAX_CHARACTERS].strip() if type(value) in (str, int, float) else ""
         if text:
             return text
     return None
@@ -102,10 +101,10 @@ def number_of(text: str | None) -> float | None:
     return number if abs(number) < MAX_NUMBER else None
 
 
-def positive_number(text: str | None) -> float | None:
-    """A positive number; None for anything else."""
-    number = number_of(text)
-    return number if number and number > 0 else None
+def first_positive(known: Mapping[str, Any], keys: Iterable[str]) -> float | None:
+    """The first positive number among the values of some keys."""
+    numbers = (number_of(text_of(known, key)) for key in keys)
+    return next((number for number in numbers if number and number > 0), None)
 
 
 def box_of(known: Mapping[str, Any]) -> Box | None:

@@ -1,6 +1,6 @@
 """From an export to votes on slices: sorted, one per volunteer and slice, in files of blocks.
 
-The strokes go to a temporary file as they are read; in memory stays where they lie there.
+The strokes go to a temporary file as they are read; memory holds where in that file each is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import IO
 
@@ -28,21 +28,20 @@ from volproc.stages.annotate.export.vote_selection import (
     ClassificationRecord,
     CountedVote,
     StoredDrawing,
-    agreeing,
-    certain,
-    in_one_region,
-    one_each,
+    drop_misplaced,
+    drop_other_regions,
+    drop_unclear,
+    one_vote_each,
 )
 from volproc.stages.annotate.export.vote_store import pack_strokes, unpack_strokes, write_votes
 from volproc.stages.annotate.export.zooniverse import Classification, read_export
+from volproc.stages.pictures import GOLDEN
 from volproc.volume.files import read_file, write_file
 from volproc.volume.metadata import PositionNm
 
-ENOUGH = 30
-"""Slices of a volunteer that tell how well they draw: the median of more says the same."""
-GOLDEN = 0.6180339887498949
-"""Multiples of it, less their whole part, lie spread over 0 to 1 however many they are."""
-NAMED = 5
+ENOUGH_SLICES = 30
+"""Slices of a volunteer that tell how well they draw: the median of more is the same."""
+MAX_NAMED = 5
 """Reasons that a message names."""
 MB = 10**6
 
@@ -51,7 +50,7 @@ MB = 10**6
 class VoteIndex:
     """The blocks of slices that have votes, and what the export held.
 
-    `telling` are blocks that show ENOUGH slices of every volunteer, or all that there are.
+    `telling` are blocks that show ENOUGH_SLICES of every volunteer, or all that there are.
     """
 
     blocks: tuple[int, ...]
@@ -70,76 +69,71 @@ def store_votes(
     manifest: Manifest | None = None,
     watchers: Sequence[Watcher] = (),
 ) -> VoteIndex:
-    """Store the votes of the export at `url` in `folder`, and rejected.csv, and votes.json last.
+    """Writes the votes of the export at `url` to `folder`, and rejected.csv; votes.json last.
 
     `volume` is the box of the image, `voxel_nm` its voxels and `corner_nm` its corner, to be
-    compared with what subjects state.
-    AnnotateError if `url` is no export, or nothing in it can be used.
+    compared with what subjects state. AnnotateError if `url` is no export, or nothing in it can be
+    used.
     """
     places = SliceLocator(
         options, volume=volume, voxel_nm=voxel_nm, corner_nm=corner_nm, manifest=manifest
     )
     rejected, tally = RejectionList(), Tally()
     with tempfile.TemporaryFile() as file:
-        shelf = _StrokeFile(file)
+        strokes = _StrokeFile(file)
         for found in watched(url, options, watchers):
-            taken = _taken(found, places, tally)
-            if isinstance(taken, Rejection):
-                rejected.add(taken)
+            placed = _placed(found, places, tally)
+            if isinstance(placed, Rejection):
+                rejected.add(placed)
             else:
-                shelf.keep(*taken)
-        chosen = _chosen(shelf.said, options, tally, rejected)
+                strokes.add(*placed)
+        votes = _counted(strokes.records, options, tally, rejected)
         write_file(f"{folder}/rejected.csv", rejected.csv())
-        _require_votes(url, chosen, rejected)
+        _require_votes(url, votes, rejected)
         with Advancing("sort the votes", watchers) as tell:
-            blocks = tuple(_write_blocks(chosen, folder, shelf, options.block_slices, tell))
-    telling = telling_blocks(chosen, options.block_slices)
-    gathered = VoteIndex(blocks, telling, tally.summary(chosen, rejected.reasons))
-    write_file(f"{folder}/votes.json", json.dumps(asdict(gathered), indent=1).encode())
-    return gathered
+            blocks = tuple(_write_blocks(votes, folder, strokes, options.block_slices, tell))
+    telling = telling_blocks(votes, options.block_slices)
+    index = VoteIndex(blocks, telling, tally.summary(votes, rejected.reasons))
+    write_file(f"{folder}/votes.json", json.dumps(asdict(index), indent=1).encode())
+    return index
 
 
 def read_vote_index(folder: str) -> VoteIndex:
-    """What `store_votes` found, from `folder`; VolumeError if it did not come to its end there."""
+    """What `store_votes` found, from `folder`; VolumeError if it was not finished there."""
     found = json.loads(read_file(f"{folder}/votes.json"))
-    blocks, telling = tuple(found["blocks"]), tuple(found["telling"])
-    return VoteIndex(blocks, telling, Summary(**found["summary"]))
+    return VoteIndex(tuple(found["blocks"]), tuple(found["telling"]), Summary(**found["summary"]))
 
 
+@dataclass(frozen=True)
 class _StrokeFile:
-    """Classifications, their strokes in a file."""
+    """Classifications; their strokes are in a file."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.said: list[ClassificationRecord] = []
-        self._file = file
+    file: IO[bytes]
+    records: list[ClassificationRecord] = field(default_factory=list)
 
-    def keep(self, found: Classification, placed: Iterable[PlacedDrawing]) -> None:
+    def add(self, found: Classification, placed: Iterable[PlacedDrawing]) -> None:
         known = found.absent or found.drawn
-        self.said.append(
-            ClassificationRecord(
-                row=found.row,
-                number=found.number,
-                created_at=found.created_at,
-                volunteer=sys.intern(found.volunteer),
-                subject=sys.intern(found.subject),
-                workflow=found.workflow,
-                silent=frozenset() if known else found.silent,
-                pieces=tuple(map(self._piece, placed)),
-            )
+        record = ClassificationRecord(
+            row=found.row,
+            number=found.number,
+            created_at=found.created_at,
+            volunteer=sys.intern(found.volunteer),
+            subject=sys.intern(found.subject),
+            workflow=found.workflow,
+            silent=frozenset() if known else found.silent,
+            drawings=tuple(map(self._stored, placed)),
         )
+        self.records.append(record)
 
-    def _piece(self, vote: PlacedDrawing) -> StoredDrawing:
-        packed = pack_strokes(vote.strokes)
-        offset = self._file.tell()
-        self._file.write(packed)
-        region = sys.intern(vote.region)
-        return StoredDrawing(
-            region, vote.box, vote.z, vote.shown, vote.assumed, offset, len(packed)
-        )
+    def _stored(self, one: PlacedDrawing) -> StoredDrawing:
+        packed, offset = pack_strokes(one.strokes), self.file.tell()
+        self.file.write(packed)
+        region = sys.intern(one.region)
+        return StoredDrawing(region, one.box, one.z, one.shown, one.assumed, offset, len(packed))
 
-    def vote(self, said: ClassificationRecord, piece: StoredDrawing) -> Vote:
-        self._file.seek(piece.offset)
-        return Vote(said.volunteer, unpack_strokes(self._file.read(piece.size)))
+    def vote(self, record: ClassificationRecord, drawing: StoredDrawing) -> Vote:
+        self.file.seek(drawing.offset)
+        return Vote(record.volunteer, unpack_strokes(self.file.read(drawing.size)))
 
 
 def watched(
@@ -161,7 +155,7 @@ def watched(
             yield found
 
 
-def _taken(
+def _placed(
     found: Classification | Rejection, places: SliceLocator, tally: Tally
 ) -> tuple[Classification, tuple[PlacedDrawing, ...]] | Rejection:
     """A row and where it belongs, counted; or why it is not used."""
@@ -178,63 +172,64 @@ def _taken(
     return found, placed
 
 
-def _chosen(
-    all_said: list[ClassificationRecord],
+def _counted(
+    records: list[ClassificationRecord],
     options: AnnotateOptions,
     tally: Tally,
     rejected: RejectionList,
 ) -> list[CountedVote]:
     """The votes that count, in the order of slices, regions and volunteers."""
-    kept, silent = certain(all_said, drawing_tasks=tally.drawing_tasks)
+    kept, silent = drop_unclear(records, drawing_tasks=tally.drawing_tasks)
     tally.absent -= len(silent)
-    kept, moved = agreeing(kept)
-    kept, others = in_one_region(kept)
-    votes, again = one_each(kept, duplicates=options.duplicates)
+    kept, moved = drop_misplaced(kept)
+    kept, others = drop_other_regions(kept)
+    votes, again = one_vote_each(kept, duplicates=options.duplicates)
     for one in (*silent, *moved, *others, *again):
         rejected.add(one)
     return sorted(votes, key=lambda vote: (*_slice_of(vote), vote[0].volunteer))
 
 
 def _slice_of(vote: CountedVote) -> tuple[int, tuple[int, ...], str]:
-    _, piece = vote
-    return piece.z, piece.box.start, piece.region
+    _, drawing = vote
+    return drawing.z, drawing.box.start, drawing.region
 
 
-def _require_votes(url: str, chosen: Sequence[CountedVote], rejected: RejectionList) -> None:
-    if not chosen:
-        said = ", ".join(map(rejected.said, (r for r, _ in rejected.reasons.most_common(NAMED))))
+def _require_votes(url: str, votes: Sequence[CountedVote], rejected: RejectionList) -> None:
+    if not votes:
+        reasons = [reason for reason, _ in rejected.reasons.most_common(MAX_NAMED)]
+        stated = ", ".join(map(rejected.described, reasons)) or "it has none"
         way_out = f"; {WAY_OUT}" if "no slice" in rejected.reasons else ""
-        raise AnnotateError(f"no row of {url} can be used: {said or 'it has none'}{way_out}")
+        raise AnnotateError(f"no row of {url} can be used: {stated}{way_out}")
 
 
 def _write_blocks(
-    chosen: Sequence[CountedVote], folder: str, shelf: _StrokeFile, size: int, tell: Advancing
+    votes: Sequence[CountedVote], folder: str, strokes: _StrokeFile, size: int, tell: Advancing
 ) -> Iterator[int]:
     done = 0
-    for block, own in groupby(chosen, key=lambda vote: vote[1].z // size):
-        slices = [_slice(votes, shelf) for _, votes in groupby(own, _slice_of)]
+    for block, own in groupby(votes, key=lambda vote: vote[1].z // size):
+        slices = [_slice(list(same), strokes) for _, same in groupby(own, _slice_of)]
         write_votes(folder, block, slices)
         done += sum(len(one.votes) for one in slices)
-        tell(done, len(chosen))
+        tell(done, len(votes))
         yield block
 
 
-def telling_blocks(chosen: Iterable[CountedVote], size: int) -> tuple[int, ...]:
-    """Blocks of `size` slices, spread over all, that show ENOUGH slices of every volunteer."""
-    votes = defaultdict[int, Counter[str]](Counter)
-    for said, piece in chosen:
-        votes[piece.z // size][said.volunteer] += 1
+def telling_blocks(votes: Iterable[CountedVote], size: int) -> tuple[int, ...]:
+    """Blocks of `size` slices, spread over all, that show ENOUGH_SLICES of every volunteer."""
+    counts = defaultdict[int, Counter[str]](Counter)
+    for record, drawing in votes:
+        counts[drawing.z // size][record.volunteer] += 1
     seen, telling = Counter[str](), []
-    for block in sorted(votes, key=lambda block: block * GOLDEN % 1):
-        if any(seen[volunteer] < ENOUGH for volunteer in votes[block]):
+    # multiples of the golden ratio, less their whole part, lie spread however many they are
+    for block in sorted(counts, key=lambda block: block * GOLDEN % 1):
+        if any(seen[volunteer] < ENOUGH_SLICES for volunteer in counts[block]):
             telling.append(block)
-            seen += votes[block]
+            seen += counts[block]
     return tuple(sorted(telling))
 
 
-def _slice(votes: Iterable[CountedVote], shelf: _StrokeFile) -> SliceVotes:
-    votes = list(votes)
-    _, piece = votes[0]
-    (_, y, x), (_, height, width) = piece.box.start, piece.box.shape
-    drawn = tuple(shelf.vote(*vote) for vote in votes)
-    return SliceVotes(piece.z, (y, x), (height, width), drawn, piece.region)
+def _slice(votes: Sequence[CountedVote], strokes: _StrokeFile) -> SliceVotes:
+    _, first = votes[0]
+    (_, y, x), (_, height, width) = first.box.start, first.box.shape
+    drawn = tuple(strokes.vote(*vote) for vote in votes)
+    return SliceVotes(first.z, (y, x), (height, width), drawn, first.region)

@@ -41,14 +41,14 @@ def write_votes(folder: str, block: int, slices: Sequence[SliceVotes]) -> None:
 
 
 def read_votes(folder: str, block: int) -> list[SliceVotes]:
-    """What `write_votes` stored: sorted as it was given. VolumeError if there is no such file."""
+    """What `write_votes` stored, in the same order. VolumeError if there is no such file."""
     name = _name(folder, block)
     try:
         with np.load(BytesIO(read_file(name)), allow_pickle=False) as file:
             found = dict(file)
     except (ValueError, BadZipFile, EOFError, KeyError) as error:
         raise AnnotateError(
-            f"{name} is damaged ({error}); remove its folder, the same command makes it anew"
+            f"{name} is damaged ({error}); remove its folder, and the same command makes it again"
         ) from error
     strokes = _unpacked(found)
     votes = [

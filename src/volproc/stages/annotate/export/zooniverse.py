@@ -1,7 +1,7 @@
 """Classification exports of Zooniverse: who drew what on which frame of which subject.
 
-Text of an export is read as JSON and never evaluated. Volunteers leave this file as pseudonyms
-only: the first 16 digits of SHA-256 over SALT, a colon and who they are, which is `user_id` of
+Text of an export is read as JSON and never evaluated. Volunteers are known by pseudonyms only from
+here on: the first 16 digits of SHA-256 over SALT, a colon and who they are, which is `user_id` of
 those logged in, else `user_name`, else `user_ip`. The salt is public so that results can be
 reproduced; whoever has a list of Zooniverse's users can tell who is who.
 """
@@ -23,10 +23,10 @@ from volproc.errors import AnnotateError
 from volproc.location import located
 from volproc.stages.annotate.export.csv_rows import CsvRow, read_rows
 from volproc.stages.annotate.export.drawing_tasks import DrawingTasks, FrameMarks
-from volproc.stages.annotate.export.marks import LARGEST, Size
+from volproc.stages.annotate.export.marks import MAX_COORDINATE, Size
 from volproc.stages.annotate.export.rejections import MarkFault, Rejection, UnusableRow
 from volproc.stages.annotate.export.subject_metadata import (
-    positive_number,
+    first_positive,
     reading,
     text_of,
     whole_number,
@@ -38,19 +38,18 @@ NEEDED = (
     "metadata", "annotations", "subject_data",
 )  # fmt: skip
 """Columns without which nothing can be read."""
-SIDES = ("Height", "Width")
 PEOPLE = ("user_id", "user_name", "user_ip")
 """Columns that tell volunteers apart, the best one first; one is needed."""
 
 
 @dataclass(frozen=True)
 class Classification:
-    """What one volunteer said of one subject, in natural pixels of its frames.
+    """What one volunteer drew on one subject, in natural pixels of its frames.
 
     Frames count from 0. `drawn` holds the strokes of each frame that has any. `sizes` are (height,
     width) of the frames, None where unknown. `asked`: the tasks known to ask for drawings;
-    `silent`: those without marks of which it is not known. `absent`: there are tasks that ask, and
-    nothing was drawn: a vote that the frame `shown` has nothing to draw.
+    `silent`: those without marks of which it is not known. `absent`: a vote that there is nothing
+    to draw on the frame `shown`, because tasks ask for drawings and nothing was drawn.
     """
 
     row: int
@@ -215,8 +214,8 @@ def _sizes(metadata: dict[str, Any]) -> tuple[Size | None, ...]:
 def _size(found: object) -> Size | None:
     if not isinstance(found, dict):
         return None
-    height, width = (positive_number(text_of(found, f"natural{side}")) for side in SIDES)
-    if height is None or width is None or max(height, width) > LARGEST:
+    height, width = (first_positive(found, [f"natural{side}"]) for side in ("Height", "Width"))
+    if height is None or width is None or max(height, width) > MAX_COORDINATE:
         return None
     return max(1.0, height), max(1.0, width)
 

@@ -1,14 +1,17 @@
-"""The border of an image: where outlines leave it, and the way along it to where they return."""
+"""The border of an image: where outlines leave it, and the path along it to where they return.
+
+0 ─────── width          places on the border count clockwise from the corner, in nm:
+│    image    │          0 at the upper left, then along the upper, right, lower and left side.
+╰──── ... ────╯          A path runs outside, `margin_nm` beyond the border.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Line = npt.NDArray[np.floating]
-"""Points (n, 2) of a line, or one (2,): y and x in nm from the corner of the image."""
+from volproc.stages.annotate.geometry.polylines import Line
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,14 @@ class Frame:
         return bool(inner.min() <= self.margin_nm)
 
     def distance(self, start: Line, end: Line) -> float:
-        """Length of the shorter way along the border between the places next to two points."""
+        """Length of the shorter path along the border between the places next to two points."""
         forth = (self._along(end)[0] - self._along(start)[0]) % self._around
         return float(min(forth, self._around - forth))
 
-    def way(self, start: Line, end: Line) -> Line:
+    def path(self, start: Line, end: Line) -> Line:
         """Points between two: none (a straight line), or around the image if both leave it.
 
-        They lie outside by the margin, so that what is cut off by the image's border has no
-        outline there.
+        They lie outside by the margin: an object that the image's border cuts has no outline there.
         """
         if not (self.leaves(start) and self.leaves(end)):
             return np.zeros((0, 2))
@@ -45,7 +47,7 @@ class Frame:
         return 2 * (self.extent[0] + self.extent[1])
 
     def _along(self, point: Line) -> tuple[float, Line]:
-        """How far the nearest place of the border is from the corner, clockwise; and beyond it."""
+        """The place on the border nearest to a point, and the point beyond it by the margin."""
         (height, width), out = self.extent, self.margin_nm
         y, x = (float(np.clip(p, 0, e)) for p, e in zip(point, self.extent, strict=True))
         side = int(np.argmin([point[0], width - point[1], height - point[0], point[1]]))
@@ -54,7 +56,7 @@ class Frame:
         return at, np.array(beyond)
 
     def _corners(self, start: float, end: float) -> list[Line]:
-        """Corners, beyond the border, on the shorter way between two places on it."""
+        """Corners, beyond the border, on the shorter path between two places on it."""
         (height, width), out = self.extent, self.margin_nm
         places = np.array([0, width, width + height, 2 * width + height])
         beyond = np.array([[0, 0], [0, width], [height, width], [height, 0]], dtype=float)

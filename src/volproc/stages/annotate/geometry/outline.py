@@ -9,7 +9,7 @@ import numpy.typing as npt
 from skimage.measure import find_contours
 
 from volproc.compiled import compiled
-from volproc.drawing import Patch, bounding_box
+from volproc.drawing import Patch, Window, bounding_box
 
 Points = npt.NDArray[np.float64]
 Segments = npt.NDArray[np.float64]
@@ -34,13 +34,11 @@ def outline(agreement: Patch, shape_yx: tuple[int, int]) -> list[Points]:
     found = bounding_box(agreement.values >= INSIDE)
     if found is None:
         return []
-    box = tuple(
-        slice(max(0, side.start - 1), min(length, side.stop + 1))
-        for side, length in zip(found, agreement.values.shape, strict=True)
-    )
-    start = [first + side.start for first, side in zip(agreement.origin_yx, box, strict=True)]
-    rimmed = _rimmed(agreement.values[box], start, shape_yx)
-    shift = np.array(start) - _RIM + 0.5
+    rows, columns = agreement.values.shape
+    box = found.grow(1, (rows, columns))
+    start = np.add(agreement.origin_yx, box.start)
+    rimmed = _rimmed(agreement.values[box.slices], start, shape_yx)
+    shift = start - _RIM + 0.5
     return [_on_image(line + shift, shape_yx) for line in find_contours(rimmed, _LEVEL)]
 
 
@@ -57,18 +55,19 @@ def envelope(
     if not len(segments):
         return Patch((0, 0), np.zeros((0, 0), dtype=np.bool_))
     half = max(width_nm, *nm) / 2
+    ends = segments.reshape(-1, 2)
     reach = np.ceil(half / np.asarray(nm)) + 1
-    ends = np.vstack([segments[:, :2], segments[:, 2:]])
-    start = np.maximum(0, np.floor(ends.min(axis=0)) - reach).astype(np.intp)
-    stop = np.minimum(shape_yx, np.ceil(ends.max(axis=0)) + reach).astype(np.intp)
-    inside = agreement.cut(start, stop) >= INSIDE
+    window = Window.around(ends.min(axis=0) - reach, ends.max(axis=0) + reach, shape_yx)
+    inside = agreement.cut(window) >= INSIDE
     drawn = np.zeros(inside.shape, dtype=np.bool_)
-    _draw(segments - np.tile(start, 2), inside, np.asarray(nm, dtype=np.float64), half, drawn)
-    return Patch((int(start[0]), int(start[1])), drawn)
+    _draw(
+        segments - np.tile(window.start, 2), inside, np.asarray(nm, dtype=np.float64), half, drawn
+    )
+    return Patch(window.start, drawn)
 
 
 def _rimmed(
-    values: npt.NDArray[Any], start: list[int], shape_yx: tuple[int, int]
+    values: npt.NDArray[Any], start: npt.NDArray[np.intp], shape_yx: tuple[int, int]
 ) -> npt.NDArray[np.float64]:
     """The map with a rim of 0, next to the image's border first with what lies on the border."""
     rows, columns = values.shape

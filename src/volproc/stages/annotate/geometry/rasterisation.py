@@ -1,7 +1,14 @@
 """Filling closed lines: the voxels of a slice that lie inside, as runs along its rows.
 
-A voxel is inside if its centre is. A centre on a line counts with what lies beyond it, at greater
-x, or at greater y where the line runs along x: outlines that share a border share no voxel.
+A voxel is inside if its centre is. A centre exactly on a line belongs to what lies beyond it, at
+greater x, or at greater y where the line runs along x: outlines that share a border share no voxel.
+
+         columns  0   1   2   3   4   5          run of row 1: (1, 1, 4)
+    row 0       |   |   |   |   |   |
+    row 1       |  .|---|---|--.|   |            a line crosses the row's centre between 0 and 1
+    row 2       |   |   |   |   |   |            (downwards, +1) and between 3 and 4 (upwards, -1)
+
+Where the sum of the turns on the left is not 0 (rule "non-zero") or odd ("even-odd") lies a run.
 """
 
 from __future__ import annotations
@@ -13,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.compiled import compiled
-from volproc.drawing import Points
+from volproc.drawing import Points, Window, Yx
 
 Rule = Literal["even-odd", "non-zero"]
 """What is inside where lines cross: an odd number of turns around it, or any but none."""
@@ -22,7 +29,7 @@ Runs = npt.NDArray[np.int32]
 """Shape (n, 3): row, first column, one past the last; in order, no two touch in a row."""
 
 
-def fill(loops: Sequence[Points], *, shape_yx: tuple[int, int], rule: Rule) -> Runs:
+def fill(loops: Sequence[Points], *, shape_yx: Yx, rule: Rule) -> Runs:
     """Voxels inside `loops`, filled together; each ends where it begins.
 
     >>> square = np.array([[1, 1], [1, 3], [3, 3], [3, 1]], dtype=np.float32)
@@ -34,8 +41,10 @@ def fill(loops: Sequence[Points], *, shape_yx: tuple[int, int], rule: Rule) -> R
         return np.zeros((0, 3), dtype=np.int32)
     points = np.concatenate(drawn).astype(np.float64)
     starts = np.cumsum([0, *map(len, drawn)])
-    rows = _between(points[:, 0].min(), points[:, 0].max(), shape_yx[0])
-    found: Runs = _runs(points, starts, *rows, shape_yx[1], rule == "non-zero")
+    # rows whose centres lie between the topmost and the lowest point
+    ends = np.ceil(np.array([points[:, 0].min(), points[:, 0].max()]) - 0.5)
+    top, bottom = map(int, np.clip(ends, 0, shape_yx[0]))
+    found: Runs = _runs(points, starts, top, bottom, shape_yx[1], rule == "non-zero")
     return found
 
 
@@ -49,46 +58,34 @@ def overlap(one: Runs, other: Runs) -> int:
     return int(_overlap(one, other))
 
 
-def bounds(many: Sequence[Runs]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First voxel (y, x) and lengths of the smallest box around all `many`; empty at 0 if none."""
+def bounds(many: Sequence[Runs]) -> Window:
+    """The smallest window around all `many`; an empty one at 0 if there are no voxels."""
     found = np.concatenate([np.zeros((0, 3), dtype=np.int32), *many])
     if not len(found):
-        return (0, 0), (0, 0)
-    y, x = int(found[:, 0].min()), int(found[:, 1].min())
-    return (y, x), (int(found[:, 0].max()) + 1 - y, int(found[:, 2].max()) - x)
+        return Window((0, 0), (0, 0))
+    low, high = found.min(axis=0), found.max(axis=0)
+    return Window((int(low[0]), int(low[1])), (int(high[0]) + 1, int(high[2])))
 
 
-def paint(
-    runs: Runs, *, origin_yx: tuple[int, int], shape_yx: tuple[int, int]
-) -> npt.NDArray[np.bool_]:
-    """True in the voxels of `runs`, seen from `origin_yx`; those beyond the box are left out."""
-    out = np.zeros(shape_yx, dtype=np.bool_)
-    _paint(runs, *origin_yx, out)
-    return out
+def paint(runs: Runs, window: Window) -> npt.NDArray[np.bool_]:
+    """True in the voxels of `runs` that lie in a window."""
+    return weighted_sum([runs], [1.0], window) > 0
 
 
 def weighted_sum(
-    many: Sequence[Runs],
-    weights: Sequence[float],
-    *,
-    origin_yx: tuple[int, int],
-    shape_yx: tuple[int, int],
+    many: Sequence[Runs], weights: Sequence[float], window: Window
 ) -> npt.NDArray[np.float64]:
-    """For every voxel of a box, the sum of the weights of those that hold it."""
-    steps = np.zeros((shape_yx[0], shape_yx[1] + 1))
+    """For every voxel of a window, the sum of the weights of those that hold it."""
+    rows, columns = window.shape_yx
+    steps = np.zeros((rows, columns + 1))
     for runs, weight in zip(many, weights, strict=True):
-        _step(runs, *origin_yx, weight, steps)
+        _step(runs, *window.start, weight, steps)
     return np.cumsum(steps, axis=1, out=steps)[:, :-1]
-
-
-def _between(low: float, high: float, length: int) -> tuple[int, int]:
-    """Rows whose centres lie from `low` up to, not including, `high`."""
-    first, last = np.clip(np.ceil(np.array([low, high]) - 0.5), 0, length)
-    return int(first), int(last)
 
 
 @compiled
 def _runs(points: Any, starts: Any, top: int, bottom: int, columns: int, nonzero: bool) -> Any:
+    # a counting sort: first how many crossings each row has, then each at its place
     first = np.zeros(bottom - top + 1, dtype=np.int64)
     _cross(points, starts, top, bottom, columns, first, np.empty(0, dtype=np.int64), False)
     total = 0
@@ -97,6 +94,7 @@ def _runs(points: Any, starts: Any, top: int, bottom: int, columns: int, nonzero
         first[row] = total
         total += count
     crossings = np.empty(total, dtype=np.int64)
+    # moves first[row] on to where the next row begins
     _cross(points, starts, top, bottom, columns, first, crossings, True)
     out = np.empty((total, 3), dtype=np.int32)
     found = 0
@@ -124,6 +122,7 @@ def _cross(
         y0, x0 = points[starts[loop + 1] - 1]
         for k in range(starts[loop], starts[loop + 1]):
             y1, x1 = points[k]
+            # the upper end counts, the lower one does not: a corner is crossed once or twice
             begin = int(min(max(np.ceil(min(y0, y1) - 0.5), top), bottom))
             end = int(min(max(np.ceil(max(y0, y1) - 0.5), top), bottom))
             for row in range(begin, end):
@@ -148,7 +147,7 @@ def _row_runs(crossings: Any, row: int, nonzero: bool, out: Any, found: int) -> 
         if inside and not was_inside:
             start = column
         elif was_inside and not inside and column > start:
-            if found > begun and out[found - 1, 2] == start:
+            if found > begun and out[found - 1, 2] == start:  # runs that touch are one
                 out[found - 1, 2] = column
             else:
                 out[found, 0] = row
@@ -160,6 +159,7 @@ def _row_runs(crossings: Any, row: int, nonzero: bool, out: Any, found: int) -> 
 
 @compiled
 def _overlap(one: Any, other: Any) -> Any:
+    # both are in order: of two runs the one that ends first meets no further one
     both = 0
     i = 0
     j = 0
@@ -174,16 +174,6 @@ def _overlap(one: Any, other: Any) -> Any:
         else:
             j += 1
     return both
-
-
-@compiled
-def _paint(runs: Any, y: int, x: int, out: Any) -> None:
-    rows, columns = out.shape
-    for k in range(len(runs)):
-        row = runs[k, 0] - y
-        if 0 <= row < rows:
-            for column in range(max(runs[k, 1] - x, 0), min(runs[k, 2] - x, columns)):
-                out[row, column] = True
 
 
 @compiled

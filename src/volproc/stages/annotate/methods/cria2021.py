@@ -26,6 +26,6 @@ def cria2021(
     interiors = [
         fill(join_greedy(vote.strokes), shape_yx=votes.shape_yx, rule="even-odd") for vote in drawn
     ]
-    origin, shape = bounds(interiors)
-    total = weighted_sum(interiors, [1.0] * len(drawn), origin_yx=origin, shape_yx=shape)
-    return Patch(origin, (total / max(len(drawn), 1)).astype(np.float32))
+    window = bounds(interiors)
+    total = weighted_sum(interiors, [1.0] * len(drawn), window)
+    return Patch(window.start, (total / max(len(drawn), 1)).astype(np.float32))

@@ -3,6 +3,9 @@
 Volunteers who look at one object differ along its outline only. So a slice of a million voxels
 holds some hundreds of different patterns of yes and no, and a method that looks at each voxel
 alone can look at each pattern once instead, weighted by how many voxels have it.
+
+    voxels   . . 1 1 3 3 3 3 2 .     bit k: volunteer k marked it; here of two volunteers
+    which    0 0 2 2 1 1 1 1 3 0     row 0: nobody, row 1: everybody, then as they are found
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from volproc.compiled import compiled
-from volproc.drawing import Patch
+from volproc.drawing import Patch, Window, Yx
 from volproc.stages.annotate.geometry.rasterisation import Runs, bounds
 
 Floats = npt.NDArray[np.float64]
@@ -26,14 +29,14 @@ _AT_ONCE = 32
 
 @dataclass(frozen=True)
 class VotePatterns:
-    """Patterns of votes in the band where volunteers disagree, and where each lies.
+    """Patterns of votes in the band where volunteers disagree, and where each of them is.
 
     `patterns` (m, n) has a row per pattern and a column per volunteer, 1 for inside; the first
     row is nobody's, the second everybody's. `voxels` (m,) counts the voxels of the band with each
     pattern. `which` holds the row of every voxel of a box that begins at `origin_yx`.
     """
 
-    origin_yx: tuple[int, int]
+    origin_yx: Yx
     patterns: Floats
     voxels: Floats
     which: npt.NDArray[np.int64]
@@ -51,17 +54,17 @@ class VotePatterns:
 
 
 def count_patterns(
-    interiors: Sequence[Runs], *, margin_yx: tuple[int, int], shape_yx: tuple[int, int]
+    interiors: Sequence[Runs], *, margin_yx: Yx, shape_yx: Yx
 ) -> VotePatterns | None:
-    """The votes of all volunteers (no runs for an absent one); None if nobody marked anything.
+    """The votes of all volunteers (no runs for an empty one); None if nobody marked anything.
 
-    The band is where they disagree, and around it as many voxels as `margin_yx` says.
+    The band is where they disagree, grown by `margin_yx` voxels.
     """
     if not any(map(len, interiors)):
         return None
-    start, shape = _around(interiors, margin_yx, shape_yx)
+    window = bounds(interiors).grow(margin_yx, shape_yx)
     codes = [
-        _codes(interiors[first : first + _AT_ONCE], start, shape)
+        _codes(interiors[first : first + _AT_ONCE], window)
         for first in range(0, len(interiors), _AT_ONCE)
     ]
     anyone = np.any([code != 0 for code, _ in codes], axis=0)
@@ -73,31 +76,18 @@ def count_patterns(
     which = everyone.astype(np.int64)
     which[disagree] = rows + 2
     return VotePatterns(
-        origin_yx=start,
+        origin_yx=window.start,
         patterns=np.vstack([np.zeros(len(interiors)), np.ones(len(interiors)), patterns]),
         voxels=np.concatenate([sure, voxels]).astype(np.float64),
         which=which,
     )
 
 
-def _around(
-    interiors: Sequence[Runs], margin_yx: tuple[int, int], shape_yx: tuple[int, int]
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First voxel and shape of a box around all, with the margin, within the region."""
-    first, shape = bounds(interiors)
-    start = np.maximum(np.subtract(first, margin_yx), 0)
-    stop = np.minimum(np.add(first, shape) + margin_yx, shape_yx)
-    rows, columns = stop - start
-    return (int(start[0]), int(start[1])), (int(rows), int(columns))
-
-
-def _codes(
-    interiors: Sequence[Runs], start: tuple[int, int], shape: tuple[int, int]
-) -> tuple[npt.NDArray[np.uint32], np.uint32]:
+def _codes(interiors: Sequence[Runs], window: Window) -> tuple[npt.NDArray[np.uint32], np.uint32]:
     """Which volunteers marked each voxel, a bit each; and the bits of all of them."""
-    codes = np.zeros(shape, dtype=np.uint32)
+    codes = np.zeros(window.shape_yx, dtype=np.uint32)
     for volunteer, runs in enumerate(interiors):
-        _mark(runs, *start, np.uint32(1 << volunteer), codes)
+        _mark(runs, *window.start, np.uint32(1 << volunteer), codes)
     return codes, np.uint32((1 << len(interiors)) - 1)
 
 
@@ -109,6 +99,7 @@ def _patterns(
     rows = np.zeros(len(codes[0]), dtype=np.int64)
     counts = np.array([len(rows)])
     for first, code in zip(range(0, volunteers, _AT_ONCE), codes, strict=True):
+        # upper half: the pattern among the volunteers before; lower half: the votes of these
         both = rows << _AT_ONCE | code.astype(np.int64)
         known, rows, counts = np.unique(both, return_inverse=True, return_counts=True)
         bits = np.arange(min(_AT_ONCE, volunteers - first))
@@ -116,7 +107,7 @@ def _patterns(
     return patterns, rows, counts
 
 
-def _grown(mask: npt.NDArray[np.bool_], by_yx: tuple[int, int]) -> npt.NDArray[np.bool_]:
+def _grown(mask: npt.NDArray[np.bool_], by_yx: Yx) -> npt.NDArray[np.bool_]:
     """The mask and all voxels of a box of `by_yx` on every side of one of its own."""
     grown = mask.view(np.uint8)
     for axis, by in enumerate(by_yx):

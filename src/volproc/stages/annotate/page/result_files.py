@@ -1,4 +1,4 @@
-"""What is written beside the labels: the quality page and its tables."""
+"""What is written next to the labels: the quality page and its tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from volproc.drawing import SliceVotes
 from volproc.stages.annotate.export.vote_reader import VoteIndex
 from volproc.stages.annotate.geometry.outline import outline
-from volproc.stages.annotate.page.level_files import levels_on, shown_slice
+from volproc.stages.annotate.page.level_files import shown_slice
 from volproc.stages.annotate.page.quality_page import Quality, VolunteerSkill, quality_page
 from volproc.stages.annotate.page.slice_pictures import DrawnSlice, Line
 from volproc.stages.annotate.plan import AnnotatePlan
@@ -30,7 +30,7 @@ from volproc.stages.annotate.tasks import Drawings
 from volproc.volume.files import beside, read_file, write_file
 from volproc.volume.store import Volume
 
-MOST_LEVELS = 20
+MAX_LEVEL_SETS = 20
 """Slices whose level sets are on the page."""
 
 
@@ -61,10 +61,9 @@ class ResultFiles:
 def write_results(plan: AnnotatePlan, found: Findings) -> ResultFiles:
     """The page and all tables, written."""
     quality = _quality(plan, found)
-    out = plan.volumes[0].url
 
     def write(ending: str, content: str | bytes) -> str:
-        url = beside(out, ending)
+        url = beside(plan.volumes[0].url, ending)
         write_file(url, content if isinstance(content, bytes) else content.encode())
         return url
 
@@ -103,19 +102,19 @@ def _quality(plan: AnnotatePlan, found: Findings) -> Quality:
     quality = Quality(
         title=plan.volumes[0].url.rstrip("/").rpartition("/")[2],
         method=plan.options.method,
-        made_by=scene.drawings.made_by,
+        made_by=scene.drawings.method,
         summary=found.gathered.summary,
         slices=found.slices,
         subsamples=found.subsamples,
         skills=[VolunteerSkill(skill, voted[name]) for name, skill in sorted(found.known.items())],
         best=[scene.drawn(one) for one in best],
         worst=[scene.drawn(one) for one in worst],
-        levels=[scene.levels(one) for one in spread(by_z, MOST_LEVELS)],
+        levels=[scene.levels(one) for one in spread(by_z, MAX_LEVEL_SETS)],
         fewest_votes=plan.options.fewest_votes,
         scored=found.scored,
         apart=found.apart,
     )
-    return replace(quality, reference="the truth") if plan.truth else quality
+    return replace(quality, reference="the ground truth") if plan.truth else quality
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ class _Scene:
         votes = self._votes(one)
         agreement = self.drawings.agreement(votes, self.known)
         return replace(
-            self._seen(votes, one),
+            self._shown(votes, one),
             lines=tuple(
                 Line(stroke.points, self.known.get(vote.volunteer, 1.0))
                 for vote in votes.votes
@@ -143,12 +142,12 @@ class _Scene:
     def levels(self, one: SliceQuality) -> tuple[DrawnSlice, Sequence[Level]]:
         """How many volunteers drew around what."""
         votes = self._votes(one)
-        return self._seen(votes, one), levels_on(votes, self.drawings)
+        return self._shown(votes, one), self.drawings.level_sets(votes)
 
     def _votes(self, one: SliceQuality) -> SliceVotes:
         on_slice = self.drawings.slices(one.z, one.z + 1)
         return next(votes for votes in on_slice if votes.region == one.roi)
 
-    def _seen(self, votes: SliceVotes, one: SliceQuality) -> DrawnSlice:
+    def _shown(self, votes: SliceVotes, one: SliceQuality) -> DrawnSlice:
         image = Volume(self.plan.image) if self.plan.image.url else None
         return replace(shown_slice(votes, image, self.drawings.nm), quality=one)

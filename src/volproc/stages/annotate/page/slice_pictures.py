@@ -19,9 +19,9 @@ from volproc.stages.pictures import Picture, area_means, data_uri, grey, limits
 
 SIDE = 520
 """Pixels of the longer side of a drawn slice."""
-MARGIN = 0.12
+MARGIN_SHARE = 0.12
 """Of what was drawn, shown around it."""
-SMALLEST = 64
+MIN_SIDE = 64
 """Pixels of the image that are shown at least."""
 UNSKILLED = 0.5
 LEGEND = 26
@@ -54,94 +54,11 @@ class DrawnSlice:
 
 
 @dataclass(frozen=True)
-class SlicePanel:
-    """A drawn slice: the image as a data URI ("" if there is none), and lines over it as SVG."""
+class View:
+    """A part of a slice on a page: the image as a data URI ("" if there is none), its size, a bar.
 
-    quality: SliceQuality
-    uri: str
-    width: int
-    height: int
-    skilled: tuple[str, ...]
-    unskilled: tuple[str, ...]
-    outline: str
-    bar_um: float
-    bar_share: float
-
-
-@dataclass(frozen=True)
-class LevelPanel:
-    """A slice with its level sets: how many, colour and SVG path of each; legend below."""
-
-    title: str
-    uri: str
-    width: int
-    height: int
-    legend: int
-    levels: tuple[tuple[int, str, str], ...]
-    bar_um: float
-    bar_share: float
-
-
-def panel_of(drawn: DrawnSlice) -> SlicePanel:
-    """The part of a slice that was drawn on, small enough for a page, and the lines over it."""
-    view = _View.of(drawn, [line.points for line in drawn.lines] + list(drawn.outline))
-    strokes = [(one.skill >= UNSKILLED, view.line(one.points)) for one in drawn.lines]
-    return SlicePanel(
-        quality=drawn.quality,
-        uri=view.uri,
-        width=view.width,
-        height=view.height,
-        skilled=tuple(path for skilled, path in strokes if skilled),
-        unskilled=tuple(path for skilled, path in strokes if not skilled),
-        outline=view.loops(drawn.outline),
-        bar_um=view.bar_um,
-        bar_share=view.bar_share,
-    )
-
-
-def level_panel_of(drawn: DrawnSlice, levels: Sequence[Level], *, side: int = SIDE) -> LevelPanel:
-    """The part of a slice around all levels, and the levels over it, the lowest first.
-
-    The longer side has `side` pixels. The same share of those who looked has the same colour on
-    every slice.
+    Lines over it are SVG paths: `origin` is its first pixel in the slice, `scale` its pixels' size.
     """
-    own = drawn.quality
-    view = _View.of(drawn, [line for level in levels for line in level.lines], side=side)
-    colours = colour_ramp([level.at_least / own.votes for level in levels])
-    return LevelPanel(
-        title=f"{own.roi}, slice {own.z}: {own.votes} looked, {own.absent} saw nothing",
-        uri=view.uri,
-        width=view.width,
-        height=view.height,
-        legend=LEGEND,
-        levels=tuple(
-            (level.at_least, colour, view.loops(level.lines))
-            for level, colour in zip(levels, colours, strict=True)
-        ),
-        bar_um=view.bar_um,
-        bar_share=view.bar_share,
-    )
-
-
-def level_picture(shot: LevelPanel) -> str:
-    """The slice with its level sets as an SVG that is complete in itself."""
-    return webpage.render("volproc.stages.annotate.page", "levels.svg.j2", shot=shot)
-
-
-def colour_ramp(shares: Sequence[float]) -> tuple[str, ...]:
-    """Colours for CSS of shares from 0, the first of COLOURS, to 1, the last.
-
-    >>> colour_ramp([0, 1])
-    ('#3d2073', '#fae03c')
-    """
-    places = np.array(shares) * (len(COLOURS) - 1)
-    mixed = [np.interp(places, range(len(COLOURS)), one) for one in zip(*COLOURS, strict=True)]
-    return tuple("#" + "".join(f"{round(v):02x}" for v in rgb) for rgb in zip(*mixed, strict=True))
-
-
-@dataclass(frozen=True)
-class _View:
-    """A part of a slice on a page: its picture, its size in pixels, and how lines lie over it."""
 
     uri: str
     width: int
@@ -152,7 +69,7 @@ class _View:
     bar_share: float
 
     @classmethod
-    def of(cls, drawn: DrawnSlice, lines: Sequence[Points], *, side: int = SIDE) -> _View:
+    def of(cls, drawn: DrawnSlice, lines: Sequence[Points], *, side: int = SIDE) -> View:
         """The part that holds all `lines`, as far as it lies in the image."""
         top, bottom, left, right = _shown(drawn.image.shape, lines)
         part = drawn.image[top:bottom, left:right]
@@ -170,13 +87,74 @@ class _View:
             bar_share=bar_share,
         )
 
-    def line(self, points: Points) -> str:
-        """The path of a line of the slice."""
-        return stroke_path(points, origin=self.origin, scale=self.scale)
-
     def loops(self, lines: Iterable[Points]) -> str:
         """The path of closed lines."""
         return outline_path(lines, origin=self.origin, scale=self.scale)
+
+
+@dataclass(frozen=True)
+class SlicePanel:
+    """A drawn slice: paths of the strokes of volunteers, by their skill, and of the outline."""
+
+    quality: SliceQuality
+    view: View
+    skilled: tuple[str, ...]
+    unskilled: tuple[str, ...]
+    outline: str
+
+
+@dataclass(frozen=True)
+class LevelPanel:
+    """A slice with its level sets: how many, colour and path of each; legend below."""
+
+    title: str
+    view: View
+    levels: tuple[tuple[int, str, str], ...]
+    legend: int = LEGEND
+
+
+def panel_of(drawn: DrawnSlice) -> SlicePanel:
+    """The part of a slice that was drawn on, small enough for a page, and the lines over it."""
+    view = View.of(drawn, [line.points for line in drawn.lines] + list(drawn.outline))
+    strokes: dict[bool, list[str]] = {True: [], False: []}
+    for one in drawn.lines:
+        path = stroke_path(one.points, origin=view.origin, scale=view.scale)
+        strokes[one.skill >= UNSKILLED].append(path)
+    skilled, unskilled = map(tuple, strokes.values())
+    return SlicePanel(drawn.quality, view, skilled, unskilled, view.loops(drawn.outline))
+
+
+def level_panel_of(drawn: DrawnSlice, levels: Sequence[Level], *, side: int = SIDE) -> LevelPanel:
+    """The part of a slice around all levels, and the levels over it, the lowest first.
+
+    The longer side has `side` pixels. The same share of those who looked has the same colour on
+    every slice.
+    """
+    own = drawn.quality
+    view = View.of(drawn, [line for level in levels for line in level.lines], side=side)
+    colours = colour_ramp([level.at_least / own.votes for level in levels])
+    shown = tuple(
+        (level.at_least, colour, view.loops(level.lines))
+        for level, colour in zip(levels, colours, strict=True)
+    )
+    title = f"{own.roi}, slice {own.z}: {own.votes} looked, {own.absent} saw nothing"
+    return LevelPanel(title, view, shown)
+
+
+def level_picture(panel: LevelPanel) -> str:
+    """The slice with its level sets as an SVG that is complete in itself."""
+    return webpage.render("volproc.stages.annotate.page", "levels.svg.j2", panel=panel)
+
+
+def colour_ramp(shares: Sequence[float]) -> tuple[str, ...]:
+    """Colours for CSS of shares from 0, the first of COLOURS, to 1, the last.
+
+    >>> colour_ramp([0, 1])
+    ('#3d2073', '#fae03c')
+    """
+    places = np.array(shares) * (len(COLOURS) - 1)
+    mixed = [np.interp(places, range(len(COLOURS)), one) for one in zip(*COLOURS, strict=True)]
+    return tuple("#" + "".join(f"{round(v):02x}" for v in rgb) for rgb in zip(*mixed, strict=True))
 
 
 def _picture(part: npt.NDArray[Any], rows: int, columns: int) -> str:
@@ -195,9 +173,9 @@ def _shown(size: tuple[int, ...], lines: Sequence[Points]) -> tuple[int, int, in
     every = np.concatenate(points)
     found: list[int] = []
     for low, high, n in zip(every.min(0).tolist(), every.max(0).tolist(), size, strict=True):
-        margin = max(MARGIN * (high - low), (SMALLEST - (high - low)) / 2)
-        start = int(np.clip(floor(low - margin), 0, max(0, n - SMALLEST)))
-        stop = int(np.clip(floor(high + margin) + 1, min(n, start + SMALLEST), n))
+        margin = max(MARGIN_SHARE * (high - low), (MIN_SIDE - (high - low)) / 2)
+        start = int(np.clip(floor(low - margin), 0, max(0, n - MIN_SIDE)))
+        stop = int(np.clip(floor(high + margin) + 1, min(n, start + MIN_SIDE), n))
         found += [start, stop]
     return found[0], found[1], found[2], found[3]
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from io import StringIO
 from statistics import fmean
 from typing import Any
 
-from volproc.spreadsheet import neutral
-from volproc.stages.annotate.quality.slice_scores import FORMULAS, MeanScores, SliceScores, means_of
+from volproc.spreadsheet import table_csv
+from volproc.stages.annotate.quality.slice_scores import (
+    FORMULAS,
+    MeanScores,
+    SliceScores,
+    means_of,
+)
 
 
 @dataclass(frozen=True)
 class MethodScores:
-    """The scores of one method's answer on a slice of a region."""
+    """The scores of one method's result on a slice of a region."""
 
     roi: str
     z: int
@@ -32,7 +35,7 @@ class MethodScores:
 
 @dataclass(frozen=True)
 class MethodDistance:
-    """How far the answers of two methods are from one another on a slice of a region."""
+    """How far the results of two methods are from one another on a slice of a region."""
 
     roi: str
     z: int
@@ -52,7 +55,7 @@ class MeanDistance:
 
 
 def by_method(scored: Iterable[MethodScores]) -> dict[str, MeanScores]:
-    """A row for each method, in the order in which they come first."""
+    """Mean scores of each method, in the order in which they come first."""
     found: dict[str, list[SliceScores]] = defaultdict(list)
     for one in scored:
         found[one.method].append(one.scores)
@@ -68,7 +71,7 @@ def by_region(scored: Iterable[MethodScores]) -> dict[str, dict[str, MeanScores]
 
 
 def distances(apart: Iterable[MethodDistance]) -> dict[tuple[str, str], MeanDistance]:
-    """How far each two methods are apart, both ways round."""
+    """The mean distance between every two methods, in both orders."""
     found: dict[tuple[str, str], list[MethodDistance]] = defaultdict(list)
     for one in apart:
         found[one.method, one.other].append(one)
@@ -80,20 +83,18 @@ def distances(apart: Iterable[MethodDistance]) -> dict[tuple[str, str], MeanDist
 
 
 def scores_csv(scored: Iterable[MethodScores]) -> str:
-    """A row for each slice, region and method (RFC 4180); empty where there is no such score."""
+    """A row for each slice, region and method; empty where there is no such score."""
     names = [field.name for field in fields(SliceScores)]
     rows = (
-        (neutral(one.roi), one.z, one.method, *(_cell(asdict(one.scores)[name]) for name in names))
-        for one in scored
+        (one.roi, one.z, one.method, *map(_cell, asdict(one.scores).values())) for one in scored
     )
-    return _csv(("roi", "z", "method", *names), rows)
+    return table_csv(("roi", "z", "method", *names), rows)
 
 
 def distances_csv(apart: Iterable[MethodDistance]) -> str:
-    """A row for each slice, region and two methods (RFC 4180)."""
+    """A row for each slice, region and two methods."""
     names = [field.name for field in fields(MethodDistance)]
-    rows = ([_cell(asdict(one)[name]) for name in names] for one in apart)
-    return _csv(names, rows)
+    return table_csv(names, (list(map(_cell, asdict(one).values())) for one in apart))
 
 
 def scores_json(scored: Sequence[MethodScores], about: dict[str, Any]) -> str:
@@ -109,14 +110,4 @@ def scores_json(scored: Sequence[MethodScores], about: dict[str, Any]) -> str:
 def _cell(value: object) -> object:
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "" if value is None else neutral(str(value))
-
-
-def _csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    file = StringIO()
-    writer = csv.writer(file)
-    writer.writerow(names)
-    writer.writerows(rows)
-    return file.getvalue()
+    return f"{value:.6g}" if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""A slice on which the crowd failed, told by its neighbours and replaced by what lies between them.
+"""Slices on which the crowd failed, found and replaced by means of their neighbours.
 
 Two slices differ by d, the Jaccard distance 1 - IoU of what is inside: 0 for nothing against
 nothing, 1 for something against nothing, and never less than the areas' ratio allows, so that a
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from volproc.drawing import Patch, bounding_box
+from volproc.drawing import Patch, Window, Yx, bounding_box
 from volproc.stages.annotate.geometry.outline import INSIDE
 
 Mask = npt.NDArray[np.bool_]
@@ -50,10 +50,14 @@ def failures(slices: Sequence[Patch | None]) -> list[Replacement]:
 
     A slice, or two in a row, fails between the next ones on either side if it differs from both
     by MARGIN more than these differ from one another; by anything more where volunteers agree
-    less than LOW_AGREEMENT and less than there. It stands where that is true of a neighbour
-    instead; a single one also if the slices beyond its neighbours are more like it than like
-    them. HALO slices before and after a slice decide on it, and no others; the
-    first and the last of the whole stack cannot fail, nor one that nobody looked at.
+    less than LOW_AGREEMENT and less than there. It does not fail where that is true of a neighbour
+    instead; nor does a single one if the slices beyond its neighbours are more like it than like
+    them. HALO slices before and after a slice decide on it, and no others. The first and the last
+    of the whole stack cannot fail, nor one that nobody looked at.
+
+        outer    before   [ here ]   after    outer        here fails if it is far from both
+          k-2      k-1       k        k+1      k+2         before and after, while these are alike
+          k-2      k-1       k  k+1   k+2                  two in a row: judged together
     """
     distance = cache(lambda a, b: _jaccard(_known(slices[a]), _known(slices[b])))
     found = (_failure(slices, k, distance) for k in range(1, len(slices) - 1))
@@ -61,52 +65,45 @@ def failures(slices: Sequence[Patch | None]) -> list[Replacement]:
 
 
 def replace_failures(
-    slices: Sequence[Patch | None], *, nm: tuple[float, float], shape_yx: tuple[int, int]
+    slices: Sequence[Patch | None], *, nm: tuple[float, float], shape_yx: Yx
 ) -> tuple[list[Patch | None], list[Replacement]]:
     """The stack with its failures replaced, and which they were; voxels measure `nm` (y, x).
 
-    `shape_yx` is the image's: an object that leaves it goes on beyond.
-
-    All slices of a block are as in the whole volume if it has HALO slices more on either side.
+    `shape_yx` is the image's: an object that leaves it goes on beyond. All slices of a block are as
+    in the whole volume if it has HALO slices more on either side.
     """
     found = failures(slices)
-    mended = list(slices)
+    replaced = list(slices)
     for one in found:
         before, after = _known(slices[one.before]), _known(slices[one.after])
         position = (one.index - one.before) / (one.after - one.before)
-        mended[one.index] = between(before, after, position=position, nm=nm, shape_yx=shape_yx)
-    return mended, found
+        replaced[one.index] = between(before, after, position=position, nm=nm, shape_yx=shape_yx)
+    return replaced, found
 
 
 def between(
-    before: Patch,
-    after: Patch,
-    *,
-    position: float,
-    nm: tuple[float, float],
-    shape_yx: tuple[int, int],
+    before: Patch, after: Patch, *, position: float, nm: tuple[float, float], shape_yx: Yx
 ) -> Patch:
     """The agreement at `position` between two slices: above 0, the one before, and below 1.
 
     The distances to both outlines, inside positive, are averaged by position: p and q. Inside is
     where the mean is not negative. The agreement is (1 + (p + q) / (|p| + |q|)) / 2, so it is 1
-    and 0 where both slices say so, and passes 0.5 on the outline between theirs. On the way to a
-    slice with nothing, an object loses its depth evenly.
+    and 0 where both slices are, and passes 0.5 on the outline between theirs. Towards a slice with
+    nothing, an object loses its depth evenly.
     """
-    start, a, b = _both(before, after)
+    window, a, b = _both(before, after)
     found = bounding_box(a | b)
     if found is None:
         return Patch((0, 0), np.zeros((0, 0), dtype=np.float32))
     # a voxel more on all sides: the background tells how deep the object is
-    first = np.maximum([low + side.start - 1 for low, side in zip(start, found, strict=True)], 0)
-    last = [low + side.stop + 1 for low, side in zip(start, found, strict=True)]
-    stop = np.minimum(last, shape_yx)
-    masks = [patch.cut(first, stop) >= INSIDE for patch in (before, after)]
+    low, high = (np.add(window.start, end) for end in (found.start, found.stop))
+    around = Window.around(low - 1, high + 1, shape_yx)
+    masks = [patch.cut(around) >= INSIDE for patch in (before, after)]
     depth = max(float(_depth(mask, nm).max()) for mask in masks)
     p = (1 - position) * _signed_distance(masks[0], nm, nothing=-position * depth)
     q = position * _signed_distance(masks[1], nm, nothing=(position - 1) * depth)
     agreement = (1 + (p + q) / (np.abs(p) + np.abs(q))) / 2
-    return Patch((int(first[0]), int(first[1])), agreement.astype(np.float32))
+    return Patch(around.start, agreement.astype(np.float32))
 
 
 def agreed(patch: Patch) -> float:
@@ -129,16 +126,14 @@ def _failure(slices: Sequence[Patch | None], k: int, distance: _Distance) -> Rep
             continue
         row = range(before + 1, after)
         here = [agreed(_known(slices[one])) for one in row]
-        beside = min(agreed(_known(slices[one])) for one in (before, after))
-        if beside < min(LOW_AGREEMENT, *here):  # the neighbours are the ones in doubt
+        there = min(agreed(_known(slices[one])) for one in (before, after))
+        if there < min(LOW_AGREEMENT, *here):  # the neighbours are the ones in doubt
             continue
-        margin = 0.0 if max(here) < min(LOW_AGREEMENT, beside) else MARGIN
-        if _outlier(row, before, after, margin, distance) and not _supported(
-            slices, row, before, after, distance
-        ):
-            return Replacement(
-                k, before, after, "unlike its neighbours" if margin else "low agreement"
-            )
+        margin = 0.0 if max(here) < min(LOW_AGREEMENT, there) else MARGIN
+        fails = _outlier(row, before, after, margin, distance)
+        if fails and not _supported(slices, row, before, after, distance):
+            why: Why = "unlike its neighbours" if margin else "low agreement"
+            return Replacement(k, before, after, why)
     return None
 
 
@@ -150,7 +145,7 @@ def _outlier(row: range, before: int, after: int, margin: float, distance: _Dist
 def _supported(
     slices: Sequence[Patch | None], row: range, before: int, after: int, distance: _Distance
 ) -> bool:
-    """Whether the slices beyond the neighbours are like this one: then who is the outlier?"""
+    """Whether the slices beyond the neighbours are like this one: then the neighbours fail."""
     if len(row) > 1:  # of two in a row, each would have to look farther than HALO
         return False
     beyond = [
@@ -169,12 +164,10 @@ def _jaccard(one: Patch, other: Patch) -> float:
     return 1 - np.count_nonzero(a & b) / either if either else 0.0
 
 
-def _both(one: Patch, other: Patch) -> tuple[npt.NDArray[np.intp], Mask, Mask]:
-    """What is inside on two slices, in one box; its first voxel is told too."""
-    first = np.minimum(one.origin_yx, other.origin_yx)
-    ends = [np.add(patch.origin_yx, patch.values.shape) for patch in (one, other)]
-    stop = np.maximum(*ends)
-    return first, one.cut(first, stop) >= INSIDE, other.cut(first, stop) >= INSIDE
+def _both(one: Patch, other: Patch) -> tuple[Window, Mask, Mask]:
+    """What is inside on two slices, in one window."""
+    window = one.window.join(other.window)
+    return window, one.cut(window) >= INSIDE, other.cut(window) >= INSIDE
 
 
 def _signed_distance(mask: Mask, nm: tuple[float, float], *, nothing: float) -> Floats:
@@ -193,5 +186,5 @@ def _depth(mask: Mask, nm: tuple[float, float]) -> Floats:
 
 
 def _known(patch: Patch | None) -> Patch:
-    assert patch is not None  # asked of slices somebody looked at only
+    assert patch is not None  # only slices that somebody looked at are compared
     return patch

@@ -9,10 +9,10 @@ import numpy as np
 from volproc.drawing import Patch, Points, SliceVotes
 from volproc.stages.annotate.geometry.outline import outline
 from volproc.stages.annotate.geometry.rasterisation import bounds, weighted_sum
-from volproc.stages.annotate.methods.cria.loop_matching import drawn_by, interior
+from volproc.stages.annotate.methods.cria.loop_matching import lines_of
 
-MOST_SHOWN = 8
-"""Levels of one picture; with more volunteers, every second, third, ... is left out."""
+MAX_SHOWN = 8
+"""Levels in one picture; with more volunteers, every second, third, ... is left out."""
 
 
 @dataclass(frozen=True)
@@ -26,29 +26,19 @@ class Level:
 def inside_counts(votes: SliceVotes, *, close_nm: float, nm: tuple[float, float]) -> Patch:
     """How many volunteers drew around each voxel, as float64; each counts once.
 
-    Strokes are joined as `cria` joins them; lines that stay open hold nothing.
+    Strokes are joined as `cria` joins them; lines that stay open enclose nothing.
     """
-    shape = votes.shape_yx
-    drawn = (
-        drawn_by(vote, number, close_nm=close_nm, nm=nm, shape_yx=shape)
-        for number, vote in enumerate(votes.votes)
-    )
-    interiors = [interior(one.loops, shape) for one in drawn]
-    first, size = bounds(interiors)
-    # a voxel of nobody's around it, so that lines do not end at the edge of the patch
-    start, stop = np.maximum(first, 1) - 1, np.minimum(np.add(first, size) + 1, shape)
-    origin, (rows, columns) = (int(start[0]), int(start[1])), stop - start
-    counts = weighted_sum(
-        interiors, [1.0] * len(interiors), origin_yx=origin, shape_yx=(int(rows), int(columns))
-    )
-    return Patch(origin, counts)
+    interiors = [one.interior for one in lines_of(votes, close_nm=close_nm, nm=nm)]
+    # one voxel more on all sides, so that lines do not end at the edge of the patch
+    window = bounds(interiors).grow(1, votes.shape_yx)
+    return Patch(window.start, weighted_sum(interiors, [1.0] * len(interiors), window))
 
 
 def level_sets(counts: Patch, shape_yx: tuple[int, int]) -> tuple[Level, ...]:
     """Some or all of the levels from 1 to the most that agree on a voxel, the lowest first."""
     most = int(counts.values.max(initial=0))
     return tuple(
-        # between k - 1 and k volunteers passes what `outline` takes for half of them
+        # half-way between k - 1 and k volunteers lies what `outline` takes for the border
         Level(k, _lines(Patch(counts.origin_yx, counts.values - (k - 1)), shape_yx))
         for k in shown(most)
     )
@@ -64,5 +54,5 @@ def shown(most: int) -> tuple[int, ...]:
     >>> shown(4), shown(21)
     ((1, 2, 3, 4), (1, 4, 7, 10, 12, 15, 18, 21))
     """
-    spread = np.linspace(1, most, min(most, MOST_SHOWN))
+    spread = np.linspace(1, most, min(most, MAX_SHOWN))
     return tuple(int(k) for k in np.floor(spread + 0.5))

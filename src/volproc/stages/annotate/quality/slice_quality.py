@@ -8,16 +8,18 @@ from typing import TypeVar
 
 from volproc.drawing import SliceVotes
 
-APART = 5
-"""Slices of a region between two that are drawn: neighbours would look alike."""
+MIN_SPACING = 5
+"""Slices of a region between two that are shown: neighbours would look alike."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class SliceQuality:
     """One slice. `votes` counts who looked, `absent` those among them who saw nothing.
 
-    `agreement` is 0 to 1, None where nobody looked. `error_nm` says how far the outline is likely
-    to be off (say, that between two halves of the volunteers), None where that is not known.
+    `agreement` is 0 to 1, None where nobody looked. `error_nm` is the likely error of the outline
+    (say, the distance between those of two halves of the volunteers), None where it is not known.
     """
 
     roi: str
@@ -68,12 +70,9 @@ def _spaced(ranked: Iterable[SliceQuality], count: int) -> tuple[SliceQuality, .
     for one in ranked:
         if len(chosen) == count:
             break
-        if all(one.roi != other.roi or abs(one.z - other.z) >= APART for other in chosen):
+        if all(one.roi != other.roi or abs(one.z - other.z) >= MIN_SPACING for other in chosen):
             chosen.append(one)
     return tuple(chosen)
-
-
-T = TypeVar("T")
 
 
 def spread(values: Sequence[T], most: int) -> Sequence[T]:

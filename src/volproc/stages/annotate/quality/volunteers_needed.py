@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from math import ceil, sqrt
 from statistics import fmean, stdev
 
-from volproc.spreadsheet import neutral
+from volproc.spreadsheet import table_csv
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
 
 LOW_AGREEMENT = 0.6
-"""Below it volunteers disagree, where nothing else tells how far their outlines lie apart."""
+"""Below it volunteers disagree, where nothing else tells how far apart their outlines lie."""
 UNDECIDED = 1 / 3
 """Where at least this share drew and at least this share saw nothing, neither is believed."""
+CONFIDENCE = 1.96
+"""Standard errors on either side of a mean that contain the true one 95 times of 100."""
+COLUMNS = ("roi", "z", "votes", "absent", "agreement", "error_nm", "more", "reason")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def volunteers_needed(
 ) -> tuple[VolunteersNeeded, ...]:
     """Slices that need more volunteers, those that need most first.
 
-    An error is taken to fall with the square root of the number of volunteers.
+    The error is assumed to fall with the square root of the number of volunteers.
     """
     found = (_need(one, fewest_votes, target_nm) for one in slices)
     needy = [one for one in found if one is not None]
@@ -56,27 +57,19 @@ def _need(one: SliceQuality, fewest: int, target_nm: float) -> VolunteersNeeded 
     return VolunteersNeeded(one, enough - one.votes, f"outlines {one.error_nm:.0f} nm apart")
 
 
-def volunteers_needed_csv(rows: Iterable[VolunteersNeeded]) -> str:
-    """The slices that need more volunteers as a table (RFC 4180)."""
-    file = StringIO()
-    writer = csv.writer(file)
-    writer.writerow(("roi", "z", "votes", "absent", "agreement", "error_nm", "more", "reason"))
-    for row in rows:
-        one = row.slice
-        numbers = ("" if v is None else f"{v:.4g}" for v in (one.agreement, one.error_nm))
-        writer.writerow(
-            (neutral(one.roi), one.z, one.votes, one.absent, *numbers, row.more, row.reason)
-        )
-    return file.getvalue()
-
-
-CONFIDENCE = 1.96
-"""Standard errors on either side of a mean that hold the true one 95 times of 100."""
+def volunteers_needed_csv(needed: Iterable[VolunteersNeeded]) -> str:
+    """The slices that need more volunteers as a table."""
+    rows = []
+    for one in needed:
+        own = one.slice
+        numbers = (None if v is None else f"{v:.4g}" for v in (own.agreement, own.error_nm))
+        rows.append((own.roi, own.z, own.votes, own.absent, *numbers, one.more, one.reason))
+    return table_csv(COLUMNS, rows)
 
 
 @dataclass(frozen=True)
 class Subsample:
-    """How far the outline of some `volunteers`, drawn by lot from a slice's, was off, in nm."""
+    """The error in nm of the outline of some `volunteers`, drawn by lot from a slice's."""
 
     roi: str
     z: int
@@ -86,7 +79,7 @@ class Subsample:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Mean error in nm with so many volunteers, over `slices`, and where the mean may truly lie."""
+    """Mean error in nm with so many volunteers, over `slices`, and its confidence interval."""
 
     volunteers: int
     mean_nm: float
@@ -99,16 +92,15 @@ def curve_of(subsamples: Iterable[Subsample]) -> tuple[CurvePoint, ...]:
     """The error for each number of volunteers, over the same slices at every point.
 
     Draws of a slice are averaged first. Numbers that fewer than half of the slices have are left
-    out, as are the slices that lack one of the others: else the curve would compare easy slices
+    out, and so are the slices that lack one of the others: else the curve would compare easy slices
     with hard ones. The bars are 1.96 standard errors of the mean over slices.
     """
     draws: dict[tuple[str, int], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in subsamples:
         draws[one.roi, one.z][one.volunteers].append(one.error_nm)
-    numbers = sorted({number for own in draws.values() for number in own})
     kept: list[int] = []
     used = list(draws.values())
-    for number in numbers:
+    for number in sorted({number for own in draws.values() for number in own}):
         have = [own for own in used if number in own]
         if 2 * len(have) < len(draws):
             break
@@ -123,9 +115,10 @@ def _point(volunteers: int, errors: Sequence[float]) -> CurvePoint:
 
 
 def volunteers_for(curve: Sequence[CurvePoint], error_nm: float) -> int | None:
-    """The least volunteers from whom on the mean error stays within `error_nm`.
+    """The fewest volunteers from whom on the mean error stays within `error_nm`.
 
-    Between two points of the curve it is taken to fall evenly. None if even most are not enough.
+    Between two points of the curve it is assumed to fall linearly. None if even the most are not
+    enough.
     """
     above = [n for n, point in enumerate(curve) if point.mean_nm > error_nm]
     if not above:

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.stages.annotate.methods.cria.alignment import Drawing, evenly, matched
+from volproc.stages.annotate.geometry.polylines import evenly
+from volproc.stages.annotate.methods.cria.alignment import Drawing, matched
 
 STEP = 40.0
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.drawing import Stroke, Vote
+from volproc.drawing import SliceVotes, Stroke, Vote
 from volproc.stages.annotate.geometry.rasterisation import area
-from volproc.stages.annotate.methods.cria.loop_matching import drawn_by, interior, match
+from volproc.stages.annotate.methods.cria.loop_matching import lines_of, match
 
 SHAPE = (300, 300)
 
@@ -15,10 +15,14 @@ def circle(y, x, radius):
     return (np.array([y, x]) + radius * np.stack([np.sin(angle), np.cos(angle)], 1)).astype("f4")
 
 
+def lines(strokes, number=0):
+    votes = (Vote("nobody"),) * number + (Vote("somebody", strokes),)
+    return lines_of(SliceVotes(0, (0, 0), SHAPE, votes), close_nm=20.0, nm=(1.0, 1.0))[number]
+
+
 def loops(*circles, number=0):
-    vote = Vote("somebody", tuple(Stroke(circle(*one)) for one in circles))
-    drawn = drawn_by(vote, number, close_nm=20.0, nm=(1.0, 1.0), shape_yx=SHAPE)
-    return drawn.loops
+    strokes = tuple(Stroke(circle(*one)) for one in circles)
+    return lines(strokes, number=number).loops
 
 
 def matched(*votes):
@@ -35,27 +39,27 @@ def test_pieces_do_not_depend_on_the_order_of_votes(order, seed):
     votes = [(np.add(LEFT, slips[n, 0]), np.add(RIGHT, slips[n, 1])) for n in order]
     found = matched(*votes)
     assert len(found) == 2
-    assert all(sorted(fragment.seen) == [0, 1, 2, 3, 4] for fragment in found)
+    assert all(sorted(fragment.by_vote) == [0, 1, 2, 3, 4] for fragment in found)
 
 
 def test_two_sections_stay_two_and_each_counts_who_saw_it():
     found = matched((LEFT, RIGHT), (LEFT,), (RIGHT, LEFT), ())
-    assert [sorted(fragment.seen) for fragment in found] == [[0, 1, 2], [0, 2]]
-    assert all(len(drawn) == 1 for fragment in found for drawn in fragment.seen.values())
+    assert [sorted(fragment.by_vote) for fragment in found] == [[0, 1, 2], [0, 2]]
+    assert all(len(drawn) == 1 for fragment in found for drawn in fragment.by_vote.values())
 
 
 def test_one_line_around_both_counts_for_both():
     around = (150, 150, 110)
     large, small = matched((LEFT, RIGHT), (LEFT, RIGHT), (LEFT, RIGHT), (around,))[:2]
-    assert 3 in large.seen
-    assert 3 in small.seen
+    assert 3 in large.by_vote
+    assert 3 in small.by_vote
 
 
 def test_something_small_within_a_piece_is_no_piece_and_saw_none():
     nucleolus = (150, 90, 10)
     found = matched((LEFT,), (LEFT, nucleolus), (nucleolus,), (LEFT,))
     assert len(found) == 1
-    assert sorted(found[0].seen) == [0, 1, 3]
+    assert sorted(found[0].by_vote) == [0, 1, 3]
 
 
 def test_the_line_most_like_the_others_stands_for_a_piece():
@@ -76,16 +80,15 @@ def test_one_outline_drawn_twice_is_one_loop():
 
 
 def test_lines_drawn_in_different_senses_do_not_cancel():
-    vote = Vote("a", (Stroke(circle(150, 100, 40)), Stroke(circle(150, 150, 40)[::-1])))
-    drawn = drawn_by(vote, 0, close_nm=20.0, nm=(1.0, 1.0), shape_yx=SHAPE)
-    assert area(interior(drawn.loops, SHAPE)) == pytest.approx(8748, rel=0.01)  # of both together
+    drawn = lines((Stroke(circle(150, 100, 40)), Stroke(circle(150, 150, 40)[::-1])))
+    assert area(drawn.interior) == pytest.approx(8748, rel=0.01)  # of both together
 
 
 def test_a_line_that_stays_open_is_told():
-    half = Vote("a", (Stroke(circle(150, 150, 60)[:90]),))
-    drawn = drawn_by(half, 0, close_nm=20.0, nm=(1.0, 1.0), shape_yx=SHAPE)
+    drawn = lines((Stroke(circle(150, 150, 60)[:90]),))
     assert len(drawn.left_open) == 1
     assert not drawn.loops
+    assert not drawn.says_where
 
 
 def test_nothing_drawn_is_no_piece():

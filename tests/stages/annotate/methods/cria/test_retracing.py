@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.stages.annotate.methods.cria.retracing import length, overrun, without_retraces
+from volproc.stages.annotate.geometry.polylines import length
+from volproc.stages.annotate.methods.cria.retracing import overrun, without_retraces
 
 
 def arc(start, end, radius=1000.0, by=0.0):

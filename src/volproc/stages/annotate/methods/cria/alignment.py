@@ -1,11 +1,11 @@
 """Several drawings of one outline and their mean, point by point along it.
 
 A hand slips by more than the narrow parts of an outline are wide, but slowly: neighbouring points
-are off alike. So each drawing is matched to a reference such that the way from one to the other
-changes as little as possible (dynamic time warping, Sakoe and Chiba, IEEE TASSP 26:43, 1978, with
-displacements compared instead of places), and matched points are averaged (as Petitjean et al.,
-Pattern Recognition 44:678, 2011, do for series). What is narrower than the slips then stays; the
-mean of masks or of distances loses it.
+are off alike. So each drawing is matched to a reference such that the displacement from one to the
+other changes as little as possible (dynamic time warping, Sakoe and Chiba, IEEE TASSP 26:43, 1978,
+with displacements compared instead of places), and matched points are averaged (as Petitjean et
+al., Pattern Recognition 44:678, 2011, do for series). What is narrower than the slips then stays;
+the mean of masks or of distances loses it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,20 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.compiled import compiled
-from volproc.stages.annotate.geometry.image_border import Line
+from volproc.stages.annotate.geometry.polylines import Line, evenly, resampled
 
 STIFFNESS = 0.0014
-"""Price of being away from the reference, over that of a change: the square of a step over a slip,
-divided by the steps along which a slip stays."""
+"""Price of lying away from the reference, over that of a change of the displacement: the square of
+a step over a slip, divided by the number of steps along which a slip lasts."""
+LEAP_STEPS = 3
+"""To leave a drawing, or to come back to it, costs as much as a displacement that changes by so
+many steps at once."""
+GAP_REACH = 0.7
+"""A point that the drawing lacks costs as much as one that lies this part of the reach away."""
 FORWARD = 4
 """Points of a drawing that may lie between two that are matched to neighbours."""
 MAX_NEAR = 160
-"""Points of a drawing that are looked at for one of the reference: the nearest."""
+"""Points of a drawing considered for each of the reference: the nearest."""
 
 
 @dataclass(frozen=True)
@@ -43,27 +48,16 @@ class Drawing:
     @classmethod
     def of(cls, loops: Sequence[Line], left_open: Sequence[Line], *, step: float) -> Drawing:
         """Points about `step` nm apart; open lines count in both directions."""
-        pieces = [evenly(loop, step) for loop in loops]
-        parts = [_along(line, step) for line in left_open]
-        lines = [*pieces, *parts, *(part[::-1] for part in parts)]
+        closed = [evenly(loop, step) for loop in loops]
+        opened = [resampled(line, step, at_least=9) for line in left_open]
+        lines = [*closed, *opened, *(line[::-1] for line in opened)]
         starts = np.cumsum([0, *map(len, lines)])
         first, last = starts[:-1], starts[1:] - 1
-        is_open = np.arange(len(lines)) >= len(pieces)
+        is_open = np.arange(len(lines)) >= len(closed)
         before = np.arange(starts[-1]) - 1
         before[first] = np.where(is_open, -1, last)
         ends = np.isin(np.arange(starts[-1]), [first[is_open], last[is_open]])
         return cls(np.concatenate([np.zeros((0, 2)), *lines]), before, ends)
-
-
-def evenly(loop: Line, step: float) -> npt.NDArray[np.float64]:
-    """A closed line with points about `step` apart."""
-    return _along(np.concatenate([loop, loop[:1]]), step)[:-1]
-
-
-def _along(line: Line, step: float) -> npt.NDArray[np.float64]:
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    at = np.linspace(0, along[-1], max(9, round(along[-1] / step) + 1))
-    return np.stack([np.interp(at, along, line[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def matched(
@@ -74,9 +68,9 @@ def matched(
         return np.full_like(reference, np.nan)
     which = np.full(len(reference), -1, dtype=np.int64)
     near, many = _within(reference, drawing.points, reach)
-    prices = (STIFFNESS, (3 * step) ** 2, step**2 + STIFFNESS * (0.7 * reach) ** 2)
+    prices = (STIFFNESS, (LEAP_STEPS * step) ** 2, step**2 + STIFFNESS * (GAP_REACH * reach) ** 2)
     _follow(reference, drawing.points, drawing.before, near, many, prices, which)
-    # where an open line ends, its last point is the nearest to all that follow
+    # beyond the end of an open line, its last point is the nearest to every point of the reference
     known = (which >= 0) & ~drawing.ends[which]
     return np.where(known[:, None], drawing.points[which], np.nan)
 
@@ -106,28 +100,33 @@ def _within(reference: Any, points: Any, reach: float) -> Any:
 
 @compiled
 def _follow(
-    reference: Any,
-    points: Any,
-    before: Any,
-    near: Any,
-    many: Any,
-    prices: Any,
-    which: Any,
+    reference: Any, points: Any, before: Any, near: Any, many: Any, prices: Any, which: Any
 ) -> None:
-    """The cheapest way along the drawing while going around the reference one and a half times.
+    """Puts into `which`, for every point of the reference, its point on the drawing; -1 for none.
 
-    Into `which` goes the point for every point of the reference, -1 for none, from the middle of
-    the way: there, where it began does not matter.
+    Circular dynamic time warping. The cheapest path through this table, one column per step:
+
+        step r            0     1     2    ...            n + n/2 - 1     reference point r % n
+        near[s, 0]        .     .   ╭─o─╮
+        near[s, 1]        . ╭───o───╯   ╰─o───      on the drawing: from a point 0 to FORWARD behind
+        ...               o─╯                       price: squared change of the displacement,
+        near[s, many]     .     .     .             and stiffness x squared displacement
+        no point        ──o─────o─────o───          off the drawing: `missing` a step, and `change`
+                                                    to leave it or to come back
+        kept               |<-- the n steps from n/4 on -->|
+
+    Where a closed path begins is not known. After a quarter of a round it no longer matters, and in
+    the last quarter where it ends does not matter yet: so one and a half rounds are gone.
     """
     stiffness, change, missing = prices
     n = len(reference)
     steps = n + n // 2
-    none = max(many.max(), 1)
-    back = np.empty((steps, none + 1), dtype=np.int32)
-    price = np.full(len(points), np.inf)
-    slot = np.full(len(points), -1, dtype=np.int32)
+    none = max(many.max(), 1)  # the row of "no point": the last of the table
+    back = np.empty((steps, none + 1), dtype=np.int32)  # the row before, on the cheapest path
+    price = np.full(len(points), np.inf)  # of a path that has come to this point of the drawing
+    slot = np.full(len(points), -1, dtype=np.int32)  # the row of that point
     fresh = np.empty(none)
-    nothing = 0.0
+    nothing = 0.0  # the price of a path that is off the drawing
     for r in range(steps):
         s, q = r % n, (r - 1) % n
         back[r, none] = none
@@ -140,23 +139,15 @@ def _follow(
             if nothing <= left:
                 back[r, none] = none
         for k in range(many[s]):
+            t = near[s, k]
+            enter = nothing + change
             fresh[k], back[r, k] = _enter(
-                reference,
-                points,
-                before,
-                price,
-                slot,
-                near[s, k],
-                s,
-                q,
-                nothing + change,
-                none,
+                reference, points, before, price, slot, t, s, q, enter, none
             )
-            dy = points[near[s, k], 0] - reference[s, 0]
-            dx = points[near[s, k], 1] - reference[s, 1]
+            dy, dx = points[t, 0] - reference[s, 0], points[t, 1] - reference[s, 1]
             fresh[k] += stiffness * (dy * dy + dx * dx)
         nothing = min(nothing, left) + missing
-        if r > 0:
+        if r > 0:  # points that are near q only cannot be reached from s
             for k in range(many[q]):
                 price[near[q, k]] = np.inf
         for k in range(many[s]):
@@ -167,7 +158,7 @@ def _follow(
 
 @compiled
 def _trace_back(which: Any, near: Any, back: Any, last: Any, nothing: float) -> None:
-    """The cheapest of all ways, its middle into `which`: it cost one of `last`, or `nothing`."""
+    """Writes the middle of the cheapest path into `which`; it ends at one of `last`, or at none."""
     n, at = len(which), back.shape[1] - 1
     for k in range(len(last)):
         if last[k] < nothing:
@@ -192,11 +183,15 @@ def _enter(
     least: float,
     none: int,
 ) -> Any:
-    """The cheapest way to point `t` at `s`: from one shortly before it, or anew for `least`."""
+    """The cheapest way to point `t` at `s`, and the row it comes from.
+
+    It comes from `t` or a point at most FORWARD before it, or from no point for `least`.
+    """
     origin = none
     p = t
     for _ in range(FORWARD + 1):
         if price[p] < np.inf:
+            # displacement at s less that at q
             dy = points[t, 0] - points[p, 0] - reference[s, 0] + reference[q, 0]
             dx = points[t, 1] - points[p, 1] - reference[s, 1] + reference[q, 1]
             total = price[p] + dy * dy + dx * dx

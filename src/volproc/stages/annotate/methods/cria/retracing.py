@@ -7,17 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import cKDTree
 
-from volproc.stages.annotate.geometry.image_border import Line
+from volproc.stages.annotate.geometry.polylines import Line, length, resampled
 
-SAME = 0.9
-"""A line is another one again if this share of it lies along that one."""
-WIDTH = 0.05
-"""Lines farther apart than this part of the longer one's length are not the same line."""
-
-
-def length(line: Line) -> float:
-    """From the first point to the last one."""
-    return float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum())
+RETRACE_SHARE = 0.9
+"""A line repeats another one if at least this share of it runs along that one."""
+WIDTH_SHARE = 0.05
+"""Lines farther apart than this share of the longer one's length are different lines."""
 
 
 def without_retraces(lines: Sequence[Line], tolerance: float) -> list[Line]:
@@ -37,14 +32,19 @@ def without_retraces(lines: Sequence[Line], tolerance: float) -> list[Line]:
 
 
 def overrun(line: Line, tolerance: float) -> Line | None:
-    """The line up to where it returned to its start, if all that follows goes over it again."""
-    width = min(tolerance, WIDTH * length(line))
+    """The line up to where it returned to its start, if all that follows goes over it again.
+
+    start ●───────────╮
+          ○━━━━━━╮    │     ○ returned: within `width` of the start, after having left it
+          ╰──────╂────╯       by twice that; the rest (━) must retrace the line
+    """
+    width = min(tolerance, WIDTH_SHARE * length(line))
     away = np.linalg.norm(line - line[0], axis=1)
     left = int(np.argmax(away > 2 * width))
     back = left + np.flatnonzero(away[left:] <= width)
     if away[left] <= 2 * width or not len(back):
         return None
-    here = back[: np.argmax(np.diff(back, append=np.inf) > 1) + 1]
+    here = back[: np.argmax(np.diff(back, append=np.inf) > 1) + 1]  # its first visit only
     end = int(here[np.argmin(away[here])]) + 1
     rest = line[end:]
     if length(rest) > width and not _retraces(rest, [line[:end]], tolerance):
@@ -53,18 +53,12 @@ def overrun(line: Line, tolerance: float) -> Line | None:
 
 
 def _retraces(line: Line, longer: Sequence[Line], tolerance: float) -> bool:
-    width = min(tolerance, WIDTH * max(map(length, longer)))
+    width = min(tolerance, WIDTH_SHARE * max(map(length, longer)))
     low = np.min([other.min(axis=0) for other in longer], axis=0) - width
     high = np.max([other.max(axis=0) for other in longer], axis=0) + width
-    if ((line < low) | (line > high)).any(axis=1).mean() > 1 - SAME:
-        return False
-    known = cKDTree(np.concatenate([_evenly(other, width) for other in longer]))
-    apart, _ = known.query(_evenly(line, width), distance_upper_bound=width)
-    return bool(np.isfinite(apart).mean() >= SAME)
-
-
-def _evenly(line: Line, step: float) -> Line:
-    """Points along the line, about `step` / 2 apart."""
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    at = np.linspace(0, along[-1], 2 + int(2 * along[-1] / step))
-    return np.stack([np.interp(at, along, line[:, axis]) for axis in (0, 1)], axis=1)
+    if ((line < low) | (line > high)).any(axis=1).mean() > 1 - RETRACE_SHARE:
+        return False  # most of it is far away: no need to look closer
+    step = width / 2
+    known = cKDTree(np.concatenate([resampled(other, step, at_least=2) for other in longer]))
+    apart, _ = known.query(resampled(line, step, at_least=2), distance_upper_bound=width)
+    return bool(np.isfinite(apart).mean() >= RETRACE_SHARE)

@@ -1,24 +1,32 @@
-"""From strokes to closed lines: which ends of what one volunteer drew belong together."""
+"""From strokes to closed lines: which ends of what one volunteer drew belong together.
+
+Line k has the ends 2 k (its first point) and 2 k + 1 (its last); `end ^ 1` is the other end.
+
+    0 ────── 1   2 ────── 3         partner[1] = 2, partner[3] = 4, partner[5] = 0:
+          ╰───── 5 ─ 4 ───╯         one closed line, the third stroke (4 to 5) turned round
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 from volproc.drawing import Points, Stroke
-from volproc.stages.annotate.geometry.image_border import Frame, Line
-from volproc.stages.annotate.methods.cria.retracing import length, overrun, without_retraces
+from volproc.stages.annotate.geometry.image_border import Frame
+from volproc.stages.annotate.geometry.polylines import Line, length
+from volproc.stages.annotate.methods.cria.retracing import overrun, without_retraces
 
-OWN = 0.5
-"""A line's own two ends count as nearer than they are: volunteers close what they draw."""
-NEARLY_CLOSED = 0.125
-"""A line whose ends are no farther apart than this part of its length is an outline by itself."""
-OUTLINE = 0.5
-"""A line whose ends are farther apart than this part of its length is too straight to be closed."""
+OWN_ENDS = 0.5
+"""The distance of a line's own two ends counts by this factor: volunteers close what they draw."""
+CLOSED_SHARE = 0.125
+"""A line whose ends are no farther apart than this share of its length is an outline by itself."""
+MAX_GAP_SHARE = 0.5
+"""A line whose ends are farther apart than this share of its length is too straight to close."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +41,10 @@ class JoinedLines:
 
 
 def join_greedy(strokes: Sequence[Stroke]) -> tuple[Points, ...]:
-    """Closed lines: again and again, the two free ends nearest to one another are joined.
+    """Closed lines: the two free ends nearest to one another are joined, until none is left.
 
     As published: by a straight line, however long; a stroke's own ends may be the nearest. Of
-    pairs equally near, the one drawn first. Strokes without points are left out.
+    pairs equally near, the one drawn first is joined first. Strokes without points are left out.
     """
     drawn = [stroke for stroke in strokes if len(stroke.points)]
     lines = [stroke.points for stroke in drawn if not stroke.closed]
@@ -45,10 +53,10 @@ def join_greedy(strokes: Sequence[Stroke]) -> tuple[Points, ...]:
 
 
 def _nearest_pairs(lines: Sequence[Line]) -> npt.NDArray[np.intp]:
-    """For each end (first and last points of all lines in turn) the one it is joined to.
+    """For each end the one it is joined to.
 
-    In each round, all pairs that are nearest to one another are joined: the same pairs as one at a
-    time, the nearest first.
+    In each round all pairs are joined whose ends are nearest to each other. That gives the same
+    pairs as joining one at a time, the nearest first: nothing can part a mutually nearest pair.
     """
     ends = np.concatenate([np.zeros((0, 2)), *(line[[0, -1]] for line in lines)])
     apart = np.square(ends[:, None] - ends[None]).sum(axis=2)
@@ -83,14 +91,16 @@ def join_limited(
     nm: tuple[float, float],
     shape_yx: tuple[int, int],
 ) -> JoinedLines:
-    """Closed lines, joined where a volunteer would say that they are.
+    """Closed lines, joined where a volunteer would say that they belong together.
 
-    Ends up to `limit_nm` apart are joined by straight lines, the nearest first, a line's own ends
-    at half their distance. A line whose ends are nearer than an eighth of its length is an outline
-    by itself: two such lines never join. Gaps longer than the limit are closed where they make no
-    more than an eighth of an outline together. A line
-    that retraces what was drawn is the same line again, and is left out. Ends at the border of the
-    image (of `shape_yx` voxels) are joined along it, the shorter way, over any distance.
+    - Ends up to `limit_nm` apart are joined by straight lines, the nearest first, a line's own ends
+      at half their distance.
+    - A line whose ends are nearer than an eighth of its length is an outline by itself: two such
+      lines never join.
+    - Gaps longer than the limit are closed where all of them are at most an eighth of an outline.
+    - A line that retraces what was drawn is left out.
+    - Ends at the border of the image (of `shape_yx` voxels) are joined along it, by the shorter
+      path, over any distance.
     """
     size = np.array(nm)
     closed = [s.points for s in strokes if s.closed and len(s.points) > 2]
@@ -106,13 +116,13 @@ def join_limited(
 
 
 def _turned(loop: Points) -> Points:
-    """The same line in the sense of rotation that all have."""
+    """The line, turned round if it runs against the sense of rotation that all have."""
     y, x = loop.T.astype(np.float64)
     return loop if np.dot(y, np.roll(x, 1)) >= np.dot(x, np.roll(y, 1)) else loop[::-1]
 
 
 def _join_once(lines: Sequence[Line], limit: float, frame: Frame) -> _Chains:
-    """All joined; what was drawn twice counts once, unless more stays open that way."""
+    """All lines joined; what was drawn twice counts once, unless more stays open that way."""
     once = without_retraces(lines, limit / 2)
     chains = _joined(once, limit, frame)
     if chains.open and len(once) < len(lines):
@@ -134,7 +144,10 @@ def _joined(lines: Sequence[Line], limit: float, frame: Frame) -> _Chains:
 
 @dataclass
 class _Chains:
-    """Lines in nm that grow together at their ends until they are closed."""
+    """Lines in nm that grow together at their ends until they are closed.
+
+    `_waiting` is a heap of proposals: distance, line and end (0 first point, 1 last), line and end.
+    """
 
     limit: float
     frame: Frame
@@ -151,7 +164,7 @@ class _Chains:
             return
         number = len(self._alone)
         gap = float(np.linalg.norm(line[0] - line[-1]))
-        self._alone[number] = gap <= NEARLY_CLOSED * length(line)
+        self._alone[number] = gap <= CLOSED_SHARE * length(line)
         self._propose_others(number, line)
         self.open[number] = line
         self._propose_itself(number, line, gap)
@@ -163,12 +176,13 @@ class _Chains:
             if one not in self.open or other not in self.open:
                 continue
             first = self.open.pop(one)[:: 1 if end else -1]
-            way = self.frame.way(first[-1], self._end(one, other, other_end, first))
+            target = first[0] if one == other else self.open[other][-other_end]
+            path = self.frame.path(first[-1], target)
             if one == other:
-                self.loops.append(np.concatenate([first, way]))
+                self.loops.append(np.concatenate([first, path]))
             else:
                 second = self.open.pop(other)[:: -1 if other_end else 1]
-                self.add(np.concatenate([first, way, second]))
+                self.add(np.concatenate([first, path, second]))
 
     def close_rest(self) -> None:
         """Closes what is left by longer gaps, where they are a small part of an outline."""
@@ -177,23 +191,19 @@ class _Chains:
         for pieces in _follow(lines, _nearest_pairs(lines)):
             loop = np.concatenate(pieces)
             around = length(loop[[*range(len(loop)), 0]])
-            if around - sum(map(length, pieces)) <= NEARLY_CLOSED * around:
+            if around - sum(map(length, pieces)) <= CLOSED_SHARE * around:
                 self.loops.append(loop)
             else:
                 rest += pieces
         self.open = dict(enumerate(rest))
 
-    def _end(self, one: int, other: int, other_end: int, first: Line) -> Line:
-        end: Line = first[0] if one == other else self.open[other][-other_end]
-        return end
-
     def _propose_itself(self, number: int, line: Line, gap: float) -> None:
         drawn = length(line)
         if self.frame.leaves(line[0]) and self.frame.leaves(line[-1]):
-            along = self.frame.distance(line[0], line[-1])
-            heappush(self._waiting, (OWN * along, number, 1, number, 0))
-        elif self._alone[number] or gap <= min(self.limit, OUTLINE * drawn):
-            heappush(self._waiting, (OWN * gap, number, 1, number, 0))
+            gap = self.frame.distance(line[0], line[-1])
+        elif not (self._alone[number] or gap <= min(self.limit, MAX_GAP_SHARE * drawn)):
+            return
+        heappush(self._waiting, (OWN_ENDS * gap, number, 1, number, 0))
 
     def _propose_others(self, number: int, line: Line) -> None:
         others = [n for n in self.open if not (self._alone[n] and self._alone[number])]
@@ -211,9 +221,8 @@ class _Chains:
     def _propose_along_border(
         self, number: int, end: int, point: Line, others: Sequence[int]
     ) -> None:
-        for other in others:
-            for other_end in (0, 1):
-                target = self.open[other][-other_end]
-                if self.frame.leaves(target):
-                    along = self.frame.distance(point, target)
-                    heappush(self._waiting, (along, number, end, other, other_end))
+        for other, other_end in product(others, (0, 1)):
+            target = self.open[other][-other_end]
+            if self.frame.leaves(target):
+                along = self.frame.distance(point, target)
+                heappush(self._waiting, (along, number, end, other, other_end))
