@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import psutil
-
-from volproc.engine.progress import Event, StepFinished, StepStarted
+from volproc.engine.events import Event, StepFinished, StepStarted
 
 
 class Took(NamedTuple):

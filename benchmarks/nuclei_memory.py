@@ -18,10 +18,10 @@ from pathlib import Path
 
 import psutil
 from clock import Clock
+from volproc.engine.events import Event, StepStarted
 
 import volproc
-from volproc.config import ClusterOptions, InteriorOptions
-from volproc.engine.progress import Event, StepStarted
+from volproc import ClusterOptions, InteriorOptions
 from volproc.stages.interior.labelling import Labelling
 from volproc.stages.interior.stage import plan_interior
 from volproc.stages.label.stage import plan_label, run_label

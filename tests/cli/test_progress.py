@@ -2,24 +2,24 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from volproc.engine.events import (
+    BlockDone,
+    BlockFailed,
+    Note,
+    ProgressMeter,
+    StepFinished,
+    StepProgress,
+    StepStarted,
+)
 
 from volproc.cli import progress as progress_file
 from volproc.cli.progress import (
-    FEWEST_VOXELS,
+    MIN_VOXELS,
     ProgressLines,
     TerminalBar,
     progress,
     rate,
     transfer_progress,
-)
-from volproc.engine.progress import (
-    Advanced,
-    Advancing,
-    BlockDone,
-    BlockFailed,
-    Note,
-    StepFinished,
-    StepStarted,
 )
 from volproc.stages.ingest.empiar.transfer import FetchProgress
 
@@ -57,8 +57,8 @@ def block(done, total, voxels=10**6, step="predict"):
         (1, 6_290_000, 1000, "6.29 kvoxel/s"),
         (1, 6_290_000, 10**6, "6.29 voxel/s"),
         (10, 5 * 10**9, 1, "5 Gvoxel/s"),
-        (4, FEWEST_VOXELS * 4, 1, "16.4 kvoxel/s"),
-        (4, FEWEST_VOXELS * 4 - 1, 1, "4 blocks/s"),
+        (4, MIN_VOXELS * 4, 1, "16.4 kvoxel/s"),
+        (4, MIN_VOXELS * 4 - 1, 1, "4 blocks/s"),
         (3, 3, 60, "3 blocks/min"),
         (0, 0, 60, ""),
         (3, 3, 0, ""),
@@ -113,10 +113,10 @@ def test_what_was_done_before_is_told_once(watch, lines):
 def test_a_step_without_blocks_says_what_it_says(watch, lines, clock):
     watch(StepStarted("train", 0, 100))
     clock.now += 10
-    watch(Advanced("train", 20, 100, "loss 0.321"))
+    watch(StepProgress("train", 20, 100, "loss 0.321"))
     watch(StepStarted("read", 0, 0))
     clock.now += 10
-    watch(Advanced("read", 20, 0))
+    watch(StepProgress("read", 20, 0))
     assert lines == [
         "train: 0/100",
         "train: 20/100, loss 0.321, 40 s left",
@@ -151,7 +151,7 @@ def test_the_bar_shows_rate_and_blocks(clock):
 def test_the_bar_shows_steps_without_blocks():
     screen = StringIO()
     bar = TerminalBar(Console(file=screen, force_terminal=True, width=120))
-    with Advancing("read the export, MB", (bar,)) as tell:
+    with ProgressMeter("read the export, MB", (bar,)) as tell:
         tell(3, 7, "1,234 rows")
         tell(7, 7, "2,345 rows")
     bar.stop()

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from volproc.engine.events import BlockDone
+from volproc.stages.predict.seam_check import TOLERANCES
 
-from volproc.config import ClusterOptions
-from volproc.engine.progress import BlockDone
-from volproc.stages.predict.certify import TOLERANCES
+from volproc import ClusterOptions
 
 pytestmark = pytest.mark.gpu
 

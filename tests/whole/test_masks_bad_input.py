@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from volproc.stages.label.component_tasks import WriteLabels
 
+from volproc import ClusterOptions, LabelOptions
 from volproc.commands.label import label
-from volproc.config import ClusterOptions, LabelOptions
 from volproc.errors import VolumeError
-from volproc.stages.label.passes import WriteLabels
 from volproc.terminal import print_labelled
 from volproc.volume.store import open_volume
 
@@ -54,7 +54,7 @@ def test_values_below_0(tmp_path, refused, arguments, save_volume, cubes, input)
 def test_more_objects_than_a_block_has_room_for(
     tmp_path, refused, arguments, save_volume, monkeypatch
 ):
-    monkeypatch.setattr("volproc.stages.label.passes.PLANNED_ROWS", 8)
+    monkeypatch.setattr("volproc.stages.label.component_tasks.PLANNED_ROWS", 8)
     noise = save_volume("mask.zarr", np.indices((24, 24, 24)).sum(0).astype("uint8") % 2 * 255)
     words = ("hold 6912 objects", "1728 were planned", "raise [label] min_volume_um3")
     refused(*words, by=arguments(noise, "--connectivity", 6))

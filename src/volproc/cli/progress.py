@@ -21,14 +21,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from volproc.engine.progress import (
-    Advanced,
-    Advancing,
+from volproc.engine.events import (
     BlockDone,
     BlockFailed,
     Event,
     Note,
+    ProgressMeter,
     StepFinished,
+    StepProgress,
     StepStarted,
     Watcher,
 )
@@ -37,9 +37,9 @@ from volproc.terminal import TransferBar, duration
 if TYPE_CHECKING:
     from volproc.stages.ingest.empiar.transfer import FetchProgress
 
-FIRST_LINE_S, LONGEST_S = 1.0, 30.0
+FIRST_LINE_S, MAX_S = 1.0, 30.0
 """When a step's first line comes; every further one after twice the time, up to the longest."""
-FEWEST_VOXELS = 16**3
+MIN_VOXELS = 16**3
 """Of a block in a volume: no chunk is smaller. Other blocks count objects, or groups of blocks."""
 
 Clock = Callable[[], float]
@@ -65,7 +65,7 @@ def transfer_progress() -> Iterator[Callable[[FetchProgress], None]]:
         with TransferBar() as bar:
             yield bar
         return
-    with progress() as watch, Advancing("fetch, MB", (watch,)) as tell:
+    with progress() as watch, ProgressMeter("fetch, MB", (watch,)) as tell:
         yield lambda now: tell(
             now.bytes // 10**6,
             (now.bytes_total or 0) // 10**6,
@@ -81,7 +81,7 @@ def rate(blocks: float, voxels: float, seconds: float) -> str:
     """
     if not blocks or seconds <= 0:
         return ""
-    if voxels >= FEWEST_VOXELS * blocks:
+    if voxels >= MIN_VOXELS * blocks:
         found, units = voxels / seconds, ("voxel/s", "kvoxel/s", "Mvoxel/s", "Gvoxel/s")
         power = sum(found >= 1000**n for n in range(1, len(units)))
         return f"{found / 1000**power:.3g} {units[power]}"
@@ -101,7 +101,7 @@ class _Pace:
     said: str = ""
     """What a step without blocks says of itself."""
 
-    def hear(self, event: BlockDone | Advanced) -> None:
+    def hear(self, event: BlockDone | StepProgress) -> None:
         self.done, self.total = event.done, event.total
         if isinstance(event, BlockDone):
             self.voxels += event.voxels
@@ -140,10 +140,10 @@ class ProgressLines:
             self._pause, self._next = FIRST_LINE_S, now + FIRST_LINE_S
             if event.done < event.total or not event.total:
                 self._tell(event.step, now)
-        elif isinstance(event, BlockDone | Advanced):
+        elif isinstance(event, BlockDone | StepProgress):
             self._steps[event.step].hear(event)
             if now >= self._next:
-                self._pause = min(LONGEST_S, 2 * self._pause)
+                self._pause = min(MAX_S, 2 * self._pause)
                 self._next = now + self._pause
                 self._tell(event.step, now)
         elif isinstance(event, StepFinished):
@@ -181,7 +181,7 @@ class TerminalBar:
             bar = self._bars.add_task(event.step, total=event.total, completed=event.done, rate="")
             pace = _Pace(self._clock(), event.done, event.done, event.total)
             self._steps[event.step] = bar, pace
-        elif isinstance(event, BlockDone | Advanced):
+        elif isinstance(event, BlockDone | StepProgress):
             bar, pace = self._steps[event.step]
             pace.hear(event)
             self._bars.update(

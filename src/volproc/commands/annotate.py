@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import AnnotateOptions, ClusterOptions
-from volproc.engine.progress import Watcher
+from volproc.config.running import ClusterOptions
+from volproc.engine.events import Watcher
 from volproc.stages.annotate.export.region_layout import lay_out
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.stage import AnnotateResult, plan_annotate, run_annotate
-from volproc.volume.files import beside, write_file
+from volproc.volume.file_io import sibling, write_file
 from volproc.volume.metadata import VolumeInfo, new_volume
 from volproc.volume.store import open_volume
 
@@ -47,6 +48,6 @@ def _blank(
     info = new_volume("", shape=layout.shape, voxel_nm=layout.voxel_nm, dtype="uint8")
     if options.manifest:
         return info, options
-    manifest = beside(out, "-manifest.csv")
+    manifest = sibling(out, "-manifest.csv")
     write_file(manifest, layout.manifest().encode())
     return info, options.model_copy(update={"manifest": manifest})

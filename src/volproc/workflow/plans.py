@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from volproc.config import Workflow
 from volproc.errors import VolprocError
-from volproc.model.answering import described
 from volproc.model.network import Network
+from volproc.model.predictor import described
 from volproc.stages.annotate.stage import AnnotatePlan, plan_annotate
 from volproc.stages.claims import Claim
 from volproc.stages.crowd.stage import CrowdPlan, plan_crowd
@@ -23,8 +22,8 @@ from volproc.stages.measure.stage import MeasurePlan, plan_measure
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.report.stage import ReportInputs, ReportPlan, plan_report
 from volproc.stages.subjects.stage import SubjectsPlan, plan_subjects
-from volproc.stages.train.sources import held_out_of, sources_of
 from volproc.stages.train.stage import TrainPlan, plan_train
+from volproc.stages.train.training_sources import held_out_of, sources_of
 from volproc.volume.access import exists
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import open_volume
@@ -38,6 +37,7 @@ from volproc.workflow.filled import (
     own,
     source_is_volume,
 )
+from volproc.workflow.workflow_file import Workflow
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from volproc.config import Workflow
-from volproc.engine.progress import Advancing
+from volproc.engine.events import ProgressMeter
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.stages.annotate.stage import run_annotate
@@ -22,6 +21,7 @@ from volproc.stages.report.stage import ReportPlan, run_report
 from volproc.stages.subjects.stage import run_subjects
 from volproc.stages.train.stage import TrainPlan, run_train
 from volproc.workflow.filled import source_is_volume
+from volproc.workflow.workflow_file import Workflow
 
 P = TypeVar("P")
 AnyStage: TypeAlias = "StageOfRun[Any]"
@@ -40,7 +40,7 @@ def _train(plan: TrainPlan, runner: Runner) -> None:
     """In this process, which has all cores and the GPU; the workers wait."""
     for note in plan.notes:
         runner.note(note)
-    with Advancing(plan.name, runner.watchers, voxels=plan.blocks[0].core.size) as tell:
+    with ProgressMeter(plan.name, runner.watchers, voxels=plan.blocks[0].core.size) as tell:
         run_train(
             plan,
             watch=lambda done: tell(done["step"], done["steps"], f"loss {done['loss']:.3f}"),

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.config import ClusterOptions
+from volproc import ClusterOptions
 from volproc.engine.clusters import crews as crews_file
 from volproc.engine.clusters.choose import engine_of
 from volproc.engine.clusters.crews import GPU_THREADS, Crew, Crews, visible_gpus

@@ -3,11 +3,11 @@
 from uuid import uuid4
 
 import pytest
+from volproc.volume.file_io import read_file
 
 from volproc.errors import VolumeError
 from volproc.stages.crowd.export_parts import Parts
 from volproc.volume.access import exists
-from volproc.volume.files import read_file
 
 
 @pytest.fixture(params=["local", "memory"])

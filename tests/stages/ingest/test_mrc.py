@@ -30,7 +30,7 @@ def mrc_bytes(
     extended=0,
     ends=(0, -1),
     imod=None,
-    stamped=True,
+    with_provenance=True,
     sizes=None,
 ):
     """A file of `values` (section, row, column), written field by field after the specification."""
@@ -44,7 +44,7 @@ def mrc_bytes(
     struct.pack_into(order + "i", head, 92, extended)
     if imod is not None:
         struct.pack_into(order + "2i", head, 152, 1146047817, imod)
-    if stamped:
+    if with_provenance:
         head[208:216] = b"MAP " + (b"\x44\x44\0\0" if order == "<" else b"\x11\x11\0\0")
     voxels = values.astype(values.dtype.newbyteorder(order)).tobytes()
     return bytes(head) + b"x" * extended + voxels
@@ -83,13 +83,13 @@ def volumes(draw):
 @given(
     volumes(), st.sampled_from("<>"), st.sampled_from([0, 80, 1000]), st.booleans(), st.booleans()
 )
-def test_what_is_written_is_read(tmp_path_factory, made, order, extended, stamped, zipped):
+def test_what_is_written_is_read(tmp_path_factory, made, order, extended, with_provenance, zipped):
     values, box = made
-    whole = mrc_bytes(values, order=order, extended=extended, stamped=stamped)
+    whole = mrc_bytes(values, order=order, extended=extended, with_provenance=with_provenance)
     path = tmp_path_factory.getbasetemp() / "round.mrc"
     path.write_bytes(gzip.compress(whole, 1) if zipped else whole)
     source = open_mrc(str(path))
-    assert is_mrc(whole[:512]) == stamped
+    assert is_mrc(whole[:512]) == with_provenance
     assert (source.shape, source.dtype) == (values.shape, str(values.dtype))
     assert source.by_rows != zipped
     np.testing.assert_array_equal(source.read(box), values[box.slices])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from volproc.config import InteriorOptions
+from volproc import InteriorOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, VolprocError, VolumeError
@@ -229,5 +229,5 @@ def test_no_nuclei_are_explained(save_volume, tmp_path, value, why):
         envelope.info, url, InteriorOptions(), labelling=Labelling(plan_label, run_label)
     )
     made = run_interior(plan, Runner(SerialEngine(), tmp_path / "run"))
-    assert why in made.info.made_by["nothing_found"]
-    assert made.info.made_by["objects"] == 0
+    assert why in made.info.provenance["nothing_found"]
+    assert made.info.provenance["objects"] == 0

@@ -9,9 +9,10 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+from volproc.engine.events import JsonLines
+from volproc.stages.report.options import ReportOptions
 
-from volproc.config import LabelOptions, ReportOptions
-from volproc.engine.progress import JsonLines
+from volproc import LabelOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolumeError
@@ -226,7 +227,7 @@ def test_no_objects_are_said_so(run, tmp_path):
 
 
 def test_many_objects_are_cut_to_the_largest(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage, "MOST_ROWS", 2)
+    monkeypatch.setattr(stage, "MAX_ROWS", 2)
     html = report(run, tmp_path)
     assert "The 2 largest are listed; all are in objects.csv" in html
     assert len(re.findall('<tr id="object-', html)) == 2

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from volproc.config import AnnotateOptions
 from volproc.engine.ledger import digest
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
 from volproc.stages.annotate.export.subject_metadata import read_manifest
 from volproc.stages.annotate.export.vote_reader import VoteIndex, read_vote_index, store_votes
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.page.result_files import Findings, ResultFiles, write_results
 from volproc.stages.annotate.plan import SMALLER, TRIED, AnnotatePlan
 from volproc.stages.annotate.quality.comparison import MethodDistance, MethodScores, by_method
@@ -24,8 +24,8 @@ from volproc.stages.annotate.quality.slice_scores import MeanScores
 from volproc.stages.annotate.quality.volunteers_needed import Subsample
 from volproc.stages.claims import admit
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume
-from volproc.volume.access import exists, place_from
-from volproc.volume.files import beside, content_digest
+from volproc.volume.access import exists, relative_url
+from volproc.volume.file_io import content_digest, sibling
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume, open_volume
@@ -90,7 +90,7 @@ def plan_annotate(
         dict(zip(("export", "manifest", "image"), (*files, seen), strict=True)),
         said,
         cutting_of(volumes[0].write_unit, *volumes),
-        {"export": place_from(export, out)},
+        {"export": relative_url(export, out)},
     )
     grid = (image.shape, image.voxel_nm, image.corner_nm)
     opened = open_volume(options.truth) if options.truth else None
@@ -101,7 +101,7 @@ def plan_annotate(
     return AnnotatePlan(
         export=export,
         image=image,
-        volumes=tuple(info.stamped(recipe=recipe.record()) for info in volumes),
+        volumes=tuple(info.with_provenance(recipe=recipe.record()) for info in volumes),
         options=options,
         reading=digest(
             "votes", ALGORITHM, *files, grid, options.model_dump(mode="json", include=set(READING))
@@ -132,9 +132,9 @@ def _volumes(image: VolumeInfo, out: str, options: AnnotateOptions) -> tuple[Vol
     grey = Window(0, 255, 0, 255)
     return (
         new(out, kind="labels", shards=shards),
-        new(beside(out, "-envelope.zarr"), kind="labels", shards=shards),
-        new(beside(out, "-agreement.zarr"), shards=shards, window=grey),
-        new(beside(out, "-ignore.zarr"), kind="labels", shards=shards),
+        new(sibling(out, "-envelope.zarr"), kind="labels", shards=shards),
+        new(sibling(out, "-agreement.zarr"), shards=shards, window=grey),
+        new(sibling(out, "-ignore.zarr"), kind="labels", shards=shards),
     )
 
 

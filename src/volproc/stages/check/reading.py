@@ -14,9 +14,9 @@ from volproc.errors import VolumeError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.check.compare import Windows, outside
-from volproc.volume.inspect import StoredArray
 from volproc.volume.metadata import Kind
 from volproc.volume.pyramid import coarsen
+from volproc.volume.stored_arrays import StoredArray
 
 Way = Literal["read", "exact", "within"]
 """Only read; compare with volproc's own mean or mode, bit by bit; or compare with the range."""

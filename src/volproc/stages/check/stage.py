@@ -23,8 +23,8 @@ from volproc.stages.check.finding import Finding, error, warning
 from volproc.stages.check.levels import FoundImage
 from volproc.stages.check.reading import CheckBlock, Way
 from volproc.stages.check.structure import structure_of
-from volproc.volume.inspect import StoredArray
 from volproc.volume.metadata import shard_shape
+from volproc.volume.stored_arrays import StoredArray
 
 Depth = Literal["fast", "samples", "deep"]
 

@@ -14,7 +14,7 @@ Arc = npt.NDArray[np.intp]
 
 FARTHEST = 3.0
 """No point wanders farther than this many standard deviations: people see where they draw."""
-FEWEST_POINTS = 3
+MIN_POINTS = 3
 """A shorter stroke is not drawn at all."""
 
 
@@ -63,12 +63,12 @@ def cut(count: int, *, strokes: int, gap_nm: float, rng: np.random.Generator) ->
         np.arange(start + before, end - after)
         for start, end, before, after in zip(starts, ends, lost, np.roll(lost, -1), strict=True)
     ]
-    return [arc % count for arc in arcs if len(arc) >= FEWEST_POINTS]
+    return [arc % count for arc in arcs if len(arc) >= MIN_POINTS]
 
 
 def part_of(count: int, *, share: float, rng: np.random.Generator) -> list[Arc]:
     """One arc over `share` of a closed line of `count` points, beginning anywhere."""
-    length = max(FEWEST_POINTS, round(share * count))
+    length = max(MIN_POINTS, round(share * count))
     return [(rng.integers(count) + np.arange(length)) % count]
 
 
@@ -79,7 +79,7 @@ def in_sight(arc: Arc, hidden: npt.NDArray[np.bool_]) -> list[Arc]:
         return [arc]
     borders = np.flatnonzero(np.diff(seen)) + 1
     pieces = np.split(arc, borders)
-    return [p for p in pieces if not hidden[p[0]] and len(p) >= FEWEST_POINTS]
+    return [p for p in pieces if not hidden[p[0]] and len(p) >= MIN_POINTS]
 
 
 def mixed(

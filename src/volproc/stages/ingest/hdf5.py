@@ -22,7 +22,7 @@ from volproc.errors import IngestError
 from volproc.grid.axes import AxesError, Places, places_of
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
-from volproc.location import located
+from volproc.location import filesystem_of
 from volproc.stages.ingest.hdf5_metadata import axis_names, dtype_of, is_labels, stated_in_nm
 from volproc.stages.ingest.source import Stamp, opened, reading, stamp
 
@@ -120,7 +120,7 @@ def open_hdf5(url: str, *, axes: str = "", channel: int | None = None) -> Hdf5Da
 @contextmanager
 def _open(url: str) -> Iterator[h5py.File]:
     """The file, without a lock: file systems of clusters often have none, and we only read."""
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     if "file" in np.atleast_1d(filesystem.protocol):
         with h5py.File(path, "r", locking=False) as file:
             yield file

@@ -27,7 +27,7 @@ _GREY = {"1": "uint8", "L": "uint8", "I;16": "uint16"}
 _SAMPLES = {"LA", "RGB", "RGBA"}
 """Modes of 8 bits per sample, which may turn out grey."""
 
-MOST_PIXELS_PER_BYTE = 2**14
+MAX_PIXELS_PER_BYTE = 2**14
 """More no PNG (1032 bytes from one, 8 pixels in each) or JPEG can hold."""
 
 
@@ -49,7 +49,7 @@ def open_image(url: str) -> Source:
         found = stamp(url)
         if image.mode not in _GREY and image.mode not in _SAMPLES:
             raise IngestError(f"{url} has pixels of mode {image.mode}: it {COLOUR}")
-        if image.height * image.width > MOST_PIXELS_PER_BYTE * max(1, found[1]):
+        if image.height * image.width > MAX_PIXELS_PER_BYTE * max(1, found[1]):
             raise IngestError(
                 f"{url} claims {image.width} x {image.height} pixels in {found[1]} bytes; it is "
                 "damaged"

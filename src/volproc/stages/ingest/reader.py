@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from volproc.config import IngestOptions
 from volproc.errors import IngestError
-from volproc.location import located, matching, name_of
+from volproc.location import filesystem_of, matching, name_of
 from volproc.retry import patient
 from volproc.stages.ingest.holding import (
     Folder,
@@ -20,6 +19,7 @@ from volproc.stages.ingest.holding import (
     refuse_missing_parts,
     taken_of,
 )
+from volproc.stages.ingest.options import IngestOptions
 from volproc.stages.ingest.series import Opener, open_series
 from volproc.stages.ingest.source import Source, opened, reading
 
@@ -249,7 +249,7 @@ def _listed(folder: str) -> Folder:
 @patient
 def _kind(url: str) -> str | None:
     """Whether "file", "folder", "zarr", or nothing lies at a URL."""
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     try:
         info = filesystem.info(path)
         is_file = info["type"] == "file"

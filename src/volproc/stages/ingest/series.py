@@ -18,13 +18,13 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
-from volproc.location import located, name_of
+from volproc.location import filesystem_of, name_of
 from volproc.stages.ingest.holding import Taken
 from volproc.stages.ingest.numbering import Numbering, filled_slices, number_names
 from volproc.stages.ingest.source import PixelNm, Source, Stamp, pixel_nm_of, refuse_other_pixels
 
 if TYPE_CHECKING:
-    from volproc.config import IngestOptions  # workers need not know of options
+    from volproc.stages.ingest.options import IngestOptions  # workers need not know of options
 
 Opener = Callable[[str], Source]
 """What opens one file of a format."""
@@ -194,7 +194,7 @@ def _opened(opener: Opener, url: str) -> Source:
     """The source of a file. Headers are kept a while: the bands of a plane come one by one."""
     if _is_remote(url):
         return opener(url)
-    status = os.stat(located(url)[1])
+    status = os.stat(filesystem_of(url)[1])
     return _opened_state(opener, url, status.st_mtime_ns, status.st_size)
 
 

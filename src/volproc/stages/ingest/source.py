@@ -15,7 +15,7 @@ from volproc.errors import IngestError
 from volproc.faults import renamed
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
-from volproc.location import located, name_of
+from volproc.location import filesystem_of, name_of
 from volproc.retry import PatientFile, patient
 
 BUFFER_BYTES = 2**16
@@ -121,14 +121,14 @@ def opened(url: str) -> BinaryIO:
 
     What fails for the moment is read again.
     """
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     return io.BufferedReader(PatientFile(filesystem.open, path, "rb"), BUFFER_BYTES)
 
 
 @patient
 def stamp(url: str) -> Stamp:
     """Name, size and date of a file, as its file system tells them."""
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     return stamp_of(url, filesystem.info(path))
 
 

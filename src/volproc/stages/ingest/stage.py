@@ -7,7 +7,6 @@ from math import prod
 from operator import truediv
 from typing import Any
 
-from volproc.config import FetchOptions, IngestOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -22,17 +21,18 @@ from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
 from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
 from volproc.stages.ingest.layout import Layout, laid_out, layout_of
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
 from volproc.stages.ingest.packed import WithoutNaN
 from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
 from volproc.stages.ingest.reader import open_source
 from volproc.stages.ingest.slices import SliceTable, matching
 from volproc.stages.ingest.source import Source, pixel_nm_of
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
-from volproc.volume.access import place_from
-from volproc.volume.create import made_by
+from volproc.volume.access import relative_url
+from volproc.volume.creation import provenance_of
 from volproc.volume.metadata import PositionNm, VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same files and options would give other voxels."""
@@ -171,14 +171,14 @@ def plan_ingest(
         corner_nm=_corner_nm(source, voxel_nm),
     )
     layout = layout_of(output, by_rows=source.by_rows)
-    output = laid_out(output, layout).stamped(source=_listing(source), **_noted(source))
+    output = laid_out(output, layout).with_provenance(source=_listing(source), **_noted(source))
     _refuse_changed(output, options)
     lasting = options.model_dump(exclude={"changed", "keep"}) | {"voxel_nm": voxel_nm}
     files = digest(source.identity, source.shape, source.dtype)
     cutting = cutting_of(layout.block, output)
-    places = {"files": path if accession(path) else place_from(path, url)}
+    places = {"files": path if accession(path) else relative_url(path, url)}
     recipe = Recipe("ingest", ALGORITHM, {"files": files}, lasting, cutting, places)
-    output = output.stamped(recipe=recipe.record())
+    output = output.with_provenance(recipe=recipe.record())
     return IngestPlan(source, output, layout, options, recipe, path, delivery)
 
 
@@ -204,9 +204,9 @@ def _run(plan: IngestPlan, runner: Runner) -> Volume:
     table, greys = _constants(plan, runner)
     info = plan.output
     if table:
-        info = info.stamped(slice_scale_offset=table)
+        info = info.with_provenance(slice_scale_offset=table)
     if greys:
-        info = info.stamped(grey_range=[greys.low, greys.high])
+        info = info.with_provenance(grey_range=[greys.low, greys.high])
     steps = (plan.copy_step(table, greys), *plan.pyramid)
     volume = begin_volume(runner, info, step="ingest", digest=plan.digest, steps=steps)
     plan = replace(plan, output=volume.info)
@@ -288,7 +288,7 @@ def _listing(source: Source) -> dict[str, Any]:
 
 
 def _refuse_changed(output: VolumeInfo, options: IngestOptions) -> None:
-    begun, now = made_by(output.url).get("source"), output.made_by["source"]
+    begun, now = provenance_of(output.url).get("source"), output.provenance["source"]
     if not begun or begun == now or options.changed == "redo":
         return
     was, are = (f"{one['files']} files of {one['bytes']:,} bytes" for one in (begun, now))

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from math import ceil, hypot, prod
 from typing import Any
 
-from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step, Task
 from volproc.engine.recipe import Recipe
@@ -30,13 +29,15 @@ from volproc.stages.interior.growth import halo_of
 from volproc.stages.interior.inside import AddEnvelope, FillInside
 from volproc.stages.interior.labelling import Labelling, Planned
 from volproc.stages.interior.openness import CountFaces, Verdict
+from volproc.stages.interior.options import InteriorOptions
 from volproc.stages.interior.regions import Envelope, FindRegions
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.output import cutting_of, pyramid_steps
-from volproc.volume.access import place_from
-from volproc.volume.files import beside
+from volproc.volume.access import relative_url
+from volproc.volume.file_io import sibling
 from volproc.volume.metadata import VolumeInfo, chunk_shape, itemsize, new_volume, shard_shape
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same envelope and options would give other nuclei."""
@@ -65,7 +66,7 @@ class InteriorPlan:
     @property
     def recipe(self) -> Recipe:
         """Everything that the nuclei depend on."""
-        envelope = place_from(self.envelope.volume.info.url, self.output.url)
+        envelope = relative_url(self.envelope.volume.info.url, self.output.url)
         return Recipe(
             "interior",
             ALGORITHM,
@@ -78,7 +79,7 @@ class InteriorPlan:
     @property
     def claim(self) -> Claim:
         """What it reads and writes."""
-        scratch = (beside(self.output.url, ".parts"),)
+        scratch = (sibling(self.output.url, ".parts"),)
         envelope = self.envelope.volume.info.url
         return Claim(self.recipe, (envelope,), (self.output,), scratch=scratch)
 
@@ -211,7 +212,7 @@ class InteriorPlan:
 
     def place(self, name: str) -> str:
         """Where a file or volume between two steps lies."""
-        return f"{beside(self.output.url, '.parts')}/{name}"
+        return f"{sibling(self.output.url, '.parts')}/{name}"
 
     @property
     def _cores_digest(self) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from volproc.config import LabelOptions
 from volproc.engine.ledger import digest
 from volproc.engine.memory import check_memory_here
 from volproc.engine.protocol import Step
@@ -20,6 +19,7 @@ from volproc.stages.label.groups import MERGE_BYTES, MOST_ROWS, Groups, groups_o
 from volproc.stages.label.merge import merge_groups, reasons
 from volproc.stages.label.merge_task import MergeGroup, NumberBlocks
 from volproc.stages.label.numbering import Numbering
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.label.passes import Components, FindComponents, most_rows
 from volproc.stages.label.source import WHOLE, Source
 from volproc.stages.label.tables import Tables

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from volproc.config import LabelOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -22,6 +21,7 @@ from volproc.stages.label.find import (
     save_ids,
 )
 from volproc.stages.label.native import native_step
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.label.passes import WriteLabels
 from volproc.stages.label.source import ArraySource, Source
 from volproc.stages.label.tables import Tables

@@ -5,7 +5,7 @@ from __future__ import annotations
 from volproc.compiled import compiled
 from volproc.stages.measure.corners import State, has, triangles_of
 from volproc.stages.measure.keeping import (
-    MOST_AROUND,
+    MAX_AROUND,
     Scratch,
     gather_held,
     gather_ring,
@@ -86,7 +86,7 @@ def _try(state: State, u: int, v: int, error: float, scratch: Scratch) -> bool:
     """Make u and v one vertex v at `scratch.place`, unless that breaks a rule."""
     around_u = triangles_of(state, u, scratch.of_u)
     around_v = triangles_of(state, v, scratch.of_v)
-    if around_u < 0 or around_v < 0 or around_u + around_v - 4 > MOST_AROUND:
+    if around_u < 0 or around_v < 0 or around_u + around_v - 4 > MAX_AROUND:
         return False
     if not link_holds(state, u, v, around_u, around_v, scratch):
         return False

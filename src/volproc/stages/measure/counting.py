@@ -19,7 +19,7 @@ from volproc.stages.measure.fragments import Fragments, Pieces, block_pieces, fr
 from volproc.stages.objects.components import Ids, Labels, equal_values
 from volproc.stages.objects.packed import Packed, packed, read_packed
 from volproc.stages.objects.statistics import Statistics, block_statistics, joined, no_statistics
-from volproc.volume.files import write_file
+from volproc.volume.file_io import write_file
 from volproc.volume.kinds import refuse_negative
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import Sampling, sampling_to

@@ -20,7 +20,7 @@ from volproc.stages.measure.surface import Surface
 from volproc.stages.objects.components import Ids
 from volproc.stages.objects.packed import Packed, packed, read_packed
 from volproc.volume.access import exists
-from volproc.volume.files import read_file, write_file
+from volproc.volume.file_io import read_file, write_file
 
 Blocks = npt.NDArray[np.int64]
 

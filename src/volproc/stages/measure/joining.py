@@ -12,20 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import MeshFormat
 from volproc.engine.memory import RESERVED_BYTES, human
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
-from volproc.errors import MemoryPromiseError, VolumeError
+from volproc.errors import MemoryLimitError, VolumeError
 from volproc.grid.blocks import Block
 from volproc.stages.measure.files import Blocks, SurfaceFiles, surface_in
 from volproc.stages.measure.formats import HALF_WRITTEN, NAMES, index_files, mesh_files
 from volproc.stages.measure.mesh import joined, mesh_of
+from volproc.stages.measure.options import MeshFormat
 from volproc.stages.measure.simplify import simplify
 from volproc.stages.measure.sums import COLUMNS, TRIANGLES, Sums, areas_um2
 from volproc.stages.objects.components import Ids
 from volproc.volume.access import exists
-from volproc.volume.files import remove_files, write_file
+from volproc.volume.file_io import remove_files, write_file
 from volproc.volume.metadata import VolumeInfo
 
 BYTES_PER_TRIANGLE = 300
@@ -93,7 +93,7 @@ def mesh_step(
 ) -> Step:
     """Join, simplify and write the meshes of `surfaces`; says on disk which task joins which.
 
-    MemoryPromiseError if an object is too large to be joined by a worker.
+    MemoryLimitError if an object is too large to be joined by a worker.
     """
     triangles = surfaces.sums[:, TRIANGLES]
     together = np.bincount(surfaces.homes, weights=triangles).max(initial=0)
@@ -183,7 +183,7 @@ def _refuse_too_large(
     triangles = surfaces.sums[:, TRIANGLES]
     needed = int(triangles.max(initial=0)) * BYTES_PER_TRIANGLE + RESERVED_BYTES
     if needed > worker_bytes:
-        raise MemoryPromiseError(
+        raise MemoryLimitError(
             f"object {surfaces.ids[triangles.argmax()]} of {labels.url} has {triangles.max():,} "
             f"triangles with voxels of {min(labels.levels[level].voxel_nm):g} nm; joining them "
             f"needs {human(needed)}, a worker has {human(worker_bytes)}: take coarser voxels with "

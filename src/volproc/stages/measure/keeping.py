@@ -18,13 +18,13 @@ from volproc.stages.measure.quadrics import (
 )
 from volproc.stages.measure.surface import Indices
 
-MOST_AROUND = 40
+MAX_AROUND = 40
 """Triangles around a vertex; a collapse that would make more is not done."""
-MOST_HELD = 4096
+MAX_HELD = 4096
 """Vertices as they came that one collapse may have to measure."""
 FEW_HELD = 8
 """Triangles that stand for fewer vertices are too small to pass far from the mesh as it came."""
-LEAST_COSINE = 0.2
+MIN_COSINE = 0.2
 """Between a triangle's normals before and after."""
 
 
@@ -49,13 +49,13 @@ class Scratch(NamedTuple):
 def new_scratch() -> Scratch:
     """Room for one collapse."""
     return Scratch(
-        np.empty(MOST_AROUND, dtype=np.int32),
-        np.empty(MOST_AROUND, dtype=np.int32),
-        np.empty(MOST_AROUND, dtype=np.int32),
-        np.empty(MOST_HELD, dtype=np.int32),
-        np.empty(MOST_HELD, dtype=np.int32),
-        np.empty((MOST_AROUND, 4)),
-        np.empty((MOST_AROUND, PREPARED)),
+        np.empty(MAX_AROUND, dtype=np.int32),
+        np.empty(MAX_AROUND, dtype=np.int32),
+        np.empty(MAX_AROUND, dtype=np.int32),
+        np.empty(MAX_HELD, dtype=np.int32),
+        np.empty(MAX_HELD, dtype=np.int32),
+        np.empty((MAX_AROUND, 4)),
+        np.empty((MAX_AROUND, PREPARED)),
         np.empty(3),
         np.empty(TERMS),
     )
@@ -115,7 +115,7 @@ def gather_held(
             continue
         p = state.held[t]
         while p >= 0:
-            if count >= MOST_HELD - 2:
+            if count >= MAX_HELD - 2:
                 return -1
             scratch.held[count] = p
             count += 1
@@ -134,7 +134,7 @@ def turns_over(state: State, count: int, scratch: Scratch) -> bool:
         a, b, c = _corners(state.triangles, scratch.ring[i])
         x, y, z, length = normal(state.places, a, b, c)
         along = scratch.before[i, 0] * x + scratch.before[i, 1] * y + scratch.before[i, 2] * z
-        if along <= LEAST_COSINE * scratch.before[i, 3] * length:
+        if along <= MIN_COSINE * scratch.before[i, 3] * length:
             return True
         prepare(state.places, a, b, c, scratch.prepared, i)
     return False

@@ -30,7 +30,7 @@ COARSER = 4
 triangles."""
 SMALL = 4000
 """A level with so few triangles is the last."""
-MOST_LEVELS = 6
+MAX_LEVELS = 6
 PIXELS = 10
 """Neuroglancer takes a level whose scale is about so many pixels; its error is then one pixel."""
 
@@ -78,7 +78,7 @@ def multiresolution_files(identifier: int, mesh: Mesh, *, error_nm: float) -> di
 def levels_of_detail(mesh: Mesh, *, error_nm: float) -> list[Mesh]:
     """The mesh, and coarser ones until one is small; each is within its error of the one before."""
     levels = [mesh]
-    while len(levels[-1].triangles) > SMALL and len(levels) < MOST_LEVELS:
+    while len(levels[-1].triangles) > SMALL and len(levels) < MAX_LEVELS:
         levels.append(simplify(levels[-1], error_nm=error_nm * COARSER ** len(levels)))
     return levels
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from volproc.config import MeasureOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -12,7 +11,7 @@ from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.stages.claims import Claim, admit
-from volproc.stages.made import note_made
+from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
 from volproc.stages.measure.columns import table_of
 from volproc.stages.measure.counting import (
     Counted,
@@ -38,10 +37,11 @@ from volproc.stages.measure.joining import (
     mesh_step,
     write_index,
 )
+from volproc.stages.measure.options import MeasureOptions
 from volproc.stages.measure.table_files import require_parquet, write_table
-from volproc.stages.nothing import NOTHING, search_in, why_nothing
 from volproc.stages.objects.table import Columns
-from volproc.volume.access import exists, place_from
+from volproc.stages.provenance import write_provenance
+from volproc.volume.access import exists, relative_url
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import Level, VolumeInfo, shard_shape
 from volproc.volume.store import Volume
@@ -206,7 +206,7 @@ def plan_measure(
             ALGORITHM,
             {name: fingerprint(info) for name, info in read.items()},
             options.model_dump(exclude=ADDED),
-            places={name: place_from(info.url, folder) for name, info in read.items()},
+            places={name: relative_url(info.url, folder) for name, info in read.items()},
         ),
     )
 
@@ -214,7 +214,7 @@ def plan_measure(
 def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     """The table of all objects, in the order of their ids, and their meshes."""
     admit(plan.claim, runner)
-    note_made(plan.folder, plan.recipe, finished=False, folder=True)
+    write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
     if not exists(plan.parts):  # removed by hand: the record of them is void
         for step in plan.steps:
             runner.forget(step.name)
@@ -226,15 +226,17 @@ def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     columns = _columns(plan, found, surfaces)
     write_table(columns, plan.labels, plan.options, url=f"{plan.folder}/objects")
     meshes = _meshes(plan, surfaces, surface, runner) if plan.options.meshes != "none" else None
-    note_made(plan.folder, plan.recipe, finished=True, folder=True)
+    write_provenance(plan.folder, plan.recipe, finished=True, folder=True)
     return MeasureResult(plan.table, columns, meshes, _why(plan.labels, columns))
 
 
 def _why(labels: VolumeInfo, columns: Columns) -> str:
     if len(columns["id"]):
         return ""
-    known = labels.made_by.get(NOTHING)  # its own words, of its search
-    return known or why_nothing(search_in(labels, else_=f"every voxel of {labels.url} is 0"))
+    known = labels.provenance.get(NOTHING)  # its own words, of its search
+    return known or empty_result_reason(
+        search_in(labels, else_=f"every voxel of {labels.url} is 0")
+    )
 
 
 def _columns(plan: MeasurePlan, found: Counted, surfaces: Surfaces) -> Columns:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from volproc.config import MeasureOptions
 from volproc.errors import ConfigError, VolumeError
+from volproc.stages.measure.options import MeasureOptions
 from volproc.stages.objects.table import Columns, to_csv
-from volproc.volume.files import write_file, write_pieces
+from volproc.volume.file_io import write_file, write_pieces
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.properties import write_properties
 
@@ -24,7 +24,7 @@ PROPERTIES = (
     "agreement",
 )
 """Columns that the labels' own metadata get."""
-MOST_PROPERTIES = 100_000
+MAX_PROPERTIES = 100_000
 """Objects whose numbers go into the labels' metadata: more make it slow to open."""
 PIECE = 100_000
 """Rows of the table written at once."""
@@ -43,8 +43,8 @@ def write_table(columns: Columns, labels: VolumeInfo, options: MeasureOptions, *
     write_pieces(f"{url}.csv", chain([(",".join(columns) + "\n").encode()], parts))
     if options.parquet:
         write_file(f"{url}.parquet", to_parquet(columns))
-    ours = labels.kind == "labels" and labels.made_by
-    if options.properties and ours and rows <= MOST_PROPERTIES:
+    ours = labels.kind == "labels" and labels.provenance
+    if options.properties and ours and rows <= MAX_PROPERTIES:
         try:
             write_properties(labels, properties_of(columns))
         except VolumeError as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from volproc.config import PredictOptions
 from volproc.errors import ConfigError, ModelError, VolumeError
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
 from volproc.model.network import Network
+from volproc.stages.predict.options import PredictOptions
 from volproc.volume.metadata import VolumeInfo
 
 MOST_REFINING = 2.0

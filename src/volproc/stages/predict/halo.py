@@ -10,11 +10,11 @@ Every such patch is whole: beyond the volume's border it sees the volume mirrore
 
 from __future__ import annotations
 
-from volproc.config import PredictOptions
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.box import Shape, each
 from volproc.model.network import Network
 from volproc.stages.predict.asking import planes_kept
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.tiling import Layout, lay_out
 
 PATCH = 256

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from volproc.config import PredictOptions
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.model.network import Constants, Network
 from volproc.stages.predict.asking import asked
 from volproc.stages.predict.device import device_for, link_to
 from volproc.stages.predict.infer import load_once, vote
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.portions import portion_for
 from volproc.stages.predict.skip import Emptiness
 from volproc.stages.predict.tiling import Layout

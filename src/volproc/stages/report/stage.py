@@ -11,22 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from volproc.config import ReportOptions
 from volproc.errors import VolumeError
 from volproc.stages.pictures import hex_colour
 from volproc.stages.report.agreement import Agreement, level_to_count, measure_agreement
 from volproc.stages.report.gallery import Gallery, gallery_of, views
 from volproc.stages.report.history import times_of
 from volproc.stages.report.objects import Objects, histogram, read_objects
+from volproc.stages.report.options import ReportOptions
 from volproc.stages.report.page import ObjectTable, Page, Row, render, toml_text
 from volproc.stages.report.seams import read_certificate, read_regions
 from volproc.stages.report.summary import facts
 from volproc.volume.access import exists
-from volproc.volume.files import read_file, write_file
+from volproc.volume.file_io import read_file, write_file
 from volproc.volume.metadata import itemsize
 from volproc.volume.store import Volume, open_volume
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 LOOK_FIRST = 5
 """How many of the least agreed objects are named."""
 
@@ -176,7 +176,7 @@ def _scores(url: str | None) -> Mapping[str, Any] | None:
 def _table(objects: Objects | None, agreement: Agreement | None, file: str) -> ObjectTable | None:
     if objects is None:
         return None
-    rows = tuple(_row(objects, n, agreement) for n in objects.largest(MOST_ROWS).tolist())
+    rows = tuple(_row(objects, n, agreement) for n in objects.largest(MAX_ROWS).tolist())
     known = [row for row in rows if row.agreement is not None]
     return ObjectTable(
         rows=rows,

@@ -15,9 +15,9 @@ from volproc.stages.ingest.source import Stamp
 
 FIRST_PAUSE_S = 1.0
 """After the first failure; twice as long after each further one."""
-MOST_PAUSE_S = 60.0
+MAX_PAUSE_S = 60.0
 """Pauses grow up to this."""
-MOST_ASKED_S = 600.0
+MAX_ASKED_S = 600.0
 """The longest pause a server may ask for (Retry-After) that is waited for."""
 GAIN_BYTES = 8 * 2**20
 """An attempt that brought this much did not fail in vain: tries are counted anew."""
@@ -134,7 +134,7 @@ class Patience:
                         f"{what}: {error}; tried {failed} times; run the same command again later: "
                         "what came is kept"
                     ) from error
-                pause_s = min(MOST_PAUSE_S, FIRST_PAUSE_S * 2 ** (failed - 1))
+                pause_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** (failed - 1))
                 if not error.pause_s and self._stop.wait(pause_s):
                     raise Stopped from error
 
@@ -170,7 +170,7 @@ class Patience:
     def _wait(self, what: str) -> None:
         self.check()
         while (left := self._not_before - time.monotonic()) > 0:
-            if left > MOST_ASKED_S:
+            if left > MAX_ASKED_S:
                 raise IngestError(
                     f"{what}: the server asks for a pause of {left:.0f} s; run the same command "
                     "again then: what came is kept"

@@ -18,7 +18,6 @@ import urllib3
 from urllib3 import exceptions as failures
 
 from volproc import __version__
-from volproc.config import FetchOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.remote import (
     DATE,
@@ -29,9 +28,10 @@ from volproc.stages.ingest.empiar.remote import (
     RemoteFile,
     seconds,
 )
+from volproc.stages.ingest.options import FetchOptions
 
 CHUNK_BYTES = 2**20
-MOST_PAGE_BYTES = 2**28
+MAX_PAGE_BYTES = 2**28
 
 
 class Web:
@@ -56,7 +56,7 @@ class Web:
 
         def attempt() -> bytes:
             with self._answer("GET", url) as response:
-                return b"".join(self._chunks(response, most=MOST_PAGE_BYTES))
+                return b"".join(self._chunks(response, most=MAX_PAGE_BYTES))
 
         return self._patience.insist(url, attempt, tries=min(3, self._options.tries))
 
