@@ -12,18 +12,26 @@ from volproc.engine.ledger import digest
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
-from volproc.stages.annotate.comparison import Apart, Scored, by_method
-from volproc.stages.annotate.curve import Subsample
-from volproc.stages.annotate.gather import Gathered, gather, read_gathered
+from volproc.stages.annotate.export.subject_metadata import read_manifest
+from volproc.stages.annotate.export.vote_reader import (
+    VoteIndex,
+    read_vote_index,
+    store_votes,
+)
 from volproc.stages.annotate.layout import lay_out
-from volproc.stages.annotate.manifest import read_manifest
 from volproc.stages.annotate.options import AnnotateOptions
+from volproc.stages.annotate.page.result_files import (
+    Findings,
+    ResultFiles,
+    write_results,
+)
 from volproc.stages.annotate.plan import SMALLER, TRIED, AnnotatePlan
-from volproc.stages.annotate.quality import SliceQuality
-from volproc.stages.annotate.results import Findings, Written, write_results
-from volproc.stages.annotate.scores import MeanScores
-from volproc.stages.annotate.skill import Errors, skills
-from volproc.stages.annotate.truth import truth_of
+from volproc.stages.annotate.quality.comparison import MethodDistance, MethodScores, by_method
+from volproc.stages.annotate.quality.ground_truth import ground_truth_of
+from volproc.stages.annotate.quality.skills import Errors, skills
+from volproc.stages.annotate.quality.slice_quality import SliceQuality
+from volproc.stages.annotate.quality.slice_scores import MeanScores
+from volproc.stages.annotate.quality.volunteers_needed import Subsample
 from volproc.stages.claims import admit
 from volproc.stages.description import Request
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume
@@ -68,8 +76,8 @@ class AnnotateResult:
     """
 
     volumes: tuple[Volume, ...]
-    gathered: Gathered
-    written: Written
+    gathered: VoteIndex
+    written: ResultFiles
     scores: dict[str, MeanScores]
 
 
@@ -102,9 +110,9 @@ def plan_annotate(
         cutting_of(volumes[0].write_unit, *volumes),
         {"export": relative_url(export, out)},
     )
-    grid = (image.shape, image.voxel_nm)
+    grid = (image.shape, image.voxel_nm, image.corner_nm)
     opened = open_volume(options.truth) if options.truth else None
-    truth = truth_of(opened.info, options.truth_labels, image=image) if opened else None
+    truth = ground_truth_of(opened.info, options.truth_labels, image=image) if opened else None
     part = (
         () if truth is None or truth.where == image.box else (truth.where.start, truth.where.stop)
     )
@@ -183,8 +191,8 @@ def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
         errors=errors,
         known=known,
         subsamples=[Subsample(**row) for row in tried[SMALLER]],
-        scored=[Scored.read(row) for row in methods] if plan.truth else (),
-        apart=[Apart(**row) for row in methods] if not plan.truth else (),
+        scored=[MethodScores.read(row) for row in methods] if plan.truth else (),
+        apart=[MethodDistance(**row) for row in methods] if not plan.truth else (),
     )
     return AnnotateResult(finished, gathered, write_results(plan, found), by_method(found.scored))
 
@@ -208,16 +216,17 @@ def _joined(records: Sequence[Sequence[Any]]) -> list[Any]:
     return [one for record in records for one in record]
 
 
-def _gathered(plan: AnnotatePlan, runner: Runner) -> Gathered:
+def _gathered(plan: AnnotatePlan, runner: Runner) -> VoteIndex:
     if exists(f"{plan.folder}/votes.json"):
-        return read_gathered(plan.folder)
+        return read_vote_index(plan.folder)
     manifest = read_manifest(plan.options.manifest) if plan.options.manifest else None
-    return gather(
+    return store_votes(
         plan.export,
         plan.folder,
         plan.options,
         volume=plan.image.box,
         voxel_nm=plan.image.voxel_nm,
+        corner_nm=plan.image.corner_nm,
         manifest=manifest,
         watchers=runner.watchers,
     )

@@ -23,11 +23,14 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
 from volproc.stages.claims import Claim, admit
-from volproc.stages.crowd.draw import draw
-from volproc.stages.crowd.export import Export, header
+from volproc.stages.crowd.export_parts import Parts
+from volproc.stages.crowd.export_rows import (
+    Export,
+    header,
+)
 from volproc.stages.crowd.options import CrowdOptions
-from volproc.stages.crowd.outlines import trace
-from volproc.stages.crowd.parts import Parts
+from volproc.stages.crowd.simulated_votes import draw
+from volproc.stages.crowd.visible_outlines import trace
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
 from volproc.stages.description import Request
 from volproc.stages.provenance import (
@@ -39,10 +42,11 @@ from volproc.volume.file_io import sibling
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import labelled, refuse_image, require_labels, require_present
 from volproc.volume.metadata import VolumeInfo, itemsize
+from volproc.volume.sampling import stated_corner_nm
 from volproc.volume.store import Volume
 
-ALGORITHM = 1
-"""Raised by hand when the same truth and options would give other drawings."""
+ALGORITHM = 2
+"""Raised by hand when the same truth and options would give other rows."""
 BLOCK_BYTES = 256 * 2**20
 """Of truth that a task reads: whole chunks along z where they fit, else fewer slices."""
 COUNTED = ("classifications", "absent", "strokes")
@@ -168,6 +172,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
         scale=options.scale,
         classifier=options.classifier,
         volunteers=options.volunteers,
+        corner_nm=stated_corner_nm(info),
     )
     task = DrawSlices(
         truth=Volume(info),

@@ -18,7 +18,7 @@ from volproc.stages.provenance import write_provenance
 from volproc.stages.subjects.frames import BAND_ROWS, CutFrames, FindContrast
 from volproc.stages.subjects.manifest import rows_of, to_csv
 from volproc.stages.subjects.options import SubjectsOptions
-from volproc.stages.subjects.regions import (
+from volproc.stages.subjects.shown_regions import (
     Region,
     blocks_of,
     regions_of,
