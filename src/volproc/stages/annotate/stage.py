@@ -12,13 +12,13 @@ from volproc.engine.ledger import digest
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
+from volproc.stages.annotate.export.region_layout import lay_out
 from volproc.stages.annotate.export.subject_metadata import read_manifest
 from volproc.stages.annotate.export.vote_reader import (
     VoteIndex,
     read_vote_index,
     store_votes,
 )
-from volproc.stages.annotate.layout import lay_out
 from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.page.result_files import (
     Findings,
