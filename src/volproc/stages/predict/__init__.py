@@ -1,1 +1,1 @@
-"""A network looks at every block along three axes; one fused answer is written."""
+"""A network views every block along three axes; one fused prediction is written."""
