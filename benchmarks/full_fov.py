@@ -31,9 +31,11 @@ from pathlib import Path
 import torch
 from clock import Clock
 from repeated import repeated_phantom
+from volproc.workflow.workflow_file import Workflow
 
 import volproc
-from volproc.config import ClusterOptions, MeasureOptions, PredictOptions, RunOptions, Workflow
+from volproc import ClusterOptions, MeasureOptions, PredictOptions
+from volproc.config.running import RunOptions
 from volproc.engine.events import Event, StepFinished, StepStarted
 from volproc.engine.memory import machine_cores
 from volproc.grid.box import Shape

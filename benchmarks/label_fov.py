@@ -29,7 +29,7 @@ import pandas as pd
 from clock import Clock
 
 import volproc
-from volproc.config import ClusterOptions, LabelOptions, MeasureOptions
+from volproc import ClusterOptions, LabelOptions, MeasureOptions
 from volproc.engine.clusters.local import local_engine
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner

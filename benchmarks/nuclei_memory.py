@@ -20,7 +20,7 @@ import psutil
 from clock import Clock
 
 import volproc
-from volproc.config import ClusterOptions, InteriorOptions
+from volproc import ClusterOptions, InteriorOptions
 from volproc.engine.events import Event, StepStarted
 from volproc.stages.interior.labelling import Labelling
 from volproc.stages.interior.stage import plan_interior

@@ -29,7 +29,7 @@ import torch
 from processes import Cost, measured
 
 import volproc
-from volproc.config import ClusterOptions, PhantomOptions, PredictOptions
+from volproc import ClusterOptions, PhantomOptions, PredictOptions
 from volproc.model.opening import open_network
 from volproc.model.predictor import Predictor
 from volproc.stages.volume_sample import volume_sample

@@ -36,7 +36,7 @@ import torch
 from processes import Cost, measured
 
 import volproc
-from volproc.config import PhantomOptions, PredictOptions
+from volproc import PhantomOptions, PredictOptions
 from volproc.engine.clusters.local import SETTINGS, thread_settings
 from volproc.grid.box import whole_box
 from volproc.model.normalisation import Normalisation

@@ -18,14 +18,11 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from scipy.ndimage import gaussian_filter
+from volproc.workflow.workflow_file import Workflow
 
 import volproc
-from volproc.config import (
-    EvaluateOptions,
-    IngestOptions,
-    RunOptions,
-    Workflow,
-)
+from volproc import EvaluateOptions, IngestOptions
+from volproc.config.running import RunOptions
 
 SLICES = (150, 300)
 EXACT = (205, 242)

@@ -17,16 +17,11 @@ from pathlib import Path
 
 import torch
 from clock import Clock
+from volproc.workflow.workflow_file import Workflow
 
 import volproc
-from volproc.config import (
-    ClusterOptions,
-    EvaluateOptions,
-    PhantomOptions,
-    PredictOptions,
-    RunOptions,
-    Workflow,
-)
+from volproc import ClusterOptions, EvaluateOptions, PhantomOptions, PredictOptions
+from volproc.config.running import RunOptions
 
 VOXEL_NM = (50.0, 10.0, 10.0)
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 
 import volproc
-from volproc.config import ClusterOptions, LabelOptions, PhantomOptions, PredictOptions
+from volproc import ClusterOptions, LabelOptions, PhantomOptions, PredictOptions
 from volproc.grid.box import Box
 from volproc.stages.phantom.sensor import MAX_STEP, noise_of
 from volproc.stages.predict.empty_blocks import empty_block_rule

@@ -34,7 +34,7 @@ import tifffile
 import zarr
 from PIL import Image
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolprocError

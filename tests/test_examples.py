@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from volproc.workflow.workflow_file import Workflow
 
-from volproc.config import Options, Workflow, load_workflow
+from volproc import load_workflow
+from volproc.config.options import Options
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -2,9 +2,9 @@ import math
 from typing import get_args
 
 import pytest
+from volproc.workflow.workflow_file import Workflow
 
-from volproc import config
-from volproc.config import Workflow, load_workflow
+from volproc import config, load_workflow
 from volproc.errors import ConfigError
 
 HEAD = '[run]\nsource = "a.tif"\n'

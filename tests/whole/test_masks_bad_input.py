@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from volproc import ClusterOptions, LabelOptions
 from volproc.commands.label import label
-from volproc.config import ClusterOptions, LabelOptions
 from volproc.errors import VolumeError
 from volproc.stages.label.component_tasks import WriteLabels
 from volproc.terminal import print_labelled

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from volproc import ClusterOptions, LabelOptions
 from volproc.commands.label import label
-from volproc.config import ClusterOptions, LabelOptions
 from volproc.errors import LeaseError
 
 SERIAL = ClusterOptions(kind="serial")

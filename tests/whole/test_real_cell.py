@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from volproc.workflow.workflow_file import Workflow
 
 import volproc
-from volproc.config import EvaluateOptions, IngestOptions, RunOptions, Workflow
+from volproc import EvaluateOptions, IngestOptions
+from volproc.config.running import RunOptions
 
 
 @pytest.mark.real

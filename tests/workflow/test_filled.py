@@ -1,8 +1,8 @@
 """Where a run's stages meet: what options leave open is decided, what they state stays."""
 
 import pytest
+from volproc.workflow.workflow_file import Workflow
 
-from volproc.config import Workflow
 from volproc.errors import ConfigError
 from volproc.workflow.filled import filled, source_is_volume
 

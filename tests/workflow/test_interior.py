@@ -1,9 +1,9 @@
 """Where a network marks envelopes, nuclei are made of them, and those are labelled."""
 
 import numpy as np
+from volproc.workflow.workflow_file import Workflow
 
 import volproc
-from volproc.config import Workflow
 from volproc.volume.store import open_volume
 
 SHAPE, VOXEL_NM = (40, 48, 48), (50, 50, 50)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tifffile
+from volproc.workflow.workflow_file import Workflow
 
 import volproc
-from volproc.config import Workflow
 from volproc.errors import VolumeError
 from volproc.workflow.filled import filled
 from volproc.workflow.plans import Plans

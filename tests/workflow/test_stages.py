@@ -1,8 +1,8 @@
 """The table of stages: their order, and which of them a workflow has."""
 
 import pytest
+from volproc.workflow.workflow_file import Workflow
 
-from volproc.config import Workflow
 from volproc.errors import ConfigError
 from volproc.workflow.stages import STAGES, chosen
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from volproc.workflow.workflow_file import Workflow
 
 import volproc
-from volproc.config import Workflow
 from volproc.engine.events import BlockDone, Note
 from volproc.errors import ConfigError, ModelError, OutputError, VolprocError
 from volproc.volume.store import open_volume

@@ -8,8 +8,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from volproc.config import ClusterOptions, FetchOptions, IngestOptions, Options, T, from_flags
+from volproc.config.loading import T, from_flags
+from volproc.config.options import Options
+from volproc.config.running import ClusterOptions
 from volproc.errors import ConfigError
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
 
 app = typer.Typer(
     help="Volume electron microscopy to labelled objects.",

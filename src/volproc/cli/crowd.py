@@ -20,11 +20,9 @@ from volproc.cli.app import (
     whole_numbers,
 )
 from volproc.cli.progress import progress
-from volproc.config import (
-    AnnotateOptions,
-    CrowdOptions,
-    SubjectsOptions,
-)
+from volproc.stages.annotate.options import AnnotateOptions
+from volproc.stages.crowd.options import CrowdOptions
+from volproc.stages.subjects.options import SubjectsOptions
 from volproc.terminal import describe, out, print_annotated
 
 

@@ -20,12 +20,9 @@ from volproc.cli.app import (
     stated,
 )
 from volproc.cli.progress import progress, transfer_progress
-from volproc.config import (
-    FetchOptions,
-    IngestOptions,
-    PhantomOptions,
-)
 from volproc.errors import ConfigError
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
+from volproc.stages.phantom.options import PhantomOptions
 from volproc.terminal import describe, out, print_transfer
 
 

@@ -23,13 +23,11 @@ from volproc.cli.app import (
     whole_numbers,
 )
 from volproc.cli.progress import progress
-from volproc.config import (
-    EvaluateOptions,
-    LabelOptions,
-    PredictOptions,
-    load_workflow,
-)
+from volproc.stages.evaluate.options import EvaluateOptions
+from volproc.stages.label.options import LabelOptions
+from volproc.stages.predict.options import PredictOptions
 from volproc.terminal import certified, describe, out, print_labelled, print_rows
+from volproc.workflow.workflow_file import load_workflow
 
 
 @app.command()

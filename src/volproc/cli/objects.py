@@ -17,7 +17,8 @@ from volproc.cli.app import (
     stated,
 )
 from volproc.cli.progress import progress
-from volproc.config import InteriorOptions, MeasureOptions
+from volproc.stages.interior.options import InteriorOptions
+from volproc.stages.measure.options import MeasureOptions
 from volproc.terminal import describe, out
 
 

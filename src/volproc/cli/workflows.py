@@ -18,10 +18,8 @@ from volproc.cli.app import (
     listed,
 )
 from volproc.cli.progress import progress
-from volproc.config import (
-    load_workflow,
-)
 from volproc.terminal import costs, out
+from volproc.workflow.workflow_file import load_workflow
 
 
 @app.command()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import AnnotateOptions, ClusterOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
 from volproc.stages.annotate.layout import lay_out
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.stage import AnnotateResult, plan_annotate, run_annotate
 from volproc.volume.file_io import sibling, write_file
 from volproc.volume.metadata import VolumeInfo, new_volume

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import ClusterOptions, CrowdOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
+from volproc.stages.crowd.options import CrowdOptions
 from volproc.stages.crowd.stage import CrowdSummary, plan_crowd, run_crowd
 from volproc.volume.store import open_volume
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import ClusterOptions, EvaluateOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
+from volproc.stages.evaluate.options import EvaluateOptions
 from volproc.stages.evaluate.scores import Scores
 from volproc.stages.evaluate.stage import plan_evaluate, run_evaluate
 from volproc.volume.store import open_volume

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import ClusterOptions, FetchOptions, IngestOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
 from volproc.stages.ingest.empiar.fetch import FETCH
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
 from volproc.stages.ingest.stage import plan_ingest, run_ingest
 from volproc.volume.store import Volume
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import ClusterOptions, InteriorOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
 from volproc.stages.interior.labelling import Labelling
+from volproc.stages.interior.options import InteriorOptions
 from volproc.stages.interior.stage import plan_interior, run_interior
 from volproc.stages.label.stage import plan_label, run_label
 from volproc.volume.store import Volume, open_volume

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import ClusterOptions, LabelOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.label.stage import LabelResult, plan_label, run_label
 from volproc.volume.store import open_volume
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import ClusterOptions, MeasureOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
+from volproc.stages.measure.options import MeasureOptions
 from volproc.stages.measure.stage import MeasureResult, plan_measure, run_measure
 from volproc.volume.store import open_volume
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import ClusterOptions, PhantomOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
+from volproc.stages.phantom.options import PhantomOptions
 from volproc.stages.phantom.stage import NucleusRow, plan_phantom, run_phantom
 
 

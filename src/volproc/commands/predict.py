@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import ClusterOptions, PredictOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.stage import plan_predict, run_predict
 from volproc.volume.store import Volume, open_volume
 

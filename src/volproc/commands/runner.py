@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 
-from volproc.config import ClusterOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.clusters.choose import engine_of
 from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.run import Runner

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import ClusterOptions, SubjectsOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
+from volproc.stages.subjects.options import SubjectsOptions
 from volproc.stages.subjects.stage import plan_subjects, run_subjects
 from volproc.volume.store import open_volume
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from volproc.config import TrainOptions
 from volproc.lease import holding
 from volproc.lease.places import BESIDE
 from volproc.model.weights import Card
 from volproc.stages.train.loop import Watch
+from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.stage import plan_train, run_train
 from volproc.stages.train.training_sources import held_out_of, sources_of
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from volproc.config import AnnotateOptions, Options, PredictOptions, TrainOptions, Workflow
+from volproc.config.options import Options
 from volproc.errors import ConfigError
+from volproc.stages.annotate.options import AnnotateOptions
+from volproc.stages.predict.options import PredictOptions
+from volproc.stages.train.options import TrainOptions
+from volproc.workflow.workflow_file import Workflow
 
 T = TypeVar("T", bound=Options)
 

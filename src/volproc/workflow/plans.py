@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from volproc.config import Workflow
 from volproc.errors import VolprocError
 from volproc.model.network import Network
 from volproc.model.predictor import described
@@ -38,6 +37,7 @@ from volproc.workflow.filled import (
     own,
     source_is_volume,
 )
+from volproc.workflow.workflow_file import Workflow
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from volproc.config import Workflow
 from volproc.engine.ledger import recorded_blocks
 from volproc.engine.protocol import Cost
 from volproc.errors import VolprocError
@@ -16,6 +15,7 @@ from volproc.stages.claims import Claim
 from volproc.workflow.filled import own
 from volproc.workflow.plans import Plans
 from volproc.workflow.stages import chosen
+from volproc.workflow.workflow_file import Workflow
 
 Word = Literal["done", "stale", "begun", "missing", "blocked"]
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from volproc.config import Workflow
 from volproc.engine.events import ProgressMeter
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
@@ -22,6 +21,7 @@ from volproc.stages.report.stage import ReportPlan, run_report
 from volproc.stages.subjects.stage import run_subjects
 from volproc.stages.train.stage import TrainPlan, run_train
 from volproc.workflow.filled import source_is_volume
+from volproc.workflow.workflow_file import Workflow
 
 P = TypeVar("P")
 AnyStage: TypeAlias = "StageOfRun[Any]"

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from volproc.config import Workflow
 from volproc.engine.clusters.choose import engine_of
 from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.memory import human
@@ -22,6 +21,7 @@ from volproc.workflow.finished import note_finished
 from volproc.workflow.plans import Plans
 from volproc.workflow.stages import AnyStage, chosen
 from volproc.workflow.summary import summary
+from volproc.workflow.workflow_file import Workflow
 
 LEFT_BY_KILLED = ("*.partial", "*.tables/*.partial", "*.parts/*.partial", "*.volproc/**/*.partial")
 MICROGRAPHS, OTHERS = 0.3, 0.001

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.drawing import SliceVotes, Stroke, Vote
 from volproc.stages.annotate.ballots import count_ballots
 from volproc.stages.annotate.consensus import METHODS, majority

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.drawing import SliceVotes, Stroke, Vote
 from volproc.stages.annotate.cria import cria
 from volproc.stages.annotate.skill import skills, slice_errors

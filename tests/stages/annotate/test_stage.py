@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from volproc.config import AnnotateOptions, CrowdOptions
+from volproc import AnnotateOptions, CrowdOptions
 from volproc.engine.events import BlockDone
 from volproc.errors import AnnotateError, VolumeError
 from volproc.stages.annotate.consensus import METHODS

@@ -19,7 +19,7 @@ from tests.stages.annotate.exports import (
     write_export,
 )
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.errors import AnnotateError, LocationError
 from volproc.stages.annotate.rejected import Rejected
 from volproc.stages.annotate.zooniverse import NEEDED, Classification, read_export

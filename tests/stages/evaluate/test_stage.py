@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from volproc.config import EvaluateOptions
+from volproc import EvaluateOptions
 from volproc.engine.events import Note
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine

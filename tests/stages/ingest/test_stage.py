@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.errors import IngestError, OutputError, VolprocError
 from volproc.grid.box import Box
 from volproc.stages.ingest.slices import matched, matching, moments

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from skimage.measure import regionprops
 
-from volproc.config import MeasureOptions
+from volproc import MeasureOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, LedgerError, VolprocError, VolumeError

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from volproc.config import PredictOptions, SubjectsOptions
+from volproc import PredictOptions, SubjectsOptions
 from volproc.engine.recipe import Recipe
 from volproc.errors import ConfigError
 from volproc.fusion import level_of

@@ -9,8 +9,9 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+from volproc.stages.report.options import ReportOptions
 
-from volproc.config import LabelOptions, ReportOptions
+from volproc import LabelOptions
 from volproc.engine.events import JsonLines
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from volproc.config import SubjectsOptions
+from volproc import SubjectsOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import AnnotateError, MemoryLimitError, OutputError, VolprocError

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from volproc.stages.train.options import TrainedOnOptions
 
-from volproc import __version__
-from volproc.config import TrainedOnOptions, TrainOptions
+from volproc import TrainOptions, __version__
 from volproc.errors import ConfigError, OutputError, VolprocError, VolumeError
 from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm

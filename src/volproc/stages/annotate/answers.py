@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Stroke
 from volproc.stages.annotate.marks import BadMark, Mark, Size, frame_of, is_mark, read_mark, tool_of
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.rejected import MarkFault, Reason, Unusable
 
 DEPTH = 8

@@ -13,13 +13,13 @@ from math import ceil
 
 import numpy as np
 
-from volproc.config import AnnotateOptions
 from volproc.stages.annotate.ballots import Floats, count_ballots
 from volproc.stages.annotate.cria import cria
 from volproc.stages.annotate.cria2021 import cria2021
 from volproc.stages.annotate.drawing import Method, Patch, Skills, SliceVotes
 from volproc.stages.annotate.em import em
 from volproc.stages.annotate.joining import join_limited
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.rasa import rasa
 from volproc.stages.annotate.rasterise import Runs, fill
 from volproc.stages.annotate.staple import staple

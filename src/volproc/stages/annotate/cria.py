@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Patch, Points, Skills, SliceVotes
 from volproc.stages.annotate.alignment import Drawing, evenly, matched
 from volproc.stages.annotate.averaging import mean
 from volproc.stages.annotate.distances import signed_distance
 from volproc.stages.annotate.fragments import Drawn, Fragment, drawn_by, interior, match
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.rasterise import Runs, bounds, weighted_sum
 
 STEP_NM = 70.0

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Patch, Skills, SliceVotes
 from volproc.stages.annotate.joining import join_greedy
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.rasterise import bounds, fill, weighted_sum
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Patch, Points, Skills, SliceVotes, Stroke, Vote
+from volproc.stages.annotate.options import AnnotateOptions
 
 __all__ = ["Method", "Patch", "Points", "Skills", "SliceVotes", "Stroke", "Vote"]
 

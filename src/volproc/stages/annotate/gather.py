@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import IO
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import SliceVotes, Vote
 from volproc.engine.events import ProgressMeter, Watcher
 from volproc.errors import AnnotateError
@@ -30,6 +29,7 @@ from volproc.stages.annotate.choose import (
     one_each,
 )
 from volproc.stages.annotate.manifest import Manifest
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.places import WAY_OUT, Placed, Places
 from volproc.stages.annotate.rejected import Rejected, RejectedList, Unusable
 from volproc.stages.annotate.tally import Summary, Tally

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from volproc.config import AnnotateOptions
 from volproc.engine.events import Watcher
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box, Shape
@@ -30,6 +29,7 @@ from volproc.stages.annotate.manifest import (
     read_manifest,
     text_of,
 )
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.places import NM_KEYS, WAY_OUT, Places, natural_size
 from volproc.stages.annotate.rejected import Rejected, Unusable
 

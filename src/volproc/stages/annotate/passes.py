@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Patch, SliceVotes
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box
 from volproc.stages.annotate.consensus import METHODS
 from volproc.stages.annotate.consistency import HALO, agreed, mend
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.outline import INSIDE, envelope
 from volproc.stages.annotate.quality import SliceQuality
 from volproc.stages.annotate.skill import slice_errors

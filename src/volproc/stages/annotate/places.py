@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Stroke
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
@@ -32,6 +31,7 @@ from volproc.stages.annotate.manifest import (
     whole_number,
 )
 from volproc.stages.annotate.marks import Size
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.rejected import Unusable
 from volproc.stages.annotate.zooniverse import Classification
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from volproc.config import AnnotateOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step, Task
 from volproc.engine.recipe import Recipe
@@ -14,6 +13,7 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.annotate.consensus import METHODS
 from volproc.stages.annotate.level_files import DrawLevels
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.passes import Annotate, Drawings, Made, MeasureVolunteers
 from volproc.stages.annotate.quality import spread
 from volproc.stages.annotate.trials import TryMethods, TrySmallerCrowds

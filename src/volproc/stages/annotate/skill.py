@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import SliceVotes
 from volproc.stages.annotate.fragments import drawn_by, interior
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.rasterise import Runs, area, bounds, weighted_sum
 
 Errors = Sequence[tuple[str, float]]

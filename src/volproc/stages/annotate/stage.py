@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from volproc.config import AnnotateOptions
 from volproc.engine.ledger import digest
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -16,6 +15,7 @@ from volproc.stages.annotate.comparison import Apart, Scored, by_method
 from volproc.stages.annotate.curve import Subsample
 from volproc.stages.annotate.gather import Gathered, gather, read_gathered
 from volproc.stages.annotate.manifest import read_manifest
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.plan import SMALLER, TRIED, AnnotatePlan
 from volproc.stages.annotate.quality import SliceQuality
 from volproc.stages.annotate.results import Findings, Written, write_results

@@ -17,13 +17,13 @@ from typing import Any
 
 import fsspec
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Stroke
 from volproc.errors import AnnotateError
 from volproc.location import filesystem_of
 from volproc.stages.annotate.answers import Marks, Tasks
 from volproc.stages.annotate.manifest import positive_number, reading, text_of, whole_number
 from volproc.stages.annotate.marks import LARGEST, Size
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.rejected import MarkFault, Rejected, Unusable
 from volproc.stages.annotate.rows import Row, read_rows
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import CrowdOptions
 from volproc.drawing import Vote
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -26,6 +25,7 @@ from volproc.grid.box import Box
 from volproc.stages.claims import Claim, admit
 from volproc.stages.crowd.draw import draw
 from volproc.stages.crowd.export import Export, header
+from volproc.stages.crowd.options import CrowdOptions
 from volproc.stages.crowd.outlines import trace
 from volproc.stages.crowd.parts import Parts
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from volproc.config import EvaluateOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -16,6 +15,7 @@ from volproc.grid.box import Box, Shape
 from volproc.stages.claims import Claim, admit
 from volproc.stages.empty_result import empty_result_reason, search_in
 from volproc.stages.evaluate.counting import CountOverlap, Result, result_of
+from volproc.stages.evaluate.options import EvaluateOptions
 from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.scores import Score, Scores
 from volproc.stages.provenance import write_provenance

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from volproc.config import IngestOptions
 from volproc.errors import IngestError
 from volproc.location import filesystem_of, matching, name_of
 from volproc.retry import patient
@@ -20,6 +19,7 @@ from volproc.stages.ingest.holding import (
     refuse_missing_parts,
     taken_of,
 )
+from volproc.stages.ingest.options import IngestOptions
 from volproc.stages.ingest.series import Opener, open_series
 from volproc.stages.ingest.source import Source, opened, reading
 

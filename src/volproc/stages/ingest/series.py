@@ -24,7 +24,7 @@ from volproc.stages.ingest.numbering import Numbering, filled_slices, number_nam
 from volproc.stages.ingest.source import PixelNm, Source, Stamp, pixel_nm_of, refuse_other_pixels
 
 if TYPE_CHECKING:
-    from volproc.config import IngestOptions  # workers need not know of options
+    from volproc.stages.ingest.options import IngestOptions  # workers need not know of options
 
 Opener = Callable[[str], Source]
 """What opens one file of a format."""

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from math import ceil, hypot, prod
 from typing import Any
 
-from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step, Task
 from volproc.engine.recipe import Recipe
@@ -30,7 +29,9 @@ from volproc.stages.interior.growth import halo_of
 from volproc.stages.interior.inside import AddEnvelope, FillInside
 from volproc.stages.interior.labelling import Labelling, Planned
 from volproc.stages.interior.openness import CountFaces, Verdict
+from volproc.stages.interior.options import InteriorOptions
 from volproc.stages.interior.regions import Envelope, FindRegions
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.output import cutting_of, pyramid_steps
 from volproc.volume.access import relative_url
 from volproc.volume.file_io import sibling

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
@@ -15,8 +14,10 @@ from volproc.stages.claims import admit
 from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
 from volproc.stages.interior.labelling import Labelled, Labelling
 from volproc.stages.interior.openness import joined_faces, stored_faces, verdict_of
+from volproc.stages.interior.options import InteriorOptions
 from volproc.stages.interior.plan import InteriorPlan, named, volume_like
 from volproc.stages.interior.regions import Envelope
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
 from volproc.volume.fingerprint import fingerprint

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from volproc.config import LabelOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -25,6 +24,7 @@ from volproc.stages.label.object_search import (
     plan_find,
     save_ids,
 )
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.table import csv_parts
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from volproc.config import MeshFormat
 from volproc.stages.measure.glb import to_glb
 from volproc.stages.measure.mesh import Mesh
 from volproc.stages.measure.multiresolution import multiresolution_files, require_draco
 from volproc.stages.measure.obj import to_obj
+from volproc.stages.measure.options import MeshFormat
 from volproc.stages.measure.ply import to_ply
 from volproc.stages.measure.precomputed import legacy_files, legacy_index, multiresolution_index
 from volproc.volume.metadata import PositionNm

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import MeshFormat
 from volproc.engine.memory import RESERVED_BYTES, human
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
@@ -21,6 +20,7 @@ from volproc.grid.blocks import Block
 from volproc.stages.measure.files import Blocks, SurfaceFiles, surface_in
 from volproc.stages.measure.formats import HALF_WRITTEN, NAMES, index_files, mesh_files
 from volproc.stages.measure.mesh import joined, mesh_of
+from volproc.stages.measure.options import MeshFormat
 from volproc.stages.measure.simplify import simplify
 from volproc.stages.measure.sums import COLUMNS, TRIANGLES, Sums, areas_um2
 from volproc.stages.objects.components import Ids

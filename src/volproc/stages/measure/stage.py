@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from volproc.config import MeasureOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -38,6 +37,7 @@ from volproc.stages.measure.joining import (
     mesh_step,
     write_index,
 )
+from volproc.stages.measure.options import MeasureOptions
 from volproc.stages.measure.table_files import require_parquet, write_table
 from volproc.stages.objects.table import Columns
 from volproc.stages.provenance import write_provenance

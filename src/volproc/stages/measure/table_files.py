@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from volproc.config import MeasureOptions
 from volproc.errors import ConfigError, VolumeError
+from volproc.stages.measure.options import MeasureOptions
 from volproc.stages.objects.table import Columns, to_csv
 from volproc.volume.file_io import write_file, write_pieces
 from volproc.volume.metadata import VolumeInfo

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import PhantomOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -20,6 +19,7 @@ from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.phantom.objects import Scene
+from volproc.stages.phantom.options import PhantomOptions
 from volproc.stages.phantom.render import render_into
 from volproc.stages.phantom.scene import make_scene
 from volproc.stages.phantom.voxels import voxels_per_id

@@ -9,7 +9,6 @@ from itertools import chain
 from math import prod
 from typing import Any
 
-from volproc.config import PredictOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -31,6 +30,7 @@ from volproc.stages.predict.disagreement import (
 from volproc.stages.predict.empty_blocks import EmptyBlockRule, empty_block_rule, skip_notes
 from volproc.stages.predict.geometry import choose
 from volproc.stages.predict.native_prediction import NativePlan, plan_native, run_native
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.requirements import require_image, require_reachable, require_weights
 from volproc.stages.predict.seam_check import (
     ENDING,

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from volproc.config import ReportOptions
 from volproc.errors import VolumeError
 from volproc.stages.pictures import hex_colour
 from volproc.stages.report.agreement import Agreement, level_to_count, measure_agreement
 from volproc.stages.report.gallery import Gallery, gallery_of, views
 from volproc.stages.report.history import times_of
 from volproc.stages.report.objects import Objects, histogram, read_objects
+from volproc.stages.report.options import ReportOptions
 from volproc.stages.report.page import ObjectTable, Page, Row, render, toml_text
 from volproc.stages.report.seams import read_certificate, read_regions
 from volproc.stages.report.summary import facts

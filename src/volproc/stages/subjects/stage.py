@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from volproc.config import SubjectsOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -17,6 +16,7 @@ from volproc.stages.claims import Claim, admit
 from volproc.stages.provenance import write_provenance
 from volproc.stages.subjects.frames import BAND_ROWS, CutFrames, FindContrast
 from volproc.stages.subjects.manifest import rows_of, to_csv
+from volproc.stages.subjects.options import SubjectsOptions
 from volproc.stages.subjects.regions import (
     Region,
     blocks_of,

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from volproc.config import TrainOptions
 from volproc.engine.protocol import Cost
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
@@ -14,6 +13,7 @@ from volproc.grid.scale import VoxelNm
 from volproc.model.unet import UNetSpec
 from volproc.model.weights import Card, TrainedOn, card_for
 from volproc.stages.claims import Claim
+from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.training_sources import Source
 
 

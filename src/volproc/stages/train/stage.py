@@ -15,7 +15,6 @@ from math import prod
 
 import torch
 
-from volproc.config import TrainOptions
 from volproc.engine.ledger import digest
 from volproc.engine.memory import check_memory_here
 from volproc.engine.recipe import Recipe
@@ -35,6 +34,7 @@ from volproc.model.weights import (
 from volproc.stages.claims import remove_left, require_apart, require_free
 from volproc.stages.provenance import read_provenance, write_provenance
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
+from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.pairs import load_pair, require_foreground
 from volproc.stages.train.patch_sampler import Sampler
 from volproc.stages.train.plan import TrainPlan

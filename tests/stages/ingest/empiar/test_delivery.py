@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from tests.stages.ingest.empiar.servers import Fault, HttpArchive
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest import stage
 from volproc.stages.ingest.stage import plan_ingest, run_ingest

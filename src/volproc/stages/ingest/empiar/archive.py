@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from typing import Self
 from urllib.parse import quote, urlsplit
 
-from volproc.config import FetchOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.ftp import Ftp, ftp_date
 from volproc.stages.ingest.empiar.index import parse_index
 from volproc.stages.ingest.empiar.remote import Answer, Patience, RemoteFile
 from volproc.stages.ingest.empiar.web import Web
+from volproc.stages.ingest.options import FetchOptions
 
 
 class Archive:

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Self
 
-from volproc.config import FetchOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.archive import Archive
 from volproc.stages.ingest.empiar.fetched import Fetched, writing
 from volproc.stages.ingest.empiar.remote import RemoteFile, Stopped
 from volproc.stages.ingest.empiar.transfer import Fetch, Tally, Watch
+from volproc.stages.ingest.options import FetchOptions
 
 
 class Arrivals:

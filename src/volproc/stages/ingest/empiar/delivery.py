@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from volproc.config import FetchOptions, IngestOptions
 from volproc.engine.events import BlockDone, Event
 from volproc.engine.protocol import Engine, Outcomes, Step, Task
 from volproc.engine.run import Runner
@@ -20,6 +19,7 @@ from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.remote import RemoteFile
 from volproc.stages.ingest.empiar.transfer import fetch_files
 from volproc.stages.ingest.grey import SampleGreys
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
 from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
 from volproc.stages.ingest.reader import FORMATS, opener_of
 from volproc.stages.ingest.series import Series, open_series

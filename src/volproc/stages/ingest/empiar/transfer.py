@@ -10,11 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from volproc.config import FetchOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.archive import Archive
 from volproc.stages.ingest.empiar.fetched import Fetched, FolderError, writing
 from volproc.stages.ingest.empiar.remote import Answer, BrokenOff, RemoteFile, seconds
+from volproc.stages.ingest.options import FetchOptions
 
 PARTIAL = ".partial"
 TOLD_BYTES = 4 * 2**20

@@ -18,7 +18,6 @@ import urllib3
 from urllib3 import exceptions as failures
 
 from volproc import __version__
-from volproc.config import FetchOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.remote import (
     DATE,
@@ -29,6 +28,7 @@ from volproc.stages.ingest.empiar.remote import (
     RemoteFile,
     seconds,
 )
+from volproc.stages.ingest.options import FetchOptions
 
 CHUNK_BYTES = 2**20
 MAX_PAGE_BYTES = 2**28
