@@ -31,7 +31,6 @@ from pathlib import Path
 import torch
 from clock import Clock
 from repeated import repeated_phantom
-from volproc.model.device import device_for
 
 import volproc
 from volproc import (
@@ -48,11 +47,12 @@ from volproc.engine.events import (
 from volproc.engine.memory import machine_cores
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.model.device import device_for
 from volproc.model.etchacell import EtchACell, EtchACellSpec
 from volproc.model.normalisation import Normalisation
 from volproc.model.opening import open_network
 from volproc.model.weights import card_for, load_model, model_folder, save_model
-from volproc.stages.predict.batches import batch_for
+from volproc.stages.predict.batches import batch_limit
 from volproc.stages.predict.inference import load_once
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.predict.tiling import along
@@ -163,13 +163,13 @@ def probe(model: str, given: argparse.Namespace) -> None:
     passes = plan.layout.tiles(plan.blocks[len(plan.blocks) // 2].core, "z")
     one = next(iter(passes))
     _, high, wide = along("z", one.window.shape)
-    tiles = batch_for(network, device, requested=options.batch).at_once(one)
+    tiles = batch_limit(network, device, requested=options.batch).at_once(one)
     shape = (max(1, tiles), network.slices_in, high, wide)
     planes = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
     constants = network.constants_from(planes[0, :1].cpu().numpy())
     work = load_once(network, device, compiled=given.compiled)
     seconds = _seconds(lambda: work(planes, constants, one.requested), device)
-    _, *answered = along("z", one.answer.shape)
+    _, *answered = along("z", one.output.shape)
     rate = network.flop(high, wide, tuple(answered)) * len(planes) / seconds
     print(json.dumps({"peak": peak, "network": rate, "shape": shape}))
 

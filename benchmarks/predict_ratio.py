@@ -34,7 +34,6 @@ from typing import Any
 
 import torch
 from processes import Cost, measured
-from volproc.stages.predict.tile_size import up
 
 import volproc
 from volproc import PhantomOptions, PredictOptions
@@ -48,6 +47,7 @@ from volproc.stages.predict import (
 )
 from volproc.stages.predict.inference import load_once
 from volproc.stages.predict.stage import PredictPlan, plan_predict
+from volproc.stages.predict.tile_size import up
 from volproc.stages.predict.tiling import along
 from volproc.stages.volume_sample import volume_sample
 from volproc.volume.store import Volume, create_volume, open_volume
@@ -71,7 +71,7 @@ def bare_block(plan: PredictPlan, number: int, part: slice = slice(None)) -> flo
     inside = whole_box(plan.output.shape)
     sides = [
         tuple(
-            up(n, plan.network.stride) for n in along(one.axis, one.answer.clip(inside).shape)[1:]
+            up(n, plan.network.stride) for n in along(one.axis, one.output.clip(inside).shape)[1:]
         )
         for axis in plan.options.axes
         for one in plan.layout.tiles(plan.blocks[number].core, axis)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ from volproc.stages.phantom.sensor import (
     MAX_STEP,
     noise_of,
 )
-from volproc.stages.predict.empty_blocks import emptiness
+from volproc.stages.predict.empty_blocks import empty_block_rule
 from volproc.stages.predict.stage import plan_predict
 from volproc.stages.volume_sample import volume_sample
 from volproc.volume.metadata import new_volume
@@ -87,11 +87,11 @@ def skipped_by_part(image: Volume, prediction: Volume, skip: float) -> list[str]
     """Of each part: blocks skipped, of all that begin in it."""
     options = PredictOptions(block=BLOCK, tile=BLOCK, skip=skip)
     plan = plan_predict(image.info, prediction.info.url, options)
-    rule = emptiness(
+    rule = empty_block_rule(
         image.info, plan.output.voxel_nm, volume_sample(image), deviations=options.skip
     )
     assert rule is not None
-    empty = [rule.holds(plan.layout.window(b.core, options.axes), image) for b in plan.blocks]
+    empty = [rule.is_empty(plan.layout.window(b.core, options.axes), image) for b in plan.blocks]
     assert sum(empty) == prediction.info.provenance["skipped_blocks"]
     part = [min(block.core.start[2] // SHAPE[2], 2) for block in plan.blocks]
     return [

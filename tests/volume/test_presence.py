@@ -154,7 +154,7 @@ def test_volumes_of_before_stay_readable(tmp_path, pauses):
     for kind in ("image", "labels"):
         volume = written(f"{tmp_path}/{kind}.zarr", "0.5", kind)
         record = {k: v for k, v in volume.info.provenance.items() if k != "complete"}
-        old = Volume(volume.info.__class__(**{**vars(volume.info), "made_by": record})).finish()
+        old = Volume(volume.info.__class__(**{**vars(volume.info), "provenance": record})).finish()
         grown_old(tmp_path / f"{kind}.zarr")
         shards(tmp_path / f"{kind}.zarr")[0].unlink()
         assert "complete" not in open_volume(old.info.url).info.provenance
@@ -165,7 +165,7 @@ def test_volumes_of_before_stay_readable(tmp_path, pauses):
 
 def test_chunks_of_others_may_be_missing(tmp_path, pauses):
     volume = written(f"{tmp_path}/a.zarr")
-    stamp(volume.info.__class__(**{**vars(volume.info), "made_by": {}}))
+    stamp(volume.info.__class__(**{**vars(volume.info), "provenance": {}}))
     shards(tmp_path / "a.zarr")[0].unlink()
     other = open_volume(tmp_path / "a.zarr")
     assert 0 < other.read(other.info.box).mean() < 1

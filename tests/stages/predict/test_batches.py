@@ -12,15 +12,15 @@ from volproc.grid.box import Box, whole_box
 from volproc.model.network import Network
 from volproc.stages.predict import batches
 from volproc.stages.predict.batches import (
-    Batch,
+    BatchLimit,
     fitting_pixels,
     halves,
     in_batches,
     requested_tiles,
 )
-from volproc.stages.predict.device import is_out_of_memory
-from volproc.stages.predict.orientation import along
-from volproc.stages.predict.tiling import Tile, lay_out
+from volproc.stages.predict.device_link import is_out_of_memory
+from volproc.stages.predict.geometry import lay_out
+from volproc.stages.predict.tiling import Tile, along
 
 HALO, STRIDE = 16, 8
 FULL = (MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"))
@@ -36,7 +36,7 @@ def pixels(one):
     return prod(along(one.axis, one.window.shape)[1:])
 
 
-def done(passes, *, fits, portion, error=FULL[1]):
+def done(tiles, *, fits, limit, error=FULL[1]):
     """What a network of so little memory is asked, and which voxels it answers."""
     asked, answered = [], []
 
@@ -46,32 +46,32 @@ def done(passes, *, fits, portion, error=FULL[1]):
             raise error
         answered.extend(some)
 
-    in_batches(passes, answer, portion=portion, halo=HALO, stride=STRIDE)
+    in_batches(tiles, answer, limit=limit, halo=HALO, stride=STRIDE)
     return asked, answered
 
 
 def covered(layout, answered):
     seen = np.zeros(layout.shape, dtype=int)
     for one in answered:
-        seen[one.answer.clip(whole_box(layout.shape)).slices] += 1
+        seen[one.output.clip(whole_box(layout.shape)).slices] += 1
     return seen
 
 
 @pytest.mark.parametrize("error", FULL)
-def test_fewer_tiles_are_asked_after_memory_ran_out(passes, error):
-    layout, todo = passes
-    portion = Batch(tiles=6, pixels=10**9)
-    asked, answered = done(todo, fits=2 * pixels(todo[0]), portion=portion, error=error)
+def test_fewer_tiles_are_asked_after_memory_ran_out(tiles, error):
+    layout, todo = tiles
+    limit = BatchLimit(tiles=6, pixels=10**9)
+    asked, answered = done(todo, fits=2 * pixels(todo[0]), limit=limit, error=error)
     assert asked[:3] == [6, 3, 1]
     assert answered == todo
     assert (covered(layout, answered) == 1).all()
 
 
-def test_the_worker_remembers(passes):
-    _, todo = passes
-    portion = Batch(tiles=8, pixels=10**9)
-    done(todo, fits=2 * pixels(todo[0]), portion=portion)
-    asked, _ = done(todo, fits=2 * pixels(todo[0]), portion=portion)
+def test_the_worker_remembers(tiles):
+    _, todo = tiles
+    limit = BatchLimit(tiles=8, pixels=10**9)
+    done(todo, fits=2 * pixels(todo[0]), limit=limit)
+    asked, _ = done(todo, fits=2 * pixels(todo[0]), limit=limit)
     assert set(asked) == {1}
 
 
@@ -79,33 +79,33 @@ def test_the_worker_remembers(passes):
 def test_smaller_tiles_last_answer_every_voxel_once(share, axis):
     layout = lay_out((70, 96, 64), halo=HALO, stride=STRIDE, slices_in=6, slices_out=4)
     todo = list(layout.tiles(whole_box(layout.shape), axis))
-    portion = Batch(tiles=2, pixels=10**9)
-    _, answered = done(todo, fits=share * max(map(pixels, todo)), portion=portion)
+    limit = BatchLimit(tiles=2, pixels=10**9)
+    _, answered = done(todo, fits=share * max(map(pixels, todo)), limit=limit)
     assert len(answered) > len(todo)
     assert (covered(layout, answered) == 1).all()
 
 
-def test_a_half_sees_what_the_whole_tile_sees(passes):
-    _, (whole, *_) = passes
+def test_a_half_sees_what_the_whole_tile_sees(tiles):
+    _, (whole, *_) = tiles
     parts = halves(whole, halo=HALO, stride=STRIDE)
     assert {pixels(part) < pixels(whole) for part in parts} == {True}
     for part in parts:
         for n in (1, 2):
-            assert part.window.start[n] <= max(whole.window.start[n], part.answer.start[n] - HALO)
-            assert part.window.stop[n] >= min(whole.window.stop[n], part.answer.stop[n] + HALO)
+            assert part.window.start[n] <= max(whole.window.start[n], part.output.start[n] - HALO)
+            assert part.window.stop[n] >= min(whole.window.stop[n], part.output.stop[n] + HALO)
             assert part.window.start[n] % STRIDE == part.window.stop[n] % STRIDE == 0
 
 
-def test_a_tile_that_can_be_no_smaller_is_an_error_in_one_line(passes):
-    _, todo = passes
+def test_a_tile_that_can_be_no_smaller_is_an_error_in_one_line(tiles):
+    _, todo = tiles
     with pytest.raises(ModelError, match=r"no memory for one tile of \d+ x \d+ pixels, the small"):
-        done(todo, fits=0, portion=Batch(tiles=4, pixels=10**9))
+        done(todo, fits=0, limit=BatchLimit(tiles=4, pixels=10**9))
 
 
-def test_other_errors_are_not_taken_for_a_lack_of_memory(passes):
-    _, todo = passes
+def test_other_errors_are_not_taken_for_a_lack_of_memory(tiles):
+    _, todo = tiles
     with pytest.raises(ZeroDivisionError):
-        done(todo, fits=0, portion=Batch(tiles=4, pixels=10**9), error=ZeroDivisionError())
+        done(todo, fits=0, limit=BatchLimit(tiles=4, pixels=10**9), error=ZeroDivisionError())
 
 
 @pytest.mark.parametrize(
@@ -153,15 +153,15 @@ def test_a_portion_follows_from_the_free_memory():
 
 @pytest.mark.parametrize(("free", "pixels"), [(10**9, 800_000), (10**12, 2**22), (0, 0)])
 def test_a_worker_has_one_portion_per_network(monkeypatch, free, pixels):
-    """From the memory that is free at first; others find the portion that it was halved to."""
+    """From the memory that is free at first; others find the limit that it was halved to."""
     monkeypatch.setattr(batches, "free_bytes", lambda: free)
-    monkeypatch.setattr(batches, "_portions", {})
-    first = batches.batch_for(COSTLY, "cuda", requested=0)
+    monkeypatch.setattr(batches, "_limits", {})
+    first = batches.batch_limit(COSTLY, "cuda", requested=0)
     assert first.pixels == pixels
-    assert batches.batch_for(COSTLY, "cuda", requested=0) is first
-    assert batches.batch_for(replace(COSTLY, digest="c"), "cuda", requested=0) is not first
+    assert batches.batch_limit(COSTLY, "cuda", requested=0) is first
+    assert batches.batch_limit(replace(COSTLY, digest="c"), "cuda", requested=0) is not first
     assert first.tiles == 2**22  # 512 channels of them are 2^31 values, the most of a tensor
-    host = batches.batch_for(COSTLY, "cpu", requested=0)
+    host = batches.batch_limit(COSTLY, "cpu", requested=0)
     assert (host.tiles, host.pixels) == (1, 2**31 // 1000)
 
 
@@ -210,10 +210,10 @@ def test_the_shorter_side_is_cut_where_the_longer_does_not_help():
 
 def test_a_portion_counts_tiles_and_pixels():
     one = seen(((0, 30), (0, 40)), ((0, 30), (0, 40)))
-    assert [Batch(5, n).at_once(one) for n in (10**9, 3600, 3599, 1199)] == [5, 3, 2, 0]
-    portion = Batch(5, 10**9)
-    portion.halve([one, one, one])
-    assert (portion.tiles, portion.pixels) == (5, 1800)
+    assert [BatchLimit(5, n).at_once(one) for n in (10**9, 3600, 3599, 1199)] == [5, 3, 2, 0]
+    limit = BatchLimit(5, 10**9)
+    limit.halve([one, one, one])
+    assert (limit.tiles, limit.pixels) == (5, 1800)
 
 
 def test_only_tiles_that_see_and_answer_alike_go_together():
@@ -222,6 +222,6 @@ def test_only_tiles_that_see_and_answer_alike_go_together():
     moved = seen(((32, 64), (0, 32)), ((32, 48), (0, 16)))
     other = seen(((0, 32), (0, 32)), ((16, 32), (0, 16)))
     wider = seen(((0, 40), (0, 32)), ((0, 16), (0, 16)))
-    asked, answered = done([a, moved, other, wider, a], fits=10**9, portion=Batch(3, 10**9))
+    asked, answered = done([a, moved, other, wider, a], fits=10**9, limit=BatchLimit(3, 10**9))
     assert asked == [2, 1, 1, 1]
     assert answered == [a, moved, other, wider, a]

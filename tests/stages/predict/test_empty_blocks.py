@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm
-from volproc.stages.predict.empty_blocks import COARSER, Emptiness, coarse_resampler
-from volproc.stages.predict.tiling import lay_out
+from volproc.stages.predict.empty_blocks import COARSER, EmptyBlockRule, coarse_resampler
+from volproc.stages.predict.geometry import lay_out
 from volproc.volume.metadata import new_volume
 from volproc.volume.resampling import read_resampled
 from volproc.volume.store import create_volume, open_volume
@@ -67,15 +67,15 @@ def one_speck(tmp_path_factory):
 def test_only_a_window_with_something_in_it_is_looked_at(one_speck, limit, start, size):
     """Coarsely an edge is 4 voxels wide and seen 4 away: what is further off does not count."""
     window = Box(start, tuple(a + n for a, n in zip(start, size, strict=True)))
-    rule = Emptiness(coarse_resampler(one_speck.info, one_speck.info.voxel_nm), limit)
+    rule = EmptyBlockRule(coarse_resampler(one_speck.info, one_speck.info.voxel_nm), limit)
     inside = Box((28, 28, 28), (36, 36, 36))
     grown = window.grow((10, 10, 10))
     ends = zip(window.start, window.stop, strict=True)
     if all(a <= 20 and b >= 44 for a, b in ends):
-        assert not rule.holds(window, one_speck)
+        assert not rule.is_empty(window, one_speck)
     mirrored = any(a < 0 or b > 64 for a, b in zip(grown.start, grown.stop, strict=True))
     if not mirrored and not grown.clip(inside).size:
-        assert rule.holds(window, one_speck)
+        assert rule.is_empty(window, one_speck)
 
 
 def test_padding_is_empty_and_what_is_no_number_is_looked_at(save_volume):
@@ -84,8 +84,8 @@ def test_padding_is_empty_and_what_is_no_number_is_looked_at(save_volume):
     values[3, 3, 3] = np.nan
     broken = save_volume("broken.zarr", values)
     for image, empty in ((padding, True), (broken, False)):
-        rule = Emptiness(coarse_resampler(image.info, image.info.voxel_nm), 0.1)
-        assert rule.holds(image.info.box, image) is empty
+        rule = EmptyBlockRule(coarse_resampler(image.info, image.info.voxel_nm), 0.1)
+        assert rule.is_empty(image.info.box, image) is empty
 
 
 @given(
@@ -106,14 +106,14 @@ def test_no_block_that_sees_something_is_skipped(start, sides, contrast, halo, t
     values = np.full((60, 60, 60), 120, dtype=np.uint8)
     values[thing.slices] = 120 + contrast
     image = tmp_path_for(values)
-    rule = Emptiness(coarse_resampler(image.info, image.info.voxel_nm), limit=10.0)
+    rule = EmptyBlockRule(coarse_resampler(image.info, image.info.voxel_nm), limit=10.0)
     layout = lay_out((60,) * 3, halo=8 * halo, stride=8, slices_in=6, slices_out=4, tile=tile)
     for block in Tiling((60,) * 3, layout.tile):
         window = layout.window(block.core, "zyx")
         if min(window.clip(thing).shape) >= 12 and _beside(thing, window.clip(whole)) >= 12:
-            assert not rule.holds(window, image)
+            assert not rule.is_empty(window, image)
         if not window.grow((12, 12, 12)).clip(thing).size and whole.contains(window):
-            assert rule.holds(window, image)
+            assert rule.is_empty(window, image)
 
 
 def _beside(thing, seen):
@@ -134,7 +134,7 @@ def test_the_rule_is_the_span_of_the_whole_coarse_volume_and_what_is_seen_less_o
 ):
     """Numpy on the whole array, and: where a window is empty, so is every window within it."""
     image, coarse, origin = speckled
-    rule = Emptiness(coarse_resampler(image.info, image.info.voxel_nm), limit)
+    rule = EmptyBlockRule(coarse_resampler(image.info, image.info.voxel_nm), limit)
     window = Box(start, tuple(a + n for a, n in zip(start, size, strict=True)))
     part = coarse[
         tuple(
@@ -142,11 +142,11 @@ def test_the_rule_is_the_span_of_the_whole_coarse_volume_and_what_is_seen_less_o
             for a, b, o in zip(window.start, window.stop, origin, strict=True)
         )
     ]
-    assert rule.holds(window, image) == (np.ptp(part) < limit)
+    assert rule.is_empty(window, image) == (np.ptp(part) < limit)
     ends = zip(window.start, window.stop, less, strict=True)
     inner = Box(*zip(*((min(a + n, b - 1), b) for a, b, n in ends), strict=True))
-    if rule.holds(window, image):
-        assert rule.holds(inner, image)
+    if rule.is_empty(window, image):
+        assert rule.is_empty(inner, image)
 
 
 @pytest.fixture(scope="module")

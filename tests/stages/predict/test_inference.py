@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from volproc.stages.predict import task
-from volproc.stages.predict.batches import Batch
-from volproc.stages.predict.device import Here
-from volproc.stages.predict.inference import facing, quantise
-from volproc.stages.predict.orientation import oriented
+from volproc.stages.predict.batches import BatchLimit
+from volproc.stages.predict.device_link import CpuLink
+from volproc.stages.predict.inference import quantise, view_along
+from volproc.stages.predict.tiling import oriented
 from volproc.volume.store import open_volume
 
 
@@ -21,9 +21,9 @@ def test_probabilities_become_bytes_in_any_layout(order):
 
 @pytest.mark.parametrize("axis", ["z", "y", "x"])
 @pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
-def test_facing_an_axis_is_a_view_along_it(axis, kind):
+def test_view_along_an_axis_is_a_view_along_it(axis, kind):
     values = torch.arange(70 * 3 * 130).reshape(3, 70, 130).to(kind)
-    assert torch.equal(facing(values, axis), oriented(values, axis))
+    assert torch.equal(view_along(values, axis), oriented(values, axis))
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch.compile itself
@@ -34,12 +34,12 @@ def test_a_compiled_network_answers_alike(small, predict):
     assert np.array_equal(found.read(plan.output.box), wanted.read(plan.output.box))
 
 
-def test_nothing_moves_on_the_way_to_a_cpu():
+def test_nothing_is_copied_to_a_cpu():
     values = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    there = Here().up(values)()
+    there = CpuLink().to_device(values)()
     there[0, 0, 0] = 99
-    assert Here().down(there)() is not values
-    assert np.array_equal(Here().down(there)(), values)
+    assert CpuLink().to_host(there)() is not values
+    assert np.array_equal(CpuLink().to_host(there)(), values)
 
 
 @pytest.mark.parametrize("tiles", [1, 3, 8])
@@ -61,8 +61,8 @@ def test_as_many_tiles_at_once_as_fit_give_the_same_votes(small, predict, monkey
         return predict
 
     monkeypatch.setattr(task, "load_once", scarce)
-    monkeypatch.setattr(task, "batch_for", lambda *a, **k: portion)
-    portion = Batch(tiles=tiles, pixels=10**9)
+    monkeypatch.setattr(task, "batch_limit", lambda *a, **k: limit)
+    limit = BatchLimit(tiles=tiles, pixels=10**9)
     plan, found = predict(small, "scarce", tile=(20, 36, 36))
     assert asked[0][0] > asked[-1][0] or tiles == 1
     assert min(a[2] * a[3] for a in asked) < max(a[2] * a[3] for a in asked)

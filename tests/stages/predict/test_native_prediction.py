@@ -12,7 +12,12 @@ from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
-from volproc.stages.predict.native_prediction import Votes, plan_native, resampler_to, run_native
+from volproc.stages.predict.native_prediction import (
+    VoteTransform,
+    plan_native,
+    resampler_to,
+    run_native,
+)
 from volproc.volume.metadata import Level
 from volproc.volume.resampling import Resampling, as_tensor, resampled
 from volproc.volume.store import open_volume
@@ -82,7 +87,7 @@ def test_what_is_cut_is_counted_anew_from_each_axis_probability(
 @settings(max_examples=40)
 def test_a_box_is_that_part_of_the_whole(votes, finer, mode, threshold, data):
     shape = tuple(round(n / f) for n, f in zip(votes.shape[1:], finer, strict=True))
-    way = Votes(Resampling(0, votes.shape[1:], shape, finer, finer), mode, threshold)
+    way = VoteTransform(Resampling(0, votes.shape[1:], shape, finer, finer), mode, threshold)
     whole = whole_box(shape)
     everything = way.sample(votes, whole)
     ends = [sorted(data.draw(st.sets(st.integers(0, n), min_size=2, max_size=2))) for n in shape]
@@ -148,6 +153,6 @@ def test_memory_is_that_of_the_votes_the_result_and_a_few_planes(small, predict)
     """Of 16 planes at a time 12 bytes a voxel and 2 a vote; the votes themselves, and 4 results."""
     plan = predict(small, native=True, fusion="union", plan_only=True).native
     step = plan.steps[0]
-    votes = plan.resampler.source(step.blocks[0].core).grow((1, 1, 1)).size
+    votes = plan.transform.source(step.blocks[0].core).grow((1, 1, 1)).size
     planes = -(-16 * (12 + 2 * 3) // step.blocks.core[0])
     assert step.peak_bytes == 3 * votes + step.blocks[0].core.size * (4 + planes)

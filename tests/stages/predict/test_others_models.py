@@ -140,7 +140,7 @@ def test_a_volume_thinner_than_the_models_planes_is_mirrored(
     note = f"reads 24 planes, along z the volume has {planes} at the model's voxel size"
     plan = planned(thin, path)
     assert plan.options.axes == "z"
-    assert plan.notes[0].startswith(f"{note}: the others are mirrored ones, and it is seen along")
+    assert plan.notes[0].startswith(f"{note}: the others are mirrored ones, and it is viewed along")
     stated = planned(thin, path, axes="zyx")
     assert stated.options.axes == "zyx"
     assert stated.notes == (f"{note}: the others are mirrored ones",)

@@ -11,8 +11,8 @@ from volproc.grid.blocks import Tiling
 from volproc.grid.box import whole_box
 from volproc.model.opening import open_network
 from volproc.stages.predict import seam_check
+from volproc.stages.predict.geometry import lay_out
 from volproc.stages.predict.seam_check import places_in
-from volproc.stages.predict.tiling import lay_out
 from volproc.volume.file_io import sibling
 from volproc.volume.store import open_volume
 
@@ -47,7 +47,7 @@ def test_places_lie_across_borders_and_elsewhere(shape, tile, stride, seed):
         if place.kind == "border":
             ends = zip(place.core.start, place.core.stop, layout.tile, strict=True)
             assert any(a // t != (b - 1) // t for a, b, t in ends)
-            answers = {one.answer for one in place.layout.tiles(place.core, "z")}
+            answers = {one.output for one in place.layout.tiles(place.core, "z")}
             assert len({(a.start[1:], a.stop[1:]) for a in answers}) == 1
     across = [place.kind for place in places[::2]]
     assert across == ["border" if len(blocks) > 1 else "elsewhere"] * 3
@@ -74,7 +74,7 @@ def test_a_card_that_lies_about_how_far_its_network_sees_is_caught(
     said = r"is kept, but not certified: with other tiles its votes differ by up to (\d+) of 255"
     with pytest.raises(ModelError, match=said) as caught:
         predict(small, certify=6, votes=votes, network=lying)
-    assert "Model tiny sees further than the halo of its tiles: give more" in str(caught.value)
+    assert "Model tiny sees further than the halo of its tiles: give a larger" in str(caught.value)
     plan, _ = predict(small, votes=votes, network=lying)
     found = certificate(plan)
     assert found["passed"] is False

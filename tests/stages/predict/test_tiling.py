@@ -2,12 +2,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
-from volproc.stages.predict.tiling import Layout, along, lay_out
+from volproc.stages.predict.geometry import lay_out
+from volproc.stages.predict.tiling import (
+    Layout,
+    along,
+    back,
+    oriented,
+)
 
 shapes = st.tuples(*[st.integers(1, 60)] * 3)
 
@@ -30,7 +37,7 @@ def layouts(draw):
 def test_the_passes_answer_every_voxel_once(layout, axis):
     seen = np.zeros(layout.shape, dtype=int)
     for one in layout.tiles(whole_box(layout.shape), axis):
-        seen[one.answer.clip(whole_box(layout.shape)).slices] += 1
+        seen[one.output.clip(whole_box(layout.shape)).slices] += 1
     assert (seen == 1).all()
 
 
@@ -42,7 +49,7 @@ def test_a_block_has_the_passes_of_the_whole(layout, axis, data):
     core = Box(start, stop)
     mine = set(layout.tiles(core, axis))
     whole = set(layout.tiles(whole_box(layout.shape), axis))
-    assert mine == {one for one in whole if one.answer.clip(core).size}
+    assert mine == {one for one in whole if one.output.clip(core).size}
     starts = [one.window.start for one in mine]
     stops = [one.window.stop for one in mine]
     assert layout.window(core, axis) == Box(tuple(np.min(starts, 0)), tuple(np.max(stops, 0)))
@@ -54,8 +61,8 @@ def test_windows_have_the_halo_unless_the_mirrored_volume_ends(layout, axis):
         _, *sides = along(axis, (0, 1, 2))
         for n in sides:
             first, last = -layout.border, layout.shape[n] + layout.border
-            assert one.window.start[n] <= max(first, one.answer.start[n] - layout.halo)
-            assert one.window.stop[n] >= min(last, one.answer.stop[n] + layout.halo)
+            assert one.window.start[n] <= max(first, one.output.start[n] - layout.halo)
+            assert one.window.stop[n] >= min(last, one.output.stop[n] + layout.halo)
             assert one.window.start[n] % layout.stride == 0
             assert one.window.stop[n] % layout.stride == 0
 
@@ -99,7 +106,7 @@ def test_the_window_of_several_axes_holds_that_of_each(layout):
 
 def test_what_is_answered_lies_within_the_window(layout):
     one = next(layout.tiles(Box((4, 16, 24), (5, 17, 25)), "x"))
-    assert (one.window, one.answer) == (
+    assert (one.window, one.output) == (
         Box((-4, 8, 21), (16, 36, 31)), Box((0, 16, 24), (16, 32, 28)),
     )  # fmt: skip
     assert one.requested == (slice(4, 20), slice(8, 24))
@@ -113,3 +120,19 @@ def test_a_layout_of_given_tiles():
     assert max(lay_out((10, 30, 50), **how, most=24).tile) == 24
     with pytest.raises(ConfigError, match=r"tile = \[16, 25, 24\]: .* takes no more than 24"):
         lay_out((10, 30, 50), **how, tile=(16, 25, 24), most=24)
+
+
+@given(axis=st.sampled_from("zyx"), triple=st.tuples(*[st.integers()] * 3))
+def test_there_and_back_is_the_identity(axis, triple):
+    assert back(axis, along(axis, triple)) == triple
+    assert along(axis, triple)[0] == triple["zyx".index(axis)]
+
+
+@pytest.mark.parametrize("axis", ["z", "y", "x"])
+def test_a_view_shows_the_planes_of_its_axis(axis):
+    values = torch.arange(24).reshape(2, 3, 4)
+    view = oriented(values, axis)
+    assert view.shape == along(axis, (2, 3, 4))
+    assert np.array_equal(view[1], np.take(values.numpy(), 1, axis="zyx".index(axis)))
+    view[0, 0, 0] = 99
+    assert values[0, 0, 0] == 99

@@ -35,5 +35,7 @@ def test_only_the_central_planes_count(small, predict, tiny_model, keep):
 
 @pytest.mark.parametrize("keep", [3, 6])
 def test_planes_that_cannot_be_the_centre_are_refused(small, predict, keep):
-    with pytest.raises(ConfigError, match=rf"keep = {keep}: model tiny answers 4 planes; keep an "):
+    with pytest.raises(
+        ConfigError, match=rf"keep = {keep}: model tiny predicts 4 planes; keep an "
+    ):
         predict(small, keep=keep, plan_only=True)

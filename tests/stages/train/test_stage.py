@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from volproc import TrainOptions, __version__
-from volproc.errors import ConfigError, OutputError, VolprocError, VolumeError
+from volproc.errors import ConfigError, ModelError, OutputError, VolprocError, VolumeError
 from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.weights import CARD, WEIGHTS, load_model
@@ -330,3 +330,9 @@ def test_what_nothing_can_be_learnt_from_is_refused(
     url = save(tmp_path / "changed.zarr", values, voxel_nm=nm, kind=volume.info.kind)
     with pytest.raises(VolprocError, match=said):
         trained(options({**volumes, kind: (url,)}, tmp_path / "model"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(volumes: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r'\[train\] device = "cuda", but torch finds no GPU'):
+        trained(options(volumes, tmp_path / "m", device="cuda"))

@@ -1,8 +1,8 @@
-"""Which blocks hold nothing to look at: clear resin and padding, told by a coarse look.
+"""Which blocks are empty: clear resin and padding, recognised at a coarse level.
 
-The rule: a block is left out if the grey values of all that the network would see of it, at 4
-times the model's voxel size, span less than `limit`. Cells have membranes and organelles of
-several times the noise that is left at that size; resin and padding have none.
+The rule: a block is skipped if the grey values of all that the network would see of it, at 4 times
+the model's voxel size, span less than `limit`. The membranes and organelles of cells stand out
+several times above the noise that is left at that size; resin and padding have none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COARSER = 4
 
 
 @dataclass(frozen=True)
-class Emptiness:
+class EmptyBlockRule:
     """The rule with the numbers of one volume: `limit` is in its grey values."""
 
     resampler: Resampling
@@ -32,8 +32,8 @@ class Emptiness:
     flat: float | None = None
     """The grey value of a volume that is the same everywhere, of which all blocks are empty."""
 
-    def holds(self, window: Box, image: Volume) -> bool:
-        """Whether `window` (voxels of the model, mirrored beyond the volume) holds nothing."""
+    def is_empty(self, window: Box, image: Volume) -> bool:
+        """Whether `window` (voxels of the model, mirrored beyond the volume) is empty."""
         if self.flat is not None:
             return True
         start = each(lambda a: a // COARSER, window.start)
@@ -42,23 +42,23 @@ class Emptiness:
         return bool(values.max() - values.min() < self.limit)
 
 
-def emptiness(
+def empty_block_rule(
     image: VolumeInfo, voxel_nm: VoxelNm, sample: npt.NDArray[Any], *, deviations: float
-) -> Emptiness | None:
+) -> EmptyBlockRule | None:
     """The rule for a network of `voxel_nm`: `deviations` times the spread of the volume's `sample`.
 
     Saturated voxels and outliers do not count for the spread (`model/normalisation.py`). None for
-    0; of a volume that is flat all blocks are empty: networks answer anything to nothing.
+    0 deviations. All blocks of a flat volume are empty: to nothing a network may predict anything.
     """
     known = constants_from(sample)
     if not (deviations or known.flat):
         return None
     flat = known.mean if known.flat else None
-    return Emptiness(coarse_resampler(image, voxel_nm), deviations * known.std, flat)
+    return EmptyBlockRule(coarse_resampler(image, voxel_nm), deviations * known.std, flat)
 
 
-def skipping(deviations: float) -> tuple[str, ...]:
-    """What a plan says of blocks that may be left out; nothing for 0."""
+def skip_notes(deviations: float) -> tuple[str, ...]:
+    """What a plan says of blocks that may be skipped; nothing for 0."""
     if not deviations:
         return ()
     return (

@@ -1,4 +1,4 @@
-"""A block's votes: seen along each axis, in large tiles, answered in uint8."""
+"""A block's votes: viewed along each axis, predicted tile by tile, rounded to uint8."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from volproc.compiled import compiled
 from volproc.grid.box import Box
 from volproc.model.network import Constants, Network, Predict
 from volproc.model.predictor import Predictor
-from volproc.stages.predict.batches import Batch, in_batches
-from volproc.stages.predict.orientation import Axis, along, oriented
-from volproc.stages.predict.tiling import Layout, Tile
+from volproc.stages.predict.batches import BatchLimit, in_batches
+from volproc.stages.predict.tiling import Axis, Layout, Tile, along, oriented
 
 PIECE = 64
 """Voxels of a side that are turned at a time."""
@@ -36,7 +35,7 @@ def load_once(network: Network, device: str, *, compiled: bool = False) -> Predi
 
 
 def _compiled(predict: Predict) -> Predict:
-    """The network compiled; of our own the module alone, as what is around it is no torch."""
+    """The network compiled; of our own the module alone, as the code around it is not torch's."""
     if isinstance(predict, Predictor):
         predict.module.compile()
         return predict
@@ -54,58 +53,58 @@ def vote(
     layout: Layout,
     predict: Predict,
     constants: Constants,
-    portion: Batch,
+    limit: BatchLimit,
 ) -> torch.Tensor:
     """Each axis' probability times 255, rounded: uint8 of shape (axes, *core.shape).
 
-    `values` are the voxels of the box `origin`, on the device the network is on; so is the answer.
+    `values` are the voxels of the box `origin`, on the network's device; so are the votes.
     """
-    kinds = tuple(axes)
-    votes = torch.empty((len(kinds), *core.shape), dtype=torch.uint8, device=values.device)
+    axes = tuple(axes)
+    votes = torch.empty((len(axes), *core.shape), dtype=torch.uint8, device=values.device)
 
-    def answer(passes: list[Tile], *, seen: torch.Tensor, into: torch.Tensor) -> None:
-        answers = predict(_planes(seen, passes, origin), constants, passes[0].requested)
-        for one, probabilities in zip(passes, answers, strict=True):
-            _keep(probabilities, one, into, core)
+    def run(batch: list[Tile], *, viewed: torch.Tensor, into: torch.Tensor) -> None:
+        outputs = predict(_planes(viewed, batch, origin), constants, batch[0].requested)
+        for one, probabilities in zip(batch, outputs, strict=True):
+            _store(probabilities, one, into, core)
 
-    for n, axis in enumerate(kinds):
+    for n, axis in enumerate(axes):
         in_batches(
             layout.tiles(core, axis),
-            partial(answer, seen=facing(values, axis), into=votes[n]),
-            portion=portion,
+            partial(run, viewed=view_along(values, axis), into=votes[n]),
+            limit=limit,
             halo=layout.halo,
             stride=layout.stride,
         )
     return votes
 
 
-def facing(values: torch.Tensor, axis: Axis) -> torch.Tensor:
-    """(z, y, x) voxels as (depth, height, width) along `axis`, each plane in one piece.
+def view_along(values: torch.Tensor, axis: Axis) -> torch.Tensor:
+    """(z, y, x) voxels as (depth, height, width) along `axis`, the rows of each plane in one piece.
 
-    A view along z and y. Along x a copy: of the voxels read for a pass of a few planes all others
-    in their cache lines would be read again for the next (on a CPU 5 times as much to wait for).
+    A view along z and y. Along x a copy: a tile of a few planes would read one voxel of every cache
+    line, and the next tile the lines again (on a CPU 5 times as much memory traffic).
     """
-    seen = oriented(values, axis)
+    viewed = oriented(values, axis)
     if axis != "x":
-        return seen
+        return viewed
     if values.is_cuda:
-        return seen.contiguous()
-    turned = torch.empty(seen.shape, dtype=values.dtype)
+        return viewed.contiguous()
+    turned = torch.empty(viewed.shape, dtype=values.dtype)
     _turn(values.numpy(), turned.numpy())
     return turned
 
 
-def _planes(seen: torch.Tensor, passes: list[Tile], origin: Box) -> torch.Tensor:
-    """Planes (N, depth, height, width); those of a single pass are not copied."""
-    views = [seen[along(p.axis, p.window.within(origin.start).slices)] for p in passes]
+def _planes(viewed: torch.Tensor, batch: list[Tile], origin: Box) -> torch.Tensor:
+    """Planes (N, depth, height, width); those of a single tile are not copied."""
+    views = [viewed[along(one.axis, one.window.within(origin.start).slices)] for one in batch]
     return views[0][None] if len(views) == 1 else torch.stack(views)
 
 
-def _keep(probabilities: torch.Tensor, one: Tile, votes: torch.Tensor, core: Box) -> None:
-    """Put the part of a pass' answer that lies in the core where it belongs, times 255."""
-    mine = one.answer.clip(core)
+def _store(probabilities: torch.Tensor, one: Tile, votes: torch.Tensor, core: Box) -> None:
+    """Put the part of a tile's output that lies in the core where it belongs, times 255."""
+    mine = one.output.clip(core)
     there = oriented(votes[mine.within(core.start).slices], one.axis)
-    quantise(probabilities[along(one.axis, mine.within(one.answer.start).slices)], there)
+    quantise(probabilities[along(one.axis, mine.within(one.output.start).slices)], there)
 
 
 def quantise(probabilities: torch.Tensor, out: torch.Tensor) -> None:
@@ -118,7 +117,14 @@ def quantise(probabilities: torch.Tensor, out: torch.Tensor) -> None:
 
 @compiled
 def _turn(values: npt.NDArray[np.uint8], turned: npt.NDArray[np.uint8]) -> None:
-    """turned[x, z, y] = values[z, y, x], a piece at a time that stays in the cache."""
+    """turned[x, z, y] = values[z, y, x], in squares that stay in the cache while they are turned.
+
+    values[z]  y ▲ ┌──┬──┐      turned[:, z]  x ▲ ┌──┬──┐
+                 │ │2 │4 │                      │ │3 │4 │     rows of a square are read in
+                 │ ├──┼──┤                      │ ├──┼──┤     order, columns are written;
+                 │ │1 │3 │                      │ │1 │2 │     each line is fetched once
+                 └─┴──┴──┴▶ x                   └─┴──┴──┴▶ y
+    """
     depth, height, width = values.shape
     for z in range(depth):
         for y in range(0, height, PIECE):
@@ -131,6 +137,7 @@ def _turn(values: npt.NDArray[np.uint8], turned: npt.NDArray[np.uint8]) -> None:
 @compiled
 def _quantise(probabilities: npt.NDArray[np.float32], out: npt.NDArray[np.uint8]) -> None:
     depth, height, width = out.shape
+    # the network's output has its channels (depth) last in memory: the innermost loop follows them
     for h in range(height):
         for w in range(width):
             for d in range(depth):

@@ -1,10 +1,10 @@
-"""The prediction on the image's own grid: interpolated as a probability, then cut if it was cut.
+"""The prediction on the image's own grid, interpolated as a probability.
 
     mean, max, weighted    the fused probability is interpolated
-    union, majority        each axis' votes are interpolated, cut at the threshold and counted anew
+    union, majority        each axis' votes are interpolated, cut at the threshold and fused again
 
-Outlines of a cut answer would otherwise follow the model's voxels. Every voxel is the same sum of
-products whatever block it is in.
+If the fused mask itself were interpolated, its outlines would follow the model's voxels. Every
+voxel is the same sum of products whatever block it is in.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from volproc.volume.store import Volume
 
 
 @dataclass(frozen=True)
-class Probabilities:
-    """The way of a probability (0 to 255) to another grid."""
+class ProbabilityTransform:
+    """A probability (0 to 255) on another grid."""
 
     resampler: Resampling
 
@@ -49,8 +49,8 @@ class Probabilities:
 
 
 @dataclass(frozen=True)
-class Votes:
-    """The way of votes to another grid, where they are fused: union or majority."""
+class VoteTransform:
+    """Votes on another grid, where they are fused: union or majority."""
 
     resampler: Resampling
     mode: Fusion
@@ -61,9 +61,9 @@ class Votes:
         return self.resampler.source(box)
 
     def sample(self, values: npt.NDArray[Any], box: Box) -> npt.NDArray[np.uint8]:
-        """0 or 255 of the box's shape, from one vote (z, y, x) or several, a few planes at a time.
+        """0 or 255 of the box's shape, from one vote (z, y, x) or several.
 
-        So what is held is one result, and not three.
+        A few planes at a time, so that only one result of that shape is in memory, not three.
         """
         channels = values.reshape(-1, *values.shape[-3:])
         start = self.source(box).start
@@ -79,7 +79,7 @@ class Votes:
 
 @dataclass(frozen=True)
 class NativePlan:
-    """What is seen on the image's grid (the prediction, or the votes) and the volume made of it."""
+    """The prediction, or the votes, and the volume on the image's grid that is made from them."""
 
     source: VolumeInfo
     output: VolumeInfo
@@ -88,11 +88,12 @@ class NativePlan:
     digest: str
 
     @property
-    def resampler(self) -> Probabilities | Votes:
+    def transform(self) -> ProbabilityTransform | VoteTransform:
         """From the model's grid to the image's."""
-        way = resampler_to(self.source, self.output)
-        cut = self.fusion in BINARY
-        return Votes(way, self.fusion, self.threshold) if cut else Probabilities(way)
+        resampler = resampler_to(self.source, self.output)
+        if self.fusion in BINARY:
+            return VoteTransform(resampler, self.fusion, self.threshold)
+        return ProbabilityTransform(resampler)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -101,10 +102,10 @@ class NativePlan:
         step = native_step(
             self.source,
             self.output,
-            self.resampler,
+            self.transform,
             name="native prediction",
             digest=self.digest,
-            # of SLAB planes at a time: three float32 of them, each vote, and who says yes
+            # of SLAB planes at a time: three float32 of them, each vote, and which say yes
             working=-(-(12 + 2 * channels) * SLAB // self.output.write_unit[0]),
         )
         return (step, *pyramid_steps(self.output, digest=self.digest, name="native prediction"))
@@ -118,9 +119,9 @@ def plan_native(
     *,
     recipe: Recipe,
 ) -> NativePlan | None:
-    """Decide what becomes of the prediction on the grid of `image`, beside it: OUT-native.zarr.
+    """Plan OUT-native.zarr, the prediction on the grid of `image`; None if it is not requested.
 
-    None if it is not asked for. ConfigError where votes are needed and not kept.
+    ConfigError where votes are needed and not written.
     """
     if not options.native:
         return None

@@ -1,4 +1,4 @@
-"""What looking again at some places says about a prediction: the certificate, and its failure."""
+"""The seam certificate of a prediction, from the places that were predicted again; its failure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from volproc.model.network import Network
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a run's seams amount to. Differences are in steps of 255.
+    """How much the tiles of a run show. Differences are in steps of 1/255.
 
-    `passed` is None where seams were asked for, with the published overlap.
-    Places in skipped blocks do not count for `largest` and `mean`; `skipped_changed` is the
-    share of their voxels that would have been foreground.
+    `passed` is None with the published overlap, which has seams by design. Places in skipped blocks
+    do not count for `largest` and `mean`; `skipped_changed` is the share of their voxels that would
+    have been foreground.
     """
 
     places: int
@@ -34,19 +34,19 @@ class Certificate:
 
 def certificate_of(records: Sequence[dict[str, Any]], *, tolerance: int, halo: str) -> Certificate:
     """All places together."""
-    looked = [record for record in records if record["kind"] != "skipped"]
+    compared = [record for record in records if record["kind"] != "skipped"]
     skipped = [record for record in records if record["kind"] == "skipped"]
-    worst = max(looked or skipped, key=lambda record: record["largest"])
-    largest = worst["largest"] if looked else 0
+    worst = max(compared or skipped, key=lambda record: record["largest"])
+    largest = worst["largest"] if compared else 0
     lost = _share(skipped, "changed", "voxels")
     z, y, x = worst["start"]
     return Certificate(
         places=len(records),
         borders=sum(record["kind"] == "border" for record in records),
-        voxels=sum(record["voxels"] for record in looked),
+        voxels=sum(record["voxels"] for record in compared),
         largest=largest,
-        mean=_share(looked, "sum", "votes"),
-        changed=_share(looked, "changed", "voxels"),
+        mean=_share(compared, "sum", "votes"),
+        changed=_share(compared, "changed", "voxels"),
         worst=(z, y, x),
         tolerance=tolerance,
         skipped=len(skipped),
@@ -62,7 +62,7 @@ def _share(records: Sequence[dict[str, Any]], part: str, whole: str) -> float:
 
 
 def failure(found: Certificate, network: Network, url: str) -> str:
-    """Why it does not pass, and what to do."""
+    """Why it does not pass, and what to do about it."""
     where = ", ".join(f"{axis} {at}" for axis, at in zip("zyx", found.worst, strict=True))
     if found.largest <= found.tolerance:
         return (
@@ -73,6 +73,6 @@ def failure(found: Certificate, network: Network, url: str) -> str:
     return (
         f"{url} is kept, but not certified: with other tiles its votes differ by up to "
         f"{found.largest} of 255 (near {where}; at most {found.tolerance} expected). Model "
-        f"{network.name} sees further than the halo of its tiles{notes}: give more as [predict] "
-        "halo = PIXELS, or leave certify out"
+        f"{network.name} sees further than the halo of its tiles{notes}: give a larger one as "
+        "[predict] halo = PIXELS, or leave certify out"
     )

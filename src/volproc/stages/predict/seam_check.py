@@ -1,9 +1,8 @@
 """The seam certificate: places predicted again with other tiles, and compared with what is written.
 
-With a halo that holds all the network sees, tiles cannot show: an answer is the same wherever its
-tile begins. So half of the places are chosen across a border of the run's tiles or blocks and
-lie within one tile when they are done again; the other half, anywhere, get a border right
-through their middle.
+With a halo as large as the network's reach tiles cannot show: a prediction is the same wherever its
+tile begins. So half of the places are chosen across a border of the run's tiles or blocks and lie
+within one tile the second time; the other half, anywhere, get a border through their middle.
 
          run    ----tile----|----tile----        |--------tile--------|
          again         |--tile--|                   |--tile-|-tile--|
@@ -27,7 +26,6 @@ from volproc.fusion import fuse, level_of
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.stages.predict.cost import cost_of
-from volproc.stages.predict.device import device_for
 from volproc.stages.predict.seam_certificate import Certificate, certificate_of, failure
 from volproc.stages.predict.task import Predict
 from volproc.stages.predict.tiling import Layout
@@ -50,16 +48,16 @@ class Place:
     core: Box
     layout: Layout
     kind: str
-    """border, elsewhere, or skipped: in a block that was taken to hold nothing."""
+    """border, elsewhere, or skipped: in a block that was taken to be empty."""
 
 
 def places_in(
     layout: Layout, blocks: Tiling, *, count: int, seed: int, skipped: Sequence[int] = ()
 ) -> tuple[Place, ...]:
-    """Where to look again: the same for the same `seed`, every other one across a border."""
+    """Where to predict again: the same for the same `seed`, every other one across a border."""
     rng = np.random.default_rng(seed)
     side = -(-SIDE // (2 * layout.stride)) * 2 * layout.stride
-    lines = [
+    borders = [
         (n, at)
         for n in range(3)
         for at in sorted({*_borders(layout, layout.tile, n), *_borders(layout, blocks.core, n)})
@@ -67,9 +65,9 @@ def places_in(
     found = []
     for number in range(count):
         middle = [int(rng.integers(size)) for size in layout.shape]
-        across = bool(lines) and number % 2 == 0
+        across = bool(borders) and number % 2 == 0
         if across:
-            axis, at = lines[int(rng.integers(len(lines)))]
+            axis, at = borders[int(rng.integers(len(borders)))]
             middle[axis] = at
         core = _around(middle, side, layout)
         first = core.start if across else core.grow((side // 2,) * 3).start
@@ -103,7 +101,7 @@ def _kind(across: bool, skipped: bool) -> str:
 class Recompute:
     """Task: one place predicted again, and compared with the votes and the prediction on disk.
 
-    Votes that were not kept are made again with the run's own tiles.
+    Votes that were not written are made again with the run's own tiles.
     """
 
     predict: Predict
@@ -127,13 +125,13 @@ class Recompute:
     def compute(self, block: Block, loaded: tuple[Any, Any]) -> tuple[Any, Any]:
         """The votes by other tiles, and the run's."""
         other, first = loaded
-        again = self._again(block).look(block, other).cpu().numpy()
+        again = self._again(block).vote(block, other).cpu().numpy()
         if self.predict.votes is None and first is not None:
-            first = self.predict.look(block, first).cpu().numpy()
-        return again, self.predict.nothing(block) if first is None else first
+            first = self.predict.vote(block, first).cpu().numpy()
+        return again, self.predict.zeros(block) if first is None else first
 
     def store(self, block: Block, result: tuple[Any, Any]) -> dict[str, Any]:
-        """What differs; nothing is written."""
+        """How the two differ; nothing is written."""
         again, first = result
         options = self.predict.options
         apart = np.abs(again.astype(np.int16) - first)
@@ -154,9 +152,9 @@ class Recompute:
 
 
 def certificate_step(predict: Predict, places: tuple[Place, ...], *, digest: str) -> Step:
-    """The step that looks again at `places` of what `predict` wrote."""
+    """The step that predicts `places` again and compares them with what `predict` wrote."""
     costs = [cost_of(place.core, replace(predict, layout=place.layout)) for place in places]
-    if predict.votes is None:  # then the run's own tiles are done again too
+    if predict.votes is None:  # then the run's own tiles are predicted again too
         costs += [cost_of(place.core, predict) for place in places]
     return Step(
         name="certify",
@@ -164,7 +162,7 @@ def certificate_step(predict: Predict, places: tuple[Place, ...], *, digest: str
         blocks=[Block(n, place.core, place.core) for n, place in enumerate(places)],
         digest=digest,
         peak_bytes=max(cost.peak_bytes for cost in costs),
-        on_gpu=device_for(predict.options.device) == "cuda",
+        on_gpu=predict.device == "cuda",
         bytes_read=sum(cost.bytes_read for cost in costs),
         flop=sum(cost.flop for cost in costs),
     )
@@ -177,7 +175,7 @@ def run_certificate(
     records = runner.run(certificate_step(predict, places, digest=digest))
     found = certificate_of(
         records,
-        tolerance=TOLERANCES[device_for(predict.options.device)],
+        tolerance=TOLERANCES[predict.device],
         halo=str(predict.options.halo),
     )
     url = predict.output.info.url

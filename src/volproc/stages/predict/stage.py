@@ -14,6 +14,7 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
+from volproc.model.device import device_for
 from volproc.model.network import Constants, Network
 from volproc.model.normalisation import Normalisation
 from volproc.model.opening import open_network
@@ -26,28 +27,28 @@ from volproc.stages.empty_result import (
 )
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.predict.cost import costs_of
-from volproc.stages.predict.cutting import shard_of
-from volproc.stages.predict.device import device_for
 from volproc.stages.predict.disagreement import (
     DisagreementPlan,
     plan_disagreement,
     run_disagreement,
 )
-from volproc.stages.predict.empty_blocks import Emptiness, emptiness, skipping
-from volproc.stages.predict.fitting import (
-    require_image,
-    require_reachable,
-    require_weights,
-    suited,
-    thinness,
+from volproc.stages.predict.empty_blocks import (
+    EmptyBlockRule,
+    empty_block_rule,
+    skip_notes,
 )
-from volproc.stages.predict.halo import layout_of
+from volproc.stages.predict.geometry import choose
 from volproc.stages.predict.native_prediction import (
     NativePlan,
     plan_native,
     run_native,
 )
 from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.requirements import (
+    require_image,
+    require_reachable,
+    require_weights,
+)
 from volproc.stages.predict.seam_check import (
     ENDING,
     Place,
@@ -77,7 +78,7 @@ PASSING = {
 
 @dataclass(frozen=True)
 class PredictPlan:
-    """Everything decided about a prediction before a voxel is read."""
+    """Everything decided about a prediction before any voxel is read."""
 
     image: VolumeInfo
     output: VolumeInfo
@@ -89,7 +90,7 @@ class PredictPlan:
     options: PredictOptions
     recipe: Recipe
     notes: tuple[str, ...] = ()
-    """What a user should know of the model, and of how it fits the image."""
+    """What users should know about the model, and about how it fits the image."""
     native: NativePlan | None = None
     disagreement: DisagreementPlan | None = None
 
@@ -100,7 +101,7 @@ class PredictPlan:
 
     @property
     def claim(self) -> Claim:
-        """What it reads and writes."""
+        """What the stage reads and writes."""
         outputs = [self.output, self.votes, self.native and self.native.output]
         compared = self.disagreement
         if compared:
@@ -119,12 +120,12 @@ class PredictPlan:
 
     @property
     def votes_pyramid(self) -> tuple[Step, ...]:
-        """The coarser levels of the votes, if they are kept."""
+        """The coarser levels of the votes, if these are written."""
         return pyramid_steps(self.votes, digest=self.digest, name="votes") if self.votes else ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps, with what they cost; what is skipped is known only when it was looked at."""
+        """All steps with their cost; which blocks are skipped is known only when they are read."""
         task = self.task(Normalisation(0.0, 1.0))
         extras = [plan.steps for plan in (self.native, self.disagreement) if plan]
         places = self.certified()
@@ -132,8 +133,8 @@ class PredictPlan:
         main = (self.step(task), *self.pyramid, *self.votes_pyramid)
         return (*main, *chain.from_iterable(extras), *certify)
 
-    def task(self, constants: Constants, empty: Emptiness | None = None) -> Predict:
-        """What is done to a block, with the volume's normalisation constants."""
+    def task(self, constants: Constants, empty: EmptyBlockRule | None = None) -> Predict:
+        """The task, with the volume's normalisation constants."""
         return Predict(
             image=Volume(self.image),
             output=Volume(self.output),
@@ -158,18 +159,18 @@ class PredictPlan:
             writes=tuple(WrittenLevel(info) for info in (self.output, self.votes) if info),
             peak_bytes=max(cost.peak_bytes for _, cost in costs),
             waiting_bytes=max(cost.waiting_bytes for _, cost in costs),
-            on_gpu=device_for(self.options.device) == "cuda",
+            on_gpu=task.device == "cuda",
             bytes_read=sum(count * cost.bytes_read for count, cost in costs),
             bytes_written=prod(self.output.shape) * (1 + channels),
             flop=sum(count * cost.flop for count, cost in costs),
             notes=(
                 *(f"{self.network.name}: {note}" for note in self.notes),
-                *skipping(self.options.skip),
+                *skip_notes(self.options.skip),
             ),
         )
 
     def certified(self, skipped: Sequence[int] = ()) -> tuple[Place, ...]:
-        """Where it will be looked again; the same places every time."""
+        """The places that will be predicted again; the same ones every time."""
         return places_in(
             self.layout,
             self.blocks,
@@ -189,8 +190,8 @@ def plan_predict(
 ) -> PredictPlan:
     """Decide level, grid, tiles and blocks for predicting `image` into `url`.
 
-    `network` is one that is still to be trained. VolumeError or ModelError when image and model
-    cannot meet.
+    `network` is one that is still to be trained. VolumeError or ModelError where image and model
+    do not go together.
     """
     require_image(image)
     require_weights(options)
@@ -199,15 +200,15 @@ def plan_predict(
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
-    options = suited(way.shape_out, network, options)
-    layout, block = layout_of(way.shape_out, network, options)
+    geometry = choose(way.shape_out, network, options)
+    options = options.model_copy(update={"axes": geometry.axes})
     same = partial(
         new_volume,
         shape=way.shape_out,
         voxel_nm=voxel_nm,
         corner_nm=image.corner_nm,
         dtype="uint8",
-        shards=shard_of(block),
+        shards=geometry.shard,
         window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
     )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
@@ -218,10 +219,10 @@ def plan_predict(
         ALGORITHM,
         {"image": [fingerprint(image), image.corner_nm], "model": network.digest},
         lasting,
-        cutting_of(block, output) | {"tiles": layout},
+        cutting_of(geometry.block, output) | {"tiles": geometry.layout},
         {"image": relative_url(image.url, url), "model": _model_place(options.model, url)},
     )
-    notes = (*network.notes, *thinness(way.shape_out, network, options.axes))
+    notes = (*network.notes, *geometry.notes)
     told = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
     output = output.with_provenance(recipe=recipe.record(), **told)
     votes = votes and votes.with_provenance(recipe=recipe.record())
@@ -230,8 +231,8 @@ def plan_predict(
         output=output,
         votes=votes,
         resampler=way,
-        layout=layout,
-        blocks=Tiling(shape=way.shape_out, core=block),
+        layout=geometry.layout,
+        blocks=Tiling(shape=way.shape_out, core=geometry.block),
         network=network,
         options=options,
         recipe=recipe,
@@ -242,7 +243,7 @@ def plan_predict(
 
 
 def _model_place(model: str, url: str) -> str:
-    """Where the model lies; its name where it is a shipped one."""
+    """The model's folder or file as seen from `url`; the name of a shipped one."""
     return relative_url(model, url) if exists(model) else model
 
 
@@ -256,7 +257,7 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     plan = replace(plan, output=written[0], votes=written[1] if len(written) > 1 else None)
     image = Volume(plan.image)
     sample = volume_sample(image)
-    empty = emptiness(plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip)
+    empty = empty_block_rule(plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip)
     task = plan.task(plan.network.constants_from(sample), empty)
     # what it costs depends on no constant of the volume
     writes = tuple(map(WrittenLevel, written))
@@ -274,7 +275,7 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
 
 
 def _run_extras(plan: PredictPlan, task: Predict, runner: Runner, skipped: Sequence[int]) -> None:
-    """What is made from the finished prediction and votes; the certificate last, as it may fail."""
+    """Everything made from the finished prediction and votes; the certificate last: it may fail."""
     if plan.native:
         run_native(plan.native, runner)
     if plan.disagreement:

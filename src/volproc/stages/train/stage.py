@@ -23,6 +23,7 @@ from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.model.device import device_for
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import (
     CARD,
@@ -148,7 +149,8 @@ def run_training(
 
 def _made(plan: TrainPlan, watch: Watch) -> Card:
     options = plan.options
-    if _device(options.device).type == "cpu":
+    device = device_for(options.device, table="train")
+    if device == "cpu":
         way_out = "make [train] batch or patch smaller, or train from fewer voxels"
         check_memory_here("training", plan.peak_bytes, way_out=way_out)
     write_provenance(str(plan.folder), plan.recipe, finished=False, folder=True)
@@ -171,9 +173,9 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         checkpoint=options.checkpoint_steps,
         validate=options.validate_steps,
     )
-    device = _device(options.device)
+    start = partial(new_state, plan.spec, schedule, seed=options.seed, trained=_trained(plan))
     network = train(
-        new_state(plan.spec, schedule, seed=options.seed, device=device, trained=_trained(plan)),
+        start(device=torch.device(device)),
         schedule,
         batches=sampler,
         folder=plan.folder / "training",
@@ -185,12 +187,6 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
     card = save_model(plan.folder, network, plan.card(validator(network)))
     _note_finished(plan, card)
     return card
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
 
 
 def _finished(plan: TrainPlan) -> Card | None:

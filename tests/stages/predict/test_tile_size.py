@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.grid.box import whole_box
-from volproc.stages.predict.cutting import (
+from volproc.stages.predict.geometry import lay_out
+from volproc.stages.predict.tile_size import (
     MAX_VOXELS,
     SHARD_VOXELS,
     Cut,
@@ -13,8 +14,7 @@ from volproc.stages.predict.cutting import (
     cuts,
     shard_of,
 )
-from volproc.stages.predict.orientation import along
-from volproc.stages.predict.tiling import lay_out
+from volproc.stages.predict.tiling import along
 
 shapes = st.tuples(*[st.integers(1, 900)] * 3)
 

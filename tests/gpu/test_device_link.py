@@ -5,16 +5,16 @@ from threading import Lock
 import numpy as np
 import pytest
 import torch
-from volproc.stages.predict.device_link import (
-    free_bytes,
-    link_to,
-)
 
 from volproc.errors import ModelError
 from volproc.grid.box import Box
 from volproc.stages.predict.batches import (
-    Batch,
+    BatchLimit,
     in_batches,
+)
+from volproc.stages.predict.device_link import (
+    free_bytes,
+    link_to,
 )
 from volproc.stages.predict.tiling import Tile
 
@@ -43,27 +43,27 @@ def test_calls_are_halved_until_they_fit_when_the_memory_truly_runs_out():
     torch.cuda.empty_cache()
     fits = 3.5 * SIDE**2  # pixels at once
     wanted, answered = tiles(16), []
-    portion = Batch(tiles=16, pixels=16 * SIDE**2, device="cuda")
-    in_batches(wanted, taking(free_bytes() / fits, answered), portion=portion, halo=8, stride=4)
+    limit = BatchLimit(tiles=16, pixels=16 * SIDE**2, device="cuda")
+    in_batches(wanted, taking(free_bytes() / fits, answered), limit=limit, halo=8, stride=4)
     assert answered == wanted
-    assert portion.pixels == 2 * SIDE**2  # of 16, 8, 4, 2
+    assert limit.pixels == 2 * SIDE**2  # of 16, 8, 4, 2
     assert torch.cuda.memory_allocated() < free_bytes()
 
 
 def test_a_tile_is_halved_where_a_single_one_is_too_much():
     torch.cuda.empty_cache()
     answered = []
-    portion = Batch(tiles=1, pixels=SIDE**2, device="cuda")
+    limit = BatchLimit(tiles=1, pixels=SIDE**2, device="cuda")
     too_much = taking(1.2 * free_bytes() / SIDE**2, answered)
-    in_batches(tiles(1), too_much, portion=portion, halo=4, stride=4)
-    assert sum(prod(one.answer.shape) for one in answered) == SIDE**2
+    in_batches(tiles(1), too_much, limit=limit, halo=4, stride=4)
+    assert sum(prod(one.output.shape) for one in answered) == SIDE**2
     assert len(answered) > 1
 
 
 def test_what_never_fits_is_refused_in_one_line():
-    portion = Batch(tiles=1, pixels=SIDE**2, device="cuda")
+    limit = BatchLimit(tiles=1, pixels=SIDE**2, device="cuda")
     with pytest.raises(ModelError):
-        in_batches(tiles(1), taking(1e12, []), portion=portion, halo=4, stride=4)
+        in_batches(tiles(1), taking(1e12, []), limit=limit, halo=4, stride=4)
 
 
 def test_threads_that_share_the_way_to_the_gpu_get_their_own_voxels_back():

@@ -1,4 +1,4 @@
-"""Where the network runs, and how voxels get there and back while it is at work."""
+"""How voxels get to a device and back while the network runs there; its memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from volproc.errors import ModelError
 from volproc.volume.resampling import as_tensor
 
 
 class Link(Protocol):
-    """The way to a device and back. Both return at once; what they return waits when called."""
+    """Copies to a device and back. Both return at once; what they return waits when called."""
 
     def to_device(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
         """`values` on the device."""
@@ -24,8 +23,8 @@ class Link(Protocol):
         """`values` here."""
 
 
-class Here:
-    """The CPU: nothing moves."""
+class CpuLink:
+    """The CPU: nothing is copied."""
 
     def to_device(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
         """The same memory as a tensor."""
@@ -36,20 +35,20 @@ class Here:
         return values.numpy
 
 
-class Gpu:
-    """Copies on streams of their own, from and to pinned memory: the GPU goes on meanwhile."""
+class GpuLink:
+    """Copies on streams of their own, from and to pinned memory, while the GPU computes."""
 
     def __init__(self) -> None:
         # torch types streams not at all
-        self._up: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self._down: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._upload: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._download: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def to_device(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
-        """A copy; the stream that calls for it waits, this thread does not."""
+        """A copy; the stream that asks for it waits, this thread does not."""
         staged = as_tensor(values).pin_memory()
-        with torch.cuda.stream(self._up):
+        with torch.cuda.stream(self._upload):
             there = staged.to("cuda", non_blocking=True)
-            copied = self._up.record_event()
+            copied = self._upload.record_event()
 
         def arrived() -> torch.Tensor:
             work = torch.cuda.current_stream()
@@ -60,13 +59,13 @@ class Gpu:
         return arrived
 
     def to_host(self, values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
-        """A copy of what the stream of this thread is about to have made."""
-        self._down.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._down):
+        """A copy of what this thread's stream has been told to compute."""
+        self._download.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._download):
             here = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             here.copy_(values, non_blocking=True)
-            values.record_stream(self._down)
-            copied = self._down.record_event()
+            values.record_stream(self._download)
+            copied = self._download.record_event()
 
         def arrived() -> npt.NDArray[np.uint8]:
             copied.synchronize()
@@ -80,22 +79,11 @@ _making = threading.Lock()
 
 
 def link_to(device: str) -> Link:
-    """The way to `device`, made once per process."""
+    """The link to `device`, made once per process."""
     with _making:
         if device not in _links:
-            _links[device] = Gpu() if device == "cuda" else Here()
+            _links[device] = GpuLink() if device == "cuda" else CpuLink()
         return _links[device]
-
-
-def device_for(requested: str) -> str:
-    """Either "cuda" or "cpu"; ModelError if a GPU is asked for and none is there."""
-    if requested == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if requested == "cuda" and not torch.cuda.is_available():
-        raise ModelError(
-            '[predict] device = "cuda", but torch finds no GPU here; take "auto" or "cpu"'
-        )
-    return requested
 
 
 def free_bytes() -> int:
@@ -115,6 +103,6 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def give_back(device: str) -> None:
-    """Memory that torch keeps for later goes back to the GPU, in one piece again."""
+    """Return memory that torch caches to the GPU, which makes one piece of it again."""
     if device == "cuda":
         torch.cuda.empty_cache()

@@ -12,7 +12,7 @@ from volproc.model.etchacell import EtchACellSpec
 from volproc.model.opening import open_network
 from volproc.model.unet import UNetSpec
 from volproc.model.weights import load_model
-from volproc.stages.predict.halo import central_half, layout_of
+from volproc.stages.predict.geometry import central_half, choose
 from volproc.stages.volume_sample import volume_constants
 from volproc.volume.resampling import read_resampled, resampling_to
 from volproc.volume.store import open_volume
@@ -41,11 +41,12 @@ def test_the_published_overlap_is_its_patches_one_by_one(save_volume, noise, pre
 def test_the_published_overlap_of_the_published_network():
     network = type("Network", (), {"slices_in": 12, "slices_out": 12, "stride": 16})
     network.most_pixels, network.name = None, "etchacell"
-    layout, block = layout_of((518, 1638, 1638), network, PredictOptions(halo="reference"))
+    chosen = choose((518, 1638, 1638), network, PredictOptions(halo="reference"))
+    layout, block = chosen.layout, chosen.block
     one = next(layout.tiles(Box((0, 0, 0), (1, 1, 1)), "z"))
     assert one.window.shape == (12, 256, 256)
-    assert one.answer.shape == (6, 128, 128)
-    assert one.answer.within(one.window.start).start == (3, 64, 64)
+    assert one.output.shape == (6, 128, 128)
+    assert one.output.within(one.window.start).start == (3, 64, 64)
     assert all(n % 128 == 0 for n in block)
 
 
@@ -106,9 +107,11 @@ def test_the_published_overlap_has_its_own_tiles(small, predict, more):
 
 
 def test_a_network_that_cannot_have_the_published_overlap_is_refused():
-    network = type("Network", (), {"name": "wide", "stride": UNetSpec(stem=128).stride})
+    network = type(
+        "Network", (), {"name": "wide", "stride": UNetSpec(stem=128).stride, "slices_in": 1}
+    )
     with pytest.raises(ModelError, match="wide takes no patches of 256 pixels that keep 128"):
-        layout_of((8, 8, 8), network, PredictOptions(halo="reference"))
+        choose((8, 8, 8), network, PredictOptions(halo="reference"))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +129,8 @@ def taking(most, reach="exact", **options):
     network = type("Network", (), {"name": "narrow", "stride": 8, "halo": 16})
     network.slices_in = network.slices_out = 1
     network.most_pixels = most
-    return layout_of((100, 100, 300), network, PredictOptions(halo=reach, **options))
+    found = choose((100, 100, 300), network, PredictOptions(halo=reach, **options))
+    return found.layout, found.block
 
 
 @pytest.mark.parametrize(
