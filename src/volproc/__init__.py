@@ -22,6 +22,8 @@ _HOME = {
     "status": "volproc.workflow",
     "phantom": "volproc.commands.phantom",
     "ingest": "volproc.commands.ingest",
+    "array": "volproc",
+    "store": "volproc.array.storing",
     "plan_fetch": "volproc.stages.ingest.empiar.fetch",
     "run_fetch": "volproc.stages.ingest.empiar.fetch",
     "check": "volproc.commands.check",
@@ -57,4 +59,6 @@ __all__ = ["__version__", *_HOME]
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'volproc' has no attribute {name!r}")
+    if name == "array":  # a part of its own, as dask has it
+        return import_module("volproc.array")
     return getattr(import_module(_HOME[name]), name)

@@ -83,7 +83,8 @@ class ArrayProtocol(ABC):
         self._require_room(prod(lengths))
         if 0 in lengths:
             return np.empty(lengths, self.dtype)
-        return self.select(selection)[flipped]
+        values: npt.NDArray[Any] = self.select(selection)[flipped]
+        return values
 
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None

@@ -18,10 +18,10 @@ from volproc.volume.metadata import Level
 if TYPE_CHECKING:
     from volproc.volume.array_protocol import ArrayProtocol
 
-MAX_READ_BYTES = 4 * 2**20
+MAX_READ_BYTES = 8 * 2**20
 """Decoded for a picture, at the most."""
 SIDE = 256
-"""Pixels of the longer side of a picture, and the least of a level to take it from."""
+"""Pixels of the longer side of a picture."""
 
 
 def html_of(volume: ArrayProtocol) -> str:
@@ -62,18 +62,18 @@ def _facts(volume: ArrayProtocol) -> list[tuple[str, str]]:
 
 
 def picture(volume: ArrayProtocol) -> bytes:
-    """A PNG of a middle slice of a coarse level; its middle part where that is much to read.
+    """A PNG of the middle slice of the finest level of which that is little to read.
 
-    Empty where a single chunk is more than `MAX_READ_BYTES`.
+    Of the coarsest its middle part, where even that is much; empty where one chunk is.
     """
     from PIL import Image
 
     info = volume.info
-    large = [n for n, level in enumerate(info.levels) if max(level.shape[1:]) >= SIDE]
-    number = large[-1] if large else 0
-    level = info.levels[number]
-    part = _part(level, volume.dtype.itemsize * max(1, len(info.channels)))
-    if part is None:
+    itemsize = volume.dtype.itemsize * max(1, len(info.channels))
+    parts = [_part(level, itemsize) for level in info.levels]
+    number = next((n for n, (_, whole) in enumerate(parts) if whole), len(parts) - 1)
+    level, part = info.levels[number], parts[number][0]
+    if not part:
         return b""
     lead = (0,) if info.channels else ()
     values = volume.select((*lead, level.shape[0] // 2, *part), number)
@@ -81,27 +81,30 @@ def picture(volume: ArrayProtocol) -> bytes:
         pixels = np.where((values != 0)[..., None], id_colours(values), np.uint8(0))
     else:
         pixels = _grey(values, info.window)
-    image = Image.fromarray(pixels)
     nm = [n * v for n, v in zip(values.shape, level.voxel_nm[1:], strict=True)]
     high, wide = (max(1, round(SIDE * length / max(nm))) for length in nm)
+    averaged = Image.Resampling.NEAREST if info.kind == "labels" else Image.Resampling.BOX
     content = BytesIO()
-    image.resize((wide, high), Image.Resampling.NEAREST).save(content, "PNG", optimize=True)
+    Image.fromarray(pixels).resize((wide, high), averaged).save(content, "PNG", optimize=True)
     return content.getvalue()
 
 
-def _part(level: Level, itemsize: int) -> tuple[slice, slice] | None:
-    """Rows and columns around the middle, of as many chunks as may be decoded."""
+def _part(level: Level, itemsize: int) -> tuple[tuple[slice, ...], bool]:
+    """Rows and columns around the middle, of as many chunks as may be decoded; whether of all."""
     budget = MAX_READ_BYTES // (prod(level.chunks) * itemsize)
     if budget < 1:
-        return None
-    across = [-(-n // c) for n, c in zip(level.shape[1:], level.chunks[1:], strict=True)]
+        return (), False
+    plane = list(zip(level.shape[1:], level.chunks[1:], strict=True))
+    counts = [-(-n // chunk) for n, chunk in plane]
+    across = list(counts)
     while prod(across) > budget:
         across[across.index(max(across))] -= 1
-    ends = []
-    for n, chunk, count in zip(level.shape[1:], level.chunks[1:], across, strict=True):
-        first = max(0, (-(-n // chunk) - count) // 2) * chunk
-        ends.append(slice(first, min(n, first + count * chunk)))
-    return ends[0], ends[1]
+    starts = [(of - few) // 2 * c for of, few, (_, c) in zip(counts, across, plane, strict=True)]
+    part = (
+        slice(start, min(n, start + few * chunk), 1)
+        for start, few, (n, chunk) in zip(starts, across, plane, strict=True)
+    )
+    return tuple(part), across == counts
 
 
 def _grey(values: npt.NDArray[Any], shown: Any) -> npt.NDArray[np.uint8]:

@@ -37,7 +37,10 @@ def opinion(url: str) -> tuple[str, ...]:
         except Exception as error:  # whatever it stumbles over is its opinion
             return (f"{type(error).__name__}: {first_line(error)}",)
     own = (one for one in said if "ome_zarr" in str(one.filename) + str(one.category.__module__))
-    return (*(first_line(one.message) for one in own), *_missing(found, attributes_of(group)))
+    return (
+        *(str(one.message).splitlines()[0] for one in own),
+        *_missing(found, attributes_of(group)),
+    )
 
 
 def _missing(found: Any, attributes: dict[str, Any]) -> tuple[str, ...]:
@@ -51,7 +54,7 @@ def _classes() -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its own imports' are not ours to fix
-            from ome_zarr import classes
+            from ome_zarr import classes  # type: ignore[import-untyped]
     except ImportError as error:
         raise ConfigError(
             "this needs ome-zarr 0.18 or newer: pip install 'volproc[ome]'"

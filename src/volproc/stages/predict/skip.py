@@ -16,8 +16,7 @@ from volproc.grid.box import Box, each
 from volproc.grid.scale import VoxelNm
 from volproc.model.normalise import constants_from
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.resample import Resampling, read_resampled, resampling_to
-from volproc.volume.store import Volume
+from volproc.volume.resample import Resampling, Voxels, read_resampled, resampling_to
 
 COARSER = 4
 """How much coarser than the network's are the voxels by which a block is judged."""
@@ -32,13 +31,11 @@ class Emptiness:
     flat: float | None = None
     """The grey value of a volume that is the same everywhere, of which all blocks are empty."""
 
-    def holds(self, window: Box, image: Volume) -> bool:
+    def holds(self, window: Box, image: Voxels) -> bool:
         """Whether `window` (voxels of the model, mirrored beyond the volume) holds nothing."""
         if self.flat is not None:
             return True
-        start = each(lambda a: a // COARSER, window.start)
-        stop = each(lambda b: -(-b // COARSER), window.stop)
-        values = read_resampled(image, self.way, Box(start, stop))
+        values = read_resampled(image, self.way, coarse_window(window))
         return bool(values.max() - values.min() < self.limit)
 
 
@@ -65,6 +62,12 @@ def skipping(deviations: float) -> tuple[str, ...]:
         f"blocks in which the image spans less than {deviations:g} standard deviations are skipped "
         "and counted: the work is at most what is shown",
     )
+
+
+def coarse_window(window: Box) -> Box:
+    """The voxels by which `window` is judged."""
+    start = each(lambda a: a // COARSER, window.start)
+    return Box(start, each(lambda b: -(-b // COARSER), window.stop))
 
 
 def coarse_way(image: VolumeInfo, voxel_nm: VoxelNm) -> Resampling:

@@ -21,7 +21,7 @@ from volproc.stages.predict.portions import portion_for
 from volproc.stages.predict.skip import Emptiness
 from volproc.stages.predict.tiling import Layout
 from volproc.volume.kinds import refuse_not_finite
-from volproc.volume.resample import Resampling, resampled
+from volproc.volume.resample import Resampling, Voxels, resampled
 from volproc.volume.store import Volume
 
 Votes = npt.NDArray[np.uint8]
@@ -43,7 +43,7 @@ class Answered:
 class Predict:
     """Task: one block of the prediction, and of the votes."""
 
-    image: Volume
+    image: Voxels
     output: Volume
     votes: Volume | None
     way: Resampling
