@@ -106,7 +106,7 @@ class ArrayProtocol(ABC):
     def _repr_html_(self) -> str:
         from volproc.volume.notebook import html_of
 
-        return html_of(self)
+        return html_of(self.info, self.select)
 
     def to_xarray(self, level: int = 0, *, unit: str = "nm", chunks: Any = None) -> Any:
         """A level as a lazy xarray.DataArray, with voxel centres in nm or um as coordinates.
@@ -115,7 +115,7 @@ class ArrayProtocol(ABC):
         """
         from volproc.volume.coordinates import data_array
 
-        return data_array(self, level, unit=unit, chunks=chunks)
+        return data_array(self.info, level, lambda: self.dask(level, chunks), unit=unit)
 
     def ome(self) -> Any:
         """ome-zarr's own object of this volume: OMEZarrMultiscale, or OMEZarrLabels of labels.

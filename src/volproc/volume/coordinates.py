@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from volproc.errors import ConfigError
-
-if TYPE_CHECKING:
-    from volproc.volume.array_protocol import ArrayProtocol
+from volproc.volume.metadata import VolumeInfo
 
 NM_PER = {"nm": 1.0, "um": 1000.0}
 """What positions may be told in."""
 
 
-def data_array(volume: ArrayProtocol, level: int, *, unit: str, chunks: Any) -> Any:
-    """The level, lazy; `units` among the attributes of each coordinate says what it is in."""
+def data_array(info: VolumeInfo, level: int, lazy: Callable[[], Any], *, unit: str) -> Any:
+    """The level, which `lazy` gives; `units` among the attributes of each coordinate says what it is in."""
     try:
         import xarray
     except ImportError as error:
         raise ConfigError("to_xarray needs xarray: pip install 'volproc[xarray]'") from error
     if unit not in NM_PER:
         raise ConfigError(f"to_xarray(unit={unit!r}): expected 'nm' or 'um'")
-    info, here = volume.info, volume.levels[level]
+    here = info.levels[level]
     coords: dict[str, Any] = {"c": list(info.channels)} if info.channels else {}
     for axis, n, voxel, first in zip(
         "zyx", here.shape, here.voxel_nm, here.translation_nm, strict=True
@@ -31,8 +30,8 @@ def data_array(volume: ArrayProtocol, level: int, *, unit: str, chunks: Any) -> 
         centres = (first + voxel * np.arange(n)) / NM_PER[unit]
         coords[axis] = (axis, centres, {"units": unit})
     return xarray.DataArray(
-        volume.dask(level, chunks),
-        dims=("c", "z", "y", "x")[-volume.ndim :],
+        lazy(),
+        dims=tuple(coords),
         coords=coords,
         name=info.url.rstrip("/").rpartition("/")[2].removesuffix(".zarr"),
         attrs={"voxel_nm": tuple(here.voxel_nm), "kind": info.kind, "url": info.url},

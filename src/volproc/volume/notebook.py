@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from html import escape
 from io import BytesIO
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import VolprocError
 from volproc.volume.display import id_colours, window
-from volproc.volume.metadata import Level
+from volproc.volume.metadata import Level, VolumeInfo, itemsize
 
-if TYPE_CHECKING:
-    from volproc.volume.array_protocol import ArrayProtocol
+Select = Callable[..., npt.NDArray[Any]]
+"""Voxels at a selection of a level."""
 
 MAX_READ_BYTES = 8 * 2**20
 """Decoded for a picture, at the most."""
@@ -24,23 +25,22 @@ SIDE = 256
 """Pixels of the longer side of a picture."""
 
 
-def html_of(volume: ArrayProtocol) -> str:
+def html_of(info: VolumeInfo, select: Select) -> str:
     """A picture of a middle slice beside a table of what the volume is."""
     rows = "".join(
         f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{text}</td></tr>"
-        for name, text in _facts(volume)
+        for name, text in _facts(info)
     )
     try:
-        png = base64.b64encode(picture(volume)).decode()
+        png = base64.b64encode(picture(info, select)).decode()
         seen = f"<img alt='middle slice' src='data:image/png;base64,{png}'>" if png else ""
     except VolprocError as error:
         seen = escape(str(error))
     return f"<table><tr><td>{seen}</td><td><table>{rows}</table></td></tr></table>"
 
 
-def _facts(volume: ArrayProtocol) -> list[tuple[str, str]]:
-    info = volume.info
-    size = " x ".join(f"{v:g}" for v in volume.voxel_nm)
+def _facts(info: VolumeInfo) -> list[tuple[str, str]]:
+    size = " x ".join(f"{v:g}" for v in info.voxel_nm)
     extent = " x ".join(
         f"{n * v / 1000:.4g}" for n, v in zip(info.shape, info.voxel_nm, strict=True)
     )
@@ -61,22 +61,21 @@ def _facts(volume: ArrayProtocol) -> list[tuple[str, str]]:
     ]
 
 
-def picture(volume: ArrayProtocol) -> bytes:
+def picture(info: VolumeInfo, select: Select) -> bytes:
     """A PNG of the middle slice of the finest level of which that is little to read.
 
     Of the coarsest its middle part, where even that is much; empty where one chunk is.
     """
     from PIL import Image
 
-    info = volume.info
-    itemsize = volume.dtype.itemsize * max(1, len(info.channels))
-    parts = [_part(level, itemsize) for level in info.levels]
+    per_voxel = itemsize(info.dtype) * max(1, len(info.channels))
+    parts = [_part(level, per_voxel) for level in info.levels]
     number = next((n for n, (_, whole) in enumerate(parts) if whole), len(parts) - 1)
     level, part = info.levels[number], parts[number][0]
     if not part:
         return b""
     lead = (0,) if info.channels else ()
-    values = volume.select((*lead, level.shape[0] // 2, *part), number)
+    values = select((*lead, level.shape[0] // 2, *part), number)
     if info.kind == "labels":
         pixels = np.where((values != 0)[..., None], id_colours(values), np.uint8(0))
     else:
@@ -89,9 +88,9 @@ def picture(volume: ArrayProtocol) -> bytes:
     return content.getvalue()
 
 
-def _part(level: Level, itemsize: int) -> tuple[tuple[slice, ...], bool]:
+def _part(level: Level, per_voxel: int) -> tuple[tuple[slice, ...], bool]:
     """Rows and columns around the middle, of as many chunks as may be decoded; whether of all."""
-    budget = MAX_READ_BYTES // (prod(level.chunks) * itemsize)
+    budget = MAX_READ_BYTES // (prod(level.chunks) * per_voxel)
     if budget < 1:
         return (), False
     plane = list(zip(level.shape[1:], level.chunks[1:], strict=True))
