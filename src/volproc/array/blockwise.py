@@ -24,7 +24,7 @@ from dask.highlevelgraph import HighLevelGraph
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
-from volproc.stages.label.source import source_of
+from volproc.stages.label.mask_source import source_of
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
 
@@ -57,7 +57,7 @@ def image_of(given: Any, voxel_nm: Any) -> Image:
     if not hasattr(source, "array") or isinstance(given, str):
         raise VolumeError(f"{given} is no OME-Zarr; give dask.array.from_zarr(path) and voxel_nm")
     lazy = given if isinstance(given, dask.array.Array) else dask.array.from_array(given)
-    info = source.info.stamped(recipe={"array": lazy.name}, finished=False)
+    info = source.info.with_provenance(recipe={"array": lazy.name}, finished=False)
     return Image(info, lazy)
 
 

@@ -30,12 +30,12 @@ from volproc.errors import ConfigError, VolumeError
 from volproc.grid.blocks import Block, Connectivity, Tiling, forward_steps
 from volproc.grid.box import Shape
 from volproc.stages.label.block_table import BlockTable
-from volproc.stages.label.filter import Criteria, largest
-from volproc.stages.label.find import plan_find
+from volproc.stages.label.criteria import Criteria, largest
+from volproc.stages.label.object_search import plan_find
 from volproc.stages.label.merge import Names, crossing_names, merge_group
 from volproc.stages.label.merge_task import pairs_from
-from volproc.stages.label.passes import Components, FindComponents
-from volproc.stages.label.source import ArraySource
+from volproc.stages.label.component_tasks import Components, FindComponents
+from volproc.stages.label.mask_source import ArraySource
 from volproc.stages.label.tables import face_towards, lookups
 from volproc.stages.objects.components import Labels, border, relabel
 from volproc.volume.kinds import foreground, refuse_classes

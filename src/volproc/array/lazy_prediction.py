@@ -18,10 +18,10 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box
 from volproc.model.network import Constants
-from volproc.model.normalise import Normalisation
-from volproc.model.opening import open_network
-from volproc.stages.normalisation import sample_box
-from volproc.stages.predict.skip import Emptiness, coarse_way, coarse_window, emptiness
+from volproc.model.normalisation import Normalisation
+from volproc.model.resolver import open_network
+from volproc.stages.volume_sample import sample_box
+from volproc.stages.predict.empty_blocks import EmptyBlockRule, coarse_resampler, coarse_window, emptiness
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.predict.task import Predict
 from volproc.volume.metadata import VolumeInfo
@@ -61,7 +61,7 @@ def predict(
         "prediction",
         PredictOptions(model=model, **{**options, **dict.fromkeys(FILES[:1], False)}),
     )
-    layer = Blocks(f"predict-{tokenize(plan.digest, image.level(plan.way.level).name, constants)}")
+    layer = Blocks(f"predict-{tokenize(plan.digest, image.level(plan.resampler.level).name, constants)}")
     ready = (f"ready-{layer.name}", 0)
     layer.tasks[ready] = _ready_task(plan, image, layer, constants)
     for block in plan.blocks:
@@ -95,7 +95,7 @@ def _ready(task: Predict, given: Constants | None, parts: Parts | None) -> Predi
     if parts is None:
         assert given is not None
         std = getattr(given, "std", 0.0)
-        empty = Emptiness(coarse_way(info, voxel_nm), skip * std) if skip else None
+        empty = EmptyBlockRule(coarse_resampler(info, voxel_nm), skip * std) if skip else None
         return replace(task, constants=given, empty=empty)
     sample = whole(parts)
     constants = task.network.constants_from(sample)
@@ -106,9 +106,9 @@ def _ready(task: Predict, given: Constants | None, parts: Parts | None) -> Predi
 def _add_block(plan: PredictPlan, image: Image, layer: Blocks, block: Block, ready: Any) -> None:
     """The task of a block: what it reads of the image, and of its coarse look if it has one."""
     window = plan.layout.window(block.core, plan.options.axes)
-    reads = [(plan.way.level, plan.way.source(window))]
+    reads = [(plan.resampler.level, plan.resampler.source(window))]
     if plan.options.skip:
-        way = coarse_way(plan.image, plan.output.voxel_nm)
+        way = coarse_resampler(plan.image, plan.output.voxel_nm)
         reads.append((way.level, way.source(coarse_window(window))))
     parts = [layer.parts(image.level(level), box) for level, box in reads]
     key = (layer.name, *plan.blocks.position(block.index))

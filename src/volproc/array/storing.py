@@ -10,7 +10,7 @@ import dask.array
 
 from volproc.commands.runner import LOCAL, runner_for
 from volproc.config import ClusterOptions
-from volproc.engine.progress import Watcher
+from volproc.engine.events import Watcher
 from volproc.errors import VolumeError
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.store.stage import StoredKind, plan_store, run_store

@@ -15,7 +15,7 @@ NM_PER = {"nm": 1.0, "um": 1000.0}
 
 
 def data_array(info: VolumeInfo, level: int, lazy: Callable[[], Any], *, unit: str) -> Any:
-    """The level, which `lazy` gives; `units` among the attributes of each coordinate says what it is in."""
+    """The level, which `lazy` gives; each coordinate has its `units` among its attributes."""
     try:
         import xarray
     except ImportError as error:

@@ -6,7 +6,7 @@ import pytest
 
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.errors import MemoryPromiseError, OutputError, VolprocError
+from volproc.errors import MemoryLimitError, OutputError, VolprocError
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.store import stage
 from volproc.stages.store.stage import plan_store, run_store
@@ -46,7 +46,7 @@ def test_it_is_a_finished_volume_with_its_pyramid(values, stored):
     assert [level.shape for level in again.levels] == [(40, 140, 300), (40, 70, 150)]
     assert again.voxel_nm == NM
     np.testing.assert_allclose(again.info.corner_nm, (7, 8, 9))
-    assert again.info.made_by["finished"]
+    assert again.info.provenance["finished"]
 
 
 def files(folder):
@@ -176,7 +176,7 @@ def test_its_own_input_is_never_replaced(values, stored, tmp_path):
 def test_memory_that_a_worker_lacks_is_told_before_anything_is_computed(values, stored, tmp_path):
     little = Runner(SerialEngine(worker_bytes=630 * 2**20), tmp_path / "ledger")
     whole = da.from_array(np.zeros((64, 512, 1024), "u1"), chunks=-1)
-    with pytest.raises(MemoryPromiseError, match="a block of store needs"):
+    with pytest.raises(MemoryLimitError, match="a block of store needs"):
         stored(whole, runner=little)
 
 

@@ -27,7 +27,7 @@ from volproc.stages.claims import Claim, admit
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.store.aligned_blocks import block_and_shard, computed
 from volproc.volume.access import first_line, remove_file
-from volproc.volume.files import read_file, write_file
+from volproc.volume.file_io import read_file, write_file
 from volproc.volume.kinds import refuse_negative, refuse_not_finite
 from volproc.volume.metadata import (
     PositionNm,
@@ -39,8 +39,8 @@ from volproc.volume.metadata import (
     new_volume,
 )
 from volproc.volume.store import Volume
-from volproc.volume.tokens import places_of, token_of
-from volproc.volume.written import WrittenLevel
+from volproc.volume.dask_token import places_of, token_of
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same array would give other voxels."""
@@ -149,7 +149,7 @@ def plan_store(
         {"array": str(array.name)},
     )
     return StorePlan(
-        array, kind, output.stamped(recipe=recipe.record()), Tiling((z, y, x), block), recipe
+        array, kind, output.with_provenance(recipe=recipe.record()), Tiling((z, y, x), block), recipe
     )
 
 
@@ -223,7 +223,7 @@ class StoreBlock:
         """The block as it is written; VolumeError for voxels that its kind has not."""
         array = self.array
         if self.graph_url:
-            array = _unpacked(self.graph_url, str(self.output.info.made_by["digest"]))
+            array = _unpacked(self.graph_url, str(self.output.info.provenance["digest"]))
         # cut from the array and culled: nothing but this block is computed
         values = np.asarray(array[block.core.slices].compute(scheduler="synchronous"))
         if values.shape != block.core.shape:
