@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import volproc.array
-from volproc.config import PredictOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, VolumeError
 from volproc.stages.output import finish_volume, pyramid_steps
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.stage import plan_predict, run_predict
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume

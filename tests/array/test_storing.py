@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import volproc
-from volproc.config import ClusterOptions
+from volproc.config.running import ClusterOptions
 from volproc.errors import VolumeError
 
 HERE = {"cluster": ClusterOptions(kind="serial")}

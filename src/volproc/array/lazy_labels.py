@@ -24,18 +24,18 @@ import numpy.typing as npt
 from dask.base import tokenize
 
 from volproc.array.blockwise import Blocks, Image, Parts, image_of, whole
-from volproc.config import LabelOptions
 from volproc.config.loading import parsed
 from volproc.errors import ConfigError, VolumeError
 from volproc.grid.blocks import Block, Connectivity, Tiling, forward_steps
 from volproc.grid.box import Shape
 from volproc.stages.label.block_table import BlockTable
+from volproc.stages.label.component_tasks import Components, FindComponents
 from volproc.stages.label.criteria import Criteria, largest
-from volproc.stages.label.object_search import plan_find
+from volproc.stages.label.mask_source import ArraySource
 from volproc.stages.label.merge import Names, crossing_names, merge_group
 from volproc.stages.label.merge_task import pairs_from
-from volproc.stages.label.component_tasks import Components, FindComponents
-from volproc.stages.label.mask_source import ArraySource
+from volproc.stages.label.object_search import plan_find
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.label.tables import face_towards, lookups
 from volproc.stages.objects.components import Labels, border, relabel
 from volproc.volume.kinds import foreground, refuse_classes

@@ -12,18 +12,23 @@ import numpy.typing as npt
 from dask.base import tokenize
 
 from volproc.array.blockwise import Blocks, Image, Parts, image_of, whole
-from volproc.config import PredictOptions
 from volproc.engine.protocol import done_once
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box
 from volproc.model.network import Constants
 from volproc.model.normalisation import Normalisation
-from volproc.model.resolver import open_network
-from volproc.stages.volume_sample import sample_box
-from volproc.stages.predict.empty_blocks import EmptyBlockRule, coarse_resampler, coarse_window, emptiness
+from volproc.model.opening import open_network
+from volproc.stages.predict.empty_blocks import (
+    EmptyBlockRule,
+    coarse_resampler,
+    coarse_window,
+    empty_block_rule,
+)
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.predict.task import Predict
+from volproc.stages.volume_sample import sample_box
 from volproc.volume.metadata import VolumeInfo
 
 FILES = ("votes", "agreement", "disagreement", "regions_um", "native", "certify")
@@ -61,7 +66,9 @@ def predict(
         "prediction",
         PredictOptions(model=model, **{**options, **dict.fromkeys(FILES[:1], False)}),
     )
-    layer = Blocks(f"predict-{tokenize(plan.digest, image.level(plan.resampler.level).name, constants)}")
+    layer = Blocks(
+        f"predict-{tokenize(plan.digest, image.level(plan.resampler.level).name, constants)}"
+    )
     ready = (f"ready-{layer.name}", 0)
     layer.tasks[ready] = _ready_task(plan, image, layer, constants)
     for block in plan.blocks:
@@ -76,7 +83,8 @@ def constants(
     image = image_of(array, voxel_nm)
     level, box = sample_box(image.info)
     sample = np.asarray(image.level(level)[box.slices].compute())
-    return open_network(model).constants_from(sample)
+    found: Constants = open_network(model).constants_from(sample)
+    return found
 
 
 def _ready_task(plan: PredictPlan, image: Image, layer: Blocks, given: Any) -> Any:
@@ -99,7 +107,7 @@ def _ready(task: Predict, given: Constants | None, parts: Parts | None) -> Predi
         return replace(task, constants=given, empty=empty)
     sample = whole(parts)
     constants = task.network.constants_from(sample)
-    empty = emptiness(info, voxel_nm, sample, deviations=skip)
+    empty = empty_block_rule(info, voxel_nm, sample, deviations=skip)
     return replace(task, constants=constants, empty=empty)
 
 
@@ -108,8 +116,8 @@ def _add_block(plan: PredictPlan, image: Image, layer: Blocks, block: Block, rea
     window = plan.layout.window(block.core, plan.options.axes)
     reads = [(plan.resampler.level, plan.resampler.source(window))]
     if plan.options.skip:
-        way = coarse_resampler(plan.image, plan.output.voxel_nm)
-        reads.append((way.level, way.source(coarse_window(window))))
+        coarse = coarse_resampler(plan.image, plan.output.voxel_nm)
+        reads.append((coarse.level, coarse.source(coarse_window(window))))
     parts = [layer.parts(image.level(level), box) for level, box in reads]
     key = (layer.name, *plan.blocks.position(block.index))
     layer.tasks[key] = (_predicted, ready, block, reads, parts)
@@ -152,7 +160,5 @@ class _Returned:
         return self.task.compute(block, loaded)
 
     def store(self, block: Block, result: Any) -> npt.NDArray[np.uint8]:
-        if result is None:
-            return np.zeros(block.core.shape, np.uint8)
-        fused: npt.NDArray[np.uint8] = result.fused()
+        fused: npt.NDArray[np.uint8] = result.fused() if result else self.task.zeros(block)[0]
         return fused

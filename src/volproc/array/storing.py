@@ -8,14 +8,14 @@ from typing import Any
 
 import dask.array
 
-from volproc.commands.runner import LOCAL, runner_for
-from volproc.config import ClusterOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
 from volproc.errors import VolumeError
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.store.stage import StoredKind, plan_store, run_store
 from volproc.volume.metadata import PositionNm, Version
 from volproc.volume.store import Volume, open_volume
+from volproc.workflow.single_stage import LOCAL, runner_for
 
 
 def store(

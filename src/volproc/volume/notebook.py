@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import VolprocError
-from volproc.volume.display import id_colours, window
+from volproc.volume.display_window import id_colours, window
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 
 Select = Callable[..., npt.NDArray[Any]]

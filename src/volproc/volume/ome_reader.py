@@ -9,9 +9,9 @@ import zarr
 
 from volproc.errors import ConfigError
 from volproc.volume.access import first_line, reading
-from volproc.volume.describe import attributes_of
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.patient import for_zarr
+from volproc.volume.metadata_reader import attributes_of
+from volproc.volume.retrying_store import for_zarr
 
 
 def multiscale_object(info: VolumeInfo) -> Any:

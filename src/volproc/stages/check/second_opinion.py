@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from volproc.stages.check.finding import Finding, error, warning
-from volproc.stages.check.levels import FoundImage
+from volproc.stages.check.findings import Finding, error, warning
+from volproc.stages.check.level_metadata import FoundImage
 from volproc.volume.ome_reader import opinion
 
 

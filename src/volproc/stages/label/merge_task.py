@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from volproc.grid.blocks import Block, Connectivity, Tiling, forward_steps
 from volproc.grid.box import Shape
+from volproc.stages.label.block_groups import Groups
 from volproc.stages.label.block_table import BlockTable
-from volproc.stages.label.filter import Criteria
-from volproc.stages.label.groups import Groups
+from volproc.stages.label.component_tasks import FACES
+from volproc.stages.label.criteria import Criteria
 from volproc.stages.label.merge import (
     Group,
     Names,
@@ -21,7 +22,6 @@ from volproc.stages.label.merge import (
     merge_group,
     names_of,
 )
-from volproc.stages.label.passes import FACES
 from volproc.stages.label.tables import Tables, faces_of
 from volproc.stages.objects.components import Labels, touching_ids
 

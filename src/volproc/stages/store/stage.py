@@ -27,6 +27,7 @@ from volproc.stages.claims import Claim, admit
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.store.aligned_blocks import block_and_shard, computed
 from volproc.volume.access import first_line, remove_file
+from volproc.volume.dask_token import places_of, token_of
 from volproc.volume.file_io import read_file, write_file
 from volproc.volume.kinds import refuse_negative, refuse_not_finite
 from volproc.volume.metadata import (
@@ -39,7 +40,6 @@ from volproc.volume.metadata import (
     new_volume,
 )
 from volproc.volume.store import Volume
-from volproc.volume.dask_token import places_of, token_of
 from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
@@ -149,7 +149,11 @@ def plan_store(
         {"array": str(array.name)},
     )
     return StorePlan(
-        array, kind, output.with_provenance(recipe=recipe.record()), Tiling((z, y, x), block), recipe
+        array,
+        kind,
+        output.with_provenance(recipe=recipe.record()),
+        Tiling((z, y, x), block),
+        recipe,
     )
 
 
