@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from volproc import array as array
 from volproc import labels as labels
+from volproc.array.storing import store as store
 from volproc.config.running import ClusterOptions as ClusterOptions
 from volproc.config.running import RunOptions as RunOptions
 from volproc.engine.events import Watcher

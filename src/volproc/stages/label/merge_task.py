@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from volproc.grid.blocks import Block, forward_steps
+from volproc.grid.blocks import Block, Connectivity, Tiling, forward_steps
+from volproc.grid.box import Shape
 from volproc.stages.label.block_groups import Groups
 from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.component_tasks import FACES
@@ -22,7 +23,7 @@ from volproc.stages.label.merge import (
     names_of,
 )
 from volproc.stages.label.tables import Tables, faces_of
-from volproc.stages.objects.components import touching_ids
+from volproc.stages.objects.components import Labels, touching_ids
 
 Pairs = tuple[int, int, npt.NDArray[np.uint32]]
 
@@ -84,17 +85,12 @@ class MergeGroup:
         return crossing_names(inside), crossing_names(outside)
 
     def _pairs(self, members: set[int]) -> Iterator[Pairs]:
-        connectivity = self.criteria.options.connectivity
         _, rows, columns = self.groups.grid.core
         load = faces_of(self.tables, keep=2 * (rows + 1) * (columns + 1))
         for first in sorted(members):
-            steps = forward_steps(connectivity)
-            for second, step in self.groups.blocks.neighbours(first, steps):
-                z, y, x = step
-                near, far = load(first, step), load(second, (-z, -y, -x))
-                if near.any() and far.any():
-                    found = touching_ids(near, far, step=step, connectivity=connectivity)
-                    yield first, second, found
+            yield from pairs_from(
+                first, self.groups.blocks, self.criteria.options.connectivity, load
+            )
 
     def _going_on(self, members: set[int]) -> Names:
         """Components at the group's border, sorted."""
@@ -106,6 +102,23 @@ class MergeGroup:
                     ids = np.unique(load(index, step))
                     found.append(names_of(index, ids[ids > 0]))
         return np.unique(np.concatenate(found))
+
+
+def pairs_from(
+    first: int,
+    blocks: Tiling,
+    connectivity: Connectivity,
+    load: Callable[[int, Shape], Labels],
+) -> Iterator[Pairs]:
+    """Ids that touch between block `first` and each neighbour after it.
+
+    `load` gives a block's border towards a step.
+    """
+    for second, step in blocks.neighbours(first, forward_steps(connectivity)):
+        z, y, x = step
+        near, far = load(first, step), load(second, (-z, -y, -x))
+        if near.any() and far.any():
+            yield first, second, touching_ids(near, far, step=step, connectivity=connectivity)
 
 
 @dataclass(frozen=True)
