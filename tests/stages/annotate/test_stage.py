@@ -113,7 +113,7 @@ def test_labels_are_scored_against_a_truth(small_scene, tmp_path, runner, truth)
     assert "surface Dice" in told["formulas"]["nsd_50"]
     page = Path(made.written.page).read_text()
     assert 'id="scores"' in page
-    assert "measured against the truth" in page
+    assert "measured against the ground truth" in page
 
 
 def test_a_truth_of_a_part_of_the_image_scores_that_part(

@@ -16,11 +16,15 @@ from volproc.stages.annotate.export.subject_metadata import read_manifest
 from volproc.stages.annotate.export.vote_reader import VoteIndex, read_vote_index, store_votes
 from volproc.stages.annotate.page.result_files import Findings, ResultFiles, write_results
 from volproc.stages.annotate.plan import SMALLER, TRIED, AnnotatePlan
-from volproc.stages.annotate.quality.comparison import MethodDistance, MethodScores, by_method
 from volproc.stages.annotate.quality.ground_truth import ground_truth_of
 from volproc.stages.annotate.quality.skills import Errors, skills
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
-from volproc.stages.annotate.quality.slice_scores import MeanScores
+from volproc.stages.annotate.quality.slice_scores import (
+    MeanScores,
+    MethodDistance,
+    MethodScores,
+    by_method,
+)
 from volproc.stages.annotate.quality.volunteers_needed import Subsample
 from volproc.stages.claims import admit
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume

@@ -24,8 +24,7 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
 from volproc.stages.claims import Claim, admit
-from volproc.stages.crowd.export_parts import Parts
-from volproc.stages.crowd.export_rows import Export, header
+from volproc.stages.crowd.export_rows import Export, Parts, header
 from volproc.stages.crowd.simulated_votes import draw
 from volproc.stages.crowd.visible_outlines import trace
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
