@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.stages.crowd.hand_errors import (
-    FARTHEST,
-    FEWEST_POINTS,
+    MAX_DEVIATIONS,
+    MIN_POINTS,
     blob,
     cut,
     in_sight,
@@ -31,7 +31,7 @@ def rng(seed):
 def test_no_point_wanders_farther_than_three_deviations(seed, count, sd, reach):
     off = wander(count, sd_nm=sd, reach_nm=reach, rng=rng(seed))
     assert off.shape == (count, 2)
-    assert np.linalg.norm(off, axis=1).max() <= FARTHEST * sd * (1 + 1e-9)
+    assert np.linalg.norm(off, axis=1).max() <= MAX_DEVIATIONS * sd * (1 + 1e-9)
 
 
 def test_wandering_has_its_spread_and_its_reach():
@@ -64,7 +64,7 @@ def test_resizing_keeps_the_centre(by):
 def test_without_gaps_the_arcs_hold_every_point_once(seed, count, strokes):
     arcs = cut(count, strokes=strokes, gap_nm=0, rng=rng(seed))
     lost = count - sum(map(len, arcs))
-    assert lost <= strokes * (FEWEST_POINTS - 1)
+    assert lost <= strokes * (MIN_POINTS - 1)
     assert len(np.unique(np.concatenate(arcs))) == count - lost
 
 
@@ -76,7 +76,7 @@ def test_arcs_are_runs_of_neighbours_and_gaps_are_no_larger_than_four_times_the_
     arcs = cut(count, strokes=strokes, gap_nm=gap, rng=rng(seed))
     assert all((np.diff(arc) % count == 1).all() for arc in arcs)
     missing = count - len(np.unique(np.concatenate([[], *arcs])))
-    assert missing <= strokes * (4 * gap / STEP_NM + 2 + FEWEST_POINTS)
+    assert missing <= strokes * (4 * gap / STEP_NM + 2 + MIN_POINTS)
 
 
 def test_gaps_have_the_mean_that_is_asked_for():
@@ -90,7 +90,7 @@ def test_gaps_have_the_mean_that_is_asked_for():
 def test_a_part_is_one_arc_of_its_share(seed, count, share):
     (arc,) = part_of(count, share=share, rng=rng(seed))
     assert len(arc) == len(set(arc.tolist()))
-    assert abs(len(arc) - share * count) <= FEWEST_POINTS
+    assert abs(len(arc) - share * count) <= MIN_POINTS
     assert (np.diff(arc) % count == 1).all()
 
 
@@ -102,7 +102,7 @@ def test_what_is_hidden_is_not_drawn_and_the_rest_keeps_its_order(hidden, seed):
     drawn = [n for piece in pieces for n in piece]
     assert not hidden[drawn].any()
     assert drawn == [n for n in arc if n in set(drawn)]
-    assert (~hidden).sum() - len(drawn) <= (FEWEST_POINTS - 1) * (len(hidden) // 2 + 1)
+    assert (~hidden).sum() - len(drawn) <= (MIN_POINTS - 1) * (len(hidden) // 2 + 1)
     assert all(np.diff(np.flatnonzero(np.isin(arc, piece))).max() == 1 for piece in pieces)
 
 

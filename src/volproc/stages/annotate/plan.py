@@ -25,7 +25,7 @@ from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
 from volproc.volume.written import WrittenLevel
 
-MOST_SUBSAMPLED = 40
+MAX_SUBSAMPLED = 40
 """Slices on which smaller crowds are tried."""
 NAMES = ("labels", "envelope", "agreement", "ignore")
 SMALLER, TRIED, LEVELS = "try smaller crowds", "score and compare", "draw level sets"
@@ -137,7 +137,7 @@ class AnnotatePlan:
         if self.truth:
             drawn = [z for z in drawn if self.truth.where.start[0] <= z < self.truth.where.stop[0]]
         boxes = [
-            Box((z, 0, 0), (z + 1, *self.image.shape[1:])) for z in spread(drawn, MOST_SUBSAMPLED)
+            Box((z, 0, 0), (z + 1, *self.image.shape[1:])) for z in spread(drawn, MAX_SUBSAMPLED)
         ]
         task = TrySmallerCrowds(drawings=self.drawings(blocks), skills=known, truth=self.truth)
         slices = tuple(Block(index, box, box) for index, box in enumerate(boxes))

@@ -89,7 +89,7 @@ def _published(name: str, options: SubjectsOptions, voxel_nm: VoxelNm) -> dict[s
 def to_csv(rows: Iterable[Row]) -> str:
     """The table; a row with fewer frames than others leaves their columns empty."""
     rows = list(rows)
-    columns = list(max(rows, key=lambda row: len(row)))
+    columns = max((list(row) for row in rows), key=len)
     cells = ([row.get(column, "") for column in columns] for row in rows)
     return table_csv(columns, cells, end="\n")
 

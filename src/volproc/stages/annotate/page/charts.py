@@ -14,7 +14,7 @@ from volproc.drawing import Points
 
 STEP_PX = 1.5
 """Points of a drawn line closer to one another than this are left out: nobody sees them."""
-FEWEST_SLICES = 3
+MIN_SLICES = 3
 """Regions with fewer have no chart of their own: all of them share one."""
 
 
@@ -98,13 +98,13 @@ def strips(rows: Iterable[T]) -> list[Strip[T]]:
     short = tuple(one for _, own in regions if not _long(own) for one in own)
     if not short:
         return long
-    title = f"Regions of fewer than {FEWEST_SLICES} slices"
+    title = f"Regions of fewer than {MIN_SLICES} slices"
     by_place = tuple(sorted(short, key=lambda one: one.z))
     return [*long, Strip(title, by_place, tuple(range(len(by_place))), apart=True)]
 
 
 def _long(own: Sequence[OnSlice]) -> bool:
-    return len(own) >= FEWEST_SLICES
+    return len(own) >= MIN_SLICES
 
 
 def line(points: Iterable[tuple[float, float | None]], *, x: Axis, y: Axis) -> str:

@@ -34,7 +34,7 @@ from volproc.stages.annotate.quality.volunteers_needed import (
 CHART = (1180.0, 190.0)
 """Width and height of the chart of a region."""
 BINS = 20
-MOST_ROWS = 300
+MAX_ROWS = 300
 LEVELS_SIDE = 300
 """Pixels of the longer side of a slice with its level sets."""
 NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
@@ -135,7 +135,7 @@ def quality_page(quality: Quality) -> str:
         ],
         best=[panel_of(one) for one in quality.best],
         worst=[panel_of(one) for one in quality.worst],
-        wanted=needy[:MOST_ROWS],
+        wanted=needy[:MAX_ROWS],
         all_wanted=len(needy),
         version=__version__,
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
