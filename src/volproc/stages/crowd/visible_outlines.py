@@ -55,8 +55,7 @@ def trace(mask: npt.NDArray[np.bool_], nm: tuple[float, float]) -> tuple[Outline
         start = np.add(box.start, [side.start for side in place])
         voxels = _contour(part, nm) + start
         at_edge = (voxels < FRAME_VOXELS) | (voxels > np.array(mask.shape) - FRAME_VOXELS)
-        hidden: npt.NDArray[np.bool_] = at_edge.any(axis=1)
-        found.append(_evenly(voxels * size, hidden))
+        found.append(_evenly(voxels * size, np.asarray(at_edge.any(axis=1))))
     return tuple(sorted(found, key=lambda outline: -outline.area_nm2))
 
 
