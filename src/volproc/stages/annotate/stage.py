@@ -38,8 +38,8 @@ __all__ = ["AnnotatePlan", "AnnotateResult", "plan_annotate", "run_annotate"]
 
 ALGORITHM = 1
 """Raised by hand when the same drawings and options would give other labels."""
-ACROSS, PART = 2048, 128
-"""Voxels a side of a task's block: no more than, and a multiple of."""
+MAX_ACROSS, MULTIPLE = 2048, 128
+"""Voxels along a side of a task's block: at most, and a multiple of."""
 READING = frozenset(
     {
         "workflow", "workflow_version", "task", "tool", "bezier_tools", "frames", "subject_name",
@@ -48,17 +48,17 @@ READING = frozenset(
     }
 )  # fmt: skip
 """Options on which the votes depend."""
-PLACES = frozenset({"export", "manifest", "truth"})
-"""Options that name files: what is in them counts, not where they lie."""
+PATHS = frozenset({"export", "manifest", "truth"})
+"""Options that name files: what is in them counts, not where they are."""
 TRYING = frozenset({"truth_labels", "compare", "levels"})
 """Options on which no volume depends."""
 
 
 @dataclass(frozen=True)
 class AnnotateResult:
-    """What was written: the volumes, and page and tables beside them.
+    """What was written: the volumes, and page and tables next to them.
 
-    `scores` are those of each method that was tried, where there is a truth.
+    `scores` are those of each method that was tried, where there is a ground truth.
     """
 
     volumes: tuple[Volume, ...]
@@ -78,21 +78,21 @@ def plan_annotate(
     """Decide volumes and blocks for the drawings in `export` on the slices of `image`.
 
     `content` names what an export will hold that is still to be drawn. An image without a url is
-    blank. AnnotateError if there is no such export, or the truth has
-    other voxels; VolumeError if it lies elsewhere.
+    blank. AnnotateError if there is no such export, or the ground truth has other voxels;
+    VolumeError if it lies elsewhere.
     """
     if not content and not exists(export):
         raise AnnotateError(f"{export} does not exist; expected a classification export (CSV)")
     there = options.manifest and exists(options.manifest)
     files = (content or content_digest(export), content_digest(options.manifest) if there else "")
-    said = options.model_dump(mode="json", exclude=set(PLACES | TRYING))
+    lasting = options.model_dump(mode="json", exclude=set(PATHS | TRYING))
     volumes = _volumes(image, out, options)
     seen = fingerprint(image) if image.url else ""
     recipe = Recipe(
         "annotate",
         ALGORITHM,
         dict(zip(("export", "manifest", "image"), (*files, seen), strict=True)),
-        said,
+        lasting,
         cutting_of(volumes[0].write_unit, *volumes),
         {"export": place_from(export, out)},
     )
@@ -124,7 +124,7 @@ def plan_annotate(
 
 def _volumes(image: VolumeInfo, out: str, options: AnnotateOptions) -> tuple[VolumeInfo, ...]:
     _, rows, columns = image.shape
-    down, across = (min(-(-side // PART) * PART, ACROSS) for side in (rows, columns))
+    down, across = (min(-(-side // MULTIPLE) * MULTIPLE, MAX_ACROSS) for side in (rows, columns))
     shards = (options.block_slices, down, across)
     new = partial(
         new_volume,
