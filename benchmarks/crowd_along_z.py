@@ -19,7 +19,7 @@ import tifffile
 from crowd_methods import NM, NUCLEUS, PROCESSES, SLICES, Task, boxed, first, skills_of
 from crowd_table import markdown
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.drawing import Patch
 from volproc.stages.annotate.methods import METHODS
 from volproc.stages.annotate.quality.consistency import mend

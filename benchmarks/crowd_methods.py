@@ -36,8 +36,7 @@ import tifffile
 from crowd_figure import needed_figure
 from crowd_table import markdown, summary, volunteers_needed
 
-from volproc import __version__
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions, __version__
 from volproc.drawing import Patch, SliceVotes
 from volproc.stages.annotate.methods import METHODS
 from volproc.stages.annotate.quality.skills import Errors, skills, slice_errors

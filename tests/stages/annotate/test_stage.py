@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from volproc.config import AnnotateOptions, CrowdOptions
-from volproc.engine.progress import BlockDone
+from volproc import AnnotateOptions, CrowdOptions
+from volproc.engine.events import BlockDone
 from volproc.errors import AnnotateError, VolumeError
 from volproc.stages.annotate.methods import METHODS
 from volproc.stages.annotate.stage import plan_annotate, run_annotate
 from volproc.stages.crowd.stage import plan_crowd, run_crowd
-from volproc.volume.files import beside
+from volproc.volume.file_io import sibling
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +259,7 @@ def test_what_is_no_export_is_one_line(scene, tmp_path, runner):
 
 
 def test_names_beside_the_labels():
-    assert beside("a/l.zarr", "-envelope.zarr") == "a/l-envelope.zarr"
+    assert sibling("a/l.zarr", "-envelope.zarr") == "a/l-envelope.zarr"
 
 
 def test_a_truth_of_slices_that_nobody_drew_scores_nothing(tmp_path, runner, save_volume, truth):

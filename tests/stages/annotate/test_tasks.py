@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tests.stages.annotate.shapes import circle
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.drawing import SliceVotes, Vote
 from volproc.grid.blocks import Tiling
 from volproc.stages.annotate.export.vote_store import write_votes

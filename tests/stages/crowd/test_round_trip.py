@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.stages.crowd.shapes import disc
 
-from volproc.config import AnnotateOptions, CrowdOptions
+from volproc import AnnotateOptions, CrowdOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.grid.box import whole_box

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.config import AnnotateOptions, SubjectsOptions
+from volproc import AnnotateOptions, SubjectsOptions
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
 from volproc.grid.scale import parse_voxel_nm

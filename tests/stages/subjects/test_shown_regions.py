@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.config import SubjectsOptions
+from volproc import SubjectsOptions
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import parse_voxel_nm

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from volproc.config import AnnotateOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step, Task
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.annotate.methods import METHODS
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.page.level_files import DrawLevels
 from volproc.stages.annotate.quality.ground_truth import GroundTruth
 from volproc.stages.annotate.quality.slice_quality import spread
@@ -20,10 +20,10 @@ from volproc.stages.annotate.quality.trials import TryMethods, TrySmallerCrowds
 from volproc.stages.annotate.tasks import Annotate, Drawings, MeasureVolunteers, OutputVolumes
 from volproc.stages.claims import Claim
 from volproc.stages.output import pyramid_steps
-from volproc.volume.files import beside
+from volproc.volume.file_io import sibling
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 MAX_SUBSAMPLED = 40
 """Slices on which smaller crowds are tried."""
@@ -151,7 +151,7 @@ class AnnotatePlan:
         return self._step(TRIED, task, blocks, trying=str(self.options.compare), held=3)
 
     def _levels(self, blocks: tuple[int, ...]) -> Step:
-        folder = beside(self.volumes[0].url, "-levels")
+        folder = sibling(self.volumes[0].url, "-levels")
         image = Volume(self.image) if self.image.url else None
         return self._step(LEVELS, DrawLevels(self.drawings(blocks), image, folder), blocks, held=1)
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from volproc.config import AnnotateOptions
+from volproc.engine.events import Watcher
 from volproc.engine.ledger import digest
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
+from volproc.stages.annotate.export.region_layout import lay_out
 from volproc.stages.annotate.export.subject_metadata import read_manifest
 from volproc.stages.annotate.export.vote_reader import VoteIndex, read_vote_index, store_votes
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.page.result_files import Findings, ResultFiles, write_results
 from volproc.stages.annotate.plan import SMALLER, TRIED, AnnotatePlan
 from volproc.stages.annotate.quality.ground_truth import ground_truth_of
@@ -27,14 +29,15 @@ from volproc.stages.annotate.quality.slice_scores import (
 )
 from volproc.stages.annotate.quality.volunteers_needed import Subsample
 from volproc.stages.claims import admit
+from volproc.stages.description import Request
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume
-from volproc.volume.access import exists, place_from
-from volproc.volume.files import beside, content_digest
+from volproc.volume.access import exists, relative_url
+from volproc.volume.file_io import content_digest, sibling, write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume, open_volume
 
-__all__ = ["AnnotatePlan", "AnnotateResult", "plan_annotate", "run_annotate"]
+__all__ = ["AnnotatePlan", "AnnotateResult", "plan_annotate", "run_annotate", "without_image"]
 
 ALGORITHM = 1
 """Raised by hand when the same drawings and options would give other labels."""
@@ -94,7 +97,7 @@ def plan_annotate(
         dict(zip(("export", "manifest", "image"), (*files, seen), strict=True)),
         lasting,
         cutting_of(volumes[0].write_unit, *volumes),
-        {"export": place_from(export, out)},
+        {"export": relative_url(export, out)},
     )
     grid = (image.shape, image.voxel_nm, image.corner_nm)
     opened = open_volume(options.truth) if options.truth else None
@@ -105,7 +108,7 @@ def plan_annotate(
     return AnnotatePlan(
         export=export,
         image=image,
-        volumes=tuple(info.stamped(recipe=recipe.record()) for info in volumes),
+        volumes=tuple(info.with_provenance(recipe=recipe.record()) for info in volumes),
         options=options,
         reading=digest(
             "votes", ALGORITHM, *files, grid, options.model_dump(mode="json", include=set(READING))
@@ -136,10 +139,26 @@ def _volumes(image: VolumeInfo, out: str, options: AnnotateOptions) -> tuple[Vol
     grey = Window(0, 255, 0, 255)
     return (
         new(out, kind="labels", shards=shards),
-        new(beside(out, "-envelope.zarr"), kind="labels", shards=shards),
-        new(beside(out, "-agreement.zarr"), shards=shards, window=grey),
-        new(beside(out, "-ignore.zarr"), kind="labels", shards=shards),
+        new(sibling(out, "-envelope.zarr"), kind="labels", shards=shards),
+        new(sibling(out, "-agreement.zarr"), shards=shards, window=grey),
+        new(sibling(out, "-ignore.zarr"), kind="labels", shards=shards),
     )
+
+
+def without_image(
+    export: str, out: str, options: AnnotateOptions, *, watchers: Sequence[Watcher] = ()
+) -> tuple[VolumeInfo, AnnotateOptions]:
+    """An image that shows nothing, and the options with the manifest of its regions.
+
+    They are laid out one after the other along z; a manifest beside `out` says where.
+    """
+    layout = lay_out(export, options, watchers=watchers)
+    info = new_volume("", shape=layout.shape, voxel_nm=layout.voxel_nm, dtype="uint8")
+    if options.manifest:
+        return info, options
+    manifest = sibling(out, "-manifest.csv")
+    write_file(manifest, layout.manifest().encode())
+    return info, options.model_copy(update={"manifest": manifest})
 
 
 def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
@@ -200,3 +219,14 @@ def _gathered(plan: AnnotatePlan, runner: Runner) -> VoteIndex:
         manifest=manifest,
         watchers=runner.watchers,
     )
+
+
+def plan_from(request: Request) -> AnnotatePlan:
+    """The plan for what a command, a function or a run asks for."""
+    export, out, options = request.path("export"), request.out(), request.table(AnnotateOptions)
+    if str(request.inputs.get("image") or "none").lower() == "none":
+        image, options = without_image(export, out, options, watchers=request.watchers)
+    else:
+        image = request.volume("image")
+    crowd = request.coming("crowd") if request.origins.get("export") == "crowd" else None
+    return plan_annotate(export, image, out, options, content=crowd.digest if crowd else "")

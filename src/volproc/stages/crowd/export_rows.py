@@ -19,11 +19,11 @@ import numpy as np
 from volproc.drawing import Stroke, Vote
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
-from volproc.location import located
+from volproc.location import filesystem_of
 from volproc.retry import PatientFile
 from volproc.spreadsheet import table_csv
 from volproc.volume.access import local_path, reading, remove_file
-from volproc.volume.files import write_file, write_pieces
+from volproc.volume.file_io import write_file, write_pieces
 from volproc.volume.metadata import PositionNm
 
 COLUMNS = (
@@ -213,7 +213,7 @@ class Parts:
     def _pieces(self, first: str, indices: Iterable[int]) -> Iterator[bytes]:
         yield first.encode()
         for index in indices:
-            filesystem, path = located(self._url(index))
+            filesystem, path = filesystem_of(self._url(index))
             with reading(self._url(index)), PatientFile(filesystem.open, path, "rb") as part:
                 while piece := part.read(PIECE_BYTES):
                     yield piece

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import CrowdOptions
 from volproc.drawing import Vote
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -24,14 +23,16 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
 from volproc.stages.claims import Claim, admit
 from volproc.stages.crowd.export_rows import Export, Parts, header
+from volproc.stages.crowd.options import CrowdOptions
 from volproc.stages.crowd.simulated_votes import draw
 from volproc.stages.crowd.visible_outlines import trace
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
-from volproc.stages.made import note_made, record_of
-from volproc.volume.access import place_from
-from volproc.volume.files import beside
+from volproc.stages.description import Request
+from volproc.stages.provenance import read_provenance, write_provenance
+from volproc.volume.access import relative_url
+from volproc.volume.file_io import sibling
 from volproc.volume.fingerprint import fingerprint
-from volproc.volume.kinds import labelled, refuse_image, require_labels, require_values
+from volproc.volume.kinds import labelled, refuse_image, require_labels, require_present
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import stated_corner_nm
 from volproc.volume.store import Volume
@@ -132,7 +133,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
     """
     require_labels(info)
     refuse_image(info, options.labels)
-    require_values(info, options.labels, option="[crowd] labels")
+    require_present(Volume(info), options.labels, option="[crowd] labels")
     first, end = options.slices or (0, info.shape[0])
     if not 0 <= first < end <= info.shape[0]:
         raise ConfigError(
@@ -147,7 +148,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
         {"truth": fingerprint(info)},
         lasting,
         {"slices": slices_of_block(info)},
-        {"truth": place_from(info.url, out)},
+        {"truth": relative_url(info.url, out)},
     )
     export = Export(
         roi=name,
@@ -172,14 +173,14 @@ def run_crowd(plan: CrowdPlan, runner: Runner) -> CrowdSummary:
     """
     admit(plan.claim, runner)
     if plan.claim.state == "done":
-        return _summary(plan.url, record_of(plan.url))
+        return _summary(plan.url, read_provenance(plan.url))
     parts, indices = plan.task.parts, [block.index for block in plan.step.blocks]
     counts = Counter[str]()
     for record in runner.run(plan.step):
         counts.update(record)
-    note_made(plan.url, plan.recipe, finished=False, folder=False)
+    write_provenance(plan.url, plan.recipe, finished=False, folder=False)
     parts.join(plan.url, indices, first=header())
-    note_made(plan.url, plan.recipe, finished=True, folder=False, **counts)
+    write_provenance(plan.url, plan.recipe, finished=True, folder=False, **counts)
     runner.forget(plan.step.name)  # before its parts go: what is not recorded is made again
     parts.remove(indices)
     return _summary(plan.url, counts)
@@ -195,7 +196,7 @@ def region_name(url: str) -> str:
     >>> region_name("data/ROI_1656-6756-329.zarr"), region_name("made.zarr/labels/nuclei")
     ('ROI_1656-6756-329', 'made-nuclei')
     """
-    name = beside(url, "").rstrip("/").rpartition("/")[2]
+    name = sibling(url, "").rstrip("/").rpartition("/")[2]
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "region"
 
 
@@ -221,3 +222,8 @@ def slices_of_block(info: VolumeInfo) -> int:
     """Slices one task works on."""
     plane = prod(info.shape[1:]) * itemsize(info.dtype)
     return max(1, min(info.levels[0].chunks[0], BLOCK_BYTES // plane))
+
+
+def plan_from(request: Request) -> CrowdPlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_crowd(request.volume("truth"), request.out(), request.table(CrowdOptions))

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from io import StringIO
 from itertools import pairwise
 
-from volproc.config import SubjectsOptions
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, each
-from volproc.volume.files import read_file
+from volproc.stages.subjects.options import SubjectsOptions
+from volproc.volume.file_io import read_file
 from volproc.volume.metadata import VolumeInfo
 
 Roi = tuple[int, int, int, int, int, int]

@@ -4,7 +4,7 @@ import io
 import pytest
 from tests.stages.annotate.exports import mark_2, row_of, subject, task, write_export
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
 from volproc.stages.annotate.export.region_layout import lay_out

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.stages.annotate.exports import mark_2, read_all, row_of, subject, task
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
 from volproc.stages.annotate.export.rejections import UnusableRow

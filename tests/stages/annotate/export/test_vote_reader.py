@@ -17,7 +17,7 @@ from tests.stages.annotate.exports import (
     write_export,
 )
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.errors import AnnotateError, VolumeError
 from volproc.grid.box import Box
 from volproc.stages.annotate.export.subject_metadata import Manifest

@@ -19,7 +19,7 @@ from tests.stages.annotate.exports import (
     write_export,
 )
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.errors import AnnotateError, LocationError
 from volproc.stages.annotate.export.rejections import Rejection
 from volproc.stages.annotate.export.zooniverse import NEEDED, Classification, read_export

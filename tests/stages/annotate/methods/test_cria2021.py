@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.drawing import SliceVotes, Stroke, Vote
 from volproc.stages.annotate.methods.cria2021 import cria2021
 from volproc.stages.crowd.simulated_votes import draw

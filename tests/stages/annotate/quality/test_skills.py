@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.drawing import SliceVotes, Stroke, Vote
 from volproc.stages.annotate.methods.cria.cria import cria
 from volproc.stages.annotate.quality.skills import skills, slice_errors

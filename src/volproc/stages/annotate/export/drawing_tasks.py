@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Stroke
 from volproc.stages.annotate.export.marks import (
     BadMark,
@@ -17,6 +16,7 @@ from volproc.stages.annotate.export.marks import (
     tool_of,
 )
 from volproc.stages.annotate.export.rejections import MarkFault, Reason, UnusableRow
+from volproc.stages.annotate.options import AnnotateOptions
 
 MAX_DEPTH = 8
 """Tasks within tasks."""

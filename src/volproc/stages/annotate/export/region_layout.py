@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from volproc.config import AnnotateOptions
-from volproc.engine.progress import Watcher
+from volproc.engine.events import Watcher
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
@@ -34,6 +33,7 @@ from volproc.stages.annotate.export.subject_metadata import (
     read_manifest,
 )
 from volproc.stages.annotate.export.vote_reader import watched
+from volproc.stages.annotate.options import AnnotateOptions
 
 MAX_SLICES = 100_000
 """Of a region. A larger number in a file name is a mistake, not a reason for so many slices."""

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Stroke
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
@@ -40,6 +39,7 @@ from volproc.stages.annotate.export.subject_metadata import (
     whole_number,
 )
 from volproc.stages.annotate.export.zooniverse import Classification
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.volume.metadata import PositionNm
 from volproc.volume.sampling import box_at
 

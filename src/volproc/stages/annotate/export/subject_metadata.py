@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from volproc.errors import AnnotateError, VolprocError
 from volproc.grid.box import Box, Shape, each
-from volproc.location import located
+from volproc.location import filesystem_of
 from volproc.retry import patient
 from volproc.spreadsheet import plain
 from volproc.volume.metadata import PositionNm
@@ -55,7 +55,7 @@ def read_manifest(url: str) -> Manifest:
     AnnotateError if it is no such table.
     """
     with reading(f"manifest {url}"):
-        filesystem, path = located(url)
+        filesystem, path = filesystem_of(url)
         text = filesystem.cat_file(path).decode("utf-8-sig")
         rows = list(csv.DictReader(StringIO(text, newline="")))
     needed = ("roi", *BOX_KEYS)

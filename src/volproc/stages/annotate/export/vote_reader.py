@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import IO
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import SliceVotes, Vote
-from volproc.engine.progress import Advancing, Watcher
+from volproc.engine.events import ProgressMeter, Watcher
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
@@ -35,8 +34,9 @@ from volproc.stages.annotate.export.vote_selection import (
 )
 from volproc.stages.annotate.export.vote_store import pack_strokes, unpack_strokes, write_votes
 from volproc.stages.annotate.export.zooniverse import Classification, read_export
+from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.pictures import GOLDEN
-from volproc.volume.files import read_file, write_file
+from volproc.volume.file_io import read_file, write_file
 from volproc.volume.metadata import PositionNm
 
 ENOUGH_SLICES = 30
@@ -90,7 +90,7 @@ def store_votes(
         votes = _counted(strokes.records, options, tally, rejected)
         write_file(f"{folder}/rejected.csv", rejected.csv())
         _require_votes(url, votes, rejected)
-        with Advancing("sort the votes", watchers) as tell:
+        with ProgressMeter("sort the votes", watchers) as tell:
             blocks = tuple(_write_blocks(votes, folder, strokes, options.block_slices, tell))
     telling = telling_blocks(votes, options.block_slices)
     index = VoteIndex(blocks, telling, tally.summary(votes, rejected.reasons))
@@ -145,7 +145,7 @@ def watched(
 ) -> Iterator[Classification | Rejection]:
     """The rows of an export; watchers hear how far it is read."""
     rows = 0
-    with Advancing(step, watchers) as tell:
+    with ProgressMeter(step, watchers) as tell:
 
         def at(done: int, total: int) -> None:
             tell(-(-done // MB), -(-total // MB), f"{rows:,} rows")
@@ -203,7 +203,7 @@ def _require_votes(url: str, votes: Sequence[CountedVote], rejected: RejectionLi
 
 
 def _write_blocks(
-    votes: Sequence[CountedVote], folder: str, strokes: _StrokeFile, size: int, tell: Advancing
+    votes: Sequence[CountedVote], folder: str, strokes: _StrokeFile, size: int, tell: ProgressMeter
 ) -> Iterator[int]:
     done = 0
     for block, own in groupby(votes, key=lambda vote: vote[1].z // size):

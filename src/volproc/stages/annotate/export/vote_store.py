@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from volproc.drawing import SliceVotes, Stroke, Vote
 from volproc.errors import AnnotateError
-from volproc.volume.files import read_file, write_file
+from volproc.volume.file_io import read_file, write_file
 
 Array = npt.NDArray[Any]
 

@@ -17,10 +17,9 @@ from typing import Any
 
 import fsspec
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Stroke
 from volproc.errors import AnnotateError
-from volproc.location import located
+from volproc.location import filesystem_of
 from volproc.stages.annotate.export.csv_rows import CsvRow, read_rows
 from volproc.stages.annotate.export.drawing_tasks import DrawingTasks, FrameMarks
 from volproc.stages.annotate.export.marks import MAX_COORDINATE, Size
@@ -31,6 +30,7 @@ from volproc.stages.annotate.export.subject_metadata import (
     text_of,
     whole_number,
 )
+from volproc.stages.annotate.options import AnnotateOptions
 
 SALT = "volproc"
 NEEDED = (
@@ -82,7 +82,7 @@ def read_export(
     A row that cannot be used comes back with its reason. AnnotateError if the file cannot be read
     or is no classification export. `at` hears how many of the file's bytes are read.
     """
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     with ExitStack() as stack:
         with reading(f"export {url}"):
             total = filesystem.size(path) or 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Patch, Skills, SliceVotes
 from volproc.stages.annotate.methods.cria.cria import cria
 from volproc.stages.annotate.methods.cria2021 import cria2021
 from volproc.stages.annotate.methods.voxelwise import by_voxel, em, majority, rasa, staple
+from volproc.stages.annotate.options import AnnotateOptions
 
 Method = Callable[[SliceVotes, tuple[float, float], Skills, AnnotateOptions], Patch]
 """From the votes on a slice, the voxel size (y, x) in nm, the skills and the options to the

@@ -13,11 +13,11 @@ from math import ceil
 import numpy as np
 from scipy.special import expit, logit
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Patch, Skills, SliceVotes
 from volproc.stages.annotate.geometry.rasterisation import Runs, fill
 from volproc.stages.annotate.methods.cria.stroke_joining import join_limited
 from volproc.stages.annotate.methods.vote_patterns import Floats, count_patterns
+from volproc.stages.annotate.options import AnnotateOptions
 
 Rule = Callable[[Floats, Floats], Floats]
 """From patterns of votes (m, n) and how many voxels have each (m,) to the agreement of each pattern

@@ -14,7 +14,7 @@ from volproc.stages.annotate.page.slice_pictures import DrawnSlice, level_panel_
 from volproc.stages.annotate.quality.ground_truth import box_of_slice
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
 from volproc.stages.annotate.tasks import Drawings
-from volproc.volume.files import write_file
+from volproc.volume.file_io import write_file
 from volproc.volume.store import Volume
 
 MAX_NAME = 80

@@ -27,7 +27,7 @@ from volproc.stages.annotate.quality.slice_scores import (
 )
 from volproc.stages.annotate.quality.volunteers_needed import Subsample, volunteers_needed_csv
 from volproc.stages.annotate.tasks import Drawings
-from volproc.volume.files import beside, read_file, write_file
+from volproc.volume.file_io import read_file, sibling, write_file
 from volproc.volume.store import Volume
 
 MAX_LEVEL_SETS = 20
@@ -63,7 +63,7 @@ def write_results(plan: AnnotatePlan, found: Findings) -> ResultFiles:
     quality = _quality(plan, found)
 
     def write(ending: str, content: str | bytes) -> str:
-        url = beside(plan.volumes[0].url, ending)
+        url = sibling(plan.volumes[0].url, ending)
         write_file(url, content if isinstance(content, bytes) else content.encode())
         return url
 

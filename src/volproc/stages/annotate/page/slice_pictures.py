@@ -15,7 +15,8 @@ from volproc.stages import webpage
 from volproc.stages.annotate.page.charts import outline_path, stroke_path
 from volproc.stages.annotate.quality.level_sets import Level
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
-from volproc.stages.pictures import Picture, area_means, data_uri, grey, limits
+from volproc.stages.pictures import Picture, area_means, data_uri, grey
+from volproc.volume.display_window import window
 
 SIDE = 520
 """Pixels of the longer side of a drawn slice."""
@@ -158,11 +159,11 @@ def colour_ramp(shares: Sequence[float]) -> tuple[str, ...]:
 
 
 def _picture(part: npt.NDArray[Any], rows: int, columns: int) -> str:
-    low, high = limits([part])
+    shown = window(part)
     edges = (np.linspace(0, n, m + 1) for n, m in zip(part.shape, (rows, columns), strict=True))
-    small = area_means(np.nan_to_num(part.astype(np.float64), nan=low), *edges)
+    small = area_means(np.nan_to_num(part.astype(np.float64), nan=shown.start), *edges)
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
-    return data_uri(Picture(grey(small, low=low, high=high), ramp))
+    return data_uri(Picture(grey(small, low=shown.start, high=shown.end), ramp))
 
 
 def _shown(size: tuple[int, ...], lines: Sequence[Points]) -> tuple[int, int, int, int]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from volproc.drawing import SliceVotes
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
-from volproc.volume.kinds import labelled, refuse_image, require_labels, require_values
+from volproc.volume.kinds import labelled, refuse_image, require_labels, require_present
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.sampling import Sampling, overlap
 from volproc.volume.store import Volume
@@ -56,7 +56,7 @@ def ground_truth_of(info: VolumeInfo, labels: tuple[int, ...], *, image: VolumeI
     """
     require_labels(info)
     refuse_image(info, labels)
-    require_values(info, labels, option="[annotate] truth_labels")
+    require_present(Volume(info), labels, option="[annotate] truth_labels")
     pairs = zip(info.voxel_nm, image.voxel_nm, strict=True)
     blank = not image.url
     differs = any(abs(a - b) > TOLERANCE * b for a, b in pairs)

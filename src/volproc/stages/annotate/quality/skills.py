@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import SliceVotes, Window
 from volproc.stages.annotate.geometry.rasterisation import Runs, area, bounds, weighted_sum
 from volproc.stages.annotate.methods.cria.averaging import MIN_SPREAD_NM
 from volproc.stages.annotate.methods.cria.loop_matching import lines_of
+from volproc.stages.annotate.options import AnnotateOptions
 
 Errors = Sequence[tuple[str, float]]
 """Of one slice: volunteers, and how far their drawings lie from the agreement on average, in nm."""

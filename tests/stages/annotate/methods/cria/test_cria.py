@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.stages.annotate.shapes import circle as arc
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.drawing import SliceVotes, Stroke, Vote
 from volproc.stages.annotate.methods.cria.cria import cria
 from volproc.stages.annotate.methods.cria2021 import cria2021

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from volproc.config import AnnotateOptions
 from volproc.drawing import Patch, Points, Skills, SliceVotes, Window, Yx
 from volproc.stages.annotate.geometry.line_distance import signed_distance
 from volproc.stages.annotate.geometry.polylines import Line, evenly
@@ -25,6 +24,7 @@ from volproc.stages.annotate.methods.cria.loop_matching import (
     lines_of,
     match,
 )
+from volproc.stages.annotate.options import AnnotateOptions
 
 STEP_NM = 70.0
 """Between points of an outline; a hundredth of it where that is less. At 40 the error hardly falls
