@@ -38,10 +38,15 @@ def process_peak_bytes() -> int:
 
 
 def check_memory(
-    step: str, held_bytes: int, *, blocks: int, worker_bytes: int, reserved: int = RESERVED_BYTES
+    step: str,
+    projected_bytes: int,
+    *,
+    blocks: int,
+    worker_bytes: int,
+    reserved: int = RESERVED_BYTES,
 ) -> None:
     """MemoryLimitError if `blocks` of `step` in hand and the idle worker need too much."""
-    needed = held_bytes + reserved
+    needed = projected_bytes + reserved
     if needed > worker_bytes:
         what = f"a block of {step} needs" if blocks == 1 else f"{blocks} blocks of {step} need"
         fewer = "" if blocks == 1 else f"[cluster] threads fewer than {blocks}, "
@@ -52,9 +57,9 @@ def check_memory(
         )
 
 
-def check_memory_here(work: str, held_bytes: int, *, way_out: str) -> None:
+def check_memory_here(work: str, projected_bytes: int, *, way_out: str) -> None:
     """The same for work that is done in this process, by no worker."""
-    needed, there = held_bytes + RESERVED_BYTES, machine_bytes()
+    needed, there = projected_bytes + RESERVED_BYTES, machine_bytes()
     if needed > there:
         raise MemoryLimitError(
             f"{work} needs {human(needed)} ({human(RESERVED_BYTES)} of it for the libraries) in "

@@ -62,7 +62,7 @@ class Runner:
         engine = self.engine.for_step(step)
         check_memory(
             step.name,
-            step.held_bytes(engine.threads),
+            step.projected_bytes(engine.threads),
             blocks=engine.threads,
             worker_bytes=engine.worker_bytes,
             reserved=GPU_RESERVED_BYTES if step.on_gpu else RESERVED_BYTES,
@@ -74,6 +74,7 @@ class Runner:
             ledger.drop(place.lost(recorded))
         left = (block for block in step.blocks if block.index not in ledger.records)
         some = len(ledger.records) < len(step.blocks)
+        assert step.task is not None
         outcomes = engine.map(leased(step.task), left) if some else _nothing()
         began = time.monotonic()
         self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks)))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
 from volproc.errors import LeaseError
-from volproc.faults import renamed
+from volproc.faults import renaming
 from volproc.location import filesystem_of
 from volproc.retry import patient
 
@@ -66,15 +66,8 @@ def _found(folder: str, pattern: str) -> list[str]:
     return [str(path) for path in Path(folder).glob(pattern)]
 
 
-@contextmanager
-def reaching(root: str) -> Iterator[None]:
+def reaching(root: str) -> AbstractContextManager[None]:
     """What a file system raises becomes a LeaseError: without an owner nothing is begun."""
-    try:
-        yield
-    except Exception as error:
-        doing = f"cannot write the record of who writes {guarded(root)}, at {root}"
-        way_out = "mend that and run the same command again"
-        line = renamed(doing, error, LeaseError, otherwise=way_out)
-        if line is error:
-            raise
-        raise line from error
+    doing = f"cannot write the record of who writes {guarded(root)}, at {root}"
+    way_out = "fix that and run the same command again"
+    return renaming(doing, LeaseError, otherwise=way_out)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from volproc.errors import VolumeError
-from volproc.faults import fault_of, first_line, renamed
+from volproc.faults import fault_of, first_line, renamed, renaming
 from volproc.location import filesystem_of
 from volproc.retry import patient
 
@@ -153,37 +152,19 @@ def refuse_unreachable(url: str, error: Exception) -> None:
         raise renamed(f"cannot reach {url}", error, VolumeError) from error
 
 
-@contextmanager
-def reaching(url: str) -> Iterator[None]:
-    """Whatever a file system raises when it is asked what lies at `url` becomes a VolumeError."""
-    with _renaming(
-        f"cannot reach {url}", "check the address and the credentials in the environment"
-    ):
-        yield
+def reaching(url: str) -> AbstractContextManager[None]:
+    """Whatever a file system raises about what is at `url` becomes a VolumeError."""
+    way_out = "check the address and the credentials in the environment"
+    return renaming(f"cannot reach {url}", VolumeError, otherwise=way_out)
 
 
-@contextmanager
-def reading(what: str) -> Iterator[None]:
+def reading(what: str) -> AbstractContextManager[None]:
     """Whatever zarr, a codec or the file system raises becomes a VolumeError that names `what`."""
-    with _renaming(f"cannot read {what}", "the file may be cut short: write the volume again"):
-        yield
+    way_out = "the file may be cut short: write the volume again"
+    return renaming(f"cannot read {what}", VolumeError, otherwise=way_out)
 
 
-@contextmanager
-def writing(what: str) -> Iterator[None]:
+def writing(what: str) -> AbstractContextManager[None]:
     """The same for writing, where all but the errors of file systems are bugs."""
-    with _renaming(f"cannot write {what}", "check the place and its file system", OSError):
-        yield
-
-
-@contextmanager
-def _renaming(doing: str, otherwise: str, content: type[Exception] = Exception) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if fault_of(error) is None and not isinstance(error, content):
-            raise
-        line = renamed(doing, error, VolumeError, otherwise=otherwise)
-        if line is error:
-            raise
-        raise line from error
+    way_out = "check the place and its file system"
+    return renaming(f"cannot write {what}", VolumeError, otherwise=way_out, content=OSError)

@@ -23,7 +23,7 @@ from volproc.workflow.filled import SETTINGS, filled, own
 from volproc.workflow.finished import found_by, nothing_to_do
 
 if TYPE_CHECKING:
-    from volproc.engine.protocol import Cost
+    from volproc.engine.protocol import Step
     from volproc.workflow.stage_status import StageStatus
 
 
@@ -58,7 +58,7 @@ def found(workflow: Workflow) -> tuple[str, ...]:
     return found_by(filled(workflow))
 
 
-def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, tuple[Cost, ...]]]:
+def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, tuple[Step, ...]]]:
     """The steps of every stage with blocks, bytes, memory and arithmetic; nothing is run."""
     from volproc.workflow.stage_status import steps_of
 

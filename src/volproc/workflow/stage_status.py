@@ -8,7 +8,7 @@ from typing import Literal
 
 from volproc.config import Workflow
 from volproc.engine.ledger import recorded_blocks
-from volproc.engine.protocol import Cost
+from volproc.engine.protocol import Step
 from volproc.errors import VolprocError
 from volproc.lease.files import newest
 from volproc.lease.owner import machine, parsed, started
@@ -40,14 +40,14 @@ def status_of(options: Workflow) -> tuple[StageStatus, ...]:
     return tuple(_status(options, plans, name) for name in names)
 
 
-def steps_of(options: Workflow, stages: Sequence[str]) -> list[tuple[str, tuple[Cost, ...]]]:
+def steps_of(options: Workflow, stages: Sequence[str]) -> list[tuple[str, tuple[Step, ...]]]:
     """The steps of every stage, each with how many of its blocks are recorded; nothing is run."""
     names = [stage.name for stage in chosen(options, stages) if stage.name != "report"]
     plans = Plans(options, frozenset(names), foresee=True)
     return [(name, tuple(_counted(options, plans, name))) for name in names]
 
 
-def _counted(options: Workflow, plans: Plans, name: str) -> Iterator[Cost]:
+def _counted(options: Workflow, plans: Plans, name: str) -> Iterator[Step]:
     done = plans.claim(name).state == "done"
     for step in plans.of(name).steps:
         recorded = len(step.blocks) if done else blocks_done(options, step)
@@ -90,7 +90,6 @@ def _progress(options: Workflow, plans: Plans, name: str) -> Iterator[str]:
             yield f"{step.name}: {done:,} of {len(step.blocks):,} blocks"
 
 
-def blocks_done(options: Workflow, step: Cost) -> int:
+def blocks_done(options: Workflow, step: Step) -> int:
     """How many blocks of a step are recorded in the run's folder."""
-    digest = getattr(step, "digest", "")
-    return len(recorded_blocks(own(options, "ledger"), step.name, digest=digest))
+    return len(recorded_blocks(own(options, "ledger"), step.name, digest=step.digest))

@@ -11,7 +11,7 @@ import torch
 
 from volproc import __version__
 from volproc.config import TrainedOnOptions, TrainOptions
-from volproc.errors import ConfigError, OutputError, VolprocError, VolumeError
+from volproc.errors import ConfigError, ModelError, OutputError, VolprocError, VolumeError
 from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.weights import CARD, WEIGHTS, load_model

@@ -18,7 +18,7 @@ from volproc.grid.scale import parse_voxel_nm
 from volproc.model.device import device_for
 from volproc.model.network import Constants, Network
 from volproc.model.normalisation import Normalisation
-from volproc.model.opening import open_network
+from volproc.model.resolver import open_network
 from volproc.stages.claims import Claim, admit
 from volproc.stages.empty_result import FLAT, model_record, values_record
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volproc.config import TrainOptions
-from volproc.engine.protocol import Cost
+from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm
@@ -31,11 +31,8 @@ class TrainPlan:
     bytes_read: int
     flop: int
     anew: bool
-    """Where the folder holds a training of another plan: begin anew, else it is refused."""
-    bytes_written: int = 0
+    """Whether a training of another plan in the folder may be dropped, else it is refused."""
     notes: tuple[str, ...] = ()
-    name: str = "train"
-    recorded: int = 0
 
     @property
     def digest(self) -> str:
@@ -50,16 +47,23 @@ class TrainPlan:
         return Claim(self.recipe, inputs, folders=(str(self.folder),))
 
     @property
-    def blocks(self) -> Tiling:
-        """The voxels that each step answers, one step after the other."""
+    def steps(self) -> tuple[Step, ...]:
+        """What a plan shows: as blocks the voxels that each step predicts, one after the other."""
         options = self.options
-        step = (options.batch * options.slices_out, options.patch, options.patch)
-        return Tiling((options.steps * step[0], *step[1:]), step)
-
-    @property
-    def steps(self) -> tuple[Cost, ...]:
-        """What a plan shows."""
-        return (self,)
+        core = (options.batch * options.slices_out, options.patch, options.patch)
+        blocks = Tiling((options.steps * core[0], *core[1:]), core)
+        return (
+            Step(
+                name="train",
+                task=None,
+                blocks=blocks,
+                digest=self.digest,
+                peak_bytes=self.peak_bytes,
+                bytes_read=self.bytes_read,
+                flop=self.flop,
+                notes=self.notes,
+            ),
+        )
 
     @property
     def folder(self) -> Path:
