@@ -33,8 +33,17 @@ from clock import Clock
 from repeated import repeated_phantom
 
 import volproc
-from volproc.config import ClusterOptions, MeasureOptions, PredictOptions, RunOptions, Workflow
-from volproc.engine.events import Event, StepFinished, StepStarted
+from volproc import (
+    ClusterOptions,
+    MeasureOptions,
+    PredictOptions,
+)
+from volproc.config.running import RunOptions
+from volproc.engine.events import (
+    Event,
+    StepFinished,
+    StepStarted,
+)
 from volproc.engine.memory import machine_cores
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
@@ -48,6 +57,7 @@ from volproc.stages.predict.inference import load_once
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.predict.tiling import along
 from volproc.volume.metadata import VolumeInfo, new_volume
+from volproc.workflow.workflow_file import Workflow
 
 SHAPE: Shape = (518, 8192, 8192)
 VOXEL_NM = parse_voxel_nm((50, 10, 10))

@@ -29,16 +29,16 @@ import pandas as pd
 from clock import Clock
 
 import volproc
-from volproc.config import ClusterOptions, LabelOptions, MeasureOptions
+from volproc import ClusterOptions, LabelOptions, MeasureOptions
 from volproc.engine.clusters.local import local_engine
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.phantom.objects import Scene
 from volproc.stages.phantom.render import truth_into
 from volproc.stages.phantom.scene import make_scene
+from volproc.stages.phantom.scene_objects import Scene
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import Volume
 

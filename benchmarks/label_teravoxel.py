@@ -28,7 +28,7 @@ import numpy.typing as npt
 import psutil
 from clock import Clock, Took
 
-from volproc.config import LabelOptions
+from volproc import LabelOptions
 from volproc.engine.clusters.local import local_engine
 from volproc.engine.events import BlockDone, Event
 from volproc.engine.memory import process_peak_bytes

@@ -30,7 +30,7 @@ import tifffile
 from scipy.ndimage import binary_dilation, distance_transform_edt
 
 import volproc
-from volproc.config import ClusterOptions, InteriorOptions, PhantomOptions
+from volproc import ClusterOptions, InteriorOptions, PhantomOptions
 from volproc.grid.scale import parse_voxel_nm
 from volproc.volume.metadata import new_volume
 

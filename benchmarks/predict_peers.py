@@ -29,7 +29,7 @@ import torch
 from processes import Cost, measured
 
 import volproc
-from volproc.config import ClusterOptions, PhantomOptions, PredictOptions
+from volproc import ClusterOptions, PhantomOptions, PredictOptions
 from volproc.model.predictor import Predictor
 from volproc.model.resolver import open_network
 from volproc.stages.volume_sample import volume_sample

@@ -36,12 +36,15 @@ import torch
 from processes import Cost, measured
 
 import volproc
-from volproc.config import PhantomOptions, PredictOptions
+from volproc import PhantomOptions, PredictOptions
 from volproc.engine.clusters.local import SETTINGS, thread_settings
 from volproc.grid.box import whole_box
 from volproc.model.normalisation import Normalisation
 from volproc.model.predictor import Predictor
-from volproc.stages.predict import inference, task
+from volproc.stages.predict import (
+    inference,
+    task,
+)
 from volproc.stages.predict.inference import load_once
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.predict.tile_size import up

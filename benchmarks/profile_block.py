@@ -19,7 +19,7 @@ from full_fov import KEPT, SHAPE, models
 from repeated import repeated_phantom
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from volproc.config import PredictOptions
+from volproc import PredictOptions
 from volproc.grid.blocks import Block
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.device import device_for

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 import volproc
-from volproc.config import ClusterOptions, IngestOptions, PhantomOptions
+from volproc import ClusterOptions, IngestOptions, PhantomOptions
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
 from volproc.model.etchacell import EtchACell, EtchACellSpec

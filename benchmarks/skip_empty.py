@@ -21,9 +21,12 @@ import numpy.typing as npt
 import torch
 
 import volproc
-from volproc.config import ClusterOptions, LabelOptions, PhantomOptions, PredictOptions
+from volproc import ClusterOptions, LabelOptions, PhantomOptions, PredictOptions
 from volproc.grid.box import Box
-from volproc.stages.phantom.sensor import MAX_STEP, noise_of
+from volproc.stages.phantom.sensor import (
+    MAX_STEP,
+    noise_of,
+)
 from volproc.stages.predict.empty_blocks import empty_block_rule
 from volproc.stages.predict.stage import plan_predict
 from volproc.stages.volume_sample import volume_sample

@@ -34,13 +34,13 @@ import tifffile
 import zarr
 from PIL import Image
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolprocError
 from volproc.grid.box import Box, whole_box
 from volproc.stages.check.stage import plan_check, run_check
-from volproc.stages.ingest import hdf5_probe
+from volproc.stages.ingest.formats import hdf5_probe
 from volproc.stages.ingest.reader import open_source
 
 ROOT = Path(__file__).parents[1]
@@ -105,7 +105,7 @@ def images() -> Iterator[tuple[Files, Any]]:
 
 
 def dms() -> Iterator[tuple[Files, Any]]:
-    writers = _tests("ingest/test_dm")
+    writers = _tests("ingest/formats/test_dm")
     for version, order in writers.FORMATS:
         tags = {"ImageList": writers.listed(writers.image(STACK[0], [(2.0, "nm"), (2.0, "nm")]))}
         data = writers.Writer(version, order).file(tags)
@@ -113,7 +113,7 @@ def dms() -> Iterator[tuple[Files, Any]]:
 
 
 def mrcs() -> Iterator[tuple[Files, Any]]:
-    made = _tests("ingest/test_mrc").mrc_bytes
+    made = _tests("ingest/formats/test_mrc").mrc_bytes
     yield {"a.mrc": made(STACK.astype("i2"), cell=(200, 240, 200))}, STACK.astype("i2")
     yield {"b.mrc": made(STACK.astype("f4"), order=">", extended=96)}, STACK.astype("f4")
     yield {"c.rec": made(STACK.view("i1"), imod=0)}, STACK
@@ -164,7 +164,7 @@ def zarrs() -> Iterator[tuple[Files, Any]]:
 def n5s() -> Iterator[tuple[Files, Any]]:
     import tensorstore
 
-    writers = _tests("ingest/test_zarr")
+    writers = _tests("ingest/formats/test_zarr")
     with tempfile.TemporaryDirectory() as folder:
         note = {"resolution": [10, 10, 50], "units": ["nm", "nm", "nm"]}
         writers.write_n5(tensorstore, Path(folder) / "v.n5", STACK, attributes=note)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.flaky import LISTS, READS, WRITES, flaky_disk, flaky_memory
 
-from volproc.config import IngestOptions, LabelOptions, PhantomOptions, PredictOptions
+from volproc import IngestOptions, LabelOptions, PhantomOptions, PredictOptions
 from volproc.engine.ledger import Ledger
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine

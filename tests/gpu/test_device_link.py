@@ -8,8 +8,14 @@ import torch
 
 from volproc.errors import ModelError
 from volproc.grid.box import Box
-from volproc.stages.predict.batches import BatchLimit, in_batches
-from volproc.stages.predict.device_link import free_bytes, link_to
+from volproc.stages.predict.batches import (
+    BatchLimit,
+    in_batches,
+)
+from volproc.stages.predict.device_link import (
+    free_bytes,
+    link_to,
+)
 from volproc.stages.predict.tiling import Tile
 
 pytestmark = pytest.mark.gpu

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from volproc.config import ClusterOptions
+from volproc import ClusterOptions
 from volproc.engine.events import BlockDone
 from volproc.stages.predict.seam_check import TOLERANCES
 

@@ -13,7 +13,7 @@ import torch
 
 from volproc import cli
 from volproc.engine.clusters import worker_pools
-from volproc.stages.ingest import stage as ingest
+from volproc.stages.ingest import shard_layout
 from volproc.stages.predict import stage as predict
 from volproc.volume import metadata
 
@@ -41,7 +41,7 @@ def as_if_on(gpus):
 if __name__ == "__main__":
     metadata.SHARD_BYTES = 1
     metadata.MIN_LEVEL = 64
-    ingest.SLAB_BYTES = 1
+    shard_layout.SLAB_BYTES = shard_layout.SHARD_BYTES = 1
     torch.set_num_threads(1)  # as Dask's workers do; threads would only wait for one another
     given = globals()
     if "FOLDER" in given:

@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from volproc.commands.label import label
-from volproc.config import ClusterOptions, LabelOptions
+from volproc import (
+    ClusterOptions,
+    LabelOptions,
+    label,
+)
 from volproc.errors import VolumeError
+from volproc.stages.label import STAGE as LABEL
 from volproc.stages.label.component_tasks import WriteLabels
-from volproc.terminal import print_labelled
 from volproc.volume.store import open_volume
 
 
@@ -89,12 +92,11 @@ def test_a_mask_that_changes_between_the_passes(
         open_volume(tmp_path / "objects.zarr")
 
 
-def test_no_objects_after_filtering(tmp_path, save_volume, cubes, capsys):
+def test_no_objects_after_filtering(tmp_path, save_volume, cubes):
     mask, out = save_volume("mask.zarr", cubes), str(tmp_path / "objects.zarr")
     serial = ClusterOptions(kind="serial")
     result = label(mask.info.url, out, LabelOptions(min_volume_um3=1), cluster=serial)
-    print_labelled(result)
-    said = capsys.readouterr().out.replace("\n", " ")
+    said = " ".join(LABEL.lines(result, {}))
     assert "0 objects" in said
     assert "all 3 found were dropped (3 by min_volume_um3, the largest of 0.008 um³)" in said
     labels = open_volume(out)

@@ -21,8 +21,13 @@ import pytest
 import tifffile
 
 import volproc
-from volproc import lease
-from volproc.config import ClusterOptions, IngestOptions, LabelOptions, PhantomOptions
+from volproc import (
+    ClusterOptions,
+    IngestOptions,
+    LabelOptions,
+    PhantomOptions,
+    lease,
+)
 from volproc.engine.events import StepStarted
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
@@ -241,7 +246,7 @@ DIE = """
 import os, signal, sys
 import volproc
 from volproc import lease
-from volproc.config import ClusterOptions, PhantomOptions
+from volproc import ClusterOptions, PhantomOptions
 from volproc.engine import records
 from volproc.engine.events import BlockDone
 from volproc.volume import metadata

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal, NamedTuple
 
 from volproc.grid.box import Box, Shape, each, whole_box
-from volproc.grid.scale import VoxelNm
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
 
 Kind = Literal["image", "labels"]
 Version = Literal["0.4", "0.5"]
@@ -118,7 +119,7 @@ def new_volume(
     url: str,
     *,
     shape: Shape,
-    voxel_nm: VoxelNm,
+    voxel_nm: Sequence[float],
     dtype: str,
     kind: Kind = "image",
     channels: tuple[str, ...] = (),
@@ -137,6 +138,7 @@ def new_volume(
     `corner_nm` is another volume's whose corner this one shares (`VolumeInfo.corner_nm`): viewers
     then lay one over the other. By default the first voxel's centre is at 0.
     """
+    voxel_nm = parse_voxel_nm(voxel_nm)
     centre = each(lambda c, v: c + v / 2, corner_nm, voxel_nm) if corner_nm else (0.0, 0.0, 0.0)
     if shards and not chunks:
         chunks = each(_chunk, shards, chunk_shape(voxel_nm))

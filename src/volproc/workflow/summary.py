@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 
-from volproc.config import Workflow
 from volproc.stages.empty_result import NOTHING
 from volproc.stages.webpage import duration
 from volproc.volume.file_io import read_file
 from volproc.volume.store import open_volume
 from volproc.workflow.filled import image_url, own
+from volproc.workflow.workflow_file import Workflow
 
 VIEWED = {"predict": "prediction.zarr", "interior": "nuclei.zarr", "label": "objects.zarr"}
 

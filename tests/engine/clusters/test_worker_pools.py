@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.config import ClusterOptions
+from volproc import ClusterOptions
 from volproc.engine.clusters import worker_pools as crews_file
 from volproc.engine.clusters.choose import engine_of
 from volproc.engine.clusters.worker_pools import GPU_THREADS, WorkerPool, WorkerPools, visible_gpus

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from volproc.config import LabelOptions
+from volproc import LabelOptions
 from volproc.engine.events import BlockDone
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine

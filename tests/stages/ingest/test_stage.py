@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.errors import IngestError, OutputError, VolprocError
 from volproc.grid.box import Box
-from volproc.stages.ingest.slices import matched, matching, moments
+from volproc.stages.ingest.grey.slice_matching import matched, matching, moments
 from volproc.stages.ingest.stage import plan_ingest, run_ingest
 from volproc.volume import metadata
 from volproc.volume.pyramid import coarsen, step_between

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from volproc.config import LabelOptions
+from volproc import LabelOptions
 from volproc.config.loading import parsed
 from volproc.errors import ConfigError
 from volproc.grid.scale import parse_voxel_nm

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from volproc.config import LabelOptions
+from volproc import LabelOptions
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm

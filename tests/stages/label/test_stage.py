@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from volproc.config import LabelOptions
+from volproc import LabelOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, LedgerError, OutputError, VolprocError, VolumeError

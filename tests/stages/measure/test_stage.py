@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from skimage.measure import regionprops
 
-from volproc.config import MeasureOptions
+from volproc import MeasureOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, LedgerError, VolprocError, VolumeError
@@ -227,7 +227,7 @@ def killed_at_write(monkeypatch, number):
 
 
 MESHES = (
-    {"meshes": "precomputed-legacy", "mesh_error_nm": 0.0},
+    {"meshes": "precomputed"},
     {"meshes": "ply", "mesh_ids": (4, 7)},
     {"meshes": "ply", "mesh_ids": (4,), "mesh_error_nm": 60.0},
     {"meshes": "obj", "mesh_ids": (7,), "closed": False},

@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from volproc.config import PhantomOptions
+from volproc import PhantomOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import GridError

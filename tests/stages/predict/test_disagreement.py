@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from volproc.config import PredictOptions, SubjectsOptions
+from volproc import PredictOptions, SubjectsOptions
 from volproc.engine.recipe import Recipe
 from volproc.errors import ConfigError
 from volproc.fusion import level_of
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box
 from volproc.stages.predict.disagreement import COLUMNS, plan_disagreement, ranking
-from volproc.stages.subjects.regions import regions_of
+from volproc.stages.subjects.shown_regions import regions_of
 from volproc.volume.file_io import sibling
 from volproc.volume.metadata import Window
 from volproc.volume.store import open_volume

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tests.stages.predict.whole import whole_at_once
 
-from volproc.config import PredictOptions
+from volproc import PredictOptions
 from volproc.model.normalisation import Normalisation
 from volproc.volume.file_io import sibling
 from volproc.volume.store import open_volume

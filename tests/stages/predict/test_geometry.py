@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.stages.predict.whole import save_random, whole_at_once
 
-from volproc.config import PredictOptions
+from volproc import PredictOptions
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.box import Box, whole_box
 from volproc.model.etchacell import EtchACellSpec

@@ -8,8 +8,7 @@ import torch
 from tests.model.foreign.networks import onnx_of, script_of, two_levels
 from torch import nn
 
-from volproc import cli
-from volproc.config import PredictOptions
+from volproc import PredictOptions, cli
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.blocks import reflected

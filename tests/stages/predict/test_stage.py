@@ -5,7 +5,7 @@ import pytest
 import torch
 from tests.stages.predict.whole import whole_at_once
 
-from volproc.config import PredictOptions
+from volproc import PredictOptions
 from volproc.engine.run import Runner
 from volproc.errors import ModelError, VolumeError
 from volproc.fusion import FUSIONS, fuse

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
 from volproc.stages.predict.geometry import lay_out
-from volproc.stages.predict.tiling import Layout, along, back, oriented
+from volproc.stages.predict.tiling import (
+    Layout,
+    along,
+    back,
+    oriented,
+)
 
 shapes = st.tuples(*[st.integers(1, 60)] * 3)
 

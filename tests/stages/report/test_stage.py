@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from volproc.config import LabelOptions, ReportOptions
+from volproc import LabelOptions
 from volproc.engine.events import JsonLines
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
@@ -19,6 +19,7 @@ from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.stage import plan_label, run_label
 from volproc.stages.pictures import id_colours
 from volproc.stages.report import stage
+from volproc.stages.report.options import ReportOptions
 from volproc.stages.report.stage import ReportInputs, plan_report, run_report
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume

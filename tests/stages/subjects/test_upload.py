@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from volproc.config import SubjectsOptions
+from volproc import SubjectsOptions
 from volproc.engine.events import BlockDone, StepFinished, StepStarted
 from volproc.errors import AnnotateError
 from volproc.stages.subjects import upload as uploading

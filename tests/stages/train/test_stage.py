@@ -9,15 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from volproc import __version__
-from volproc.config import TrainedOnOptions, TrainOptions
+from volproc import TrainOptions, __version__
 from volproc.errors import ConfigError, ModelError, OutputError, VolprocError, VolumeError
 from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.weights import CARD, WEIGHTS, load_model
+from volproc.stages.train.options import TrainedOnOptions
 from volproc.stages.train.pairs import load_pair
-from volproc.stages.train.stage import plan_train, run_train
-from volproc.stages.train.training_sources import held_out_of, sources_of
+from volproc.stages.train.stage import (
+    plan_train,
+    run_training,
+)
+from volproc.stages.train.training_sources import (
+    held_out_of,
+    sources_of,
+)
 from volproc.volume.metadata import Kind, PositionNm, new_volume
 from volproc.volume.store import Volume, create_volume, open_volume
 
@@ -92,7 +98,7 @@ def trained(chosen: TrainOptions, *, stop: int | None = None, anew: bool = False
             raise Killed
 
     plan = plan_train(sources_of(chosen), chosen, validation=held_out_of(chosen), anew=anew)
-    return run_train(plan, watch=watch)
+    return run_training(plan, watch=watch)
 
 
 def test_volumes_become_a_model_folder(volumes: dict[str, Any], tmp_path: Path) -> None:

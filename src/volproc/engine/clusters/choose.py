@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from volproc.config import ClusterOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.protocol import Engine
 from volproc.engine.serial import SerialEngine
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from volproc.config import ClusterOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.clusters.local import local_engine
 from volproc.engine.distributed import DaskEngine
 from volproc.engine.machine import machine_bytes, machine_cores

@@ -6,18 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from volproc.config import AnnotateOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step, Task
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
-from volproc.stages.annotate.consensus import METHODS
-from volproc.stages.annotate.level_files import DrawLevels
-from volproc.stages.annotate.passes import Annotate, Drawings, Made, MeasureVolunteers
-from volproc.stages.annotate.quality import spread
-from volproc.stages.annotate.trials import TryMethods, TrySmallerCrowds
-from volproc.stages.annotate.truth import Truth
+from volproc.stages.annotate.methods import METHODS
+from volproc.stages.annotate.options import AnnotateOptions
+from volproc.stages.annotate.page.level_files import DrawLevels
+from volproc.stages.annotate.quality.ground_truth import GroundTruth
+from volproc.stages.annotate.quality.slice_quality import spread
+from volproc.stages.annotate.quality.trials import (
+    TryMethods,
+    TrySmallerCrowds,
+)
+from volproc.stages.annotate.tasks import (
+    Annotate,
+    Drawings,
+    MeasureVolunteers,
+    OutputVolumes,
+)
 from volproc.stages.claims import Claim
 from volproc.stages.output import pyramid_steps
 from volproc.volume.file_io import sibling
@@ -50,7 +58,7 @@ class AnnotatePlan:
     reading: str
     recipe: Recipe
     trying: str
-    truth: Truth | None = None
+    truth: GroundTruth | None = None
 
     @property
     def digest(self) -> str:
@@ -100,7 +108,7 @@ class AnnotatePlan:
 
     def annotate_step(self, blocks: tuple[int, ...], known: Skilled) -> Step:
         """The step that writes the volumes; `known` are the volunteers' skills."""
-        made = Made(*(Volume(info) for info in self.volumes))
+        made = OutputVolumes(*(Volume(info) for info in self.volumes))
         voxels = prod(self.image.shape)
         return Step(
             name="annotate",

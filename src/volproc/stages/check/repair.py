@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from volproc.errors import VolumeError
-from volproc.stages.check.finding import Finding
+from volproc.stages.check.findings import Finding
 from volproc.stages.check.stage import CheckPlan
 from volproc.volume.access import remove_file
 from volproc.volume.creation import note

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from volproc.config import EvaluateOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -14,10 +13,22 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.claims import Claim, admit
-from volproc.stages.empty_result import empty_result_reason, search_in
-from volproc.stages.evaluate.counting import CountOverlap, Result, result_of
+from volproc.stages.description import Request
+from volproc.stages.empty_result import (
+    empty_result_reason,
+    search_in,
+)
+from volproc.stages.evaluate.options import EvaluateOptions
 from volproc.stages.evaluate.overlap import Overlap
-from volproc.stages.evaluate.scores import Score, Scores
+from volproc.stages.evaluate.overlap_counts import (
+    CountOverlap,
+    Result,
+    result_of,
+)
+from volproc.stages.evaluate.overlap_scores import (
+    Score,
+    Scores,
+)
 from volproc.stages.provenance import write_provenance
 from volproc.volume.access import relative_url
 from volproc.volume.file_io import write_file
@@ -27,7 +38,7 @@ from volproc.volume.kinds import (
     refuse_classes,
     require_found,
     require_labels,
-    require_values,
+    require_present,
 )
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
@@ -109,7 +120,7 @@ def plan_evaluate(
     VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)
-    require_values(truth, options.truth_labels, option=TRUTH_LABELS)
+    require_present(Volume(truth), options.truth_labels, option=TRUTH_LABELS)
     first, end = options.slices or (0, truth.shape[0])
     if not 0 <= first < end <= truth.shape[0]:
         raise ConfigError(
@@ -229,3 +240,17 @@ def block_of(truth: VolumeInfo) -> Shape:
     across = min(-(-width // columns), max(1, BLOCK_VOXELS // (depth * rows * columns)))
     down = min(-(-height // rows), max(1, BLOCK_VOXELS // (depth * rows * columns * across)))
     return depth, rows * down, columns * across
+
+
+def plan_from(request: Request) -> EvaluatePlan:
+    """The plan for what a command, a function or a run asks for."""
+    results = {"prediction": request.given("result"), "votes": request.given("votes")}
+    if not request.run:
+        found = request.volume("result")
+        results = {"votes" if found.channels else "result": found}
+    return plan_evaluate(
+        {name: info for name, info in results.items() if info},
+        request.volume("truth"),
+        request.table(EvaluateOptions),
+        url=request.out(),
+    )

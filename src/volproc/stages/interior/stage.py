@@ -7,16 +7,25 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.stages.claims import admit
-from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
+from volproc.stages.description import Request
+from volproc.stages.empty_result import (
+    NOTHING,
+    empty_result_reason,
+    search_in,
+)
+from volproc.stages.interior.cores import Envelope
 from volproc.stages.interior.labelling import Labelled, Labelling
-from volproc.stages.interior.openness import joined_faces, stored_faces, verdict_of
+from volproc.stages.interior.leak_test import (
+    joined_faces,
+    stored_faces,
+    verdict_of,
+)
+from volproc.stages.interior.options import InteriorOptions
 from volproc.stages.interior.plan import InteriorPlan, named, volume_like
-from volproc.stages.interior.regions import Envelope
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
 from volproc.volume.fingerprint import fingerprint
@@ -130,7 +139,7 @@ def _refuse_misread(plan: InteriorPlan, records: Sequence[Any]) -> None:
 
 
 def _numbered(
-    plan: InteriorPlan, part: Volume, name: str, options: LabelOptions, runner: Runner
+    plan: InteriorPlan, part: Volume, name: str, options: dict[str, Any], runner: Runner
 ) -> Labelled:
     """A part labelled, with a record of its own: its steps are called like those of `label`."""
     url = plan.part(name, "uint32").url
@@ -138,3 +147,13 @@ def _numbered(
     records = f"{runner.records}/{name}"
     inner = replace(runner, records=records, own=True, overwrite=True)  # a part is nobody's result
     return plan.labelling.run(chosen, inner)
+
+
+def plan_from(request: Request) -> InteriorPlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_interior(
+        request.volume("envelope"),
+        request.out(),
+        request.table(InteriorOptions),
+        labelling=Labelling(request.stages["label"]),
+    )

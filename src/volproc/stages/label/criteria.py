@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import LabelOptions
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.objects.shape import elongation, extents_nm, touches_border
 from volproc.stages.objects.statistics import Integers, Statistics
 

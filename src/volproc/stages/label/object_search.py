@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from volproc.config import LabelOptions
 from volproc.engine.ledger import digest
 from volproc.engine.memory import check_memory_here
 from volproc.engine.protocol import Step
@@ -22,6 +21,7 @@ from volproc.stages.label.mask_source import WHOLE, Source
 from volproc.stages.label.merge import merge_groups, reasons
 from volproc.stages.label.merge_task import MergeGroup, NumberBlocks
 from volproc.stages.label.object_ids import Numbering
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.components import most_components
 from volproc.stages.objects.statistics import ROW_BYTES

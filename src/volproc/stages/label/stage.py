@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from volproc.config import LabelOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -13,9 +12,17 @@ from volproc.errors import ConfigError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape
 from volproc.stages.claims import Claim, admit
-from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
+from volproc.stages.description import Request
+from volproc.stages.empty_result import (
+    NOTHING,
+    empty_result_reason,
+    search_in,
+)
 from volproc.stages.label.component_tasks import WriteLabels
-from volproc.stages.label.mask_source import ArraySource, Source
+from volproc.stages.label.mask_source import (
+    ArraySource,
+    Source,
+)
 from volproc.stages.label.native import native_step
 from volproc.stages.label.object_search import (
     ALGORITHM,
@@ -25,6 +32,7 @@ from volproc.stages.label.object_search import (
     plan_find,
     save_ids,
 )
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.table import csv_parts
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
@@ -251,3 +259,12 @@ def _native(labels: VolumeInfo, image: VolumeInfo | None) -> VolumeInfo:
         dtype=labels.dtype,
         kind="labels",
     ).with_provenance(recipe=labels.provenance["recipe"])
+
+
+def plan_from(request: Request) -> LabelPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options = request.table(LabelOptions)
+    if request.origins.get("mask") == "interior":  # numbered already
+        options = options.model_copy(update={"input": "labels"})
+    native = request.given("native")
+    return plan_label(request.volume("mask"), request.out(), options, native=native)

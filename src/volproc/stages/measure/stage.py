@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from volproc.config import MeasureOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -12,9 +11,28 @@ from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.stages.claims import Claim, admit
+from volproc.stages.description import Request
 from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
-from volproc.stages.measure.columns import table_of
-from volproc.stages.measure.counting import (
+from volproc.stages.measure.formats.mesh_formats import require_format
+from volproc.stages.measure.mesh.mesh_assembly import (
+    Surfaces,
+    begin_meshes,
+    gathered,
+    mesh_step,
+    write_index,
+)
+from volproc.stages.measure.mesh.surface_extraction import (
+    Surfacing,
+    require_ids,
+    smoothing_nm,
+    surface_level,
+    surface_step,
+)
+from volproc.stages.measure.mesh.surface_files import SurfaceFiles
+from volproc.stages.measure.options import MeasureOptions
+from volproc.stages.measure.tables.measured_columns import table_of
+from volproc.stages.measure.tables.table_files import require_parquet, write_table
+from volproc.stages.measure.tables.voxel_sums import (
     Counted,
     CountObjects,
     Values,
@@ -22,23 +40,6 @@ from volproc.stages.measure.counting import (
     counted,
     values_under,
 )
-from volproc.stages.measure.extraction import (
-    Surfacing,
-    require_ids,
-    smoothing_nm,
-    surface_level,
-    surface_step,
-)
-from volproc.stages.measure.files import SurfaceFiles
-from volproc.stages.measure.formats import require_format
-from volproc.stages.measure.joining import (
-    Surfaces,
-    begin_meshes,
-    gathered,
-    mesh_step,
-    write_index,
-)
-from volproc.stages.measure.table_files import require_parquet, write_table
 from volproc.stages.objects.table import Columns
 from volproc.stages.provenance import write_provenance
 from volproc.volume.access import exists, relative_url
@@ -48,6 +49,8 @@ from volproc.volume.store import Volume
 
 ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other numbers or meshes."""
+MESH_ALGORITHM = 2
+"""Raised by hand when the same surfaces and options would give other meshes."""
 ADDED = {"meshes", "closed", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
 """Options that add files and change no number."""
 BLOCK_BYTES_PER_VOXEL = 8
@@ -181,7 +184,7 @@ def plan_measure(
             "value per voxel: choose one with `volproc ingest --channel`"
         )
     if options.meshes != "none":
-        require_format(options.meshes)
+        require_format(options.meshes, error_nm=options.mesh_error_nm)
     if options.parquet:
         require_parquet()
     require_ids(labels)
@@ -267,7 +270,7 @@ def _meshes(plan: MeasurePlan, surfaces: Surfaces, first: Step, runner: Runner) 
         worker_bytes=runner.engine.worker_bytes,
     )
     how = options.model_dump(include={"meshes", "mesh_error_nm", "mesh_ids"})
-    step = replace(step, digest=digest(step.digest, how))
+    step = replace(step, digest=digest(step.digest, MESH_ALGORITHM, how))
     begin_meshes(runner, step, plan.files, folder=folder)
     runner.run(step)
     write_index(chosen, plan.labels, folder=folder, kind=options.meshes)
@@ -277,3 +280,14 @@ def _meshes(plan: MeasurePlan, surfaces: Surfaces, first: Step, runner: Runner) 
 def _core(level: Level) -> tuple[int, int, int]:
     """Whole chunks, up to 8 million voxels."""
     return shard_shape(level.shape, chunks=level.chunks, bytes_per_voxel=BLOCK_BYTES_PER_VOXEL)
+
+
+def plan_from(request: Request) -> MeasurePlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_measure(
+        request.volume("labels"),
+        request.out(),
+        request.table(MeasureOptions),
+        image=request.given("image"),
+        votes=request.given("votes"),
+    )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from volproc.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import octaves
-from volproc.stages.phantom.objects import CELL_REACH_NM
+from volproc.stages.phantom.scene_objects import CELL_REACH_NM
 from volproc.stages.phantom.tables import Tables
 
 FAR_NM = 3_000.0  # distances beyond are not worth knowing

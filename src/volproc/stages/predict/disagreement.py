@@ -19,7 +19,6 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import PredictOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -29,7 +28,11 @@ from volproc.fusion import saying_yes, spread
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.output import begin_volumes, finish_volume, pyramid_steps
-from volproc.volume.file_io import sibling, write_file
+from volproc.stages.predict.options import PredictOptions
+from volproc.volume.file_io import (
+    sibling,
+    write_file,
+)
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel

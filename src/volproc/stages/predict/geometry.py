@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from volproc.config import PredictOptions
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.box import Shape, each
 from volproc.model.network import Network
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.tile_size import choose_tile, shard_of, up
 from volproc.stages.predict.tiling import Layout
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import PredictOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -25,6 +24,7 @@ from volproc.fusion import BINARY, Fusion, fuse
 from volproc.grid.box import Box, each
 from volproc.stages.native_grid import native_step
 from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.stages.predict.options import PredictOptions
 from volproc.volume.file_io import sibling
 from volproc.volume.metadata import VolumeInfo, new_volume
 from volproc.volume.resampling import SLAB, Resampling, as_tensor, resampled

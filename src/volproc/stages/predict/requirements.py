@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from volproc.config import PredictOptions
 from volproc.errors import ConfigError, ModelError, VolumeError
 from volproc.grid.scale import VoxelNm
 from volproc.model.network import Network
+from volproc.stages.predict.options import PredictOptions
 from volproc.volume.metadata import VolumeInfo
 
 MAX_REFINING = 2.0

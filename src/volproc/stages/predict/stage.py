@@ -9,7 +9,6 @@ from itertools import chain
 from math import prod
 from typing import Any
 
-from volproc.config import PredictOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -20,7 +19,12 @@ from volproc.model.network import Constants, Network
 from volproc.model.normalisation import Normalisation
 from volproc.model.resolver import open_network
 from volproc.stages.claims import Claim, admit
-from volproc.stages.empty_result import FLAT, model_record, values_record
+from volproc.stages.description import Request
+from volproc.stages.empty_result import (
+    FLAT,
+    model_record,
+    values_record,
+)
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.predict.cost import costs_of
 from volproc.stages.predict.disagreement import (
@@ -28,10 +32,23 @@ from volproc.stages.predict.disagreement import (
     plan_disagreement,
     run_disagreement,
 )
-from volproc.stages.predict.empty_blocks import EmptyBlockRule, empty_block_rule, skip_notes
+from volproc.stages.predict.empty_blocks import (
+    EmptyBlockRule,
+    empty_block_rule,
+    skip_notes,
+)
 from volproc.stages.predict.geometry import choose
-from volproc.stages.predict.native_prediction import NativePlan, plan_native, run_native
-from volproc.stages.predict.requirements import require_image, require_reachable, require_weights
+from volproc.stages.predict.native_prediction import (
+    NativePlan,
+    plan_native,
+    run_native,
+)
+from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.requirements import (
+    require_image,
+    require_reachable,
+    require_weights,
+)
 from volproc.stages.predict.seam_check import (
     ENDING,
     Place,
@@ -265,3 +282,16 @@ def _run_extras(plan: PredictPlan, task: Predict, runner: Runner, skipped: Seque
         run_disagreement(plan.disagreement, runner)
     if places := plan.certified(skipped):
         run_certificate(task, places, runner, digest=plan.digest)
+
+
+def plan_from(request: Request) -> PredictPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options = request.table(PredictOptions)
+    training = request.coming("train") if request.origins.get("model") == "train" else None
+    return plan_predict(
+        request.volume("image", voxel_nm=options.voxel_nm),
+        request.out(),
+        options,
+        votes_url=request.out("votes") or None,
+        network=training.network() if training else None,
+    )

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from volproc.config import PredictOptions
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.model.device import device_for
@@ -24,7 +23,11 @@ from volproc.model.network import Constants, Network
 from volproc.stages.predict.batches import batch_limit
 from volproc.stages.predict.device_link import link_to
 from volproc.stages.predict.empty_blocks import EmptyBlockRule
-from volproc.stages.predict.inference import load_once, vote
+from volproc.stages.predict.inference import (
+    load_once,
+    vote,
+)
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.tiling import Layout
 from volproc.stages.predict.tta import augmented
 from volproc.volume.kinds import refuse_not_finite

@@ -16,14 +16,13 @@ from volproc.stages.pictures import (
     Picture,
     data_uri,
     grey,
-    limits,
     outlined,
     two_wide,
     voted,
 )
-from volproc.stages.report.objects import Objects
-from volproc.stages.report.page import Pair, Shot, View
-from volproc.stages.report.slices import (
+from volproc.stages.report.object_listing import Objects
+from volproc.stages.report.report_page import Pair, Shot, View
+from volproc.stages.report.shown_slices import (
     Canvas,
     bytes_of_plane,
     canvases,
@@ -32,6 +31,7 @@ from volproc.stages.report.slices import (
     read_smooth,
     spread,
 )
+from volproc.volume.display_window import window
 from volproc.volume.kinds import foreground, foreground_level
 from volproc.volume.sampling import require_same_corner
 from volproc.volume.store import Volume
@@ -109,10 +109,11 @@ def views(gallery: Gallery, objects: Objects | None) -> tuple[View, ...]:
         for row in places
         for place in row
     }
-    low, high = limits(list(planes.values()))
+    # every seventh pixel is enough to find black and white
+    shown = window(np.concatenate([plane.ravel()[::7] for plane in planes.values()]))
     found = []
     for canvas, row in zip(gallery.canvases, places, strict=True):
-        images = (grey(planes[place], low=low, high=high) for place in row)
+        images = (grey(planes[place], low=shown.start, high=shown.end) for place in row)
         pairs = (_pair(gallery, place, image) for place, image in zip(row, images, strict=True))
         found.append(_view(gallery, canvas, tuple(pairs)))
     return tuple(found)

@@ -8,9 +8,9 @@ from typing import Any
 
 from volproc.stages.empty_result import NOTHING
 from volproc.stages.report.gallery import Gallery
-from volproc.stages.report.history import StepTime
-from volproc.stages.report.objects import Objects
-from volproc.stages.report.slices import extent_um
+from volproc.stages.report.object_listing import Objects
+from volproc.stages.report.shown_slices import extent_um
+from volproc.stages.report.step_times import StepTime
 from volproc.stages.webpage import duration, short
 
 Fact = tuple[str, str, str]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from volproc.config import SubjectsOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -14,10 +13,12 @@ from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
 from volproc.grid.blocks import Block
 from volproc.stages.claims import Claim, admit
+from volproc.stages.description import Request
 from volproc.stages.provenance import write_provenance
 from volproc.stages.subjects.frames import BAND_ROWS, CutFrames, FindContrast
 from volproc.stages.subjects.manifest import rows_of, to_csv
-from volproc.stages.subjects.regions import (
+from volproc.stages.subjects.options import SubjectsOptions
+from volproc.stages.subjects.shown_regions import (
     Region,
     blocks_of,
     regions_of,
@@ -165,3 +166,8 @@ def run_subjects(plan: SubjectsPlan, runner: Runner) -> str:
     write_file(plan.manifest, to_csv(rows).encode())
     write_provenance(plan.out, plan.recipe, finished=True, folder=True)
     return plan.manifest
+
+
+def plan_from(request: Request) -> SubjectsPlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_subjects(request.volume("image"), request.out(), request.table(SubjectsOptions))

@@ -52,7 +52,7 @@ class UploadRecord:
         elif found[0] != head:
             raise AnnotateError(
                 f"{url} notes the upload of another manifest under the same name; give another "
-                "--set, or remove that file to upload everything again"
+                "--subject-set, or remove that file to upload everything again"
             )
         for line in found[1:]:
             self._take(line)

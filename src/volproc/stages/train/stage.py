@@ -15,10 +15,11 @@ from math import prod
 
 import torch
 
-from volproc.config import TrainOptions
+from volproc.engine.events import ProgressMeter
 from volproc.engine.ledger import digest
 from volproc.engine.memory import check_memory_here
 from volproc.engine.recipe import Recipe
+from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
@@ -33,19 +34,30 @@ from volproc.model.weights import (
     save_model,
 )
 from volproc.stages.claims import remove_left, require_apart, require_free
-from volproc.stages.provenance import read_provenance, write_provenance
+from volproc.stages.description import Request
+from volproc.stages.provenance import (
+    read_provenance,
+    write_provenance,
+)
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
+from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.pairs import load_pair, require_foreground
 from volproc.stages.train.patch_sampler import Sampler
 from volproc.stages.train.plan import TrainPlan
-from volproc.stages.train.training_sources import Source, learnt, require_fit
+from volproc.stages.train.training_sources import (
+    Source,
+    held_out_of,
+    learnt,
+    require_fit,
+    sources_of,
+)
 from volproc.stages.train.validation import Validator
 from volproc.volume.access import relative_url
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import itemsize
 from volproc.volume.resampling import resampling_to
 
-__all__ = ["TrainPlan", "plan_train", "run_train"]
+__all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
 ALGORITHM = 1
 """Raised by hand when the same volumes and options would give other weights."""
@@ -119,7 +131,9 @@ def plan_train(
     )
 
 
-def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool = False) -> Card:
+def run_training(
+    plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool = False
+) -> Card:
     """Train, or go on training, and write the model; returns its card.
 
     A finished model of the same plan is left alone; OutputError where the folder holds anything
@@ -234,3 +248,29 @@ def _notes(sources: Sequence[Source], voxel_nm: VoxelNm) -> Iterator[str]:
                 f"of {source.image.url}, voxels {part} at {voxel_nm[0]:g} nm are used: there lies "
                 "all that belongs to it"
             )
+
+
+def plan_from(request: Request) -> TrainPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options = request.table(TrainOptions)
+    return plan_train(
+        sources_of(options, request.opened),
+        options,
+        validation=held_out_of(options, request.opened),
+        anew=bool(request.run) and options.model_out == request.run.path("model"),
+    )
+
+
+def run_train(plan: TrainPlan, runner: Runner) -> Card:
+    """The card of the finished model, trained in this process, which has all cores and the GPU."""
+    for note in plan.notes:
+        runner.note(note)
+    if plan.claim.state == "other" and not runner.own:
+        runner.note(f"{plan.options.model_out} is made anew: {plan.claim.why}")
+    (step,) = plan.steps
+    with ProgressMeter(step.name, runner.watchers, voxels=step.blocks[0].core.size) as tell:
+        return run_training(
+            plan,
+            watch=lambda done: tell(done["step"], done["steps"], f"loss {done['loss']:.3f}"),
+            overwrite=runner.overwrite,
+        )

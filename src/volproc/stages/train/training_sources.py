@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from volproc.config import TrainOptions
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm
+from volproc.stages.train.options import TrainOptions
 from volproc.volume.kinds import require_labels
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.resampling import resampling_to
