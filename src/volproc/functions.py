@@ -206,8 +206,8 @@ def run(
     """Run a workflow (a file, or what `load_workflow` returns), or go on with it.
 
     Returns the path of the report. `stages` limits it to some. What is recorded as done, from the
-    same inputs and options, is left alone; what was made from others is made anew, and said
-    before. `redo` names stages that are made anew in any case. All stages are planned before the
+    same inputs and options, is left alone; what was made from others is remade, and said
+    before. `redo` names stages that are remade in any case. All stages are planned before the
     first byte is written: VolprocError, one line, when something is missing or wrong. `watchers`
     are called with every event; `progress` shows it, in a terminal or a notebook.
     """

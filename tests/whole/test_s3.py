@@ -168,7 +168,7 @@ def test_a_volume_is_taken_up_replaced_or_left_alone(s3):
     first = begin("a.zarr", "one")
     first.write(first.info.box, np.ones((4, 8, 8), "uint8"))
     assert begin("a.zarr", "one").read(first.info.box).all()
-    with pytest.raises(VolumeError, match="was written and is gone"):  # made anew: nothing is there
+    with pytest.raises(VolumeError, match="was written and is gone"):  # remade: nothing is there
         begin("a.zarr", "two").read(first.info.box)
     fsspec.filesystem("s3").pipe_file("cells/b.zarr/mine", b"x")
     with pytest.raises(VolumeError, match=r"s3://cells/b\.zarr exists and was not written by"):

@@ -73,7 +73,7 @@ def admit(claim: Claim, runner: Runner) -> None:
     if claim.state == "done" and claim.edited:
         _tell_edited(claim, runner)
     if claim.state == "other" and not runner.own:  # a run says so before it starts
-        runner.note(f"{claim.outputs[0]} is made anew: {claim.why}")
+        runner.note(f"{claim.outputs[0]} is remade: {claim.why}")
 
 
 def _tell_edited(claim: Claim, runner: Runner) -> None:
@@ -82,11 +82,9 @@ def _tell_edited(claim: Claim, runner: Runner) -> None:
     told = f"{claim.edited[0]} was changed after it was finished"
     if runner.overwrite:
         remove_made(claim)
-        runner.note(f"{told}: it is made anew, as --overwrite says")
+        runner.note(f"{told}: it is remade, as --overwrite says")
     else:
-        runner.note(
-            f"{told}, and stays as it is; `volproc check` reads it, {way_out} makes it anew"
-        )
+        runner.note(f"{told}, and stays as it is; `volproc check` reads it, {way_out} remakes it")
 
 
 def remove_left(claim: Claim) -> None:
@@ -119,7 +117,7 @@ def require_free(claim: Claim, *, overwrite: bool = False, own: bool = False) ->
     """OutputError where something would be replaced that the user did not ask to replace.
 
     `own`: the outputs lie in a run's own folder, where what the run made from another recipe may
-    be made anew, unless it was edited since. `overwrite` replaces what volproc made; what it did
+    be remade, unless it was edited since. `overwrite` replaces what volproc made; what it did
     not make is always left alone.
     """
     for one in claim.found:
@@ -151,13 +149,13 @@ def _refuse(one: Found, claim: Claim, *, own: bool) -> None:
     if one.edited:
         raise OutputError(
             f"{one.url} was changed after `{stage}` finished it (edited, or copied without its "
-            f"dates), and would be made anew ({one.why}); copy it elsewhere to keep it, or "
+            f"dates), and would be remade ({one.why}); copy it elsewhere to keep it, or "
             f"{way_out} to lose it"
         )
     if one.why.unknown or not (own or one.why.edited):
         raise OutputError(
             f"{one.url} was made otherwise ({one.why}); give the same options and inputs to go on "
-            f"with it, choose another name, or {way_out} to make it anew"
+            f"with it, choose another name, or {way_out} to remake it"
         )
 
 

@@ -26,7 +26,7 @@ from volproc.volume.written_level import WrittenLevel
 def begin_volume(
     runner: Runner, info: VolumeInfo, *, step: str, digest: str, steps: Iterable[Step]
 ) -> Volume:
-    """The volume a stage fills: taken up again, or made anew and the records of `steps` dropped."""
+    """The volume a stage fills: taken up again, or remade and the records of `steps` dropped."""
     (volume,) = begin_volumes(runner, [info], step=step, digest=digest, steps=steps)
     return volume
 
@@ -34,7 +34,7 @@ def begin_volume(
 def begin_volumes(
     runner: Runner, infos: Sequence[VolumeInfo], *, step: str, digest: str, steps: Iterable[Step]
 ) -> tuple[Volume, ...]:
-    """The volumes that the same steps fill: where one is made anew, all are written again.
+    """The volumes that the same steps fill: where one is remade, all are written again.
 
     The records go first: killed in between, blocks are done twice rather than trusted unwritten.
     """

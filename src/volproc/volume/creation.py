@@ -58,7 +58,7 @@ def note(url: str, **record: Any) -> None:
 def make_anew(info: VolumeInfo) -> None:
     """Metadata and empty arrays, in place of what volproc wrote at that place before.
 
-    The digest is not written: killed before it is stamped, the volume is made anew. VolumeError
+    The digest is not written: killed before it is stamped, the volume is remade. VolumeError
     if it would lie inside a volume of another version of OME-Zarr, or labels of another inside it.
     """
     begun = to_ome(info.with_provenance(digest="being created"))

@@ -65,7 +65,7 @@ def note_content(records: str, info: VolumeInfo) -> None:
 
 
 def forget_content(records: str, url: str) -> None:
-    """Drop the note of a volume that is about to be made anew."""
+    """Drop the note of a volume that is about to be remade."""
     remove_file(_note(records, url))
 
 

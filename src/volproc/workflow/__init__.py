@@ -38,8 +38,8 @@ def run(
     """Run a workflow, or go on with it; returns the path of the report.
 
     `stages` limits it to some. What is recorded as done, from the same inputs and options, is
-    left alone; what was made from others is made anew, and said before. `redo` names stages that
-    are made anew in any case. All stages are planned before the first byte is written:
+    left alone; what was made from others is remade, and said before. `redo` names stages that
+    are remade in any case. All stages are planned before the first byte is written:
     VolprocError, one line, when something is missing or wrong.
     """
     options = filled(workflow)

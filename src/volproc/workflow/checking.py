@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
 from volproc.config.running import ClusterOptions
-from volproc.engine.clusters.choose import engine_of
+from volproc.engine.clusters import engine_of
 from volproc.engine.events import Watcher
 from volproc.engine.run import Runner
 from volproc.lease import holding

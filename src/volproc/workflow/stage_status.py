@@ -26,7 +26,7 @@ Word = Literal["done", "stale", "begun", "missing", "blocked"]
 class StageStatus:
     """A stage of a run: the word for where it stands, and what more there is to say.
 
-    stale: made from other options or inputs than those of today; the next run makes it anew.
+    stale: made from other options or inputs than those of today; the next run remakes it.
     blocked: it cannot be planned, and `detail` says why.
     """
 

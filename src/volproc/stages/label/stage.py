@@ -229,7 +229,7 @@ def _refuse_changed(plan: LabelPlan, before: str) -> None:
     """Blocks without objects are not read twice, so their checksums show nothing."""
     if plan.find.source.fingerprint != before:
         raise VolumeError(
-            f"{plan.find.source.info.url} was written anew while it was labelled; run the same "
+            f"{plan.find.source.info.url} was rewritten while it was labelled; run the same "
             "command again: it begins with the new one"
         )
 

@@ -266,7 +266,7 @@ def run_train(plan: TrainPlan, runner: Runner) -> Card:
     for note in plan.notes:
         runner.note(note)
     if plan.claim.state == "other" and not runner.own:
-        runner.note(f"{plan.options.model_out} is made anew: {plan.claim.why}")
+        runner.note(f"{plan.options.model_out} is remade: {plan.claim.why}")
     (step,) = plan.steps
     with ProgressMeter(step.name, runner.watchers, voxels=step.blocks[0].core.size) as tell:
         return run_training(
