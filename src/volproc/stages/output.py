@@ -15,7 +15,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape
-from volproc.volume.creation import note
+from volproc.volume.creation import update_provenance
 from volproc.volume.fingerprint import forget_content, note_content
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.pyramid import coarsen, source_box, step_between
@@ -45,7 +45,7 @@ def begin_volumes(
         for info, begun in zip(infos, there, strict=True):
             forget_content(str(runner.records), info.url)
             if begun:
-                note(info.url, finished=False)
+                update_provenance(info.url, finished=False)
     how = {"step": step, "digest": digest, "version": __version__}
     return tuple(create_volume(info, **how) for info in infos)
 

@@ -1,4 +1,4 @@
-"""What a volume is, without its voxels: levels, voxel sizes, chunks and shards."""
+"""A volume without its voxels: levels, voxel sizes, chunks and shards."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Level:
 class VolumeInfo:
     """A volume as its metadata tells it. `levels` start with the finest.
 
-    `channels` is empty where there is no channel axis; `made_by` is volproc's own record
+    `channels` is empty where there is no channel axis; `provenance` is volproc's own record
     (version, step, digest, finished) and empty for volumes that others wrote. An image without
     `window` gets one from its voxels when it is finished.
     """
@@ -100,7 +100,7 @@ class VolumeInfo:
         return per_voxel * sum(prod(level.shape) for level in self.levels)
 
     def with_provenance(self, **record: Any) -> VolumeInfo:
-        """The same volume with `record` added to what volproc keeps about its making."""
+        """The same volume with `record` added to its provenance."""
         return replace(self, provenance={**self.provenance, **record})
 
 
