@@ -161,6 +161,12 @@ def new_volume(
         voxel = VoxelNm(each(lambda v, f: v * f, voxel_nm, factor))
 
 
+def volume_like(info: VolumeInfo, url: str, **options: Any) -> VolumeInfo:
+    """A volume to be written on the grid of `info`; `options` are those of `new_volume`."""
+    grid: Any = {"shape": info.shape, "voxel_nm": info.voxel_nm, "corner_nm": info.corner_nm}
+    return new_volume(url, **grid, **options)
+
+
 def chunk_shape(voxel_nm: VoxelNm) -> Shape:
     """A quarter or half a million voxels, in nm nearly a cube: of those tried, these served halo
     reads best (docs/performance.md).

@@ -38,7 +38,7 @@ from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inside_image import placed_by_image
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.metadata_reader import array_of, attributes_of, read_info
-from volproc.volume.presence import has_all_chunks, when_there, requiring_chunks
+from volproc.volume.presence import has_all_chunks, requiring_chunks, when_there
 from volproc.volume.retrying_store import for_zarr
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 from volproc.volume.stored_arrays import model_error

@@ -33,7 +33,7 @@ from volproc.volume.file_io import (
     sibling,
     write_file,
 )
-from volproc.volume.metadata import VolumeInfo, Window, new_volume
+from volproc.volume.metadata import VolumeInfo, Window, volume_like
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
 
@@ -231,15 +231,10 @@ def _regions(votes: VolumeInfo, options: PredictOptions) -> Tiling | None:
 
 
 def _like(votes: VolumeInfo, ending: str, recipe: Recipe, *, highest: int) -> VolumeInfo:
-    return new_volume(
-        sibling(votes.url, ending),
-        shape=votes.shape,
-        voxel_nm=votes.voxel_nm,
-        corner_nm=votes.corner_nm,
-        dtype="uint8",
-        shards=votes.write_unit,
-        window=Window(0, highest, 0, highest),
-    ).with_provenance(recipe=recipe.record())
+    window = Window(0, highest, 0, highest)
+    how = {"dtype": "uint8", "shards": votes.write_unit, "window": window}
+    info = volume_like(votes, sibling(votes.url, ending), **how)
+    return info.with_provenance(recipe=recipe.record())
 
 
 def _volume(info: VolumeInfo | None) -> Volume | None:

@@ -25,6 +25,7 @@ from volproc.stages.empty_result import (
     model_record,
     values_record,
 )
+from volproc.stages.native_grid import NativePlan, run_native
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.predict.cost import costs_of
 from volproc.stages.predict.disagreement import (
@@ -38,11 +39,7 @@ from volproc.stages.predict.empty_blocks import (
     skip_notes,
 )
 from volproc.stages.predict.geometry import choose
-from volproc.stages.predict.native_prediction import (
-    NativePlan,
-    plan_native,
-    run_native,
-)
+from volproc.stages.predict.native_prediction import plan_native
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.requirements import (
     require_image,
