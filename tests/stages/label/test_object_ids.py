@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 from volproc.grid.blocks import Tiling
 from volproc.stages.label import object_ids, tables
-from volproc.stages.label.block_groups import Groups
 from volproc.stages.label.criteria import largest
 from volproc.stages.label.merge import Group, OpenObjects, Unions
+from volproc.stages.label.merge_task import Groups
 from volproc.stages.label.object_ids import Numbering, ids_type, in_order
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.statistics import COLUMNS, Statistics, no_statistics

@@ -49,7 +49,7 @@ ENCODING_BYTES = 3 * LABEL_BYTES
 
 @dataclass(frozen=True)
 class LabelPlan:
-    """Everything decided about a labelling before a voxel is read."""
+    """Everything decided about a labelling before any voxel is read."""
 
     find: FindPlan
     output: VolumeInfo
@@ -58,7 +58,7 @@ class LabelPlan:
 
     @property
     def claim(self) -> Claim:
-        """What it reads and writes."""
+        """What the stage reads and writes."""
         volumes = tuple(info for info in (self.output, self.native) if info)
         read = (self.find.source.info.url,) if self.recipe.places else ()
         scratch = (self.find.tables.folder,)
@@ -71,7 +71,7 @@ class LabelPlan:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps, with what they cost."""
+        """All steps with their cost."""
         tables = self.find.tables
         native = self.native_plan(tables)
         return (*self.find.steps, *self.output_steps(tables), *(native.steps if native else ()))
@@ -103,10 +103,10 @@ class LabelPlan:
 
 @dataclass(frozen=True)
 class LabelResult:
-    """What a labelling found, and where it is. `native` is None unless asked for.
+    """The result of a labelling. `native` is None unless requested.
 
-    `reasons` says how many objects each option dropped, `largest_dropped_um3` how large the
-    largest of those was that are too small, too large or of another form.
+    `reasons` is how many objects each option dropped, `largest_dropped_um3` the size of the largest
+    one dropped for its size or form.
     """
 
     labels: Volume
@@ -135,7 +135,7 @@ def plan_label(
     native: VolumeInfo | None = None,
     source: Source | None = None,
 ) -> LabelPlan:
-    """Decide blocks and costs for labelling `mask` into `url`.
+    """Plan blocks and costs for labelling `mask` into `url`.
 
     `native` is the image whose grid the labels are also written on if `options.native`; `source`
     gives the voxels where `mask` is no volume. VolumeError for a mask with channels or off the
@@ -216,7 +216,7 @@ def _why(plan: LabelPlan, dropped: dict[str, int], largest_um3: float) -> str:
 
 
 def _refuse_changed(plan: LabelPlan, before: str) -> None:
-    """Blocks without objects are not read twice, so their checksums show nothing."""
+    """VolumeError if the mask has changed: blocks without objects are not read a second time."""
     if plan.find.source.fingerprint != before:
         raise VolumeError(
             f"{plan.find.source.info.url} was rewritten while it was labelled; run the same "
