@@ -12,7 +12,7 @@ from volproc.engine.serial import SerialEngine
 from volproc.errors import LeaseError, LeaseLostError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.scale import parse_voxel_nm
-from volproc.lease.files import create, newest, overwrite
+from volproc.lease.lease_file import create, newest, overwrite
 from volproc.lease.owner import this_process
 from volproc.volume.file_io import write_file
 from volproc.volume.metadata import new_volume

@@ -12,7 +12,7 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import OutputError
-from volproc.lease.files import create
+from volproc.lease.lease_file import create
 from volproc.lease.owner import this_process
 from volproc.stages.claims import Claim, admit, require_apart
 from volproc.stages.output import begin_volume, finish_volume

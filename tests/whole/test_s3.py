@@ -34,7 +34,7 @@ from volproc.engine.serial import SerialEngine
 from volproc.errors import LeaseError, VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import parse_voxel_nm
-from volproc.lease.files import create
+from volproc.lease.lease_file import create
 from volproc.lease.owner import this_process
 from volproc.stages.check.stage import plan_check, run_check
 from volproc.volume import metadata

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
@@ -69,11 +70,11 @@ class NativePlan:
         return (step, *pyramid_steps(self.output, digest=self.digest, name=name))
 
 
-def native_volume(source: VolumeInfo, image: VolumeInfo) -> VolumeInfo:
+def native_volume(source: VolumeInfo, image: VolumeInfo, recipe: Recipe) -> VolumeInfo:
     """OUT-native.zarr next to `source`, on the grid of `image`, to be written."""
     url = sibling(source.url, "-native.zarr")
     how = {"dtype": source.dtype, "kind": source.kind, "window": source.window}
-    return volume_like(image, url, **how).with_provenance(recipe=source.provenance["recipe"])
+    return volume_like(image, url, **how).with_provenance(recipe=recipe.record())
 
 
 def run_native(plan: NativePlan, runner: Runner) -> Volume:

@@ -21,7 +21,7 @@ def volume_constants(image: Volume) -> Normalisation:
 
 
 def volume_sample(image: Volume) -> npt.NDArray[Any]:
-    """Voxels that stand for the volume: its finest level of at most `SAMPLE_VOXELS`."""
+    """Voxels that represent the volume: its finest level of at most `SAMPLE_VOXELS`."""
     sizes = [prod(level.shape) for level in image.info.levels]
     level = next((n for n, size in enumerate(sizes) if size <= SAMPLE_VOXELS), len(sizes) - 1)
     box = image.info.levels[level].box

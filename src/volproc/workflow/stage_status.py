@@ -9,7 +9,7 @@ from typing import Literal
 from volproc.engine.ledger import recorded_blocks
 from volproc.engine.protocol import Step
 from volproc.errors import VolprocError
-from volproc.lease.files import newest
+from volproc.lease.lease_file import newest
 from volproc.lease.owner import machine, parsed, started
 from volproc.stages.claims import Claim
 from volproc.workflow.filled import own

@@ -159,7 +159,7 @@ def plan_label(
     output = output.with_provenance(recipe=recipe.record())
     if options.native and native is None:
         raise ConfigError("[label] native = true needs the image that the labels belong to")
-    requested = native_volume(output, native) if options.native and native else None
+    requested = native_volume(output, native, recipe) if options.native and native else None
     plan = LabelPlan(find, output, requested, recipe)
     plan.native_plan(find.tables)  # VolumeError where the labels do not cover the image
     return plan

@@ -24,7 +24,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
-from volproc.fusion import saying_yes, spread
+from volproc.fusion import count_yes, spread
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.output import begin_volumes, finish_volume, pyramid_steps
@@ -167,7 +167,7 @@ class CompareVotes:
 
     def compute(self, block: Block, loaded: Bytes) -> tuple[Bytes, Bytes]:
         """How many axes say yes, and how far apart the votes are."""
-        return saying_yes(loaded, threshold=self.threshold), spread(loaded)
+        return count_yes(loaded, threshold=self.threshold), spread(loaded)
 
     def store(self, block: Block, result: tuple[Bytes, Bytes]) -> list[list[int]]:
         """Write the volumes; of each region in the block: its number, sum, and split voxels."""

@@ -93,7 +93,7 @@ def plan_native(
             "cuts them on the image's grid: keep them (votes = true, or --votes VOTES.zarr), or "
             'take fusion = "mean"'
         )
-    output = native_volume(prediction, image)
+    output = native_volume(prediction, image, recipe)
     resampler, transform = resampler_to(source, output), None
     if options.fusion in BINARY:
         transform = VoteTransform(resampler, options.fusion, options.threshold)

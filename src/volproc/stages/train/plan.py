@@ -32,7 +32,7 @@ class TrainPlan:
     peak_bytes: int
     bytes_read: int
     flop: int
-    anew: bool
+    from_scratch: bool
     """Whether a training of another plan in the folder may be dropped, else it is refused."""
     notes: tuple[str, ...] = ()
 

@@ -64,16 +64,16 @@ ALGORITHM = 1
 KEPT_BYTES = 1
 """Per voxel of the model's grid, of each volume of a source."""
 WORKING_BYTES = 4
-"""More per voxel of the source that is being read: copies, and the search for surfaces."""
-NO_MATTER = {
+"""More per voxel of the source being read: copies, and the search for surfaces."""
+CARD_OPTIONS = {
     *("model_out", "start_from", "checkpoint_steps", "validate_steps"),
     *("name", "object_name", "trained_on", "licence", "notes"),
 }
-"""Options that change no weight: a training goes on though they change."""
-NAMED_BY_IDENTITY = {
+"""Options that change no weight: a training is resumed though they change."""
+VOLUME_OPTIONS = {
     *("images", "labels", "ignore", "agreement", "validation_images", "validation_labels"),
 }
-"""Options that name volumes: what counts is what is in them, not where they lie."""
+"""Options that name volumes: their fingerprints count, not their URLs."""
 
 
 def plan_train(
@@ -81,7 +81,7 @@ def plan_train(
     options: TrainOptions,
     *,
     validation: Sequence[Source] = (),
-    anew: bool = False,
+    from_scratch: bool = False,
 ) -> TrainPlan:
     """Check that volumes and network fit, and add up the costs. Reads metadata only."""
     spec = UNetSpec(options.slices_in, options.slices_out, options.widths, options.stem)
@@ -101,10 +101,10 @@ def plan_train(
         require_fit(source, voxel_nm)
     grids = [learnt(source, voxel_nm).size for source in everything]
     kept = sum(n * len(s.volumes) for n, s in zip(grids, everything, strict=True))
-    # a step back costs two steps forth, and what went forth is kept until it is back
+    # a backward pass costs two forward ones, and activations are stored until then
     passes = 3 * options.batch
     side = options.patch
-    lasting = options.model_dump(mode="json", exclude=NO_MATTER | NAMED_BY_IDENTITY)
+    lasting = options.model_dump(mode="json", exclude=CARD_OPTIONS | VOLUME_OPTIONS)
     return TrainPlan(
         options=options,
         sources=tuple(sources),
@@ -126,7 +126,7 @@ def plan_train(
         + passes * spec.activation_bytes(side, side),
         bytes_read=sum(prod(v.shape) * itemsize(v.dtype) for s in everything for v in s.volumes),
         flop=options.steps * passes * spec.flop(side, side),
-        anew=anew,
+        from_scratch=from_scratch,
         notes=tuple(_notes(everything, voxel_nm)),
     )
 
@@ -137,10 +137,10 @@ def run_training(
     """Train, or go on training, and write the model; returns its card.
 
     A finished model of the same plan is left alone; OutputError where the folder holds anything
-    else, unless volproc made it and `overwrite` or the plan's `anew` says that it may go.
+    else, unless volproc made it and `overwrite` or the plan's `from_scratch` says that it may go.
     """
     require_apart(plan.claim)
-    require_free(plan.claim, overwrite=overwrite, own=plan.anew)
+    require_free(plan.claim, overwrite=overwrite, own=plan.from_scratch)
     remove_left(plan.claim)
     card = _finished(plan) or _made(plan, watch)
     torch.cuda.empty_cache()  # what torch keeps for later, another process may want: predict's
@@ -182,7 +182,7 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         key=plan.digest,
         scores=validator if plan.validation else None,
         watch=watch,
-        anew=True,  # whether it may go was asked before
+        from_scratch=True,  # whether it may go was asked before
     )
     card = save_model(plan.folder, network, plan.card(validator(network)))
     _note_finished(plan, card)
@@ -229,7 +229,7 @@ def _trained(plan: TrainPlan) -> UNet | None:
 
 
 def _part(source: Source, voxel_nm: VoxelNm) -> Box | None:
-    """The voxels of the model's grid that are learnt from, if they are not all of the image's."""
+    """The voxels of the model's grid that are trained on, if they are not the whole image."""
     box = learnt(source, voxel_nm)
     whole = whole_box(resampling_to(source.image, voxel_nm).shape_out)
     return None if box == whole else box
@@ -245,8 +245,8 @@ def _notes(sources: Sequence[Source], voxel_nm: VoxelNm) -> Iterator[str]:
     for source in sources:
         if part := _part(source, voxel_nm):
             yield (
-                f"of {source.image.url}, voxels {part} at {voxel_nm[0]:g} nm are used: there lies "
-                "all that belongs to it"
+                f"of {source.image.url}, voxels {part} at {voxel_nm[0]:g} nm are used: all of its "
+                "volumes overlap there"
             )
 
 
@@ -257,7 +257,7 @@ def plan_from(request: Request) -> TrainPlan:
         sources_of(options, request.opened),
         options,
         validation=held_out_of(options, request.opened),
-        anew=bool(request.run) and options.model_out == request.run.path("model"),
+        from_scratch=bool(request.run) and options.model_out == request.run.path("model"),
     )
 
 
