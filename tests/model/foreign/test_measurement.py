@@ -7,8 +7,8 @@ from torch import nn
 
 from volproc.errors import ModelError
 from volproc.model.etchacell import EtchACell, EtchACellSpec
-from volproc.model.foreign.description import Description
 from volproc.model.foreign.measurement import Depth, measure
+from volproc.model.foreign.model_card import Description
 from volproc.model.foreign.probe import sight
 from volproc.model.unet import UNet, UNetSpec
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from volproc.errors import ModelError
-from volproc.model.foreign.description import Description, Extent, Weights, checked
+from volproc.model.foreign.model_card import Description, Extent, Weights, checked
 from volproc.model.foreign.package import Package, read_yaml
 from volproc.model.foreign.tensors import Axis, Tensor04, Tensor05
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from volproc.errors import ModelError
 from volproc.model.foreign.bioimageio import Described, Named
-from volproc.model.foreign.description import Description, Weights, checked
+from volproc.model.foreign.model_card import Description, Weights, checked
 from volproc.model.foreign.package import Package
 
 METADATA = "metadata.json"

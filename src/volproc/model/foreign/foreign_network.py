@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from volproc.errors import ModelError
-from volproc.model.foreign.description import Description
 from volproc.model.foreign.forward import LETTERS, Forward
+from volproc.model.foreign.model_card import Description
 from volproc.model.foreign.processing import prepared, through
 from volproc.model.foreign.weights_file import WeightsFile, load_runnable
 from volproc.model.network import Constants, Network, Predict

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from volproc.errors import ModelError
-from volproc.model.foreign.description import Description
+from volproc.model.foreign.model_card import Description
 from volproc.model.foreign.runnable import Runnable
 
 LETTERS = "bczyx"

@@ -9,7 +9,6 @@ from math import isqrt
 from pathlib import Path
 
 from volproc.errors import ModelError
-from volproc.model.foreign.description import Description, Extent
 from volproc.model.foreign.foreign_network import (
     ForeignNetwork,
     ForeignPredictor,
@@ -18,6 +17,7 @@ from volproc.model.foreign.foreign_network import (
 )
 from volproc.model.foreign.forward import Forward
 from volproc.model.foreign.measurement import Measured, measure
+from volproc.model.foreign.model_card import Description, Extent
 from volproc.model.foreign.package import Package, require_memory
 from volproc.model.foreign.runnable import Runnable
 from volproc.model.foreign.weights_file import Found, find, load_runnable

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from volproc.errors import ModelError
-from volproc.model.foreign.description import Description, Extent
 from volproc.model.foreign.forward import Forward
+from volproc.model.foreign.model_card import Description, Extent
 from volproc.model.foreign.package import require_memory
 from volproc.model.foreign.probe import ConstantOutput, Noise, Sight, normal, sight
 from volproc.model.foreign.processing import prepared

@@ -8,7 +8,7 @@ from pathlib import Path
 from volproc.errors import ModelError
 from volproc.model.foreign.bioimageio import Named, describe
 from volproc.model.foreign.cellmap import METADATA, describe_cellmap, require_scaling
-from volproc.model.foreign.description import Description, Weights, with_card
+from volproc.model.foreign.model_card import Description, Weights, with_card
 from volproc.model.foreign.onnx import OnnxNetwork
 from volproc.model.foreign.package import Package, read_file
 from volproc.model.foreign.runnable import Runnable

@@ -19,7 +19,7 @@ from volproc.grid.box import Box, Shape
 from volproc.stages.label.block_table import BlockTable, block_table, ids_at_border
 from volproc.stages.label.criteria import Criteria
 from volproc.stages.label.mask_source import Source
-from volproc.stages.label.tables import Tables
+from volproc.stages.label.merge_tables import Tables
 from volproc.stages.objects.components import (
     Labels,
     border,

@@ -21,7 +21,7 @@ from volproc.stages.label.merge import (
     merge_group,
     names_of,
 )
-from volproc.stages.label.tables import Tables, faces_of
+from volproc.stages.label.merge_tables import Tables, faces_of
 from volproc.stages.objects.components import touching_ids
 from volproc.stages.objects.statistics import ROW_BYTES
 

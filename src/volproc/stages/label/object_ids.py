@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from volproc.stages.label.criteria import Largest, largest
 from volproc.stages.label.merge import Unions
+from volproc.stages.label.merge_tables import PIECE, Tables
 from volproc.stages.label.merge_task import Groups
-from volproc.stages.label.tables import PIECE, Tables
 from volproc.stages.objects.statistics import Statistics, joined
 from volproc.stages.objects.table import Rows
 

@@ -18,6 +18,7 @@ from volproc.stages.label.component_tasks import Components, FindComponents, mos
 from volproc.stages.label.criteria import Criteria
 from volproc.stages.label.mask_source import WHOLE, Source
 from volproc.stages.label.merge import merge_groups, reasons
+from volproc.stages.label.merge_tables import Tables
 from volproc.stages.label.merge_task import (
     MAX_ROWS,
     MERGE_BYTES,
@@ -28,7 +29,6 @@ from volproc.stages.label.merge_task import (
 )
 from volproc.stages.label.object_ids import Numbering
 from volproc.stages.label.options import LabelOptions
-from volproc.stages.label.tables import Tables
 from volproc.stages.objects.components import most_components
 from volproc.stages.objects.statistics import ROW_BYTES
 from volproc.volume.access import exists

@@ -23,6 +23,7 @@ from volproc.stages.label.mask_source import (
     ArraySource,
     Source,
 )
+from volproc.stages.label.merge_tables import Tables
 from volproc.stages.label.object_search import (
     ALGORITHM,
     LABEL_BYTES,
@@ -32,7 +33,6 @@ from volproc.stages.label.object_search import (
     save_ids,
 )
 from volproc.stages.label.options import LabelOptions
-from volproc.stages.label.tables import Tables
 from volproc.stages.native_grid import NativePlan, native_volume, run_native
 from volproc.stages.objects.table import csv_parts
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
@@ -13,8 +14,9 @@ from volproc.grid.scale import VoxelNm
 from volproc.model.network import Network
 from volproc.model.predictor import described
 from volproc.model.unet import UNetSpec
-from volproc.model.weights import Card, TrainedOn, card_for
+from volproc.model.weights import CARD, Card, TrainedOn, card_for, load_card
 from volproc.stages.claims import Claim
+from volproc.stages.provenance import read_provenance
 from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.training_sources import Source
 
@@ -89,3 +91,15 @@ class TrainPlan:
     def network(self) -> Network:
         """The network that will be in its folder."""
         return described(self.card(), self.folder)
+
+    def finished_card(self) -> Card | None:
+        """The card of the model in the folder, if it is the finished one that the plan makes."""
+        if self.claim.state != "done" or not (self.folder / CARD).is_file():
+            return None
+        card, record = load_card(self.folder), read_provenance(str(self.folder))
+        return card if self.finished_record(card).items() <= record.items() else None
+
+    def finished_record(self, card: Card) -> dict[str, str]:
+        """For the provenance of the finished model: digests of its card and weights."""
+        words = self.card().model_dump(mode="json", exclude={"scores"})
+        return {"card": digest(words), "weights_sha256": card.weights_sha256}

@@ -21,12 +21,10 @@ from volproc.engine.memory import check_memory_here
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
-from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.device import device_for
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import (
-    CARD,
     Card,
     load_card,
     load_model,
@@ -36,7 +34,6 @@ from volproc.model.weights import (
 from volproc.stages.claims import remove_left, require_apart, require_free
 from volproc.stages.description import Request
 from volproc.stages.provenance import (
-    read_provenance,
     write_provenance,
 )
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
@@ -47,15 +44,15 @@ from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.training_sources import (
     Source,
     held_out_of,
+    identity_of,
     learnt,
+    part_of,
     require_fit,
     sources_of,
 )
 from volproc.stages.train.validation import Validator
 from volproc.volume.access import relative_url
-from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import itemsize
-from volproc.volume.resampling import resampling_to
 
 __all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
@@ -115,7 +112,7 @@ def plan_train(
             "train",
             ALGORITHM,
             {
-                "volumes": digest(*(_described(s, voxel_nm) for s in everything)),
+                "volumes": digest(*(identity_of(s, voxel_nm) for s in everything)),
                 "start": _start(options, spec),
             },
             lasting,
@@ -142,7 +139,7 @@ def run_training(
     require_apart(plan.claim)
     require_free(plan.claim, overwrite=overwrite, own=plan.from_scratch)
     remove_left(plan.claim)
-    card = _finished(plan) or _made(plan, watch)
+    card = plan.finished_card() or _made(plan, watch)
     torch.cuda.empty_cache()  # what torch keeps for later, another process may want: predict's
     return card
 
@@ -185,27 +182,9 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         from_scratch=True,  # whether it may go was asked before
     )
     card = save_model(plan.folder, network, plan.card(validator(network)))
-    _note_finished(plan, card)
+    finished = plan.finished_record(card)
+    write_provenance(str(plan.folder), plan.recipe, finished=True, folder=True, **finished)
     return card
-
-
-def _finished(plan: TrainPlan) -> Card | None:
-    """The card of the model in the plan's folder, if it is the one that the plan makes."""
-    if plan.claim.state != "done" or not (plan.folder / CARD).is_file():
-        return None
-    card, told = load_card(plan.folder), read_provenance(str(plan.folder))
-    made = _what_was_made(plan, card)
-    return card if made.items() <= told.items() else None
-
-
-def _note_finished(plan: TrainPlan, card: Card) -> None:
-    told = _what_was_made(plan, card)
-    write_provenance(str(plan.folder), plan.recipe, finished=True, folder=True, **told)
-
-
-def _what_was_made(plan: TrainPlan, card: Card) -> dict[str, str]:
-    words = plan.card().model_dump(mode="json", exclude={"scores"})
-    return {"card": digest(words), "weights_sha256": card.weights_sha256}
 
 
 def _start(options: TrainOptions, spec: UNetSpec) -> str:
@@ -228,22 +207,9 @@ def _trained(plan: TrainPlan) -> UNet | None:
     return network if isinstance(network, UNet) else None  # its description was compared before
 
 
-def _part(source: Source, voxel_nm: VoxelNm) -> Box | None:
-    """The voxels of the model's grid that are trained on, if they are not the whole image."""
-    box = learnt(source, voxel_nm)
-    whole = whole_box(resampling_to(source.image, voxel_nm).shape_out)
-    return None if box == whole else box
-
-
-def _described(source: Source, voxel_nm: VoxelNm) -> tuple[object, ...]:
-    part = _part(source, voxel_nm)
-    where = (part.start, part.stop) if part else ()
-    return (*(fingerprint(volume) for volume in source.volumes), source.weight, *where)
-
-
 def _notes(sources: Sequence[Source], voxel_nm: VoxelNm) -> Iterator[str]:
     for source in sources:
-        if part := _part(source, voxel_nm):
+        if part := part_of(source, voxel_nm):
             yield (
                 f"of {source.image.url}, voxels {part} at {voxel_nm[0]:g} nm are used: all of its "
                 "volumes overlap there"

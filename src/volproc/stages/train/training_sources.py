@@ -9,6 +9,7 @@ from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.stages.train.options import TrainOptions
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import require_labels
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.resampling import resampling_to
@@ -112,6 +113,20 @@ def learnt(source: Source, voxel_nm: VoxelNm) -> Box:
             "of one place, or correct the translations in their metadata"
         )
     return found
+
+
+def part_of(source: Source, voxel_nm: VoxelNm) -> Box | None:
+    """The voxels of the model's grid that are trained on, if they are not the whole image."""
+    box = learnt(source, voxel_nm)
+    whole = whole_box(resampling_to(source.image, voxel_nm).shape_out)
+    return None if box == whole else box
+
+
+def identity_of(source: Source, voxel_nm: VoxelNm) -> tuple[object, ...]:
+    """All of a source that weights depend on, for a digest."""
+    part = part_of(source, voxel_nm)
+    where = (part.start, part.stop) if part else ()
+    return (*(fingerprint(volume) for volume in source.volumes), source.weight, *where)
 
 
 def sampling_of(info: VolumeInfo, image: VolumeInfo, voxel_nm: VoxelNm) -> tuple[Sampling, Box]:
