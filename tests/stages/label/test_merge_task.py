@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.grid.blocks import Tiling
-from volproc.stages.label.block_groups import MERGE_BYTES, Groups, groups_of
+from volproc.stages.label.merge_task import MERGE_BYTES, Groups, groups_of
 
 
 @given(

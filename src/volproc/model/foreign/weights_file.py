@@ -1,4 +1,4 @@
-"""What a path leads to: the description of a network, its weights, its test tensors."""
+"""What a path leads to: the description of a network, its weights and how they are loaded."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from volproc.errors import ModelError
 from volproc.model.foreign.bioimageio import Named, describe
 from volproc.model.foreign.cellmap import METADATA, describe_cellmap, require_scaling
-from volproc.model.foreign.description import Description, with_card
-from volproc.model.foreign.formats import kind_of
+from volproc.model.foreign.model_card import Description, Weights, with_card
+from volproc.model.foreign.onnx import OnnxNetwork
 from volproc.model.foreign.package import Package, read_file
+from volproc.model.foreign.runnable import Runnable
+from volproc.model.foreign.torch_formats import load_exported, load_torchscript
 
 
 @dataclass(frozen=True)
@@ -87,3 +89,42 @@ def _in_package(path: Path, card: Path | None) -> Found:
         described.test_input,
         described.test_output,
     )
+
+
+SUFFIXES: dict[str, Weights] = {
+    ".onnx": "onnx",
+    ".pt2": "pt2",
+    ".pt": "torchscript",
+    ".pth": "torchscript",
+    ".ts": "torchscript",
+    ".torchscript": "torchscript",
+}
+
+_DANGER: dict[Weights, str] = {
+    "torchscript": "TorchScript is a program, which may read and write files",
+    "pt2": "torch unpickles parts of a .pt2, which may run any program",
+}
+
+
+def kind_of(path: Path) -> Weights:
+    """The format of the file `path`, by its suffix; ModelError if none is known."""
+    if path.suffix not in SUFFIXES:
+        raise ModelError(
+            f"{path} is no model: expected a folder with card.json, a bioimage.io package (folder "
+            f"or .zip), or one of {', '.join(SUFFIXES)}"
+        )
+    return SUFFIXES[path.suffix]
+
+
+def load_runnable(kind: Weights, data: bytes, *, where: str, device: str, trust: bool) -> Runnable:
+    """The network in `data`; ModelError for formats that need trust and were not given it."""
+    if kind in _DANGER and not trust:
+        raise ModelError(
+            f"{where}: {_DANGER[kind]}; if you trust its maker say --trust-model "
+            "([predict] trust_model = true), or take it as ONNX"
+        )
+    if kind == "onnx":
+        return OnnxNetwork(data, where=where, device=device)
+    if kind == "pt2":
+        return load_exported(data, where=where, device=device)
+    return load_torchscript(data, where=where, device=device)

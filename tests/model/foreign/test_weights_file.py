@@ -10,7 +10,7 @@ from tests.model.foreign.networks import onnx_model, onnx_of, pt2_of, script_of,
 from torch import nn
 
 from volproc.errors import ModelError
-from volproc.model.foreign.formats import kind_of, load_runnable
+from volproc.model.foreign.weights_file import kind_of, load_runnable
 
 MAKERS = {"onnx": onnx_of, "torchscript": script_of, "pt2": pt2_of}
 

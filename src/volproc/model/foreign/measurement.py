@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from volproc.errors import ModelError
-from volproc.model.foreign.description import Description, Extent
 from volproc.model.foreign.forward import Forward
+from volproc.model.foreign.model_card import Description, Extent
 from volproc.model.foreign.package import require_memory
-from volproc.model.foreign.probe import Noise, SameAnswer, Sight, normal, sight
+from volproc.model.foreign.probe import ConstantOutput, Noise, Sight, normal, sight
 from volproc.model.foreign.processing import prepared
 from volproc.model.foreign.runnable import Cost, Runnable
 
@@ -28,16 +28,16 @@ SIDES_3D, LENGTHS_3D, DEPTH_3D = (32, 64, 128), (128, 256), 32
 SPOT = 8
 """Pixels of a spot of equal grey."""
 HALO_OF_WHOLE_TILE = 64
-"""Context in pixels for a network that looks at all of its tile, where none is stated."""
+"""Context in pixels for a network that looks at its whole tile, where none is stated."""
 PROBE_BYTES = 64
 """Memory of a run at the least, per voxel that a network sees: a few channels of float32."""
 MIN_DEPTH = 16
-"""Planes that a 3D network of any depth answers at once, at the least."""
+"""Planes that a 3D network of any depth predicts at once, at the least."""
 
 
 @dataclass(frozen=True)
 class Depth:
-    """Planes read and answered at once."""
+    """Planes read and predicted at once."""
 
     slices_in: int
     slices_out: int
@@ -56,26 +56,27 @@ class Measured:
     cost: Cost
     pixels: int
     """Of the run that `cost` belongs to."""
-    answers: dict[str, Tensor]
+    outputs: dict[str, Tensor]
     """To noise and to grey values, (N, C, D', H, W) before any postprocessing."""
 
 
 def measure(run: Runnable, description: Description) -> Measured:
-    """Everything that `description` does not state; ModelError if the network cannot be placed.
+    """Everything that `description` does not state; ModelError if it cannot be found out.
 
-    On noise about 0; networks that see nothing in it, as those that answer masks, on grey values.
+    On noise about 0; networks that see nothing in it, such as those that output masks, on grey
+    values.
     """
     grey = partial(grey_values, description)
     try:
         return _measured(run, description, normal, grey)
-    except SameAnswer:
+    except ConstantOutput:
         return _measured(run, description, grey, grey)
 
 
 def grey_values(
     description: Description, shape: tuple[int, ...], chance: torch.Generator
 ) -> Tensor:
-    """Spots and grain from 0 to 255, as 8-bit images have them, after the steps before it."""
+    """Spots and grain from 0 to 255, as 8-bit images have them, after the preprocessing."""
     coarse = [-(-n // SPOT) for n in shape[1:]]
     spots = torch.randn((shape[0], *coarse), generator=chance)
     for axis, size in enumerate(shape[1:], start=1):
@@ -88,7 +89,7 @@ def grey_values(
 @torch.inference_mode()
 def _measured(run: Runnable, description: Description, noise: Noise, grey: Noise) -> Measured:
     planes = _planes_to_probe(description)
-    side, lost_depth, crop = _first_answer(Forward(run, description), description, planes)
+    side, lost_depth, crop = _first_output(Forward(run, description), description, planes)
     forward = Forward(run, description, crop)
     plane = [_seen(forward, description, planes, side, axis, noise) for axis in (2, 3)]
     reaches = [one.halo for one in plane]
@@ -108,7 +109,7 @@ def _measured(run: Runnable, description: Description, noise: Noise, grey: Noise
         crop=crop,
         cost=run.cost(fitted),
         pixels=prod(fitted.shape[description.axes.index(axis)] for axis in "yx"),
-        answers={name: forward(values) for name, values in given.items()},
+        outputs={name: forward(values) for name, values in given.items()},
     )
 
 
@@ -126,8 +127,8 @@ def _planes_to_probe(description: Description) -> int:
     return depth.least
 
 
-def _first_answer(forward: Forward, description: Description, planes: int) -> tuple[int, int, int]:
-    """A side that the network takes, planes it loses in depth, and pixels on either side."""
+def _first_output(forward: Forward, description: Description, planes: int) -> tuple[int, int, int]:
+    """A side that the network takes, and what it loses: planes in depth, pixels on either side."""
     size = description.size
     sides = (size.least,) if size else SIDES_3D if description.three_d else SIDES
     largest = planes * max(sides) ** 2
@@ -163,11 +164,11 @@ def _seen(
 def _depth(
     forward: Forward, description: Description, planes: int, side: int, lost: int, noise: Noise
 ) -> Depth:
-    """Planes of a pass: all there are in 2D and 2.5D, a tile with its halo in 3D."""
+    """Planes read at once: all there are in 2D and 2.5D, a tile with its halo in 3D."""
     if not description.three_d:
         if lost % 2:
             raise ModelError(
-                f"{description.name} answers {planes - lost} planes of {planes}, which cannot be "
+                f"{description.name} predicts {planes - lost} planes of {planes}, which cannot be "
                 "the central ones"
             )
         return Depth(planes, planes - lost)
@@ -190,7 +191,7 @@ def _depth(
 
 
 def _within(size: Extent | None, halo: int, stride: int, crop: int) -> int:
-    """`halo`, or as much of it as leaves a quarter of the only size there is for answers."""
+    """`halo`, or as much of it as leaves a quarter of the only size there is for the output."""
     if size is None or size.most is None:
         return halo
     most = size.most - 2 * crop

@@ -12,9 +12,9 @@ from tests.model.foreign.networks import onnx_of, pt2_of, script_of, two_levels,
 from torch import nn
 
 from volproc.errors import ModelError
-from volproc.model.foreign.check import difference_from_test
-from volproc.model.foreign.finding import WeightsFile
-from volproc.model.opening import open_network
+from volproc.model.foreign.foreign_network import difference_from_test
+from volproc.model.foreign.weights_file import WeightsFile
+from volproc.model.resolver import open_network
 
 CARD = "voxel_nm = [50, 50, 50]\n"
 
@@ -52,7 +52,8 @@ def test_a_package_reproduces_its_test_output(package, grey, probability, tmp_pa
     assert (network.slices_in, network.slices_out, network.stride, network.halo) == (1, 1, 2, 4)
     assert network.voxel_nm == (50, 50, 50)
     assert network.notes == (
-        "its halo is stated as 2 pixels in plane, but answers depend on 4 (measured): 4 are taken",
+        "its halo is stated as 2 pixels in plane, but its output depends on 4 (measured): 4 are "
+        "taken",
     )
 
 
@@ -190,7 +191,7 @@ def test_one_of_several_channels_is_the_probability(tmp_path):
         wanted = module(torch.from_numpy(raw[None, None])).softmax(1)[0, 2]
     assert np.allclose(answered(network, raw), wanted, atol=1e-6)
     path = saved(tmp_path, "b.pt", script_of(module), f"{CARD}channel = 3")
-    with pytest.raises(ModelError, match="answers 3 channels, there is no channel 3"):
+    with pytest.raises(ModelError, match="predicts 3 channels, there is no channel 3"):
         opened(path)
 
 
@@ -242,7 +243,7 @@ def test_nan_answers_are_refused(tmp_path):
             return torch.sqrt(values + 6).clamp(0, 1) * values.sigmoid()
 
     network = opened(saved(tmp_path, "a.pt", script_of(Root())))
-    with pytest.raises(ModelError, match="answers NaN or infinity to the image; it may want"):
+    with pytest.raises(ModelError, match="predicts NaN or infinity for the image; it may want"):
         answered(network, np.full((16, 16), -100, np.float32))
 
 
@@ -317,7 +318,7 @@ def test_answers_that_leave_0_to_1_on_the_image_only_are_refused_there(tmp_path)
             return torch.where(values > 1000, values, values.sigmoid())
 
     network = opened(saved(tmp_path, "a.pt", script_of(Late())))
-    with pytest.raises(ModelError, match=r"answers .* to the image, expected probabilities"):
+    with pytest.raises(ModelError, match=r"predicts .* for the image, expected probabilities"):
         answered(network, np.full((16, 16), 40000, np.float32))
 
 
@@ -345,11 +346,11 @@ def test_the_channel_of_several_is_never_guessed(tmp_path, names, taken):
     """bioimage-io/archive.bioimage.io#324, qubvel-org/segmentation_models.pytorch#176."""
     path = saved(tmp_path, "a.pt", script_of(Grey(nn.Softmax(1), channels=2)), CARD + names)
     if taken is None:
-        with pytest.raises(ModelError, match=r"answers 2 channels.*nothing says which.*channel ="):
+        with pytest.raises(ModelError, match=r"predicts 2 channels.*nothing says which.*channel ="):
             opened(path)
         return
     network = opened(path)
-    noted = "is its answer" in " ".join(network.notes)
+    noted = "is its output" in " ".join(network.notes)
     assert noted is ("channel =" not in names)
     assert network.description.channel_of(2) == taken
 

@@ -1,4 +1,4 @@
-"""The files of leases, at any path or fsspec URL: of two that create one, one does."""
+"""Lease files, at any path or fsspec URL: of two processes that create one, one succeeds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def newest(root: str) -> tuple[int, bytes]:
         epoch = max(_epochs(names), default=0)
         if not epoch:
             return 0, b""
-        with suppress(FileNotFoundError):  # a follower removed it meanwhile: its own is there
+        with suppress(FileNotFoundError):  # the next owner has just removed it: its own is there
             content: bytes = patiently(partial(filesystem.cat_file, _path(folder, epoch)))
             return epoch, content
 
@@ -45,7 +45,7 @@ def _epochs(names: list[str]) -> Iterator[int]:
 
 @patient
 def create(root: str, epoch: int, content: bytes) -> None:
-    """Write the lease of a number unless there is one: whose it is stands in the file."""
+    """Write the lease of an epoch unless there is one: the file names its owner."""
     filesystem, folder = filesystem_of(root)
     path = _path(folder, epoch)
     if isinstance(filesystem, LocalFileSystem):
@@ -62,7 +62,7 @@ def create(root: str, epoch: int, content: bytes) -> None:
     try:
         with _creating:  # memory:// looks first and writes then
             filesystem.pipe_file(path, content, mode="create")
-    except Exception:  # each library says in its own way that there was one
+    except Exception:  # each library has its own error for a file that exists
         filesystem.invalidate_cache(folder)
         if not filesystem.exists(path):
             raise
@@ -70,7 +70,7 @@ def create(root: str, epoch: int, content: bytes) -> None:
 
 @patient
 def overwrite(root: str, epoch: int, content: bytes) -> None:
-    """Replace the content of a lease; others see the one before or this one."""
+    """Replace the content of a lease; readers see the old one or the new one."""
     filesystem, folder = filesystem_of(root)
     path = _path(folder, epoch)
     if isinstance(filesystem, LocalFileSystem):
@@ -94,7 +94,7 @@ def remove_older(root: str, epoch: int) -> None:
 
 @patient
 def remove_alone(root: str, epoch: int) -> bool:
-    """Remove a lease and its folder, if nothing else lies there; whether it was so."""
+    """Remove a lease and its folder, if there is nothing else; whether it was so."""
     filesystem, folder = filesystem_of(root)
     path = _path(folder, epoch)
     if [name.rpartition("/")[2] for name in filesystem.ls(folder, detail=False)] != [
@@ -103,7 +103,7 @@ def remove_alone(root: str, epoch: int) -> bool:
         return False
     filesystem.rm_file(path)
     if isinstance(filesystem, LocalFileSystem):
-        with suppress(OSError):  # another one came
+        with suppress(OSError):  # another file has appeared
             os.rmdir(folder)
     return True
 

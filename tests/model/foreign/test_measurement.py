@@ -7,8 +7,8 @@ from torch import nn
 
 from volproc.errors import ModelError
 from volproc.model.etchacell import EtchACell, EtchACellSpec
-from volproc.model.foreign.description import Description
-from volproc.model.foreign.measure import Depth, measure
+from volproc.model.foreign.measurement import Depth, measure
+from volproc.model.foreign.model_card import Description
 from volproc.model.foreign.probe import sight
 from volproc.model.unet import UNet, UNetSpec
 
@@ -117,9 +117,9 @@ class Root(nn.Module):
         (nn.Conv2d(1, 1, 1), {"axes": "bzyx"}, "not how many is stated: state depth in a card"),
         (nn.Upsample(scale_factor=2.0), {}, "must lie in the middle of what it sees"),
         (nn.AvgPool2d(2), {}, "must lie in the middle of what it sees"),
-        (nn.Flatten(2), {}, r"answers with 3 axes, .*state output_axes"),
+        (nn.Flatten(2), {}, r"predicts 3 axes, .*state output_axes"),
         (nn.Threshold(1e9, 0.5), {}, "same to any noise and to grey values from 0 to 255; check"),
-        (Root(), {}, r"net answers NaN or infinity to noise; state .* \[\[preprocessing\]\]"),
+        (Root(), {}, r"net predicts NaN or infinity for noise; state .* \[\[preprocessing\]\]"),
         (nn.Sigmoid(), {"size": 10**6}, r"net, of 1e\+06 Mvoxel, needs 64000\.0 GB of memory"),
     ],
 )

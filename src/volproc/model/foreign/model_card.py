@@ -1,6 +1,6 @@
-"""What has to be known about a stranger's network beside its weights.
+"""What has to be known about a foreign network besides its weights.
 
-A bioimage.io description is turned into one. A card, a TOML file of these keys beside the model
+A bioimage.io description is turned into one. A card, a TOML file of these keys next to the model
 (net.toml for net.onnx), states what is missing and overrides what is there.
 """
 
@@ -21,7 +21,7 @@ Count = Annotated[int, Field(ge=1)]
 Weights = Literal["onnx", "torchscript", "pt2"]
 M = TypeVar("M", bound=BaseModel)
 BACKGROUND = frozenset({"background", "bg", "back", "none", "outside", "not_object"})
-"""Names of channels that are no object's."""
+"""Names of channels that stand for no object."""
 
 
 class Extent(BaseModel):
@@ -77,7 +77,7 @@ class Description(BaseModel):
     postprocessing: tuple[After, ...] = ()
     """Steps after it, which must end in a probability."""
     halo: Annotated[int, Field(ge=0)] | None = None
-    """Pixels in plane that it needs to see around a tile, if more than are measured."""
+    """Pixels in plane that it needs around a tile, if more than are measured."""
     depth_halo: Annotated[int, Field(ge=0)] | None = None
     """The same in planes along z (3D)."""
     stride: Count | None = None
@@ -117,7 +117,7 @@ class Description(BaseModel):
             return self.channels.index(self.channel)
         if not 0 <= self.channel < count:
             raise ModelError(
-                f"{self.name} answers {count} channels, there is no channel {self.channel} (they "
+                f"{self.name} predicts {count} channels, there is no channel {self.channel} (they "
                 "count from 0); state another in a card"
             )
         return self.channel
@@ -129,7 +129,7 @@ class Description(BaseModel):
             return objects[0] if objects else 0
         called = f" ({', '.join(names)})" if names else ""
         raise ModelError(
-            f"{self.name} answers {count} channels{called}, and nothing says which of them is the "
+            f"{self.name} predicts {count} channels{called}, and nothing says which of them is the "
             "probability of the object: state it in a card, such as channel = 1 (they count from "
             "0; the first is often the background)"
         )

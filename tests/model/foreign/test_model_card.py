@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.errors import ModelError
-from volproc.model.foreign.description import Description, Extent, with_card
+from volproc.model.foreign.model_card import Description, Extent, with_card
 
 EXTENT = st.builds(Extent, least=st.integers(1, 100), step=st.integers(1, 40))
 

@@ -1,10 +1,10 @@
-"""Which kind of model a name stands for."""
+"""The network that a name stands for: one of our own, or one that others made."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from volproc.model.foreign.opening import open_foreign
+from volproc.model.foreign.loader import open_foreign
 from volproc.model.network import Network
 from volproc.model.predictor import own_network
 from volproc.model.weights import CARD, SHIPPED, model_folder

@@ -9,25 +9,24 @@ from math import isqrt
 from pathlib import Path
 
 from volproc.errors import ModelError
-from volproc.model.foreign.check import difference_from_test
-from volproc.model.foreign.description import Description, Extent
-from volproc.model.foreign.finding import Found, find
-from volproc.model.foreign.formats import load_runnable
-from volproc.model.foreign.forward import Forward
-from volproc.model.foreign.measure import Measured, measure
-from volproc.model.foreign.network import (
+from volproc.model.foreign.foreign_network import (
     ForeignNetwork,
     ForeignPredictor,
+    difference_from_test,
     require_probability,
 )
+from volproc.model.foreign.forward import Forward
+from volproc.model.foreign.measurement import Measured, measure
+from volproc.model.foreign.model_card import Description, Extent
 from volproc.model.foreign.package import Package, require_memory
 from volproc.model.foreign.runnable import Runnable
+from volproc.model.foreign.weights_file import Found, find, load_runnable
 
 MIN_SIDE = 16
 """Pixels below which a plane shows nothing."""
 Sizes = tuple[int | None, ...]
 MAX_BYTES = 2**31
-"""Of one pass' activations: bounds the tile where the network does not."""
+"""Of activations in one run: bounds the tile where the network does not."""
 
 _opened: dict[tuple[str, str], ForeignNetwork] = {}
 
@@ -56,12 +55,12 @@ def open_foreign(path: Path, *, card: str, trust: bool) -> ForeignNetwork:
 def _network(found: Found, run: Runnable, *, digest: str, trust: bool) -> ForeignNetwork:
     description = _completed(found, run)
     measured = measure(run, description)
-    answering = ForeignPredictor(
+    predictor = ForeignPredictor(
         Forward(run, description, measured.crop), measured.depth.slices_out
     )
-    for to, answers in measured.answers.items():
-        require_probability(answering.probability(answers), description.name, to=to)
-    channels = measured.answers["noise"].shape[1]
+    for to, outputs in measured.outputs.items():
+        require_probability(predictor.probability(outputs), description.name, to=to)
+    channels = measured.outputs["noise"].shape[1]
     channel = description.channel_of(channels)
     network = ForeignNetwork(
         name=description.name,
@@ -76,7 +75,7 @@ def _network(found: Found, run: Runnable, *, digest: str, trust: bool) -> Foreig
         notes=(
             *_taken(description, channel, channels),
             *_seams(description, measured, run),
-            *_checked(found, answering),
+            *_checked(found, predictor),
         ),
         weight_bytes=run.weight_bytes,
         description=description,
@@ -118,7 +117,7 @@ def _completed(found: Found, run: Runnable) -> Description:
 def _refuse_odd_sides(
     description: Description, fixed: Mapping[str, int | None], shape: Sizes | None
 ) -> None:
-    """ModelError for planes that are no image: too small, or with another axis in their place."""
+    """ModelError for planes that are no image: too small, or another axis in their place."""
     stated = description.size.most if description.size else None
     y, x = (fixed.get(axis) or stated for axis in "yx")
     if y and x and y != x and min(y, x) >= MIN_SIDE:
@@ -142,10 +141,10 @@ def _sizes(shape: Sizes | None) -> str:
 
 
 def _taken(description: Description, channel: int, channels: int) -> list[str]:
-    """A note on the channel that only its name, or those of the others, told."""
+    """A note on the channel, where only its name or those of the others tell which it is."""
     if channels == 1 or description.channel is not None:
         return []
-    return [f"channel {channel} ({description.channels[channel]}) of {channels} is its answer"]
+    return [f"channel {channel} ({description.channels[channel]}) of {channels} is its output"]
 
 
 def _most_pixels(network: ForeignNetwork) -> int:
@@ -175,19 +174,19 @@ def _seams(description: Description, measured: Measured, run: Runnable) -> list[
     ):
         if reach is not None and taken < reach:
             notes.append(
-                f"its answers depend on {reach} {what} around a tile, it is too small for more "
+                f"its output depends on {reach} {what} around a tile, it is too small for more "
                 f"than {taken}: tiles may differ at their borders"
             )
         elif reach is not None and stated is not None and stated < reach:
             notes.append(
-                f"its halo is stated as {stated} {what}, but answers depend on {reach} (measured): "
-                f"{taken} are taken"
+                f"its halo is stated as {stated} {what}, but its output depends on {reach} "
+                f"(measured): {taken} are taken"
             )
     return notes
 
 
-def _checked(found: Found, answering: ForeignPredictor) -> list[str]:
-    """Runs the test tensors; a note where there are none here. ModelError if they differ."""
+def _checked(found: Found, predictor: ForeignPredictor) -> list[str]:
+    """Run the test tensors; a note where there are none. ModelError if their output differs."""
     given, requested = found.test_input, found.test_output
     if given is None or requested is None:
         return [] if not found.file.inside else ["its package has no test tensors to check it by"]
@@ -195,7 +194,7 @@ def _checked(found: Found, answering: ForeignPredictor) -> list[str]:
         return ["its test tensors are not in the package: not checked"]
     package = Package(found.file.path)
     tensors = [package.read(named.source, sha256=named.sha256) for named in (given, requested)]
-    worst, allowed = difference_from_test(answering, *tensors), found.description.tolerance
+    worst, allowed = difference_from_test(predictor, *tensors), found.description.tolerance
     if worst > allowed:
         raise ModelError(
             f"{found.file.where} does not reproduce its own test output: they differ by "

@@ -1,32 +1,32 @@
-"""Where the leases of an output lie, of the folders around it and of what lies inside it."""
+"""Where the leases of an output are, of the folders around it and of the outputs inside it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
 from volproc.errors import LeaseError
-from volproc.faults import renamed
+from volproc.faults import renaming
 from volproc.location import filesystem_of
 from volproc.retry import patient
 
 BESIDE, OF_RUN = ".volproc", "/ledger"
-"""How the places of records end: those of a command's output, and those of a run's folder."""
+"""How the paths of records end: those of a command's output, and those of a run's folder."""
 LEVELS = 4
-"""So many folders above an output are asked whether somebody writes all of it."""
+"""So many folders above an output are checked for a lease."""
 
 
 def guarded(root: str) -> str:
-    """What has its records at `root`."""
+    """The output that has its records at `root`."""
     return root.removesuffix(BESIDE).removesuffix(OF_RUN)
 
 
 def resolved(root: str) -> str:
-    """The same place under the one name that it has for everybody: links are followed."""
+    """The same place under its real path: links are followed."""
     with reaching(root):
         filesystem, path = filesystem_of(root)
     if not isinstance(filesystem, LocalFileSystem):
@@ -36,7 +36,7 @@ def resolved(root: str) -> str:
 
 
 def around(root: str) -> Iterator[str]:
-    """The records of the folders above an output: an image of its labels, the run it belongs to."""
+    """The records of the folders above an output: the image of labels, the run it belongs to."""
     place, url = guarded(root), "://" in root
     for _ in range(LEVELS):
         place = place.rpartition("/")[0]
@@ -48,7 +48,7 @@ def around(root: str) -> Iterator[str]:
 
 
 def inside(root: str) -> Iterator[str]:
-    """The records of what lies in an output: labels in an image, the volumes of a run."""
+    """The records of outputs inside an output: labels in an image, the volumes of a run."""
     output = guarded(root)
     if root.endswith(OF_RUN):
         for pattern in (f"*{BESIDE}", f"*.zarr/labels/*{BESIDE}"):
@@ -66,15 +66,8 @@ def _found(folder: str, pattern: str) -> list[str]:
     return [str(path) for path in Path(folder).glob(pattern)]
 
 
-@contextmanager
-def reaching(root: str) -> Iterator[None]:
+def reaching(root: str) -> AbstractContextManager[None]:
     """What a file system raises becomes a LeaseError: without an owner nothing is begun."""
-    try:
-        yield
-    except Exception as error:
-        doing = f"cannot write the record of who writes {guarded(root)}, at {root}"
-        way_out = "mend that and run the same command again"
-        line = renamed(doing, error, LeaseError, otherwise=way_out)
-        if line is error:
-            raise
-        raise line from error
+    doing = f"cannot write the record of who writes {guarded(root)}, at {root}"
+    way_out = "fix that and run the same command again"
+    return renaming(doing, LeaseError, otherwise=way_out)
