@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -134,6 +135,14 @@ def test_every_page_is_found_from_the_index():
 @pytest.mark.parametrize("words", COMMANDS)
 def test_a_command_has_the_options_that_the_page_gives_it(words):
     parse(words)
+
+
+def test_extras_that_are_named_exist():
+    named = re.compile(r"'\.\[(\w+)\]'|INSTALL\.format\(['\"](\w+)['\"]\)")
+    texts = [path.read_text() for path in (*DOCS, *(ROOT / "src").rglob("*.py"))]
+    found = {name for text in texts for pair in named.findall(text) for name in pair if name}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {"s3", "parquet", "mesh", "onnx"} < found < project["optional-dependencies"].keys()
 
 
 def test_a_wrong_option_would_be_noticed():

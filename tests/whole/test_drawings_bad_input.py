@@ -199,6 +199,6 @@ def test_upload_without_an_account_or_the_extra(in_folder, monkeypatch, tmp_path
     code, said = in_folder("subjects", "image.zarr", "out", *flags)
     lines = [line for line in said.splitlines() if line.startswith("volproc: ")]
     assert (code, len(lines)) == (2, 1), said
-    words = "set PANOPTES_USERNAME and" if installed else "pip install 'volproc[zooniverse]'"
+    words = "set PANOPTES_USERNAME and" if installed else "pip install '.[zooniverse]'"
     assert words in lines[0]
     assert not Path("out").exists()  # told before an hour of cutting, not after

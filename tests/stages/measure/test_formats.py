@@ -82,5 +82,5 @@ def test_without_draco_the_extra_is_named(monkeypatch):
     require_format("precomputed")
     monkeypatch.setitem(__import__("sys").modules, "DracoPy", None)
     require_format("ply")
-    with pytest.raises(ConfigError, match=r"pip install 'volproc\[mesh\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[mesh\]'"):
         require_format("precomputed")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from volproc.errors import ModelError
+from volproc.errors import INSTALL, ModelError
 from volproc.model.foreign.onnx_graph import graph_cost, nodes, parsed, without_weights
 from volproc.model.foreign.runnable import Cost, renamed
 
@@ -73,7 +73,7 @@ def _runtime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise ModelError(
-            "ONNX models need onnx and onnxruntime: pip install 'volproc[onnx]', or "
+            f"ONNX models need onnx and onnxruntime: {INSTALL.format('onnx')}, or "
             "onnxruntime-gpu in its place"
         ) from error
     return onnxruntime

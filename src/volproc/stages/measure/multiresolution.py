@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from volproc.errors import ConfigError
+from volproc.errors import INSTALL, ConfigError
 from volproc.stages.measure.cutting import cut_at_grid
 from volproc.stages.measure.mesh import Mesh, Positions
 from volproc.stages.measure.simplify import simplify
@@ -52,7 +52,7 @@ def require_draco() -> None:
         import DracoPy  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            "meshes at several levels of detail need Draco: pip install 'volproc[mesh]', or take "
+            f"meshes at several levels of detail need Draco: {INSTALL.format('mesh')}, or take "
             "meshes = precomputed-legacy"
         ) from error
 
