@@ -14,7 +14,7 @@ from typer.main import get_command
 
 import volproc
 from volproc import cli
-from volproc.config import load_workflow
+from volproc.workflow.workflow_file import load_workflow
 from volproc.model.foreign.description import Description, with_card
 
 ROOT = Path(__file__).parents[1]
