@@ -1,7 +1,7 @@
 """Whole shards written straight into their files, one chunk in memory at a time.
 
 zarr encodes a shard on an event loop, keeps all of its chunks, joins them and copies that to the
-file: a third more CPU time and three times the memory (docs/performance.md). The format is zarr's
+file: a third more CPU time and three times the memory (benchmarks/LOG.md). The format is zarr's
 `sharding_indexed` (https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed): chunks
 one after the other, then where each begins and how long it is, then a crc32c of that.
 """
