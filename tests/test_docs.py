@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import tifffile
 from typer.main import get_command
-from volproc.model.foreign.description import Description, with_card
+from volproc.model.foreign.model_card import Description, with_card
 
 import volproc
 from volproc import cli
