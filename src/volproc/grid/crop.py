@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import inf
 
 from volproc.errors import GridError
 from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm
-from volproc.grid.units import nm_per
+from volproc.grid.units import nm_per, number_and_unit
 
 _EXPECTED = (
     'expected "z0:z1,y0:y1,x0:x1" in voxels or with units ("0:2um,0:10um,0:10um"), or the size of '
     'a box in the middle ("512", "64x512x512", "5um")'
 )
-_LENGTH = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(\D*)")
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def _range(part: str, axis: str, text: str) -> tuple[_End | None, _End | None]:
     if part.count(":") != 1:
         raise GridError(f"box {text!r}: {part!r} is no range along {axis}; {_EXPECTED}")
     first, last = part.split(":")
-    units = [found[2] for found in map(_LENGTH.fullmatch, (last.strip(), first.strip())) if found]
+    units = [found[1] for found in map(number_and_unit, (last, first)) if found]
     unit = next(filter(None, units), "")  # of the last end, or else of the first
     begin, end = (_end(one, text, unit) if one.strip() else None for one in (first, last))
     if begin and end and begin.size >= end.size:
@@ -116,14 +114,10 @@ def _range(part: str, axis: str, text: str) -> tuple[_End | None, _End | None]:
 def _end(part: str, text: str, unit: str = "") -> _End:
     """One number with its unit, or `unit` where it has none."""
     part = part.strip()
-    found = _LENGTH.fullmatch(part)
-    try:
-        number = float(found[1]) if found else inf
-    except ValueError:  # such as 1.2.3
-        number = inf
-    if not found or number == inf:
+    found = number_and_unit(part)
+    if found is None:
         raise GridError(f"box {text!r}: {part!r} is no length; {_EXPECTED}")
-    unit = found[2] or unit
+    number, unit = found[0], found[1] or unit
     nm = nm_per(unit) if unit else None
     if unit and nm is None:
         raise GridError(f"box {text!r}: {unit!r} is no unit of length; take nm, um or mm")
