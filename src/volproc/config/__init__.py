@@ -1,7 +1,13 @@
 """Every option, with its default, unit and meaning. One TOML file; unknown keys are errors."""
 
 from volproc.config.crowd import AnnotateOptions, CrowdOptions
-from volproc.config.images import FetchOptions, IngestOptions, PhantomOptions, SubjectsOptions
+from volproc.config.images import (
+    FetchOptions,
+    FilterOptions,
+    IngestOptions,
+    PhantomOptions,
+    SubjectsOptions,
+)
 from volproc.config.loading import T, from_flags, load_workflow, parsed
 from volproc.config.network import PredictOptions, TrainedOnOptions, TrainOptions
 from volproc.config.objects import (
@@ -25,6 +31,7 @@ __all__ = [
     "CrowdOptions",
     "EvaluateOptions",
     "FetchOptions",
+    "FilterOptions",
     "IngestOptions",
     "InteriorOptions",
     "LabelOptions",

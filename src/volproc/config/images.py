@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from volproc.config.options import Count, Fraction, Options, Positive, Triple, Voxels
+from volproc.config.filter_steps import FilterStep, parse_step
+from volproc.config.options import Count, Crop, Fraction, Options, Positive, Triple, Voxels
 
 
 class IngestOptions(Options):
@@ -60,6 +61,33 @@ class FetchOptions(Options):
     """Where entries are described."""
     archive: str = "https://ftp.ebi.ac.uk/empiar/world_availability/"
     """Where the files lie: https:// or ftp://."""
+
+
+class FilterOptions(Options):
+    """Grey values filtered before a network sees them."""
+
+    steps: tuple[str, ...] = ()
+    """Operations, applied in order: "median WIDTH", "gaussian SIGMA", "unsharp SIGMA amount=1",
+    "destripe WIDTH length=LENGTH axis=y"; lengths in nm, or with a unit."""
+    box: Crop = ""
+    """Filter this part only: voxels ("0:64,0:512,0:512"), lengths ("0:2um,0:5um,0:5um"), or a size
+    in the middle ("512"). What lies around it is looked at all the same."""
+    voxel_nm: Triple | None = None
+    """Voxel size of the image in nm (z, y, x), where its metadata lacks it."""
+    block: Voxels | None = None
+    """Voxels of one task, a shard of the output; by default about 64 MB."""
+
+    @field_validator("steps")
+    @classmethod
+    def _are_operations(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
+        for step in steps:
+            parse_step(step)
+        return steps
+
+    @property
+    def operations(self) -> tuple[FilterStep, ...]:
+        """The steps with their numbers."""
+        return tuple(map(parse_step, self.steps))
 
 
 class PhantomOptions(Options):

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 
 from volproc.errors import GridError
-from volproc.grid.box import Box, Shape, each
+from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.grid.units import nm_per, number_and_unit
 
@@ -76,6 +76,11 @@ class Crop:
                     f"box {self.text!r}: along {axis} voxels {a}:{b} are none of voxels of {nm:g} "
                     f"nm; the second end has to lie beyond the first"
                 )
+
+
+def box_in(text: str, shape: Shape, voxel_nm: VoxelNm) -> Box:
+    """The voxels of a volume that an option `box` names: all if it is empty."""
+    return parse_crop(text).box(shape, voxel_nm) if text else whole_box(shape)
 
 
 def parse_crop(text: str) -> Crop:

@@ -82,6 +82,10 @@ class VolumeInfo:
         """Outer corner of the first voxel, (z, y, x), where viewers put the volume."""
         return each(lambda t, v: t - v / 2, self.levels[0].translation_nm, self.voxel_nm)
 
+    def corner_of(self, box: Box) -> PositionNm:
+        """Outer corner of the first voxel of `box`, where viewers put it."""
+        return each(lambda c, n, v: c + n * v, self.corner_nm, box.start, self.voxel_nm)
+
     @property
     def write_unit(self) -> Shape:
         """Voxels of one shard of the finest level."""

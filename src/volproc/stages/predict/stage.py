@@ -38,7 +38,6 @@ from volproc.stages.predict.disagreement import (
     run_disagreement,
 )
 from volproc.stages.predict.fitting import (
-    require_image,
     require_reachable,
     require_weights,
     suited,
@@ -52,6 +51,7 @@ from volproc.stages.predict.tiling import Layout
 from volproc.volume.access import exists, place_from
 from volproc.volume.files import beside
 from volproc.volume.fingerprint import fingerprint
+from volproc.volume.kinds import require_grey
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.resample import Resampling, resampling_to
 from volproc.volume.store import Volume
@@ -183,7 +183,7 @@ def plan_predict(
     `network` is one that is still to be trained. VolumeError or ModelError when image and model
     cannot meet.
     """
-    require_image(image)
+    require_grey(image, stage="predict")
     require_weights(options)
     device_for(options.device)
     network = network or open_network(options.model, card=options.card, trust=options.trust_model)
