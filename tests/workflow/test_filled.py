@@ -37,6 +37,10 @@ def test_an_ingested_image_lies_in_the_run():
     assert not source_is_volume(found)
 
 
+def test_the_network_learns_from_what_it_will_see():
+    assert of(**LOOP, filter={"steps": ["median 30"]}).train.images == ("out/filtered.zarr",)
+
+
 def test_without_the_tables_nothing_changes():
     plain = Workflow.model_validate({"run": RUN})
     assert filled(plain) == plain

@@ -22,6 +22,7 @@ def workflow(tmp_path, save_volume):
     tables = {
         "run": {"source": str(tmp_path / "image.tif"), "folder": str(tmp_path / "run")},
         "ingest": {"voxel_nm": [50, 50, 50]},
+        "filter": {"steps": ["median 100"]},
         "subjects": {"roi": [12, 80, 96]},
         "crowd": {"truth": url},
         "annotate": {},
@@ -58,7 +59,28 @@ def test_to_run_everything_must_be_there(workflow):
     plans = Plans(filled(workflow))
     for stage in ("crowd", "ingest"):
         getattr(plans, stage)()
-    rest = ("subjects", "annotate", "train", "predict", "interior", "label", "measure", "evaluate")
+    rest = (
+        "filter",
+        "subjects",
+        "annotate",
+        "train",
+        "predict",
+        "interior",
+        "label",
+        "measure",
+        "evaluate",
+    )
     for stage in rest:
         with pytest.raises(VolumeError, match=r"run/\w+\.zarr does not exist"):
             getattr(plans, stage)()
+
+
+def test_only_the_network_sees_the_filtered_image(workflow, tmp_path):
+    """It learns from it and predicts on it; intensities and pictures are the microscope's."""
+    plans = Plans(filled(workflow), foresee=True)
+    image, filtered = (str(tmp_path / "run" / name) for name in ("image.zarr", "filtered.zarr"))
+    assert plans.filter().image.url == image
+    assert plans.predict().image.url == filtered
+    assert plans.train().sources[0].image.url == filtered
+    assert plans.measure().claim.inputs[:2] == (str(tmp_path / "run" / "objects.zarr"), image)
+    assert plans.subjects().claim.inputs == (image,)

@@ -1,4 +1,4 @@
-"""Volumes in and out: ingest, fetch, check, phantom."""
+"""Volumes in and out: ingest, fetch, filter, check, phantom."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from volproc.cli.app import (
 from volproc.cli.progress import progress, transfer_progress
 from volproc.config import (
     FetchOptions,
+    FilterOptions,
     IngestOptions,
     PhantomOptions,
 )
@@ -91,6 +92,26 @@ def fetch(
     with transfer_progress() as watch:
         came = volproc.run_fetch(plan, watch=watch)
     out.print(f"{len(came)} files are in {folder}")
+
+
+@app.command()
+def filter(
+    image: Annotated[str, typer.Argument(metavar="IMAGE.zarr")],
+    url: Annotated[str, typer.Argument(metavar="OUT.zarr")],
+    steps: Annotated[list[str] | None, option(FilterOptions, "steps", "--step")] = None,
+    box: Annotated[str | None, option(FilterOptions, "box")] = None,
+    voxel_nm: VoxelFlag = None,
+    overwrite: OverwriteFlag = False,
+    workers: WorkersFlag = None,
+    serial: SerialFlag = False,
+) -> None:
+    """Filter an image's grey values before a network sees them: median, gaussian, and so on."""
+    options, cluster = stated(FilterOptions, locals()), cluster_of(workers, serial)
+    with progress() as watch:
+        made = volproc.filter(
+            image, url, options, overwrite=overwrite, cluster=cluster, watchers=(watch,)
+        )
+    describe(made)
 
 
 @app.command()

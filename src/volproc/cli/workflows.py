@@ -36,7 +36,8 @@ def run(
 ) -> None:
     """Run a workflow, or go on where it stopped: the stages of its tables, in order.
 
-    ingest, subjects, crowd, annotate, train, predict, interior, label, measure, evaluate, report.
+    ingest, filter, subjects, crowd, annotate, train, predict, interior, label, measure, evaluate,
+    report.
     What is done and unchanged is left alone; what is made anew is said before, with the reason.
     """
     from volproc.workflow import found

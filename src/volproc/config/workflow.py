@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from volproc.config.crowd import AnnotateOptions, CrowdOptions
-from volproc.config.images import FetchOptions, IngestOptions, SubjectsOptions
+from volproc.config.images import FetchOptions, FilterOptions, IngestOptions, SubjectsOptions
 from volproc.config.network import PredictOptions, TrainOptions
 from volproc.config.objects import (
     EvaluateOptions,
@@ -32,6 +32,8 @@ class Workflow(Options):
     evaluate: EvaluateOptions = EvaluateOptions()
     report: ReportOptions = ReportOptions()
 
+    filter: FilterOptions | None = None
+    """The image filtered, as run/filtered.zarr; the network learns from it and predicts on it."""
     subjects: SubjectsOptions | None = None
     """Slices for volunteers, in run/subjects."""
     crowd: CrowdOptions | None = None

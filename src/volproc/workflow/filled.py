@@ -14,6 +14,8 @@ from volproc.errors import ConfigError
 T = TypeVar("T", bound=Options)
 
 IMAGE, ANNOTATIONS, EXPORT = "image.zarr", "annotations.zarr", "crowd.csv"
+FILTERED = "filtered.zarr"
+"""What [filter] makes of the image: only the network sees it."""
 SETTINGS = "workflow.json"
 """The options of a run, kept in its folder: `volproc report RUN/` reads them."""
 SUBJECTS, MODEL = "subjects", "model"
@@ -39,6 +41,11 @@ def source_is_volume(workflow: Workflow) -> bool:
 def image_url(workflow: Workflow) -> str:
     """The image that the run works on."""
     return workflow.run.source if source_is_volume(workflow) else own(workflow, IMAGE)
+
+
+def network_image_url(workflow: Workflow) -> str:
+    """The image that the network learns from and predicts on."""
+    return own(workflow, FILTERED) if workflow.filter is not None else image_url(workflow)
 
 
 def filled(workflow: Workflow) -> Workflow:
@@ -83,7 +90,7 @@ def _train(workflow: Workflow) -> TrainOptions | None:
     if options.images:
         return options
     if options.labels:
-        return _with(options, images=(image_url(workflow),))
+        return _with(options, images=(network_image_url(workflow),))
     if workflow.annotate is None:
         raise ConfigError(
             "[train] has nothing to learn from; name images and labels, or add an [annotate] table"
@@ -91,7 +98,7 @@ def _train(workflow: Workflow) -> TrainOptions | None:
     made = own(workflow, ANNOTATIONS).removesuffix(".zarr")
     return _with(
         options,
-        images=(image_url(workflow),),
+        images=(network_image_url(workflow),),
         labels=(f"{made}.zarr",),
         ignore=options.ignore or (f"{made}-ignore.zarr",),
         agreement=options.agreement or (f"{made}-agreement.zarr",),

@@ -14,6 +14,7 @@ from volproc.stages.annotate.stage import AnnotatePlan, plan_annotate
 from volproc.stages.claims import Claim
 from volproc.stages.crowd.stage import CrowdPlan, plan_crowd
 from volproc.stages.evaluate.stage import EvaluatePlan, plan_evaluate
+from volproc.stages.filter.stage import FilterPlan, plan_filter
 from volproc.stages.ingest.stage import IngestPlan, plan_ingest
 from volproc.stages.interior.labelling import Labelling
 from volproc.stages.interior.plan import InteriorPlan
@@ -31,10 +32,12 @@ from volproc.volume.store import open_volume
 from volproc.workflow.filled import (
     ANNOTATIONS,
     EXPORT,
+    FILTERED,
     IMAGE,
     MODEL,
     SUBJECTS,
     image_url,
+    network_image_url,
     own,
     source_is_volume,
 )
@@ -74,6 +77,12 @@ class Plans:
         """The plan that makes the image."""
         options, out = self.workflow, self.path(IMAGE)
         return plan_ingest(options.run.source, out, options.ingest, options.fetch)
+
+    def filter(self) -> FilterPlan:
+        """The plan that filters the image for the network."""
+        options = self.workflow.filter
+        assert options is not None
+        return plan_filter(self._image(), self.path(FILTERED), options)
 
     def subjects(self) -> SubjectsPlan:
         """The plan that cuts slices for volunteers."""
@@ -115,9 +124,8 @@ class Plans:
 
     def predict(self) -> PredictPlan:
         """The plan that makes the prediction, and the votes."""
-        image = self._image()
         return plan_predict(
-            image,
+            self._find(network_image_url(self.workflow)),
             self.path("prediction.zarr"),
             self.workflow.predict,
             votes_url=self.path("votes.zarr") if self.workflow.predict.votes else None,
@@ -240,9 +248,11 @@ class Plans:
         return open_volume(self.path("votes.zarr")).info
 
     def _find(self, url: str) -> VolumeInfo:
-        """A volume to learn from, which may be one that the run makes."""
+        """A volume for a network, which may be one that the run makes."""
         if url == image_url(self.workflow):
             return self._image()
+        if self.workflow.filter is not None and url == self.path(FILTERED):
+            return self._volume(FILTERED, "filter")
         if self.workflow.annotate is not None and self._is_to_come("annotate"):
             made = {volume.url: volume for volume in self.of("annotate").volumes}
             return made.get(url) or open_volume(url).info

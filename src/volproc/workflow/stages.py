@@ -13,6 +13,7 @@ from volproc.errors import ConfigError
 from volproc.stages.annotate.stage import run_annotate
 from volproc.stages.crowd.stage import run_crowd
 from volproc.stages.evaluate.stage import run_evaluate
+from volproc.stages.filter.stage import run_filter
 from volproc.stages.ingest.stage import run_ingest
 from volproc.stages.interior.stage import run_interior
 from volproc.stages.label.stage import run_label
@@ -53,6 +54,7 @@ def _report(plan: ReportPlan, runner: Runner) -> None:
 
 STAGES: tuple[StageOfRun[Any], ...] = (
     StageOfRun("ingest", run_ingest, lambda w: not source_is_volume(w)),
+    StageOfRun("filter", run_filter, lambda w: w.filter is not None),
     StageOfRun("subjects", run_subjects, lambda w: w.subjects is not None),
     StageOfRun("crowd", run_crowd, lambda w: w.crowd is not None),
     StageOfRun("annotate", run_annotate, lambda w: w.annotate is not None),
