@@ -72,6 +72,7 @@ PATHS = {
     ("annotate", "truth"),
     ("evaluate", "truth"),
     ("predict", "card"),
+    ("predict", "mask"),
     ("train", "model_out"),
     ("train", "images"),
     ("train", "labels"),

@@ -50,6 +50,8 @@ class DisagreementPlan:
     regions: Tiling | None
     threshold: float
     digest: str
+    origin: Shape = (0, 0, 0)
+    """Where the votes begin on their grid, which begins with the image."""
 
     @property
     def table(self) -> str:
@@ -94,9 +96,14 @@ class DisagreementPlan:
 
 
 def plan_disagreement(
-    votes: VolumeInfo | None, image: VolumeInfo, options: PredictOptions, *, recipe: Recipe
+    votes: VolumeInfo | None,
+    image: VolumeInfo,
+    options: PredictOptions,
+    *,
+    recipe: Recipe,
+    origin: Shape = (0, 0, 0),
 ) -> DisagreementPlan | None:
-    """Decide what is made of the votes; None if nothing is asked for.
+    """Decide what is made of the votes, which begin at `origin`; None if nothing is asked for.
 
     ConfigError where votes are not kept, or of one axis only.
     """
@@ -128,6 +135,7 @@ def plan_disagreement(
             regions.core if regions else None,
             votes.write_unit,
         ),
+        origin=origin,
     )
 
 
@@ -200,7 +208,7 @@ def ranking(plan: DisagreementPlan, records: Sequence[Sequence[Sequence[int]]]) 
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(COLUMNS)
     for rank, index in enumerate(np.argsort(-means, kind="stable").tolist(), start=1):
-        box = in_image(plan.regions[index].core, plan.votes, plan.image)
+        box = in_image(plan.regions[index].core.shift(plan.origin), plan.votes, plan.image)
         shares = (f"{means[index]:.6f}", f"{sums[index, 1] / sizes[index]:.6f}")
         rows.writerow((rank, *box.start, *box.shape, *shares))
     return file.getvalue()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from volproc.config import PredictOptions
 from volproc.errors import ConfigError, ModelError
-from volproc.grid.box import Shape, each
+from volproc.grid.box import Box, Shape, each
 from volproc.model.network import Network
 from volproc.stages.predict.asking import planes_kept
 from volproc.stages.predict.tiling import Layout, lay_out
@@ -21,14 +21,16 @@ PATCH = 256
 KEPT = 128
 
 
-def layout_of(shape: Shape, network: Network, options: PredictOptions) -> tuple[Layout, Shape]:
-    """Tiles for a volume of `shape`, and the voxels of a block.
+def layout_of(
+    shape: Shape, network: Network, options: PredictOptions, box: Box | None = None
+) -> tuple[Layout, Shape]:
+    """Tiles for a volume of `shape` of which `box` is predicted, and the voxels of a block.
 
     ConfigError or ModelError where the options and the network do not fit.
     """
     if options.halo == "reference":
         layout = _published(shape, network, options)
-        return layout, options.block or _many_patches(shape)
+        return layout, options.block or _many_patches(box.shape if box else shape)
     stride = network.stride
     halo = network.halo if options.halo == "exact" else -(-options.halo // stride) * stride
     layout = lay_out(
@@ -39,8 +41,9 @@ def layout_of(shape: Shape, network: Network, options: PredictOptions) -> tuple[
         slices_out=planes_kept(network, options.keep),
         tile=options.tile,
         most=_room(network, halo),
+        box=box,
     )
-    return layout, options.block or _several(layout.tile, shape)
+    return layout, options.block or _several(layout.tile, box.shape if box else shape)
 
 
 def _several(tile: Shape, shape: Shape) -> Shape:

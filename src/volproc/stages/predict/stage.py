@@ -14,6 +14,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.network import Constants, Network
 from volproc.model.normalise import Normalisation
@@ -45,6 +46,7 @@ from volproc.stages.predict.fitting import (
 )
 from volproc.stages.predict.halo import layout_of
 from volproc.stages.predict.native import NativePlan, plan_native, run_native
+from volproc.stages.predict.restriction import Mask, blocks_inside, model_box, open_mask
 from volproc.stages.predict.skip import Emptiness, emptiness, skipping
 from volproc.stages.predict.task import Predict
 from volproc.stages.predict.tiling import Layout
@@ -61,7 +63,7 @@ ALGORITHM = 1
 """Raised by hand when the same image, network and options would give other votes."""
 PASSING = {
     *("model", "card", "trust_model", "device", "batch", "compiled", "votes"),
-    *("agreement", "disagreement", "regions_um", "native", "certify"),
+    *("agreement", "disagreement", "regions_um", "native", "certify", "box", "mask"),
 }
 """Options that do not change the prediction, or are named otherwise in its digest."""
 
@@ -75,6 +77,8 @@ class PredictPlan:
     votes: VolumeInfo | None
     way: Resampling
     layout: Layout
+    box: Box
+    """The part of the layout's grid that is predicted."""
     blocks: Tiling
     network: Network
     options: PredictOptions
@@ -83,6 +87,9 @@ class PredictPlan:
     """What a user should know of the model, and of how it fits the image."""
     native: NativePlan | None = None
     disagreement: DisagreementPlan | None = None
+    mask: Mask | None = None
+    looked_at: frozenset[int] | None = None
+    """Blocks with voxels inside the mask; None if there is none."""
 
     @property
     def digest(self) -> str:
@@ -100,8 +107,9 @@ class PredictPlan:
         if self.options.certify:
             tables.append(beside(self.output.url, ENDING))
         model = (self.network.source,) if exists(self.network.source) else ()
+        mask = (self.mask.volume.info.url,) if self.mask else ()
         volumes = tuple(info for info in outputs if info)
-        return Claim(self.recipe, (self.image.url, *model), volumes, beside=tuple(tables))
+        return Claim(self.recipe, (self.image.url, *model, *mask), volumes, beside=tuple(tables))
 
     @property
     def pyramid(self) -> tuple[Step, ...]:
@@ -135,11 +143,13 @@ class PredictPlan:
             network=self.network,
             options=self.options,
             empty=empty,
+            mask=self.mask,
+            origin=self.box.start,
         )
 
     def step(self, task: Predict) -> Step:
         """The step that predicts."""
-        costs = list(costs_of(self.blocks, task))
+        costs = list(costs_of(self.blocks, task, self.looked_at))
         channels = len(self.votes.channels) if self.votes else 0
         return Step(
             name="predict",
@@ -156,7 +166,17 @@ class PredictPlan:
             notes=(
                 *(f"{self.network.name}: {note}" for note in self.notes),
                 *skipping(self.options.skip),
+                *self._masking(),
             ),
+        )
+
+    def _masking(self) -> tuple[str, ...]:
+        if self.looked_at is None:
+            return ()
+        return (
+            f"{len(self.looked_at):,} of {len(self.blocks):,} blocks have voxels inside "
+            f"{self.options.mask}; the others are written as background, and what is shown is the "
+            "cost without them",
         )
 
     def certified(self, skipped: Sequence[int] = ()) -> tuple[Place, ...]:
@@ -167,6 +187,7 @@ class PredictPlan:
             count=self.options.certify,
             seed=int(self.digest, 16),
             skipped=skipped,
+            origin=self.box.start,
         )
 
 
@@ -191,27 +212,16 @@ def plan_predict(
     require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
     options = suited(way.shape_out, network, options)
-    layout, block = layout_of(way.shape_out, network, options)
-    same = partial(
-        new_volume,
-        shape=way.shape_out,
-        voxel_nm=voxel_nm,
-        corner_nm=image.corner_nm,
-        dtype="uint8",
-        shards=shard_of(block),
-        window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
-    )
-    channels = tuple(axis for axis in "xyz" if axis in options.axes)
-    output, votes = same(url), same(votes_url, channels=channels) if votes_url else None
+    box = model_box(options.box, image, way)
+    mask = open_mask(options.mask, image, way) if options.mask else None
+    layout, block = layout_of(way.shape_out, network, options, box)
+    blocks = Tiling(shape=box.shape, core=block)
+    output, votes = _outputs(image, url, votes_url, way, box, shard_of(block), options.axes)
     lasting = options.model_dump(exclude=PASSING) | {"votes": bool(votes_url)}
-    recipe = Recipe(
-        "predict",
-        ALGORITHM,
-        {"image": [fingerprint(image), image.corner_nm], "model": network.digest},
-        lasting,
-        cutting_of(block, output) | {"tiles": layout},
-        {"image": place_from(image.url, url), "model": _model_place(options.model, url)},
-    )
+    if box != whole_box(way.shape_out):  # recipes of whole predictions stay as they were
+        lasting |= {"box": [box.start, box.stop]}
+    cutting = cutting_of(block, output) | {"tiles": layout}
+    recipe = _recipe(image, network, mask, lasting, cutting, options.model, url)
     notes = (*network.notes, *thinness(way.shape_out, network, options.axes))
     told = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
     output = output.stamped(recipe=recipe.record(), **told)
@@ -222,14 +232,58 @@ def plan_predict(
         votes=votes,
         way=way,
         layout=layout,
-        blocks=Tiling(shape=way.shape_out, core=block),
+        box=box,
+        blocks=blocks,
         network=network,
         options=options,
         recipe=recipe,
         notes=notes,
         native=plan_native(output, votes, image, options, recipe=recipe),
-        disagreement=plan_disagreement(votes, image, options, recipe=recipe),
+        disagreement=plan_disagreement(votes, image, options, recipe=recipe, origin=box.start),
+        mask=mask,
+        looked_at=blocks_inside(mask, blocks, box.start) if mask else None,
     )
+
+
+def _outputs(
+    image: VolumeInfo,
+    url: str,
+    votes_url: str | None,
+    way: Resampling,
+    box: Box,
+    shards: Shape,
+    axes: str,
+) -> tuple[VolumeInfo, VolumeInfo | None]:
+    """The prediction and, if they are kept, the votes, on the part `box` of the model's grid."""
+    same = partial(
+        new_volume,
+        shape=box.shape,
+        voxel_nm=way.voxel_nm,
+        corner_nm=each(lambda c, n, v: c + n * v, image.corner_nm, box.start, way.voxel_nm),
+        dtype="uint8",
+        shards=shards,
+        window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
+    )
+    channels = tuple(axis for axis in "xyz" if axis in axes)
+    return same(url), same(votes_url, channels=channels) if votes_url else None
+
+
+def _recipe(
+    image: VolumeInfo,
+    network: Network,
+    mask: Mask | None,
+    options: dict[str, Any],
+    cutting: dict[str, Any],
+    model: str,
+    url: str,
+) -> Recipe:
+    """Everything that a prediction at `url` depends on."""
+    inputs = {"image": [fingerprint(image), image.corner_nm], "model": network.digest}
+    places = {"image": place_from(image.url, url), "model": _model_place(model, url)}
+    if mask:
+        inputs["mask"] = mask.fingerprint
+        places["mask"] = place_from(mask.volume.info.url, url)
+    return Recipe("predict", ALGORITHM, inputs, options, cutting, places)
 
 
 def _model_place(model: str, url: str) -> str:
@@ -254,8 +308,11 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     records = runner.run(replace(step, task=task, writes=writes))
     if plan.votes:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
-    skipped = [n for n, record in enumerate(records) if record["skipped"]]
+    seen = range(len(records)) if plan.looked_at is None else sorted(plan.looked_at)
+    skipped = [n for n in seen if records[n]["skipped"]]
     told: dict[str, Any] = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    if plan.looked_at is not None:
+        told["blocks_outside_mask"] = len(records) - len(seen)
     if empty and empty.flat is not None:
         told[FLAT] = empty.flat
     told |= values_record(plan.output.stamped(**told), records)

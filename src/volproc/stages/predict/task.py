@@ -13,11 +13,13 @@ import torch
 from volproc.config import PredictOptions
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
+from volproc.grid.box import Box, Shape
 from volproc.model.network import Constants, Network
 from volproc.stages.predict.asking import asked
 from volproc.stages.predict.device import device_for, link_to
 from volproc.stages.predict.infer import load_once, vote
 from volproc.stages.predict.portions import portion_for
+from volproc.stages.predict.restriction import Mask
 from volproc.stages.predict.skip import Emptiness
 from volproc.stages.predict.tiling import Layout
 from volproc.volume.kinds import refuse_not_finite
@@ -32,6 +34,14 @@ Coming = Callable[[], torch.Tensor]
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """A block on its way to the device, and which of its voxels are inside the mask: None, all."""
+
+    values: Coming
+    inside: npt.NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
 class Answered:
     """A block on its way back from the device: each waits for its part."""
 
@@ -41,7 +51,10 @@ class Answered:
 
 @dataclass(frozen=True)
 class Predict:
-    """Task: one block of the prediction, and of the votes."""
+    """Task: one block of the prediction, and of the votes.
+
+    Their first voxel is at `origin` of the layout's grid; nothing is predicted outside the mask.
+    """
 
     image: Volume
     output: Volume
@@ -52,21 +65,31 @@ class Predict:
     network: Network
     options: PredictOptions
     empty: Emptiness | None = None
+    mask: Mask | None = None
+    origin: Shape = (0, 0, 0)
 
-    def load(self, block: Block) -> Coming | None:
-        """The image's voxels under the block's window, on their way to the device; None if empty.
+    def placed(self, core: Box) -> Box:
+        """The voxels of the layout's grid that `core` of the output is."""
+        return core.shift(self.origin)
 
-        From the level that is read.
+    def load(self, block: Block) -> Loaded | None:
+        """The image's voxels under the block's window, on their way to the device.
+
+        From the level that is read; None if it is empty, or outside the mask.
         """
-        window = self.layout.window(block.core, self.options.axes)
+        inside = self.mask.read(self.placed(block.core)) if self.mask else None
+        if inside is not None and not inside.any():
+            return None
+        window = self.layout.window(self.placed(block.core), self.options.axes)
         if self.empty and self.empty.holds(window, self.image):
             return None
         source = self.way.source(window)
         values = self.image.read(source, level=self.way.level)
         refuse_not_finite(values, what=f"{self.image.info.url}, voxels {source},")
-        return link_to(device_for(self.options.device)).up(values)
+        coming = link_to(device_for(self.options.device)).up(values)
+        return Loaded(coming, None if inside is None or inside.all() else inside)
 
-    def compute(self, block: Block, loaded: Coming | None) -> Answered | None:
+    def compute(self, block: Block, loaded: Loaded | None) -> Answered | None:
         """The fused block and, if they are kept, its votes, on their way back; None if empty."""
         if loaded is None:
             return None
@@ -74,14 +97,18 @@ class Predict:
         link = link_to(device_for(self.options.device))
         return Answered(link.down(self.fused(votes)), link.down(votes) if self.votes else None)
 
-    def look(self, block: Block, loaded: Coming) -> torch.Tensor:
-        """uint8 votes of every axis, in the order of `options.axes`, on the device."""
-        device = device_for(self.options.device)
-        window = self.layout.window(block.core, self.options.axes)
-        return vote(
-            resampled(loaded(), self.way, window),
+    @torch.inference_mode()
+    def look(self, block: Block, loaded: Loaded) -> torch.Tensor:
+        """uint8 votes of every axis, in the order of `options.axes`, on the device.
+
+        Outside the mask they are 0, and so is what any fusion makes of them.
+        """
+        device, core = device_for(self.options.device), self.placed(block.core)
+        window = self.layout.window(core, self.options.axes)
+        votes = vote(
+            resampled(loaded.values(), self.way, window),
             origin=window,
-            core=block.core,
+            core=core,
             axes=self.options.axes,  # type: ignore[arg-type]
             layout=self.layout,
             predict=asked(
@@ -92,6 +119,9 @@ class Predict:
             constants=self.constants,
             portion=portion_for(self.network, device, wanted=self.options.batch),
         )
+        if loaded.inside is not None:
+            votes *= torch.from_numpy(loaded.inside.view(np.uint8)).to(votes.device)
+        return votes
 
     def fused(self, votes: torch.Tensor) -> torch.Tensor:
         """One answer from the votes, where they are."""

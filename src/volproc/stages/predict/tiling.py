@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from volproc.errors import ConfigError
-from volproc.grid.box import Box, Shape, each
+from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.stages.predict.cutting import choose_tile, up
 from volproc.stages.predict.orientation import Axis, along, back
 
@@ -43,7 +43,7 @@ class Layout:
     slices_in: int
     slices_out: int
     offset: Shape = (0, 0, 0)
-    """Where a tile begins, a multiple of the stride: moved to compare tiles with tiles."""
+    """Where a tile begins, a multiple of the stride: moved to suit a box, or to compare tiles."""
 
     @property
     def margin(self) -> int:
@@ -122,20 +122,25 @@ def lay_out(
     slices_out: int,
     tile: Shape | None = None,
     most: int | None = None,
+    box: Box | None = None,
 ) -> Layout:
     """Tiles for a volume of `shape`: `tile` rounded up to the stride, or chosen to suit.
 
     `halo` is the network's (`UNetSpec.halo`), a multiple of its stride; `most` is the longest
     side of a tile that the network takes, without the halo. ConfigError if `tile` is longer.
 
-    The choice depends on the volume and the network only.
+    The choice depends on the volume, the network and the `box` of it that is predicted only: tiles
+    that nobody stated suit the box, and begin with it.
     """
     border = BORDER_STRIDES * stride
+    box = box or whole_box(shape)
+    first = each(lambda a: a // stride * stride, box.start)
+    covered = each(lambda b, a: b - a, box.stop, first)
     given = (
         each(lambda t: up(t, stride), tile)
         if tile
         else choose_tile(
-            shape, halo=halo, border=border, stride=stride, slices_out=slices_out, most=most
+            covered, halo=halo, border=border, stride=stride, slices_out=slices_out, most=most
         )
     )
     if tile and most and max(given) > most:
@@ -144,12 +149,14 @@ def lay_out(
             f"network takes no more than {most}; make it smaller or leave it out"
         )
     whole = each(lambda n: up(n, stride), shape)
+    chosen = each(min, given, whole)
     return Layout(
         shape=shape,
-        tile=each(min, given, whole),
+        tile=chosen,
         halo=halo,
         border=border,
         stride=stride,
         slices_in=slices_in,
         slices_out=slices_out,
+        offset=(0, 0, 0) if tile else each(lambda a, t: a % t, first, chosen),
     )
