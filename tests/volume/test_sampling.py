@@ -134,3 +134,15 @@ def test_what_is_not_covered_is_refused_where_all_is_needed():
         sampling_to(inside, HERE)
     with pytest.raises(VolumeError, match=r"need the same first voxel"):
         require_same_corner(HERE, inside)
+
+
+def test_a_part_that_volproc_cut_out_may_begin_where_the_whole_begins():
+    """Of another volume that does the same nobody knows whether its voxel size is wrong."""
+    whole, crop = volume((10, 40, 40), (50, 10, 10)), volume((4, 10, 20), (50, 10, 10))
+    with pytest.raises(VolumeError, match="need the same field of view"):
+        sampling_to(whole, crop)
+    part = crop.stamped(part=True)
+    assert sampling_to(whole, part).offset == (0, 0, 0)
+    sampling, both = overlap(part, whole)
+    assert both == part.box
+    assert sampling.offset == (0, 0, 0)

@@ -102,6 +102,11 @@ class VolumeInfo:
         per_voxel = itemsize(self.dtype) * max(1, len(self.channels))
         return per_voxel * sum(prod(level.shape) for level in self.levels)
 
+    @property
+    def is_part(self) -> bool:
+        """Whether volproc cut it out of a volume: then it lies where it says, also at 0."""
+        return bool(self.made_by.get("part"))
+
     def stamped(self, **record: Any) -> VolumeInfo:
         """The same volume with `record` added to what volproc keeps about its making."""
         return replace(self, made_by={**self.made_by, **record})
@@ -132,6 +137,7 @@ def new_volume(
     version: Version = "0.5",
     window: Window | None = None,
     corner_nm: PositionNm | None = None,
+    part: bool = False,
 ) -> VolumeInfo:
     """A volume to be written: its pyramid, chunks, and shards of about 64 MB of raw voxels.
 
@@ -139,7 +145,8 @@ def new_volume(
     until every axis is at most 256 long. An odd axis is rounded up; scale and translation stay
     exact. `shards` that are asked for are kept; their chunks are the divisors nearest to the usual.
     `corner_nm` is another volume's whose corner this one shares (`VolumeInfo.corner_nm`): viewers
-    then lay one over the other. By default the first voxel's centre is at 0.
+    then lay one over the other. By default the first voxel's centre is at 0. `part`: it is cut out
+    of a larger volume, or made of such a part.
     """
     centre = each(lambda c, v: c + v / 2, corner_nm, voxel_nm) if corner_nm else (0.0, 0.0, 0.0)
     if shards and not chunks:
@@ -154,8 +161,9 @@ def new_volume(
         units = shards or shard_shape(size, chunks=cut, bytes_per_voxel=bytes_per_voxel)
         levels.append(Level(str(len(levels)), size, cut, units, voxel, offset))
         if max(size) <= SMALLEST_LEVEL or len(levels) == max_levels:
+            made_by = {"part": True} if part else {}
             return VolumeInfo(
-                url, kind, dtype, tuple(levels), channels, version=version, window=window
+                url, kind, dtype, tuple(levels), channels, made_by, version=version, window=window
             )
         step = next_factor(size, voxel)
         factor = each(lambda a, b: a * b, factor, step)

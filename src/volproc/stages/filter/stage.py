@@ -123,6 +123,7 @@ def plan_filter(image: VolumeInfo, url: str, options: FilterOptions) -> FilterPl
         shape=box.shape,
         voxel_nm=image.voxel_nm,
         corner_nm=image.corner_of(box),
+        part=image.is_part or box != image.box,
         dtype=image.dtype,
         shards=options.block,
         window=image.window,

@@ -80,6 +80,7 @@ def rename(source: Source, url: str, mapping: Mapping[int, int], runner: Runner)
         shape=info.shape,
         voxel_nm=info.voxel_nm,
         corner_nm=info.corner_nm,
+        part=info.is_part,
         dtype=ids_type(highest),
         kind="labels",
     )

@@ -233,6 +233,7 @@ def _labels_like(mask: VolumeInfo, url: str, *, block: Shape | None) -> VolumeIn
         shape=mask.shape,
         voxel_nm=mask.voxel_nm,
         corner_nm=mask.corner_nm,
+        part=mask.is_part,
         dtype="uint32",
         kind="labels",
         shards=block,

@@ -242,6 +242,7 @@ def _like(votes: VolumeInfo, ending: str, recipe: Recipe, *, highest: int) -> Vo
         shape=votes.shape,
         voxel_nm=votes.voxel_nm,
         corner_nm=votes.corner_nm,
+        part=votes.is_part,
         dtype="uint8",
         shards=votes.write_unit,
         window=Window(0, highest, 0, highest),

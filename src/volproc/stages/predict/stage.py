@@ -260,6 +260,7 @@ def _outputs(
         shape=box.shape,
         voxel_nm=way.voxel_nm,
         corner_nm=each(lambda c, n, v: c + n * v, image.corner_nm, box.start, way.voxel_nm),
+        part=image.is_part or box != whole_box(way.shape_out),
         dtype="uint8",
         shards=shards,
         window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
