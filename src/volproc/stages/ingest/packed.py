@@ -1,4 +1,4 @@
-"""Sources seen differently: two voxels in a byte, axes in another order, without NaN."""
+"""Sources seen differently: two voxels in a byte, axes in another order, a part, without NaN."""
 
 from __future__ import annotations
 
@@ -95,6 +95,43 @@ class Turned:
             each(lambda axis, end=end: end[axis], there) for end in (box.start, box.stop)
         )
         return np.ascontiguousarray(self.inside.read(Box(start, stop)).transpose(self.axes))
+
+
+@dataclass(frozen=True)
+class PartOfSource:
+    """The voxels of `box` of another source."""
+
+    inside: Source
+    box: Box
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels (z, y, x)."""
+        return self.box.shape
+
+    @property
+    def dtype(self) -> str:
+        """numpy's name of the voxel type."""
+        return self.inside.dtype
+
+    @property
+    def voxel_nm(self) -> VoxelNm | None:
+        """Voxel size the files state, in nm."""
+        return self.inside.voxel_nm
+
+    @property
+    def identity(self) -> tuple[Stamp, ...]:
+        """Of all files."""
+        return self.inside.identity
+
+    @property
+    def by_rows(self) -> bool:
+        """As inside."""
+        return self.inside.by_rows
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`, counted from the part's first."""
+        return self.inside.read(box.shift(self.box.start))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Tiling
-from volproc.grid.box import each
+from volproc.grid.box import Box, Shape, each, whole_box
+from volproc.grid.crop import box_in
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.ingest.empiar.delivery import Delivery, delivered, open_entry
@@ -22,7 +23,7 @@ from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
 from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
 from volproc.stages.ingest.layout import Layout, laid_out, layout_of
-from volproc.stages.ingest.packed import WithoutNaN
+from volproc.stages.ingest.packed import PartOfSource, WithoutNaN
 from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
 from volproc.stages.ingest.reader import open_source
 from volproc.stages.ingest.slices import SliceTable, matching
@@ -45,6 +46,8 @@ class IngestPlan:
     """Everything decided about an ingest from the files' headers."""
 
     source: Source
+    box: Box
+    """The part of the source that is converted."""
     output: VolumeInfo
     layout: Layout
     options: IngestOptions
@@ -89,9 +92,16 @@ class IngestPlan:
     @property
     def voxels(self) -> Source:
         """The source as blocks read it."""
-        nan = self.options.nan
-        real = nan is not None and self.source.dtype.startswith("float")
-        return WithoutNaN(self.source, nan or 0.0) if real else self.source
+        nan, source = self.options.nan, self.source
+        if self.is_part:
+            source = PartOfSource(source, self.box)
+        real = nan is not None and source.dtype.startswith("float")
+        return WithoutNaN(source, nan or 0.0) if real else source
+
+    @property
+    def is_part(self) -> bool:
+        """Whether not all of the source is converted."""
+        return self.box != whole_box(self.source.shape)
 
     @property
     def maps_greys(self) -> bool:
@@ -102,20 +112,20 @@ class IngestPlan:
     def measure_step(self) -> Step:
         """The step that finds every slice's mean and spread."""
         depth, _, _ = self.layout.block
-        blocks = Tiling(shape=self.source.shape, core=(depth, *self.source.shape[1:]))
+        blocks = Tiling(shape=self.box.shape, core=(depth, *self.box.shape[1:]))
         return Step(
             name="measure slices",
             task=MeasureSlices(self.voxels),
             blocks=blocks,
             digest=self.digest,
             peak_bytes=3 * self._plane_bytes,
-            bytes_read=self.source.shape[0] * self._plane_bytes,
+            bytes_read=self.box.shape[0] * self._plane_bytes,
         )
 
     @property
     def sample_step(self) -> Step:
         """The step that samples grey values."""
-        blocks = sample_blocks(self.source.shape)
+        blocks = sample_blocks(self.box.shape)
         return Step(
             name="sample grey values",
             task=SampleGreys(self.voxels),
@@ -130,6 +140,7 @@ class IngestPlan:
         block, shard = self.blocks[0].core.size, prod(self.layout.shards)
         stored, read = itemsize(self.output.dtype), itemsize(self.source.dtype)
         changing = 4 * block if self.options.match_slices or self.maps_greys else 0
+        whole_plane = self._plane_bytes if self.is_part and not self.source.by_rows else 0
         return Step(
             name="ingest",
             task=CopyBlock(self.voxels, Volume(self.output), table, greys),
@@ -138,8 +149,9 @@ class IngestPlan:
             writes=tuple(
                 WrittenLevel(self.output, n, n) for n in range(len(self.output.levels[:2]))
             ),
-            # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded
-            peak_bytes=block * (read + stored) + changing + 4 * shard * stored,
+            # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded;
+            # of a part, a plane that is decoded whole
+            peak_bytes=block * (read + stored) + changing + 4 * shard * stored + whole_plane,
             bytes_read=prod(self.output.shape) * read,
             bytes_written=sum(prod(level.shape) for level in self.output.levels[:2]) * stored,
         )
@@ -161,25 +173,29 @@ def plan_ingest(
         options = options.model_copy(update={"labels": True})
     voxel_nm = _voxel_nm(source, options, path)
     _refuse_labels_that_change(source, options, path)
+    box = box_in(options.box, source.shape, voxel_nm)
     output = new_volume(
         url,
-        shape=source.shape,
+        shape=box.shape,
         voxel_nm=voxel_nm,
         dtype=_stored_type(source, options),
         kind="labels" if options.labels else "image",
         version=options.ome_zarr,
-        corner_nm=_corner_nm(source, voxel_nm),
+        corner_nm=_corner_nm(source, voxel_nm, box.start),
+        part=box != whole_box(source.shape),
     )
     layout = layout_of(output, by_rows=source.by_rows)
-    output = laid_out(output, layout).stamped(source=_listing(source), **_noted(source))
+    output = laid_out(output, layout).stamped(source=_listing(source), **_noted(source, box))
     _refuse_changed(output, options)
-    lasting = options.model_dump(exclude={"changed", "keep"}) | {"voxel_nm": voxel_nm}
+    lasting = options.model_dump(exclude={"changed", "keep", "box"}) | {"voxel_nm": voxel_nm}
+    if output.is_part:  # recipes of whole sources stay as they were
+        lasting |= {"box": [box.start, box.stop]}
     files = digest(source.identity, source.shape, source.dtype)
     cutting = cutting_of(layout.block, output)
     places = {"files": path if accession(path) else place_from(path, url)}
     recipe = Recipe("ingest", ALGORITHM, {"files": files}, lasting, cutting, places)
     output = output.stamped(recipe=recipe.record())
-    return IngestPlan(source, output, layout, options, recipe, path, delivery)
+    return IngestPlan(source, box, output, layout, options, recipe, path, delivery)
 
 
 def _opened(
@@ -196,7 +212,7 @@ def run_ingest(plan: IngestPlan, runner: Runner) -> Volume:
     admit(plan.claim, replace(runner, own=runner.own or plan.options.changed == "redo"))
     if plan.delivery is None:
         return _run(plan, runner)
-    with delivered(plan.delivery, plan.source, runner) as waiting:
+    with delivered(plan.delivery, plan.source, plan.box, runner) as waiting:
         return _run(plan, waiting)
 
 
@@ -240,20 +256,22 @@ def _what_it_states(source: Source) -> str:
     return f" but pixels of {known[0]:g} x {known[1]:g} nm (y, x)" if known else ""
 
 
-def _corner_nm(source: Source, voxel_nm: VoxelNm) -> PositionNm | None:
-    """Where the source lies. Another voxel size than it states keeps its place in voxels."""
-    centre = getattr(source, "translation_nm", None)
-    if centre is None or not any(centre):
+def _corner_nm(source: Source, voxel_nm: VoxelNm, first: Shape) -> PositionNm | None:
+    """Where voxel `first` of the source lies. Another voxel size than it states keeps its place in
+    voxels."""
+    centre = getattr(source, "translation_nm", None) or (0.0, 0.0, 0.0)
+    if not any(centre) and not any(first):
         return None
     factor = each(truediv, voxel_nm, source.voxel_nm or (1.0, 1.0, 1.0))
-    return each(lambda c, f, v: c * f - v / 2, centre, factor, voxel_nm)
+    return each(lambda c, f, a, v: c * f + (a - 0.5) * v, centre, factor, first, voxel_nm)
 
 
-def _noted(source: Source) -> dict[str, Any]:
+def _noted(source: Source, box: Box) -> dict[str, Any]:
     """What became of files and values, and slices that none holds, for the output's metadata."""
+    first, stop = box.start[0], box.stop[0]
     found = {
         "files_taken": getattr(source, "said", ""),
-        "filled_slices": list(getattr(source, "filled", ())),
+        "filled_slices": [z - first for z in getattr(source, "filled", ()) if first <= z < stop],
     }
     return {key: value for key, value in found.items() if value}
 

@@ -15,6 +15,7 @@ from volproc.engine.protocol import Engine, Outcomes, Step, Task
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Block
+from volproc.grid.box import Box
 from volproc.stages.ingest.empiar.arrivals import Arrivals
 from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.remote import RemoteFile
@@ -73,13 +74,14 @@ def open_entry(
 
 
 @contextmanager
-def delivered(delivery: Delivery, source: Source, runner: Runner) -> Iterator[Runner]:
-    """A runner whose blocks wait for their files, which are fetched in the order of the blocks.
+def delivered(delivery: Delivery, source: Source, box: Box, runner: Runner) -> Iterator[Runner]:
+    """A runner whose blocks, those of `box`, wait for their files, fetched in the same order.
 
     Unless they are to be kept, files are deleted once every block they are part of is recorded.
     """
-    planes = _planes_of(source, delivery)
-    with Arrivals(delivery.files, delivery.folder, delivery.options) as arrivals:
+    planes = _planes_of(source, delivery, box)
+    files = [file for file in delivery.files if file.path in planes]
+    with Arrivals(files, delivery.folder, delivery.options) as arrivals:
         gate = Gate(runner.engine, arrivals, planes, keep=delivery.keep)
         yield replace(runner, engine=gate, watchers=(gate.heard, *runner.watchers))
 
@@ -148,11 +150,14 @@ class Gate:
         self._dropped = plane
 
 
-def _planes_of(source: Source, delivery: Delivery) -> dict[str, tuple[int, int]]:
+def _planes_of(source: Source, delivery: Delivery, box: Box) -> dict[str, tuple[int, int]]:
+    """Planes of each file that holds some of `box`, counted from its first."""
     paths = {delivery.place(file): file.path for file in delivery.files}
+    first, stop = box.start[0], box.stop[0]
     if not isinstance(source, Series):
-        return {path: (0, source.shape[0]) for path in paths.values()}
-    return {paths[url]: span for url, span in source.spans().items()}
+        return {path: (0, stop - first) for path in paths.values()}
+    spans = ((paths[url], span) for url, span in source.spans().items())
+    return {path: (a - first, b - first) for path, (a, b) in spans if a < stop and b > first}
 
 
 def _one_series(entry: str, files: Iterable[RemoteFile]) -> tuple[RemoteFile, ...]:
