@@ -8,7 +8,15 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from volproc.config import ClusterOptions, FetchOptions, IngestOptions, Options, T, from_flags
+from volproc.config import (
+    ClusterOptions,
+    FetchOptions,
+    IngestOptions,
+    Options,
+    RunOptions,
+    T,
+    from_flags,
+)
 from volproc.errors import ConfigError
 
 app = typer.Typer(
@@ -47,6 +55,7 @@ SetFlag = Annotated[
 Triple = tuple[float, float, float]
 VoxelFlag = Annotated[Triple | None, option(IngestOptions, "voxel_nm", metavar="Z Y X")]
 PatternFlag = Annotated[list[str] | None, option(FetchOptions, "pattern")]
+BoxFlag = Annotated[str | None, option(RunOptions, "box")]
 WorkersFlag = Annotated[int | None, option(ClusterOptions, "workers")]
 TruthLabelsFlag = Annotated[
     str, typer.Option(help="Label values that count, separated by commas; else all but 0.")

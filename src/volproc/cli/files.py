@@ -37,6 +37,7 @@ def ingest(
     ],
     url: Annotated[str, typer.Argument(metavar="OUT.zarr")],
     voxel_nm: VoxelFlag = None,
+    box: Annotated[str | None, option(IngestOptions, "box")] = None,
     match_slices: Annotated[bool | None, option(IngestOptions, "match_slices")] = None,
     missing: Annotated[str | None, option(IngestOptions, "missing")] = None,
     unequal: Annotated[str | None, option(IngestOptions, "unequal")] = None,

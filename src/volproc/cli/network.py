@@ -49,6 +49,8 @@ def predict(
     url: Annotated[str, typer.Argument(metavar="OUT.zarr")],
     card: Annotated[str | None, option(PredictOptions, "card", metavar="FILE.toml")] = None,
     trust_model: Annotated[bool | None, option(PredictOptions, "trust_model")] = None,
+    box: Annotated[str | None, option(PredictOptions, "box")] = None,
+    mask: Annotated[str | None, option(PredictOptions, "mask", metavar="MASK.zarr")] = None,
     axes: Annotated[str | None, option(PredictOptions, "axes")] = None,
     fusion: Annotated[str | None, option(PredictOptions, "fusion")] = None,
     weights: Annotated[Triple | None, option(PredictOptions, "weights", metavar="Z Y X")] = None,

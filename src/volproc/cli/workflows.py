@@ -11,6 +11,7 @@ from rich.table import Table
 
 import volproc
 from volproc.cli.app import (
+    BoxFlag,
     SetFlag,
     StagesFlag,
     WorkflowFile,
@@ -31,6 +32,7 @@ def run(
     redo: Annotated[
         str, typer.Option(help="Make these stages anew, separated by commas.", metavar="STAGES")
     ] = "",
+    box: BoxFlag = None,
     settings: SetFlag = None,
     quiet: bool = False,
 ) -> None:
@@ -42,7 +44,7 @@ def run(
     """
     from volproc.workflow import found
 
-    options = load_workflow(file, flags=settings or ())
+    options = load_workflow(file, flags=_flags(settings, box))
     if quiet:
         volproc.run(options, stages=listed(stages), redo=listed(redo))
     else:
@@ -53,11 +55,16 @@ def run(
 
 
 @app.command()
-def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) -> None:
+def plan(
+    file: WorkflowFile,
+    stages: StagesFlag = "",
+    box: BoxFlag = None,
+    settings: SetFlag = None,
+) -> None:
     """Say what `run` would do and what it would cost, and stop."""
     from volproc.workflow import rates
 
-    options = load_workflow(file, flags=settings or ())
+    options = load_workflow(file, flags=_flags(settings, box))
     known = rates(Path(options.run.folder) / "log.jsonl")
     columns = ("blocks", "left", "read", "written", "peak/worker", "TFLOP", "time")
     table = Table("stage", "step", *columns)
@@ -70,6 +77,11 @@ def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) 
         out.print(note, markup=False)
     if not known:
         out.print("times are stated once a run has left its rates in the run's folder")
+
+
+def _flags(settings: list[str] | None, box: str | None) -> list[str]:
+    """What --set and --box say, as table.key=value."""
+    return [*(settings or ()), *([f'run.box="{box}"'] if box is not None else [])]
 
 
 @app.command()

@@ -55,6 +55,7 @@ def filled(workflow: Workflow) -> Workflow:
     """
     if workflow.crowd is not None and not workflow.crowd.truth:
         raise ConfigError("[crowd] truth is missing; name the label volume that volunteers draw")
+    workflow = _cropped(workflow)
     return workflow.model_copy(
         update={
             "annotate": _annotate(workflow),
@@ -62,6 +63,22 @@ def filled(workflow: Workflow) -> Workflow:
             "predict": _predict(workflow),
         }
     )
+
+
+def _cropped(workflow: Workflow) -> Workflow:
+    """The [run] box, where the first stage takes it that can."""
+    box = workflow.run.box
+    if not box:
+        return workflow
+    stage = "ingest"
+    if source_is_volume(workflow):
+        stage = "filter" if workflow.filter is not None else "predict"
+    options = getattr(workflow, stage)
+    if options.box not in ("", box):
+        raise ConfigError(
+            f"[run] box = {box!r} is for [{stage}], which has box = {options.box!r}; state one"
+        )
+    return workflow.model_copy(update={stage: _with(options, box=box)})
 
 
 def _annotate(workflow: Workflow) -> AnnotateOptions | None:
