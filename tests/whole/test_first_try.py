@@ -78,7 +78,7 @@ def test_a_run_filters_what_the_network_sees(command, workflow, tmp_path):
     prediction = open_volume(tmp_path / "run" / "prediction.zarr").info
     assert filtered.info.shape == prediction.shape == (16, 40, 40)
     assert filtered.info.corner_nm == pytest.approx(prediction.corner_nm)
-    command("filter", "image.zarr", "f.zarr", "--step", "median 150", "--step", "gaussian 40")
+    command("filter", "image.zarr", "f.zarr", "--steps", "median 150", "--steps", "gaussian 40")
     whole = open_volume("f.zarr")
     part = whole.read(whole.info.box)[4:20, 10:50, 15:55]
     assert np.array_equal(filtered.read(filtered.info.box), part)
@@ -105,10 +105,10 @@ def test_predict_inside_a_mask(command, tmp_path, tiny_model, workflow, save_vol
         (("ingest", "stack.tif", "o.zarr", "--box", "5:1,:,:"), "the second end has to lie beyond"),
         (("ingest", "stack.tif", "o.zarr", "--box", "0:99,:,:"), "names voxels 0:99, and the"),
         (("filter", "image.zarr", "o.zarr"), "steps names no operation"),
-        (("filter", "image.zarr", "o.zarr", "--step", "blur 5"), "'blur 5': no such operation"),
-        (("filter", "image.zarr", "o.zarr", "--step", "median inf"), "'inf' is not a length"),
-        (("filter", "truth.zarr", "o.zarr", "--step", "median 150"), "is a label volume; filter"),
-        (("filter", "image.zarr", "image.zarr", "--step", "median 150"), "same place as image"),
+        (("filter", "image.zarr", "o.zarr", "--steps", "blur 5"), "'blur 5': no such operation"),
+        (("filter", "image.zarr", "o.zarr", "--steps", "median inf"), "'inf' is not a length"),
+        (("filter", "truth.zarr", "o.zarr", "--steps", "median 150"), "is a label volume; filter"),
+        (("filter", "image.zarr", "image.zarr", "--steps", "median 150"), "same place as image"),
         (("run", "w.toml", "--box", "-5:5,:,:"), "-5 is negative; a volume begins at 0"),
         (("run", "w.toml", "--box", "middle"), "'middle' is no length; expected"),
         (("run", "w.toml", "--box", "99:,:,:"), "along z it names voxels 99:24, and the volume"),

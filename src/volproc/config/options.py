@@ -38,6 +38,13 @@ def _crop(value: Any) -> Any:
 Crop = Annotated[str, BeforeValidator(_crop)]
 """A part of a volume in words (`grid/crop.py`); "" is all of it."""
 
+PATH = "path"
+MODEL = "model"
+FilePath = Annotated[str, PATH]
+"""A path or URL; in a file relative to its folder."""
+ModelName = Annotated[str, MODEL]
+"""A model: a path relative to the file, or the name of a shipped one."""
+
 ACCESSION = re.compile(r"EMPIAR-(\d{5,})", re.IGNORECASE)
 """An entry of EMPIAR, where a source may be named."""
 

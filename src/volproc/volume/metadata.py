@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal, NamedTuple
 
 from volproc.grid.box import Box, Shape, each, whole_box
-from volproc.grid.scale import VoxelNm
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
 
 Kind = Literal["image", "labels"]
 Version = Literal["0.4", "0.5"]
@@ -19,7 +20,7 @@ PositionNm = tuple[float, float, float]
 CHUNK = (64, 64, 64)
 FLAT_CHUNK = (32, 128, 128)
 SHARD_BYTES = 64 * 2**20
-SMALLEST_LEVEL = 256
+MIN_LEVEL = 256
 """A pyramid stops when no axis is longer than this many voxels."""
 
 
@@ -63,7 +64,7 @@ class VolumeInfo:
     dtype: str
     levels: tuple[Level, ...]
     channels: tuple[str, ...] = ()
-    made_by: dict[str, Any] = field(default_factory=dict, hash=False)
+    provenance: dict[str, Any] = field(default_factory=dict, hash=False)
     version: Version = "0.5"
     window: Window | None = None
 
@@ -87,6 +88,11 @@ class VolumeInfo:
         return each(lambda c, n, v: c + n * v, self.corner_nm, box.start, self.voxel_nm)
 
     @property
+    def is_part(self) -> bool:
+        """Whether volproc cut it out of a volume: then it lies where it says, also at 0."""
+        return bool(self.provenance.get("part"))
+
+    @property
     def write_unit(self) -> Shape:
         """Voxels of one shard of the finest level."""
         return self.levels[0].shards
@@ -102,14 +108,9 @@ class VolumeInfo:
         per_voxel = itemsize(self.dtype) * max(1, len(self.channels))
         return per_voxel * sum(prod(level.shape) for level in self.levels)
 
-    @property
-    def is_part(self) -> bool:
-        """Whether volproc cut it out of a volume: then it lies where it says, also at 0."""
-        return bool(self.made_by.get("part"))
-
-    def stamped(self, **record: Any) -> VolumeInfo:
+    def with_provenance(self, **record: Any) -> VolumeInfo:
         """The same volume with `record` added to what volproc keeps about its making."""
-        return replace(self, made_by={**self.made_by, **record})
+        return replace(self, provenance={**self.provenance, **record})
 
 
 def itemsize(dtype: str) -> int:
@@ -127,7 +128,7 @@ def new_volume(
     url: str,
     *,
     shape: Shape,
-    voxel_nm: VoxelNm,
+    voxel_nm: Sequence[float],
     dtype: str,
     kind: Kind = "image",
     channels: tuple[str, ...] = (),
@@ -148,6 +149,7 @@ def new_volume(
     then lay one over the other. By default the first voxel's centre is at 0. `part`: it is cut out
     of a larger volume, or made of such a part.
     """
+    voxel_nm = parse_voxel_nm(voxel_nm)
     centre = each(lambda c, v: c + v / 2, corner_nm, voxel_nm) if corner_nm else (0.0, 0.0, 0.0)
     if shards and not chunks:
         chunks = each(_chunk, shards, chunk_shape(voxel_nm))
@@ -160,10 +162,10 @@ def new_volume(
         cut = chunks or chunk_shape(voxel)
         units = shards or shard_shape(size, chunks=cut, bytes_per_voxel=bytes_per_voxel)
         levels.append(Level(str(len(levels)), size, cut, units, voxel, offset))
-        if max(size) <= SMALLEST_LEVEL or len(levels) == max_levels:
-            made_by = {"part": True} if part else {}
+        if max(size) <= MIN_LEVEL or len(levels) == max_levels:
+            record = {"part": True} if part else {}
             return VolumeInfo(
-                url, kind, dtype, tuple(levels), channels, made_by, version=version, window=window
+                url, kind, dtype, tuple(levels), channels, record, version=version, window=window
             )
         step = next_factor(size, voxel)
         factor = each(lambda a, b: a * b, factor, step)

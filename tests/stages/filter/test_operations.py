@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from volproc.config.filter_steps import FilterStep, parse_step
 from volproc.grid.scale import VoxelNm
+from volproc.stages.filter.filter_steps import FilterStep, parse_step
 from volproc.stages.filter.operations import filtered, halo_of, radius_of
 
 VOXEL_NM = VoxelNm((50.0, 10.0, 12.5))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from volproc.config import FilterOptions
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, GridError, OutputError, VolumeError
+from volproc.stages.filter.options import FilterOptions
 from volproc.stages.filter.stage import plan_filter, run_filter
 
 VOXEL_NM = (50, 20, 20)
@@ -46,7 +46,7 @@ def test_the_grid_the_type_and_the_window_are_the_images(image, runner):
     for name in ("shape", "voxel_nm", "dtype", "window", "kind"):
         assert getattr(info, name) == getattr(image.info, name)
     assert info.corner_nm == pytest.approx(image.info.corner_nm)
-    assert info.made_by["finished"]
+    assert info.provenance["finished"]
 
 
 def test_it_has_a_pyramid(save_volume, runner, noise):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from volproc.config import IngestOptions
 from volproc.errors import GridError, OutputError
+from volproc.stages.ingest.options import IngestOptions
 from volproc.stages.ingest.stage import plan_ingest, run_ingest
 from volproc.volume import metadata
 
@@ -72,8 +72,8 @@ def test_constants_are_those_of_the_part(tmp_path, runner):
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack")
     plan = planned(tmp_path / "a.tif", tmp_path, dtype="uint8", match_slices=True)
     made = run_ingest(plan, runner)
-    assert len(made.info.made_by["slice_scale_offset"]) == 12
-    assert made.info.made_by["grey_range"][1] < 40000
+    assert len(made.info.provenance["slice_scale_offset"]) == 12
+    assert made.info.provenance["grey_range"][1] < 40000
     assert np.ptp(made.read(made.info.box)) == 255
 
 
@@ -82,7 +82,7 @@ def test_filled_slices_are_counted_from_the_part(tmp_path, runner):
     for n in (1, 5, 18):
         (folder / f"{n:03}.tif").unlink()
     made = run_ingest(planned(folder, tmp_path, missing="repeat"), runner)
-    assert made.info.made_by["filled_slices"] == [2]
+    assert made.info.provenance["filled_slices"] == [2]
     assert np.array_equal(made.read(made.info.box)[2], VALUES[4][PART[1:]])
 
 

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volproc.config import PredictOptions
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, GridError, OutputError, VolumeError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.predict import certify
+from volproc.stages.predict import seam_check
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.restriction import model_box
 from volproc.stages.predict.stage import plan_predict, run_predict
 from volproc.volume.metadata import new_volume
-from volproc.volume.resample import resampling_to
+from volproc.volume.resampling import resampling_to
 from volproc.volume.store import open_volume
 
 BOXES = ["4:15,7:31,10:40", ":,:,20:45", "12", "0:0.5um,300:1300nm,0:1um"]
@@ -144,7 +144,7 @@ def test_what_is_made_of_votes_is_of_the_box(image, tiny_model, runner, tmp_path
 def test_a_certificate_looks_inside_the_box_and_the_mask(
     image, tiny_model, runner, tmp_path, monkeypatch, save_volume, votes
 ):
-    monkeypatch.setattr(certify, "SIDE", 8)
+    monkeypatch.setattr(seam_check, "SIDE", 8)
     inside = np.zeros((20, 36, 45), np.uint8)
     inside[:, 10:20] = 1
     mask = save_volume("m.zarr", inside, voxel_nm=(50, 50, 40), corner_nm=(1000, 0, 500))
@@ -233,9 +233,9 @@ def test_inside_a_mask_is_what_is_predicted_without(
     assert 100 < inside.sum() < inside.size / 4
     assert np.array_equal(own, votes * inside)
     assert np.array_equal(found, fused * inside)
-    assert 0 < len(plan.looked_at) < len(plan.blocks)
-    made = open_volume(plan.output.url).info.made_by
-    assert made["blocks_outside_mask"] == len(plan.blocks) - len(plan.looked_at)
+    assert 0 < len(plan.inside) < len(plan.blocks)
+    made = open_volume(plan.output.url).info.provenance
+    assert made["blocks_outside_mask"] == len(plan.blocks) - len(plan.inside)
 
 
 def test_a_mask_in_a_box(image, tiny_model, runner, save_volume, blob):
@@ -259,7 +259,7 @@ def test_a_plan_counts_the_blocks_that_remain(image, tiny_model, save_volume):
     whole = plan_predict(image.info, "o.zarr", PredictOptions(**how)).steps[0]
     plan = plan_predict(image.info, "o.zarr", PredictOptions(**how, mask=mask.info.url))
     step = plan.steps[0]
-    assert plan.looked_at == {0}
+    assert plan.inside == {0}
     assert step.flop < whole.flop / 20
     assert step.bytes_read < whole.bytes_read / 5
     assert step.bytes_written == whole.bytes_written

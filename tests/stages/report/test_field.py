@@ -5,7 +5,7 @@ from volproc.errors import VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.report.field import field_of
-from volproc.stages.report.slices import canvases, read_smooth
+from volproc.stages.report.shown_slices import canvases, read_smooth
 from volproc.volume.metadata import new_volume
 from volproc.volume.pyramid import coarsen, step_between
 from volproc.volume.store import create_volume

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from volproc.config.filter_steps import FilterStep
 from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm
+from volproc.stages.filter.filter_steps import FilterStep
 
 TRUNCATE = 4
 """Sigmas at which a Gaussian ends: beyond are 6 of 100,000 parts of it."""

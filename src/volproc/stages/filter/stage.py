@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import FilterOptions
-from volproc.config.filter_steps import FilterStep
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -22,14 +20,17 @@ from volproc.grid.blocks import Block, Tiling, reflected
 from volproc.grid.box import Box, Shape, each
 from volproc.grid.crop import box_in
 from volproc.stages.claims import Claim, admit
+from volproc.stages.description import Request
+from volproc.stages.filter.filter_steps import FilterStep
 from volproc.stages.filter.operations import filtered, halo_of, radius_of
+from volproc.stages.filter.options import FilterOptions
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
-from volproc.volume.access import place_from
+from volproc.volume.access import relative_url
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import refuse_not_finite, require_grey
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same image and options would give other voxels."""
@@ -112,7 +113,7 @@ def plan_filter(image: VolumeInfo, url: str, options: FilterOptions) -> FilterPl
     filters = options.operations
     if not filters:
         raise ConfigError(
-            '[filter] steps names no operation; such as steps = ["median 30"], or --step "median '
+            '[filter] steps names no operation; such as steps = ["median 30"], or --steps "median '
             '30"'
         )
     for one in filters:
@@ -134,9 +135,9 @@ def plan_filter(image: VolumeInfo, url: str, options: FilterOptions) -> FilterPl
         {"image": [fingerprint(image), image.corner_nm]},
         {"steps": [str(one) for one in filters], "box": [box.start, box.stop]},
         cutting_of(output.write_unit, output),
-        {"image": place_from(image.url, url)},
+        {"image": relative_url(image.url, url)},
     )
-    return FilterPlan(image, output.stamped(recipe=recipe.record()), box, filters, recipe)
+    return FilterPlan(image, output.with_provenance(recipe=recipe.record()), box, filters, recipe)
 
 
 def _require_suited(step: FilterStep, image: VolumeInfo) -> None:
@@ -204,3 +205,10 @@ def read_mirrored(image: Volume, window: Box) -> npt.NDArray[Any]:
         if inside.start[axis] != window.start[axis] or inside.stop[axis] != window.stop[axis]:
             values = values.take(index - inside.start[axis], axis=axis)
     return values
+
+
+def plan_from(request: Request) -> FilterPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options = request.table(FilterOptions)
+    image = request.volume("image", voxel_nm=options.voxel_nm)
+    return plan_filter(image, request.out(), options)

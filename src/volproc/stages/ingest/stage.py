@@ -4,36 +4,56 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from operator import truediv
 from typing import Any
 
-from volproc.config import FetchOptions, IngestOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Tiling
-from volproc.grid.box import Box, Shape, each, whole_box
+from volproc.grid.box import Box, each, whole_box
 from volproc.grid.crop import box_in
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.claims import Claim, admit
-from volproc.stages.ingest.empiar.delivery import Delivery, delivered, open_entry
+from volproc.stages.description import Request
 from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
-from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
-from volproc.stages.ingest.layout import Layout, laid_out, layout_of
-from volproc.stages.ingest.packed import PartOfSource, WithoutNaN
-from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
+from volproc.stages.ingest.empiar.ingest_while_downloading import (
+    Delivery,
+    delivered,
+    open_entry,
+)
+from volproc.stages.ingest.formats.views import Part, WithoutNaN, part_of
+from volproc.stages.ingest.grey.grey_range import (
+    GreyRange,
+    SampleGreys,
+    grey_range,
+    sample_blocks,
+)
+from volproc.stages.ingest.grey.slice_matching import (
+    SliceTable,
+    matching,
+)
+from volproc.stages.ingest.options import (
+    FetchOptions,
+    IngestOptions,
+)
 from volproc.stages.ingest.reader import open_source
-from volproc.stages.ingest.slices import SliceTable, matching
-from volproc.stages.ingest.source import Source, pixel_nm_of
+from volproc.stages.ingest.shard_layout import Layout, laid_out, layout_of
+from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices
+from volproc.stages.ingest.voxel_source import Source
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
-from volproc.volume.access import place_from
-from volproc.volume.create import made_by
-from volproc.volume.metadata import PositionNm, VolumeInfo, itemsize, new_volume
+from volproc.volume.access import relative_url
+from volproc.volume.creation import provenance_of
+from volproc.volume.metadata import (
+    PositionNm,
+    VolumeInfo,
+    itemsize,
+    new_volume,
+)
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same files and options would give other voxels."""
@@ -46,8 +66,6 @@ class IngestPlan:
     """Everything decided about an ingest from the files' headers."""
 
     source: Source
-    box: Box
-    """The part of the source that is converted."""
     output: VolumeInfo
     layout: Layout
     options: IngestOptions
@@ -92,16 +110,10 @@ class IngestPlan:
     @property
     def voxels(self) -> Source:
         """The source as blocks read it."""
-        nan, source = self.options.nan, self.source
-        if self.is_part:
-            source = PartOfSource(source, self.box)
-        real = nan is not None and source.dtype.startswith("float")
-        return WithoutNaN(source, nan or 0.0) if real else source
-
-    @property
-    def is_part(self) -> bool:
-        """Whether not all of the source is converted."""
-        return self.box != whole_box(self.source.shape)
+        nan = self.options.nan
+        if nan is None or not self.source.dtype.startswith("float"):
+            return self.source
+        return WithoutNaN.of(self.source, value=nan)
 
     @property
     def maps_greys(self) -> bool:
@@ -112,20 +124,20 @@ class IngestPlan:
     def measure_step(self) -> Step:
         """The step that finds every slice's mean and spread."""
         depth, _, _ = self.layout.block
-        blocks = Tiling(shape=self.box.shape, core=(depth, *self.box.shape[1:]))
+        blocks = Tiling(shape=self.source.shape, core=(depth, *self.source.shape[1:]))
         return Step(
             name="measure slices",
             task=MeasureSlices(self.voxels),
             blocks=blocks,
             digest=self.digest,
             peak_bytes=3 * self._plane_bytes,
-            bytes_read=self.box.shape[0] * self._plane_bytes,
+            bytes_read=self.source.shape[0] * self._plane_bytes,
         )
 
     @property
     def sample_step(self) -> Step:
         """The step that samples grey values."""
-        blocks = sample_blocks(self.box.shape)
+        blocks = sample_blocks(self.source.shape)
         return Step(
             name="sample grey values",
             task=SampleGreys(self.voxels),
@@ -140,7 +152,8 @@ class IngestPlan:
         block, shard = self.blocks[0].core.size, prod(self.layout.shards)
         stored, read = itemsize(self.output.dtype), itemsize(self.source.dtype)
         changing = 4 * block if self.options.match_slices or self.maps_greys else 0
-        whole_plane = self._plane_bytes if self.is_part and not self.source.by_rows else 0
+        decoded = self.output.is_part and not self.source.by_rows
+        whole_plane = self._plane_bytes if decoded else 0
         return Step(
             name="ingest",
             task=CopyBlock(self.voxels, Volume(self.output), table, greys),
@@ -158,7 +171,8 @@ class IngestPlan:
 
     @property
     def _plane_bytes(self) -> int:
-        return prod(self.source.shape[1:]) * itemsize(self.source.dtype)
+        source = self.source.inside if isinstance(self.source, Part) else self.source
+        return prod(source.shape[1:]) * itemsize(source.dtype)
 
 
 def plan_ingest(
@@ -169,33 +183,34 @@ def plan_ingest(
     IngestError if they cannot be read, or if `url` was begun from other files.
     """
     source, delivery = _opened(path, url, options, fetch)
-    if getattr(source, "kind", "image") == "labels":  # averaged, ids would become others
+    if source.kind == "labels":  # averaged, ids would become others
         options = options.model_copy(update={"labels": True})
     voxel_nm = _voxel_nm(source, options, path)
     _refuse_labels_that_change(source, options, path)
-    box = box_in(options.box, source.shape, voxel_nm)
+    box, whole = box_in(options.box, source.shape, voxel_nm), whole_box(source.shape)
+    source, delivery = part_of(source, box), delivery and delivery.within(box.start[0], box.stop[0])
     output = new_volume(
         url,
-        shape=box.shape,
+        shape=source.shape,
         voxel_nm=voxel_nm,
         dtype=_stored_type(source, options),
         kind="labels" if options.labels else "image",
         version=options.ome_zarr,
-        corner_nm=_corner_nm(source, voxel_nm, box.start),
-        part=box != whole_box(source.shape),
+        corner_nm=_corner_nm(source, voxel_nm, box),
+        part=box != whole,
     )
     layout = layout_of(output, by_rows=source.by_rows)
-    output = laid_out(output, layout).stamped(source=_listing(source), **_noted(source, box))
+    output = laid_out(output, layout).with_provenance(source=_listing(source), **_noted(source))
     _refuse_changed(output, options)
     lasting = options.model_dump(exclude={"changed", "keep", "box"}) | {"voxel_nm": voxel_nm}
-    if output.is_part:  # recipes of whole sources stay as they were
+    if box != whole:  # recipes of whole sources stay as they were
         lasting |= {"box": [box.start, box.stop]}
-    files = digest(source.identity, source.shape, source.dtype)
+    files = digest(source.identity, whole.shape, source.dtype)
     cutting = cutting_of(layout.block, output)
-    places = {"files": path if accession(path) else place_from(path, url)}
+    places = {"files": path if accession(path) else relative_url(path, url)}
     recipe = Recipe("ingest", ALGORITHM, {"files": files}, lasting, cutting, places)
-    output = output.stamped(recipe=recipe.record())
-    return IngestPlan(source, box, output, layout, options, recipe, path, delivery)
+    output = output.with_provenance(recipe=recipe.record())
+    return IngestPlan(source, output, layout, options, recipe, path, delivery)
 
 
 def _opened(
@@ -212,7 +227,7 @@ def run_ingest(plan: IngestPlan, runner: Runner) -> Volume:
     admit(plan.claim, replace(runner, own=runner.own or plan.options.changed == "redo"))
     if plan.delivery is None:
         return _run(plan, runner)
-    with delivered(plan.delivery, plan.source, plan.box, runner) as waiting:
+    with delivered(plan.delivery, runner) as waiting:
         return _run(plan, waiting)
 
 
@@ -220,9 +235,9 @@ def _run(plan: IngestPlan, runner: Runner) -> Volume:
     table, greys = _constants(plan, runner)
     info = plan.output
     if table:
-        info = info.stamped(slice_scale_offset=table)
+        info = info.with_provenance(slice_scale_offset=table)
     if greys:
-        info = info.stamped(grey_range=[greys.low, greys.high])
+        info = info.with_provenance(grey_range=[greys.low, greys.high])
     steps = (plan.copy_step(table, greys), *plan.pyramid)
     volume = begin_volume(runner, info, step="ingest", digest=plan.digest, steps=steps)
     plan = replace(plan, output=volume.info)
@@ -251,28 +266,24 @@ def _voxel_nm(source: Source, options: IngestOptions, path: str) -> VoxelNm:
     return parse_voxel_nm(options.voxel_nm or source.voxel_nm or ())
 
 
+def _corner_nm(source: Source, voxel_nm: VoxelNm, box: Box) -> PositionNm | None:
+    """Where `box` of what the files hold begins; None where they state no place and it is all."""
+    corner = source.stated.corner_nm(voxel_nm)
+    if corner is None and not any(box.start):
+        return None
+    # where no place is stated, the centre of the first voxel is at 0
+    corner = corner or each(lambda v: -v / 2, voxel_nm)
+    return each(lambda c, n, v: c + n * v, corner, box.start, voxel_nm)
+
+
 def _what_it_states(source: Source) -> str:
-    known = pixel_nm_of(source)
+    known = source.pixel_nm
     return f" but pixels of {known[0]:g} x {known[1]:g} nm (y, x)" if known else ""
 
 
-def _corner_nm(source: Source, voxel_nm: VoxelNm, first: Shape) -> PositionNm | None:
-    """Where voxel `first` of the source lies. Another voxel size than it states keeps its place in
-    voxels."""
-    centre = getattr(source, "translation_nm", None) or (0.0, 0.0, 0.0)
-    if not any(centre) and not any(first):
-        return None
-    factor = each(truediv, voxel_nm, source.voxel_nm or (1.0, 1.0, 1.0))
-    return each(lambda c, f, a, v: c * f + (a - 0.5) * v, centre, factor, first, voxel_nm)
-
-
-def _noted(source: Source, box: Box) -> dict[str, Any]:
+def _noted(source: Source) -> dict[str, Any]:
     """What became of files and values, and slices that none holds, for the output's metadata."""
-    first, stop = box.start[0], box.stop[0]
-    found = {
-        "files_taken": getattr(source, "said", ""),
-        "filled_slices": [z - first for z in getattr(source, "filled", ()) if first <= z < stop],
-    }
+    found = {"files_taken": source.note, "filled_slices": list(source.filled)}
     return {key: value for key, value in found.items() if value}
 
 
@@ -306,7 +317,7 @@ def _listing(source: Source) -> dict[str, Any]:
 
 
 def _refuse_changed(output: VolumeInfo, options: IngestOptions) -> None:
-    begun, now = made_by(output.url).get("source"), output.made_by["source"]
+    begun, now = provenance_of(output.url).get("source"), output.provenance["source"]
     if not begun or begun == now or options.changed == "redo":
         return
     was, are = (f"{one['files']} files of {one['bytes']:,} bytes" for one in (begun, now))
@@ -315,3 +326,9 @@ def _refuse_changed(output: VolumeInfo, options: IngestOptions) -> None:
         f"{output.url} was made from files that have changed since ({what}); write to another "
         "place, or make it anew with --changed redo, or [ingest] changed"
     )
+
+
+def plan_from(request: Request) -> IngestPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options, fetch = request.table(IngestOptions), request.table(FetchOptions)
+    return plan_ingest(request.path("source"), request.out(), options, fetch)

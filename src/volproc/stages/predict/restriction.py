@@ -24,7 +24,7 @@ from volproc.grid.crop import box_in
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import labelled, refuse_not_finite
 from volproc.volume.metadata import VolumeInfo, itemsize
-from volproc.volume.resample import Resampling
+from volproc.volume.resampling import Resampling
 from volproc.volume.sampling import Sampling, overlap
 from volproc.volume.store import Volume, open_volume
 

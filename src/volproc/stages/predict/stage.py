@@ -9,55 +9,65 @@ from itertools import chain
 from math import prod
 from typing import Any
 
-from volproc.config import PredictOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.grid.scale import parse_voxel_nm
+from volproc.model.device import device_for
 from volproc.model.network import Constants, Network
-from volproc.model.normalise import Normalisation
+from volproc.model.normalisation import Normalisation
 from volproc.model.opening import open_network
 from volproc.stages.claims import Claim, admit
-from volproc.stages.normalisation import volume_sample
-from volproc.stages.nothing import FLAT, model_record, values_record
+from volproc.stages.description import Request
+from volproc.stages.empty_result import (
+    FLAT,
+    model_record,
+    values_record,
+)
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
-from volproc.stages.predict.certify import (
+from volproc.stages.predict.cost import costs_of
+from volproc.stages.predict.disagreement import (
+    DisagreementPlan,
+    plan_disagreement,
+    run_disagreement,
+)
+from volproc.stages.predict.empty_blocks import (
+    EmptyBlockRule,
+    empty_block_rule,
+    skip_notes,
+)
+from volproc.stages.predict.geometry import choose
+from volproc.stages.predict.native_prediction import (
+    NativePlan,
+    plan_native,
+    run_native,
+)
+from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.requirements import (
+    require_reachable,
+    require_weights,
+)
+from volproc.stages.predict.restriction import Mask, blocks_inside, model_box, open_mask
+from volproc.stages.predict.seam_check import (
     ENDING,
     Place,
     certificate_step,
     places_in,
     run_certificate,
 )
-from volproc.stages.predict.cost import costs_of
-from volproc.stages.predict.cutting import shard_of
-from volproc.stages.predict.device import device_for
-from volproc.stages.predict.disagreement import (
-    DisagreementPlan,
-    plan_disagreement,
-    run_disagreement,
-)
-from volproc.stages.predict.fitting import (
-    require_reachable,
-    require_weights,
-    suited,
-    thinness,
-)
-from volproc.stages.predict.halo import layout_of
-from volproc.stages.predict.native import NativePlan, plan_native, run_native
-from volproc.stages.predict.restriction import Mask, blocks_inside, model_box, open_mask
-from volproc.stages.predict.skip import Emptiness, emptiness, skipping
 from volproc.stages.predict.task import Predict
 from volproc.stages.predict.tiling import Layout
-from volproc.volume.access import exists, place_from
-from volproc.volume.files import beside
+from volproc.stages.volume_sample import volume_sample
+from volproc.volume.access import exists, relative_url
+from volproc.volume.file_io import sibling
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import require_grey
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
-from volproc.volume.resample import Resampling, resampling_to
+from volproc.volume.resampling import Resampling, resampling_to
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same image, network and options would give other votes."""
@@ -70,12 +80,12 @@ PASSING = {
 
 @dataclass(frozen=True)
 class PredictPlan:
-    """Everything decided about a prediction before a voxel is read."""
+    """Everything decided about a prediction before any voxel is read."""
 
     image: VolumeInfo
     output: VolumeInfo
     votes: VolumeInfo | None
-    way: Resampling
+    resampler: Resampling
     layout: Layout
     box: Box
     """The part of the layout's grid that is predicted."""
@@ -84,11 +94,11 @@ class PredictPlan:
     options: PredictOptions
     recipe: Recipe
     notes: tuple[str, ...] = ()
-    """What a user should know of the model, and of how it fits the image."""
+    """What users should know about the model, and about how it fits the image."""
     native: NativePlan | None = None
     disagreement: DisagreementPlan | None = None
     mask: Mask | None = None
-    looked_at: frozenset[int] | None = None
+    inside: frozenset[int] | None = None
     """Blocks with voxels inside the mask; None if there is none."""
 
     @property
@@ -98,18 +108,18 @@ class PredictPlan:
 
     @property
     def claim(self) -> Claim:
-        """What it reads and writes."""
+        """What the stage reads and writes."""
         outputs = [self.output, self.votes, self.native and self.native.output]
         compared = self.disagreement
         if compared:
             outputs += [compared.agreement, compared.disagreement]
         tables = [compared.table] if compared and compared.regions else []
         if self.options.certify:
-            tables.append(beside(self.output.url, ENDING))
+            tables.append(sibling(self.output.url, ENDING))
         model = (self.network.source,) if exists(self.network.source) else ()
         mask = (self.mask.volume.info.url,) if self.mask else ()
         volumes = tuple(info for info in outputs if info)
-        return Claim(self.recipe, (self.image.url, *model, *mask), volumes, beside=tuple(tables))
+        return Claim(self.recipe, (self.image.url, *model, *mask), volumes, siblings=tuple(tables))
 
     @property
     def pyramid(self) -> tuple[Step, ...]:
@@ -118,12 +128,12 @@ class PredictPlan:
 
     @property
     def votes_pyramid(self) -> tuple[Step, ...]:
-        """The coarser levels of the votes, if they are kept."""
+        """The coarser levels of the votes, if these are written."""
         return pyramid_steps(self.votes, digest=self.digest, name="votes") if self.votes else ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps, with what they cost; what is skipped is known only when it was looked at."""
+        """All steps with their cost; which blocks are skipped is known only when they are read."""
         task = self.task(Normalisation(0.0, 1.0))
         extras = [plan.steps for plan in (self.native, self.disagreement) if plan]
         places = self.certified()
@@ -131,13 +141,13 @@ class PredictPlan:
         main = (self.step(task), *self.pyramid, *self.votes_pyramid)
         return (*main, *chain.from_iterable(extras), *certify)
 
-    def task(self, constants: Constants, empty: Emptiness | None = None) -> Predict:
-        """What is done to a block, with the volume's normalisation constants."""
+    def task(self, constants: Constants, empty: EmptyBlockRule | None = None) -> Predict:
+        """The task, with the volume's normalisation constants."""
         return Predict(
             image=Volume(self.image),
             output=Volume(self.output),
             votes=Volume(self.votes) if self.votes else None,
-            way=self.way,
+            resampler=self.resampler,
             layout=self.layout,
             constants=constants,
             network=self.network,
@@ -149,7 +159,7 @@ class PredictPlan:
 
     def step(self, task: Predict) -> Step:
         """The step that predicts."""
-        costs = list(costs_of(self.blocks, task, self.looked_at))
+        costs = list(costs_of(self.blocks, task, self.inside))
         channels = len(self.votes.channels) if self.votes else 0
         return Step(
             name="predict",
@@ -159,28 +169,28 @@ class PredictPlan:
             writes=tuple(WrittenLevel(info) for info in (self.output, self.votes) if info),
             peak_bytes=max(cost.peak_bytes for _, cost in costs),
             waiting_bytes=max(cost.waiting_bytes for _, cost in costs),
-            on_gpu=device_for(self.options.device) == "cuda",
+            on_gpu=task.device == "cuda",
             bytes_read=sum(count * cost.bytes_read for count, cost in costs),
             bytes_written=prod(self.output.shape) * (1 + channels),
             flop=sum(count * cost.flop for count, cost in costs),
             notes=(
                 *(f"{self.network.name}: {note}" for note in self.notes),
-                *skipping(self.options.skip),
-                *self._masking(),
+                *skip_notes(self.options.skip),
+                *self._mask_notes(),
             ),
         )
 
-    def _masking(self) -> tuple[str, ...]:
-        if self.looked_at is None:
+    def _mask_notes(self) -> tuple[str, ...]:
+        if self.inside is None:
             return ()
         return (
-            f"{len(self.looked_at):,} of {len(self.blocks):,} blocks have voxels inside "
+            f"{len(self.inside):,} of {len(self.blocks):,} blocks have voxels inside "
             f"{self.options.mask}; the others are written as background, and what is shown is the "
             "cost without them",
         )
 
     def certified(self, skipped: Sequence[int] = ()) -> tuple[Place, ...]:
-        """Where it will be looked again; the same places every time."""
+        """The places that will be predicted again; the same ones every time."""
         return places_in(
             self.layout,
             self.blocks,
@@ -201,8 +211,8 @@ def plan_predict(
 ) -> PredictPlan:
     """Decide level, grid, tiles and blocks for predicting `image` into `url`.
 
-    `network` is one that is still to be trained. VolumeError or ModelError when image and model
-    cannot meet.
+    `network` is one that is still to be trained. VolumeError or ModelError where image and model
+    do not go together.
     """
     require_grey(image, stage="predict")
     require_weights(options)
@@ -211,27 +221,27 @@ def plan_predict(
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
-    options = suited(way.shape_out, network, options)
     box = model_box(options.box, image, way)
     mask = open_mask(options.mask, image, way) if options.mask else None
-    layout, block = layout_of(way.shape_out, network, options, box)
-    blocks = Tiling(shape=box.shape, core=block)
-    output, votes = _outputs(image, url, votes_url, way, box, shard_of(block), options.axes)
+    geometry = choose(way.shape_out, network, options, box)
+    blocks = Tiling(shape=box.shape, core=geometry.block)
+    options = options.model_copy(update={"axes": geometry.axes})
+    output, votes = _outputs(image, url, votes_url, way, box, geometry.shard, options.axes)
     lasting = options.model_dump(exclude=PASSING) | {"votes": bool(votes_url)}
     if box != whole_box(way.shape_out):  # recipes of whole predictions stay as they were
         lasting |= {"box": [box.start, box.stop]}
-    cutting = cutting_of(block, output) | {"tiles": layout}
+    cutting = cutting_of(geometry.block, output) | {"tiles": geometry.layout}
     recipe = _recipe(image, network, mask, lasting, cutting, options.model, url)
-    notes = (*network.notes, *thinness(way.shape_out, network, options.axes))
+    notes = (*network.notes, *geometry.notes)
     told = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
-    output = output.stamped(recipe=recipe.record(), **told)
-    votes = votes and votes.stamped(recipe=recipe.record())
+    output = output.with_provenance(recipe=recipe.record(), **told)
+    votes = votes and votes.with_provenance(recipe=recipe.record())
     return PredictPlan(
         image=image,
         output=output,
         votes=votes,
-        way=way,
-        layout=layout,
+        resampler=way,
+        layout=geometry.layout,
         box=box,
         blocks=blocks,
         network=network,
@@ -241,7 +251,7 @@ def plan_predict(
         native=plan_native(output, votes, image, options, recipe=recipe),
         disagreement=plan_disagreement(votes, image, options, recipe=recipe, origin=box.start),
         mask=mask,
-        looked_at=blocks_inside(mask, blocks, box.start) if mask else None,
+        inside=blocks_inside(mask, blocks, box.start) if mask else None,
     )
 
 
@@ -254,7 +264,7 @@ def _outputs(
     shards: Shape,
     axes: str,
 ) -> tuple[VolumeInfo, VolumeInfo | None]:
-    """The prediction and, if they are kept, the votes, on the part `box` of the model's grid."""
+    """The prediction and, if they are written, the votes, on the part `box` of the model's grid."""
     same = partial(
         new_volume,
         shape=box.shape,
@@ -280,16 +290,16 @@ def _recipe(
 ) -> Recipe:
     """Everything that a prediction at `url` depends on."""
     inputs = {"image": [fingerprint(image), image.corner_nm], "model": network.digest}
-    places = {"image": place_from(image.url, url), "model": _model_place(model, url)}
+    places = {"image": relative_url(image.url, url), "model": _model_place(model, url)}
     if mask:
         inputs["mask"] = mask.fingerprint
-        places["mask"] = place_from(mask.volume.info.url, url)
+        places["mask"] = relative_url(mask.volume.info.url, url)
     return Recipe("predict", ALGORITHM, inputs, options, cutting, places)
 
 
 def _model_place(model: str, url: str) -> str:
-    """Where the model lies; its name where it is a shipped one."""
-    return place_from(model, url) if exists(model) else model
+    """The model's folder or file as seen from `url`; the name of a shipped one."""
+    return relative_url(model, url) if exists(model) else model
 
 
 def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
@@ -302,31 +312,44 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     plan = replace(plan, output=written[0], votes=written[1] if len(written) > 1 else None)
     image = Volume(plan.image)
     sample = volume_sample(image)
-    empty = emptiness(plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip)
+    empty = empty_block_rule(plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip)
     task = plan.task(plan.network.constants_from(sample), empty)
     # what it costs depends on no constant of the volume
     writes = tuple(map(WrittenLevel, written))
     records = runner.run(replace(step, task=task, writes=writes))
     if plan.votes:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
-    seen = range(len(records)) if plan.looked_at is None else sorted(plan.looked_at)
+    seen = range(len(records)) if plan.inside is None else sorted(plan.inside)
     skipped = [n for n in seen if records[n]["skipped"]]
     told: dict[str, Any] = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
-    if plan.looked_at is not None:
+    if plan.inside is not None:
         told["blocks_outside_mask"] = len(records) - len(seen)
     if empty and empty.flat is not None:
         told[FLAT] = empty.flat
-    told |= values_record(plan.output.stamped(**told), records)
-    made = finish_volume(runner, Volume(plan.output.stamped(**told)), plan.pyramid)
+    told |= values_record(plan.output.with_provenance(**told), records)
+    made = finish_volume(runner, Volume(plan.output.with_provenance(**told)), plan.pyramid)
     _run_extras(plan, task, runner, skipped)
     return made
 
 
 def _run_extras(plan: PredictPlan, task: Predict, runner: Runner, skipped: Sequence[int]) -> None:
-    """What is made from the finished prediction and votes; the certificate last, as it may fail."""
+    """Everything made from the finished prediction and votes; the certificate last: it may fail."""
     if plan.native:
         run_native(plan.native, runner)
     if plan.disagreement:
         run_disagreement(plan.disagreement, runner)
     if places := plan.certified(skipped):
         run_certificate(task, places, runner, digest=plan.digest)
+
+
+def plan_from(request: Request) -> PredictPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options = request.table(PredictOptions)
+    training = request.coming("train") if request.origins.get("model") == "train" else None
+    return plan_predict(
+        request.volume("image", voxel_nm=options.voxel_nm),
+        request.out(),
+        options,
+        votes_url=request.out("votes") or None,
+        network=training.network() if training else None,
+    )
