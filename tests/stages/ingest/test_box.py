@@ -98,7 +98,7 @@ def test_the_whole_as_a_box_is_the_whole(tmp_path):
     path = written(tmp_path, "rows")
     plans = [planned(path, tmp_path, box=box) for box in ("", ":,:,:", "1000")]
     assert len({plan.digest for plan in plans}) == 1
-    assert not any(plan.is_part for plan in plans)
+    assert not any(plan.output.is_part for plan in plans)
 
 
 def test_another_box_is_another_result(tmp_path, runner):
