@@ -79,11 +79,12 @@ def overlap(
     `grid` is another one with the corner of `other`: its shape and voxel size. Ends that differ by
     less than `slack` voxels of the coarser grid are the same. VolumeError where the two meet
     nowhere, or where the same first voxel and other ends leave open whether voxel sizes are wrong
-    or a position was lost: a volume at 0 does not say where it lies.
+    or a position was lost: a volume at 0 does not say where it lies, unless volproc cut it out.
     """
     offset_nm, here = _offset_nm(info, other), info.levels[level]
     shape, voxel_nm = grid or (other.shape, other.voxel_nm)
-    if not any(offset_nm) and not (_is_placed(info) and _is_placed(other)):
+    sure = (_is_placed(info) and _is_placed(other)) or info.is_part or other.is_part
+    if not any(offset_nm) and not sure:
         coarsest = each(max, info.voxel_nm, other.voxel_nm, voxel_nm)
         _require_same_ends(info, other, each(lambda v: slack * v, coarsest))
     sampling = Sampling(

@@ -12,6 +12,8 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box, each, whole_box
+from volproc.grid.crop import box_in
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
@@ -22,7 +24,7 @@ from volproc.stages.ingest.empiar.ingest_while_downloading import (
     delivered,
     open_entry,
 )
-from volproc.stages.ingest.formats.views import WithoutNaN
+from volproc.stages.ingest.formats.views import Part, WithoutNaN, part_of
 from volproc.stages.ingest.grey.grey_range import (
     GreyRange,
     SampleGreys,
@@ -45,6 +47,7 @@ from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyram
 from volproc.volume.access import relative_url
 from volproc.volume.creation import provenance_of
 from volproc.volume.metadata import (
+    PositionNm,
     VolumeInfo,
     itemsize,
     new_volume,
@@ -149,6 +152,8 @@ class IngestPlan:
         block, shard = self.blocks[0].core.size, prod(self.layout.shards)
         stored, read = itemsize(self.output.dtype), itemsize(self.source.dtype)
         changing = 4 * block if self.options.match_slices or self.maps_greys else 0
+        decoded = self.output.is_part and not self.source.by_rows
+        whole_plane = self._plane_bytes if decoded else 0
         return Step(
             name="ingest",
             task=CopyBlock(self.voxels, Volume(self.output), table, greys),
@@ -157,15 +162,17 @@ class IngestPlan:
             writes=tuple(
                 WrittenLevel(self.output, n, n) for n in range(len(self.output.levels[:2]))
             ),
-            # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded
-            peak_bytes=block * (read + stored) + changing + 4 * shard * stored,
+            # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded;
+            # of a part, a plane that is decoded whole
+            peak_bytes=block * (read + stored) + changing + 4 * shard * stored + whole_plane,
             bytes_read=prod(self.output.shape) * read,
             bytes_written=sum(prod(level.shape) for level in self.output.levels[:2]) * stored,
         )
 
     @property
     def _plane_bytes(self) -> int:
-        return prod(self.source.shape[1:]) * itemsize(self.source.dtype)
+        source = self.source.inside if isinstance(self.source, Part) else self.source
+        return prod(source.shape[1:]) * itemsize(source.dtype)
 
 
 def plan_ingest(
@@ -180,6 +187,8 @@ def plan_ingest(
         options = options.model_copy(update={"labels": True})
     voxel_nm = _voxel_nm(source, options, path)
     _refuse_labels_that_change(source, options, path)
+    box, whole = box_in(options.box, source.shape, voxel_nm), whole_box(source.shape)
+    source, delivery = part_of(source, box), delivery and delivery.within(box.start[0], box.stop[0])
     output = new_volume(
         url,
         shape=source.shape,
@@ -187,13 +196,16 @@ def plan_ingest(
         dtype=_stored_type(source, options),
         kind="labels" if options.labels else "image",
         version=options.ome_zarr,
-        corner_nm=source.stated.corner_nm(voxel_nm),
+        corner_nm=_corner_nm(source, voxel_nm, box),
+        part=box != whole,
     )
     layout = layout_of(output, by_rows=source.by_rows)
     output = laid_out(output, layout).with_provenance(source=_listing(source), **_noted(source))
     _refuse_changed(output, options)
-    lasting = options.model_dump(exclude={"changed", "keep"}) | {"voxel_nm": voxel_nm}
-    files = digest(source.identity, source.shape, source.dtype)
+    lasting = options.model_dump(exclude={"changed", "keep", "box"}) | {"voxel_nm": voxel_nm}
+    if box != whole:  # recipes of whole sources stay as they were
+        lasting |= {"box": [box.start, box.stop]}
+    files = digest(source.identity, whole.shape, source.dtype)
     cutting = cutting_of(layout.block, output)
     places = {"files": path if accession(path) else relative_url(path, url)}
     recipe = Recipe("ingest", ALGORITHM, {"files": files}, lasting, cutting, places)
@@ -252,6 +264,16 @@ def _voxel_nm(source: Source, options: IngestOptions, path: str) -> VoxelNm:
             "--voxel-nm Z Y X, or [ingest] voxel_nm"
         )
     return parse_voxel_nm(options.voxel_nm or source.voxel_nm or ())
+
+
+def _corner_nm(source: Source, voxel_nm: VoxelNm, box: Box) -> PositionNm | None:
+    """Where `box` of what the files hold begins; None where they state no place and it is all."""
+    corner = source.stated.corner_nm(voxel_nm)
+    if corner is None and not any(box.start):
+        return None
+    # where no place is stated, the centre of the first voxel is at 0
+    corner = corner or each(lambda v: -v / 2, voxel_nm)
+    return each(lambda c, n, v: c + n * v, corner, box.start, voxel_nm)
 
 
 def _what_it_states(source: Source) -> str:

@@ -263,6 +263,7 @@ def volume_like(
         shape=info.shape,
         voxel_nm=info.voxel_nm,
         corner_nm=info.corner_nm,
+        part=info.is_part,
         dtype=dtype,
         kind="labels",
         shards=unit,

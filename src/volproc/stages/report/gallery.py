@@ -20,6 +20,7 @@ from volproc.stages.pictures import (
     two_wide,
     voted,
 )
+from volproc.stages.report.field import field_of
 from volproc.stages.report.object_listing import Objects
 from volproc.stages.report.report_page import Pair, Shot, View
 from volproc.stages.report.shown_slices import (
@@ -33,7 +34,6 @@ from volproc.stages.report.shown_slices import (
 )
 from volproc.volume.display_window import window
 from volproc.volume.kinds import foreground, foreground_level
-from volproc.volume.sampling import require_same_corner
 from volproc.volume.store import Volume
 
 MAX_NAMED = 12
@@ -80,9 +80,7 @@ def gallery_of(
 
     The vote of a single axis has no channels and nothing to be compared with: it is not shown.
     """
-    for other in (prediction, votes, objects):
-        if other:
-            require_same_corner(other.info, image.info)
+    image = field_of(image, [other for other in (prediction, votes, objects) if other])
     if votes and not set(votes.info.channels) <= set(COLOUR_OF_AXIS):
         raise VolumeError(
             f"{votes.info.url} has channels {', '.join(votes.info.channels)}; votes have one per "

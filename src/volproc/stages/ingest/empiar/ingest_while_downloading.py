@@ -52,6 +52,15 @@ class Delivery:
         """Where the file will lie."""
         return os.path.join(self.folder, *file.path.split("/"))
 
+    def within(self, first: int, stop: int) -> Delivery:
+        """The same for planes `first` to `stop` only, counted from `first`."""
+        planes = {
+            path: (a - first, b - first)
+            for path, (a, b) in self.planes.items()
+            if a < stop and b > first
+        }
+        return replace(self, planes=planes)
+
 
 def open_entry(
     entry: str, out: str, options: IngestOptions, fetch: FetchOptions
