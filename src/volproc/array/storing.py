@@ -12,6 +12,7 @@ from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
 from volproc.errors import VolumeError
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.progress_bars import shown
 from volproc.stages.store.stage import StoredKind, plan_store, run_store
 from volproc.volume.metadata import PositionNm, Version
 from volproc.volume.store import Volume, open_volume
@@ -26,8 +27,9 @@ def store(
     voxel_nm: Sequence[float] | None = None,
     kind: StoredKind = "image",
     overwrite: bool = False,
-    cluster: ClusterOptions = LOCAL,
+    cluster: ClusterOptions | None = None,
     watchers: Sequence[Watcher] = (),
+    progress: bool = True,
 ) -> Volume:
     """The dask array `array` of (z, y, x) as the finished volume at `url`.
 
@@ -44,7 +46,10 @@ def store(
     lazy = _lazy(array)
     voxel, corner, version = _placed(lazy, str(url), like, voxel_nm)
     plan = plan_store(lazy, str(url), kind=kind, voxel_nm=voxel, corner_nm=corner, version=version)
-    with runner_for(str(url), cluster, watchers, overwrite=overwrite) as runner:
+    with (
+        shown(progress, watchers) as watchers,
+        runner_for(str(url), cluster or LOCAL, watchers, overwrite=overwrite) as runner,
+    ):
         return run_store(plan, runner)
 
 
