@@ -76,6 +76,7 @@ def test_another_shape_needs_its_voxel_size(image, tmp_path):
 
 SCRIPT = """
 import sys, time
+import numpy as np
 import volproc
 from volproc.stages.store import stage
 
@@ -88,7 +89,8 @@ def slowly(block):
     return block // 2
 
 if __name__ == "__main__":
-    lazy = volproc.open_volume(sys.argv[1]).dask(chunks=(32, 128, 128)).map_blocks(slowly)
+    lazy = volproc.open_volume(sys.argv[1]).dask(chunks=(32, 128, 128))
+    lazy = lazy.map_blocks(slowly, dtype="u1", meta=np.empty((0, 0, 0), "u1"))
     serial = volproc.ClusterOptions(kind="serial")
     volproc.store(lazy, sys.argv[2], like=sys.argv[1], cluster=serial)
 """

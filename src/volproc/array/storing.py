@@ -8,6 +8,7 @@ from typing import Any
 
 import dask.array
 
+from volproc.array.shared_results import settled
 from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
 from volproc.errors import VolumeError
@@ -39,9 +40,11 @@ def store(
     image.
 
     Each block is computed once, by itself, in a worker: memory is bounded by the block, the chunks
-    it meets and what these are computed from. A call that was interrupted goes on where it stopped,
-    if dask gives the same names to the array again; a finished volume of another array is refused
-    unless `overwrite`. An xarray.DataArray is taken by its data.
+    it meets and what these are computed from. What all blocks need (a mean, the constants of a
+    prediction) is computed once before, by the caller's scheduler or client. A call that was
+    interrupted goes on where it stopped, if dask gives the same names to the array again; a
+    finished volume of another array is refused unless `overwrite`. An xarray.DataArray is taken by
+    its data.
     """
     lazy = _lazy(array)
     voxel, corner, version = _placed(lazy, str(url), like, voxel_nm)
@@ -50,7 +53,7 @@ def store(
         shown(progress, watchers) as watchers,
         runner_for(str(url), cluster or LOCAL, watchers, overwrite=overwrite) as runner,
     ):
-        return run_store(plan, runner)
+        return run_store(plan, runner, settled=settled)
 
 
 def _lazy(given: Any) -> dask.array.Array:
