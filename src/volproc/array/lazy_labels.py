@@ -33,10 +33,10 @@ from volproc.stages.label.component_tasks import Components, FindComponents
 from volproc.stages.label.criteria import Criteria, largest
 from volproc.stages.label.mask_source import ArraySource
 from volproc.stages.label.merge import Names, crossing_names, merge_group
+from volproc.stages.label.merge_tables import face_towards, lookups
 from volproc.stages.label.merge_task import pairs_from
 from volproc.stages.label.object_search import plan_find
 from volproc.stages.label.options import LabelOptions
-from volproc.stages.label.tables import face_towards, lookups
 from volproc.stages.objects.components import Labels, border, relabel
 from volproc.volume.kinds import foreground, refuse_classes
 from volproc.volume.metadata import VolumeInfo

@@ -98,7 +98,7 @@ def _ready_task(plan: PredictPlan, image: Image, layer: Blocks, given: Any) -> A
 
 
 def _ready(task: Predict, given: Constants | None, parts: Parts | None) -> Predict:
-    info, skip = task.image.info, task.options.skip
+    info, skip = task.image.info, task.options.skip_empty_std
     voxel_nm = task.output.info.voxel_nm
     if parts is None:
         assert given is not None
@@ -115,7 +115,7 @@ def _add_block(plan: PredictPlan, image: Image, layer: Blocks, block: Block, rea
     """The task of a block: what it reads of the image, and of its coarse look if it has one."""
     window = plan.layout.window(block.core, plan.options.axes)
     reads = [(plan.resampler.level, plan.resampler.source(window))]
-    if plan.options.skip:
+    if plan.options.skip_empty_std:
         coarse = coarse_resampler(plan.image, plan.output.voxel_nm)
         reads.append((coarse.level, coarse.source(coarse_window(window))))
     parts = [layer.parts(image.level(level), box) for level, box in reads]

@@ -26,15 +26,25 @@ from volproc.volume.access import (
     reading,
     writing,
 )
-from volproc.volume.array_protocol import ArrayProtocol, Selection, in_words
-from volproc.volume.creation import holds_arrays_of, make_anew, note, provenance_of, stamp
+from volproc.volume.array_protocol import (
+    ArrayProtocol,
+    Selection,
+    in_words,
+)
+from volproc.volume.creation import (
+    holds_arrays_of,
+    provenance_of,
+    replace_volume,
+    update_provenance,
+    write_metadata,
+)
 from volproc.volume.display_window import window_of
 from volproc.volume.file_io import remove_partial_files, write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inside_image import placed_by_image
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.metadata_reader import array_of, attributes_of, read_info
-from volproc.volume.presence import holds_all, when_there, with_all
+from volproc.volume.presence import has_all_chunks, requiring_chunks, when_there
 from volproc.volume.retrying_store import for_zarr
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 from volproc.volume.stored_arrays import model_error
@@ -135,14 +145,14 @@ class Volume(ArrayProtocol):
         info = self.info
         if info.kind == "image" and info.window is None:
             info = replace(info, window=window_of(info.levels, self.read))
-        stamp(info)
+        write_metadata(info)
         problem = model_error(info.url, labels=info.kind == "labels")
         if problem:
             raise VolumeError(
                 f"{info.url} is not valid OME-Zarr {info.version} and stays unfinished: {problem}"
             )
         info = info.with_provenance(finished=True)
-        stamp(info)
+        write_metadata(info)
         return Volume(info)
 
     @property
@@ -152,9 +162,9 @@ class Volume(ArrayProtocol):
 
     @cached_property
     def _readable(self) -> tuple[Any, ...]:
-        if not holds_all(attributes_of(self._group).get("volproc", {}), self.info.kind):
+        if not has_all_chunks(attributes_of(self._group).get("volproc", {}), self.info.kind):
             return self._arrays
-        return tuple(with_all(array, self.info) for array in self._arrays)
+        return tuple(requiring_chunks(array, self.info) for array in self._arrays)
 
     @cached_property
     def _plain(self) -> tuple[bool, ...]:
@@ -212,10 +222,10 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
     if _is_same(info, there, digest):
         kept = {key: there.get(key, False) for key in ("finished", "complete")}
         if there.get("recipe") != info.provenance.get("recipe"):  # other inputs gave the same
-            note(info.url, recipe=info.provenance.get("recipe"))
+            update_provenance(info.url, recipe=info.provenance.get("recipe"))
         return Volume(info.with_provenance(**kept))
-    make_anew(info)
-    stamp(info)
+    replace_volume(info)
+    write_metadata(info)
     return Volume(info)
 
 

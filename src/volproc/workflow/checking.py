@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
 from volproc.config.running import ClusterOptions
-from volproc.engine.clusters.choose import engine_of
+from volproc.engine.clusters import engine_of
 from volproc.engine.events import Watcher
 from volproc.engine.run import Runner
 from volproc.lease import holding
-from volproc.lease.places import BESIDE
+from volproc.lease.neighbours import BESIDE
 from volproc.stages.check.findings import Finding
 from volproc.stages.check.repair import repair as remove_damaged
 from volproc.stages.check.stage import Depth, plan_check, run_check

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import parse_voxel_nm
-from volproc.volume.arrays import PlainArray, what_lies_at, zarr_array
+from volproc.volume.arrays import PlainArray, what_is_at, zarr_array
 from volproc.volume.dask_token import token_of
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, new_volume
@@ -89,7 +89,7 @@ def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> Source:
     if not isinstance(given, str | Path):
         return _array_source(given, voxel_nm)
     url = str(given)
-    if "/labels/" in url or what_lies_at(url) == "ome":
+    if "/labels/" in url or what_is_at(url) == "ome":
         return open_volume(url, voxel_nm=voxel_nm)
     array = zarr_array(url)
     info = _info(array.url, array.shape, array.dtype, voxel_nm)
