@@ -1,5 +1,6 @@
 """The examples parse, and say what their comments say."""
 
+import json
 import re
 from pathlib import Path
 
@@ -49,3 +50,16 @@ def test_the_commented_options_of_own_data_are_options_with_allowed_values(tmp_p
 def _names(workflow: Workflow) -> list[str]:
     tables = [value for _, value in workflow if isinstance(value, Options)]
     return [name for table in tables for name in type(table).model_fields]
+
+
+def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path, monkeypatch):
+    pytest.importorskip("dask_image")
+    notebook = json.loads((EXAMPLES / "dask_arrays.ipynb").read_text())
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "notebook"}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert (cell["outputs"], cell["execution_count"]) == ([], None)
+            exec(compile("".join(cell["source"]), "dask_arrays.ipynb", "exec"), names)
+    assert names["labels"].info.provenance["finished"]
+    assert len(names["ids"]) == len(names["sizes"]) > 0

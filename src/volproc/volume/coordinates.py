@@ -19,7 +19,9 @@ def data_array(info: VolumeInfo, level: int, lazy: Callable[[], Any], *, unit: s
     try:
         import xarray
     except ImportError as error:
-        raise ConfigError("to_xarray needs xarray: pip install 'volproc[xarray]'") from error
+        raise ConfigError(
+            "to_xarray needs xarray: pip install '.[xarray]' in the folder of volproc"
+        ) from error
     if unit not in NM_PER:
         raise ConfigError(f"to_xarray(unit={unit!r}): expected 'nm' or 'um'")
     here = info.levels[level]

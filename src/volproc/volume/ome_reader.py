@@ -57,6 +57,6 @@ def _classes() -> Any:
             from ome_zarr import classes  # type: ignore[import-untyped]
     except ImportError as error:
         raise ConfigError(
-            "this needs ome-zarr 0.18 or newer: pip install 'volproc[ome]'"
+            "this needs ome-zarr 0.18 or newer: pip install '.[ome]' in the folder of volproc"
         ) from error
     return classes
