@@ -14,8 +14,8 @@ from typer.main import get_command
 
 import volproc
 from volproc import cli
-from volproc.workflow.workflow_file import load_workflow
 from volproc.model.foreign.description import Description, with_card
+from volproc.workflow.workflow_file import load_workflow
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
