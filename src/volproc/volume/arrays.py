@@ -73,7 +73,7 @@ class PlainArray:
         )
 
 
-def what_lies_at(url: str) -> Literal["n5", "array", "ome", "group"]:
+def what_is_at(url: str) -> Literal["n5", "array", "ome", "group"]:
     """N5; a Zarr array; a group with OME-Zarr's metadata; or any other Zarr group.
 
     VolumeError if there is nothing of the kind.

@@ -1,4 +1,4 @@
-"""What a volume is, without its voxels: levels, voxel sizes, chunks and shards."""
+"""A volume without its voxels: levels, voxel sizes, chunks and shards."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Level:
 class VolumeInfo:
     """A volume as its metadata tells it. `levels` start with the finest.
 
-    `channels` is empty where there is no channel axis; `made_by` is volproc's own record
+    `channels` is empty where there is no channel axis; `provenance` is volproc's own record
     (version, step, digest, finished) and empty for volumes that others wrote. An image without
     `window` gets one from its voxels when it is finished.
     """
@@ -100,7 +100,7 @@ class VolumeInfo:
         return per_voxel * sum(prod(level.shape) for level in self.levels)
 
     def with_provenance(self, **record: Any) -> VolumeInfo:
-        """The same volume with `record` added to what volproc keeps about its making."""
+        """The same volume with `record` added to its provenance."""
         return replace(self, provenance={**self.provenance, **record})
 
 
@@ -159,6 +159,12 @@ def new_volume(
         factor = each(lambda a, b: a * b, factor, step)
         size = each(lambda n, s: -(-n // s), size, step)
         voxel = VoxelNm(each(lambda v, f: v * f, voxel_nm, factor))
+
+
+def volume_like(info: VolumeInfo, url: str, **options: Any) -> VolumeInfo:
+    """A volume to be written on the grid of `info`; `options` are those of `new_volume`."""
+    grid: Any = {"shape": info.shape, "voxel_nm": info.voxel_nm, "corner_nm": info.corner_nm}
+    return new_volume(url, **grid, **options)
 
 
 def chunk_shape(voxel_nm: VoxelNm) -> Shape:

@@ -192,7 +192,7 @@ def test_numbers_are_in_the_labels_own_metadata_and_these_stay_valid(tmp_path, s
 
     assert not model_error(saved.info.url, labels=True)
     again = open_volume(saved.info.url)
-    assert again.fingerprint == saved.fingerprint  # else everything made from it would be made anew
+    assert again.fingerprint == saved.fingerprint  # else everything made from it would be remade
 
 
 def test_meshes_are_written_for_those_that_are_asked_for(tmp_path, saved):
