@@ -119,6 +119,12 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    named = re.findall(r"\b((?:src|scripts|benchmarks|examples)/[\w/.-]*\w)", page.read_text())
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
 def test_every_page_is_found_from_the_index():
     found, waiting = set(), [ROOT / "docs" / "index.md"]
     while waiting:
