@@ -300,3 +300,12 @@ def test_a_line_too_straight_is_not_closed(share, loops):
     angle = next(a for a in np.linspace(0.1, 6.2, 2000) if 2 * np.sin(a / 2) / a < share)
     arc = circle((200, 200), 24 / angle, 0, angle)
     assert len(limited(arc).loops) == loops
+
+
+@pytest.mark.parametrize(("corners", "loops"), [(2, 0), (3, 1)])
+def test_a_polygon_has_three_corners_at_least(corners, loops):
+    points = np.float32([[100, 100], [100, 200], [180, 150]])[:corners]
+    joined = join_limited(
+        (Stroke(points, closed=True),), limit_nm=30.0, nm=(1.0, 1.0), shape_yx=SHAPE
+    )
+    assert (len(joined.loops), joined.left_open) == (loops, ())
