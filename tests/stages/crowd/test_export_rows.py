@@ -19,9 +19,7 @@ from volproc.volume.file_io import read_file
 
 SHAPE = (7, 401, 600)
 points = arrays.arrays(
-    np.float32,
-    st.tuples(st.integers(1, 20), st.just(2)),
-    elements=st.floats(-10, 2000, width=32),
+    np.float32, st.tuples(st.integers(1, 20), st.just(2)), elements=st.floats(-10, 2000, width=32)
 )
 votes = st.lists(
     st.builds(

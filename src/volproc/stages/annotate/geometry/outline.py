@@ -51,7 +51,8 @@ def envelope(
     inside do, so that seven voxels of 10 nm make 70 nm on straight lines too. The line is at least
     a voxel wide. Where the object only leaves the image there is none along the border.
     """
-    segments = _segments(outline(agreement, shape_yx), shape_yx)
+    lines = outline(agreement, shape_yx)
+    segments = _segments(lines, shape_yx) if lines else np.empty(0)
     if not len(segments):
         return Patch((0, 0), np.zeros((0, 0), dtype=np.bool_))
     half = max(width_nm, *nm) / 2
@@ -94,8 +95,6 @@ def _on_image(line: Points, shape_yx: tuple[int, int]) -> Points:
 
 def _segments(lines: list[Points], shape_yx: tuple[int, int]) -> Segments:
     """From (y, x) to (y, x), shape (n, 4), without those that lie on the image's border."""
-    if not lines:
-        return np.empty((0, 4))
     joined = np.vstack([np.hstack([line[:-1], line[1:]]) for line in lines])
     a, b = joined[:, :2], joined[:, 2:]
     along = ((a == b) & ((a == 0) | (a == shape_yx))).any(axis=1)

@@ -309,3 +309,15 @@ def test_a_polygon_has_three_corners_at_least(corners, loops):
         (Stroke(points, closed=True),), limit_nm=30.0, nm=(1.0, 1.0), shape_yx=SHAPE
     )
     assert (len(joined.loops), joined.left_open) == (loops, ())
+
+
+@pytest.mark.parametrize("turned", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_joined_strokes_keep_all_their_points(turned):
+    """Two arcs of one circle, each drawn either way round: every point once, in order."""
+    arcs = circle((200, 200), 60, 0.05, 3.1), circle((200, 200), 60, 3.2, 6.2)
+    (loop,) = limited(*(arc[::one] for arc, one in zip(arcs, turned))).loops
+    given_points = {tuple(point) for arc in arcs for point in arc.tolist()}
+    assert len(loop) == len(given_points)
+    assert {tuple(point) for point in loop.tolist()} == given_points
+    steps = np.linalg.norm(loop - np.roll(loop, 1, axis=0), axis=1)
+    assert steps.max() < 8
