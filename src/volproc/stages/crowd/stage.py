@@ -141,7 +141,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
             "counted from 0; give the first and one past the last"
         )
     name = region_name(info.url)
-    lasting = options.model_dump(mode="json", exclude={"truth"}) | {"region": name}
+    lasting = options.model_dump(mode="json", exclude={"ground_truth"}) | {"region": name}
     recipe = Recipe(
         "crowd",
         ALGORITHM,
@@ -226,4 +226,4 @@ def slices_of_block(info: VolumeInfo) -> int:
 
 def plan_from(request: Request) -> CrowdPlan:
     """The plan for what a command, a function or a run asks for."""
-    return plan_crowd(request.volume("truth"), request.out(), request.table(CrowdOptions))
+    return plan_crowd(request.volume("ground_truth"), request.out(), request.table(CrowdOptions))

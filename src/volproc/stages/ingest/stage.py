@@ -17,26 +17,11 @@ from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
 from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
-from volproc.stages.ingest.empiar.ingest_while_downloading import (
-    Delivery,
-    delivered,
-    open_entry,
-)
+from volproc.stages.ingest.empiar.ingest_while_downloading import Delivery, delivered, open_entry
 from volproc.stages.ingest.formats.views import WithoutNaN
-from volproc.stages.ingest.grey.grey_range import (
-    GreyRange,
-    SampleGreys,
-    grey_range,
-    sample_blocks,
-)
-from volproc.stages.ingest.grey.slice_matching import (
-    SliceTable,
-    matching,
-)
-from volproc.stages.ingest.options import (
-    FetchOptions,
-    IngestOptions,
-)
+from volproc.stages.ingest.grey.grey_range import GreyRange, SampleGreys, grey_range, sample_blocks
+from volproc.stages.ingest.grey.slice_matching import SliceTable, matching
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
 from volproc.stages.ingest.reader import open_source
 from volproc.stages.ingest.shard_layout import Layout, laid_out, layout_of
 from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices
@@ -44,11 +29,7 @@ from volproc.stages.ingest.voxel_source import Source
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.volume.access import relative_url
 from volproc.volume.creation import provenance_of
-from volproc.volume.metadata import (
-    VolumeInfo,
-    itemsize,
-    new_volume,
-)
+from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
 
@@ -302,7 +283,7 @@ def _refuse_changed(output: VolumeInfo, options: IngestOptions) -> None:
     what = f"{was} then, {are} now" if was != are else "other names or dates"
     raise IngestError(
         f"{output.url} was made from files that have changed since ({what}); write to another "
-        "place, or make it anew with --changed redo, or [ingest] changed"
+        "place, or remake it with --changed redo, or [ingest] changed"
     )
 
 

@@ -22,7 +22,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
-from volproc.fusion import saying_yes, spread
+from volproc.fusion import count_yes, spread
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.spreadsheet import table_csv
@@ -32,7 +32,7 @@ from volproc.volume.file_io import (
     sibling,
     write_file,
 )
-from volproc.volume.metadata import VolumeInfo, Window, new_volume
+from volproc.volume.metadata import VolumeInfo, Window, volume_like
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
 
@@ -166,7 +166,7 @@ class CompareVotes:
 
     def compute(self, block: Block, loaded: Bytes) -> tuple[Bytes, Bytes]:
         """How many axes say yes, and how far apart the votes are."""
-        return saying_yes(loaded, threshold=self.threshold), spread(loaded)
+        return count_yes(loaded, threshold=self.threshold), spread(loaded)
 
     def store(self, block: Block, result: tuple[Bytes, Bytes]) -> list[list[int]]:
         """Write the volumes; of each region in the block: its number, sum, and split voxels."""
@@ -228,15 +228,10 @@ def _regions(votes: VolumeInfo, options: PredictOptions) -> Tiling | None:
 
 
 def _like(votes: VolumeInfo, ending: str, recipe: Recipe, *, highest: int) -> VolumeInfo:
-    return new_volume(
-        sibling(votes.url, ending),
-        shape=votes.shape,
-        voxel_nm=votes.voxel_nm,
-        corner_nm=votes.corner_nm,
-        dtype="uint8",
-        shards=votes.write_unit,
-        window=Window(0, highest, 0, highest),
-    ).with_provenance(recipe=recipe.record())
+    window = Window(0, highest, 0, highest)
+    how = {"dtype": "uint8", "shards": votes.write_unit, "window": window}
+    info = volume_like(votes, sibling(votes.url, ending), **how)
+    return info.with_provenance(recipe=recipe.record())
 
 
 def _volume(info: VolumeInfo | None) -> Volume | None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from volproc.engine.events import BlockDone, Event, StepFinished, StepStarted, Watcher
 from volproc.engine.ledger import digest
-from volproc.engine.records import Lines, record_log
+from volproc.engine.records import RecordLog, record_log
 from volproc.errors import AnnotateError
 from volproc.stages.subjects.manifest import Row, files_of, from_csv
 from volproc.stages.subjects.panoptes import MEDIA, Zooniverse, signed_in
@@ -42,7 +42,7 @@ class UploadRecord:
     """What an upload has done: its set, subjects by their row, and which are in the set."""
 
     def __init__(self, url: str, *, head: Mapping[str, str]) -> None:
-        self._lines: Lines = record_log(url)
+        self._lines: RecordLog = record_log(url)
         found = [json.loads(line) for line in self._lines.read()]
         self.subject_set = ""
         self.subjects: dict[int, str] = {}

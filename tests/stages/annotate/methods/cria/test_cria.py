@@ -268,7 +268,7 @@ def test_nothing_drawn_is_nothing_inside(votes):
 def test_a_frozen_crowd_errs_as_far_as_it_did():
     """Nine typical volunteers of `volproc crowd` draw a nucleus with bays on 16 slices.
 
-    MASD in nm. A change of any rule shows here: if it is meant, the number is written anew.
+    MASD in nm. A change of any rule shows here: if it is meant, the number is rewritten.
     """
     shape, people = (560, 560), volunteers("typical", seed=1)
     truths = [bays(shape, z) for z in range(16)]
