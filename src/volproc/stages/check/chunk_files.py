@@ -9,16 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from volproc.location import (
-    entries,
-    filesystem_of,
-    name_of,
-)
-from volproc.stages.check.findings import (
-    Finding,
-    error,
-    warning,
-)
+from volproc.location import entries, filesystem_of, name_of
+from volproc.stages.check.findings import Finding, error, warning
 from volproc.stages.check.level_metadata import FoundImage
 from volproc.volume.stored_arrays import StoredArray
 

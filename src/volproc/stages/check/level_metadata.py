@@ -10,11 +10,7 @@ from typing import Any
 from volproc.errors import VolprocError
 from volproc.grid.box import each
 from volproc.grid.scale import VoxelNm
-from volproc.stages.check.findings import (
-    Finding,
-    error,
-    warning,
-)
+from volproc.stages.check.findings import Finding, error, warning
 from volproc.volume.metadata import Kind
 from volproc.volume.ome import Triple, scale_and_translation, spatial_axes
 from volproc.volume.stored_arrays import StoredArray, array_at

@@ -7,16 +7,8 @@ from math import isfinite
 from typing import Any
 
 from volproc.errors import VolprocError
-from volproc.stages.check.findings import (
-    Finding,
-    error,
-    warning,
-)
-from volproc.stages.check.level_metadata import (
-    FoundImage,
-    compared,
-    levels_of,
-)
+from volproc.stages.check.findings import Finding, error, warning
+from volproc.stages.check.level_metadata import FoundImage, compared, levels_of
 from volproc.volume.metadata import Kind
 from volproc.volume.ome import multiscales_of
 from volproc.volume.presence import has_all_chunks

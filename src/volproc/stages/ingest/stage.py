@@ -24,7 +24,11 @@ from volproc.stages.ingest.empiar.ingest_while_downloading import (
     delivered,
     open_entry,
 )
-from volproc.stages.ingest.formats.views import Part, WithoutNaN, part_of
+from volproc.stages.ingest.formats.views import (
+    Part,
+    WithoutNaN,
+    part_of,
+)
 from volproc.stages.ingest.grey.grey_range import (
     GreyRange,
     SampleGreys,

@@ -15,19 +15,9 @@ import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.faults import renamed
-from volproc.grid.box import (
-    Box,
-    Shape,
-    each,
-)
-from volproc.grid.scale import (
-    VoxelNm,
-    parse_voxel_nm,
-)
-from volproc.location import (
-    filesystem_of,
-    name_of,
-)
+from volproc.grid.box import Box, Shape, each
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.location import filesystem_of, name_of
 from volproc.retry import PatientFile, patient
 from volproc.volume.metadata import Kind, PositionNm
 

@@ -11,17 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar.record import (
-    Fetched,
-    FolderError,
-    writing,
-)
-from volproc.stages.ingest.empiar.retries import (
-    Answer,
-    BrokenOff,
-    RemoteFile,
-    seconds,
-)
+from volproc.stages.ingest.empiar.record import Fetched, FolderError, writing
+from volproc.stages.ingest.empiar.retries import Answer, BrokenOff, RemoteFile, seconds
 from volproc.stages.ingest.empiar.servers import Archive
 from volproc.stages.ingest.options import FetchOptions
 

@@ -10,19 +10,9 @@ from contextlib import ExitStack, suppress
 from typing import Self
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar.download import (
-    Fetch,
-    Tally,
-    Watch,
-)
-from volproc.stages.ingest.empiar.record import (
-    Fetched,
-    writing,
-)
-from volproc.stages.ingest.empiar.retries import (
-    RemoteFile,
-    Stopped,
-)
+from volproc.stages.ingest.empiar.download import Fetch, Tally, Watch
+from volproc.stages.ingest.empiar.record import Fetched, writing
+from volproc.stages.ingest.empiar.retries import RemoteFile, Stopped
 from volproc.stages.ingest.empiar.servers import Archive
 from volproc.stages.ingest.options import FetchOptions
 

@@ -17,23 +17,11 @@ from volproc.stages.ingest.empiar.download import fetch_files
 from volproc.stages.ingest.empiar.download_ahead import Arrivals
 from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.retries import RemoteFile
-from volproc.stages.ingest.formats.registry import (
-    FORMATS,
-    opener_of,
-)
+from volproc.stages.ingest.formats.registry import FORMATS, opener_of
 from volproc.stages.ingest.grey.grey_range import SampleGreys
-from volproc.stages.ingest.options import (
-    FetchOptions,
-    IngestOptions,
-)
-from volproc.stages.ingest.series.series import (
-    Series,
-    open_series,
-)
-from volproc.stages.ingest.tasks import (
-    CopyBlock,
-    MeasureSlices,
-)
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
+from volproc.stages.ingest.series.series import Series, open_series
+from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices
 from volproc.stages.ingest.voxel_source import Source
 
 

@@ -10,10 +10,7 @@ from fnmatch import fnmatchcase
 
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.entry import entry_number, unknown_entry
-from volproc.stages.ingest.empiar.retries import (
-    NotThere,
-    RemoteFile,
-)
+from volproc.stages.ingest.empiar.retries import NotThere, RemoteFile
 from volproc.stages.ingest.empiar.servers import Archive
 from volproc.stages.ingest.options import FetchOptions
 

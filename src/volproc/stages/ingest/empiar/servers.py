@@ -11,11 +11,7 @@ from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.ftp import Ftp, ftp_date
 from volproc.stages.ingest.empiar.http import Web
 from volproc.stages.ingest.empiar.index import parse_index
-from volproc.stages.ingest.empiar.retries import (
-    Answer,
-    Patience,
-    RemoteFile,
-)
+from volproc.stages.ingest.empiar.retries import Answer, Patience, RemoteFile
 from volproc.stages.ingest.options import FetchOptions
 
 

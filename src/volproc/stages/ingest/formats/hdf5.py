@@ -22,19 +22,8 @@ from volproc.errors import IngestError
 from volproc.grid.axes import AxesError, Places, places_of
 from volproc.grid.box import Box
 from volproc.location import filesystem_of
-from volproc.stages.ingest.formats.hdf5_metadata import (
-    axis_names,
-    dtype_of,
-    is_labels,
-    stated_of,
-)
-from volproc.stages.ingest.voxel_source import (
-    Source,
-    Stamp,
-    opened,
-    reading,
-    stamp,
-)
+from volproc.stages.ingest.formats.hdf5_metadata import axis_names, dtype_of, is_labels, stated_of
+from volproc.stages.ingest.voxel_source import Source, Stamp, opened, reading, stamp
 
 _GREY = {"bool", "float16", "float32", "float64"}
 _GREY |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}

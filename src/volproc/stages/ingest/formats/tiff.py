@@ -20,20 +20,8 @@ from volproc.stages.ingest.formats.tiff_decoding import (
     refuse_unbelievable,
     segment_shape,
 )
-from volproc.stages.ingest.formats.tiff_metadata import (
-    complete,
-    ome_pixels,
-    raise_heard,
-    stated_of,
-)
-from volproc.stages.ingest.voxel_source import (
-    Source,
-    described,
-    not_a,
-    opened,
-    reading,
-    stamp,
-)
+from volproc.stages.ingest.formats.tiff_metadata import complete, ome_pixels, raise_heard, stated_of
+from volproc.stages.ingest.voxel_source import Source, described, not_a, opened, reading, stamp
 
 
 def is_tiff(head: bytes) -> bool:

@@ -11,26 +11,13 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.axes import axis_of
 from volproc.grid.box import Box, Shape
-from volproc.location import (
-    entries,
-    filesystem_of,
-    name_of,
-)
+from volproc.location import entries, filesystem_of, name_of
 from volproc.stages.ingest.formats.zarr_metadata import stated_of
-from volproc.stages.ingest.voxel_source import (
-    Calibration,
-    Source,
-    reading,
-    stamp,
-)
+from volproc.stages.ingest.voxel_source import Calibration, Source, reading, stamp
 from volproc.volume.access import last_change
 from volproc.volume.arrays import PlainArray, level_array, n5_array, what_is_at, zarr_array
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.metadata_reader import (
-    listed_levels,
-    read_level,
-    understanding,
-)
+from volproc.volume.metadata_reader import listed_levels, read_level, understanding
 from volproc.volume.ome import NoVoxelSizeError, OtherAxesError
 from volproc.volume.store import Volume, open_volume
 

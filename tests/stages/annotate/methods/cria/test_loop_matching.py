@@ -120,6 +120,11 @@ def test_a_fifth_in_common_may_mean_the_same(shift, found):
     assert components(ONE, ONE, (box(100, 100 + shift),)) == found
 
 
+def test_exactly_a_fifth_in_common_is_enough():
+    wide = (box(100, 100, columns=60),)
+    assert components(wide, wide, (box(100, 140, columns=60),)) == [[0, 1, 2]]
+
+
 @pytest.mark.parametrize(
     ("inside", "found"),
     [
