@@ -105,8 +105,8 @@ def plan_predict(
         {"image": relative_url(image.url, url), "model": _model_place(options.model, url)},
     )
     notes = (*network.notes, *geometry.notes)
-    told = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
-    output = output.with_provenance(recipe=recipe.record(), **told)
+    record = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
+    output = output.with_provenance(recipe=recipe.record(), **record)
     votes = votes and votes.with_provenance(recipe=recipe.record())
     return PredictPlan(
         image=image,
@@ -146,12 +146,14 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     records = runner.run(replace(step, task=task, writes=writes))
     if plan.votes:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
-    skipped = [n for n, record in enumerate(records) if record["skipped"]]
-    told: dict[str, Any] = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    skipped = [n for n, one in enumerate(records) if one["skipped"]]
+    record: dict[str, Any] = (
+        {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    )
     if empty and empty.flat is not None:
-        told[FLAT] = empty.flat
-    told |= values_record(plan.output.with_provenance(**told), records)
-    made = finish_volume(runner, Volume(plan.output.with_provenance(**told)), plan.pyramid)
+        record[FLAT] = empty.flat
+    record |= values_record(plan.output.with_provenance(**record), records)
+    made = finish_volume(runner, Volume(plan.output.with_provenance(**record)), plan.pyramid)
     _run_extras(plan, task, runner, skipped)
     return made
 
