@@ -27,6 +27,9 @@ REPORT = (
 )
 """What a user can do about a bug."""
 
+INSTALL = "pip install '.[{}]' in the folder of volproc"
+"""How an extra is installed from a clone; there is no release on an index yet."""
+
 
 class VolprocError(Exception):
     """Something the user can fix; the message says how."""

@@ -134,7 +134,7 @@ def do_block(task: Task, block: Block) -> Outcome:
     patience = retry.Patience(BLOCK_PAUSES_S)
     while True:
         try:
-            return _outcome(block, record=_done(task, block))
+            return _outcome(block, record=done_once(task, block))
         except Exception as error:
             transient = fault_of(error) == "transient"
             pause = patience.pause() if transient else None
@@ -159,8 +159,8 @@ def failed(block: Block, error: Exception, *, doing: str = "", tried: str = "") 
     return _outcome(block, failure=f"{doing}{text}", blame="bug", trace=trace)
 
 
-def _done(task: Task, block: Block) -> Any:
-    """The record of a block, done once. Each phase releases what the one before has made."""
+def done_once(task: Task, block: Block) -> Any:
+    """What `store` returns, done once. What one phase has made is let go with the next."""
     loaded = task.load(block)
     with _device:
         result = task.compute(block, loaded)

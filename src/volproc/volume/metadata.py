@@ -169,7 +169,7 @@ def volume_like(info: VolumeInfo, url: str, **options: Any) -> VolumeInfo:
 
 def chunk_shape(voxel_nm: VoxelNm) -> Shape:
     """A quarter or half a million voxels, in nm nearly a cube: of those tried, these served halo
-    reads best (docs/performance.md).
+    reads best (benchmarks/LOG.md).
 
     >>> chunk_shape(VoxelNm((50, 10, 10))), chunk_shape(VoxelNm((8, 8, 8)))
     ((32, 128, 128), (64, 64, 64))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,18 @@ from volproc.compiled import compiled
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import Taps, VoxelNm, rescaled_shape, taps
 from volproc.volume.metadata import Level, VolumeInfo
-from volproc.volume.store import Volume
+
+
+class Voxels(Protocol):
+    """Boxes of voxels of a pyramid: a volume, or what a task has been given of one."""
+
+    @property
+    def info(self) -> VolumeInfo:
+        """Levels and types; `url` says in messages what it is."""
+
+    def read(self, box: Box, level: int = 0) -> npt.NDArray[Any]:
+        """Voxels of `box`, shape (z, y, x)."""
+
 
 SLAB = 16
 """Planes resampled at a time: bounds the float32 copies."""
@@ -169,7 +180,7 @@ def _rows_and_columns(
                 out[z, y, x] = np.rint(line[x]) if whole else line[x]
 
 
-def read_resampled(volume: Volume, resampler: Resampling, window: Box) -> torch.Tensor:
+def read_resampled(volume: Voxels, resampler: Resampling, window: Box) -> torch.Tensor:
     """Float32 voxels of `window` on the new grid, mirrored beyond the volume's border."""
     values = volume.read(resampler.source(window), level=resampler.level)
     return resampled(as_tensor(values), resampler, window, rounded=False)

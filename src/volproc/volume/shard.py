@@ -1,7 +1,7 @@
 """Whole shards written straight into their files, one chunk in memory at a time.
 
 zarr encodes a shard on an event loop, holds all of its chunks, joins them and copies that to the
-file: a third more CPU time and three times the memory (docs/performance.md). The format is zarr's
+file: a third more CPU time and three times the memory (benchmarks/LOG.md). The format is zarr's
 `sharding_indexed` (https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed):
 
     | chunk | chunk | ... | chunk | index: (offset, length) of each chunk | crc32c of the index |

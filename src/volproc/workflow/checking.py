@@ -22,6 +22,7 @@ def check(
     *,
     depth: Depth = "samples",
     repair: bool = False,
+    ask_ome_zarr: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> tuple[Finding, ...]:
@@ -30,8 +31,9 @@ def check(
     "fast" looks at metadata and files, "samples" also reads some blocks of every level and compares
     each level with the one before, "deep" reads every voxel. With `repair` damaged files of a
     volume of volproc are removed, so that the command that made it makes them again.
+    With `ask_ome_zarr` the package ome-zarr is asked for a second opinion.
     """
-    chosen = plan_check(url, depth=depth)
+    chosen = plan_check(url, depth=depth, ask_ome_zarr=ask_ome_zarr)
     with TemporaryDirectory() as records, engine_of(cluster) as engine:
         found = run_check(chosen, Runner(engine, records, watchers))
     if repair:

@@ -363,7 +363,7 @@ def test_parts_removed_by_hand_are_made_again_and_those_of_another_run_are_not_t
 
 def test_without_the_package_parquet_is_refused_by_name(tmp_path, saved, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ConfigError, match=r"pip install 'volproc\[parquet\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[parquet\]'"):
         measure(saved, tmp_path / "out", tmp_path / "ledger", parquet=True)
 
 

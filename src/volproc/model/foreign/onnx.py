@@ -9,8 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from volproc.errors import ModelError
-from volproc.model.foreign.runnable import Cost, not_finite, renamed
+from volproc.errors import (
+    INSTALL,
+    ModelError,
+)
+from volproc.model.foreign.runnable import (
+    Cost,
+    not_finite,
+    renamed,
+)
 
 WHOLE_TILE = {
     "InstanceNormalization",
@@ -73,7 +80,7 @@ def _runtime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise ModelError(
-            "ONNX models need onnx and onnxruntime: pip install 'volproc[onnx]', or "
+            f"ONNX models need onnx and onnxruntime: {INSTALL.format('onnx')}, or "
             "onnxruntime-gpu in its place"
         ) from error
     return onnxruntime

@@ -18,7 +18,7 @@ from volproc.volume.arrays import PlainArray, what_is_at, zarr_array
 from volproc.volume.dask_token import token_of
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, new_volume
-from volproc.volume.store import open_volume
+from volproc.volume.store import Volume, open_volume
 
 WHOLE = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 """Types of classes and ids."""
@@ -84,6 +84,8 @@ def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> Source:
 
     `voxel_nm` (z, y, x) is needed where nothing states it. VolumeError for what is no volume.
     """
+    if isinstance(given, Volume):
+        return open_volume(given.info.url, voxel_nm=voxel_nm) if voxel_nm else given
     if not isinstance(given, str | Path):
         return _array_source(given, voxel_nm)
     url = str(given)

@@ -15,7 +15,7 @@ blocks found depends on less than what became of it, and stays good when a filte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -119,14 +119,8 @@ class Tables:
         """Keep, for each block of a group, what it puts in place of each of its own ids."""
         fate = self._load(f"group-{index}.fate")["fate"]
         found = {block: self._load(f"{block}.table") for block in members}
-        borders = {block: one["border_ids"] for block, one in found.items()}
-        inners = {block: one["inner_ids"] for block, one in found.items()}
-        ends = np.cumsum([len(one) for one in (*borders.values(), *inners.values())])
-        parts = np.split(ids[fate], ends[:-1])
-        for n, (block, one) in enumerate(found.items()):
-            lookup = np.zeros(int(one["count"]) + 1, dtype=ids.dtype)
-            lookup[borders[block]] = parts[n]
-            lookup[inners[block]] = parts[len(members) + n]
+        of_blocks = lookups([_local_ids(one) for one in found.values()], ids[fate])
+        for (block, one), lookup in zip(found.items(), of_blocks, strict=True):
             self._save(f"{block}.ids", {"lookup": lookup, "content": one["content"]})
 
     def lookup(self, block: int) -> tuple[npt.NDArray[Any], int]:
@@ -148,6 +142,29 @@ class Tables:
         return self.digest if name.endswith((".table", ".faces")) else self.merge_digest
 
 
+def lookups(
+    blocks: Sequence[tuple[int, npt.NDArray[Any], npt.NDArray[Any]]], ids: npt.NDArray[Any]
+) -> list[npt.NDArray[Any]]:
+    """For each block the final id of each of its own ids, 0 to its count.
+
+    `blocks` have their count, and their ids at a border and inside; `ids` are the final ones, first
+    of all those at borders, then of all inside.
+    """
+    parts = [*(border for _, border, _ in blocks), *(inner for _, _, inner in blocks)]
+    split = np.split(ids, np.cumsum([len(part) for part in parts])[:-1])
+    found = []
+    for n, (count, at_border, inside) in enumerate(blocks):
+        lookup = np.zeros(count + 1, dtype=ids.dtype)
+        lookup[at_border] = split[n]
+        lookup[inside] = split[len(blocks) + n]
+        found.append(lookup)
+    return found
+
+
+def _local_ids(found: Packed) -> tuple[int, npt.NDArray[Any], npt.NDArray[Any]]:
+    return int(found["count"]), found["border_ids"], found["inner_ids"]
+
+
 def faces_of(tables: Tables, *, keep: int) -> Callable[[int, Shape], Labels]:
     """Gives a block's border towards a step: a face, or the part of one along an edge or corner.
 
@@ -164,12 +181,21 @@ def faces_of(tables: Tables, *, keep: int) -> Callable[[int, Shape], Labels]:
         return found[side].astype(np.uint32)
 
     def load(index: int, step: Shape) -> Labels:
-        axis = next(axis for axis, s in enumerate(step) if s)
-        z, y, x = (s if at == axis else 0 for at, s in enumerate(step))
-        found = face(index, _side((z, y, x)))
+        found = face(index, _side(face_towards(step)))
         return border(found, step) if found.size else found
 
     return load
+
+
+def face_towards(step: Shape) -> Shape:
+    """The step through the face of which the border towards `step` is a part.
+
+    >>> face_towards((0, -1, 1))
+    (0, -1, 0)
+    """
+    axis = next(axis for axis, s in enumerate(step) if s)
+    z, y, x = (s if at == axis else 0 for at, s in enumerate(step))
+    return z, y, x
 
 
 def _side(step: Shape) -> str:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from volproc.grid.blocks import Block, Tiling, forward_steps
-from volproc.grid.box import Shape, each
+from volproc.grid.blocks import (
+    Block,
+    Connectivity,
+    Tiling,
+    forward_steps,
+)
+from volproc.grid.box import (
+    Shape,
+    each,
+)
 from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.component_tasks import FACES
 from volproc.stages.label.criteria import Criteria
@@ -21,8 +33,14 @@ from volproc.stages.label.merge import (
     merge_group,
     names_of,
 )
-from volproc.stages.label.merge_tables import Tables, faces_of
-from volproc.stages.objects.components import touching_ids
+from volproc.stages.label.merge_tables import (
+    Tables,
+    faces_of,
+)
+from volproc.stages.objects.components import (
+    Labels,
+    touching_ids,
+)
 from volproc.stages.objects.statistics import ROW_BYTES
 
 Pairs = tuple[int, int, npt.NDArray[np.uint32]]
@@ -85,17 +103,12 @@ class MergeGroup:
         return crossing_names(inside), crossing_names(outside)
 
     def _pairs(self, members: set[int]) -> Iterator[Pairs]:
-        connectivity = self.criteria.options.connectivity
         _, rows, columns = self.groups.grid.core
         load = faces_of(self.tables, keep=2 * (rows + 1) * (columns + 1))
         for first in sorted(members):
-            steps = forward_steps(connectivity)
-            for second, step in self.groups.blocks.neighbours(first, steps):
-                z, y, x = step
-                near, far = load(first, step), load(second, (-z, -y, -x))
-                if near.any() and far.any():
-                    found = touching_ids(near, far, step=step, connectivity=connectivity)
-                    yield first, second, found
+            yield from pairs_from(
+                first, self.groups.blocks, self.criteria.options.connectivity, load
+            )
 
     def _going_on(self, members: set[int]) -> Names:
         """Components at the group's border, sorted."""
@@ -107,6 +120,23 @@ class MergeGroup:
                     ids = np.unique(load(index, step))
                     found.append(names_of(index, ids[ids > 0]))
         return np.unique(np.concatenate(found))
+
+
+def pairs_from(
+    first: int,
+    blocks: Tiling,
+    connectivity: Connectivity,
+    load: Callable[[int, Shape], Labels],
+) -> Iterator[Pairs]:
+    """Ids that touch between block `first` and each neighbour after it.
+
+    `load` gives a block's border towards a step.
+    """
+    for second, step in blocks.neighbours(first, forward_steps(connectivity)):
+        z, y, x = step
+        near, far = load(first, step), load(second, (-z, -y, -x))
+        if near.any() and far.any():
+            yield first, second, touching_ids(near, far, step=step, connectivity=connectivity)
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ def find_objects(plan: FindPlan, runner: Runner) -> FoundObjects:
     name = digest(
         plan.tables.digest,
         [block["content"] for block in blocks],
-        plan.options.model_dump(exclude={"native", "block"}),
+        plan.options.model_dump(exclude={"image_grid", "block"}),
         groups.grid.core,
     )
     tables = replace(plan.tables, merge_digest=name)

@@ -137,7 +137,7 @@ def plan_label(
 ) -> LabelPlan:
     """Plan blocks and costs for labelling `mask` into `url`.
 
-    `native` is the image whose grid the labels are also written on if `options.native`; `source`
+    `native` is the image whose grid labels are also written on if `options.image_grid`; `source`
     gives the voxels where `mask` is no volume. VolumeError for a mask with channels or off the
     image's grid, ConfigError if `native` is missing.
     """
@@ -152,14 +152,14 @@ def plan_label(
         "label",
         ALGORITHM,
         {"mask": find.source.fingerprint},
-        options.model_dump(exclude={"native", "block"}),
+        options.model_dump(exclude={"image_grid", "block"}),
         cutting_of(find.blocks.core, output),
         {} if isinstance(find.source, ArraySource) else {"mask": relative_url(mask.url, url)},
     )
     output = output.with_provenance(recipe=recipe.record())
-    if options.native and native is None:
-        raise ConfigError("[label] native = true needs the image that the labels belong to")
-    requested = native_volume(output, native, recipe) if options.native and native else None
+    if options.image_grid and native is None:
+        raise ConfigError("[label] image_grid = true needs the image that the labels belong to")
+    requested = native_volume(output, native, recipe) if options.image_grid and native else None
     plan = LabelPlan(find, output, requested, recipe)
     plan.native_plan(find.tables)  # VolumeError where the labels do not cover the image
     return plan
@@ -234,5 +234,5 @@ def plan_from(request: Request) -> LabelPlan:
     options = request.table(LabelOptions)
     if request.origins.get("mask") == "interior":  # numbered already
         options = options.model_copy(update={"input": "labels"})
-    native = request.given("native")
+    native = request.given("image_grid")
     return plan_label(request.volume("mask"), request.out(), options, native=native)

@@ -10,10 +10,8 @@ given in voxels of the image, as `volproc subjects` takes them.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from io import StringIO
 from math import prod
 
 import numpy as np
@@ -27,6 +25,7 @@ from volproc.errors import ConfigError
 from volproc.fusion import count_yes, spread
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
+from volproc.spreadsheet import table_csv
 from volproc.stages.output import begin_volumes, finish_volume, pyramid_steps
 from volproc.stages.predict.options import PredictOptions
 from volproc.volume.file_io import (
@@ -198,14 +197,12 @@ def ranking(plan: DisagreementPlan, records: Sequence[Sequence[Sequence[int]]]) 
             sums[index] += numbers
     sizes = np.array([region.core.size for region in plan.regions])
     means = sums[:, 0] / (255 * sizes)
-    file = StringIO()
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows = []
     for rank, index in enumerate(np.argsort(-means, kind="stable").tolist(), start=1):
         box = in_image(plan.regions[index].core, plan.votes, plan.image)
         shares = (f"{means[index]:.6f}", f"{sums[index, 1] / sizes[index]:.6f}")
-        rows.writerow((rank, *box.start, *box.shape, *shares))
-    return file.getvalue()
+        rows.append((rank, *box.start, *box.shape, *shares))
+    return table_csv(COLUMNS, rows, end="\n")
 
 
 def in_image(box: Box, votes: VolumeInfo, image: VolumeInfo) -> Box:

@@ -71,7 +71,7 @@ class PredictPlan:
         if compared:
             outputs += [compared.agreement, compared.disagreement]
         tables = [compared.table] if compared and compared.regions else []
-        if self.options.certify:
+        if self.options.seam_check:
             tables.append(sibling(self.output.url, ENDING))
         model = (self.network.source,) if exists(self.network.source) else ()
         volumes = tuple(info for info in outputs if info)
@@ -129,7 +129,7 @@ class PredictPlan:
             flop=sum(count * cost.flop for count, cost in costs),
             notes=(
                 *(f"{self.network.name}: {note}" for note in self.notes),
-                *skip_notes(self.options.skip),
+                *skip_notes(self.options.skip_empty_std),
             ),
         )
 
@@ -138,7 +138,7 @@ class PredictPlan:
         return places_in(
             self.layout,
             self.blocks,
-            count=self.options.certify,
+            count=self.options.seam_check,
             seed=int(self.digest, 16),
             skipped=skipped,
         )

@@ -26,7 +26,7 @@ from volproc.volume.file_io import read_file
 
 STEP = "upload"
 LINK_TOGETHER = 10
-MAX_BYTES = 2**20
+MAX_IMAGE_BYTES = 2**20
 """Of an image; Zooniverse's own limit."""
 
 
@@ -170,8 +170,8 @@ def _check_files(job: _Job) -> None:
 
 def _image(folder: str, name: str) -> bytes:
     content = read_file(f"{folder}/{name}")
-    if not 0 < len(content) <= MAX_BYTES:
+    if not 0 < len(content) <= MAX_IMAGE_BYTES:
         raise AnnotateError(
-            f"{name} has {len(content)} bytes; Zooniverse takes images of 1 to {MAX_BYTES}"
+            f"{name} has {len(content)} bytes; Zooniverse takes images of 1 to {MAX_IMAGE_BYTES}"
         )
     return content
