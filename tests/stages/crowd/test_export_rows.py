@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from volproc.volume.files import read_file
 
 from volproc.drawing import Stroke, Vote
 from volproc.errors import VolumeError
 from volproc.stages.crowd.export_rows import COLUMNS, Export, Parts, header
 from volproc.volume.access import exists
+from volproc.volume.file_io import read_file
 
 SHAPE = (7, 401, 600)
 points = arrays.arrays(

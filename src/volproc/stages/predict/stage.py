@@ -81,12 +81,13 @@ def plan_predict(
     network = network or open_network(options.model, card=options.card, trust=options.trust_model)
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
-    way = resampling_to(image, voxel_nm)
-    geometry = choose(way.shape_out, network, options)
+    resampler = resampling_to(image, voxel_nm)
+    shape = resampler.shape_out
+    geometry = choose(shape, network, options)
     options = options.model_copy(update={"axes": geometry.axes})
     same = partial(
         new_volume,
-        shape=way.shape_out,
+        shape=shape,
         voxel_nm=voxel_nm,
         corner_nm=image.corner_nm,
         dtype="uint8",
@@ -95,27 +96,31 @@ def plan_predict(
     )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
     output, votes = same(url), same(votes_url, channels=channels) if votes_url else None
-    lasting = options.recorded(exclude=PASSING) | {"votes": bool(votes_url)}
+    model = options.model  # a path, or the name of a shipped one
     recipe = Recipe(
         "predict",
         ALGORITHM,
         {"image": [fingerprint(image), image.corner_nm], "model": network.digest},
-        lasting,
+        options.recorded(exclude=PASSING) | {"votes": bool(votes_url)},
         cutting_of(geometry.block, output) | {"tiles": geometry.layout},
-        {"image": relative_url(image.url, url), "model": _model_place(options.model, url)},
+        {
+            "image": relative_url(image.url, url),
+            "model": relative_url(model, url) if exists(model) else model,
+        },
         renamed=options.RENAMED,
     )
+    made = {"recipe": recipe.record()}
     notes = (*network.notes, *geometry.notes)
-    record = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
-    output = output.with_provenance(recipe=recipe.record(), **record)
-    votes = votes and votes.with_provenance(recipe=recipe.record())
+    noted = {"model_notes": list(notes)} if notes else {}
+    output = output.with_provenance(**made, **model_record(network, image), **noted)
+    votes = votes and votes.with_provenance(**made)
     return PredictPlan(
         image=image,
         output=output,
         votes=votes,
-        resampler=way,
+        resampler=resampler,
         layout=geometry.layout,
-        blocks=Tiling(shape=way.shape_out, core=geometry.block),
+        blocks=Tiling(shape=shape, core=geometry.block),
         network=network,
         options=options,
         recipe=recipe,
@@ -123,11 +128,6 @@ def plan_predict(
         native=plan_native(output, votes, image, options, recipe=recipe),
         disagreement=plan_disagreement(votes, image, options, recipe=recipe),
     )
-
-
-def _model_place(model: str, url: str) -> str:
-    """The model's folder or file as seen from `url`; the name of a shipped one."""
-    return relative_url(model, url) if exists(model) else model
 
 
 def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
