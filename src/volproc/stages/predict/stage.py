@@ -30,7 +30,7 @@ from volproc.stages.predict.disagreement import (
 from volproc.stages.predict.empty_blocks import (
     empty_block_rule,
 )
-from volproc.stages.predict.geometry import choose
+from volproc.stages.predict.geometry import Geometry, choose
 from volproc.stages.predict.native_prediction import plan_native
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.plan import PredictPlan
@@ -96,19 +96,7 @@ def plan_predict(
     )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
     output, votes = same(url), same(votes_url, channels=channels) if votes_url else None
-    model = options.model  # a path, or the name of a shipped one
-    recipe = Recipe(
-        "predict",
-        ALGORITHM,
-        {"image": [fingerprint(image), image.corner_nm], "model": network.digest},
-        options.recorded(exclude=PASSING) | {"votes": bool(votes_url)},
-        cutting_of(geometry.block, output) | {"tiles": geometry.layout},
-        {
-            "image": relative_url(image.url, url),
-            "model": relative_url(model, url) if exists(model) else model,
-        },
-        renamed=options.RENAMED,
-    )
+    recipe = _recipe(output, bool(votes), image, network, options, geometry)
     made = {"recipe": recipe.record()}
     notes = (*network.notes, *geometry.notes)
     noted = {"model_notes": list(notes)} if notes else {}
@@ -127,6 +115,29 @@ def plan_predict(
         notes=notes,
         native=plan_native(output, votes, image, options, recipe=recipe),
         disagreement=plan_disagreement(votes, image, options, recipe=recipe),
+    )
+
+
+def _recipe(
+    output: VolumeInfo,
+    votes: bool,
+    image: VolumeInfo,
+    network: Network,
+    options: PredictOptions,
+    geometry: Geometry,
+) -> Recipe:
+    url, model = output.url, options.model  # a path, or the name of a shipped model
+    return Recipe(
+        "predict",
+        ALGORITHM,
+        {"image": [fingerprint(image), image.corner_nm], "model": network.digest},
+        options.recorded(exclude=PASSING) | {"votes": votes},
+        cutting_of(geometry.block, output) | {"tiles": geometry.layout},
+        {
+            "image": relative_url(image.url, url),
+            "model": relative_url(model, url) if exists(model) else model,
+        },
+        renamed=options.RENAMED,
     )
 
 
