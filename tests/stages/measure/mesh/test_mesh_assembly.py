@@ -173,8 +173,8 @@ def test_an_object_too_large_for_a_worker(tmp_path, save_volume, blobs):
     labels = save_volume("l.zarr", blobs, kind="labels")
     surfaces, _ = make_meshes(labels, tmp_path)
     files = SurfaceFiles(str(tmp_path / "surfaces"), "digest")
+    task = WriteMeshes(labels.info, files, 0, "", "ply", error_nm=1)
     with pytest.raises(MemoryPromiseError, match=r"object \d+ of .*triangles.*mesh_voxel_nm"):
-        task = WriteMeshes(labels.info, files, 0, "", "ply", error_nm=1)
         mesh_step(task, surfaces, [], worker_bytes=GB // 2)
 
 

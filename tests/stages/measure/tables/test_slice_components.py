@@ -43,8 +43,5 @@ def test_a_ring_through_all_blocks_is_one_component():
     labels[0, 2:10, 2:10] = 5
     labels[0, 4:8, 4:8] = 0
     found = in_blocks(labels, (1, 3, 3))
-    assert (found.slices.tolist(), found.components.tolist(), found.most.tolist()) == (
-        [1],
-        [1],
-        [1],
-    )
+    counts = (found.slices, found.components, found.most)
+    assert [one.tolist() for one in counts] == [[1], [1], [1]]

@@ -25,9 +25,9 @@ from volproc.volume.store import Volume
 
 NEAR_CUBE = 2.0
 """Voxels up to so many times as long as wide are near enough to a cube."""
-WORKING_BYTES = 45
+WORKING_BYTES = 47
 """Per voxel: ids of the block's objects as they are found 10, of one object the mask 2, the field
-while it is blurred 16, edges 5, triangles 12 (more than noise has)."""
+while it is blurred 16, edges and cubes 7, triangles 12 (more than noise has)."""
 
 
 def surface_level(info: VolumeInfo, *, voxel_nm: float | None = None) -> int:
