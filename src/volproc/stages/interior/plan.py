@@ -1,11 +1,11 @@
 """Every step from an envelope to its nuclei, with what it costs.
 
-    regions    what the envelope leaves once its gaps are closed (cores.py)
+    regions    what the envelope leaves once its gaps are closed (tasks.py)
     label      the regions, numbered over the whole volume by the label stage
     faces      how much of each region lies on the volume's border: the leak test (leak_test.py)
     inside     regions that pass, grown to the envelope (geodesic_growth.py), and the vote
     label      the interiors, numbered
-    nuclei     each voxel of the envelope to the nearest interior (nearest_interior.py)
+    nuclei     each voxel of the envelope to the nearest interior (envelope_distance.py)
 
 The first three are done in the volume as a whole and in slices across each axis that is chosen:
 what each of them finds inside is a vote. The volumes in between lie in OUT.parts and may be looked
@@ -25,12 +25,11 @@ from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape, each
 from volproc.stages.claims import Claim
-from volproc.stages.interior.cores import Envelope, FindRegions
 from volproc.stages.interior.envelope_distance import reach_voxels, with_slices_apart
 from volproc.stages.interior.geodesic_growth import halo_of
 from volproc.stages.interior.labelling import Labelling, Planned
 from volproc.stages.interior.leak_test import CountFaces, Verdict
-from volproc.stages.interior.tasks import AddEnvelope, FillInside
+from volproc.stages.interior.tasks import AddEnvelope, Envelope, FillInside, FindCores
 from volproc.stages.output import cutting_of, pyramid_steps
 from volproc.volume.access import place_from
 from volproc.volume.files import beside
@@ -122,7 +121,7 @@ class InteriorPlan:
         voxel_nm = with_slices_apart(output.info.voxel_nm, axis)
         return self._step(
             named("regions", axis),
-            FindRegions(self.envelope, self.gap_nm, axis, output),
+            FindCores(self.envelope, self.gap_nm, axis, output),
             halo=reach_voxels(self.gap_nm / 2, voxel_nm=voxel_nm),
             working=REGIONS_BYTES,
             output=output.info,

@@ -12,10 +12,10 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.stages.claims import admit
-from volproc.stages.interior.cores import Envelope
 from volproc.stages.interior.labelling import Labelled, Labelling
 from volproc.stages.interior.leak_test import joined_faces, stored_faces, verdict_of
 from volproc.stages.interior.plan import InteriorPlan, named, volume_like
+from volproc.stages.interior.tasks import Envelope
 from volproc.stages.nothing import NOTHING, search_in, why_nothing
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
