@@ -1,8 +1,8 @@
 """Distances in nm up to a reach: what is near an envelope, and the interior nearest to each voxel.
 
 Sums of squares are taken in the same order everywhere, and nothing beyond the reach counts: a
-block that reads a halo of the reach finds the same bits as the whole volume. scipy's transform has
-no reach, and takes six times the memory.
+block that reads a halo of the reach finds the same bits as the whole volume. scipy's transform
+has no reach: it takes 16 times as long and 10 times the memory (300 nm, voxels of 50 x 40 x 40).
 """
 
 from __future__ import annotations

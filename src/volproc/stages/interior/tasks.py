@@ -12,7 +12,7 @@ pokes through the smallest hole.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,9 @@ def by_slice(regions: Mask, *, axis: int, first: int) -> npt.NDArray[np.uint8]:
 class FindCores:
     """Task: the cores of one block; with an `axis`, of every slice across it."""
 
+    working_bytes: ClassVar = 10
+    """Per voxel read: distances in float32, masks before and after, planes they come from."""
+
     envelope: Envelope
     gap_nm: float
     axis: int | None
@@ -114,6 +117,11 @@ class FillInside:
     reach_nm: float
     output: Volume
 
+    @property
+    def working_bytes(self) -> int:
+        """Per voxel read: states, lengths of paths, places that are left; regions and verdicts."""
+        return 20 + 5 * len(self.regions)
+
     def load(self, block: Block) -> tuple[npt.NDArray[Any], list[States]]:
         """The envelope, and what is known of the cores across each axis, with a halo."""
         values = self.envelope.volume.read(block.read)
@@ -142,6 +150,9 @@ class FillInside:
 @dataclass(frozen=True)
 class AddEnvelope:
     """Task: the interiors of one block, each with its envelope."""
+
+    working_bytes: ClassVar = 30
+    """Per voxel read: ids before and after, distances, masks, places of the envelope."""
 
     envelope: Envelope
     interiors: Volume
