@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import MeasureOptions
+from volproc import MeasureOptions
 from volproc.engine.memory import RESERVED_BYTES, process_peak_bytes
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine

@@ -10,6 +10,7 @@ import fsspec
 import numpy as np
 import pytest
 from tests.flaky import LISTS, READS, WRITES, flaky_disk, flaky_memory
+from volproc.stages.train.sources import sources_of
 
 from volproc.config import (
     IngestOptions,
@@ -32,9 +33,8 @@ from volproc.stages.label.stage import plan_label, run_label
 from volproc.stages.measure.stage import plan_measure, run_measure
 from volproc.stages.phantom.stage import plan_phantom, run_phantom
 from volproc.stages.predict.stage import plan_predict, run_predict
-from volproc.stages.train.sources import sources_of
 from volproc.stages.train.stage import plan_train, run_train
-from volproc.volume.files import read_file, write_file, write_pieces
+from volproc.volume.file_io import read_file, write_file, write_pieces
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
 
@@ -208,7 +208,7 @@ def test_nuclei(tmp_path, rate):
         run_interior(plan, Runner(SerialEngine(), folder / "ledger"))
 
     equal_on_disk(tmp_path, work, rate, of="n.zarr")  # the rest names dates of what is between
-    assert open_volume(tmp_path / "flaky" / "here" / "n.zarr").info.made_by["objects"] == 1
+    assert open_volume(tmp_path / "flaky" / "here" / "n.zarr").info.provenance["objects"] == 1
 
 
 @RATES

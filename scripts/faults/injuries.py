@@ -190,11 +190,11 @@ def cut_as(shard_bytes, smallest_level=20):
     """Another release of volproc, which makes other shards."""
 
     def arm():
-        from volproc.stages.ingest import layout
+        from volproc.stages.ingest import shard_layout
         from volproc.volume import metadata
 
-        metadata.SHARD_BYTES, metadata.SMALLEST_LEVEL = shard_bytes, smallest_level
-        layout.SHARD_BYTES = layout.SLAB_BYTES = shard_bytes
+        metadata.SHARD_BYTES, metadata.MIN_LEVEL = shard_bytes, smallest_level
+        shard_layout.SHARD_BYTES = shard_layout.SLAB_BYTES = shard_bytes
 
     return arm
 

@@ -153,7 +153,7 @@ def test_what_the_coarser_levels_show_is_not_looked_for_again(rare, monkeypatch)
     ],
 )
 def test_a_mask_of_0_and_1_is_told_from_a_probability(highest, level, step, refused):
-    info = volume("uint8").stamped(step=step)
+    info = volume("uint8").with_provenance(step=step)
     how = {"level": level, "highest": highest, "option": "[x] threshold"}
     if not refused:
         refuse_classes(info, **how)

@@ -25,7 +25,7 @@ from volproc.volume.access import exists
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
 
-MOST_CLASSES = 16
+MAX_CLASSES = 16
 """An image of uint8 whose highest value is below is a mask of classes rather than probabilities."""
 MAX_SEARCHED_VOXELS = 2**30
 """Of the finest level that is searched for a label: some ten seconds."""
@@ -169,8 +169,8 @@ def refuse_classes(info: VolumeInfo, *, level: float, highest: int, option: str)
     `highest` is its highest value if no voxel was foreground from `level` on, else 0. A prediction
     of ours is one of probabilities, whatever is in it.
     """
-    ours = info.made_by.get("step") == "predict"
-    if level > MOST_CLASSES > highest > 0 and not ours and info.dtype == "uint8":
+    ours = info.provenance.get("step") == "predict"
+    if level > MAX_CLASSES > highest > 0 and not ours and info.dtype == "uint8":
         raise VolumeError(
             f"no voxel of {info.url} reaches {level:g} of 255, its highest value is {highest}: "
             f"for a mask of 0 and 1 (or of classes) set {option} = 0"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from volproc.config import EvaluateOptions
-from volproc.engine.progress import Note
+from volproc import EvaluateOptions
+from volproc.engine.events import Note
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, VolprocError, VolumeError

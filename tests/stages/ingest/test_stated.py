@@ -8,7 +8,7 @@ import pytest
 import tifffile
 import zarr
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.errors import IngestError, VolumeError
 from volproc.grid.box import whole_box
 from volproc.stages.ingest.reader import open_source
@@ -159,7 +159,7 @@ def test_an_ome_zarr_of_other_axes_is_turned(tmp_path, inner):
     path = ome(tmp_path / "a.zarr", steps, values=VALUES.T, axes="xyz") + inner
     source = open_source(path, IngestOptions())
     np.testing.assert_array_equal(voxels(source), VALUES)
-    assert (source.voxel_nm, source.translation_nm) == (NM, (1000, 2000, 3000))
+    assert (source.voxel_nm, source.stated.centre) == (NM, (1000, 2000, 3000))
 
 
 ZARR_NAMES = [
@@ -260,7 +260,7 @@ def test_white_is_zero_is_turned_over(tmp_path, stored, meant, report, compressi
     tifffile.imwrite(path, stored, photometric="miniswhite", compression=compression)
     source = open_source(str(path), IngestOptions())
     np.testing.assert_array_equal(voxels(source), meant, err_msg=report)
-    assert "0 is white" in source.said
+    assert "0 is white" in source.note
     as_labels = open_source(str(path), IngestOptions(labels=True))
     np.testing.assert_array_equal(voxels(as_labels), stored)
 
@@ -358,28 +358,59 @@ def test_places_of_arrays_are_kept(tmp_path, kind):
     assert plan.output.levels[0].translation_nm == pytest.approx((1000, 2000, 3000))
 
 
-@pytest.mark.parametrize("kind", ["tif", "imagej", "ome", "png", "mrc"])
+@pytest.mark.parametrize("kind", ["tif", "png"])
 def test_files_without_a_known_place_lie_at_0(tmp_path, kind):
-    """fideus-labs/ngff-zarr#636: stage positions; those of each plane, and of which corner?"""
-    import mrcfile
+    """XPosition and YPosition of a TIFF are those of a page on paper."""
     from PIL import Image
 
-    path = tmp_path / {"tif": "a.tif", "imagej": "a.tif", "ome": "a.ome.tif"}.get(kind, f"a.{kind}")
+    path = tmp_path / f"a.{kind}"
     if kind == "png":
         Image.fromarray(VALUES[0]).save(path)
-    elif kind == "mrc":
-        with mrcfile.new(path, VALUES.astype("i2")) as file:
-            file.header.origin = (3000, 2000, 1000)
-    elif kind == "imagej":
-        imagej(path, unit="nm", spacing=50, xorigin=3, yorigin=2, zorigin=1)
     else:
-        position = {"Plane": {"PositionX": [3.0] * 3, "PositionXUnit": ["µm"] * 3}}
-        tags = [(286, "2I", 1, (3, 1), True)] if kind == "tif" else []
-        metadata = {"axes": "ZYX", **position} if kind == "ome" else None
-        how = {"ome": kind == "ome", "metadata": metadata, "extratags": tags}
-        tifffile.imwrite(path, VALUES, photometric="minisblack", **how)
-    plan = plan_ingest(str(path), str(tmp_path / "o.zarr"), IngestOptions(voxel_nm=NM))
-    assert plan.output.levels[0].translation_nm == (0, 0, 0)
+        tags = [(286, "2I", 1, (3, 1), True), (287, "2I", 1, (2, 1), True)]
+        tifffile.imwrite(path, VALUES, photometric="minisblack", extratags=tags)
+    assert finest(path, tmp_path, voxel_nm=NM).translation_nm == (0, 0, 0)
+
+
+def finest(path, tmp_path, **options):
+    """The finest level that an ingest would write."""
+    return plan_ingest(str(path), str(tmp_path / "o.zarr"), IngestOptions(**options)).output.levels[
+        0
+    ]
+
+
+def test_an_origin_of_imagej_is_where_0_is(tmp_path):
+    path = imagej(tmp_path / "a.tif", unit="nm", spacing=50, xorigin=3, yorigin=-2, zorigin=1)
+    stated = open_source(path, IngestOptions()).voxel_nm
+    assert finest(path, tmp_path).translation_nm == pytest.approx(
+        (-stated[0], 2 * stated[1], -3 * stated[2])
+    )
+    assert finest(path, tmp_path, voxel_nm=(5, 4, 3)).translation_nm == (-5, 8, -9)
+
+
+PLACES_OF_PLANES = {
+    "with units": ({"X": (3.0, "µm"), "Y": (-40.0, "nm"), "Z": (0.5, "µm")}, (500, -40, 3000)),
+    "none for z": ({"X": (3.0, "µm"), "Y": (1.0, "mm"), "Z": (7.0, None)}, (0, 1e6, 3000)),
+    "no lengths": ({"X": (3.0, None), "Y": (2.0, "reference frame")}, (0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("name", PLACES_OF_PLANES)
+def test_a_position_of_ome_planes_counts_where_its_unit_is_a_length(tmp_path, name):
+    """fideus-labs/ngff-zarr#636: stage positions; OME's default unit is a "reference frame"."""
+    stated, place = PLACES_OF_PLANES[name]
+    planes = {}
+    for axis, (number, unit) in stated.items():
+        # the first plane's counts: later ones lie deeper
+        planes[f"Position{axis}"] = [number, number + 9, number + 18]
+        if unit:
+            planes[f"Position{axis}Unit"] = [unit] * 3
+    path = tmp_path / "a.ome.tif"
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.03, "PhysicalSizeY": 0.02, "Plane": planes}
+    tifffile.imwrite(path, VALUES, ome=True, photometric="minisblack", metadata=metadata)
+    # the size along z is not stated: the place is
+    found = finest(path, tmp_path, voxel_nm=(50, 20, 30)).translation_nm
+    assert found == pytest.approx(place)
 
 
 def test_axes_are_no_option_of_files_whose_axes_are_fixed(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volproc.config import InteriorOptions
+from volproc import InteriorOptions
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.interior.geodesic_growth import INSIDE, OUTSIDE

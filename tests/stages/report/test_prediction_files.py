@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from volproc.errors import VolumeError
-from volproc.stages.predict.certificate import certificate_of
+from volproc.stages.predict.seam_certificate import certificate_of
 from volproc.stages.report.prediction_files import (
-    MOST_REGIONS,
+    MAX_REGIONS,
     SHOWN,
     read_certificate,
     read_regions,
@@ -27,7 +27,7 @@ def prediction(save_volume):
 
 def test_a_certificate_is_read_as_predict_writes_it(prediction):
     certificate = asdict(certificate_of(RECORDS, tolerance=1, halo="exact"))
-    digest = prediction.info.made_by["digest"]
+    digest = prediction.info.provenance["digest"]
     found = read_certificate(json.dumps({"digest": digest, **certificate}), prediction, name="c")
     assert found == {key: json.loads(json.dumps(certificate))[key] for key in SHOWN}
     assert (found["places"], found["borders"], found["skipped"]) == (3, 1, 1)
@@ -55,7 +55,7 @@ def test_the_first_regions_are_read():
     rows = [f"{n},0,{n},2,4,5,6,0.5,0.25" for n in range(1, 30)]
     text = "\n".join(["rank,z,y,x,depth,height,width,disagreement,split", *rows])
     found = read_regions(text, name="r")
-    assert len(found) == MOST_REGIONS
+    assert len(found) == MAX_REGIONS
     assert found[0].start == (0, 1, 2)
     assert found[0].shape == (4, 5, 6)
     assert (found[0].disagreement, found[0].split) == (0.5, 0.25)

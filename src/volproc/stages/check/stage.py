@@ -18,13 +18,16 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape, each
-from volproc.stages.check.files import ChunkFiles, list_files
-from volproc.stages.check.finding import Finding, error, warning
-from volproc.stages.check.levels import FoundImage
-from volproc.stages.check.reading import CheckBlock, Way
+from volproc.stages.check.chunk_files import ChunkFiles, list_files
+from volproc.stages.check.findings import Finding, error, warning
+from volproc.stages.check.level_metadata import FoundImage
 from volproc.stages.check.structure import structure_of
-from volproc.volume.inspect import StoredArray
+from volproc.stages.check.tasks import (
+    CheckBlock,
+    Way,
+)
 from volproc.volume.metadata import shard_shape
+from volproc.volume.stored_arrays import StoredArray
 
 Depth = Literal["fast", "samples", "deep"]
 

@@ -1,18 +1,21 @@
-"""Which reader a path or URL gets: a line here and a file beside this one per format."""
+"""What lies at a path or URL: a file, a folder of slices, a Zarr, or something inside one."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
 
-from volproc.config import IngestOptions
 from volproc.errors import IngestError
-from volproc.location import located, matching, name_of
+from volproc.location import filesystem_of, matching, name_of
 from volproc.retry import patient
-from volproc.stages.ingest.holding import (
+from volproc.stages.ingest.formats.registry import (
+    FORMATS,
+    FORMATS_READ,
+    Opener,
+    format_of,
+    opener_of,
+)
+from volproc.stages.ingest.options import IngestOptions
+from volproc.stages.ingest.series.folder import (
     Folder,
     few,
     list_folder,
@@ -20,76 +23,11 @@ from volproc.stages.ingest.holding import (
     refuse_missing_parts,
     taken_of,
 )
-from volproc.stages.ingest.series import Opener, open_series
-from volproc.stages.ingest.source import Source, opened, reading
-
-HEAD_BYTES = 512
-"""What a format is recognised by."""
+from volproc.stages.ingest.series.series import open_series
+from volproc.stages.ingest.voxel_source import Source, reading
 
 ZARR_MARKS = ("zarr.json", ".zgroup", ".zarray", "attributes.json")
 """Files that make a folder one array or group: Zarr v3, v2, N5."""
-
-
-@dataclass(frozen=True)
-class Opening:
-    """Opens files with some options. Not a partial: two of the same have to be equal."""
-
-    opener: Callable[..., Source]
-    options: tuple[tuple[str, Any], ...]
-
-    def __call__(self, url: str) -> Source:
-        """The source of a file."""
-        return self.opener(url, **dict(self.options))
-
-
-@dataclass(frozen=True)
-class Format:
-    """A file format; `module` has `open_MODULE` and `is_MODULE`, imported when first needed.
-
-    `takes` are the options that its opener knows.
-    """
-
-    name: str
-    suffixes: tuple[str, ...]
-    module: str
-    takes: tuple[str, ...] = ()
-
-    def opener(self, options: IngestOptions) -> Opener:
-        """The function that opens one file."""
-        opener: Opener = getattr(self._imported(), f"open_{self.module}")
-        if options.axes and "axes" not in self.takes:
-            raise IngestError(
-                f"--axes names the axes of arrays (HDF5, Zarr, N5); {self.name} files have theirs "
-                "in a fixed order: leave it out"
-            )
-        known = type(options).model_fields
-        stated = {n: getattr(options, n) for n in self.takes}
-        given = tuple((n, v) for n, v in stated.items() if v != known[n].default)
-        return Opening(opener, given) if given else opener
-
-    def recognises(self, head: bytes) -> bool:
-        """Whether a file that begins so is of this format."""
-        return bool(getattr(self._imported(), f"is_{self.module}")(head))
-
-    def named(self, url: str) -> bool:
-        """Whether a file's name ends as this format's do."""
-        return url.lower().endswith(self.suffixes)
-
-    def _imported(self) -> Any:
-        return import_module(f"volproc.stages.ingest.{self.module}")
-
-
-_MRC = (".mrc", ".rec", ".map", ".st", ".ali", ".mrcs", ".preali")
-FORMATS = (
-    Format("TIFF", (".tif", ".tiff", ".btf", ".tf8"), "tiff", ("labels", "times")),
-    Format("PNG", (".png",), "image"),
-    Format("JPEG", (".jpg", ".jpeg"), "image"),
-    Format("DM3/DM4", (".dm3", ".dm4"), "dm"),
-    Format("MRC", (*_MRC, *(f"{suffix}.gz" for suffix in _MRC)), "mrc"),
-    Format("HDF5", (".h5", ".hdf5", ".hdf"), "hdf5", ("axes", "channel")),
-)
-
-_READ = f"read are {', '.join(f.name for f in FORMATS)}, folders of those, OME-Zarr, Zarr and N5"
 
 
 def open_source(url: str, options: IngestOptions) -> Source:
@@ -146,7 +84,7 @@ def _open_inside(url: str, options: IngestOptions) -> Source:
         kind = _kind(above)
         if kind == "zarr":
             return _open_zarr(url, options)
-        if kind == "file" and _format(above).module == "hdf5":
+        if kind == "file" and format_of(above).module == "hdf5":
             return _opener_of_one(above, options)(url)
         if kind is not None:
             break
@@ -163,7 +101,7 @@ def _open_series(
             if known.named(url):
                 found[known.name].append(url)
     if not found:
-        raise IngestError(f"{where} holds no image file among {held}; {_READ}")
+        raise IngestError(f"{where} holds no image file among {held}; {FORMATS_READ}")
     if len(found) > 1:
         names = " and ".join(f"{name} ({len(urls)} files)" for name, urls in found.items())
         raise IngestError(
@@ -195,46 +133,26 @@ def _refuse_missing_ome(held: Folder, url: str) -> None:
 
 def _named_in(url: str) -> tuple[str, ...]:
     """Other files that a TIFF says its image lies in."""
-    if _format(url).module != "tiff":
+    if format_of(url).module != "tiff":
         return ()
-    from volproc.stages.ingest.tiff_metadata import other_files
+    from volproc.stages.ingest.formats.tiff_metadata import other_files
 
     return other_files(url)
 
 
 def _open_zarr(url: str, options: IngestOptions) -> Source:
-    from volproc.stages.ingest.zarr import open_zarr
+    from volproc.stages.ingest.formats.zarr import open_zarr
 
     return open_zarr(url, axes=options.axes, channel=options.channel)
 
 
 def _opener_of_one(url: str, options: IngestOptions) -> Opener:
     """What opens a file that is all there is, where a look at it may cost half a second."""
-    if _format(url).module == "hdf5":
-        from volproc.stages.ingest.hdf5_probe import refuse_deadly
+    if format_of(url).module == "hdf5":
+        from volproc.stages.ingest.formats.hdf5_probe import refuse_deadly
 
         refuse_deadly(url)
     return opener_of(url, options)
-
-
-def opener_of(url: str, options: IngestOptions) -> Opener:
-    """What opens the file at `url` and others of its format, as `options` ask."""
-    return _format(url).opener(options)
-
-
-def _format(url: str) -> Format:
-    """By the first bytes of the file; where they tell nothing, by its name."""
-    with reading(url), opened(url) as file:
-        head = file.read(HEAD_BYTES)
-    if not head:
-        raise IngestError(f"{url} is empty")
-    named = [known for known in FORMATS if known.named(url)]
-    for known in (*named, *FORMATS):
-        if known.recognises(head):
-            return known
-    if not named:
-        raise IngestError(f"{url} is of no format that is read; {_READ}")
-    return named[0]
 
 
 @patient
@@ -249,7 +167,7 @@ def _listed(folder: str) -> Folder:
 @patient
 def _kind(url: str) -> str | None:
     """Whether "file", "folder", "zarr", or nothing lies at a URL."""
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     try:
         info = filesystem.info(path)
         is_file = info["type"] == "file"

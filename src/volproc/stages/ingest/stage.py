@@ -4,35 +4,53 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from operator import truediv
 from typing import Any
 
-from volproc.config import FetchOptions, IngestOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Tiling
-from volproc.grid.box import each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.claims import Claim, admit
-from volproc.stages.ingest.empiar.delivery import Delivery, delivered, open_entry
+from volproc.stages.description import Request
 from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
-from volproc.stages.ingest.grey import GreyRange, SampleGreys, grey_range, sample_blocks
-from volproc.stages.ingest.layout import Layout, laid_out, layout_of
-from volproc.stages.ingest.packed import WithoutNaN
-from volproc.stages.ingest.passes import CopyBlock, MeasureSlices
+from volproc.stages.ingest.empiar.ingest_while_downloading import (
+    Delivery,
+    delivered,
+    open_entry,
+)
+from volproc.stages.ingest.formats.views import WithoutNaN
+from volproc.stages.ingest.grey.grey_range import (
+    GreyRange,
+    SampleGreys,
+    grey_range,
+    sample_blocks,
+)
+from volproc.stages.ingest.grey.slice_matching import (
+    SliceTable,
+    matching,
+)
+from volproc.stages.ingest.options import (
+    FetchOptions,
+    IngestOptions,
+)
 from volproc.stages.ingest.reader import open_source
-from volproc.stages.ingest.slices import SliceTable, matching
-from volproc.stages.ingest.source import Source, pixel_nm_of
+from volproc.stages.ingest.shard_layout import Layout, laid_out, layout_of
+from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices
+from volproc.stages.ingest.voxel_source import Source
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
-from volproc.volume.access import place_from
-from volproc.volume.create import made_by
-from volproc.volume.metadata import PositionNm, VolumeInfo, itemsize, new_volume
+from volproc.volume.access import relative_url
+from volproc.volume.creation import provenance_of
+from volproc.volume.metadata import (
+    VolumeInfo,
+    itemsize,
+    new_volume,
+)
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same files and options would give other voxels."""
@@ -90,8 +108,9 @@ class IngestPlan:
     def voxels(self) -> Source:
         """The source as blocks read it."""
         nan = self.options.nan
-        real = nan is not None and self.source.dtype.startswith("float")
-        return WithoutNaN(self.source, nan or 0.0) if real else self.source
+        if nan is None or not self.source.dtype.startswith("float"):
+            return self.source
+        return WithoutNaN.of(self.source, value=nan)
 
     @property
     def maps_greys(self) -> bool:
@@ -157,7 +176,7 @@ def plan_ingest(
     IngestError if they cannot be read, or if `url` was begun from other files.
     """
     source, delivery = _opened(path, url, options, fetch)
-    if getattr(source, "kind", "image") == "labels":  # averaged, ids would become others
+    if source.kind == "labels":  # averaged, ids would become others
         options = options.model_copy(update={"labels": True})
     voxel_nm = _voxel_nm(source, options, path)
     _refuse_labels_that_change(source, options, path)
@@ -168,17 +187,17 @@ def plan_ingest(
         dtype=_stored_type(source, options),
         kind="labels" if options.labels else "image",
         version=options.ome_zarr,
-        corner_nm=_corner_nm(source, voxel_nm),
+        corner_nm=source.stated.corner_nm(voxel_nm),
     )
     layout = layout_of(output, by_rows=source.by_rows)
-    output = laid_out(output, layout).stamped(source=_listing(source), **_noted(source))
+    output = laid_out(output, layout).with_provenance(source=_listing(source), **_noted(source))
     _refuse_changed(output, options)
     lasting = options.model_dump(exclude={"changed", "keep"}) | {"voxel_nm": voxel_nm}
     files = digest(source.identity, source.shape, source.dtype)
     cutting = cutting_of(layout.block, output)
-    places = {"files": path if accession(path) else place_from(path, url)}
+    places = {"files": path if accession(path) else relative_url(path, url)}
     recipe = Recipe("ingest", ALGORITHM, {"files": files}, lasting, cutting, places)
-    output = output.stamped(recipe=recipe.record())
+    output = output.with_provenance(recipe=recipe.record())
     return IngestPlan(source, output, layout, options, recipe, path, delivery)
 
 
@@ -196,7 +215,7 @@ def run_ingest(plan: IngestPlan, runner: Runner) -> Volume:
     admit(plan.claim, replace(runner, own=runner.own or plan.options.changed == "redo"))
     if plan.delivery is None:
         return _run(plan, runner)
-    with delivered(plan.delivery, plan.source, runner) as waiting:
+    with delivered(plan.delivery, runner) as waiting:
         return _run(plan, waiting)
 
 
@@ -204,9 +223,9 @@ def _run(plan: IngestPlan, runner: Runner) -> Volume:
     table, greys = _constants(plan, runner)
     info = plan.output
     if table:
-        info = info.stamped(slice_scale_offset=table)
+        info = info.with_provenance(slice_scale_offset=table)
     if greys:
-        info = info.stamped(grey_range=[greys.low, greys.high])
+        info = info.with_provenance(grey_range=[greys.low, greys.high])
     steps = (plan.copy_step(table, greys), *plan.pyramid)
     volume = begin_volume(runner, info, step="ingest", digest=plan.digest, steps=steps)
     plan = replace(plan, output=volume.info)
@@ -236,25 +255,13 @@ def _voxel_nm(source: Source, options: IngestOptions, path: str) -> VoxelNm:
 
 
 def _what_it_states(source: Source) -> str:
-    known = pixel_nm_of(source)
+    known = source.pixel_nm
     return f" but pixels of {known[0]:g} x {known[1]:g} nm (y, x)" if known else ""
-
-
-def _corner_nm(source: Source, voxel_nm: VoxelNm) -> PositionNm | None:
-    """Where the source lies. Another voxel size than it states keeps its place in voxels."""
-    centre = getattr(source, "translation_nm", None)
-    if centre is None or not any(centre):
-        return None
-    factor = each(truediv, voxel_nm, source.voxel_nm or (1.0, 1.0, 1.0))
-    return each(lambda c, f, v: c * f - v / 2, centre, factor, voxel_nm)
 
 
 def _noted(source: Source) -> dict[str, Any]:
     """What became of files and values, and slices that none holds, for the output's metadata."""
-    found = {
-        "files_taken": getattr(source, "said", ""),
-        "filled_slices": list(getattr(source, "filled", ())),
-    }
+    found = {"files_taken": source.note, "filled_slices": list(source.filled)}
     return {key: value for key, value in found.items() if value}
 
 
@@ -288,7 +295,7 @@ def _listing(source: Source) -> dict[str, Any]:
 
 
 def _refuse_changed(output: VolumeInfo, options: IngestOptions) -> None:
-    begun, now = made_by(output.url).get("source"), output.made_by["source"]
+    begun, now = provenance_of(output.url).get("source"), output.provenance["source"]
     if not begun or begun == now or options.changed == "redo":
         return
     was, are = (f"{one['files']} files of {one['bytes']:,} bytes" for one in (begun, now))
@@ -297,3 +304,9 @@ def _refuse_changed(output: VolumeInfo, options: IngestOptions) -> None:
         f"{output.url} was made from files that have changed since ({what}); write to another "
         "place, or make it anew with --changed redo, or [ingest] changed"
     )
+
+
+def plan_from(request: Request) -> IngestPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options, fetch = request.table(IngestOptions), request.table(FetchOptions)
+    return plan_ingest(request.path("source"), request.out(), options, fetch)

@@ -22,14 +22,21 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.compiled import compiled
-from volproc.config import InteriorOptions
 from volproc.grid.blocks import Block
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
-from volproc.stages.interior.geodesic_growth import INSIDE, OUTSIDE, States
-from volproc.stages.objects.array_files import packed, read_packed
+from volproc.stages.interior.geodesic_growth import (
+    INSIDE,
+    OUTSIDE,
+    States,
+)
+from volproc.stages.interior.options import InteriorOptions
+from volproc.stages.objects.array_files import (
+    packed,
+    read_packed,
+)
 from volproc.stages.objects.components import equal_values
-from volproc.volume.files import write_file
+from volproc.volume.file_io import write_file
 from volproc.volume.store import Volume
 
 Integers = npt.NDArray[np.int64]

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from math import ceil, hypot, prod
 from typing import Any
 
-from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -29,13 +28,14 @@ from volproc.stages.interior.envelope_distance import reach_voxels, with_slices_
 from volproc.stages.interior.geodesic_growth import halo_of
 from volproc.stages.interior.labelling import Labelling, Planned
 from volproc.stages.interior.leak_test import CountFaces, Verdict
+from volproc.stages.interior.options import InteriorOptions
 from volproc.stages.interior.tasks import AddEnvelope, Envelope, FillInside, FindCores
 from volproc.stages.output import cutting_of, pyramid_steps
-from volproc.volume.access import place_from
-from volproc.volume.files import beside
+from volproc.volume.access import relative_url
+from volproc.volume.file_io import sibling
 from volproc.volume.metadata import VolumeInfo, chunk_shape, itemsize, new_volume, shard_shape
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same envelope and options would give other nuclei."""
@@ -62,13 +62,13 @@ class InteriorPlan:
             {"envelope": self.fingerprint},
             self.options.model_dump(exclude={"block"}),
             cutting_of(self.output.write_unit, self.output),
-            {"envelope": place_from(self.source.url, self.output.url)},
+            {"envelope": relative_url(self.source.url, self.output.url)},
         )
 
     @property
     def claim(self) -> Claim:
         """What it reads and writes."""
-        scratch = (beside(self.output.url, ".parts"),)
+        scratch = (sibling(self.output.url, ".parts"),)
         return Claim(self.recipe, (self.source.url,), (self.output,), scratch=scratch)
 
     @property
@@ -175,16 +175,19 @@ class InteriorPlan:
 
     def region_numbering(self, axis: int | None, cores: Volume) -> Planned:
         """How regions are numbered: those that share faces, within a slice where there are any."""
-        kind: Any = "mask" if axis is None else "classes"
-        block = self.options.block
-        options = LabelOptions(input=kind, connectivity=6, min_volume_um3=0, block=block)
+        options = {
+            "input": "mask" if axis is None else "classes",
+            "connectivity": 6,
+            "min_volume_um3": 0,
+            "block": self.options.block,
+        }
         url = self.part(named("numbered", axis), "uint32").url
         return self.labelling.plan(cores.info, url, options)
 
     def nucleus_numbering(self, inside: Volume) -> Planned:
         """How interiors are numbered, and the small ones dropped."""
-        smallest = self.options.min_volume_um3
-        options = LabelOptions(connectivity=6, min_volume_um3=smallest, block=self.options.block)
+        smallest, block = self.options.min_volume_um3, self.options.block
+        options = {"connectivity": 6, "min_volume_um3": smallest, "block": block}
         return self.labelling.plan(inside.info, self.part("interiors", "uint32").url, options)
 
     def part(self, name: str, dtype: str) -> VolumeInfo:
@@ -193,7 +196,7 @@ class InteriorPlan:
 
     def place(self, name: str) -> str:
         """The path of a file or volume between two steps."""
-        return f"{beside(self.output.url, '.parts')}/{name}"
+        return f"{sibling(self.output.url, '.parts')}/{name}"
 
     @property
     def _cores_digest(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from volproc.config import MeasureOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -17,6 +16,7 @@ from volproc.stages.measure.mesh.surface_extraction import (
     surface_step,
 )
 from volproc.stages.measure.mesh.surface_files import SurfaceFiles
+from volproc.stages.measure.options import MeasureOptions
 from volproc.stages.measure.tables.voxel_sums import SampledVolume, SumObjects, count_step
 from volproc.volume.metadata import Level, VolumeInfo, shard_shape
 from volproc.volume.store import Volume

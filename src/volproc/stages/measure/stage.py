@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from volproc.config import MeasureOptions
 from volproc.engine.ledger import digest
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.stages.claims import admit
-from volproc.stages.made import note_made
+from volproc.stages.description import Request
+from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
 from volproc.stages.measure.formats.mesh_formats import require_format
 from volproc.stages.measure.mesh.mesh_assembly import (
     ObjectSurfaces,
@@ -25,15 +25,16 @@ from volproc.stages.measure.mesh.surface_extraction import (
     smoothing_nm,
     surface_level,
 )
+from volproc.stages.measure.options import MeasureOptions
 from volproc.stages.measure.plan import ALGORITHM, MeasurePlan
 from volproc.stages.measure.tables.measured_table import require_parquet, table_of, write_table
 from volproc.stages.measure.tables.voxel_sums import (
     object_sums,
     sampled_at,
 )
-from volproc.stages.nothing import NOTHING, search_in, why_nothing
 from volproc.stages.objects.table import Columns
-from volproc.volume.access import exists, place_from
+from volproc.stages.provenance import write_provenance
+from volproc.volume.access import exists, relative_url
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo
 
@@ -97,7 +98,7 @@ def plan_measure(
             ALGORITHM,
             {name: fingerprint(info) for name, info in read.items()},
             options.model_dump(exclude=ADDED),
-            places={name: place_from(info.url, folder) for name, info in read.items()},
+            places={name: relative_url(info.url, folder) for name, info in read.items()},
         ),
     )
 
@@ -124,7 +125,7 @@ def _require_inputs(labels: VolumeInfo, image: VolumeInfo | None, votes: VolumeI
 def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     """The table of all objects, in the order of their ids, and their meshes."""
     admit(plan.claim, runner)
-    note_made(plan.folder, plan.recipe, finished=False, folder=True)
+    write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
     if not exists(plan.parts):  # removed by hand: the record of them is void
         for step in plan.steps:
             runner.forget(step.name)
@@ -134,15 +135,17 @@ def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     columns = _columns(plan, surfaces)
     write_table(columns, plan.labels, plan.options, url=f"{plan.folder}/objects")
     meshes = _meshes(plan, surfaces, runner) if plan.options.meshes != "none" else None
-    note_made(plan.folder, plan.recipe, finished=True, folder=True)
+    write_provenance(plan.folder, plan.recipe, finished=True, folder=True)
     return MeasureResult(plan.table, columns, meshes, _why(plan.labels, columns))
 
 
 def _why(labels: VolumeInfo, columns: Columns) -> str:
     if len(columns["id"]):
         return ""
-    known = labels.made_by.get(NOTHING)  # what the stage that made them found out
-    return known or why_nothing(search_in(labels, else_=f"every voxel of {labels.url} is 0"))
+    known = labels.provenance.get(NOTHING)  # what the stage that made them found out
+    return known or empty_result_reason(
+        search_in(labels, else_=f"every voxel of {labels.url} is 0")
+    )
 
 
 def _columns(plan: MeasurePlan, surfaces: ObjectSurfaces) -> Columns:
@@ -172,3 +175,14 @@ def _meshes(plan: MeasurePlan, surfaces: ObjectSurfaces, runner: Runner) -> str:
     runner.run(step)
     write_index(chosen, plan.labels, folder=folder, kind=options.meshes)
     return folder
+
+
+def plan_from(request: Request) -> MeasurePlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_measure(
+        request.volume("labels"),
+        request.out(),
+        request.table(MeasureOptions),
+        image=request.given("image"),
+        votes=request.given("votes"),
+    )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
 from volproc.errors import LedgerError
-from volproc.volume.files import read_file
+from volproc.volume.file_io import read_file
 
 _ZSTD = Zstd(level=1)
 

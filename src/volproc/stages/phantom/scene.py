@@ -8,9 +8,9 @@ from itertools import product
 
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm
-from volproc.stages.phantom.layout import cells_in, lost_slice_in, stripe_in
-from volproc.stages.phantom.objects import Cell, Nm3, Scene
+from volproc.stages.phantom.cell_layout import cells_in, lost_slice_in, stripe_in
 from volproc.stages.phantom.render import truth_at
+from volproc.stages.phantom.scene_objects import Cell, Nm3, Scene
 
 
 def make_scene(shape: Shape, voxel_nm: VoxelNm, *, seed: int, cell_density: float = 1.0) -> Scene:

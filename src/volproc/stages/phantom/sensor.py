@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from volproc.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import mixed, unit
-from volproc.stages.phantom.objects import Scene
+from volproc.stages.phantom.scene_objects import Scene
 
 Array = npt.NDArray[np.float32]
 
-MOST_STEP = 7.0
+MAX_STEP = 7.0
 """Grey levels by which a slice may be brighter or darker than the mean of all."""
 
 
@@ -26,7 +26,7 @@ def noise_of(width_nm: float) -> tuple[float, float]:
 
 def row_offsets(scene: Scene, z: int, y_nm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """What the step of slice `z` and the stripe add to rows at `y_nm`."""
-    step = MOST_STEP * (2.0 * unit(z, 0, 0, np.uint32(scene.seed + 77 & 0xFFFFFFFF)) - 1.0)
+    step = MAX_STEP * (2.0 * unit(z, 0, 0, np.uint32(scene.seed + 77 & 0xFFFFFFFF)) - 1.0)
     stripe = scene.stripe
     strength = {0: stripe.strength, 1: 0.5 * stripe.strength}.get(z - stripe.slice, 0.0)
     across = np.abs(y_nm - stripe.centre_nm) / stripe.half_width_nm

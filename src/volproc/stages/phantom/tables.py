@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.phantom.objects import CELL_REACH_NM, Cell, Fold, Nm3, Scene
+from volproc.stages.phantom.scene_objects import CELL_REACH_NM, Cell, Fold, Nm3, Scene
 
 
 class Tables(NamedTuple):

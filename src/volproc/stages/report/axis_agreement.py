@@ -18,7 +18,7 @@ from volproc.volume.metadata import VolumeInfo
 from volproc.volume.sampling import Sampling, level_not_coarser
 from volproc.volume.store import Volume
 
-MOST_VOXELS = 2**24
+MAX_VOXELS = 2**24
 """Votes are counted at the finest level of the pyramid that has no more voxels than this."""
 BLOCK = (64, 256, 256)
 
@@ -88,7 +88,7 @@ def vote_codes(votes: npt.NDArray[Any], *, level: float) -> npt.NDArray[np.uint8
 
 def level_to_count(info: VolumeInfo) -> int:
     """The level whose voxels are counted."""
-    small = (n for n, level in enumerate(info.levels) if prod(level.shape) <= MOST_VOXELS)
+    small = (n for n, level in enumerate(info.levels) if prod(level.shape) <= MAX_VOXELS)
     return next(small, len(info.levels) - 1)
 
 

@@ -31,12 +31,12 @@ from volproc.stages.report.shown_slices import (
     read_smooth,
     spread,
 )
-from volproc.volume.display import window
+from volproc.volume.display_window import window
 from volproc.volume.kinds import foreground, foreground_level
 from volproc.volume.sampling import require_same_corner
 from volproc.volume.store import Volume
 
-MOST_NAMED = 12
+MAX_NAMED = 12
 """Objects listed in a picture's description."""
 COLOUR_OF_AXIS = "xyz"
 """Red, green and blue."""
@@ -164,7 +164,7 @@ def _first(gallery: Gallery, place: _Place, image: Bytes) -> Shot:
     labels = read_nearest(gallery.objects, place.canvas, place.at_nm)
     ids = [int(i) for i in np.unique(labels) if i]
     picture = outlined(image, labels, two_wide(labels))
-    named = ", ".join(map(str, ids[:MOST_NAMED])) + (", …" if len(ids) > MOST_NAMED else "")
+    named = ", ".join(map(str, ids[:MAX_NAMED])) + (", …" if len(ids) > MAX_NAMED else "")
     shown = f"{len(ids)} objects (ids {named})" if ids else "no objects here"
     return Shot(data_uri(picture), f"Image, {where}, outlined: {shown}", "Image with outlines")
 

@@ -20,7 +20,7 @@ NUMBERS = (
     "volume_um3",
     *(f"{kind}_{axis}_nm" for kind in ("centroid", "start", "stop") for axis in "zyx"),
 )
-MOST_BINS = 24
+MAX_BINS = 24
 LOGARITHMIC_FROM = 30.0
 """Volumes that differ by more than this factor are shown on a logarithmic axis."""
 
@@ -113,7 +113,7 @@ def histogram(values: Sequence[float] | Floats) -> Histogram | None:
         return None
     low, high = float(found.min()), float(found.max())
     logarithmic = high / low > LOGARITHMIC_FROM
-    bins = int(np.clip(2 * np.sqrt(len(found)), 6, MOST_BINS))
+    bins = int(np.clip(2 * np.sqrt(len(found)), 6, MAX_BINS))
     if logarithmic:
         edges = np.logspace(log10(low), log10(high), bins + 1)
     else:

@@ -12,7 +12,7 @@ from typing import Any
 from volproc.errors import VolumeError
 from volproc.volume.store import Volume
 
-MOST_REGIONS = 10
+MAX_REGIONS = 10
 SHOWN = (
     *("places", "borders", "voxels", "largest", "mean", "changed", "worst", "tolerance"),
     *("skipped", "skipped_changed", "halo", "passed"),
@@ -42,7 +42,7 @@ def read_certificate(
         return None
     try:
         found: dict[str, Any] = json.loads(text)
-        mine = found["digest"] == prediction.info.made_by.get("digest")
+        mine = found["digest"] == prediction.info.provenance.get("digest")
         return {key: found[key] for key in SHOWN} if mine else None
     except (ValueError, KeyError, TypeError) as error:
         raise _unknown(name) from error
@@ -51,7 +51,7 @@ def read_certificate(
 def read_regions(text: str, *, name: str) -> tuple[DisputedRegion, ...]:
     """The first regions of the ranking; none for no text, VolumeError for another table."""
     try:
-        rows = islice(csv.DictReader(text.splitlines()), MOST_REGIONS)
+        rows = islice(csv.DictReader(text.splitlines()), MAX_REGIONS)
         return tuple(_region(row) for row in rows)
     except (ValueError, KeyError, TypeError) as error:
         raise _unknown(name) from error

@@ -13,7 +13,7 @@ from volproc.grid.scale import nearest, taps
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.store import Volume
 
-LONGEST_PX = (600, 900)
+MAX_PX = (600, 900)
 """Pixels of the longest side of a picture: small volumes are enlarged to the first."""
 
 Floats = npt.NDArray[np.float64]
@@ -44,7 +44,7 @@ def canvases(info: VolumeInfo) -> tuple[Canvas, Canvas, Canvas]:
     """One canvas for each of z, y, x, all with the same pixel size, so that they compare."""
     extent = each(lambda n, v: n * v, info.shape, info.voxel_nm)
     voxels = max(extent) / min(info.voxel_nm)
-    pixel_nm = max(extent) / min(max(voxels, LONGEST_PX[0]), LONGEST_PX[1])
+    pixel_nm = max(extent) / min(max(voxels, MAX_PX[0]), MAX_PX[1])
 
     def canvas(axis: int) -> Canvas:
         down, across = (max(1, round(extent[a] / pixel_nm)) for a in range(3) if a != axis)

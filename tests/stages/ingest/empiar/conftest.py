@@ -2,7 +2,7 @@
 
 import pytest
 
-from volproc.stages.ingest.empiar import remote
+from volproc.stages.ingest.empiar import retries
 
 
 @pytest.fixture(autouse=True)
@@ -14,4 +14,4 @@ def no_proxy(monkeypatch):
 @pytest.fixture
 def quick(monkeypatch):
     """Pauses between attempts are short."""
-    monkeypatch.setattr(remote, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(retries, "FIRST_PAUSE_S", 0.001)

@@ -6,9 +6,9 @@ import pytest
 from tests.stages.ingest.empiar.servers import HttpArchive
 
 from volproc.stages.ingest.empiar import estimate as module
+from volproc.stages.ingest.empiar.download import fetch_files
 from volproc.stages.ingest.empiar.estimate import BYTES_PER_S, Group, estimate
 from volproc.stages.ingest.empiar.listing import listing
-from volproc.stages.ingest.empiar.transfer import fetch_files
 
 FILES = {
     "10094.xml": b"x" * 10,

@@ -11,7 +11,7 @@ from tests.stages.measure.shapes import whole_surface
 
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.errors import LedgerError, MemoryPromiseError, VolprocError, VolumeError
+from volproc.errors import LedgerError, MemoryLimitError, VolprocError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import each
 from volproc.grid.scale import parse_voxel_nm
@@ -164,7 +164,7 @@ def test_a_full_disk_is_one_line(tmp_path, save_volume, blobs, monkeypatch):
             raise OSError(28, "No space left on device", target)
         real(source, target)
 
-    monkeypatch.setattr("volproc.volume.files.os.replace", full)
+    monkeypatch.setattr("volproc.volume.file_io.os.replace", full)
     with pytest.raises(VolprocError, match=r"(?i)space"):
         make_meshes(labels, tmp_path)
 
@@ -174,7 +174,7 @@ def test_an_object_too_large_for_a_worker(tmp_path, save_volume, blobs):
     surfaces, _ = make_meshes(labels, tmp_path)
     files = SurfaceFiles(str(tmp_path / "surfaces"), "digest")
     task = WriteMeshes(labels.info, files, 0, "", "ply", error_nm=1)
-    with pytest.raises(MemoryPromiseError, match=r"object \d+ of .*triangles.*mesh_voxel_nm"):
+    with pytest.raises(MemoryLimitError, match=r"object \d+ of .*triangles.*mesh_voxel_nm"):
         mesh_step(task, surfaces, [], worker_bytes=GB // 2)
 
 

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from volproc.config import FetchOptions
-from volproc.stages.ingest.empiar.fetched import Fetched
 from volproc.stages.ingest.empiar.listing import matches
-from volproc.stages.ingest.empiar.remote import RemoteFile
+from volproc.stages.ingest.empiar.record import Fetched
+from volproc.stages.ingest.empiar.retries import RemoteFile
+from volproc.stages.ingest.options import FetchOptions
 
 BYTES_PER_S = 1.5e6
 """Of one https connection to EMPIAR, as people measured it; your network may say otherwise."""

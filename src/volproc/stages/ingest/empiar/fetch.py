@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from volproc.config import FetchOptions
 from volproc.engine.memory import human
 from volproc.errors import IngestError
+from volproc.stages.ingest.empiar.download import Watch, fetch_files
 from volproc.stages.ingest.empiar.entry import Entry, describe
 from volproc.stages.ingest.empiar.estimate import Estimate, estimate
-from volproc.stages.ingest.empiar.fetched import Fetched
 from volproc.stages.ingest.empiar.listing import listing
-from volproc.stages.ingest.empiar.remote import RemoteFile
-from volproc.stages.ingest.empiar.transfer import Watch, fetch_files
+from volproc.stages.ingest.empiar.record import Fetched
+from volproc.stages.ingest.empiar.retries import RemoteFile
+from volproc.stages.ingest.options import FetchOptions
 
 FETCH = FetchOptions()
 

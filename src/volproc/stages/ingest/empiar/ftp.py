@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar.remote import (
+from volproc.stages.ingest.empiar.retries import (
     DATE,
     Answer,
     BrokenOff,

@@ -8,7 +8,6 @@ from io import StringIO
 
 import numpy as np
 
-from volproc.config import MeshFormat
 from volproc.stages.measure.formats.glb import to_glb
 from volproc.stages.measure.formats.precomputed import (
     multiresolution_files,
@@ -17,6 +16,7 @@ from volproc.stages.measure.formats.precomputed import (
 )
 from volproc.stages.measure.mesh.simplification import require_libigl
 from volproc.stages.measure.mesh.triangle_mesh import Mesh
+from volproc.stages.measure.options import MeshFormat
 from volproc.volume.metadata import PositionNm
 
 NAMES = re.compile(r"\d+(\.(ply|obj|glb|index|mesh)|:0)?|info|segment_properties")

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from volproc.config import MeshFormat
 from volproc.engine.memory import RESERVED_BYTES, human
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
-from volproc.errors import MemoryPromiseError, VolumeError
+from volproc.errors import MemoryLimitError, VolumeError
 from volproc.grid.blocks import Block
 from volproc.stages.measure.formats.mesh_formats import HALF_WRITTEN, NAMES, index_files, mesh_files
 from volproc.stages.measure.mesh.simplification import simplify
 from volproc.stages.measure.mesh.surface_files import Blocks, SurfaceFiles, surface_in
 from volproc.stages.measure.mesh.surface_sums import COLUMNS, TRIANGLES, Sums, areas_um2
 from volproc.stages.measure.mesh.triangle_mesh import joined, mesh_of
+from volproc.stages.measure.options import MeshFormat
 from volproc.stages.objects.components import Ids
 from volproc.volume.access import exists
-from volproc.volume.files import remove_files, write_file
+from volproc.volume.file_io import remove_files, write_file
 from volproc.volume.metadata import Level, VolumeInfo
 
 BYTES_PER_TRIANGLE = 300
@@ -135,7 +135,7 @@ def mesh_step(
 ) -> Step:
     """Assemble and write the meshes of `surfaces`; records on disk which block has which objects.
 
-    MemoryPromiseError if an object is too large for a worker.
+    MemoryLimitError if an object is too large for a worker.
     """
     triangles, homes = surfaces.sums[:, TRIANGLES], surfaces.homes
     _refuse_too_large(task, surfaces, worker_bytes=worker_bytes)
@@ -182,7 +182,7 @@ def _refuse_too_large(task: WriteMeshes, surfaces: ObjectSurfaces, *, worker_byt
     triangles = surfaces.sums[:, TRIANGLES]
     needed = int(triangles.max(initial=0)) * task.bytes_per_triangle + RESERVED_BYTES
     if needed > worker_bytes:
-        raise MemoryPromiseError(
+        raise MemoryLimitError(
             f"object {surfaces.ids[triangles.argmax()]} of {task.labels.url} has "
             f"{triangles.max():,} triangles with voxels of {min(task.surface_level.voxel_nm):g} "
             f"nm; its mesh needs {human(needed)}, a worker has {human(worker_bytes)}: take coarser "

@@ -20,7 +20,7 @@ from volproc.stages.measure.mesh.surface_sums import Sums
 from volproc.stages.objects.array_files import Packed, packed, read_packed
 from volproc.stages.objects.components import Ids
 from volproc.volume.access import exists
-from volproc.volume.files import read_file, write_file
+from volproc.volume.file_io import read_file, write_file
 
 Blocks = npt.NDArray[np.int64]
 

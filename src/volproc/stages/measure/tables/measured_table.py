@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import MeasureOptions
 from volproc.errors import ConfigError, VolumeError
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
@@ -20,11 +19,12 @@ from volproc.stages.measure.mesh.surface_sums import (
     cuts_um2,
     volumes_um3,
 )
+from volproc.stages.measure.options import MeasureOptions
 from volproc.stages.measure.tables.voxel_sums import ObjectSums
 from volproc.stages.objects.components import Ids
 from volproc.stages.objects.shape import longest_axes, semi_axes_nm
 from volproc.stages.objects.table import Columns, describe, to_csv
-from volproc.volume.files import write_file, write_pieces
+from volproc.volume.file_io import write_file, write_pieces
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.properties import write_properties
 
@@ -101,7 +101,7 @@ def write_table(columns: Columns, labels: VolumeInfo, options: MeasureOptions, *
     write_pieces(f"{url}.csv", _csv(columns))
     if options.parquet:
         write_file(f"{url}.parquet", _parquet(columns))
-    ours = labels.kind == "labels" and labels.made_by
+    ours = labels.kind == "labels" and labels.provenance
     if options.properties and ours and len(columns["id"]) <= MAX_PROPERTIES:
         try:
             write_properties(labels, properties_of(columns))

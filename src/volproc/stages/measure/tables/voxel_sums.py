@@ -25,7 +25,7 @@ from volproc.stages.measure.tables.slice_components import (
 from volproc.stages.objects.array_files import Packed, packed, read_packed
 from volproc.stages.objects.components import Ids, Labels, equal_values
 from volproc.stages.objects.statistics import Statistics, block_statistics, joined, no_statistics
-from volproc.volume.files import write_file
+from volproc.volume.file_io import write_file
 from volproc.volume.kinds import refuse_negative
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import Sampling, level_not_coarser, sampling_to

@@ -1,0 +1,115 @@
+"""Sources seen differently: axes in another order, packed voxels, greys by another rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.errors import IngestError
+from volproc.grid.box import Box, Shape, each
+from volproc.stages.ingest.voxel_source import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class View(Source):
+    """A source made of another one, `inside`, which states all that the view does not change."""
+
+    inside: Source
+
+    @classmethod
+    def of(cls, inside: Source, **changed: Any) -> Self:
+        """The view of `inside`, with these fields its own."""
+        same = {field.name: getattr(inside, field.name) for field in fields(Source)}
+        return cls(inside=inside, **{**same, **changed})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nibbles(View):
+    """Voxels of 0 to 15, two in each byte of a row, the first in the lower half."""
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        first = box.start[2] // 2
+        cover = Box((*box.start[:2], first), (*box.stop[:2], -(-box.stop[2] // 2)))
+        packed = self.inside.read(cover)
+        both = np.stack([packed & 15, packed >> 4], axis=-1)
+        both = both.reshape(*packed.shape[:2], 2 * packed.shape[2])
+        return both[:, :, box.start[2] - 2 * first : box.stop[2] - 2 * first]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turned(View):
+    """A source whose z, y and x are the `axes` of another one; that one states the voxel size.
+
+    A plane of another axis touches every plane of the file.
+    """
+
+    axes: Shape
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        there = each(self.axes.index, (0, 1, 2))
+        start, stop = (
+            each(lambda axis, end=end: end[axis], there) for end in (box.start, box.stop)
+        )
+        return np.ascontiguousarray(self.inside.read(Box(start, stop)).transpose(self.axes))
+
+
+def turned(inside: Source, axes: Shape) -> Source:
+    """The source with z, y and x where `axes` has them."""
+    if axes == (0, 1, 2):
+        return inside
+    shape = each(lambda axis: inside.shape[axis], axes)
+    return Turned.of(inside, axes=axes, shape=shape, by_rows=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutNaN(View):
+    """A source of floats in which NaN became `value`."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if abs(self.value) > float(np.finfo(self.dtype).max):
+            raise IngestError(
+                f"[ingest] nan = {self.value:g} is beyond {self.dtype}, which the files hold"
+            )
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        values = self.inside.read(box)
+        return np.where(np.isnan(values), values.dtype.type(self.value), values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inverted(View):
+    """A source with black and white exchanged: 0 becomes `white`, the highest value becomes 0.
+
+    Signed values have no `white`: their two ends change places.
+    """
+
+    white: int | None
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        values = self.inside.read(box)
+        if self.white is None:
+            inverted: npt.NDArray[Any] = np.invert(values)
+        else:
+            inverted = np.subtract(self.white, values, dtype=values.dtype)
+        return inverted
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByPalette(View):
+    """A source whose values are indices into a palette of `greys`."""
+
+    greys: tuple[int, ...]
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        greys: npt.NDArray[Any] = np.asarray(self.greys, dtype=self.dtype)
+        return greys.take(self.inside.read(box))

@@ -1,0 +1,221 @@
+"""Where cells stand and what each looks like: random, but a pure function of seed and place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.grid.box import Shape, each
+from volproc.stages.phantom.scene_objects import (
+    CELL_REACH_NM,
+    JITTER_NM,
+    PITCH_NM,
+    Cell,
+    Fold,
+    Nm3,
+    Nucleus,
+    Rod,
+    Stripe,
+)
+
+DIVIDING_MOVES_NM = 2_500.0
+"""How far the dividing cell may leave its place to be seen; chromosomes stay clear of nuclei."""
+
+
+def cells_in(extent: Nm3, *, seed: int, density: float) -> tuple[Cell, ...]:
+    """The cells that may be seen in a volume of `extent` nm, in raster order; nuclei have id 0."""
+    sites = list(_sites(extent, seed, density))
+    divides = _dividing(sites, extent, seed)
+    return tuple(
+        _dividing_cell(site, extent, seed) if site is divides else _cell(site, seed)
+        for site in sites
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Site:
+    place: Shape
+    centre: Nm3
+    nucleus_axes: Nm3
+
+
+def _random(seed: int, *place: int) -> np.random.Generator:
+    return np.random.default_rng([seed & 0xFFFFFFFF, *(p & 0xFFFFFFFF for p in place)])
+
+
+def _nucleus_axes(seed: int, place: Shape) -> Nm3:
+    rng = _random(seed, 1, *place)
+    return (rng.uniform(3300, 4500), rng.uniform(4200, 5300), rng.uniform(4200, 5300))
+
+
+def _anchor(extent: Nm3, seed: int) -> Nm3:
+    """Where the first cell stands: in view, and its envelope too when the view is small."""
+    rng = _random(seed, 2)
+    shares = rng.uniform(0.35, 0.65, 3)
+    # aside where that makes room for a neighbour, which may be the one that divides
+    shares = np.where([14_000 < e < 30_000 for e in extent], 0.2 + 0.2 * shares, shares)
+    centre = list(shares * extent)
+    if max(extent[1:]) < 10_000:
+        angle = rng.uniform(0, 2 * np.pi)
+        _, a, b = _nucleus_axes(seed, (0, 0, 0))
+        centre[1] += a * np.sin(angle)
+        centre[2] += b * np.cos(angle)
+    return centre[0], centre[1], centre[2]
+
+
+def _sites(extent: Nm3, seed: int, density: float) -> Iterator[_Site]:
+    """Places of cells that may be seen, in raster order."""
+    anchor = _anchor(extent, seed)
+    spans = [
+        range(-ceil((a + CELL_REACH_NM) / p) - 1, ceil((e - a + CELL_REACH_NM) / p) + 2)
+        for a, e, p in zip(anchor, extent, PITCH_NM, strict=True)
+    ]
+    for place in ((k, j, i) for k in spans[0] for j in spans[1] for i in spans[2]):
+        rng = _random(seed, 3, *place)
+        shift = 0.5 * (place[0] % 2)
+        moves = rng.uniform(-1, 1, 3) * (0 if place == (0, 0, 0) else 1)
+        kept = rng.uniform() < density
+        centre: Nm3 = each(
+            lambda a, i, s, p, m, j: a + (i + s) * p + m * j,
+            anchor, place, (0.0, shift, shift), PITCH_NM, moves, JITTER_NM,
+        )  # fmt: skip
+        if kept and _distance_outside(centre, extent) < CELL_REACH_NM:
+            yield _Site(place, centre, _nucleus_axes(seed, place))
+
+
+def _distance_outside(centre: Nm3, extent: Nm3) -> float:
+    nearest = np.clip(centre, 0, extent)
+    return float(np.linalg.norm(np.subtract(centre, nearest)))
+
+
+def _dividing(sites: list[_Site], extent: Nm3, seed: int) -> _Site | None:
+    """The cell that divides: never the first one; None where no other can show its middle."""
+    others = [s for s in sites if s.place != (0, 0, 0)]
+    inside = [s for s in others if _distance_outside(s.centre, extent) == 0]
+    if inside:
+        return inside[int(_random(seed, 4).integers(len(inside)))]
+    nearest = min(others, key=lambda s: _distance_outside(s.centre, extent), default=None)
+    if nearest and _distance_outside(nearest.centre, extent) < 2 * DIVIDING_MOVES_NM:
+        return nearest
+    return None
+
+
+def _moved_in(centre: Nm3, extent: Nm3) -> Nm3:
+    """A place as near to the volume as the neighbours allow."""
+    way = np.clip(centre, 0, extent) - np.array(centre)
+    return _triple(centre + way * min(1.0, DIVIDING_MOVES_NM / (np.linalg.norm(way) + 1e-9)))
+
+
+def _cell(site: _Site, seed: int) -> Cell:
+    rng = _random(seed, 5, *site.place)
+    nucleus = Nucleus(
+        id=0,
+        axes=site.nucleus_axes,
+        salt=int(rng.integers(1 << 31)),
+        folds=tuple(_folds(site.nucleus_axes, rng)),
+        nucleoli=tuple(_nucleoli(site, rng)),
+    )
+    return Cell(site.centre, _cell_axes(site, rng), _turn(rng), nucleus)
+
+
+def _dividing_cell(site: _Site, extent: Nm3, seed: int) -> Cell:
+    rng = _random(seed, 8, *site.place)
+    centre = _moved_in(site.centre, extent)
+    rods = tuple(_chromosomes(centre, rng))
+    return Cell(centre, _cell_axes(site, rng), _turn(rng), None, rods)
+
+
+def _cell_axes(site: _Site, rng: np.random.Generator) -> Nm3:
+    room = (rng.uniform(1800, 3000), rng.uniform(2600, 4200), rng.uniform(2600, 4200))
+    return each(lambda a, b: a + b, site.nucleus_axes, room)
+
+
+def _turn(rng: np.random.Generator) -> tuple[Nm3, Nm3, Nm3]:
+    """A turn about z by any angle, then a tilt of up to 20 degrees about x; rows are axes."""
+    a, b = rng.uniform(0, 2 * np.pi), rng.uniform(-0.35, 0.35)
+    about_z = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    about_x = np.array([[np.cos(b), -np.sin(b), 0], [np.sin(b), np.cos(b), 0], [0, 0, 1]])
+    rows = about_x @ about_z
+    return _triple(rows[0]), _triple(rows[1]), _triple(rows[2])
+
+
+def _triple(values: npt.NDArray[np.float64]) -> Nm3:
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def _folds(axes: Nm3, rng: np.random.Generator) -> Iterator[Fold]:
+    """Deep invaginations, upright and inclined, and a cut that parts the upper or lower slices."""
+    for _ in range(int(rng.integers(2, 6))):
+        angle, tilt = rng.uniform(0, 2 * np.pi), rng.uniform(-0.5, 0.5)
+        flat = np.array([0.0, np.sin(angle), np.cos(angle)])
+        outward = np.cos(tilt) * flat + np.sin(tilt) * np.array([1.0, 0, 0])
+        side = np.cross(outward, [1.0, 0, 0])
+        side /= np.linalg.norm(side)
+        roll = rng.uniform(-0.6, 0.6)
+        up = np.cross(side, outward)
+        normal = np.cos(roll) * side + np.sin(roll) * up
+        along = np.cross(outward, normal)
+        yield Fold(
+            _triple(normal), rng.uniform(-0.35, 0.35) * axes[1],
+            _triple(outward), rng.uniform(-0.15, 0.55) * axes[1],
+            _triple(along), rng.uniform(-0.5, 0.5) * axes[0], rng.uniform(0.3, 0.8) * axes[0],
+            rng.uniform(45, 120),
+        )  # fmt: skip
+    yield _parting_fold(axes, rng)
+
+
+def _parting_fold(axes: Nm3, rng: np.random.Generator) -> Fold:
+    """A sheet right through one half of the nucleus, so that its slices show two fragments."""
+    angle = rng.uniform(0, 2 * np.pi)
+    normal = np.array([0.0, np.sin(angle), np.cos(angle)])
+    side = float(rng.choice([-1, 1]))
+    through = np.array([0.0, np.cos(angle), -np.sin(angle)])
+    return Fold(
+        _triple(normal), rng.uniform(-0.4, 0.4) * axes[1],
+        _triple(through), -20_000.0,
+        (1.0, 0.0, 0.0), side * axes[0], rng.uniform(0.5, 0.8) * axes[0],
+        rng.uniform(50, 150),
+    )  # fmt: skip
+
+
+def _nucleoli(site: _Site, rng: np.random.Generator) -> Iterator[tuple[float, float, float, float]]:
+    for _ in range(int(rng.integers(1, 4))):
+        aside = rng.uniform(-0.45, 0.45, 3) * site.nucleus_axes
+        z, y, x = _triple(aside + site.centre)
+        yield z, y, x, rng.uniform(700, 1500)
+
+
+def _chromosomes(centre: Nm3, rng: np.random.Generator) -> Iterator[Rod]:
+    """Rods crowded in a plate, as in metaphase: 8 um across, 2 um thick."""
+    angle = rng.uniform(0, 2 * np.pi)
+    across = np.array([0.0, np.sin(angle), np.cos(angle)])
+    along = np.array([0.0, np.cos(angle), -np.sin(angle)])
+    for _ in range(46):
+        radius, turn = 3_600 * np.sqrt(rng.uniform()), rng.uniform(0, 2 * np.pi)
+        at = np.array(centre) + rng.normal(0, 380) * across
+        at += radius * (np.cos(turn) * along + np.sin(turn) * np.array([1.0, 0, 0]))
+        way = rng.normal(0, 1, 3)
+        way *= rng.uniform(400, 1000) / np.linalg.norm(way)
+        yield Rod(_triple(at), _triple(way), rng.uniform(280, 420))
+
+
+def stripe_in(shape: Shape, extent: Nm3, *, seed: int) -> Stripe:
+    """The charging stripe: a slice and a band of its rows."""
+    rng = _random(seed, 6)
+    return Stripe(
+        slice=int(shape[0] * rng.uniform(0.2, 0.45)),
+        centre_nm=extent[1] * rng.uniform(0.25, 0.75),
+        half_width_nm=min(1_500.0, extent[1] / 4) * rng.uniform(0.5, 1.0),
+        strength=rng.uniform(28, 40),
+    )
+
+
+def lost_slice_in(shape: Shape, *, seed: int) -> int | None:
+    """A slice away from the stripe and the ends; volumes below 8 slices lose none."""
+    if shape[0] < 8:
+        return None
+    return int(shape[0] * _random(seed, 7).uniform(0.55, 0.85))
