@@ -23,11 +23,16 @@ out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty()
 
 def fail(message: str, code: int) -> NoReturn:
     """One line on standard error, and the end; codes in what a message quotes do nothing."""
+    note(message)
+    sys.exit(code)
+
+
+def note(message: str) -> None:
+    """One line on standard error."""
     plain = "".join(one if one.isprintable() else " " for one in message)
     Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
         f"volproc: {' '.join(plain.split())}"
     )
-    sys.exit(code)
 
 
 def costs(step: Cost, rate: float | None) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ def test_flags_that_cannot_be(refused, tmp_path):
     refused("e.csv", "method", flags=("--method", "vote"))
     refused("e.csv", "no-truth.zarr", flags=("--truth", "no-truth.zarr"))
     words = 'truth_labels.0 = "a": input should be a valid integer'
-    refused("e.csv", words, flags=("--truth-labels", "a"))
+    refused("e.csv", words, flags=("--ground-truth-labels", "a"))
     refused("e.csv", "no row of e.csv can be used: another region", flags=("--rois", "ROI_2"))
     refused("e.csv", "--voxel-nm Z Y X", image="none")
 

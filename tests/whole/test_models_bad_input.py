@@ -187,7 +187,7 @@ def test_a_card_of_another_network(theirs, predict_refused, module, card, said):
 def test_a_card_that_lies_about_how_far_its_network_sees(theirs, volproc, refused, tiny_model):
     """A stranger's is measured, not believed; what predict was told shows in the certificate."""
     lying = theirs("net.onnx", onnx_of(two_levels()), CARD + "halo = 0")
-    certify = ("--serial", "--certify", 4)
+    certify = ("--serial", "--seam-check", 4)
     assert volproc("predict", "image.zarr", lying, "out.zarr", *certify)[0] == 0
     assert json.loads(Path("out-certificate.json").read_text())["passed"]
     (note,) = open_volume("out.zarr").info.provenance["model_notes"]
@@ -199,7 +199,7 @@ def test_a_card_that_lies_about_how_far_its_network_sees(theirs, volproc, refuse
 
 
 def test_certificates_of_none_and_of_more_places_than_blocks(tiny_model, volproc, refused, here):
-    command = ("predict", "image.zarr", tiny_model, "out.zarr", "--serial", "--certify")
+    command = ("predict", "image.zarr", tiny_model, "out.zarr", "--serial", "--seam-check")
     refused("certify = -1", "greater than or equal to 0", by=(*command, -1))
     assert volproc(*command, 0)[0] == 0
     assert not (here / "out-certificate.json").exists()

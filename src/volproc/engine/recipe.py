@@ -32,6 +32,8 @@ class Recipe:
     options: Mapping[str, Any]
     cutting: Mapping[str, Any] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Today's names of options by those in `options`: told in messages, not recorded."""
 
     @property
     def digest(self) -> str:
@@ -40,7 +42,8 @@ class Recipe:
 
     def record(self) -> dict[str, Any]:
         """The recipe as JSON keeps it."""
-        described: dict[str, Any] = json.loads(json.dumps(self.__dict__, default=plain))
+        kept = {name: value for name, value in self.__dict__.items() if name != "renamed"}
+        described: dict[str, Any] = json.loads(json.dumps(kept, default=plain))
         return described
 
 
@@ -75,18 +78,20 @@ def difference(old: Mapping[str, Any], new: Recipe) -> Difference:
         words = "an older volproc made it and did not note what from"
         return Difference((words,), unknown=True)
     now = new.record()
-    asked, inputs = tuple(_asked(old, now)), tuple(_inputs(old, now))
+    asked, inputs = tuple(_asked(old, now, new.renamed)), tuple(_inputs(old, now))
     elsewhere = any(" -> " in words for words in inputs)
     if old["cutting"] != now["cutting"] and not inputs:  # others than before may be cut otherwise
         asked = (*asked, "it is cut into other blocks, shards or chunks")
     return Difference((*asked, *inputs), edited=not asked and not elsewhere and bool(inputs))
 
 
-def _asked(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _asked(
+    old: Mapping[str, Any], new: Mapping[str, Any], renamed: Mapping[str, str]
+) -> Iterator[str]:
     for name in sorted({*old["options"], *new["options"]}):
         was, now = old["options"].get(name), new["options"].get(name)
         if was != now:
-            yield f"{name}: {_shown(was)} -> {_shown(now)}"
+            yield f"{renamed.get(name, name)}: {_shown(was)} -> {_shown(now)}"
     if old["algorithm"] != new["algorithm"]:
         yield f"the algorithm of {new['stage']} was improved"
 

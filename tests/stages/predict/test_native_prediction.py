@@ -24,7 +24,7 @@ from volproc.volume.store import open_volume
 
 
 def on_native(prediction, image, folder, *, votes=None, shards=None, **options):
-    options = PredictOptions(native=True, **options)
+    options = PredictOptions(image_grid=True, **options)
     plan = plan_native(
         prediction.info,
         votes.info if votes else None,

@@ -166,7 +166,7 @@ def _seams(description: Description, measured: Measured, run: Runnable) -> list[
         notes.append(
             f"looks at a whole tile at once ({layers}): tiles see different statistics, so seams "
             "may show at their borders whatever the halo; larger tiles make them fewer, "
-            "--certify measures them"
+            "--seam-check measures them"
         )
     depth = (measured.depth.slices_in - measured.depth.slices_out) // 2
     for stated, reach, taken, what in (

@@ -68,7 +68,7 @@ class AnnotatePlan:
     @property
     def claim(self) -> Claim:
         """What it reads and writes."""
-        files = (self.export, self.options.manifest, self.image.url, self.options.truth)
+        files = (self.export, self.options.manifest, self.image.url, self.options.ground_truth)
         inputs = tuple(filter(None, files))
         return Claim(self.recipe, inputs, self.volumes, scratch=(self.folder,))
 

@@ -62,9 +62,9 @@ READING = frozenset(
     }
 )  # fmt: skip
 """Options on which the votes depend."""
-PLACES = frozenset({"export", "manifest", "truth"})
+PLACES = frozenset({"export", "manifest", "ground_truth"})
 """Options that name files: what is in them counts, not where they lie."""
-TRYING = frozenset({"truth_labels", "compare", "levels"})
+TRYING = frozenset({"ground_truth_labels", "compare", "levels"})
 """Options on which no volume depends."""
 
 
@@ -99,7 +99,7 @@ def plan_annotate(
         raise AnnotateError(f"{export} does not exist; expected a classification export (CSV)")
     there = options.manifest and exists(options.manifest)
     files = (content or content_digest(export), content_digest(options.manifest) if there else "")
-    said = options.model_dump(mode="json", exclude=set(PLACES | TRYING))
+    said = options.recorded(exclude=PLACES | TRYING)
     volumes = _volumes(image, out, options)
     seen = fingerprint(image) if image.url else ""
     recipe = Recipe(
@@ -109,10 +109,13 @@ def plan_annotate(
         said,
         cutting_of(volumes[0].write_unit, *volumes),
         {"export": relative_url(export, out)},
+        renamed=options.RENAMED,
     )
     grid = (image.shape, image.voxel_nm, image.corner_nm)
-    opened = open_volume(options.truth) if options.truth else None
-    truth = ground_truth_of(opened.info, options.truth_labels, image=image) if opened else None
+    opened = open_volume(options.ground_truth) if options.ground_truth else None
+    truth = (
+        ground_truth_of(opened.info, options.ground_truth_labels, image=image) if opened else None
+    )
     part = (
         () if truth is None or truth.where == image.box else (truth.where.start, truth.where.stop)
     )
@@ -129,7 +132,7 @@ def plan_annotate(
             "trials",
             recipe.digest,
             opened.fingerprint if opened else "",
-            options.truth_labels,
+            options.ground_truth_labels,
             *part,
         ),
         truth=truth,

@@ -172,7 +172,7 @@ class Annotate:
         shown = Patch(patch.origin_yx, np.rint(patch.values * 255).astype(np.uint8))
         for name, one in (("labels", inside), ("envelope", line), ("agreement", shown)):
             _paste(out[name][z], one, votes.origin_yx, core)
-        if len(votes.votes) >= options.fewest_votes:
+        if len(votes.votes) >= options.min_votes:
             seen = Patch((0, 0), np.broadcast_to(np.uint8(0), votes.shape_yx))
             _paste(out["ignore"][z], seen, votes.origin_yx, core)
 

@@ -155,7 +155,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
             f"[crowd] slices = [{first}, {end}], but {info.url} has {info.shape[0]} slices "
             "counted from 0; give the first and one past the last"
         )
-    lasting = options.model_dump(mode="json", exclude={"truth"})
+    lasting = options.model_dump(mode="json", exclude={"ground_truth"})
     recipe = Recipe(
         "crowd",
         ALGORITHM,
@@ -251,4 +251,4 @@ def slices_of_block(info: VolumeInfo) -> int:
 
 def plan_from(request: Request) -> CrowdPlan:
     """The plan for what a command, a function or a run asks for."""
-    return plan_crowd(request.volume("truth"), request.out(), request.table(CrowdOptions))
+    return plan_crowd(request.volume("ground_truth"), request.out(), request.table(CrowdOptions))

@@ -199,7 +199,7 @@ def find_objects(plan: FindPlan, runner: Runner) -> Objects:
     name = digest(
         plan.tables.digest,
         [block["content"] for block in blocks],
-        plan.options.model_dump(exclude={"native", "block"}),
+        plan.options.model_dump(exclude={"image_grid", "block"}),
         groups.grid.core,
     )
     tables = replace(plan.tables, merge_digest=name)

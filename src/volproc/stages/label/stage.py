@@ -136,7 +136,7 @@ def plan_label(
 ) -> LabelPlan:
     """Decide blocks and costs for labelling `mask` into `url`.
 
-    `native` is the image whose grid the labels are also written on if `options.native`; `source`
+    `native` is the image whose grid labels are also written on if `options.image_grid`; `source`
     gives the voxels where `mask` is no volume. VolumeError for a mask with channels or off the
     image's grid, ConfigError if `native` is missing.
     """
@@ -151,12 +151,12 @@ def plan_label(
         "label",
         ALGORITHM,
         {"mask": find.source.fingerprint},
-        options.model_dump(exclude={"native", "block"}),
+        options.model_dump(exclude={"image_grid", "block"}),
         cutting_of(find.blocks.core, output),
         {} if isinstance(find.source, ArraySource) else {"mask": relative_url(mask.url, url)},
     )
     output = output.with_provenance(recipe=recipe.record())
-    return LabelPlan(find, output, _native(output, native) if options.native else None, recipe)
+    return LabelPlan(find, output, _native(output, native) if options.image_grid else None, recipe)
 
 
 def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
@@ -249,7 +249,7 @@ def _labels_like(mask: VolumeInfo, url: str, *, block: Shape | None) -> VolumeIn
 
 def _native(labels: VolumeInfo, image: VolumeInfo | None) -> VolumeInfo:
     if image is None:
-        raise ConfigError("[label] native = true needs the image that the labels belong to")
+        raise ConfigError("[label] image_grid = true needs the image that the labels belong to")
     sampling_to(labels, image)
     return new_volume(
         sibling(labels.url, "-native.zarr"),
@@ -266,5 +266,5 @@ def plan_from(request: Request) -> LabelPlan:
     options = request.table(LabelOptions)
     if request.origins.get("mask") == "interior":  # numbered already
         options = options.model_copy(update={"input": "labels"})
-    native = request.given("native")
+    native = request.given("image_grid")
     return plan_label(request.volume("mask"), request.out(), options, native=native)

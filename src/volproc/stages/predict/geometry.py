@@ -73,7 +73,7 @@ def choose(shape: Shape, network: Network, options: PredictOptions) -> Geometry:
         halo=halo,
         stride=network.stride,
         slices_in=network.slices_in,
-        slices_out=_planes_kept(network, options.keep),
+        slices_out=_planes_kept(network, options.center_planes),
         tile=options.tile,
         most=_max_tile(network, halo),
     )
@@ -141,11 +141,11 @@ def _max_tile(network: Network, halo: int) -> int | None:
 
 
 def _planes_kept(network: Network, keep: int) -> int:
-    """How many of the predicted planes count, for [predict] keep; ConfigError if it cannot be."""
+    """How many predicted planes count, for [predict] center_planes; ConfigError if it cannot be."""
     most = network.slices_out
     if keep > most or (keep and (most - keep) % 2):
         raise ConfigError(
-            f"[predict] keep = {keep}: model {network.name} predicts {most} planes; keep an "
+            f"[predict] center_planes = {keep}: {network.name} predicts {most} planes; keep an "
             f"{'even' if most % 2 == 0 else 'odd'} number of up to {most}, or 0 for all"
         )
     return keep or most
@@ -153,7 +153,7 @@ def _planes_kept(network: Network, keep: int) -> int:
 
 def _published(shape: Shape, network: Network, options: PredictOptions) -> Layout:
     halo, tile = (PATCH - KEPT) // 2, (KEPT, KEPT, KEPT)
-    if options.tile or options.keep:
+    if options.tile or options.center_planes:
         raise ConfigError(
             f'[predict] halo = "reference" has tiles of {KEPT} pixels and keeps half of the '
             'planes: leave tile and keep out, or take halo = "exact"'

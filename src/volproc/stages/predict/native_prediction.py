@@ -123,12 +123,12 @@ def plan_native(
 
     ConfigError where votes are needed and not written.
     """
-    if not options.native:
+    if not options.image_grid:
         return None
     source = votes if options.fusion in BINARY else prediction
     if source is None:
         raise ConfigError(
-            f"[predict] native with fusion = {options.fusion!r} interpolates each axis' votes and "
+            f"[predict] image_grid with fusion = {options.fusion!r} interpolates axis votes and "
             "cuts them on the image's grid: keep them (votes = true, or --votes VOTES.zarr), or "
             'take fusion = "mean"'
         )

@@ -71,7 +71,7 @@ ALGORITHM = 1
 """Raised by hand when the same image, network and options would give other votes."""
 PASSING = {
     *("model", "card", "trust_model", "device", "batch", "compiled", "votes"),
-    *("agreement", "disagreement", "regions_um", "native", "certify"),
+    *("agreement", "disagreement", "regions_um", "image_grid", "seam_check"),
 }
 """Options that do not change the prediction, or are named otherwise in its digest."""
 
@@ -107,7 +107,7 @@ class PredictPlan:
         if compared:
             outputs += [compared.agreement, compared.disagreement]
         tables = [compared.table] if compared and compared.regions else []
-        if self.options.certify:
+        if self.options.seam_check:
             tables.append(sibling(self.output.url, ENDING))
         model = (self.network.source,) if exists(self.network.source) else ()
         volumes = tuple(info for info in outputs if info)
@@ -165,7 +165,7 @@ class PredictPlan:
             flop=sum(count * cost.flop for count, cost in costs),
             notes=(
                 *(f"{self.network.name}: {note}" for note in self.notes),
-                *skip_notes(self.options.skip),
+                *skip_notes(self.options.skip_empty_std),
             ),
         )
 
@@ -174,7 +174,7 @@ class PredictPlan:
         return places_in(
             self.layout,
             self.blocks,
-            count=self.options.certify,
+            count=self.options.seam_check,
             seed=int(self.digest, 16),
             skipped=skipped,
         )
@@ -213,7 +213,7 @@ def plan_predict(
     )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
     output, votes = same(url), same(votes_url, channels=channels) if votes_url else None
-    lasting = options.model_dump(exclude=PASSING) | {"votes": bool(votes_url)}
+    lasting = options.recorded(exclude=PASSING) | {"votes": bool(votes_url)}
     recipe = Recipe(
         "predict",
         ALGORITHM,
@@ -221,6 +221,7 @@ def plan_predict(
         lasting,
         cutting_of(geometry.block, output) | {"tiles": geometry.layout},
         {"image": relative_url(image.url, url), "model": _model_place(options.model, url)},
+        renamed=options.RENAMED,
     )
     notes = (*network.notes, *geometry.notes)
     told = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
@@ -257,7 +258,9 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     plan = replace(plan, output=written[0], votes=written[1] if len(written) > 1 else None)
     image = Volume(plan.image)
     sample = volume_sample(image)
-    empty = empty_block_rule(plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip)
+    empty = empty_block_rule(
+        plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip_empty_std
+    )
     task = plan.task(plan.network.constants_from(sample), empty)
     # what it costs depends on no constant of the volume
     writes = tuple(map(WrittenLevel, written))

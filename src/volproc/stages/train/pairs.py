@@ -136,7 +136,7 @@ def load_pair(source: Source, voxel_nm: VoxelNm, *, agreement_as: AgreementAs = 
     if source.ignore and ignored is not None and ignored.all():
         raise ConfigError(
             f"every voxel of {source.image.url} is marked in {source.ignore.url}, so nothing is "
-            "left to learn from; have more slices drawn, or lower [annotate] fewest_votes"
+            "left to learn from; have more slices drawn, or lower [annotate] min_votes"
         )
     return pair_of(
         whole(lambda box: image_on(image, way, box)),

@@ -68,7 +68,7 @@ class Quality:
     skills: Sequence[VolunteerSkill] = ()
     best: Sequence[DrawnSlice] = ()
     worst: Sequence[DrawnSlice] = ()
-    fewest_votes: int = 3
+    min_votes: int = 3
     target_nm: float = 50.0
     made_by: str = ""
     scored: Sequence[MethodScores] = ()
@@ -78,9 +78,7 @@ class Quality:
     @property
     def needed(self) -> tuple[VolunteersNeeded, ...]:
         """Slices that need more volunteers, those that need most first."""
-        return volunteers_needed(
-            self.slices, fewest_votes=self.fewest_votes, target_nm=self.target_nm
-        )
+        return volunteers_needed(self.slices, min_votes=self.min_votes, target_nm=self.target_nm)
 
 
 @dataclass(frozen=True)

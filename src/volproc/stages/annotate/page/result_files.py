@@ -98,7 +98,7 @@ def _about(plan: AnnotatePlan, truth: Volume) -> dict[str, object]:
         "labels": plan.volumes[0].url,
         "export": plan.export,
         "truth": truth.info.url,
-        "truth_labels": list(plan.options.truth_labels) or "all but 0",
+        "truth_labels": list(plan.options.ground_truth_labels) or "all but 0",
         "voxel_nm": list(plan.image.voxel_nm),
         "method": plan.options.method,
         "along_z": plan.options.along_z,
@@ -121,7 +121,7 @@ def _quality(plan: AnnotatePlan, found: Findings) -> Quality:
         best=[scene.drawn(one) for one in best],
         worst=[scene.drawn(one) for one in worst],
         levels=[scene.levels(one) for one in spread(by_z, MAX_LEVEL_SETS)],
-        fewest_votes=plan.options.fewest_votes,
+        min_votes=plan.options.min_votes,
         scored=found.scored,
         apart=found.apart,
     )

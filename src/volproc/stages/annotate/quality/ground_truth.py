@@ -56,7 +56,7 @@ def ground_truth_of(info: VolumeInfo, labels: tuple[int, ...], *, image: VolumeI
     """
     require_labels(info)
     refuse_image(info, labels)
-    require_present(Volume(info), labels, option="[annotate] truth_labels")
+    require_present(Volume(info), labels, option="[annotate] ground_truth_labels")
     pairs = zip(info.voxel_nm, image.voxel_nm, strict=True)
     blank = not image.url
     differs = any(abs(a - b) > TOLERANCE * b for a, b in pairs)
