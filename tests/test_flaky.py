@@ -10,16 +10,14 @@ import fsspec
 import numpy as np
 import pytest
 from tests.flaky import LISTS, READS, WRITES, flaky_disk, flaky_memory
-from volproc.stages.train.sources import sources_of
 
-from volproc.config import (
+from volproc import (
     IngestOptions,
     InteriorOptions,
     LabelOptions,
     MeasureOptions,
     PhantomOptions,
     PredictOptions,
-    TrainedOnOptions,
     TrainOptions,
 )
 from volproc.engine.ledger import Ledger
@@ -29,11 +27,14 @@ from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.ingest.reader import open_source
 from volproc.stages.interior.labelling import Labelling
 from volproc.stages.interior.stage import plan_interior, run_interior
+from volproc.stages.label import STAGE as LABEL
 from volproc.stages.label.stage import plan_label, run_label
 from volproc.stages.measure.stage import plan_measure, run_measure
 from volproc.stages.phantom.stage import plan_phantom, run_phantom
 from volproc.stages.predict.stage import plan_predict, run_predict
-from volproc.stages.train.stage import plan_train, run_train
+from volproc.stages.train.options import TrainedOnOptions
+from volproc.stages.train.stage import plan_train, run_training
+from volproc.stages.train.training_sources import sources_of
 from volproc.volume.file_io import read_file, write_file, write_pieces
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
@@ -203,7 +204,7 @@ def test_nuclei(tmp_path, rate):
 
     def work(folder):
         options = InteriorOptions(gap_nm=200, min_volume_um3=0, block=(32, 32, 32))
-        labelling = Labelling(plan_label, run_label)
+        labelling = Labelling(LABEL)
         plan = plan_interior(shell.info, str(folder / "n.zarr"), options, labelling=labelling)
         run_interior(plan, Runner(SerialEngine(), folder / "ledger"))
 
@@ -257,8 +258,8 @@ def test_a_training(tmp_path, voxels, rate):
 
         plan = plan_train(sources_of(options), options)
         with pytest.raises(Killed):
-            run_train(plan, watch=watch)
-        run_train(plan, watch=watch)  # goes on from its checkpoint, which is read
+            run_training(plan, watch=watch)
+        run_training(plan, watch=watch)  # goes on from its checkpoint, which is read
 
     equal_on_disk(tmp_path, work, rate)
 
