@@ -40,7 +40,7 @@ def block_table(
     Of ids 1 to n: `at_border` and `inside` have shape (n,), those in neither are dust.
     """
     wanted = at_border | inside
-    found = block_statistics(labels, len(wanted), origin=origin, shape=shape, wanted=wanted)
+    found = block_statistics(labels, len(wanted), origin=origin, shape=shape, requested=wanted)
     if values is not None:
         found = with_values(found, values[wanted])
     first = at_border[wanted]
