@@ -102,6 +102,16 @@ def overlap(
     return sampling, both
 
 
+def level_not_coarser(info: VolumeInfo, voxel_nm: VoxelNm) -> int:
+    """The coarsest level whose voxels are no larger than `voxel_nm`, 1% aside; else the finest."""
+    fine = (
+        number
+        for number, level in enumerate(info.levels)
+        if all(here <= 1.01 * there for here, there in zip(level.voxel_nm, voxel_nm, strict=True))
+    )
+    return max(fine, default=0)
+
+
 def sampling_to(info: VolumeInfo, other: VolumeInfo, *, level: int = 0) -> Sampling:
     """How to see a `level` of `info` on the grid of `other`; VolumeError unless it covers it.
 

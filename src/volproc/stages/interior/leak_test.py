@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -127,6 +127,9 @@ class Verdict:
 @dataclass(frozen=True)
 class CountFaces:
     """Task: voxels and faces of the regions of one block, left in a file."""
+
+    working_bytes: ClassVar = 16
+    """Per voxel read: labels, their components, and ids counted from 1 in the block."""
 
     regions: Volume
     folder: str

@@ -28,9 +28,9 @@ from volproc.stages.report.prediction_files import (
     read_regions,
 )
 from volproc.stages.report.report_page import (
+    ObjectRow,
     ObjectTable,
     Page,
-    Row,
     render,
     toml_text,
 )
@@ -203,12 +203,12 @@ def _table(objects: Objects | None, agreement: Agreement | None, file: str) -> O
     )
 
 
-def _row(objects: Objects, n: int, agreement: Agreement | None) -> Row:
+def _row(objects: Objects, n: int, agreement: Agreement | None) -> ObjectRow:
     number = int(objects.ids[n])
     share = float(agreement.objects[number]) if agreement and number else float("nan")
     cz, cy, cx = objects.centroid_um[n].tolist()
     sz, sy, sx = objects.size_um[n].tolist()
-    return Row(
+    return ObjectRow(
         id=number,
         colour=hex_colour(number),
         volume=float(objects.volume_um3[n]),

@@ -15,10 +15,10 @@ from volproc.errors import LedgerError, MemoryLimitError, VolprocError, VolumeEr
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import each
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.measure.mesh.mesh_assembly import gathered, mesh_step, write_index
+from volproc.stages.measure.mesh.mesh_assembly import WriteMeshes, gathered, mesh_step, write_index
 from volproc.stages.measure.mesh.smooth_field import reach
 from volproc.stages.measure.mesh.surface_extraction import (
-    Surfacing,
+    ExtractSurfaces,
     block_surfaces,
     smoothing_nm,
     surface_level,
@@ -35,13 +35,13 @@ GB = 2**30
 
 def in_blocks(labels, core, *, smooth_nm=50.0, closed=True):
     """Surfaces by id, each joined of its blocks', as the two passes do."""
-    how = Surfacing(smooth_nm, closed)
     level = Level("0", labels.shape, labels.shape, labels.shape, parse_voxel_nm(CUBE))
     halo = each(lambda n: n + 2, reach(smooth_nm, voxel_nm=level.voxel_nm))
     parts = {}
     for block in Tiling(shape=labels.shape, core=core, halo=halo):
         values = labels[block.read.slices]
-        for identifier, part in block_surfaces(values, block, level=level, how=how, what="test"):
+        found = block_surfaces(values, block, level=level, smooth_nm=smooth_nm, closed=closed)
+        for identifier, part in found:
             parts.setdefault(identifier, []).append(part)
     return {identifier: joined(found) for identifier, found in parts.items()}
 
@@ -76,24 +76,14 @@ def make_meshes(labels, folder, *, core=None, kind="ply", ids=(), engine=None, s
     """What the stage does: two steps and the index."""
     info = labels.info
     files = SurfaceFiles(str(folder / "surfaces"), "digest")
-    how = Surfacing(smoothing_nm(info.levels[0], smooth))
     runner = Runner(engine or SerialEngine(), folder / "ledger")
-    step = surface_step(labels, files, level=0, core=core or info.shape, how=how, keep=True)
+    task = ExtractSurfaces(labels, 0, files, smoothing_nm(info.levels[0], smooth))
+    step = surface_step(task, core=core or info.shape)
     runner.run(step)
     surfaces = gathered(files, step.blocks).only(ids, what=info.url)
     out = str(folder / "meshes")
-    written = mesh_step(
-        info,
-        surfaces,
-        files,
-        step.blocks,
-        level=0,
-        folder=out,
-        kind=kind,
-        error_nm=20,
-        worker_bytes=4 * GB,
-    )
-    runner.run(written)
+    task = WriteMeshes(info, files, 0, out, kind, error_nm=20)
+    runner.run(mesh_step(task, surfaces, step.blocks, worker_bytes=4 * GB))
     write_index(surfaces, info, folder=out, kind=kind)
     return surfaces, Path(out)
 
@@ -183,18 +173,9 @@ def test_an_object_too_large_for_a_worker(tmp_path, save_volume, blobs):
     labels = save_volume("l.zarr", blobs, kind="labels")
     surfaces, _ = make_meshes(labels, tmp_path)
     files = SurfaceFiles(str(tmp_path / "surfaces"), "digest")
+    task = WriteMeshes(labels.info, files, 0, "", "ply", error_nm=1)
     with pytest.raises(MemoryLimitError, match=r"object \d+ of .*triangles.*mesh_voxel_nm"):
-        mesh_step(
-            labels.info,
-            surfaces,
-            files,
-            [],
-            level=0,
-            folder="",
-            kind="ply",
-            error_nm=1,
-            worker_bytes=GB // 2,
-        )
+        mesh_step(task, surfaces, [], worker_bytes=GB // 2)
 
 
 def test_surfaces_need_ids(tmp_path, save_volume):
@@ -206,7 +187,7 @@ def test_surfaces_need_ids(tmp_path, save_volume):
         labels = save_volume(f"{what[:5]}.zarr", values, kind="labels")
         with pytest.raises(VolprocError, match=what):
             Runner(SerialEngine(), tmp_path / what[:5]).run(
-                surface_step(labels, files, level=0, core=(4, 4, 4), how=Surfacing(50), keep=False)
+                surface_step(ExtractSurfaces(labels, 0, files, 50), core=(4, 4, 4))
             )
 
 
