@@ -17,7 +17,11 @@ from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
-from volproc.stages.ingest.empiar.ingest_while_downloading import Delivery, delivered, open_entry
+from volproc.stages.ingest.empiar.ingest_while_downloading import (
+    EntryFiles,
+    downloading,
+    open_entry,
+)
 from volproc.stages.ingest.formats.views import WithoutNaN
 from volproc.stages.ingest.grey.grey_range import GreyRange, SampleGreys, grey_range, sample_blocks
 from volproc.stages.ingest.grey.slice_matching import SliceTable, matching
@@ -48,8 +52,8 @@ class IngestPlan:
     options: IngestOptions
     recipe: Recipe
     path: str
-    delivery: Delivery | None = None
-    """How the files come, if they are not here yet."""
+    entry: EntryFiles | None = None
+    """The files to download, if they are not here yet."""
 
     @property
     def digest(self) -> str:
@@ -155,7 +159,7 @@ def plan_ingest(
 
     IngestError if they cannot be read, or if `url` was begun from other files.
     """
-    source, delivery = _opened(path, url, options, fetch)
+    source, entry = _opened(path, url, options, fetch)
     if source.kind == "labels":  # averaged, ids would become others
         options = options.model_copy(update={"labels": True})
     voxel_nm = _voxel_nm(source, options, path)
@@ -178,12 +182,12 @@ def plan_ingest(
     places = {"files": path if accession(path) else place_from(path, url)}
     recipe = Recipe("ingest", ALGORITHM, {"files": files}, lasting, cutting, places)
     output = output.stamped(recipe=recipe.record())
-    return IngestPlan(source, output, layout, options, recipe, path, delivery)
+    return IngestPlan(source, output, layout, options, recipe, path, entry)
 
 
 def _opened(
     path: str, url: str, options: IngestOptions, fetch: FetchOptions
-) -> tuple[Source, Delivery | None]:
+) -> tuple[Source, EntryFiles | None]:
     entry = accession(path)
     if entry is None:
         return open_source(path, options), None
@@ -193,9 +197,9 @@ def _opened(
 def run_ingest(plan: IngestPlan, runner: Runner) -> Volume:
     """The finished image."""
     admit(plan.claim, replace(runner, own=runner.own or plan.options.changed == "redo"))
-    if plan.delivery is None:
+    if plan.entry is None:
         return _run(plan, runner)
-    with delivered(plan.delivery, runner) as waiting:
+    with downloading(plan.entry, runner) as waiting:
         return _run(plan, waiting)
 
 
