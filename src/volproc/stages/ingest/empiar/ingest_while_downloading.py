@@ -18,9 +18,8 @@ from volproc.stages.ingest.empiar.download_ahead import DownloadAhead, fetch_fil
 from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.remote_file import RemoteFile
 from volproc.stages.ingest.formats.registry import FORMATS, opener_of
-from volproc.stages.ingest.grey.grey_range import SampleGreys
 from volproc.stages.ingest.series.series import Series, open_series
-from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices
+from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices, SampleGreys
 from volproc.stages.ingest.voxel_source import Source
 
 

@@ -24,9 +24,7 @@ def listing(entry: str, options: FetchOptions, *, exact: bool = True) -> tuple[R
 
     Folders without a possible match are not listed. Over https, exact sizes and dates take a
     request per file; not `exact` saves them: sizes are then those of the pages, rounded.
-
-    IngestError,
-    one line, if the entry is not there or nothing matches.
+    IngestError, one line, if the entry is not there or nothing matches.
     """
     number = entry_number(entry)
     root = f"{options.archive.rstrip('/')}/{number}/"
