@@ -59,11 +59,10 @@ def open_series(
         number_names(list(by_name)) if len(files) > 1 else Numbering(tuple(by_name), (0,), 1)
     )
     urls = [by_name[name] for name in numbering.names]
-    sources = slice_headers(
-        urls, files, opener, everything=options.unequal == "pad", most=most_headers
-    )
+    pad = options.unequal == "pad"
+    sources = slice_headers(urls, files, opener, everything=pad, most=most_headers)
     first = sources[urls[0]]
-    shape = plane_shape(sources, pad=options.unequal == "pad")
+    shape = plane_shape(sources, pad=pad)
     pixels_nm = None if options.voxel_nm else first.pixel_nm
     for url, source in sources.items():
         refuse_other_pixels(url, source, pixels_nm)
