@@ -37,8 +37,8 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.phantom.render import truth_into
-from volproc.stages.phantom.scene import make_scene
-from volproc.stages.phantom.scene_objects import Scene
+from volproc.stages.phantom.scene import Scene
+from volproc.stages.phantom.scene_layout import make_scene
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import Volume
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from volproc.compiled import Real, Whole, compiled
 from volproc.grid.box import Shape, each
 from volproc.stages.phantom.noise import add_octaves, hashed
+from volproc.stages.phantom.scene import Tables
 from volproc.stages.phantom.shapes import (
     BLEBS,
     Around,
@@ -22,7 +23,6 @@ from volproc.stages.phantom.shapes import (
     room_for,
     with_blebs,
 )
-from volproc.stages.phantom.tables import Tables
 
 LATTICE_NM = 100.0
 

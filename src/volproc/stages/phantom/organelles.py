@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from volproc.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import octaves, unit
+from volproc.stages.phantom.scene import Tables
 from volproc.stages.phantom.shapes import BLEBS, Around, along_line, room_for, with_blebs
-from volproc.stages.phantom.tables import Tables
 
 RESIN, CYTOPLASM, NUCLEUS = 0, 1, 2
 

@@ -12,9 +12,8 @@ from volproc.errors import GridError
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.stages.phantom.fields import LATTICE_NM, Fields, make_fields
 from volproc.stages.phantom.organelles import REACH_NM, capsules_near, draw_capsules
-from volproc.stages.phantom.scene_objects import Nm3, Scene
+from volproc.stages.phantom.scene import Nm3, Scene, Tables, tables_near
 from volproc.stages.phantom.sensor import add_noise, noise_of, row_offsets
-from volproc.stages.phantom.tables import Tables, tables_near
 from volproc.stages.phantom.voxels import Steps, draw_ground, membrane_lines
 
 SLAB_LATTICE_POINTS = 1_500_000  # a box is made in slabs with fields of at most about 60 MB

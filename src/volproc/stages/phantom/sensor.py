@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from volproc.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import mixed, unit
-from volproc.stages.phantom.scene_objects import Scene
+from volproc.stages.phantom.scene import Scene
 
 Array = npt.NDArray[np.float32]
 

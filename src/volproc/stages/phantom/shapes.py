@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from volproc.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import octaves
-from volproc.stages.phantom.scene_objects import CELL_REACH_NM
-from volproc.stages.phantom.tables import Tables
+from volproc.stages.phantom.scene import CELL_REACH_NM, Tables
 
 FAR_NM = 3_000.0  # distances beyond are not worth knowing
 NUCLEI_APART_NM = 1_000.0

@@ -20,8 +20,8 @@ from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.phantom.render import render_into
-from volproc.stages.phantom.scene import make_scene
-from volproc.stages.phantom.scene_objects import Scene
+from volproc.stages.phantom.scene import Scene
+from volproc.stages.phantom.scene_layout import make_scene
 from volproc.stages.phantom.voxels import voxels_per_id
 from volproc.volume.files import beside, write_file
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume

@@ -22,8 +22,8 @@ from volproc.stages.phantom.fields import (
     Fields,
 )
 from volproc.stages.phantom.organelles import CYTOPLASM, NUCLEUS, RESIN
+from volproc.stages.phantom.scene import Tables
 from volproc.stages.phantom.shapes import fold_depth
-from volproc.stages.phantom.tables import Tables
 
 RESIN_GREY = np.float32(203.0)
 CYTOPLASM_GREY = np.float32(150.0)
