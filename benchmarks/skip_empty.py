@@ -24,7 +24,7 @@ import volproc
 from volproc.config import ClusterOptions, LabelOptions, PhantomOptions, PredictOptions
 from volproc.grid.box import Box
 from volproc.stages.normalisation import volume_sample
-from volproc.stages.phantom.sensor import MOST_STEP, noise_of
+from volproc.stages.phantom.sensor import MAX_STEP, noise_of
 from volproc.stages.predict.skip import emptiness
 from volproc.stages.predict.stage import plan_predict
 from volproc.volume.metadata import new_volume
@@ -50,7 +50,7 @@ def made(folder: Path, *, seed: int, density: float) -> tuple[Volume, npt.NDArra
     values = np.zeros((depth, height, len(PARTS) * width), np.uint8)
     values[..., :width] = cells
     rng = np.random.default_rng(seed)
-    steps = rng.uniform(-MOST_STEP, MOST_STEP, (depth, 1, 1))
+    steps = rng.uniform(-MAX_STEP, MAX_STEP, (depth, 1, 1))
     resin = np.percentile(cells, 90) + steps + rng.normal(0, noise_of(50.0)[1], SHAPE)
     values[..., width : 2 * width] = resin.round().clip(1, 254)
     info = new_volume(

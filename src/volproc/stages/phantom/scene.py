@@ -111,6 +111,11 @@ class Scene:
         return tuple(c.nucleus for c in self.cells if c.nucleus is not None)
 
 
+def random_at(seed: int, *place: int) -> np.random.Generator:
+    """Random numbers that depend on a seed and a place only."""
+    return np.random.default_rng([seed & 0xFFFFFFFF, *(p & 0xFFFFFFFF for p in place)])
+
+
 class Tables(NamedTuple):
     """Cells as plain arrays, for compiled code: row i of all belongs to one cell.
 

@@ -23,8 +23,9 @@ from volproc.stages.phantom.scene import (
     Nucleus,
     Rod,
     Scene,
-    Stripe,
+    random_at,
 )
+from volproc.stages.phantom.sensor import lost_slice_in, stripe_in
 
 DIVIDING_MOVES_NM = 2_500.0
 """How far the dividing cell may leave its place to be seen, without touching nuclei."""
@@ -33,15 +34,9 @@ DIVIDING_MOVES_NM = 2_500.0
 def make_scene(shape: Shape, voxel_nm: VoxelNm, *, seed: int, cell_density: float = 1.0) -> Scene:
     """A HeLa-like scene for a volume; `cell_density` is the share of places that hold a cell."""
     extent: Nm3 = each(lambda n, v: n * v, shape, voxel_nm)
-    scene = Scene(
-        shape,
-        voxel_nm,
-        seed,
-        _cells_in(extent, seed, cell_density),
-        _stripe_in(shape, extent, seed),
-        _lost_slice_in(shape, seed),
-    )
-    return _numbered(scene)
+    cells = _cells_in(extent, seed, cell_density)
+    faults = stripe_in(shape, extent, seed), lost_slice_in(shape, seed)
+    return _numbered(Scene(shape, voxel_nm, seed, cells, *faults))
 
 
 def _numbered(scene: Scene) -> Scene:
@@ -61,14 +56,14 @@ def _numbered(scene: Scene) -> Scene:
 def _with_ids(scene: Scene, ids: Iterable[int | None]) -> Scene:
     """The nuclei of a scene renumbered, in order; those with no id are taken away."""
     left = iter(ids)
-    cells = []
-    for cell in scene.cells:
-        nucleus = cell.nucleus
-        if nucleus is not None:
-            given = next(left)
-            nucleus = None if given is None else replace(nucleus, id=given)
-        cells.append(replace(cell, nucleus=nucleus))
-    return replace(scene, cells=tuple(cells))
+
+    def renumbered(cell: Cell) -> Cell:
+        if cell.nucleus is None:
+            return cell
+        number = next(left)
+        return replace(cell, nucleus=None if number is None else replace(cell.nucleus, id=number))
+
+    return replace(scene, cells=tuple(map(renumbered, scene.cells)))
 
 
 def _voxels_about(cell: Cell, scene: Scene) -> Iterator[Shape]:
@@ -102,18 +97,14 @@ class _Site:
     nucleus_axes: Nm3
 
 
-def _random(seed: int, *place: int) -> np.random.Generator:
-    return np.random.default_rng([seed & 0xFFFFFFFF, *(p & 0xFFFFFFFF for p in place)])
-
-
 def _nucleus_axes(seed: int, place: Shape) -> Nm3:
-    rng = _random(seed, 1, *place)
+    rng = random_at(seed, 1, *place)
     return (rng.uniform(3300, 4500), rng.uniform(4200, 5300), rng.uniform(4200, 5300))
 
 
 def _anchor(extent: Nm3, seed: int) -> Nm3:
     """The place of the first cell: in view, and its envelope too when the view is small."""
-    rng = _random(seed, 2)
+    rng = random_at(seed, 2)
     shares = rng.uniform(0.35, 0.65, 3)
     # aside where that makes room for a neighbour, which may be the one that divides
     shares = np.where([14_000 < e < 30_000 for e in extent], 0.2 + 0.2 * shares, shares)
@@ -134,7 +125,7 @@ def _sites(extent: Nm3, seed: int, density: float) -> Iterator[_Site]:
         for a, e, p in zip(anchor, extent, PITCH_NM, strict=True)
     ]
     for place in ((k, j, i) for k in spans[0] for j in spans[1] for i in spans[2]):
-        rng = _random(seed, 3, *place)
+        rng = random_at(seed, 3, *place)
         shift = 0.5 * (place[0] % 2)
         moves = rng.uniform(-1, 1, 3) * (0 if place == (0, 0, 0) else 1)
         kept = rng.uniform() < density
@@ -155,7 +146,7 @@ def _dividing(sites: list[_Site], extent: Nm3, seed: int) -> _Site | None:
     others = [s for s in sites if s.place != (0, 0, 0)]
     inside = [s for s in others if _distance_outside(s.centre, extent) == 0]
     if inside:
-        return inside[int(_random(seed, 4).integers(len(inside)))]
+        return inside[int(random_at(seed, 4).integers(len(inside)))]
     nearest = min(others, key=lambda s: _distance_outside(s.centre, extent), default=None)
     if nearest and _distance_outside(nearest.centre, extent) < 2 * DIVIDING_MOVES_NM:
         return nearest
@@ -163,7 +154,7 @@ def _dividing(sites: list[_Site], extent: Nm3, seed: int) -> _Site | None:
 
 
 def _cell(site: _Site, seed: int) -> Cell:
-    rng = _random(seed, 5, *site.place)
+    rng = random_at(seed, 5, *site.place)
     nucleus = Nucleus(
         id=0,
         axes=site.nucleus_axes,
@@ -175,7 +166,7 @@ def _cell(site: _Site, seed: int) -> Cell:
 
 
 def _dividing_cell(site: _Site, extent: Nm3, seed: int) -> Cell:
-    rng = _random(seed, 8, *site.place)
+    rng = random_at(seed, 8, *site.place)
     # as near to the volume as the neighbours allow
     inward = np.clip(site.centre, 0, extent) - np.array(site.centre)
     share = min(1.0, DIVIDING_MOVES_NM / (np.linalg.norm(inward) + 1e-9))
@@ -256,21 +247,3 @@ def _chromosomes(centre: Nm3, rng: np.random.Generator) -> Iterator[Rod]:
         way = rng.normal(0, 1, 3)
         way *= rng.uniform(400, 1000) / np.linalg.norm(way)
         yield Rod(_triple(at), _triple(way), rng.uniform(280, 420))
-
-
-def _stripe_in(shape: Shape, extent: Nm3, seed: int) -> Stripe:
-    """The charging stripe: a slice and a band of its rows."""
-    rng = _random(seed, 6)
-    return Stripe(
-        slice=int(shape[0] * rng.uniform(0.2, 0.45)),
-        centre_nm=extent[1] * rng.uniform(0.25, 0.75),
-        half_width_nm=min(1_500.0, extent[1] / 4) * rng.uniform(0.5, 1.0),
-        strength=rng.uniform(28, 40),
-    )
-
-
-def _lost_slice_in(shape: Shape, seed: int) -> int | None:
-    """A slice away from the stripe and the ends; volumes below 8 slices lose none."""
-    if shape[0] < 8:
-        return None
-    return int(shape[0] * _random(seed, 7).uniform(0.55, 0.85))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.config import PhantomOptions
-from volproc.engine.protocol import Step
+from volproc.engine.protocol import Step, Task
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
@@ -66,8 +66,8 @@ class NucleusRow:
 
 
 @dataclass(frozen=True)
-class RenderBlock:
-    """Task: image and truth of one block; its record says which nuclei it holds."""
+class RenderBlock(Task):
+    """Image and ground truth of one block; its record states which nuclei it holds."""
 
     scene: Scene
     image: Volume
