@@ -6,7 +6,11 @@ from typing import NamedTuple
 
 import psutil
 
-from volproc.engine.progress import Event, StepFinished, StepStarted
+from volproc.engine.events import (
+    Event,
+    StepFinished,
+    StepStarted,
+)
 
 
 class Took(NamedTuple):

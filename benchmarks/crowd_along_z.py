@@ -19,11 +19,11 @@ import tifffile
 from crowd_methods import NM, NUCLEUS, PROCESSES, SLICES, Task, boxed, first, skills_of
 from crowd_table import markdown
 
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions
 from volproc.drawing import Patch
-from volproc.stages.annotate.consensus import METHODS
-from volproc.stages.annotate.consistency import mend
-from volproc.stages.annotate.scores import SliceScores, means_of, score_slice
+from volproc.stages.annotate.methods import METHODS
+from volproc.stages.annotate.quality.consistency import mend
+from volproc.stages.annotate.quality.slice_scores import SliceScores, means_of, score_slice
 from volproc.stages.crowd.volunteers import CROWDS
 
 

@@ -6,8 +6,8 @@ Two phantoms are made. Simulated volunteers (stages/crowd) draw the nuclei of th
 `volproc annotate` turns their drawings into labels; a small network learns from those, with the
 same steps, patches and first weights as one that learns from the truth; all predict the second
 phantom, which no network has seen. Dice is of all its voxels; MASD and NSD are means over its
-slices with nuclei (stages/annotate/scores.py has the formulas). "labels" is the Dice of what the
-network learns from, against the truth of the first phantom.
+slices with nuclei (stages/annotate/quality/slice_scores.py has the formulas). "labels" is the
+Dice of what the network learns from, against the truth of the first phantom.
 
 Rows are kept in FOLDER: the same command goes on where it was stopped. The table is printed and
 written as Markdown and JSON.
@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 import volproc
-from volproc.stages.annotate.scores import means_of, score_slice
+from volproc.stages.annotate.quality.slice_scores import means_of, score_slice
 
 NM = 50.0
 SHAPE = (64, 384, 384)

@@ -7,11 +7,11 @@ nucleus with its envelope (labels 1 and 2) is on 239 of them. Simulated voluntee
 (stages/crowd), every method makes one answer of the first n of them, and each answer is compared
 with the labels. Smaller panels are parts of larger ones, so that rows differ by n alone.
 
-Dice, MASD and NSD are means over the slices with a nucleus (stages/annotate/scores.py has their
-formulas). Where an answer is empty, every distance is the radius of a disc of the nucleus's area. A
-fragment (8-connected, over 0.05 um2) is found if a fragment of the answer overlaps with it by an
-IoU above 0.5; what else the answer has of that size is made up. Slices without a nucleus count in
-"drawn where nothing is" only.
+Dice, MASD and NSD are means over the slices with a nucleus; their formulas are in
+stages/annotate/quality/slice_scores.py. Where an answer is empty, every distance is the radius of a
+disc of the nucleus's area. A fragment (8-connected, over 0.05 um2) is found if a fragment of the
+answer overlaps with it by an IoU above 0.5; what else the answer has of that size is made up.
+Slices without a nucleus count in "drawn where nothing is" only.
 
 Scores of single slices are kept in FOLDER: the same command goes on where it was stopped, and
 --again scores a method that was changed anew. The table is printed and written as Markdown, JSON
@@ -36,14 +36,13 @@ import tifffile
 from crowd_figure import needed_figure
 from crowd_table import markdown, summary, volunteers_needed
 
-from volproc import __version__
-from volproc.config import AnnotateOptions
+from volproc import AnnotateOptions, __version__
 from volproc.drawing import Patch, SliceVotes
-from volproc.stages.annotate.consensus import METHODS
-from volproc.stages.annotate.scores import SliceScores, score_slice
-from volproc.stages.annotate.skill import Errors, skills, slice_errors
-from volproc.stages.crowd.draw import draw
-from volproc.stages.crowd.outlines import trace
+from volproc.stages.annotate.methods import METHODS
+from volproc.stages.annotate.quality.skills import Errors, skills, slice_errors
+from volproc.stages.annotate.quality.slice_scores import SliceScores, score_slice
+from volproc.stages.crowd.simulated_votes import draw
+from volproc.stages.crowd.visible_outlines import trace
 from volproc.stages.crowd.volunteers import CROWDS, Crowd, panel, volunteers
 
 NM = (10.0, 10.0)

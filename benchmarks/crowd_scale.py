@@ -27,10 +27,10 @@ from processes import Cost, measured
 
 from volproc import __version__
 from volproc.grid.scale import VoxelNm
-from volproc.stages.crowd.draw import draw
-from volproc.stages.crowd.export import Export, header
-from volproc.stages.crowd.outlines import FRAME_VOXELS, Outline, trace
-from volproc.stages.crowd.parts import Parts
+from volproc.stages.crowd.export_parts import Parts
+from volproc.stages.crowd.export_rows import Export, header
+from volproc.stages.crowd.simulated_votes import draw
+from volproc.stages.crowd.visible_outlines import FRAME_VOXELS, Outline, trace
 from volproc.stages.crowd.volunteers import panel, volunteers
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume

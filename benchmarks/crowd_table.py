@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from crowd_figure import needed
 
-from volproc.stages.annotate.scores import SliceScores, means_of
+from volproc.stages.annotate.quality.slice_scores import SliceScores, means_of
 
 SCORES = tuple(field.name for field in fields(SliceScores))
 BETTER = {"dice": max, "iou": max, "masd_nm": min, "nsd_50": max, "nsd_100": max, "found": max}

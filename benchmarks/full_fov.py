@@ -33,21 +33,31 @@ from clock import Clock
 from repeated import repeated_phantom
 
 import volproc
-from volproc.config import ClusterOptions, MeasureOptions, PredictOptions, RunOptions, Workflow
+from volproc import (
+    ClusterOptions,
+    MeasureOptions,
+    PredictOptions,
+)
+from volproc.config.running import RunOptions
+from volproc.engine.events import (
+    Event,
+    StepFinished,
+    StepStarted,
+)
 from volproc.engine.memory import machine_cores
-from volproc.engine.progress import Event, StepFinished, StepStarted
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.model.device import device_for
 from volproc.model.etchacell import EtchACell, EtchACellSpec
-from volproc.model.normalise import Normalisation
+from volproc.model.normalisation import Normalisation
 from volproc.model.opening import open_network
 from volproc.model.weights import card_for, load_model, model_folder, save_model
-from volproc.stages.predict.device import device_for
-from volproc.stages.predict.infer import load_once
-from volproc.stages.predict.orientation import along
-from volproc.stages.predict.portions import portion_for
+from volproc.stages.predict.batches import batch_limit
+from volproc.stages.predict.inference import load_once
 from volproc.stages.predict.stage import PredictPlan, plan_predict
+from volproc.stages.predict.tiling import along
 from volproc.volume.metadata import VolumeInfo, new_volume
+from volproc.workflow.workflow_file import Workflow
 
 SHAPE: Shape = (518, 8192, 8192)
 VOXEL_NM = parse_voxel_nm((50, 10, 10))
@@ -150,16 +160,16 @@ def probe(model: str, given: argparse.Namespace) -> None:
     options = options_for(Path(model).name, Path(model), given)
     network = open_network(model)
     plan = plan_predict(image_of(tuple(given.part)), "probe.zarr", options)
-    passes = plan.layout.passes(plan.blocks[len(plan.blocks) // 2].core, "z")
+    passes = plan.layout.tiles(plan.blocks[len(plan.blocks) // 2].core, "z")
     one = next(iter(passes))
     _, high, wide = along("z", one.window.shape)
-    tiles = portion_for(network, device, wanted=options.batch).at_once(one)
+    tiles = batch_limit(network, device, requested=options.batch).at_once(one)
     shape = (max(1, tiles), network.slices_in, high, wide)
     planes = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
     constants = network.constants_from(planes[0, :1].cpu().numpy())
     work = load_once(network, device, compiled=given.compiled)
-    seconds = _seconds(lambda: work(planes, constants, one.wanted), device)
-    _, *answered = along("z", one.answer.shape)
+    seconds = _seconds(lambda: work(planes, constants, one.requested), device)
+    _, *answered = along("z", one.output.shape)
     rate = network.flop(high, wide, tuple(answered)) * len(planes) / seconds
     print(json.dumps({"peak": peak, "network": rate, "shape": shape}))
 

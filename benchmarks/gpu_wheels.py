@@ -24,7 +24,7 @@ TESTING = ("hypothesis", "pytest", "pytest-benchmark", "pytest-timeout")
 THERE = ("torch", "numpy", "scipy", "numba", "llvmlite", "scikit-image", "h5py", "pillow")
 THERE += ("imageio", "networkx")
 """Large packages that a machine for PyTorch has."""
-MOST_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17")
 PLATFORMS += ("manylinux2014", "manylinux1")
 
@@ -64,8 +64,8 @@ def fill(folder: Path, *, python: str, without: Sequence[str]) -> None:
     subprocess.run([*pip, *words], check=True)
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{len(exact)} wheels for Python {python}, {size / 2**20:.1f} MiB in {folder}")
-    if size > MOST_BYTES:
-        raise SystemExit(f"more than {MOST_BYTES / 2**20:.0f} MiB: name more with --without")
+    if size > MAX_BYTES:
+        raise SystemExit(f"more than {MAX_BYTES / 2**20:.0f} MiB: name more with --without")
 
 
 def main() -> None:

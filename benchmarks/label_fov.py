@@ -29,7 +29,7 @@ import pandas as pd
 from clock import Clock
 
 import volproc
-from volproc.config import ClusterOptions, LabelOptions, MeasureOptions
+from volproc import ClusterOptions, LabelOptions, MeasureOptions
 from volproc.engine.clusters.local import local_engine
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
@@ -93,10 +93,10 @@ def make_mask(folder: Path, shape: Shape, workers: int, repeats: int) -> dict[st
         found: dict[str, list[int]] = json.loads(listed.read_text())
         return found
     info = new_volume(str(folder / "mask.zarr"), shape=shape, voxel_nm=VOXEL_NM, dtype="uint8")
-    info = info.stamped(made="the truth of a phantom")
+    info = info.with_provenance(made="the truth of a phantom")
     levels = info.levels[:1]  # labels need no pyramid of their mask
     mask = volproc.create_volume(
-        type(info)(info.url, info.kind, info.dtype, levels, made_by=info.made_by),
+        type(info)(info.url, info.kind, info.dtype, levels, provenance=info.provenance),
         step="mask",
         digest=f"{shape} {repeats}",
         version=volproc.__version__,

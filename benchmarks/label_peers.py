@@ -156,7 +156,7 @@ def with_dask_image(mask: str, out: str) -> None:
 
 def with_volproc(mask: str, out: str, *, workers: int = 0) -> None:
     import volproc
-    from volproc.config import ClusterOptions
+    from volproc import ClusterOptions
 
     began: dict[str, float] = {}
 

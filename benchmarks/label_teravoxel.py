@@ -28,22 +28,22 @@ import numpy.typing as npt
 import psutil
 from clock import Clock, Took
 
-from volproc.config import LabelOptions
+from volproc import LabelOptions
 from volproc.engine.clusters.local import local_engine
+from volproc.engine.events import BlockDone, Event
 from volproc.engine.memory import process_peak_bytes
-from volproc.engine.progress import BlockDone, Event
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.block_table import BlockTable
-from volproc.stages.label.find import FindPlan, find_objects, plan_find, save_ids
-from volproc.stages.label.passes import FACES
-from volproc.stages.label.source import ArraySource
+from volproc.stages.label.component_tasks import FACES
+from volproc.stages.label.mask_source import ArraySource
+from volproc.stages.label.object_search import FindPlan, find_objects, plan_find, save_ids
 from volproc.stages.label.tables import Tables
 from volproc.stages.objects.statistics import COLUMNS, PAIRS_OF_AXES, Statistics
 from volproc.stages.objects.table import csv_parts
-from volproc.volume.files import write_pieces
+from volproc.volume.file_io import write_pieces
 from volproc.volume.metadata import new_volume
 
 Shape = tuple[int, int, int]

@@ -25,17 +25,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import MeasureOptions
+from volproc import MeasureOptions
 from volproc.engine.memory import RESERVED_BYTES, process_peak_bytes
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.measure.files import surface_in
-from volproc.stages.measure.formats import mesh_files
-from volproc.stages.measure.joining import gathered, mesh_step
-from volproc.stages.measure.mesh import Mesh, joined, mesh_of
-from volproc.stages.measure.simplify import simplify
+from volproc.stages.measure.formats.mesh_formats import mesh_files
+from volproc.stages.measure.mesh.mesh_assembly import gathered, mesh_step
+from volproc.stages.measure.mesh.simplification import simplify
+from volproc.stages.measure.mesh.surface_files import surface_in
+from volproc.stages.measure.mesh.triangle_mesh import Mesh, joined, mesh_of
 from volproc.stages.measure.stage import MeasurePlan, plan_measure
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
@@ -51,7 +51,10 @@ def make_labels(url: str, side: int, *, empty: bool) -> None:
     volume = create_volume(
         replace(info, levels=info.levels[:1]), step="made", digest=f"{side} {empty}", version="0"
     )
-    for block in [] if empty else Tiling(info.shape, info.write_unit):
+    for block in Tiling(info.shape, info.write_unit):
+        if empty:
+            volume.write(block.core, 0)
+            continue
         grids = np.ogrid[block.core.slices]
         z, y, x = ((g.astype(np.float32) + 0.5) / side * 2 - 1 for g in grids)
         waves = 0.05 * np.sin(7 * x + 2 * y) * np.cos(6 * y - z)
@@ -115,7 +118,7 @@ def nucleus(url: str) -> Mesh:
     mesh = mesh_of(joined(parts), shape=plan.surface_level.shape, voxel_nm=VOXEL_NM)
     used, count = time.process_time() - began, len(mesh.triangles)
     print(f"\njoining {count:,} triangles: {1e6 * used / count:.2f} µs per triangle")
-    kinds = ("ply", "obj", "glb", "precomputed-legacy", "precomputed")
+    kinds = ("ply", "obj", "glb", "precomputed")
     for kind in kinds if find_spec("DracoPy") else kinds[:-1]:
         began = time.process_time()
         mesh_files(kind, 7, mesh, error_nm=ERROR_NM, corner_nm=(0.0, 0.0, 0.0))
@@ -246,8 +249,8 @@ def rough_body() -> Mesh:
     from scipy.ndimage import gaussian_filter
 
     from volproc.grid.box import Box
-    from volproc.stages.measure.softening import soft
-    from volproc.stages.measure.surface import extract
+    from volproc.stages.measure.mesh.isosurface import extract
+    from volproc.stages.measure.mesh.smooth_field import soft
 
     noise = np.random.default_rng(1).standard_normal((80, 80, 80))
     mask = np.pad(gaussian_filter(noise, 1.5) > 0.12, 2)

@@ -3,8 +3,8 @@
     python benchmarks/mesh_accuracy.py
 
 Errors in percent, area / volume. Plain: marching cubes of the mask. Taubin: that, smoothed as usual
-(trimesh, lambda 0.5, nu 0.53). Soft: the smooth field of stages/measure/softening.py at several
-widths, in edges of the longest voxel side; 1 is the default.
+(trimesh, lambda 0.5, nu 0.53). Soft: the smooth field of `measure` (mesh/smooth_field.py) at
+several widths, in edges of the longest voxel side; 1 is the default.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from trimesh import Trimesh
 from trimesh.smoothing import filter_taubin
 
 from volproc.grid.box import Box
-from volproc.stages.measure.mesh import Mesh, mesh_of
-from volproc.stages.measure.softening import soft
-from volproc.stages.measure.surface import extract
+from volproc.stages.measure.mesh.isosurface import extract
+from volproc.stages.measure.mesh.smooth_field import soft
+from volproc.stages.measure.mesh.triangle_mesh import Mesh, mesh_of
 
 BODIES = {
     "ball, radius 3 voxels": ((150, 150, 150), (50, 50, 50)),

@@ -30,12 +30,12 @@ import tifffile
 from scipy.ndimage import binary_dilation, distance_transform_edt
 
 import volproc
-from volproc.config import ClusterOptions, InteriorOptions, PhantomOptions
+from volproc import ClusterOptions, InteriorOptions, PhantomOptions
 from volproc.grid.scale import parse_voxel_nm
 from volproc.volume.metadata import new_volume
 
 THICKNESS_NM = 77
-LEAST_UM3 = 1.25
+MIN_UM3 = 1.25
 CASES = ("drawn", "all", "broken", "shells", "phantom")
 METHODS = {
     "volume or z": {},
@@ -61,7 +61,7 @@ def expert(data: Path, factor: int) -> tuple[np.ndarray, np.ndarray]:
 def instances(inside: np.ndarray, envelope: np.ndarray, size: tuple) -> np.ndarray:
     """Nuclei as ids: the pieces of the inside that are large enough, and the envelope by them."""
     labels = cc3d.connected_components(inside, connectivity=6)
-    least = LEAST_UM3 * 1e9 / np.prod(size)
+    least = MIN_UM3 * 1e9 / np.prod(size)
     labels = cc3d.dust(labels, threshold=int(least), connectivity=6)
     labels = cc3d.connected_components(labels, connectivity=6, out_dtype=np.uint32)
     room = _bounds(envelope, 10)
@@ -172,7 +172,7 @@ def phantom(args: argparse.Namespace) -> Iterator[tuple]:
     truth = labels.read(labels.info.box)
     envelope = broken(outermost(truth, size, in_slices=False), size)
     rng = np.random.default_rng(1)
-    for centre in labels.info.made_by["scene"]["dividing_cells_nm"]:
+    for centre in labels.info.provenance["scene"]["dividing_cells_nm"]:
         grids = np.ogrid[tuple(map(slice, truth.shape))]
         parts = ((g + 0.5) * s - c for g, s, c in zip(grids, size, centre, strict=True))
         distance = np.sqrt(sum(part**2 for part in parts))
@@ -183,7 +183,7 @@ def phantom(args: argparse.Namespace) -> Iterator[tuple]:
         scraps[tuple(chosen.T)] = True
         envelope |= shell & binary_dilation(scraps, iterations=12) & (truth == 0)
     volumes = np.bincount(truth.ravel()) * np.prod(size) * 1e-9
-    ids = np.flatnonzero(volumes >= LEAST_UM3)
+    ids = np.flatnonzero(volumes >= MIN_UM3)
     yield "phantom", envelope, truth, size, ids[ids > 0]
 
 

@@ -20,11 +20,14 @@ import psutil
 from clock import Clock
 
 import volproc
-from volproc.config import ClusterOptions, InteriorOptions
-from volproc.engine.progress import Event, StepStarted
+from volproc import (
+    ClusterOptions,
+    InteriorOptions,
+)
+from volproc.engine.events import Event, StepStarted
 from volproc.stages.interior.labelling import Labelling
 from volproc.stages.interior.stage import plan_interior
-from volproc.stages.label.stage import plan_label, run_label
+from volproc.stages.label import STAGE as LABEL
 
 
 class Held:
@@ -51,7 +54,7 @@ def main() -> None:
     shutil.rmtree(args.folder, ignore_errors=True)
     out, options = str(args.folder / "nuclei.zarr"), InteriorOptions()
     envelope = volproc.open_volume(args.envelope)
-    plan = plan_interior(envelope.info, out, options, labelling=Labelling(plan_label, run_label))
+    plan = plan_interior(envelope.info, out, options, labelling=Labelling(LABEL))
     promised: dict[str, int] = {}
     for step in plan.steps:
         promised[step.name] = max(promised.get(step.name, 0), step.peak_bytes)

@@ -20,7 +20,7 @@ import torch
 from planes_kept import real_cell
 
 import volproc
-from volproc.config import ClusterOptions, EvaluateOptions, PhantomOptions, PredictOptions
+from volproc import ClusterOptions, EvaluateOptions, PhantomOptions, PredictOptions
 from volproc.grid.box import Box
 from volproc.volume.metadata import VolumeInfo, new_volume
 from volproc.volume.store import create_volume, open_volume

@@ -18,13 +18,7 @@ import numpy as np
 import torch
 
 import volproc
-from volproc.config import (
-    ClusterOptions,
-    EvaluateOptions,
-    IngestOptions,
-    PhantomOptions,
-    PredictOptions,
-)
+from volproc import ClusterOptions, EvaluateOptions, IngestOptions, PhantomOptions, PredictOptions
 from volproc.volume.store import Volume, open_volume
 
 SETTINGS = ((8, False), (4, False), (2, False), (8, True), (4, True))

@@ -29,17 +29,17 @@ import torch
 from processes import Cost, measured
 
 import volproc
-from volproc.config import ClusterOptions, PhantomOptions, PredictOptions
-from volproc.model.answering import Answering
+from volproc import ClusterOptions, PhantomOptions, PredictOptions
 from volproc.model.opening import open_network
-from volproc.stages.normalisation import volume_sample
+from volproc.model.predictor import Predictor
+from volproc.stages.volume_sample import volume_sample
 from volproc.volume.store import open_volume
 
 AXES = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 CONTENDERS = ("whole planes", "monai, default", "monai, large", "volproc")
 
 
-def tiled(planes: torch.Tensor, network: Answering, *, roi: int, mode: str) -> torch.Tensor:
+def tiled(planes: torch.Tensor, network: Predictor, *, roi: int, mode: str) -> torch.Tensor:
     """Probabilities of planes (1, slices_in, H, W) by sliding windows."""
     from monai.inferers import sliding_window_inference
 
@@ -48,7 +48,7 @@ def tiled(planes: torch.Tensor, network: Answering, *, roi: int, mode: str) -> t
     return torch.sigmoid(logits)
 
 
-def whole(planes: torch.Tensor, network: Answering) -> torch.Tensor:
+def whole(planes: torch.Tensor, network: Predictor) -> torch.Tensor:
     """Probabilities of whole planes, mirrored by one stride and up to the next multiple."""
     stride, (high, wide) = network.module.spec.stride, planes.shape[2:]
     rows, columns = (
@@ -65,7 +65,7 @@ def three_times(image: Path, model: str, how: partial[torch.Tensor]) -> npt.NDAr
     volume, description = open_volume(image), open_network(model)
     constants = description.constants_from(volume_sample(volume))
     network = description.load("cpu")
-    assert isinstance(network, Answering)
+    assert isinstance(network, Predictor)
     raw = torch.from_numpy(volume.read(volume.info.box))
     values = constants.apply(raw)
     votes = np.zeros((3, *values.shape), np.float32)

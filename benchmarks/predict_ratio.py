@@ -36,17 +36,20 @@ import torch
 from processes import Cost, measured
 
 import volproc
-from volproc.config import PhantomOptions, PredictOptions
+from volproc import PhantomOptions, PredictOptions
 from volproc.engine.clusters.local import SETTINGS, thread_settings
 from volproc.grid.box import whole_box
-from volproc.model.answering import Answering
-from volproc.model.normalise import Normalisation
-from volproc.stages.normalisation import volume_sample
-from volproc.stages.predict import infer, task
-from volproc.stages.predict.cutting import up
-from volproc.stages.predict.infer import load_once
-from volproc.stages.predict.orientation import along
+from volproc.model.normalisation import Normalisation
+from volproc.model.predictor import Predictor
+from volproc.stages.predict import (
+    inference,
+    task,
+)
+from volproc.stages.predict.inference import load_once
 from volproc.stages.predict.stage import PredictPlan, plan_predict
+from volproc.stages.predict.tile_size import up
+from volproc.stages.predict.tiling import along
+from volproc.stages.volume_sample import volume_sample
 from volproc.volume.store import Volume, create_volume, open_volume
 
 STEP = ("StepFinished", "predict")
@@ -64,14 +67,14 @@ def bare_block(plan: PredictPlan, number: int, part: slice = slice(None)) -> flo
     """CPU seconds of the network on what (a part of) the passes of one block answer; one thread."""
     torch.set_num_threads(1)
     answering = load_once(plan.network, "cpu")
-    assert isinstance(answering, Answering)
+    assert isinstance(answering, Predictor)
     inside = whole_box(plan.output.shape)
     sides = [
         tuple(
-            up(n, plan.network.stride) for n in along(one.axis, one.answer.clip(inside).shape)[1:]
+            up(n, plan.network.stride) for n in along(one.axis, one.output.clip(inside).shape)[1:]
         )
         for axis in plan.options.axes
-        for one in plan.layout.passes(plan.blocks[number].core, axis)  # type: ignore[arg-type]
+        for one in plan.layout.tiles(plan.blocks[number].core, axis)  # type: ignore[arg-type]
     ]
     sides = sides[part]
     ready = {
@@ -156,11 +159,11 @@ def parts(folder: Path, model: str, *, votes: bool) -> dict[str, float]:
     found = Parts({})
     with found.timed("all"):
         answering = load_once(plan.network, "cpu")
-        assert isinstance(answering, Answering)
+        assert isinstance(answering, Predictor)
         found.wrap(answering.module, "forward", "network")
         found.wrap(type(constants), "apply", "normalise")
         found.wrap(task, "resampled", "resample")
-        found.wrap(infer, "quantise", "quantise and keep")
+        found.wrap(inference, "quantise", "quantise and keep")
         found.wrap(task.Predict, "fused", "fuse")
         with found.timed("read and decode"):
             loaded = work.load(block)

@@ -19,11 +19,11 @@ from full_fov import KEPT, SHAPE, models
 from repeated import repeated_phantom
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from volproc.config import PredictOptions
+from volproc import PredictOptions
 from volproc.grid.blocks import Block
 from volproc.grid.scale import parse_voxel_nm
-from volproc.model.normalise import Normalisation
-from volproc.stages.predict.device import device_for
+from volproc.model.device import device_for
+from volproc.model.normalisation import Normalisation
 from volproc.stages.predict.stage import plan_predict
 from volproc.stages.predict.task import Predict
 from volproc.volume.store import create_volume

@@ -20,12 +20,12 @@ import tifffile
 from scipy.ndimage import gaussian_filter
 
 import volproc
-from volproc.config import (
+from volproc import (
     EvaluateOptions,
     IngestOptions,
-    RunOptions,
-    Workflow,
 )
+from volproc.config.running import RunOptions
+from volproc.workflow.workflow_file import Workflow
 
 SLICES = (150, 300)
 EXACT = (205, 242)

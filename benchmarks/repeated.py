@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import volproc
-from volproc.config import PhantomOptions
+from volproc import PhantomOptions
 from volproc.engine.clusters.local import local_engine
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner

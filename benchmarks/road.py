@@ -19,14 +19,14 @@ import torch
 from clock import Clock
 
 import volproc
-from volproc.config import (
+from volproc import (
     ClusterOptions,
     EvaluateOptions,
     PhantomOptions,
     PredictOptions,
-    RunOptions,
-    Workflow,
 )
+from volproc.config.running import RunOptions
+from volproc.workflow.workflow_file import Workflow
 
 VOXEL_NM = (50.0, 10.0, 10.0)
 

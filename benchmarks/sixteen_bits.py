@@ -32,20 +32,21 @@ import torch
 from torch import Tensor, nn
 
 import volproc
-from volproc.config import ClusterOptions, IngestOptions, PhantomOptions
+from volproc import ClusterOptions, IngestOptions, PhantomOptions
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
-from volproc.model.answering import without_batch_norm
 from volproc.model.etchacell import EtchACell, EtchACellSpec
-from volproc.model.normalise import Normalisation
+from volproc.model.normalisation import Normalisation
+from volproc.model.output_window import OutputWindow
+from volproc.model.predictor import without_batch_norm
 from volproc.model.unet import UNet
-from volproc.model.wanted import Wanted
 from volproc.model.weights import SHIPPED, load_model
-from volproc.stages.normalisation import volume_constants
-from volproc.stages.predict.infer import vote
-from volproc.stages.predict.portions import Portion
-from volproc.stages.predict.tiling import Layout, lay_out
-from volproc.volume.resample import read_resampled, resampling_to
+from volproc.stages.predict.batches import BatchLimit
+from volproc.stages.predict.geometry import lay_out
+from volproc.stages.predict.inference import vote
+from volproc.stages.predict.tiling import Layout
+from volproc.stages.volume_sample import volume_constants
+from volproc.volume.resampling import read_resampled, resampling_to
 from volproc.volume.store import Volume, open_volume
 
 Votes = npt.NDArray[np.uint8]
@@ -106,9 +107,9 @@ def changed(module: nn.Module, kind: type[Reordered] | type[Halved]) -> nn.Modul
 
 
 def answers(module: nn.Module, bits: torch.dtype | None) -> Callable[..., Tensor]:
-    """As `model/answering.py` does on a GPU, in 16 `bits`, or in float32."""
+    """As `model/predictor.py` does on a GPU, in 16 `bits`, or in float32."""
 
-    def predict(planes: Tensor, constants: Normalisation, wanted: Wanted) -> Tensor:
+    def predict(planes: Tensor, constants: Normalisation, wanted: OutputWindow) -> Tensor:
         normal = constants.apply(planes).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=bits, enabled=bits is not None):
             logits = module(normal, wanted)
@@ -134,7 +135,7 @@ def looking(
             layout=cut,
             predict=answers(other or module, bits),
             constants=constants,
-            portion=Portion(tiles=1, pixels=2**30),
+            limit=BatchLimit(tiles=1, pixels=2**30),
         )
         return found[0].numpy()
 

@@ -21,12 +21,15 @@ import numpy.typing as npt
 import torch
 
 import volproc
-from volproc.config import ClusterOptions, LabelOptions, PhantomOptions, PredictOptions
+from volproc import ClusterOptions, LabelOptions, PhantomOptions, PredictOptions
 from volproc.grid.box import Box
-from volproc.stages.normalisation import volume_sample
-from volproc.stages.phantom.sensor import MAX_STEP, noise_of
-from volproc.stages.predict.skip import emptiness
+from volproc.stages.phantom.sensor import (
+    MAX_STEP,
+    noise_of,
+)
+from volproc.stages.predict.empty_blocks import empty_block_rule
 from volproc.stages.predict.stage import plan_predict
+from volproc.stages.volume_sample import volume_sample
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import Volume, create_volume, open_volume
 
@@ -84,12 +87,12 @@ def skipped_by_part(image: Volume, prediction: Volume, skip: float) -> list[str]
     """Of each part: blocks skipped, of all that begin in it."""
     options = PredictOptions(block=BLOCK, tile=BLOCK, skip=skip)
     plan = plan_predict(image.info, prediction.info.url, options)
-    rule = emptiness(
+    rule = empty_block_rule(
         image.info, plan.output.voxel_nm, volume_sample(image), deviations=options.skip
     )
     assert rule is not None
-    empty = [rule.holds(plan.layout.window(b.core, options.axes), image) for b in plan.blocks]
-    assert sum(empty) == prediction.info.made_by["skipped_blocks"]
+    empty = [rule.is_empty(plan.layout.window(b.core, options.axes), image) for b in plan.blocks]
+    assert sum(empty) == prediction.info.provenance["skipped_blocks"]
     part = [min(block.core.start[2] // SHAPE[2], 2) for block in plan.blocks]
     return [
         f"{sum(e for e, p in zip(empty, part, strict=True) if p == n)} of {part.count(n)}"

@@ -18,7 +18,7 @@ from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
 from volproc.volume.metadata import new_volume
 from volproc.volume.pyramid import coarsen
-from volproc.volume.resample import resampled, resampling_to
+from volproc.volume.resampling import resampled, resampling_to
 from volproc.volume.store import create_volume
 
 NOISE = np.random.default_rng(0).integers(0, 256, (128, 128, 128), dtype="uint8")

@@ -34,7 +34,7 @@ import tifffile
 import zarr
 from PIL import Image
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolprocError
@@ -44,9 +44,9 @@ from volproc.stages.ingest.formats import hdf5_probe
 from volproc.stages.ingest.reader import open_source
 
 ROOT = Path(__file__).parents[1]
-MOST_BYTES = 2 * 2**30
-MOST_SECONDS = 10
-MOST_VOXELS = 2**22
+MAX_BYTES = 2 * 2**30
+MAX_SECONDS = 10
+MAX_VOXELS = 2**22
 """Of larger announced volumes only corners are read: a run reads them block by block as well."""
 
 STACK = np.random.default_rng(3).integers(0, 255, (4, 24, 20), dtype="u1")
@@ -306,7 +306,7 @@ def judged(reader: str, files: Files, values: Any, folder: Path) -> str:
     if first.startswith("v.zarr/0") and all(name.startswith("v.zarr/0") for name in files):
         top = folder / "v.zarr/0"
     signal.signal(signal.SIGALRM, _late)
-    signal.alarm(MOST_SECONDS)
+    signal.alarm(MAX_SECONDS)
     try:
         return _tried(reader, str(top), values, folder)
     except VolprocError as error:
@@ -341,7 +341,7 @@ def _tried(reader: str, top: str, values: Any, folder: Path) -> str:
         return "refused: findings" if found else "read"
     source = open_source(top, IngestOptions(missing="blank"))
     boxes = [whole_box(source.shape)]
-    if whole_box(source.shape).size > MOST_VOXELS:
+    if whole_box(source.shape).size > MAX_VOXELS:
         start = tuple(max(0, n - 8) for n in source.shape)
         boxes = [Box((0, 0, 0), tuple(min(n, 8) for n in source.shape)), Box(start, source.shape)]
     for box in boxes:
@@ -369,7 +369,7 @@ def _limited_run(reader: str, first: int, number: int, results: Path, *, probing
     for _ in run_cases(reader, 0, 3):  # everything is imported and warm
         pass
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MOST_BYTES, used + MOST_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (used + MAX_BYTES, used + MAX_BYTES))
     with results.open("a", buffering=1) as notes:
         for case, said in run_cases(reader, first, number):
             notes.write(json.dumps([case, said]) + "\n")

@@ -23,7 +23,7 @@ from neuroglancer.static_file_server import StaticFileServer
 
 ONE_VALUE = "#uicontrol invlerp contrast\nvoid main() {{ emitRGB(vec3{colour} * contrast()); }}"
 CHROMIUM = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-MOST_MESHES = 1000
+MAX_MESHES = 1000
 """Objects that are shown from the beginning: each is fetched."""
 
 
@@ -46,7 +46,7 @@ def layers_of(folder: Path, name: str, address: str, *, picked: str) -> list[dic
     if "image-label" in ome:
         more = [f"precomputed://{address}/{meshes}"] if meshes else []
         ids = _listed(folder / meshes) if meshes else []
-        shown = [one for one in picked.split(",") if one] or ids[:MOST_MESHES]
+        shown = [one for one in picked.split(",") if one] or ids[:MAX_MESHES]
         return [
             {"type": "segmentation", "name": volume, "source": [source, *more], "segments": shown}
         ]

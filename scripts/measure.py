@@ -14,7 +14,7 @@ from statistics import median, quantiles
 import grimp
 
 SRC = Path(__file__).parents[1] / "src"
-MOST_LINES = {"function": 60, "file": 250}
+MAX_LINES = {"function": 60, "file": 250}
 
 
 def functions(path: Path) -> list[tuple[int, str]]:
@@ -46,9 +46,9 @@ def main() -> int:
         f"{len(lengths)} functions: median {median(numbers):g} lines, "
         f"90% within {quantiles(numbers, n=10)[-1]:g}; longest {lengths[-1][0]}, {lengths[-1][1]}"
     )
-    for long in (f for f in files if f[0] > MOST_LINES["file"]):
-        print(f"warning: {_named(long)}: over {MOST_LINES['file']}, is it one thing?")
-    wrong = [f"{where} has {n} lines" for n, where in lengths if n > MOST_LINES["function"]]
+    for long in (f for f in files if f[0] > MAX_LINES["file"]):
+        print(f"warning: {_named(long)}: over {MAX_LINES['file']}, is it one thing?")
+    wrong = [f"{where} has {n} lines" for n, where in lengths if n > MAX_LINES["function"]]
     circle = cycle()
     wrong += [f"import cycle: {' -> '.join(circle)}"] if circle else []
     for line in wrong:

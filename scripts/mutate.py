@@ -84,11 +84,12 @@ def mutants(path):
 
 
 def users(path):
-    """The file, and those beside it that import it, directly or not."""
-    found = [path]
+    """The file, and those of its stage (or folder) that import it, directly or not."""
+    found, stage = [path], Path(*path.parts[:4])
+    folder = stage if stage.is_dir() else path.parent
     for one in found:
-        name = f".{path.parent.name}.{one.stem} import"
-        found += [p for p in path.parent.glob("*.py") if name in p.read_text() and p not in found]
+        name = f".{one.parent.name}.{one.stem} import"
+        found += [p for p in folder.rglob("*.py") if name in p.read_text() and p not in found]
     return found
 
 
@@ -143,7 +144,7 @@ def main():
         os.chdir(scratch)
         warm = Path(scratch, "warm")
         files = [
-            file for one in given.files for file in (one.glob("*.py") if one.is_dir() else [one])
+            file for one in given.files for file in (one.rglob("*.py") if one.is_dir() else [one])
         ]
         tests = {file: given.tests or tests_of(file) for file in sorted(files)}
         files = [file for file in tests if tests[file]]

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from volproc.config import Options, Workflow, load_workflow
+from volproc import load_workflow
+from volproc.config.options import Options
+from volproc.workflow.workflow_file import Workflow
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.flaky import LISTS, READS, WRITES, flaky_disk, flaky_memory
 
-from volproc.config import IngestOptions, LabelOptions, PhantomOptions, PredictOptions
+from volproc import IngestOptions, LabelOptions, PhantomOptions, PredictOptions
 from volproc.engine.ledger import Ledger
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
@@ -20,7 +20,7 @@ from volproc.stages.ingest.reader import open_source
 from volproc.stages.label.stage import plan_label, run_label
 from volproc.stages.phantom.stage import plan_phantom, run_phantom
 from volproc.stages.predict.stage import plan_predict, run_predict
-from volproc.volume.files import read_file, write_file, write_pieces
+from volproc.volume.file_io import read_file, write_file, write_pieces
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
 

@@ -8,8 +8,7 @@ from dask_image import ndmeasure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volproc import labels
-from volproc.config import ClusterOptions
+from volproc import ClusterOptions, labels
 from volproc.errors import ConfigError, VolprocError, VolumeError
 
 SIZE = {"voxel_nm": (50, 10, 20)}

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from volproc.errors import LocationError
-from volproc.location import entries, located, matching, name_of
+from volproc.location import entries, filesystem_of, matching, name_of
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from volproc.location import entries, located, matching, name_of
     ],
 )
 def test_an_address_means_one_place(url, kind, path):
-    filesystem, found = located(url)
+    filesystem, found = filesystem_of(url)
     assert (type(filesystem).__name__, found) == (kind, path)
 
 
@@ -31,15 +31,15 @@ def test_chains_are_still_chains(tmp_path):
 
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("inside.tif", b"x")
-    filesystem, path = located(f"zip://inside.tif::{tmp_path}/a.zip")
+    filesystem, path = filesystem_of(f"zip://inside.tif::{tmp_path}/a.zip")
     assert filesystem.cat_file(path) == b"x"
     with pytest.raises(LocationError, match=r"cannot reach zip://inside\.tif::/no\.zip"):
-        located("zip://inside.tif::/no.zip")
+        filesystem_of("zip://inside.tif::/no.zip")
 
 
 def test_home_is_home(monkeypatch):
     monkeypatch.setenv("HOME", "/somewhere")
-    assert located("~/a.tif")[1] == "/somewhere/a.tif"
+    assert filesystem_of("~/a.tif")[1] == "/somewhere/a.tif"
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ def on_crew(address, folder, trouble, step):
     """Arms a command: its blocks go to the workers at `address`; one of its `step` is troubled."""
 
     def arm():
-        from volproc.commands import runner
         from volproc.engine.distributed import DaskEngine
+        from volproc.workflow import single_stage as runner
 
         class Outlived(DaskEngine):
             """An engine whose workers are not closed with it."""

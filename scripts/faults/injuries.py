@@ -193,7 +193,7 @@ def cut_as(shard_bytes, smallest_level=20):
         from volproc.stages.ingest import shard_layout
         from volproc.volume import metadata
 
-        metadata.SHARD_BYTES, metadata.SMALLEST_LEVEL = shard_bytes, smallest_level
+        metadata.SHARD_BYTES, metadata.MIN_LEVEL = shard_bytes, smallest_level
         shard_layout.SHARD_BYTES = shard_layout.SLAB_BYTES = shard_bytes
 
     return arm

@@ -40,7 +40,7 @@ CHOICES = {
 STAGES = "ingest,predict,label,measure,evaluate"
 LEFT_OUT = ("ledger/", "log.jsonl", "workflow.json", ".volproc/", "made.json")
 """Under run/: what tells of times, and of the way there."""
-MOST_STARTS = 20
+MAX_STARTS = 20
 """For each kill: a run may reach its end before it."""
 
 
@@ -58,7 +58,7 @@ def main(folder, kills, seed):
     changes = _changes(calm, options)
     shutil.rmtree(calm / "run")
     died = 0
-    for start in range(kills * MOST_STARTS):
+    for start in range(kills * MAX_STARTS):
         if died == kills:
             break
         number = rng.randint(1, changes)

@@ -41,7 +41,7 @@ class Place:
         """Name and content of every file below. Left out are volproc's records and what blocks
         leave for one another, but not their half files: of those nothing may be left.
         Results at a URL tell where their inputs are: that differs between cells."""
-        filesystem, root = located(f"{self.root}/{below}".rstrip("/"))
+        filesystem, root = filesystem_of(f"{self.root}/{below}".rstrip("/"))
         found = {name[len(root) :].lstrip("/"): name for name in filesystem.find(root)}
         return {
             inner: self._plain(filesystem.cat_file(name))
@@ -55,22 +55,22 @@ class Place:
 
     def write(self, name, content):
         """Write a file anew."""
-        filesystem, root = located(self.root)
+        filesystem, root = filesystem_of(self.root)
         filesystem.pipe_file(f"{root}/{name}", content)
 
     def read(self, name):
         """A file's content."""
-        filesystem, root = located(self.root)
+        filesystem, root = filesystem_of(self.root)
         return filesystem.cat_file(f"{root}/{name}")
 
     def remove(self, name):
         """Remove a file."""
-        filesystem, root = located(self.root)
+        filesystem, root = filesystem_of(self.root)
         filesystem.rm_file(f"{root}/{name}")
 
     def exists(self, name):
         """Whether there is such a file or folder."""
-        filesystem, root = located(self.root)
+        filesystem, root = filesystem_of(self.root)
         return filesystem.exists(f"{root}/{name}")
 
     def at(self, name):
@@ -79,7 +79,7 @@ class Place:
         return Place(self.folder.with_name(name), root, self.dated)
 
 
-def located(url):
+def filesystem_of(url):
     """The file system and the path there; what it remembers is dropped: others write too."""
     filesystem, path = fsspec.core.url_to_fs(url)
     filesystem.invalidate_cache()
@@ -88,7 +88,7 @@ def located(url):
 
 def remove_all(place, name):
     """Remove a folder of a place."""
-    filesystem, root = located(place.root)
+    filesystem, root = filesystem_of(place.root)
     filesystem.rm(f"{root}/{name}", recursive=True)
 
 
@@ -96,8 +96,8 @@ def copied(source, target):
     """All of a place's files at another one, dates kept."""
     shutil.copytree(source.folder, target.folder, symlinks=True)
     if source.remote:
-        filesystem, here = located(source.root)
-        _, there = located(target.root)
+        filesystem, here = filesystem_of(source.root)
+        _, there = filesystem_of(target.root)
         for name in filesystem.find(here):
             filesystem.cp_file(name, there + name[len(here) :])
     return target
@@ -109,7 +109,7 @@ def moved(source, target):
         source.folder.rename(target.folder)
         return target
     copied(source, target)
-    filesystem, here = located(source.root)
+    filesystem, here = filesystem_of(source.root)
     filesystem.rm(here, recursive=True)
     shutil.rmtree(source.folder)
     return target

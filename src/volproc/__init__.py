@@ -1,11 +1,13 @@
 """Volume electron microscopy to labelled objects.
 
-Names are imported when first used, so that `import volproc` costs nothing.
+Names are imported when first used, so that `import volproc` costs nothing. `__init__.pyi`, written
+by `scripts/generate`, tells type checkers and editors what there is.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 __version__ = "0.1.0"
@@ -16,45 +18,46 @@ _HOME = {
     "new_volume": "volproc.volume.metadata",
     "Volume": "volproc.volume.store",
     "VolumeInfo": "volproc.volume.metadata",
-    "load_workflow": "volproc.config",
-    "run": "volproc.workflow",
-    "plan": "volproc.workflow",
-    "status": "volproc.workflow",
-    "phantom": "volproc.commands.phantom",
-    "ingest": "volproc.commands.ingest",
+    "Box": "volproc.grid.box",
+    "load_workflow": "volproc.workflow.workflow_file",
+    "Workflow": "volproc.workflow.workflow_file",
+    "run": "volproc.functions",
+    "plan": "volproc.functions",
+    "status": "volproc.functions",
+    "check": "volproc.workflow.checking",
     "plan_fetch": "volproc.stages.ingest.empiar.fetch",
     "run_fetch": "volproc.stages.ingest.empiar.fetch",
-    "check": "volproc.commands.check",
-    "predict": "volproc.commands.predict",
-    "label": "volproc.commands.label",
-    "interior": "volproc.commands.interior",
-    "measure": "volproc.commands.measure",
-    "evaluate": "volproc.commands.evaluate",
-    "train": "volproc.commands.train",
-    "subjects": "volproc.commands.subjects",
     "upload_subjects": "volproc.stages.subjects.upload",
-    "annotate": "volproc.commands.annotate",
-    "crowd": "volproc.commands.crowd",
-    "PhantomOptions": "volproc.config",
-    "IngestOptions": "volproc.config",
-    "FetchOptions": "volproc.config",
-    "PredictOptions": "volproc.config",
-    "LabelOptions": "volproc.config",
-    "InteriorOptions": "volproc.config",
-    "MeasureOptions": "volproc.config",
-    "EvaluateOptions": "volproc.config",
-    "TrainOptions": "volproc.config",
-    "SubjectsOptions": "volproc.config",
-    "AnnotateOptions": "volproc.config",
-    "CrowdOptions": "volproc.config",
-    "ClusterOptions": "volproc.config",
+    "ClusterOptions": "volproc.config.running",
+    "RunOptions": "volproc.config.running",
     "VolprocError": "volproc.errors",
+    "labels": "",
 }
-
-__all__ = ["__version__", *_HOME]
+"""Where a name is, besides those of stages: a module, or "" for a module of volproc itself."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name == "__all__":
+        return ["__version__", *_HOME, *_of_stages()]
+    if name.startswith("_"):
         raise AttributeError(f"module 'volproc' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    if name in _HOME:
+        home = _HOME[name]
+        found = getattr(import_module(home), name) if home else import_module(f"volproc.{name}")
+    else:
+        # `from volproc import lease` asks here first, then imports the module of that name
+        found = None if find_spec(f"volproc.{name}") else _of_stages().get(name)
+        if found is None:
+            raise AttributeError(f"module 'volproc' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__getattr__("__all__"))
+
+
+def _of_stages() -> dict[str, Any]:
+    """The function and the options of every stage."""
+    functions = import_module("volproc.functions")
+    return {**functions.functions(), **functions.options()}

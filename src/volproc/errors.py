@@ -11,7 +11,7 @@ VolprocError               exit code 2 from the command line unless stated
 ├── IngestError            a source cannot be read or lacks something
 ├── AnnotateError          drawings, their export or their subjects are not what they should be
 ├── ModelError             a model folder or its card is not usable here
-├── MemoryPromiseError     a block would need more memory than a worker has
+├── MemoryLimitError       a block would need more memory than a worker has
 ├── LedgerError            the record of a run does not fit what is on disk
 ├── TransientError         a disk, a network or a server failed for the moment (exit code 1)
 ├── LeaseError             an output cannot be owned: another process writes it
@@ -66,7 +66,7 @@ class ModelError(VolprocError):
     """A model folder or its card is not usable here."""
 
 
-class MemoryPromiseError(VolprocError):
+class MemoryLimitError(VolprocError):
     """A block would need more memory than a worker has."""
 
 

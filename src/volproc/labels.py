@@ -26,21 +26,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.commands.runner import runner_for
-from volproc.config import ClusterOptions, LabelOptions
 from volproc.config.loading import parsed
+from volproc.config.running import ClusterOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Connectivity, Tiling
-from volproc.stages.label.find import find_objects, plan_find
-from volproc.stages.label.renaming import rename
-from volproc.stages.label.source import ArraySource, Source, source_of
+from volproc.stages.label.mask_source import ArraySource, Source, source_of
+from volproc.stages.label.object_search import find_objects, plan_find
+from volproc.stages.label.options import LabelOptions
+from volproc.stages.label.relabelling import rename
 from volproc.stages.label.stage import LabelResult, plan_label, run_label
 from volproc.stages.objects.table import columns_of
-from volproc.volume.files import read_file
+from volproc.volume.file_io import read_file
 from volproc.volume.metadata import VolumeInfo, shard_shape
 from volproc.volume.store import Volume
+from volproc.workflow.single_stage import runner_for
 
 Columns = dict[str, npt.NDArray[Any]]
 

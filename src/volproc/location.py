@@ -18,7 +18,7 @@ CHAINS = {"zip", "tar", "libarchive", "simplecache", "filecache", "blockcache", 
 """Protocols that take another address after "::"; elsewhere "::" is a part of a name."""
 
 
-def located(url: str) -> tuple[Any, str]:
+def filesystem_of(url: str) -> tuple[Any, str]:
     """The file system of a path or fsspec URL, and the path on it.
 
     Credentials come from the environment, as the file system's package documents. LocationError
@@ -67,7 +67,7 @@ def entries(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
     `type` is "file", "directory", "other", or "lost" for a link to nothing. One request, and one
     for each link. A web server's page tells of folders by a slash at their end, if at all.
     """
-    filesystem, path = located(folder)
+    filesystem, path = filesystem_of(folder)
     web = _on_the_web(folder)
     inside = f"{unquote(path).rstrip('/')}/"
     for info in sorted(filesystem.ls(path, detail=True), key=lambda info: str(info["name"])):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from collections.abc import Iterable, Sequence
+from io import StringIO
 
 _RUNS = re.compile(r"'*\s*[=+\-@＝＋－＠\t\r\n]")
 """What a spreadsheet takes for a formula, or would once the marks before it are gone."""
@@ -25,3 +28,16 @@ def plain(cell: str) -> str:
     '=HYPERLINK(1)'
     """
     return cell[1:] if cell[:1] == "'" and _RUNS.match(cell[1:]) else cell
+
+
+def table_csv(header: Sequence[str], rows: Iterable[Sequence[object]], *, end: str = "\r\n") -> str:
+    """A table as CSV (RFC 4180), every text in it `neutral`; without a header if that is empty.
+
+    >>> table_csv(["name", "nm"], [["=1", 2.5], [None, 3]], end="\\n")
+    "name,nm\\n'=1,2.5\\n,3\\n"
+    """
+    file = StringIO()
+    writer = csv.writer(file, lineterminator=end)
+    writer.writerows([header] if header else [])
+    writer.writerows([neutral(v) if isinstance(v, str) else v for v in row] for row in rows)
+    return file.getvalue()

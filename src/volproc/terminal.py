@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from math import prod
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
@@ -17,11 +15,8 @@ from volproc.engine.memory import human
 
 if TYPE_CHECKING:
     from volproc.engine.protocol import Cost
-    from volproc.stages.annotate.stage import AnnotateResult
     from volproc.stages.ingest.empiar.download import FetchProgress
     from volproc.stages.ingest.empiar.fetch import FetchPlan
-    from volproc.stages.label.stage import LabelResult
-    from volproc.volume.store import Volume
 
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 130)
 
@@ -51,76 +46,9 @@ def costs(step: Cost, rate: float | None) -> tuple[str, ...]:
     )
 
 
-def describe(volume: Volume) -> None:
-    """A finished volume in a line."""
-    info = volume.info
-    size = " x ".join(map(str, info.shape))
-    voxel = " x ".join(f"{v:g}" for v in info.voxel_nm)
-    out.print(
-        f"{info.url}: {size} voxels of {voxel} nm, {len(info.levels)} levels, "
-        f"{prod(info.shape) / 1e6:.4g} Mvoxel"
-    )
-    if "files_taken" in info.made_by:
-        out.print(info.made_by["files_taken"], markup=False)
-    filled = info.made_by.get("filled_slices")
-    if filled:
-        out.print(f"{len(filled)} slices are in no file and were filled: {filled}")
-    for note in info.made_by.get("model_notes", ()):
-        out.print(f"its model: {note}", markup=False)
-    if "nothing_found" in info.made_by:
-        out.print(info.made_by["nothing_found"], markup=False)
-    if "skipped_blocks" in info.made_by:
-        skipped, blocks = (info.made_by[key] for key in ("skipped_blocks", "blocks"))
-        out.print(f"{skipped:,} of {blocks:,} blocks hold nothing and were skipped")
-
-
-def certified(prediction: str) -> str:
-    """The seam certificate beside `prediction`, in a line."""
-    from volproc.volume.files import beside, read_file
-
-    found = json.loads(read_file(beside(prediction, "-certificate.json")))
-    said = {True: "certified", False: "NOT certified", None: "measured"}[found["passed"]]
-    return (
-        f"seams {said}: {found['places']} places predicted again with other tiles, votes differ by "
-        f"up to {found['largest']} of 255, {found['mean']:.3g} on average; "
-        f"{100 * found['changed']:.3g}% of the voxels change sides"
-    )
-
-
-def print_annotated(made: AnnotateResult) -> None:
-    """What became of an export, and where to look."""
-    found, written = made.gathered.summary, made.written
-    out.print(
-        f"{found.rows:,} rows, {found.votes:,} votes on {found.slices:,} slices by "
-        f"{found.volunteers:,} volunteers"
-    )
-    unused, left_out = (sum(counts.values()) for counts in (found.rejected, found.left_out))
-    out.print(f"{unused:,} rows could not be used, {left_out:,} were left out: {written.rejected}")
-    for name, scores in made.scores.items():
-        distance = "" if scores.masd_nm is None else f", {scores.masd_nm:.1f} nm off (MASD)"
-        dice = "nothing to find" if scores.dice is None else f"Dice {scores.dice:.4f}"
-        out.print(f"{name}: {dice}{distance}")
-    out.print(f"quality: {written.page}")
-
-
-def print_labelled(result: LabelResult) -> None:
-    """What a labelling kept and dropped, and why."""
-    out.print(f"{result.objects} objects in {result.labels.info.url}, listed in {result.table}")
-    if not result.objects:
-        out.print(result.why, markup=False)
-    elif result.dropped:
-        why = ", ".join(f"{n} by {option}" for option, n in result.reasons.items())
-        most = result.largest_dropped_um3
-        largest = f", the largest of {most:.3g} um³" if most else ""
-        out.print(f"{result.dropped} dropped ({why}){largest}")
-
-
-def print_rows(rows: list[dict[str, Any]]) -> None:
-    """Rows of one kind as a table."""
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
-    out.print(table)
+def show(line: Any) -> None:
+    """Print a line, or a table."""
+    out.print(line, markup=False) if isinstance(line, str) else out.print(line)
 
 
 def print_transfer(plan: FetchPlan) -> None:

@@ -18,7 +18,7 @@ from volproc.engine.clusters.local import SETTINGS, local_engine
 from volproc.engine.distributed import DaskEngine
 from volproc.engine.protocol import BLOCK_PAUSES_S, Step
 from volproc.engine.run import Runner
-from volproc.errors import BlocksFailedError, MemoryPromiseError, TransientError, VolprocError
+from volproc.errors import BlocksFailedError, MemoryLimitError, TransientError, VolprocError
 from volproc.grid.blocks import Tiling
 
 pytestmark = pytest.mark.dask
@@ -221,7 +221,7 @@ def test_the_memory_limit_is_asked_of_the_smallest_worker(tmp_path):
     with DaskEngine(cluster_of(1, memory_limit="700MB"), worker_bytes=4 * 10**9) as engine:
         assert engine.worker_bytes == 700_000_000
         step = Step("big", Here(), BLOCKS, "d", peak_bytes=3 * 10**9)
-        with pytest.raises(MemoryPromiseError, match=r"needs 3\.63 GB .* a worker has 700 MB"):
+        with pytest.raises(MemoryLimitError, match=r"needs 3\.63 GB .* a worker has 700 MB"):
             Runner(engine, tmp_path / "ledger").run(step)
 
 

@@ -15,7 +15,7 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.lease.files import create, newest, overwrite
 from volproc.lease.owner import this_process
-from volproc.volume.files import write_file
+from volproc.volume.file_io import write_file
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import Volume, create_volume, open_volume
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.config import PredictOptions
+from volproc import PredictOptions
 from volproc.engine.ledger import Ledger, digest
 from volproc.errors import LedgerError
 from volproc.grid.box import Box

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from volproc.engine.memory import RESERVED_BYTES, check_memory
 from volproc.engine.protocol import BLOCK_PAUSES_S, Step, do_block
-from volproc.errors import MemoryPromiseError, VolprocError
+from volproc.errors import MemoryLimitError, VolprocError
 from volproc.grid.blocks import Tiling
 
 BLOCKS = Tiling(shape=(1, 1, 12), core=(1, 1, 1))
@@ -175,7 +175,5 @@ def test_more_blocks_in_hand_take_more(peak, waiting, blocks):
 def test_several_blocks_that_cannot_fit_together_are_refused_with_the_way_out():
     room = 1000 + RESERVED_BYTES
     check_memory("predict", 1000, blocks=4, worker_bytes=room)
-    with pytest.raises(
-        MemoryPromiseError, match=r"4 blocks of predict need .* threads fewer than 4"
-    ):
+    with pytest.raises(MemoryLimitError, match=r"4 blocks of predict need .* threads fewer than 4"):
         check_memory("predict", 1001, blocks=4, worker_bytes=room)

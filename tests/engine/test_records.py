@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from volproc.engine import records
 from volproc.engine.ledger import Ledger
-from volproc.engine.records import LocalLines, Objects, lines_at
+from volproc.engine.records import FileLog, Objects, record_log
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolprocError
@@ -35,37 +35,37 @@ def objects(url):
 
 
 def test_the_place_says_how_lines_are_kept(tmp_path, store):
-    assert isinstance(lines_at(tmp_path / "a"), LocalLines)
-    assert isinstance(lines_at(f"file://{tmp_path}/a"), LocalLines)
-    assert isinstance(lines_at(f"{store}/a"), Objects)
+    assert isinstance(record_log(tmp_path / "a"), FileLog)
+    assert isinstance(record_log(f"file://{tmp_path}/a"), FileLog)
+    assert isinstance(record_log(f"{store}/a"), Objects)
 
 
 def test_lines_come_back_in_their_order(place):
-    lines = lines_at(place)
+    lines = record_log(place)
     assert lines.read() == []
     lines.begin("head")
     for number in range(20):
         lines.append(str(number))
     lines.flush()
-    assert lines_at(place).read() == ["head", *map(str, range(20))]
+    assert record_log(place).read() == ["head", *map(str, range(20))]
 
 
 def test_a_second_writer_goes_on(place):
     for run in range(3):
-        lines = lines_at(place)
+        lines = record_log(place)
         lines.append(str(run))
         lines.flush()
-    assert lines_at(place).read() == ["0", "1", "2"]
+    assert record_log(place).read() == ["0", "1", "2"]
 
 
 def test_beginning_drops_everything_and_so_does_forgetting(place):
     for _ in range(2):
-        lines_at(place).append("old")
-    lines = lines_at(place)
+        record_log(place).append("old")
+    lines = record_log(place)
     lines.begin("new")
-    assert lines_at(place).read() == ["new"]
+    assert record_log(place).read() == ["new"]
     lines.forget()
-    assert lines_at(place).read() == []
+    assert record_log(place).read() == []
     lines.forget()
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from volproc.engine.progress import BlockFailed, JsonLines
+from volproc.engine.events import BlockFailed, JsonLines
 from volproc.engine.protocol import Step
-from volproc.engine.run import MOST_FAILURES
-from volproc.errors import BlocksFailedError, MemoryPromiseError, VolprocError
+from volproc.engine.run import MAX_FAILURES
+from volproc.errors import BlocksFailedError, MemoryLimitError, VolprocError
 from volproc.faults import IN_THE_LOG
 from volproc.grid.blocks import Block, Tiling
 
@@ -132,7 +132,7 @@ def test_what_the_user_can_mend_is_said_once_and_not_tried_again(tmp_path, any_r
 
 
 def test_a_step_that_fails_everywhere_is_given_up(tmp_path, runner):
-    with pytest.raises(BlocksFailedError, match=f"{MOST_FAILURES} of 12"):
+    with pytest.raises(BlocksFailedError, match=f"{MAX_FAILURES} of 12"):
         runner.run(step(tmp_path, broken=tuple(range(12))))
 
 
@@ -148,14 +148,14 @@ def test_a_block_that_cannot_fit_is_refused_before_anything_is_done(tmp_path, ru
     plan = step(tmp_path)
     big = Step(plan.name, plan.task, plan.blocks, plan.digest, peak_bytes=10**9)
     with pytest.raises(
-        MemoryPromiseError, match=r"a block of tally needs 1\.63 GB .*a worker has 1 GB"
+        MemoryLimitError, match=r"a block of tally needs 1\.63 GB .*a worker has 1 GB"
     ):
         runner.run(big)
     assert not done(tmp_path)
 
 
 def test_watchers_hear_what_happens(tmp_path, runner):
-    from volproc.engine.progress import BlockDone, StepFinished, StepStarted
+    from volproc.engine.events import BlockDone, StepFinished, StepStarted
 
     heard = []
     runner.watchers = (heard.append, JsonLines(tmp_path / "log.jsonl"))

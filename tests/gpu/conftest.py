@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import volproc
-from volproc.config import ClusterOptions, PredictOptions
+from volproc import ClusterOptions, PredictOptions
 
 HERE = ClusterOptions(kind="serial")
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from volproc.config import ClusterOptions
-from volproc.engine.progress import BlockDone
-from volproc.stages.predict.certify import TOLERANCES
+from volproc import ClusterOptions
+from volproc.engine.events import BlockDone
+from volproc.stages.predict.seam_check import TOLERANCES
 
 pytestmark = pytest.mark.gpu
 

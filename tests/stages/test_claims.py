@@ -15,8 +15,8 @@ from volproc.errors import OutputError
 from volproc.lease.files import create
 from volproc.lease.owner import this_process
 from volproc.stages.claims import Claim, admit, require_apart
-from volproc.stages.made import note_made, record_of
 from volproc.stages.output import begin_volume, finish_volume
+from volproc.stages.provenance import read_provenance, write_provenance
 from volproc.volume.access import canonical
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import open_volume
@@ -26,7 +26,7 @@ RECIPE = Recipe("stage", 1, {"mask": "aa"}, {"size": 3}, places={"mask": "/data/
 
 def output(url, recipe=RECIPE, **more):
     info = new_volume(str(url), shape=(4, 8, 8), voxel_nm=(9, 9, 9), dtype="uint8", **more)
-    return info.stamped(recipe=recipe.record())
+    return info.with_provenance(recipe=recipe.record())
 
 
 def claim(url, recipe=RECIPE, *, inputs=(), **more):
@@ -114,7 +114,7 @@ def test_two_outputs_need_two_places_and_so_do_files_beside_them(tmp_path):
         require_apart(Claim(RECIPE, (), (one, replace(one, url=f"{tmp_path}/./x.zarr"))))
     table = str(tmp_path / "table.csv")
     with pytest.raises(OutputError, match=r"table\.csv would be written, .* which is read"):
-        require_apart(claim(tmp_path / "x.zarr", inputs=(table,), beside=(table,)))
+        require_apart(claim(tmp_path / "x.zarr", inputs=(table,), siblings=(table,)))
 
 
 def test_what_volproc_did_not_make_is_always_left_alone(tmp_path, command):
@@ -129,12 +129,12 @@ def test_a_users_file_beside_a_new_output_is_left_alone(tmp_path, command):
     table = tmp_path / "out.csv"
     table.write_text("years of work")
     with pytest.raises(OutputError, match=r"out\.csv exists and would be written beside"):
-        admit(claim(tmp_path / "out.zarr", beside=(str(table),)), command)
+        admit(claim(tmp_path / "out.zarr", siblings=(str(table),)), command)
 
 
 def test_files_beside_a_volume_that_was_removed_by_hand_are_its_own(tmp_path, command, own):
     (tmp_path / "out.csv").write_text("a table of ours")
-    there = claim(tmp_path / "out.zarr", beside=(str(tmp_path / "out.csv"),))
+    there = claim(tmp_path / "out.zarr", siblings=(str(tmp_path / "out.csv"),))
     admit(there, own)
     (tmp_path / "out.zarr.volproc" / "ledger").mkdir(parents=True)
     admit(there, command)
@@ -224,12 +224,15 @@ def test_half_files_of_a_dead_owner_go(tmp_path, command, died):
     for path in (*left, *others):
         path.parent.mkdir(exist_ok=True)
         path.touch()
-    note_made(str(folder), RECIPE, finished=False, folder=True)
+    write_provenance(str(folder), RECIPE, finished=False, folder=True)
     records = f"{tmp_path}/out.zarr.volproc"
     state = "held" if died else "released"
     create(records, 1, replace(this_process("former"), pid=0, state=state).text())  # none has 0
     mine = claim(
-        tmp_path / "out.zarr", folders=(str(folder),), beside=(str(table),), scratch=(str(tables),)
+        tmp_path / "out.zarr",
+        folders=(str(folder),),
+        siblings=(str(table),),
+        scratch=(str(tables),),
     )
     with lease.holding(records):
         admit(mine, command)
@@ -252,14 +255,14 @@ def test_states_of_folders_and_files_and_of_several_outputs(tmp_path):
     folder, file = f"{tmp_path}/measure", f"{tmp_path}/scores.json"
     both = Claim(RECIPE, (), folders=(folder, file))
     assert both.state == "absent"
-    note_made(folder, RECIPE, finished=True, folder=True)
+    write_provenance(folder, RECIPE, finished=True, folder=True)
     (tmp_path / "scores.json").write_text("{}")
     assert replace(both).state == "foreign"
-    note_made(file, RECIPE, finished=False, folder=False)
+    write_provenance(file, RECIPE, finished=False, folder=False)
     assert replace(both).state == "begun"
-    note_made(file, RECIPE, finished=True, folder=False, objects=5)
+    write_provenance(file, RECIPE, finished=True, folder=False, objects=5)
     assert replace(both).state == "done"
-    assert record_of(file)["objects"] == 5
+    assert read_provenance(file)["objects"] == 5
     assert Claim(replace(RECIPE, algorithm=2), (), folders=(folder, file)).state == "other"
 
 

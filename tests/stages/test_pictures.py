@@ -13,7 +13,6 @@ from volproc.stages.pictures import (
     grey,
     hex_colour,
     id_colours,
-    limits,
     outlined,
     outlines,
     png,
@@ -123,11 +122,6 @@ def test_a_data_uri_holds_the_png():
 def test_grey_spans_black_to_white_and_nan_is_black():
     values = np.array([[0.0, 5.0, 10.0, 99.0, np.nan]])
     assert grey(values, low=0, high=10).tolist() == [[0, 128, 255, 255, 0]]
-
-
-def test_limits_of_a_flat_image_are_apart():
-    low, high = limits([np.full((20, 20), 7.0)])
-    assert low < high
 
 
 def test_colour_of_an_id_is_the_one_in_the_picture():

@@ -74,7 +74,7 @@ def test_levels_that_are_links_are_followed(tmp_path, save_volume, noise):
 
 def test_a_volume_to_come_is_what_it_will_be_made_from():
     info = new_volume("none.zarr", shape=(8, 8, 8), voxel_nm=(50, 50, 50), dtype="uint8")
-    one, same, other = (info.stamped(recipe={"options": n}) for n in (1, 1, 2))
+    one, same, other = (info.with_provenance(recipe={"options": n}) for n in (1, 1, 2))
     assert fingerprint(one) == fingerprint(same) != fingerprint(other)
 
 

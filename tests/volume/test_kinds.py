@@ -5,14 +5,17 @@ import pytest
 
 from volproc.errors import VolumeError
 from volproc.grid.scale import parse_voxel_nm
+from volproc.volume import kinds
 from volproc.volume.kinds import (
     foreground,
     foreground_level,
     labelled,
     refuse_classes,
+    require_present,
     require_values,
 )
 from volproc.volume.metadata import new_volume
+from volproc.volume.store import create_volume
 
 
 def volume(dtype, kind="image"):
@@ -97,6 +100,46 @@ def test_values_that_a_type_cannot_hold_are_named(dtype, asked, wrong):
         require_values(info, asked, option="labels")
 
 
+@pytest.fixture
+def rare(tmp_path):
+    """Label 5 in one voxel, which the coarser level does not show, and label 3 in many."""
+    info = new_volume(
+        str(tmp_path / "rare.zarr"),
+        shape=(20, 20, 300),
+        voxel_nm=parse_voxel_nm((9, 9, 9)),
+        dtype="uint16",
+        kind="labels",
+        max_levels=2,
+    )
+    found = create_volume(info, step="test", digest="test", version="0")
+    values = np.zeros(info.shape, np.uint16)
+    values[:10], values[13, 13, 33] = 3, 5
+    found.write(info.box, values)
+    found.write(info.levels[1].box, values[::2, ::2, ::2], level=1)
+    return found.finish()
+
+
+def test_labels_that_are_there_are_found_in_one_voxel_too(rare, monkeypatch):
+    monkeypatch.setattr(kinds, "SEARCHED_BLOCK", (8, 8, 8))
+    require_present(rare, (3, 5), option="labels")
+    require_present(rare, (), option="labels")
+    with pytest.raises(VolumeError, match=r"no voxel of .*rare\.zarr is 4, which labels asks for"):
+        require_present(rare, (3, 4), option="labels")
+
+
+def test_what_the_coarser_levels_show_is_not_looked_for_again(rare, monkeypatch):
+    monkeypatch.setattr(kinds, "MAX_SEARCHED_VOXELS", rare.info.levels[1].box.size)
+    require_present(rare, (3, 5, 4), option="labels")  # nobody can say yet
+    looked_at = []
+    monkeypatch.setattr(kinds, "MAX_SEARCHED_VOXELS", 2**30)
+    read = type(rare).read
+    monkeypatch.setattr(
+        type(rare), "read", lambda self, *box: looked_at.append(box[1]) or read(self, *box)
+    )
+    require_present(rare, (3,), option="labels")
+    assert looked_at == [1]
+
+
 @pytest.mark.parametrize(
     ("highest", "level", "step", "refused"),
     [
@@ -110,7 +153,7 @@ def test_values_that_a_type_cannot_hold_are_named(dtype, asked, wrong):
     ],
 )
 def test_a_mask_of_0_and_1_is_told_from_a_probability(highest, level, step, refused):
-    info = volume("uint8").stamped(step=step)
+    info = volume("uint8").with_provenance(step=step)
     how = {"level": level, "highest": highest, "option": "[x] threshold"}
     if not refused:
         refuse_classes(info, **how)

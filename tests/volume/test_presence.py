@@ -13,7 +13,7 @@ from volproc.errors import VolumeError
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.output import pyramid_steps
 from volproc.volume import metadata, presence
-from volproc.volume.create import stamp
+from volproc.volume.creation import stamp
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import Volume, create_volume, open_volume
 
@@ -132,7 +132,7 @@ def test_the_wait_is_bounded(tmp_path, pauses):
 
 
 def test_a_level_is_not_made_from_one_that_lacks_a_file(tmp_path, runner, pauses, monkeypatch):
-    monkeypatch.setattr(metadata, "SMALLEST_LEVEL", 8)
+    monkeypatch.setattr(metadata, "MIN_LEVEL", 8)
     info = new_volume(
         f"{tmp_path}/a.zarr",
         shape=(32, 32, 32),
@@ -153,11 +153,11 @@ def test_volumes_of_before_stay_readable(tmp_path, pauses):
     """Their images had all files, their labels none for background."""
     for kind in ("image", "labels"):
         volume = written(f"{tmp_path}/{kind}.zarr", "0.5", kind)
-        record = {k: v for k, v in volume.info.made_by.items() if k != "complete"}
-        old = Volume(volume.info.__class__(**{**vars(volume.info), "made_by": record})).finish()
+        record = {k: v for k, v in volume.info.provenance.items() if k != "complete"}
+        old = Volume(volume.info.__class__(**{**vars(volume.info), "provenance": record})).finish()
         grown_old(tmp_path / f"{kind}.zarr")
         shards(tmp_path / f"{kind}.zarr")[0].unlink()
-        assert "complete" not in open_volume(old.info.url).info.made_by
+        assert "complete" not in open_volume(old.info.url).info.provenance
     assert 0 < open_volume(tmp_path / "labels.zarr").read(volume.info.box).mean() < 1
     with pytest.raises(VolumeError, match="is gone"):
         open_volume(tmp_path / "image.zarr").read(volume.info.box)
@@ -165,7 +165,7 @@ def test_volumes_of_before_stay_readable(tmp_path, pauses):
 
 def test_chunks_of_others_may_be_missing(tmp_path, pauses):
     volume = written(f"{tmp_path}/a.zarr")
-    stamp(volume.info.__class__(**{**vars(volume.info), "made_by": {}}))
+    stamp(volume.info.__class__(**{**vars(volume.info), "provenance": {}}))
     shards(tmp_path / "a.zarr")[0].unlink()
     other = open_volume(tmp_path / "a.zarr")
     assert 0 < other.read(other.info.box).mean() < 1

@@ -5,9 +5,16 @@ from hypothesis import strategies as st
 
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box
 from volproc.grid.scale import nearest, parse_voxel_nm
 from volproc.volume.metadata import new_volume
-from volproc.volume.sampling import Sampling, overlap, require_same_corner, sampling_to
+from volproc.volume.sampling import (
+    Sampling,
+    box_at,
+    overlap,
+    require_same_corner,
+    sampling_to,
+)
 
 SIZES = st.tuples(*[st.integers(1, 9)] * 3)
 
@@ -134,3 +141,17 @@ def test_what_is_not_covered_is_refused_where_all_is_needed():
         sampling_to(inside, HERE)
     with pytest.raises(VolumeError, match=r"need the same first voxel"):
         require_same_corner(HERE, inside)
+
+
+@pytest.mark.parametrize(
+    ("corner", "start"),
+    [
+        ((100.0, 40.0, 0.0), (2, 1, 0)),
+        ((-25.0, -40.0, 4000.0), (-1, -1, 100)),  # half a voxel before the grid: its first centre
+        ((24.9, 20.0, 21.0), (0, 0, 1)),
+        ((25.4, 20.3, 20.3), (0, 0, 0)),  # writers round
+    ],
+)
+def test_voxels_under_a_volume_of_such_voxels(corner, start):
+    box = box_at(corner, (3, 4, 5), origin_nm=(0.0, 0.0, 0.0), voxel_nm=(50.0, 40.0, 40.0))
+    assert box == Box(start, tuple(a + n for a, n in zip(start, (3, 4, 5), strict=True)))

@@ -89,7 +89,7 @@ def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("volproc.volume.files.os.replace", full)
+    monkeypatch.setattr("volproc.volume.file_io.os.replace", full)
     with pytest.raises(OSError, match="No space"):
         write(tmp_path / "a", array, values * 2, keep_empty=True)
     assert (array[:] == 1).all()

@@ -75,7 +75,7 @@ def test_urls_of_files_are_paths(tmp_path, version):
     """Written whole or not at all, like paths."""
     volume = begin(new(tmp_path, version=version))
     url = f"file://{tmp_path}/b.zarr"
-    same = begin(replace(volume.info, url=url, made_by={}))
+    same = begin(replace(volume.info, url=url, provenance={}))
     values = np.ones((20, 40, 50), "uint8")
     for each in (volume, same):
         each.write(each.info.box, values)

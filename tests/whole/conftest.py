@@ -14,8 +14,7 @@ import psutil
 import pytest
 import tifffile
 
-from volproc import cli
-from volproc.config import PhantomOptions
+from volproc import PhantomOptions, cli
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.stages.phantom.stage import plan_phantom, run_phantom

@@ -12,7 +12,7 @@ import sys
 import torch
 
 from volproc import cli
-from volproc.engine.clusters import crews
+from volproc.engine.clusters import worker_pools
 from volproc.stages.ingest import shard_layout
 from volproc.stages.predict import stage as predict
 from volproc.volume import metadata
@@ -34,13 +34,13 @@ def die_before_write(number):
 
 def as_if_on(gpus):
     """The workers that a machine with so many GPUs has for predict; they compute on the CPU."""
-    crews.visible_gpus = lambda: tuple(map(str, range(gpus)))
-    predict.device_for = lambda wanted: "cuda"
+    worker_pools.visible_gpus = lambda: tuple(map(str, range(gpus)))
+    predict.device_for = lambda requested: "cuda"
 
 
 if __name__ == "__main__":
     metadata.SHARD_BYTES = 1
-    metadata.SMALLEST_LEVEL = 64
+    metadata.MIN_LEVEL = 64
     shard_layout.SLAB_BYTES = shard_layout.SHARD_BYTES = 1
     torch.set_num_threads(1)  # as Dask's workers do; threads would only wait for one another
     given = globals()

@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from volproc.commands.label import label
-from volproc.config import ClusterOptions, LabelOptions
+from volproc import (
+    ClusterOptions,
+    LabelOptions,
+    label,
+)
 from volproc.errors import VolumeError
-from volproc.stages.label.passes import WriteLabels
-from volproc.terminal import print_labelled
+from volproc.stages.label import STAGE as LABEL
+from volproc.stages.label.component_tasks import WriteLabels
 from volproc.volume.store import open_volume
 
 
@@ -54,7 +57,7 @@ def test_values_below_0(tmp_path, refused, arguments, save_volume, cubes, input)
 def test_more_objects_than_a_block_has_room_for(
     tmp_path, refused, arguments, save_volume, monkeypatch
 ):
-    monkeypatch.setattr("volproc.stages.label.passes.PLANNED_ROWS", 8)
+    monkeypatch.setattr("volproc.stages.label.component_tasks.PLANNED_ROWS", 8)
     noise = save_volume("mask.zarr", np.indices((24, 24, 24)).sum(0).astype("uint8") % 2 * 255)
     words = ("hold 6912 objects", "1728 were planned", "raise [label] min_volume_um3")
     refused(*words, by=arguments(noise, "--connectivity", 6))
@@ -89,12 +92,11 @@ def test_a_mask_that_changes_between_the_passes(
         open_volume(tmp_path / "objects.zarr")
 
 
-def test_no_objects_after_filtering(tmp_path, save_volume, cubes, capsys):
+def test_no_objects_after_filtering(tmp_path, save_volume, cubes):
     mask, out = save_volume("mask.zarr", cubes), str(tmp_path / "objects.zarr")
     serial = ClusterOptions(kind="serial")
     result = label(mask.info.url, out, LabelOptions(min_volume_um3=1), cluster=serial)
-    print_labelled(result)
-    said = capsys.readouterr().out.replace("\n", " ")
+    said = " ".join(LABEL.lines(result, {}))
     assert "0 objects" in said
     assert "all 3 found were dropped (3 by min_volume_um3, the largest of 0.008 um³)" in said
     labels = open_volume(out)

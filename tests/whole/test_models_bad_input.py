@@ -15,7 +15,7 @@ from tests.model.foreign.networks import onnx_of, script_of, two_levels, write_p
 from torch import nn
 
 from volproc.errors import VolumeError
-from volproc.stages.predict import certify, infer
+from volproc.stages.predict import inference, seam_check
 from volproc.volume.store import open_volume
 
 GREY = np.random.default_rng(6).integers(60, 190, (16, 40, 40), dtype=np.uint8)
@@ -27,8 +27,8 @@ def here(tmp_path, monkeypatch, save_volume):
     """A folder with an image; networks loaded by other tests are forgotten."""
     save_volume("image.zarr", GREY)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(infer, "_loaded", {})
-    monkeypatch.setattr(certify, "SIDE", 16)
+    monkeypatch.setattr(inference, "_loaded", {})
+    monkeypatch.setattr(seam_check, "SIDE", 16)
     return tmp_path
 
 
@@ -190,7 +190,7 @@ def test_a_card_that_lies_about_how_far_its_network_sees(theirs, volproc, refuse
     certify = ("--serial", "--certify", 4)
     assert volproc("predict", "image.zarr", lying, "out.zarr", *certify)[0] == 0
     assert json.loads(Path("out-certificate.json").read_text())["passed"]
-    (note,) = open_volume("out.zarr").info.made_by["model_notes"]
+    (note,) = open_volume("out.zarr").info.provenance["model_notes"]
     assert "stated as 0 pixels in plane, but answers depend on 4 (measured)" in note
     short = ("predict", "image.zarr", tiny_model, "short.zarr", *certify)
     refused("is kept, but not certified", "Model tiny sees further", by=(*short, "--halo", 4))

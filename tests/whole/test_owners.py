@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from volproc.commands.label import label
-from volproc.config import ClusterOptions, LabelOptions
+from volproc import (
+    ClusterOptions,
+    LabelOptions,
+    label,
+)
 from volproc.errors import LeaseError
 
 SERIAL = ClusterOptions(kind="serial")

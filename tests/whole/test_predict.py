@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from volproc import cli
-from volproc.stages.predict import certify
+from volproc.stages.predict import seam_check
 from volproc.volume.store import open_volume
 
 
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path, tiny_model):
     """command("--flips", ...): the exit code, and what was said."""
-    monkeypatch.setattr(certify, "SIDE", 16)
+    monkeypatch.setattr(seam_check, "SIDE", 16)
 
     def run(*flags):
         names = (str(tmp_path / name) for name in ("image.zarr", "out.zarr"))
@@ -66,7 +66,7 @@ def test_a_halo_that_is_too_short_fails_its_certificate(command, save_volume, no
     assert code == 2
     assert "out.zarr is kept, but not certified: with other tiles its votes differ" in said
     assert json.loads((tmp_path / "out-certificate.json").read_text())["passed"] is False
-    assert open_volume(tmp_path / "out.zarr").info.made_by["finished"]
+    assert open_volume(tmp_path / "out.zarr").info.provenance["finished"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,12 @@ import json
 import pytest
 
 import volproc
-from volproc.config import EvaluateOptions, IngestOptions, RunOptions, Workflow
+from volproc import (
+    EvaluateOptions,
+    IngestOptions,
+)
+from volproc.config.running import RunOptions
+from volproc.workflow.workflow_file import Workflow
 
 
 @pytest.mark.real

@@ -21,9 +21,14 @@ import pytest
 import tifffile
 
 import volproc
-from volproc import lease
-from volproc.config import ClusterOptions, IngestOptions, LabelOptions, PhantomOptions
-from volproc.engine.progress import StepStarted
+from volproc import (
+    ClusterOptions,
+    IngestOptions,
+    LabelOptions,
+    PhantomOptions,
+    lease,
+)
+from volproc.engine.events import StepStarted
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import LeaseError, VolumeError
@@ -34,7 +39,7 @@ from volproc.lease.owner import this_process
 from volproc.stages.check.stage import plan_check, run_check
 from volproc.volume import metadata
 from volproc.volume.access import exists, is_occupied
-from volproc.volume.files import write_pieces
+from volproc.volume.file_io import write_pieces
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
 
@@ -103,7 +108,7 @@ def s3(server, monkeypatch, tmp_path):
 def many_blocks(monkeypatch):
     """Shards of one chunk and more levels: small volumes have many blocks."""
     monkeypatch.setattr(metadata, "SHARD_BYTES", 1)
-    monkeypatch.setattr(metadata, "SMALLEST_LEVEL", 64)
+    monkeypatch.setattr(metadata, "MIN_LEVEL", 64)
 
 
 def content(url):
@@ -241,13 +246,13 @@ DIE = """
 import os, signal, sys
 import volproc
 from volproc import lease
-from volproc.config import ClusterOptions, PhantomOptions
+from volproc import ClusterOptions, PhantomOptions
 from volproc.engine import records
-from volproc.engine.progress import BlockDone
+from volproc.engine.events import BlockDone
 from volproc.volume import metadata
 from volproc.volume.access import exists, is_occupied
 
-metadata.SHARD_BYTES, metadata.SMALLEST_LEVEL, records.PATIENCE_S = 1, 64, 0.0
+metadata.SHARD_BYTES, metadata.MIN_LEVEL, records.PATIENCE_S = 1, 64, 0.0
 
 def die(event):
     if isinstance(event, BlockDone) and (event.step, event.done) == (sys.argv[2], int(sys.argv[3])):

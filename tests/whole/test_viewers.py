@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
-from tests.stages.measure.test_multiresolution import Manifest
+from tests.stages.measure.formats.test_precomputed import Manifest
 
 from volproc import cli
 
@@ -26,8 +26,8 @@ def looked_at(tmp_path_factory, scene, tiny_model):
         f"predict {scene.image} {tiny_model} prediction.zarr --votes votes.zarr --native"
         " --agreement --disagreement",
         "label prediction.zarr objects.zarr --min-volume-um3 0.004",
-        f"measure objects.zarr measured --meshes precomputed --image {scene.image}",
-        "measure objects.zarr legacy --meshes precomputed-legacy --votes votes.zarr",
+        f"measure objects.zarr measured --meshes precomputed --image {scene.image}"
+        " --votes votes.zarr",
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -100,7 +100,7 @@ def test_napari_shows_the_axes_votes_in_their_colours(looked_at, capsys):
 def test_napari_shows_the_numbers_of_each_object(looked_at, capsys):
     options, kind = napari_layer(looked_at / "objects.zarr", capsys)
     assert kind == "labels"
-    found, wanted = options["properties"], table(looked_at / "legacy")
+    found, wanted = options["properties"], table(looked_at / "measured")
     assert wanted
     assert [str(n) for n in found["index"]] == list(wanted)
     for name in ("volume_um3", "sphericity", "agreement"):
@@ -109,21 +109,17 @@ def test_napari_shows_the_numbers_of_each_object(looked_at, capsys):
 
 
 def test_neuroglancer_finds_the_objects_under_the_rules_of_its_specification(looked_at):
-    for folder, kind in (
-        ("measured", "neuroglancer_multilod_draco"),
-        ("legacy", "neuroglancer_legacy_mesh"),
-    ):
-        meshes = looked_at / folder / "meshes"
-        info = strictly(meshes / "info")
-        assert info["@type"] == kind
-        listed = strictly(meshes / info["segment_properties"] / "info")
-        assert listed["@type"] == "neuroglancer_segment_properties"
-        ids = listed["inline"]["ids"]
-        assert ids == list(table(looked_at / folder))
-        for one in listed["inline"]["properties"]:
-            assert (one["type"], one["data_type"]) == ("number", "float32")
-            assert len(one["values"]) == len(ids)
-            assert np.isfinite(one["values"]).all()
+    meshes = looked_at / "measured" / "meshes"
+    info = strictly(meshes / "info")
+    assert info["@type"] == "neuroglancer_multilod_draco"
+    listed = strictly(meshes / info["segment_properties"] / "info")
+    assert listed["@type"] == "neuroglancer_segment_properties"
+    ids = listed["inline"]["ids"]
+    assert ids == list(table(looked_at / "measured"))
+    for one in listed["inline"]["properties"]:
+        assert (one["type"], one["data_type"]) == ("number", "float32")
+        assert len(one["values"]) == len(ids)
+        assert np.isfinite(one["values"]).all()
 
 
 def test_neuroglancer_draws_meshes_where_the_labels_are(looked_at):
@@ -135,15 +131,9 @@ def test_neuroglancer_draws_meshes_where_the_labels_are(looked_at):
     for name, row in table(looked_at / "measured").items():
         manifest = Manifest((meshes / f"{name}.index").read_bytes(), (meshes / name).read_bytes())
         finest = manifest.xyz(0).reshape(-1, 3) @ transform[:, :3].T + transform[:, 3]
-        (piece,) = strictly(looked_at / "legacy" / "meshes" / f"{name}:0")["fragments"]
-        content = (looked_at / "legacy" / "meshes" / piece).read_bytes()
-        count = int.from_bytes(content[:4], "little")
-        legacy = np.frombuffer(content[4 : 4 + 12 * count], "<f4").reshape(-1, 3)
-        for xyz in (finest, legacy):
-            for end, found in (("start", xyz.min(axis=0)), ("stop", xyz.max(axis=0))):
-                box = [float(row[f"{end}_{axis}_nm"]) for axis in "xyz"]
-                np.testing.assert_allclose(found, np.add(box, CORNER_NM[::-1]), atol=50 + 25)
-        np.testing.assert_allclose(finest.min(axis=0), legacy.min(axis=0), atol=1)
+        for end, found in (("start", finest.min(axis=0)), ("stop", finest.max(axis=0))):
+            box = [float(row[f"{end}_{axis}_nm"]) for axis in "xyz"]
+            np.testing.assert_allclose(found, np.add(box, CORNER_NM[::-1]), atol=50 + 25)
 
 
 def table(folder):

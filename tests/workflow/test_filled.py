@@ -2,9 +2,9 @@
 
 import pytest
 
-from volproc.config import Workflow
 from volproc.errors import ConfigError
-from volproc.workflow.filled import filled, source_is_volume
+from volproc.workflow.filled import filled
+from volproc.workflow.workflow_file import Workflow
 
 RUN = {"source": "a.zarr", "folder": "out"}
 LOOP = {"run": RUN, "crowd": {"truth": "t.zarr"}, "annotate": {}, "train": {}}
@@ -34,7 +34,7 @@ def test_filled_twice_is_filled_once():
 def test_an_ingested_image_lies_in_the_run():
     found = of(**{**LOOP, "run": {**RUN, "source": "stack.tif"}})
     assert found.train.images == ("out/image.zarr",)
-    assert not source_is_volume(found)
+    assert not found.source_is_volume
 
 
 def test_without_the_tables_nothing_changes():

@@ -3,8 +3,8 @@
 import numpy as np
 
 import volproc
-from volproc.config import Workflow
 from volproc.volume.store import open_volume
+from volproc.workflow.workflow_file import Workflow
 
 SHAPE, VOXEL_NM = (40, 48, 48), (50, 50, 50)
 

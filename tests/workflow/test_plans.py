@@ -5,11 +5,10 @@ import pytest
 import tifffile
 
 import volproc
-from volproc.config import Workflow
 from volproc.errors import VolumeError
 from volproc.workflow.filled import filled
-from volproc.workflow.plans import Plans
-from volproc.workflow.stages import STAGES
+from volproc.workflow.plans import Plans, chosen
+from volproc.workflow.workflow_file import Workflow
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def workflow(tmp_path, save_volume):
 
 def test_a_whole_workflow_is_foreseen_and_nothing_is_written(workflow, tmp_path):
     planned = dict(volproc.plan(workflow))
-    assert list(planned) == [stage.name for stage in STAGES if stage.name != "report"]
+    assert list(planned) == [stage.name for stage in chosen(workflow, ()) if stage.name != "report"]
     assert all(steps for steps in planned.values())
     assert not (tmp_path / "run").exists()
     (training,) = planned["train"]
@@ -47,8 +46,8 @@ def test_a_whole_workflow_is_foreseen_and_nothing_is_written(workflow, tmp_path)
 
 
 def test_the_foreseen_network_is_the_one_that_will_be_trained(workflow, tmp_path):
-    plans = Plans(filled(workflow), foresee=True)
-    network = plans.predict().network
+    plans = Plans(filled(workflow), dry_run=True)
+    network = plans.of("predict").network
     assert network.source == str(tmp_path / "run" / "model")
     assert network.voxel_nm == (50, 50, 50)
     assert network.flop(32, 32) > 0
@@ -57,8 +56,8 @@ def test_the_foreseen_network_is_the_one_that_will_be_trained(workflow, tmp_path
 def test_to_run_everything_must_be_there(workflow):
     plans = Plans(filled(workflow))
     for stage in ("crowd", "ingest"):
-        getattr(plans, stage)()
+        plans.of(stage)
     rest = ("subjects", "annotate", "train", "predict", "interior", "label", "measure", "evaluate")
     for stage in rest:
         with pytest.raises(VolumeError, match=r"run/\w+\.zarr does not exist"):
-            getattr(plans, stage)()
+            plans.of(stage)

@@ -10,11 +10,11 @@ import tifffile
 import zarr
 
 import volproc
-from volproc.config import Workflow
-from volproc.engine.progress import BlockDone, Note
+from volproc.engine.events import BlockDone, Note
 from volproc.errors import ConfigError, ModelError, OutputError, VolprocError
 from volproc.volume.store import open_volume
 from volproc.workflow import found, running
+from volproc.workflow.workflow_file import Workflow
 
 
 @pytest.fixture

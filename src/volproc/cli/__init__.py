@@ -8,14 +8,17 @@ from __future__ import annotations
 import traceback
 from typing import NoReturn
 
-from volproc.cli import crowd, files, network, objects, workflows
+from volproc.cli import volume_commands, workflow_commands
 from volproc.cli.app import app
+from volproc.cli.stage_commands import add_commands
 from volproc.cli.stopping import STOPPED, stoppable
 from volproc.errors import REPORT, VolprocError
 from volproc.faults import IN_THE_LOG, WAY_OUT, fault_of, first_line, is_transient, notes_of
 from volproc.terminal import fail
 
-__all__ = ["app", "crowd", "files", "main", "network", "objects", "workflows"]
+__all__ = ["app", "main", "volume_commands", "workflow_commands"]
+
+add_commands()
 
 
 def main() -> None:

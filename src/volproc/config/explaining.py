@@ -14,7 +14,7 @@ def explained(kind: type[Any], refused: ValidationError) -> str:
     error: Any = refused.errors()[0]
     place = [str(part) for part in error["loc"]]
     name = ".".join(place)
-    if len(place) > 1 and _table(kind, place[0]):
+    if len(place) > 1 and table_kind(kind, place[0]):
         name = f"[{place[0]}] {'.'.join(place[1:])}"
     if error["type"] == "extra_forbidden":
         known = _names(kind, place[:-1])
@@ -28,11 +28,11 @@ def explained(kind: type[Any], refused: ValidationError) -> str:
 
 def _names(kind: type[BaseModel], tables: list[str]) -> list[str]:
     for table in tables:
-        kind = _table(kind, table) or kind
+        kind = table_kind(kind, table) or kind
     return list(kind.model_fields)
 
 
-def _table(kind: type[BaseModel], name: str) -> type[BaseModel] | None:
+def table_kind(kind: type[BaseModel], name: str) -> type[BaseModel] | None:
     """The options in the table `name`; None where that is no table."""
     stated = kind.model_fields[name].annotation if name in kind.model_fields else None
     if get_origin(stated) is tuple:

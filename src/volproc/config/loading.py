@@ -1,59 +1,20 @@
-"""One TOML file, overruled by the environment, then by flags.
-
-A file is overruled by the environment (VOLPROC_PREDICT__AXES=zy), the environment by flags
-(--set predict.axes=zy). Relative paths in a file are seen from the file's folder.
-"""
+"""Options from what a file, the environment and flags say."""
 
 from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from volproc.config.explaining import explained
-from volproc.config.options import ACCESSION, Options
-from volproc.config.workflow import MODELS, PATHS, Workflow
+from volproc.config.explaining import explained, table_kind
+from volproc.config.options import ACCESSION, MODEL, PATH, Options
 from volproc.errors import ConfigError
-from volproc.retry import patient
 
 T = TypeVar("T", bound=Options)
-
-
-@patient
-def load_workflow(
-    path: Path, *, flags: Iterable[str] = (), environment: Mapping[str, str] = os.environ
-) -> Workflow:
-    """The options of a TOML file, overruled by the environment, then by `flags` (table.key=value).
-
-    ConfigError, one line, names the key that is wrong and what it may be.
-    """
-    try:
-        tables: dict[str, Any] = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise ConfigError(f"cannot read the workflow file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a TOML file: {error}") from error
-    _anchor(tables, path.parent)
-    _overrule(tables, environment)
-    for flag in flags:
-        key, equals, value = flag.partition("=")
-        if not equals or "." not in key:
-            raise ConfigError(f"--set needs table.key=value, got {flag!r}")
-        _set(tables, key, value)
-    return parsed(Workflow, tables, where=str(path))
-
-
-def from_flags(
-    kind: type[T], table: str, flags: dict[str, Any], *, environment: Mapping[str, str] = os.environ
-) -> T:
-    """The options of one `table` for a command without a file: the environment, then `flags`."""
-    tables: dict[str, Any] = {}
-    _overrule(tables, environment)
-    return parsed(kind, {**tables.get(table, {}), **flags}, where="command line")
 
 
 def parsed(kind: type[T], values: dict[str, Any], *, where: str) -> T:
@@ -64,35 +25,68 @@ def parsed(kind: type[T], values: dict[str, Any], *, where: str) -> T:
         raise ConfigError(f"{where}: {explained(kind, error)}") from error
 
 
-def _anchor(tables: dict[str, Any], folder: Path) -> None:
-    def seen_from(value: Any) -> Any:
-        if isinstance(value, list):
-            return [seen_from(one) for one in value]
-        if not isinstance(value, str) or not _is_path(value):
-            return value
-        # ../demo shows as demo, not examples/../demo
-        return os.path.normpath(folder / os.path.expanduser(value))
+def from_flags(
+    kind: type[T], table: str, flags: dict[str, Any], *, environment: Mapping[str, str] = os.environ
+) -> T:
+    """The options of one `table` for a command without a file: the environment, then `flags`."""
+    tables: dict[str, Any] = {}
+    overrule(tables, environment)
+    return parsed(kind, {**tables.get(table, {}), **flags}, where="command line")
 
-    for table, key in PATHS:
-        options = tables.get(table)
-        if isinstance(options, dict) and key in options:
-            options[key] = seen_from(options[key])
-    for table, key in MODELS:
-        options = tables.get(table)
-        if not isinstance(options, dict) or not isinstance(options.get(key), str):
+
+def overrule(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Set what the environment says: VOLPROC_TABLE__KEY."""
+    for name, value in sorted(environment.items()):
+        if name.startswith("VOLPROC_") and "__" in name:
+            _set(tables, name.removeprefix("VOLPROC_").lower().replace("__", ".", 1), value)
+
+
+def set_option(tables: dict[str, Any], flag: str) -> None:
+    """Set what a flag `table.key=value` says; ConfigError for another form."""
+    key, equals, value = flag.partition("=")
+    if not equals or "." not in key:
+        raise ConfigError(f"--set needs table.key=value, got {flag!r}")
+    _set(tables, key, value)
+
+
+def anchor(tables: dict[str, Any], workflow: type[Options], folder: Path) -> None:
+    """Make paths that are relative to a file's folder relative to where the program runs."""
+
+    def seen_from(value: str) -> str:
+        # ../demo shows as demo, not examples/../demo
+        return os.path.normpath(folder / os.path.expanduser(value)) if _is_path(value) else value
+
+    for table, options in tables.items():
+        kind = table_kind(workflow, table)
+        if kind is None or not isinstance(options, dict):
             continue
-        if "/" in options[key] or (options[key] and (folder / options[key]).is_dir()):
-            options[key] = seen_from(options[key])
+        for key, value in options.items():
+            marks = _marks(kind, key)
+            if PATH in marks:
+                options[key] = _each_text(value, seen_from)
+            elif MODEL in marks and isinstance(value, str) and value:
+                shipped = "/" not in value and not (folder / value).is_dir()
+                options[key] = value if shipped else seen_from(value)
+
+
+def _marks(kind: type[BaseModel], key: str) -> set[str]:
+    """What an option or its items are marked with in `config/options.py`."""
+    field = kind.model_fields.get(key)
+    if field is None:
+        return set()
+    inner = getattr(field.annotation, "__args__", ())
+    found = (*field.metadata, *(m for one in inner for m in getattr(one, "__metadata__", ())))
+    return {mark for mark in found if isinstance(mark, str)}
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, list):
+        return [_each_text(one, change) for one in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def _is_path(text: str) -> bool:
     return bool(text) and "://" not in text and not ACCESSION.fullmatch(text)
-
-
-def _overrule(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
-    for name, value in sorted(environment.items()):
-        if name.startswith("VOLPROC_") and "__" in name:
-            _set(tables, name.removeprefix("VOLPROC_").lower().replace("__", ".", 1), value)
 
 
 def _set(tables: dict[str, Any], key: str, text: str) -> None:
@@ -102,5 +96,5 @@ def _set(tables: dict[str, Any], key: str, text: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text
     options = tables.setdefault(table, {})
-    if isinstance(options, dict):  # anything else is refused by `check`
+    if isinstance(options, dict):  # anything else is refused when it is parsed
         options[option] = value

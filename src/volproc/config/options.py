@@ -23,6 +23,13 @@ Id = Annotated[int, Field(ge=1, lt=2**64)]
 Triple = tuple[Positive, Positive, Positive]
 Voxels = tuple[Count, Count, Count]
 
+PATH = "path"
+MODEL = "model"
+FilePath = Annotated[str, PATH]
+"""A path or URL; in a file relative to its folder."""
+ModelName = Annotated[str, MODEL]
+"""A model: a path relative to the file, or the name of a shipped one."""
+
 ACCESSION = re.compile(r"EMPIAR-(\d{5,})", re.IGNORECASE)
 """An entry of EMPIAR, where a source may be named."""
 

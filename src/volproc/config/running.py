@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from volproc.config.options import NotNegative, Options
+from volproc.config.options import FilePath, NotNegative, Options
 
 
 class RunOptions(Options):
     """What the whole run works on."""
 
-    source: str = ""
+    source: FilePath = ""
     """The image: a file, a folder of slices, a URL of either, an OME-Zarr, an EMPIAR accession."""
-    folder: str = "run"
+    folder: FilePath = "run"
     """Where everything is written: volumes, tables, the report, and the record of what is done."""
 
 

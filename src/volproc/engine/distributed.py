@@ -22,7 +22,7 @@ IN_FLIGHT_PER_THREAD = 2
 """One block at work and one waiting: a worker is kept busy, the scheduler's memory flat."""
 LOOK_EVERY_S = 0.1
 """How often blocks that may not go to any worker are looked after."""
-MOST_STRANDED = 10
+MAX_STRANDED = 10
 """As often as Dask's own `allowed-failures`, which does not count where we choose the workers."""
 
 logger = logging.getLogger("volproc")
@@ -234,9 +234,9 @@ class _Flight:
                 continue
             del self.sent[future]
             future.cancel()
-            if sent.stranded < MOST_STRANDED:
+            if sent.stranded < MAX_STRANDED:
                 self._send(replace(sent, stranded=sent.stranded + 1))
                 continue
-            said = f"the workers it was given to were gone {MOST_STRANDED + 1} times, last "
+            said = f"the workers it was given to were gone {MAX_STRANDED + 1} times, last "
             failure = f"{said}{', '.join(sent.places)}; their logs tell why"
             self._given_up.append(Outcome(sent.block, failure=failure, blame="worker"))

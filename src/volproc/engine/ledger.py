@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from volproc.engine.records import lines_at
+from volproc.engine.records import record_log
 from volproc.errors import LedgerError
 
 
@@ -26,7 +26,7 @@ class Ledger:
     def __init__(self, url: str | Path, *, digest: str, blocks: int) -> None:
         self.url = url
         self.records: dict[int, Any] = {}
-        self._lines = lines_at(url)
+        self._lines = record_log(url)
         head = {"digest": digest, "blocks": blocks}
         found = [self._parsed(line) for line in self._lines.read()]
         if found and found[0] == head:
@@ -64,7 +64,7 @@ class Ledger:
 def recorded_blocks(folder: str | Path, step: str, *, digest: str) -> tuple[int, ...]:
     """Blocks of `step` that are recorded under `digest`; nothing is changed."""
     try:
-        found = [json.loads(line) for line in lines_at(ledger_path(folder, step)).peek()]
+        found = [json.loads(line) for line in record_log(ledger_path(folder, step)).peek()]
     except json.JSONDecodeError:
         return ()
     if not found or found[0].get("digest") != digest:
@@ -74,7 +74,7 @@ def recorded_blocks(folder: str | Path, step: str, *, digest: str) -> tuple[int,
 
 def forget(folder: str | Path, step: str) -> None:
     """Drop the record of a step, before its output is made anew."""
-    lines_at(ledger_path(folder, step)).forget()
+    record_log(ledger_path(folder, step)).forget()
 
 
 def ledger_path(folder: str | Path, step: str) -> str:

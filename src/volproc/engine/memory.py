@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from volproc.engine.machine import machine_bytes
-from volproc.errors import MemoryPromiseError
+from volproc.errors import MemoryLimitError
 
 RESERVED_BYTES = 600 * 2**20
 """For a worker's libraries: 364 MB measured idle, the rest for compiled kernels and their pools."""
@@ -40,12 +40,12 @@ def process_peak_bytes() -> int:
 def check_memory(
     step: str, held_bytes: int, *, blocks: int, worker_bytes: int, reserved: int = RESERVED_BYTES
 ) -> None:
-    """MemoryPromiseError if `blocks` of `step` in hand and the idle worker need too much."""
+    """MemoryLimitError if `blocks` of `step` in hand and the idle worker need too much."""
     needed = held_bytes + reserved
     if needed > worker_bytes:
         what = f"a block of {step} needs" if blocks == 1 else f"{blocks} blocks of {step} need"
         fewer = "" if blocks == 1 else f"[cluster] threads fewer than {blocks}, "
-        raise MemoryPromiseError(
+        raise MemoryLimitError(
             f"{what} {human(needed)} ({human(reserved)} of it for the libraries), a worker has "
             f"{human(worker_bytes)}; make {fewer}the block smaller or [cluster] worker_memory_gb "
             "larger"
@@ -56,7 +56,7 @@ def check_memory_here(work: str, held_bytes: int, *, way_out: str) -> None:
     """The same for work that is done in this process, by no worker."""
     needed, there = held_bytes + RESERVED_BYTES, machine_bytes()
     if needed > there:
-        raise MemoryPromiseError(
+        raise MemoryLimitError(
             f"{work} needs {human(needed)} ({human(RESERVED_BYTES)} of it for the libraries) in "
             f"one process, this machine or job has {human(there)}; {way_out}"
         )

@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from volproc import lease
 from volproc.errors import LedgerError
 from volproc.faults import renamed
-from volproc.location import located
+from volproc.location import filesystem_of
 from volproc.retry import PatientFile, patient, patiently
 
 PATIENCE_S = 2.0
@@ -50,13 +50,13 @@ class Lines(Protocol):
         """Drop everything."""
 
 
-def lines_at(url: str | Path) -> Lines:
+def record_log(url: str | Path) -> Lines:
     """The lines called `url`: the file of that name here, or the objects below it elsewhere."""
     if "://" not in str(url):
-        return LocalLines(Path(url))
+        return FileLog(Path(url))
     with recording(str(url)):
-        filesystem, path = located(str(url))
-    return LocalLines(Path(path)) if isinstance(filesystem, LocalFileSystem) else Objects(str(url))
+        filesystem, path = filesystem_of(str(url))
+    return FileLog(Path(path)) if isinstance(filesystem, LocalFileSystem) else Objects(str(url))
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def recording(where: str | Path) -> Iterator[None]:
         raise line from error
 
 
-class LocalLines:
+class FileLog:
     """A file; every line is on its way to the disk when `append` returns."""
 
     def __init__(self, path: Path) -> None:
@@ -142,7 +142,7 @@ class Objects:
     def __init__(self, url: str) -> None:
         self.url = url.removesuffix(".jsonl")
         with recording(self.url):
-            self._filesystem, self._folder = located(self.url)
+            self._filesystem, self._folder = filesystem_of(self.url)
             names = self._names()
         self._number = 1 + int(Path(names[-1]).stem) if names else 0
         self._lines: list[str] = []

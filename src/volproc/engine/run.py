@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from volproc.engine.leased import leased
-from volproc.engine.ledger import Ledger, forget, ledger_path
-from volproc.engine.memory import GPU_RESERVED_BYTES, RESERVED_BYTES, check_memory
-from volproc.engine.progress import (
+from volproc.engine.events import (
     BlockDone,
     BlockFailed,
     Crashed,
@@ -23,6 +20,9 @@ from volproc.engine.progress import (
     StepStarted,
     Watcher,
 )
+from volproc.engine.leased import leased
+from volproc.engine.ledger import Ledger, forget, ledger_path
+from volproc.engine.memory import GPU_RESERVED_BYTES, RESERVED_BYTES, check_memory
 from volproc.engine.protocol import Blame, Engine, Outcome, Outcomes, Step
 from volproc.errors import REPORT, BlocksFailedError, VolprocError
 from volproc.faults import IN_THE_LOG, fault_of, first_line
@@ -34,7 +34,7 @@ NEXT: dict[Blame, str] = {
     "transient": "the finished blocks are kept, run the same command again",
 }
 
-MOST_FAILURES = 10
+MAX_FAILURES = 10
 """A step with this many failed blocks is given up: the next ones would fail as well."""
 
 
@@ -56,7 +56,7 @@ class Runner:
     def run(self, step: Step) -> list[Any]:
         """Do the blocks of `step` that are not recorded yet; records of all blocks, in their order.
 
-        MemoryPromiseError before anything starts; the VolprocError of a block that the user can
+        MemoryLimitError before anything starts; the VolprocError of a block that the user can
         mend, or BlocksFailedError, after all others are done.
         """
         engine = self.engine.for_step(step)
@@ -95,7 +95,7 @@ class Runner:
                 if outcome.failure is not None:
                     failed.append(outcome)
                     self._tell(_told(step, failed))
-                    if len(failed) == MOST_FAILURES:
+                    if len(failed) == MAX_FAILURES:
                         break
                     continue
                 ledger.add(outcome.block.index, outcome.record)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
-from volproc.location import located
+from volproc.location import filesystem_of
 from volproc.retry import PatientFile, patient, patiently
 
 NAME = re.compile(r"lease-(\d+)\.json(\.partial)?")
@@ -21,7 +21,7 @@ _creating = threading.Lock()
 
 def newest(root: str) -> tuple[int, bytes]:
     """The highest epoch that has a lease there, and the content of its file; (0, b"") without."""
-    filesystem, folder = located(root)
+    filesystem, folder = filesystem_of(root)
     while True:
         filesystem.invalidate_cache(folder)
         try:
@@ -46,7 +46,7 @@ def _epochs(names: list[str]) -> Iterator[int]:
 @patient
 def create(root: str, epoch: int, content: bytes) -> None:
     """Write the lease of a number unless there is one: whose it is stands in the file."""
-    filesystem, folder = located(root)
+    filesystem, folder = filesystem_of(root)
     path = _path(folder, epoch)
     if isinstance(filesystem, LocalFileSystem):
         Path(folder).mkdir(
@@ -71,7 +71,7 @@ def create(root: str, epoch: int, content: bytes) -> None:
 @patient
 def overwrite(root: str, epoch: int, content: bytes) -> None:
     """Replace the content of a lease; others see the one before or this one."""
-    filesystem, folder = located(root)
+    filesystem, folder = filesystem_of(root)
     path = _path(folder, epoch)
     if isinstance(filesystem, LocalFileSystem):
         partial = f"{path}.partial"
@@ -84,7 +84,7 @@ def overwrite(root: str, epoch: int, content: bytes) -> None:
 @patient
 def remove_older(root: str, epoch: int) -> None:
     """Remove the leases before this one."""
-    filesystem, folder = located(root)
+    filesystem, folder = filesystem_of(root)
     for name in filesystem.ls(folder, detail=False):
         found = NAME.fullmatch(name.rpartition("/")[2])
         if found and int(found[1]) < epoch:
@@ -95,7 +95,7 @@ def remove_older(root: str, epoch: int) -> None:
 @patient
 def remove_alone(root: str, epoch: int) -> bool:
     """Remove a lease and its folder, if nothing else lies there; whether it was so."""
-    filesystem, folder = located(root)
+    filesystem, folder = filesystem_of(root)
     path = _path(folder, epoch)
     if [name.rpartition("/")[2] for name in filesystem.ls(folder, detail=False)] != [
         path.rpartition("/")[2]

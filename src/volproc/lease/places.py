@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from volproc.errors import LeaseError
 from volproc.faults import renamed
-from volproc.location import located
+from volproc.location import filesystem_of
 from volproc.retry import patient
 
 BESIDE, OF_RUN = ".volproc", "/ledger"
@@ -28,7 +28,7 @@ def guarded(root: str) -> str:
 def resolved(root: str) -> str:
     """The same place under the one name that it has for everybody: links are followed."""
     with reaching(root):
-        filesystem, path = located(root)
+        filesystem, path = filesystem_of(root)
     if not isinstance(filesystem, LocalFileSystem):
         return root
     output = guarded(path)
@@ -54,7 +54,7 @@ def inside(root: str) -> Iterator[str]:
         for pattern in (f"*{BESIDE}", f"*.zarr/labels/*{BESIDE}"):
             yield from _found(output, pattern)
         return
-    filesystem, folder = located(f"{output}/labels")
+    filesystem, folder = filesystem_of(f"{output}/labels")
     with suppress(FileNotFoundError, NotADirectoryError):
         for name in filesystem.ls(folder, detail=False):
             if name.endswith(BESIDE):

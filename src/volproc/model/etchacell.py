@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from volproc.errors import ModelError
+from volproc.model.output_window import OutputWindow, regions
 from volproc.model.planes import require_centred
-from volproc.model.wanted import Wanted, regions
 
 SLOPE = 0.1
 """Of the LeakyReLU for negative values."""
@@ -88,13 +88,13 @@ class EtchACellSpec:
             low, high = min(low, 2 * deep_low), max(high, 2 * deep_high + 1)
         return low - BLOCK_REACH, high + BLOCK_REACH
 
-    def flop(self, height: int, width: int, wanted: tuple[int, int] | None = None) -> int:
+    def flop(self, height: int, width: int, requested: tuple[int, int] | None = None) -> int:
         """Floating-point operations of a pass over `height` x `width` pixels, 2 per multiply-add.
 
         `wanted` are the height and width that are answered, if not all. Convolutions only, without
         the few pixels more that the way up needs around those wanted.
         """
-        answered = prod(wanted) if wanted else height * width
+        answered = prod(requested) if requested else height * width
         total = answered * self.channels[-1] * self.slices_out
         for level, (before, below) in enumerate(self._ups()):
             pixels, dim = answered >> 2 * level, self.start << level
@@ -192,9 +192,9 @@ class EtchACell(nn.Module):
         )
         self.head = nn.Conv2d(spec.channels[-1], spec.slices_out, 1)
 
-    def forward(self, planes: Tensor, wanted: Wanted | None = None) -> Tensor:
+    def forward(self, planes: Tensor, requested: OutputWindow | None = None) -> Tensor:
         """Logits for normalised planes: of the `wanted` rows and columns."""
-        kept = regions(wanted, planes, levels=self.spec.levels, reach=BLOCK_REACH, back=1)
+        kept = regions(requested, planes, levels=self.spec.levels, reach=BLOCK_REACH, back=1)
         values, skips = planes, []
         for level, towers in enumerate(self.down):
             values = towers(values if level == 0 else nn.functional.max_pool2d(values, 2))

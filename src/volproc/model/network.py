@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 from torch import Tensor
 
-from volproc.model.wanted import Wanted
+from volproc.model.output_window import OutputWindow
 
 
 class Constants(Protocol):
@@ -26,7 +26,7 @@ class Constants(Protocol):
         """`values` prepared, float32, each voxel by constants that no tile can change."""
 
 
-Predict = Callable[[Tensor, Any, Wanted], Tensor]
+Predict = Callable[[Tensor, Any, OutputWindow], Tensor]
 """Raw planes (N, slices_in, H, W), the volume's `Constants`, and which rows and columns are wanted,
 multiples of the stride -> their probabilities, float32."""
 
@@ -57,7 +57,7 @@ class Network(ABC):
     """Memory of the loaded weights."""
 
     @abstractmethod
-    def flop(self, height: int, width: int, wanted: tuple[int, int] | None = None) -> int:
+    def flop(self, height: int, width: int, requested: tuple[int, int] | None = None) -> int:
         """Floating-point operations of a pass over planes of that size, 2 per multiply-add.
 
         `wanted` are the height and width of what is wanted, all if None.

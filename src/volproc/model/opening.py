@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from volproc.model.answering import own_network
 from volproc.model.foreign.opening import open_foreign
 from volproc.model.network import Network
+from volproc.model.predictor import own_network
 from volproc.model.weights import CARD, SHIPPED, model_folder
 from volproc.retry import patient
 

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from volproc.errors import ModelError
+from volproc.model.output_window import OutputWindow, regions
 from volproc.model.planes import require_centred
-from volproc.model.wanted import Wanted, regions
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ class UNetSpec:
             low, high = min(low, 2 * deep_low), max(high, 2 * deep_high + 1)
         return low - self.convs_down, high + self.convs_down
 
-    def flop(self, height: int, width: int, wanted: tuple[int, int] | None = None) -> int:
+    def flop(self, height: int, width: int, requested: tuple[int, int] | None = None) -> int:
         """Floating-point operations of a pass over `height` x `width` pixels, 2 per multiply-add.
 
         `wanted` are the height and width that are answered, if not all. Convolutions only, without
         the few pixels more that the way up needs around those wanted.
         """
         pixels = height * width // self.stem**2
-        answered = prod(wanted) // self.stem**2 if wanted else pixels
+        answered = prod(requested) // self.stem**2 if requested else pixels
         total = 0
         for level, (before, here) in enumerate(pairwise((self._stem_channels, *self.widths))):
             total += (pixels >> 2 * level) * 9 * here * (before + (self.convs_down - 1) * here)
@@ -159,10 +159,10 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(_convolutions(2 * here, here, spec.convs_up) for here, _ in steps)
         self.head = nn.Conv2d(spec.widths[0], spec.slices_out * spec.stem**2, 1)
 
-    def forward(self, planes: Tensor, wanted: Wanted | None = None) -> Tensor:
+    def forward(self, planes: Tensor, requested: OutputWindow | None = None) -> Tensor:
         """Logits for normalised planes: of the `wanted` rows and columns, multiples of the stem."""
         kept = regions(
-            wanted, planes, stem=self.spec.stem, levels=len(self.down), reach=self.spec.convs_up
+            requested, planes, stem=self.spec.stem, levels=len(self.down), reach=self.spec.convs_up
         )
         values: Tensor = self.stem(planes)
         skips: list[Tensor] = []

@@ -20,7 +20,7 @@ from torch import Tensor
 from volproc import __version__, lease
 from volproc.errors import ModelError
 from volproc.model.etchacell import EtchACell, EtchACellSpec
-from volproc.model.normalise import METHOD, Method
+from volproc.model.normalisation import METHOD, Method
 from volproc.model.unet import UNet, UNetSpec
 from volproc.retry import patient
 
@@ -140,8 +140,8 @@ def load_model(folder: Path) -> tuple[UNet | EtchACell, Card]:
             f"{path} is not a safetensors file: {error}; copy the folder again"
         ) from error
     with torch.device("meta"):  # a card may describe more than there is memory for
-        wanted = network_of(card.spec).state_dict()
-    _require_fit(wanted, tensors, path=path)
+        requested = network_of(card.spec).state_dict()
+    _require_fit(requested, tensors, path=path)
     _require_finite(tensors, where=str(path))
     module = network_of(card.spec)
     module.load_state_dict(tensors)
@@ -186,15 +186,15 @@ def model_folder(name: str) -> Path:
     return folder
 
 
-def _require_fit(wanted: dict[str, Tensor], found: dict[str, Tensor], *, path: Path) -> None:
-    odd = sorted(wanted.keys() ^ found.keys())
+def _require_fit(requested: dict[str, Tensor], found: dict[str, Tensor], *, path: Path) -> None:
+    odd = sorted(requested.keys() ^ found.keys())
     if odd:
-        side = "lacks" if odd[0] in wanted else "has the unknown"
+        side = "lacks" if odd[0] in requested else "has the unknown"
         raise ModelError(
             f"{path} {side} tensor {odd[0]!r}: it belongs to another network than its card's; "
             "use the card that came with it"
         )
-    for name, value in wanted.items():
+    for name, value in requested.items():
         if value.shape != found[name].shape:
             raise ModelError(
                 f"{path}: tensor {name!r} has shape {tuple(found[name].shape)}, "

@@ -11,9 +11,9 @@ from volproc import lease
 from volproc.engine.recipe import Difference, Recipe
 from volproc.engine.run import Runner
 from volproc.errors import OutputError
-from volproc.stages.made import SAME, Found, State, found_at
+from volproc.stages.provenance import SAME, Found, State, found_at
 from volproc.volume.access import canonical, exists, remove_tree
-from volproc.volume.files import remove_partial_files
+from volproc.volume.file_io import remove_partial_files
 from volproc.volume.metadata import VolumeInfo
 
 LABELS = re.compile(r"/labels/[^/]+")
@@ -29,7 +29,7 @@ class Claim:
     inputs: tuple[str, ...]
     volumes: tuple[VolumeInfo, ...] = ()
     folders: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
+    siblings: tuple[str, ...] = ()
     scratch: tuple[str, ...] = ()
 
     @property
@@ -91,7 +91,7 @@ def _tell_edited(claim: Claim, runner: Runner) -> None:
 
 def remove_left(claim: Claim) -> None:
     """Remove half files of a dead owner, besides those in volumes: there `create_volume` does."""
-    for url in (*claim.folders, *claim.scratch, *claim.beside) if lease.left_by_dead() else ():
+    for url in (*claim.folders, *claim.scratch, *claim.siblings) if lease.left_by_dead() else ():
         remove_partial_files(url)
 
 
@@ -101,7 +101,7 @@ def require_apart(claim: Claim) -> None:
     Links, `./` and other spellings of a path do not hide it. Labels may lie in their image, at
     IMAGE.zarr/labels/NAME.
     """
-    outputs = {url: canonical(url) for url in (*claim.outputs, *claim.beside)}
+    outputs = {url: canonical(url) for url in (*claim.outputs, *claim.siblings)}
     for url, there in outputs.items():
         for source in claim.inputs:
             what = _collision(there, canonical(source))
@@ -132,7 +132,7 @@ def require_free(claim: Claim, *, overwrite: bool = False, own: bool = False) ->
     # where an earlier run left its records, files beside a volume that is gone are its own
     ours = own or any(exists(f"{url.rstrip('/')}.volproc/ledger") for url in claim.outputs)
     if all(one.state == "absent" for one in claim.found) and not ours:
-        for url in claim.beside:
+        for url in claim.siblings:
             if exists(url):
                 raise OutputError(
                     f"{url} exists and would be written beside {claim.outputs[0]}; choose another "
@@ -174,7 +174,7 @@ def clear_foreign(claim: Claim) -> tuple[str, ...]:
 
 def remove_made(claim: Claim) -> None:
     """Remove everything that the stage made, so that it is made again."""
-    for url in (*claim.beside, *claim.scratch, *claim.outputs):
+    for url in (*claim.siblings, *claim.scratch, *claim.outputs):
         remove_tree(url)
 
 

@@ -15,12 +15,12 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape
-from volproc.volume.create import note
+from volproc.volume.creation import note
 from volproc.volume.fingerprint import forget_content, note_content
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.pyramid import coarsen, source_box, step_between
 from volproc.volume.store import Volume, create_volume, is_begun
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 
 def begin_volume(
@@ -60,7 +60,7 @@ def finish_volume(runner: Runner, volume: Volume, pyramid: Iterable[Step]) -> Vo
     """Make the pyramid of a volume whose finest level is written, and mark it finished."""
     for step in pyramid:
         runner.run(step)
-    if volume.info.made_by.get("finished"):
+    if volume.info.provenance.get("finished"):
         return volume
     note_content(str(runner.records), volume.info)
     return volume.finish()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -36,16 +35,6 @@ class Picture:
         """The colours themselves, shape (height, width, 3)."""
         colours: Bytes = self.palette[self.pixels]
         return colours
-
-
-def limits(values: Sequence[npt.NDArray[Any]]) -> tuple[float, float]:
-    """Where black and white lie: the 0.5th and the 99.5th percentile of all pictures together."""
-    sample = np.concatenate([v.ravel()[::7] for v in values])
-    finite = sample[np.isfinite(sample)]
-    if not finite.size:
-        return 0.0, 1.0
-    low, high = np.percentile(finite, [0.5, 99.5])
-    return float(low), float(high if high > low else low + 1)
 
 
 def grey(values: npt.NDArray[Any], *, low: float, high: float) -> Bytes:
@@ -142,24 +131,12 @@ def _lit(colours: Bytes, votes: tuple[bool, ...]) -> Bytes:
 
 
 def png(picture: Picture) -> bytes:
-    """The picture as an indexed PNG (which imagecodecs does not write), W3C PNG chapter 11."""
-    height, width = picture.pixels.shape
-    rows = np.zeros((height, width + 1), dtype=np.uint8)  # each row starts with its filter, 0: none
-    rows[:, 1:] = picture.pixels
-    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        [
-            _chunk(b"IHDR", header),
-            _chunk(b"PLTE", picture.palette.tobytes()),
-            _chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)),
-            _chunk(b"IEND", b""),
-        ]
-    )
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    check = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+    """The picture as a PNG with a palette."""
+    content = BytesIO()
+    image = Image.fromarray(picture.pixels)
+    image.putpalette(picture.palette.tobytes())
+    image.save(content, "PNG")
+    return content.getvalue()
 
 
 def data_uri(picture: Picture) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from volproc.errors import VolumeError
 from volproc.faults import fault_of, first_line, renamed
-from volproc.location import located
+from volproc.location import filesystem_of
 from volproc.retry import patient
 
 __all__ = ["first_line"]
@@ -64,7 +64,7 @@ def _place(url: str) -> tuple[Any, str]:
 
     zarr writes past them, and so do other processes: what they made would be missing.
     """
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     filesystem.invalidate_cache()
     return filesystem, path
 
@@ -77,7 +77,7 @@ def local_path(url: str) -> Path | None:
     """
     if "://" not in url:
         return Path(url).expanduser()
-    return Path(located(url)[1]) if url.startswith(LOCAL) else None
+    return Path(filesystem_of(url)[1]) if url.startswith(LOCAL) else None
 
 
 def canonical(url: str) -> str:
@@ -93,10 +93,10 @@ def canonical(url: str) -> str:
     return f"{protocol}://{posixpath.normpath(path.rstrip('/'))}"
 
 
-def place_from(url: str, output: str) -> str:
+def relative_url(url: str, output: str) -> str:
     """Where `url` lies, seen from what is made of it: the same after both moved together.
 
-    >>> place_from("runs/a/image.zarr", "runs/a/objects.zarr"), place_from("s3://b/i.zarr", "o")
+    >>> relative_url("runs/a/image.zarr", "runs/a/objects.zarr"), relative_url("s3://b/i.zarr", "o")
     ('../image.zarr', 's3://b/i.zarr')
     """
     here, there = local_path(url), local_path(output)

@@ -16,7 +16,7 @@ import zarr
 from volproc.errors import VolumeError
 from volproc.grid.axes import AxesError, Places, places_of
 from volproc.grid.box import Box, Shape
-from volproc.location import entries, located
+from volproc.location import entries, filesystem_of
 from volproc.volume.access import (
     exists,
     first_line,
@@ -25,8 +25,8 @@ from volproc.volume.access import (
     reading,
     refuse_unreachable,
 )
-from volproc.volume.describe import OneLevel, attributes_of, refuse_unbelievable_chunks
-from volproc.volume.patient import for_zarr
+from volproc.volume.metadata_reader import OneLevel, attributes_of, refuse_unbelievable_chunks
+from volproc.volume.retrying_store import for_zarr
 
 Format = Literal["zarr", "n5"]
 
@@ -137,7 +137,7 @@ def n5_attributes(url: str) -> dict[str, Any]:
     if not exists(f"{url}/attributes.json"):
         return {}
     with reading(f"{url}/attributes.json"):
-        filesystem, path = located(f"{url}/attributes.json")
+        filesystem, path = filesystem_of(f"{url}/attributes.json")
         found = json.loads(filesystem.cat_file(path))
         return dict(found)
 

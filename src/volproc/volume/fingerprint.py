@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from volproc.location import located
+from volproc.location import filesystem_of
 from volproc.retry import patient
 from volproc.volume.access import exists, last_change, local_path, reaching, remove_file
-from volproc.volume.files import read_file, write_file
+from volproc.volume.file_io import read_file, write_file
 from volproc.volume.metadata import VolumeInfo
 
 Entry = tuple[str, int, str]
@@ -39,8 +39,8 @@ def fingerprint(info: VolumeInfo) -> str:
     Of a volume that is planned and not made yet: what it will be made from. VolumeError if its
     files cannot be listed.
     """
-    planned = bool(info.made_by) and not info.made_by.get("finished")
-    stored = info.made_by.get("recipe", {}) if planned else _stored(info)
+    planned = bool(info.provenance) and not info.provenance.get("finished")
+    stored = info.provenance.get("recipe", {}) if planned else _stored(info)
     levels = [
         (level.path, level.shape, [*map(float, (*level.voxel_nm, *level.translation_nm))])
         for level in info.levels
@@ -51,7 +51,7 @@ def fingerprint(info: VolumeInfo) -> str:
 
 def _stored(info: VolumeInfo) -> str:
     files, noted = content(info), noted_content(info.url)
-    return str(info.made_by["digest"]) if files == noted and info.made_by else files
+    return str(info.provenance["digest"]) if files == noted and info.provenance else files
 
 
 def note_content(records: str, info: VolumeInfo) -> None:
@@ -127,7 +127,7 @@ def _listed(folder: str) -> list[tuple[str, os.stat_result | None]]:
 
 
 def _elsewhere(folder: str) -> Iterator[Entry]:
-    filesystem, root = located(folder)
+    filesystem, root = filesystem_of(folder)
     for name, told in _found(filesystem, root).items():
         yield name[len(root) :].lstrip("/"), int(told.get("size") or 0), _stamp(told)
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from volproc.errors import VolumeError
 from volproc.grid.box import each
-from volproc.volume.describe import read_info
 from volproc.volume.metadata import Level, PositionNm, VolumeInfo
+from volproc.volume.metadata_reader import read_info
 
 
 def placed_by_image(info: VolumeInfo) -> VolumeInfo:

@@ -5,12 +5,14 @@
     labels   whole numbers from 0, one a voxel; 0 is background.
     image    grey values, one finite number a voxel.
 
-What the metadata tell is refused when a stage is planned, what only voxels tell when it runs.
+What the metadata tell is refused when a stage is planned, a label that no voxel has as well; what
+only all voxels tell, when the stage runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,16 +20,22 @@ import numpy.typing as npt
 
 from volproc.errors import VolumeError
 from volproc.fusion import level_of
+from volproc.grid.blocks import Tiling
+from volproc.volume.access import exists
 from volproc.volume.metadata import VolumeInfo
+from volproc.volume.store import Volume
 
-MOST_CLASSES = 16
+MAX_CLASSES = 16
 """An image of uint8 whose highest value is below is a mask of classes rather than probabilities."""
+MAX_SEARCHED_VOXELS = 2**30
+"""Of the finest level that is searched for a label: some ten seconds."""
+SEARCHED_BLOCK = (64, 512, 512)
 BEYOND = 0.01
 """By so much floats may leave 0 to 1: rounding of other programs' resampling."""
 
 
 def require_labels(info: VolumeInfo) -> None:
-    """VolumeError for a volume that holds no labels: a truth needs whole numbers, one a voxel."""
+    """VolumeError for a volume that holds no labels: whole numbers, one a voxel."""
     if info.channels or np.dtype(info.dtype).kind not in "bui":
         raise VolumeError(
             f"{info.url} holds {info.dtype}{' in channels' * bool(info.channels)}; the truth "
@@ -53,6 +61,24 @@ def require_found(info: VolumeInfo, missing: Iterable[int], *, option: str) -> N
             f"no voxel of {info.url} is {' or '.join(map(str, absent))}, which {option} asks for: "
             "name values that are there, or leave the option out to take all but 0"
         )
+
+
+def require_present(volume: Volume, values: Sequence[int], *, option: str) -> None:
+    """VolumeError if labels that were asked for are in no voxel of a volume.
+
+    Before hours of work rather than after it. Coarser levels answer quickly where a label is there;
+    one that they lack is searched in the finest, unless that is too large for a look.
+    """
+    require_values(volume.info, values, option=option)
+    missing = set(values) if exists(volume.info.url) else set()  # else an earlier stage makes it
+    for number, level in reversed([*enumerate(volume.info.levels)]):
+        if prod(level.shape) > MAX_SEARCHED_VOXELS:
+            return
+        blocks = iter(Tiling(level.shape, SEARCHED_BLOCK))
+        while missing and (block := next(blocks, None)):
+            voxels = volume.read(block.core, number)
+            missing -= {value for value in missing if (voxels == value).any()}
+    require_found(volume.info, missing, option=option)
 
 
 def refuse_image(info: VolumeInfo, values: Sequence[int]) -> None:
@@ -143,8 +169,8 @@ def refuse_classes(info: VolumeInfo, *, level: float, highest: int, option: str)
     `highest` is its highest value if no voxel was foreground from `level` on, else 0. A prediction
     of ours is one of probabilities, whatever is in it.
     """
-    ours = info.made_by.get("step") == "predict"
-    if level > MOST_CLASSES > highest > 0 and not ours and info.dtype == "uint8":
+    ours = info.provenance.get("step") == "predict"
+    if level > MAX_CLASSES > highest > 0 and not ours and info.dtype == "uint8":
         raise VolumeError(
             f"no voxel of {info.url} reaches {level:g} of 255, its highest value is {highest}: "
             f"for a mask of 0 and 1 (or of classes) set {option} = 0"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal, NamedTuple
 
 from volproc.grid.box import Box, Shape, each, whole_box
-from volproc.grid.scale import VoxelNm
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
 
 Kind = Literal["image", "labels"]
 Version = Literal["0.4", "0.5"]
@@ -19,7 +20,7 @@ PositionNm = tuple[float, float, float]
 CHUNK = (64, 64, 64)
 FLAT_CHUNK = (32, 128, 128)
 SHARD_BYTES = 64 * 2**20
-SMALLEST_LEVEL = 256
+MIN_LEVEL = 256
 """A pyramid stops when no axis is longer than this many voxels."""
 
 
@@ -63,7 +64,7 @@ class VolumeInfo:
     dtype: str
     levels: tuple[Level, ...]
     channels: tuple[str, ...] = ()
-    made_by: dict[str, Any] = field(default_factory=dict, hash=False)
+    provenance: dict[str, Any] = field(default_factory=dict, hash=False)
     version: Version = "0.5"
     window: Window | None = None
 
@@ -98,9 +99,9 @@ class VolumeInfo:
         per_voxel = itemsize(self.dtype) * max(1, len(self.channels))
         return per_voxel * sum(prod(level.shape) for level in self.levels)
 
-    def stamped(self, **record: Any) -> VolumeInfo:
+    def with_provenance(self, **record: Any) -> VolumeInfo:
         """The same volume with `record` added to what volproc keeps about its making."""
-        return replace(self, made_by={**self.made_by, **record})
+        return replace(self, provenance={**self.provenance, **record})
 
 
 def itemsize(dtype: str) -> int:
@@ -118,7 +119,7 @@ def new_volume(
     url: str,
     *,
     shape: Shape,
-    voxel_nm: VoxelNm,
+    voxel_nm: Sequence[float],
     dtype: str,
     kind: Kind = "image",
     channels: tuple[str, ...] = (),
@@ -137,6 +138,7 @@ def new_volume(
     `corner_nm` is another volume's whose corner this one shares (`VolumeInfo.corner_nm`): viewers
     then lay one over the other. By default the first voxel's centre is at 0.
     """
+    voxel_nm = parse_voxel_nm(voxel_nm)
     centre = each(lambda c, v: c + v / 2, corner_nm, voxel_nm) if corner_nm else (0.0, 0.0, 0.0)
     if shards and not chunks:
         chunks = each(_chunk, shards, chunk_shape(voxel_nm))
@@ -149,7 +151,7 @@ def new_volume(
         cut = chunks or chunk_shape(voxel)
         units = shards or shard_shape(size, chunks=cut, bytes_per_voxel=bytes_per_voxel)
         levels.append(Level(str(len(levels)), size, cut, units, voxel, offset))
-        if max(size) <= SMALLEST_LEVEL or len(levels) == max_levels:
+        if max(size) <= MIN_LEVEL or len(levels) == max_levels:
             return VolumeInfo(
                 url, kind, dtype, tuple(levels), channels, version=version, window=window
             )

@@ -51,8 +51,8 @@ def to_ome(info: VolumeInfo) -> dict[str, Any]:
             "channels": [_channel(label, info.window) for label in info.channels or (name,)]
         }
     if info.version == "0.4":
-        return {**ome, "volproc": info.made_by}
-    return {"ome": {"version": info.version, **ome}, "volproc": info.made_by}
+        return {**ome, "volproc": info.provenance}
+    return {"ome": {"version": info.version, **ome}, "volproc": info.provenance}
 
 
 def _dataset(level: Level, *, channel_axis: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import StorePath, WrapperStore
 
 from volproc.errors import VolumeError
-from volproc.location import located
+from volproc.location import filesystem_of
 from volproc.volume.metadata import Kind, VolumeInfo
 
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -95,9 +95,9 @@ class Whole(WrapperStore[Any]):
 
 def _may_come(info: VolumeInfo) -> bool:
     """Whether a volume is so young that some of its files may not be seen here yet."""
-    if not info.made_by.get("finished"):
+    if not info.provenance.get("finished"):
         return True
-    filesystem, path = located(info.url)
+    filesystem, path = filesystem_of(info.url)
     name = "zarr.json" if info.version == "0.5" else ".zattrs"
     try:
         age = datetime.now(UTC) - filesystem.modified(f"{path}/{name}")
@@ -108,7 +108,7 @@ def _may_come(info: VolumeInfo) -> bool:
 
 def _look_again(info: VolumeInfo, key: str) -> None:
     """Have the file system forget what it remembers of the folders on the way to a file."""
-    filesystem, path = located(info.url)
+    filesystem, path = filesystem_of(info.url)
     filesystem.invalidate_cache()
     with suppress(OSError):
         for part in Path(key).parent.parts:

@@ -7,10 +7,10 @@ from typing import Any
 import zarr
 
 from volproc.volume.access import writing
-from volproc.volume.create import FORMATS
-from volproc.volume.describe import attributes_of
+from volproc.volume.creation import FORMATS
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.patient import for_zarr
+from volproc.volume.metadata_reader import attributes_of
+from volproc.volume.retrying_store import for_zarr
 
 
 def write_properties(info: VolumeInfo, properties: list[dict[str, Any]]) -> None:

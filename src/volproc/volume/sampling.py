@@ -6,6 +6,7 @@ Volumes meet in nm, where their metadata put them (`VolumeInfo.corner_nm`), neve
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,25 @@ def _offset_nm(info: VolumeInfo, other: VolumeInfo) -> PositionNm:
 
     first, second = (one.levels[0].translation_nm for one in (info, other))
     return each(distance, first, second, info.voxel_nm, other.voxel_nm)
+
+
+def stated_corner_nm(info: VolumeInfo) -> PositionNm | None:
+    """The corner of a volume whose metadata say where it lies; None where they do not."""
+    return info.corner_nm if _is_placed(info) else None
+
+
+def box_at(corner_nm: PositionNm, shape: Shape, *, origin_nm: PositionNm, voxel_nm: VoxelNm) -> Box:
+    """Voxels of a grid with its corner at `origin_nm` that `shape` voxels from `corner_nm` cover.
+
+    Some may lie outside the grid.
+    """
+
+    def first(corner: float, origin: float, v: float) -> int:
+        # half a voxel is no distance: a volume without a translation has its centre at 0
+        return ceil((corner - origin) / v - 0.5 - TOLERANCE)
+
+    start = each(first, corner_nm, origin_nm, voxel_nm)
+    return Box(start, each(lambda a, n: a + n, start, shape))
 
 
 def _is_placed(info: VolumeInfo) -> bool:

@@ -19,7 +19,7 @@ import zarr
 from numcodecs.zstd import Zstd
 
 from volproc.retry import PatientFile, patient
-from volproc.volume.files import at_once
+from volproc.volume.file_io import at_once
 
 LEVEL = 1
 """Of zstd: three times as fast as level 3, for a twentieth more bytes of electron micrographs."""

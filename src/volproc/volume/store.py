@@ -25,17 +25,17 @@ from volproc.volume.access import (
     reading,
     writing,
 )
-from volproc.volume.create import holds_arrays_of, made_by, make_anew, note, stamp
-from volproc.volume.describe import array_of, attributes_of, read_info
-from volproc.volume.display import window_of
-from volproc.volume.files import remove_partial_files, write_file
+from volproc.volume.creation import holds_arrays_of, make_anew, note, provenance_of, stamp
+from volproc.volume.display_window import window_of
+from volproc.volume.file_io import remove_partial_files, write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inside_image import placed_by_image
-from volproc.volume.inspect import model_error
 from volproc.volume.metadata import Level, VolumeInfo
-from volproc.volume.patient import for_zarr
+from volproc.volume.metadata_reader import array_of, attributes_of, read_info
 from volproc.volume.presence import holds_all, when_there, with_all
+from volproc.volume.retrying_store import for_zarr
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
+from volproc.volume.stored_arrays import model_error
 
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArrayConfigParams
@@ -115,7 +115,7 @@ class Volume:
         An image without a window gets one. VolumeError if the metadata is not valid OME-Zarr.
         """
         lease.require()
-        if self.info.made_by.get("finished"):
+        if self.info.provenance.get("finished"):
             return self
         info = self.info
         if info.kind == "image" and info.window is None:
@@ -126,7 +126,7 @@ class Volume:
             raise VolumeError(
                 f"{info.url} is not valid OME-Zarr {info.version} and stays unfinished: {problem}"
             )
-        info = info.stamped(finished=True)
+        info = info.with_provenance(finished=True)
         stamp(info)
         return Volume(info)
 
@@ -147,7 +147,7 @@ class Volume:
 
     @cached_property
     def _group(self) -> zarr.Group:
-        mode: Literal["r", "r+"] = "r+" if self.info.made_by else "r"
+        mode: Literal["r", "r+"] = "r+" if self.info.provenance else "r"
         return zarr.open_group(for_zarr(self.info.url), mode=mode)
 
     @cached_property
@@ -170,10 +170,10 @@ def open_volume(
     VolumeError, one line, if there is no such volume or a run has not finished it.
     """
     info = read_info(str(url), voxel_nm=voxel_nm, level=level)
-    if info.made_by and not info.made_by.get("finished"):
+    if info.provenance and not info.provenance.get("finished"):
         raise VolumeError(
-            f"{url} is unfinished: the {info.made_by.get('step', 'volproc')} step that writes it "
-            "was interrupted; run the same command again to complete it"
+            f"{url} is unfinished: the {info.provenance.get('step', 'volproc')} step that writes "
+            "it was interrupted; run the same command again to complete it"
         )
     return Volume(placed_by_image(info))
 
@@ -184,8 +184,10 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
     A volume that volproc made from other inputs or options is replaced; anything else at that
     place is refused and left alone. `version` is volproc's own.
     """
-    info = info.stamped(version=version, step=step, digest=digest, finished=False, complete=True)
-    there = made_by(info.url)
+    info = info.with_provenance(
+        version=version, step=step, digest=digest, finished=False, complete=True
+    )
+    there = provenance_of(info.url)
     if not there and is_occupied(info.url):
         raise VolumeError(
             f"{info.url} exists and was not written by volproc; choose another name or remove it"
@@ -194,9 +196,9 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
         remove_partial_files(info.url)
     if _is_same(info, there, digest):
         kept = {key: there.get(key, False) for key in ("finished", "complete")}
-        if there.get("recipe") != info.made_by.get("recipe"):  # other inputs gave the same
-            note(info.url, recipe=info.made_by.get("recipe"))
-        return Volume(info.stamped(**kept))
+        if there.get("recipe") != info.provenance.get("recipe"):  # other inputs gave the same
+            note(info.url, recipe=info.provenance.get("recipe"))
+        return Volume(info.with_provenance(**kept))
     make_anew(info)
     stamp(info)
     return Volume(info)
@@ -204,7 +206,7 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
 
 def is_begun(info: VolumeInfo, *, digest: str) -> bool:
     """Whether the volume of this `digest` was made where `info` says, finished or not."""
-    return _is_same(info, made_by(info.url), digest)
+    return _is_same(info, provenance_of(info.url), digest)
 
 
 def _is_same(info: VolumeInfo, there: dict[str, Any], digest: str) -> bool:

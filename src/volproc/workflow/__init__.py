@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from volproc.config import Workflow, parsed
-from volproc.engine.progress import Note, Watcher
+from volproc.config.loading import parsed
+from volproc.engine.events import Note, Watcher
 from volproc.errors import ConfigError
 from volproc.retry import patient
 from volproc.workflow.filled import SETTINGS, filled, own
 from volproc.workflow.finished import found_by, nothing_to_do
+from volproc.workflow.workflow_file import Workflow
 
 if TYPE_CHECKING:
     from volproc.engine.protocol import Cost

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import volproc
-from volproc.config import Workflow
 from volproc.engine.ledger import digest
 from volproc.errors import VolprocError
 from volproc.retry import patient
 from volproc.volume.access import canonical, exists, local_path
-from volproc.volume.files import read_file, write_file
+from volproc.volume.file_io import read_file, write_file
 from volproc.volume.fingerprint import listing
 from volproc.workflow.filled import own
+from volproc.workflow.workflow_file import Workflow
 
 NOTE = "ledger/finished.json"
 

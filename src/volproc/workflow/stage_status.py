@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from volproc.config import Workflow
 from volproc.engine.ledger import recorded_blocks
 from volproc.engine.protocol import Cost
 from volproc.errors import VolprocError
@@ -14,8 +13,11 @@ from volproc.lease.files import newest
 from volproc.lease.owner import machine, parsed, started
 from volproc.stages.claims import Claim
 from volproc.workflow.filled import own
-from volproc.workflow.plans import Plans
-from volproc.workflow.stages import chosen
+from volproc.workflow.plans import (
+    Plans,
+    chosen,
+)
+from volproc.workflow.workflow_file import Workflow
 
 Word = Literal["done", "stale", "begun", "missing", "blocked"]
 
@@ -36,14 +38,14 @@ class StageStatus:
 def status_of(options: Workflow) -> tuple[StageStatus, ...]:
     """Where each stage of a run stands; nothing is written."""
     names = [stage.name for stage in chosen(options, ()) if stage.name != "report"]
-    plans = Plans(options, frozenset(names), foresee=True)
+    plans = Plans(options, frozenset(names), dry_run=True)
     return tuple(_status(options, plans, name) for name in names)
 
 
 def steps_of(options: Workflow, stages: Sequence[str]) -> list[tuple[str, tuple[Cost, ...]]]:
     """The steps of every stage, each with how many of its blocks are recorded; nothing is run."""
     names = [stage.name for stage in chosen(options, stages) if stage.name != "report"]
-    plans = Plans(options, frozenset(names), foresee=True)
+    plans = Plans(options, frozenset(names), dry_run=True)
     return [(name, tuple(_counted(options, plans, name))) for name in names]
 
 

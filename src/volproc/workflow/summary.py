@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 
-from volproc.config import Workflow
-from volproc.stages.nothing import NOTHING
+from volproc.stages.empty_result import NOTHING
 from volproc.stages.webpage import duration
-from volproc.volume.files import read_file
+from volproc.volume.file_io import read_file
 from volproc.volume.store import open_volume
 from volproc.workflow.filled import image_url, own
+from volproc.workflow.workflow_file import Workflow
 
 VIEWED = {"predict": "prediction.zarr", "interior": "nuclei.zarr", "label": "objects.zarr"}
 
@@ -32,7 +32,7 @@ def summary(options: Workflow, stages: Collection[str], seconds: float) -> tuple
 
 def _objects(options: Workflow) -> Iterator[str]:
     """How many objects there are, or why none."""
-    record = open_volume(own(options, "objects.zarr")).info.made_by
+    record = open_volume(own(options, "objects.zarr")).info.provenance
     if "objects" in record:  # labels of an earlier release do not say
         yield record.get(NOTHING) or f"{record['objects']:,} objects"
 

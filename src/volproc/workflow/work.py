@@ -7,21 +7,21 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from volproc.config import Workflow
 from volproc.engine.clusters.choose import engine_of
+from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.memory import human
-from volproc.engine.progress import JsonLines, Watcher
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, OutputError
 from volproc.lease import holding, left_by_dead
 from volproc.retry import patient
 from volproc.stages.claims import Claim, remove_made, require_apart, require_free
-from volproc.volume.files import write_file
+from volproc.stages.description import Stage
+from volproc.volume.file_io import write_file
 from volproc.workflow.filled import SETTINGS, own
 from volproc.workflow.finished import note_finished
-from volproc.workflow.plans import Plans
-from volproc.workflow.stages import AnyStage, chosen
+from volproc.workflow.plans import Plans, chosen
 from volproc.workflow.summary import summary
+from volproc.workflow.workflow_file import Workflow
 
 LEFT_BY_KILLED = ("*.partial", "*.tables/*.partial", "*.parts/*.partial", "*.volproc/**/*.partial")
 MICROGRAPHS, OTHERS = 0.3, 0.001
@@ -109,7 +109,7 @@ def _redo(plans: Plans, name: str, runner: Runner) -> None:
     remove_made(plans.claim(name))
 
 
-def _run(options: Workflow, wanted: Sequence[AnyStage], runner: Runner) -> None:
+def _run(options: Workflow, wanted: Sequence[Stage], runner: Runner) -> None:
     with runner.noting_bugs():
         for stage in wanted:
             stage.run(Plans(options).of(stage.name), runner)
@@ -119,7 +119,7 @@ def _places(options: Workflow, names: Sequence[str]) -> list[str]:
     """Everything that a finished run read and wrote."""
     plans = Plans(options)
     claims = [plans.claim(name) for name in names if name != "report"]
-    places = [url for one in claims for url in (*one.inputs, *one.outputs, *one.beside)]
+    places = [url for one in claims for url in (*one.inputs, *one.outputs, *one.siblings)]
     return [*places, own(options, "report.html")]
 
 

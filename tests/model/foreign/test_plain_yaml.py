@@ -1,7 +1,7 @@
 import pytest
 
 from volproc.errors import ModelError
-from volproc.model.foreign.plain_yaml import MOST_BYTES, read_yaml
+from volproc.model.foreign.plain_yaml import MAX_BYTES, read_yaml
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)
@@ -15,7 +15,7 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(
         ("a: &a {b: *a}", "a value holds itself"),
         ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("[" * 600, "not a readable description"),
-        ("a: 1\n" * (MOST_BYTES // 5 + 1), "has .* bytes, a description has 1048576 at most"),
+        ("a: 1\n" * (MAX_BYTES // 5 + 1), "has .* bytes, a description has 1048576 at most"),
         ("a: 2001-99-99", "not a readable description: month must be in"),
         ("- a", "holds no keys"),
         ("a: [", "not a readable description"),

@@ -3,7 +3,7 @@
 import csv
 import json
 
-from volproc.stages.annotate.zooniverse import read_export
+from volproc.stages.annotate.export.zooniverse import read_export
 
 COLUMNS = (
     "classification_id", "user_name", "user_id", "user_ip", "workflow_id", "workflow_name",

@@ -8,13 +8,16 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from volproc.config import AnnotateOptions, CrowdOptions
-from volproc.engine.progress import BlockDone
+from volproc import (
+    AnnotateOptions,
+    CrowdOptions,
+)
+from volproc.engine.events import BlockDone
 from volproc.errors import AnnotateError, VolumeError
-from volproc.stages.annotate.consensus import METHODS
+from volproc.stages.annotate.methods import METHODS
 from volproc.stages.annotate.stage import plan_annotate, run_annotate
 from volproc.stages.crowd.stage import plan_crowd, run_crowd
-from volproc.volume.files import beside
+from volproc.volume.file_io import sibling
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +96,12 @@ def test_workers_find_the_same(small_scene, tmp_path, runner, dask_runner):
         assert np.array_equal(voxels(a), voxels(b))
 
 
-def truth_of(tmp_path):
+def ground_truth_of(tmp_path):
     return str(tmp_path / "truth.zarr")
 
 
 def test_labels_are_scored_against_a_truth(small_scene, tmp_path, runner, truth):
-    made = annotated(small_scene, tmp_path, runner, truth=truth_of(tmp_path))
+    made = annotated(small_scene, tmp_path, runner, truth=ground_truth_of(tmp_path))
     labels, truth = voxels(made.volumes[0]), truth[2:6]
     with open(made.written.scores.replace(".json", ".csv"), newline="") as file:
         rows = list(csv.DictReader(file))
@@ -151,10 +154,10 @@ def test_a_truth_lies_where_its_metadata_say(small_scene, tmp_path, save_volume,
 
 def test_one_option_compares_all_methods(small_scene, tmp_path, runner):
     alone = annotated(
-        small_scene, tmp_path, runner, "a.zarr", method="em", truth=truth_of(tmp_path)
+        small_scene, tmp_path, runner, "a.zarr", method="em", truth=ground_truth_of(tmp_path)
     )
     options = {"method": "rasa", "compare": True, "along_z": True}
-    made = annotated(small_scene, tmp_path, runner, truth=truth_of(tmp_path), **options)
+    made = annotated(small_scene, tmp_path, runner, truth=ground_truth_of(tmp_path), **options)
     assert list(made.scores) == ["rasa, along z", *METHODS]
     assert made.scores["em"] == alone.scores["em"]
     assert made.scores["cria"].dice > 0.95
@@ -179,7 +182,9 @@ def test_trials_leave_the_volumes_and_the_votes_alone(small_scene, tmp_path, run
     annotated(small_scene, tmp_path, runner)
     begun = []
     runner.watchers = (begun.append,)
-    annotated(small_scene, tmp_path, runner, truth=truth_of(tmp_path), compare=True, levels=True)
+    annotated(
+        small_scene, tmp_path, runner, truth=ground_truth_of(tmp_path), compare=True, levels=True
+    )
     done = {one.step for one in begun if isinstance(one, BlockDone)}
     assert done == {"try smaller crowds", "score and compare", "draw level sets"}
     begun.clear()
@@ -218,7 +223,7 @@ def test_the_order_of_rows_changes_nothing(small_scene, tmp_path, runner):
     np.random.default_rng(1).shuffle(rows)
     with open(tmp_path / "shuffled.csv", "w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
-    options = {"compare": True, "along_z": True, "truth": truth_of(tmp_path)}
+    options = {"compare": True, "along_z": True, "truth": ground_truth_of(tmp_path)}
     once = annotated(small_scene, tmp_path, runner, "a.zarr", **options)
     again = annotated((image, tmp_path / "shuffled.csv"), tmp_path, runner, "b.zarr", **options)
     assert once.scores == again.scores
@@ -257,20 +262,58 @@ def test_what_is_no_export_is_one_line(scene, tmp_path, runner):
 
 
 def test_names_beside_the_labels():
-    assert beside("a/l.zarr", "-envelope.zarr") == "a/l-envelope.zarr"
+    assert sibling("a/l.zarr", "-envelope.zarr") == "a/l-envelope.zarr"
 
 
-def test_a_truth_of_slices_that_nobody_drew_scores_nothing(
-    small_scene, tmp_path, runner, save_volume
-):
-    _, export = small_scene
-    image = save_volume("six.zarr", np.zeros((6, 120, 140), np.uint8), voxel_nm=(50, 40, 40))
-    last = save_volume(
-        "last.zarr",
-        np.ones((2, 120, 140), np.uint8),
-        voxel_nm=(50, 40, 40),
-        corner_nm=(-25 + 200, -20, -20),
-        kind="labels",
+def test_a_truth_of_slices_that_nobody_drew_scores_nothing(tmp_path, runner, save_volume, truth):
+    nm, export = (50, 40, 40), str(tmp_path / "c.csv")
+    image = save_volume("seven.zarr", np.zeros((7, 120, 140), np.uint8), voxel_nm=nm)
+    first, last = (
+        save_volume(name, values, voxel_nm=nm, corner_nm=(z * 50 - 25, -20, -20), kind="labels")
+        for name, values, z in (
+            ("first.zarr", truth[2:6], 1),
+            ("last.zarr", np.ones((2, 120, 140), np.uint8), 5),
+        )
     )
+    run_crowd(plan_crowd(first.info, export, CrowdOptions(volunteers=5, crowd="clean")), runner)
     made = annotated((image.info, export), tmp_path, runner, truth=last.info.url, compare=True)
     assert made.scores == {}
+
+
+@pytest.mark.parametrize("beyond", [0, 2])
+def test_a_crowd_that_drew_a_crop_is_placed_where_the_crop_lies(
+    tmp_path, save_volume, truth, runner, beyond
+):
+    """The crop, and one whose first slices and rows lie outside the image."""
+    nm, first = (50.0, 40.0, 40.0), (0, 0, 7) if beyond else (4, 13, 7)
+    image = save_volume("image.zarr", truth * 90 + 60, voxel_nm=nm)
+    shown = truth[4:9, 13:113, 7:117]
+    kept = np.pad(shown, [(beyond, 0), (beyond, 0), (0, 0)])
+    at = np.subtract(first, (beyond, beyond, 0))
+    corner = tuple(np.add(image.info.corner_nm, at * nm).tolist())
+    crop = save_volume("crop.zarr", kept, voxel_nm=nm, corner_nm=corner, kind="labels")
+    export = str(tmp_path / "crop.csv")
+    run_crowd(plan_crowd(crop.info, export, CrowdOptions(volunteers=5, crowd="clean")), runner)
+    made = annotated((image.info, export), tmp_path, runner)
+    labels, _, _, ignore = map(voxels, made.volumes)
+    expected = np.zeros_like(truth)
+    where = tuple(slice(a, a + n) for a, n in zip(first, shown.shape, strict=True))
+    expected[where] = shown
+    assert 2 * (labels & expected).sum() / (labels.sum() + expected.sum()) > 0.93
+    assert (ignore[where] == 0).all()
+    assert ignore.sum() == ignore.size - ignore[where].size
+    reasons = made.gathered.summary.rejected
+    assert reasons == ({"outside the volume": 5 * beyond} if beyond else {})
+
+
+def test_a_crowd_that_drew_a_crop_which_does_not_say_where_it_lies_is_refused(
+    tmp_path, save_volume, truth, runner
+):
+    image = save_volume("image.zarr", truth * 90 + 60, voxel_nm=(50, 40, 40))
+    # as wide to its height as the image: nothing but its size tells
+    kept = truth[:, ::2, ::2]
+    crop = save_volume("crop.zarr", kept, voxel_nm=(50, 40, 40), kind="labels")
+    export = str(tmp_path / "crop.csv")
+    run_crowd(plan_crowd(crop.info, export, CrowdOptions(volunteers=3, crowd="clean")), runner)
+    with pytest.raises(AnnotateError, match="crop has 12 x 60 x 70 voxels, the volume 12 x 120"):
+        annotated((image.info, export), tmp_path, runner)

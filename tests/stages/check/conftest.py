@@ -53,7 +53,7 @@ def write(url, *, dtype="uint8", kind="image", channels=(), finished=True, **mor
 
 @pytest.fixture(autouse=True)
 def _deep_pyramids(monkeypatch):
-    monkeypatch.setattr(metadata, "SMALLEST_LEVEL", 40)
+    monkeypatch.setattr(metadata, "MIN_LEVEL", 40)
 
 
 @pytest.fixture

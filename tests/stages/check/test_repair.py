@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from volproc.config import LabelOptions
-from volproc.engine.progress import BlockDone
+from volproc import LabelOptions
+from volproc.engine.events import BlockDone
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolumeError
@@ -20,7 +20,7 @@ from volproc.volume.store import open_volume
 @pytest.fixture
 def label(tmp_path, save_volume, noise, monkeypatch):
     """label(): objects of the noise in shards of 16 voxels, and the blocks that were done."""
-    monkeypatch.setattr(metadata, "SMALLEST_LEVEL", 32)
+    monkeypatch.setattr(metadata, "MIN_LEVEL", 32)
     mask = save_volume("mask.zarr", noise)
 
     def labelled():

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from tests.stages.crowd.shapes import disc
 
-from volproc.config import AnnotateOptions, CrowdOptions
+from volproc import AnnotateOptions, CrowdOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.grid.box import whole_box
-from volproc.stages.annotate.places import Places
-from volproc.stages.annotate.zooniverse import Classification, read_export
-from volproc.stages.crowd.draw import draw
-from volproc.stages.crowd.outlines import trace
+from volproc.stages.annotate.export.slice_locator import SliceLocator
+from volproc.stages.annotate.export.zooniverse import Classification, read_export
+from volproc.stages.crowd.simulated_votes import draw
 from volproc.stages.crowd.stage import plan_crowd, run_crowd
+from volproc.stages.crowd.visible_outlines import trace
 from volproc.stages.crowd.volunteers import panel, volunteers
 
 SHAPE = (6, 161, 200)
@@ -27,7 +27,7 @@ def test_annotate_reads_the_strokes_that_were_drawn(tmp_path, save_volume, class
     options = CrowdOptions(volunteers=4, crowd="bad", seed=2, classifier=classifier)
     plan = plan_crowd(truth, str(tmp_path / "out.csv"), options)
     run_crowd(plan, Runner(SerialEngine(), tmp_path / "ledger"))
-    places = Places(AnnotateOptions(), volume=whole_box(SHAPE), voxel_nm=truth.voxel_nm)
+    places = SliceLocator(AnnotateOptions(), volume=whole_box(SHAPE), voxel_nm=truth.voxel_nm)
     rows = list(read_export(str(tmp_path / "out.csv"), AnnotateOptions()))
     assert all(isinstance(row, Classification) for row in rows)
     people = volunteers("bad", seed=2)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.stages.crowd.shapes import disc
 
-from volproc.config import CrowdOptions
+from volproc import CrowdOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, OutputError, VolumeError

@@ -9,7 +9,7 @@ from volproc.stages.evaluate.overlap import (
     answers_in,
     overlap_by_slice,
 )
-from volproc.stages.evaluate.scores import Score, Scores
+from volproc.stages.evaluate.overlap_scores import Score, Scores
 
 
 @settings(deadline=None)

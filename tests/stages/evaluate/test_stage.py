@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from volproc.config import EvaluateOptions
-from volproc.engine.progress import Note
+from volproc import EvaluateOptions
+from volproc.engine.events import Note
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, VolprocError, VolumeError
@@ -289,8 +289,16 @@ def test_truth_labels_that_are_not_there_are_named(tmp_path, labels, said):
     """MIC-DKFZ/nnUNet#1930, #495, #1418: label values other than those expected."""
     result = write_volume(tmp_path / "r.zarr", MASK * 255)
     truth = write_volume(tmp_path / "t.zarr", MASK, kind="labels")
-    with pytest.raises(VolumeError, match=said):
-        evaluate(str(tmp_path / "x"), {"result": result}, truth, truth_labels=labels)
+    with pytest.raises(VolumeError, match=said):  # when it is planned: nothing was scored yet
+        plan_evaluate({"result": result}, truth, EvaluateOptions(truth_labels=labels))
+
+
+def test_labels_that_occur_outside_of_the_scored_slices_only_are_named(tmp_path):
+    result = write_volume(tmp_path / "r.zarr", MASK * 255)
+    truth = write_volume(tmp_path / "t.zarr", np.pad(MASK, ((0, 1), (0, 0), (0, 0)))[1:] * 7)
+    slices = (len(MASK) - 1, len(MASK))
+    with pytest.raises(VolumeError, match="is 7, which"):
+        evaluate(str(tmp_path / "x"), {"result": result}, truth, truth_labels=(7,), slices=slices)
 
 
 def test_a_truth_with_labels_below_0_is_refused_unless_labels_are_named(tmp_path):

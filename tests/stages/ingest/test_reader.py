@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 from RangeHTTPServer import RangeRequestHandler
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.errors import IngestError, LocationError, VolprocError
 from volproc.grid.box import Box, whole_box
 from volproc.stages.ingest.formats.registry import FORMATS

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.grid.box import whole_box
 from volproc.stages.ingest.reader import open_source
 

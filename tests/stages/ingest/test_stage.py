@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.errors import IngestError, OutputError, VolprocError
 from volproc.grid.box import Box
 from volproc.stages.ingest.grey.slice_matching import matched, matching, moments
@@ -77,7 +77,7 @@ def test_grey_values_become_uint8_by_constants_of_the_volume(tmp_path, any_runne
     values = RNG.normal(3000, 100, (40, 90, 70)).astype("uint16")
     values[:, 0, 0] = 65535
     info, found = ingested(write_stack(tmp_path / "a.tif", values), any_runner, dtype="uint8")
-    low, high = info.made_by["grey_range"]
+    low, high = info.provenance["grey_range"]
     assert 2500 < low < 2750 < 3250 < high < 3500
     expected = np.rint((values.astype(float) - low) / (high - low) * 255).clip(0, 255)
     assert info.dtype == "uint8"
@@ -115,7 +115,7 @@ def test_slices_are_brought_to_one_mean_and_spread(tmp_path, runner):
     assert np.ptp(spreads) < 1
     assert (found[5] == 0).all()
     assert (found[2, :4] == 255).all()
-    assert len(info.made_by["slice_scale_offset"]) == 21
+    assert len(info.provenance["slice_scale_offset"]) == 21
 
 
 def test_matching_is_the_identity_for_equal_slices():
@@ -127,7 +127,7 @@ def test_matching_is_the_identity_for_equal_slices():
 def test_slices_that_no_file_holds_are_noted(tmp_path, runner):
     series = write_series(tmp_path / "s", [1, 2, 4])
     info, found = ingested(series, runner, missing="blank")
-    assert info.made_by["filled_slices"] == [2]
+    assert info.provenance["filled_slices"] == [2]
     assert (found[2] == 0).all()
     assert np.array_equal(found[3], STACK[2])
 
@@ -250,6 +250,6 @@ def test_what_became_of_a_folder_is_in_the_metadata(tmp_path, runner):
     folder = write_series(tmp_path / "s", range(5))
     (folder / "notes.txt").write_text("hello")
     info, _ = ingested(folder, runner)
-    assert info.made_by["files_taken"] == "5 slices of 6 files; left out: 1 .txt (notes.txt)"
+    assert info.provenance["files_taken"] == "5 slices of 6 files; left out: 1 .txt (notes.txt)"
     (folder / "more.txt").write_text("hello")  # a note more is no change of the slices
     ingested(folder, runner)

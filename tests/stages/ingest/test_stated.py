@@ -8,7 +8,7 @@ import pytest
 import tifffile
 import zarr
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.errors import IngestError, VolumeError
 from volproc.grid.box import whole_box
 from volproc.stages.ingest.reader import open_source

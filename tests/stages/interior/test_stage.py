@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from volproc.config import InteriorOptions
+from volproc import InteriorOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, VolprocError, VolumeError
 from volproc.stages.interior.labelling import Labelling
 from volproc.stages.interior.stage import plan_interior, run_interior
-from volproc.stages.label.stage import plan_label, run_label
+from volproc.stages.label import STAGE as LABEL
 from volproc.volume.store import Volume
 
 VOXEL_NM = (50, 40, 40)
@@ -54,7 +54,7 @@ def interior(mask, url, folder, *, runner=None, **options):
         mask.info,
         str(url),
         InteriorOptions(**{"min_volume_um3": 0.1, **options}),
-        labelling=Labelling(plan_label, run_label),
+        labelling=Labelling(LABEL),
     )
     return run_interior(plan, runner or Runner(SerialEngine(), folder, overwrite=True))
 
@@ -150,9 +150,7 @@ def test_done_again_nothing_is_read_and_without_its_parts_it_is_made_again(
 
 def test_the_plan_lists_every_step_before_there_is_a_voxel(save_volume, envelope):
     info = save_volume("envelope.zarr", envelope).info
-    plan = plan_interior(
-        info, "n.zarr", InteriorOptions(), labelling=Labelling(plan_label, run_label)
-    )
+    plan = plan_interior(info, "n.zarr", InteriorOptions(), labelling=Labelling(LABEL))
     names = [step.name for step in plan.steps]
     own = ("regions", "faces", "regions-z", "faces-z", "inside", "nuclei")
     assert [name for name in names if name in own] == list(own)
@@ -180,9 +178,7 @@ def test_channels_are_refused(save_volume):
 
     votes = replace(info, channels=("x", "y"))
     with pytest.raises(VolumeError, match=r"has channels \(x, y\)"):
-        plan_interior(
-            votes, "n.zarr", InteriorOptions(), labelling=Labelling(plan_label, run_label)
-        )
+        plan_interior(votes, "n.zarr", InteriorOptions(), labelling=Labelling(LABEL))
 
 
 def test_more_votes_than_voters_are_refused():
@@ -200,7 +196,7 @@ def test_the_inside_grows_back_over_the_gap_at_least(envelope, save_volume, reac
     """Cores begin half a gap from the envelope: less would leave a rim that is in no nucleus."""
     mask = save_volume("m.zarr", envelope, voxel_nm=VOXEL_NM).info
     options = InteriorOptions(reach_nm=reach_nm, gap_nm=600, axes="")
-    plan = plan_interior(mask, "out.zarr", options, labelling=Labelling(plan_label, run_label))
+    plan = plan_interior(mask, "out.zarr", options, labelling=Labelling(LABEL))
     step = plan.inside_step((), Volume(mask))
     assert step.task.reach_nm == expected
 
@@ -225,9 +221,7 @@ def test_a_gap_wider_than_the_volume_is_as_wide_as_the_volume(tmp_path, save_vol
 def test_no_nuclei_are_explained(save_volume, tmp_path, value, why):
     envelope = save_volume("e.zarr", np.full((16, 32, 32), value, np.uint8), voxel_nm=VOXEL_NM)
     url = str(tmp_path / "nuclei.zarr")
-    plan = plan_interior(
-        envelope.info, url, InteriorOptions(), labelling=Labelling(plan_label, run_label)
-    )
+    plan = plan_interior(envelope.info, url, InteriorOptions(), labelling=Labelling(LABEL))
     made = run_interior(plan, Runner(SerialEngine(), tmp_path / "run"))
-    assert why in made.info.made_by["nothing_found"]
-    assert made.info.made_by["objects"] == 0
+    assert why in made.info.provenance["nothing_found"]
+    assert made.info.provenance["objects"] == 0

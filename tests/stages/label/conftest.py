@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from volproc.config import LabelOptions
+from volproc import LabelOptions
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.label.find import find_objects, plan_find, save_ids
-from volproc.stages.label.passes import WriteLabels
-from volproc.stages.label.source import ArraySource
+from volproc.stages.label.component_tasks import WriteLabels
+from volproc.stages.label.mask_source import ArraySource
+from volproc.stages.label.object_search import find_objects, plan_find, save_ids
 from volproc.stages.objects.components import AXES_THAT_CHANGE
 from volproc.stages.objects.statistics import joined
 from volproc.volume.metadata import new_volume

@@ -9,12 +9,12 @@ import pytest
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from volproc.config import LabelOptions
+from volproc import LabelOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, LedgerError, OutputError, VolprocError, VolumeError
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.label.source import ArraySource
+from volproc.stages.label.mask_source import ArraySource
 from volproc.stages.label.stage import plan_label, run_label
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
@@ -319,7 +319,7 @@ def test_a_mask_made_anew_meanwhile_is_noticed(tmp_path, blobs):
     class Changing(EngineThatStops):
         def map(self, task, blocks):
             if type(task).__name__ == "WriteLabels":
-                info = mask.info.stamped(digest="other", finished=False)
+                info = mask.info.with_provenance(digest="other", finished=False)
                 create_volume(info, step="test", digest="other", version="0").finish()
             return super().map(task, blocks)
 
@@ -398,11 +398,11 @@ def test_no_objects_are_explained_and_the_labels_keep_it(tmp_path, value, option
     assert result.objects == 0
     assert result.why.startswith("no objects: ")
     assert why in result.why
-    record = open_volume(tmp_path / "objects.zarr").info.made_by
+    record = open_volume(tmp_path / "objects.zarr").info.provenance
     assert (record["objects"], record["nothing_found"]) == (0, result.why)
 
 
 def test_where_there_are_objects_nothing_is_explained(mask, tmp_path):
     result = label(mask, tmp_path / "objects.zarr", tmp_path / "run", **EVERYTHING)
     assert result.why == ""
-    assert result.labels.info.made_by["objects"] == result.objects > 0
+    assert result.labels.info.provenance["objects"] == result.objects > 0

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.special import elliprg
 
 from volproc.grid.box import Box
-from volproc.stages.measure.mesh import mesh_of
-from volproc.stages.measure.softening import soft
-from volproc.stages.measure.surface import extract
+from volproc.stages.measure.mesh.isosurface import extract
+from volproc.stages.measure.mesh.smooth_field import soft
+from volproc.stages.measure.mesh.triangle_mesh import mesh_of
 
 
 @dataclass(frozen=True)

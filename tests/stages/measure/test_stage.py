@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from skimage.measure import regionprops
 
-from volproc.config import MeasureOptions
+from volproc import MeasureOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, LedgerError, VolprocError, VolumeError
@@ -188,7 +188,7 @@ def test_numbers_are_in_the_labels_own_metadata_and_these_stay_valid(tmp_path, s
     properties = found["attributes"]["ome"]["image-label"]["properties"]
     assert [one["label-value"] for one in properties] == [2, 4, 7, 9]
     assert properties[1]["volume_um3"] == pytest.approx(4 / 3 * np.pi * 0.4**3, rel=0.02)
-    from volproc.volume.inspect import model_error
+    from volproc.volume.stored_arrays import model_error
 
     assert not model_error(saved.info.url, labels=True)
     again = open_volume(saved.info.url)
@@ -223,11 +223,11 @@ def killed_at_write(monkeypatch, number):
             raise Killed
         real(source, target)
 
-    monkeypatch.setattr("volproc.volume.files.os.replace", replace)
+    monkeypatch.setattr("volproc.volume.file_io.os.replace", replace)
 
 
 MESHES = (
-    {"meshes": "precomputed-legacy", "mesh_error_nm": 0.0},
+    {"meshes": "precomputed"},
     {"meshes": "ply", "mesh_ids": (4, 7)},
     {"meshes": "ply", "mesh_ids": (4,), "mesh_error_nm": 60.0},
     {"meshes": "obj", "mesh_ids": (7,), "closed": False},

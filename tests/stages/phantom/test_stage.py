@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from volproc.config import PhantomOptions
+from volproc import PhantomOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import GridError
@@ -68,7 +68,7 @@ def test_the_list_counts_the_truth(made):
 
 def test_the_metadata_tell_the_story(made):
     plan, rows = made
-    story = open_volume(plan.image.url).info.made_by["scene"]
+    story = open_volume(plan.image.url).info.provenance["scene"]
     assert story["seed"] == 5
     assert story["nuclei"] == len(rows)
     assert "no label" in story["dividing_cells"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tests.stages.predict.whole import save_random
 
-from volproc.config import PredictOptions
+from volproc import PredictOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.model.etchacell import EtchACellSpec

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volproc.config import PredictOptions
+from volproc import PredictOptions
 from volproc.grid.scale import parse_voxel_nm
-from volproc.model.normalise import Normalisation
+from volproc.model.normalisation import Normalisation
 from volproc.stages.predict.cost import cost_of, costs_of
 from volproc.stages.predict.stage import plan_predict
 from volproc.volume.metadata import new_volume

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from volproc.config import PredictOptions, SubjectsOptions
+from volproc import PredictOptions, SubjectsOptions
 from volproc.engine.recipe import Recipe
 from volproc.errors import ConfigError
 from volproc.fusion import level_of
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box
 from volproc.stages.predict.disagreement import COLUMNS, plan_disagreement, ranking
-from volproc.stages.subjects.regions import regions_of
-from volproc.volume.files import beside
+from volproc.stages.subjects.shown_regions import regions_of
+from volproc.volume.file_io import sibling
 from volproc.volume.metadata import Window
 from volproc.volume.store import open_volume
 
@@ -21,7 +21,7 @@ ALL = {"agreement": True, "disagreement": True, "regions_um": (0.3, 0.5, 0.9)}
 
 
 def rows(plan):
-    with open(beside(plan.votes.url, "-regions.csv")) as file:
+    with open(sibling(plan.votes.url, "-regions.csv")) as file:
         reader = csv.DictReader(file)
         assert tuple(reader.fieldnames) == COLUMNS
         return [{key: float(value) for key, value in row.items()} for row in reader]
@@ -37,9 +37,9 @@ def test_who_agrees_is_numpys_count_over_the_whole_volume(small, predict, block)
     plan, _ = predict(small, threshold=0.45, block=block, **ALL)
     votes = whole(plan.votes.url)
     yes = votes >= level_of(0.45)
-    assert np.array_equal(whole(beside(plan.votes.url, "-agreement.zarr")), yes.sum(0))
+    assert np.array_equal(whole(sibling(plan.votes.url, "-agreement.zarr")), yes.sum(0))
     assert np.array_equal(
-        whole(beside(plan.votes.url, "-disagreement.zarr")), np.ptp(votes.astype(int), axis=0)
+        whole(sibling(plan.votes.url, "-disagreement.zarr")), np.ptp(votes.astype(int), axis=0)
     )
     assert set(np.unique(yes.sum(0))) >= {0, 3}
 
@@ -88,7 +88,7 @@ def test_asking_for_more_later_predicts_nothing_again(small, predict):
     later, _ = predict(small, **ALL)
     assert later.digest == plan.digest
     assert ledger.read_text() == before
-    assert whole(beside(plan.votes.url, "-agreement.zarr")).any()
+    assert whole(sibling(plan.votes.url, "-agreement.zarr")).any()
 
 
 @pytest.mark.parametrize("less", [{"votes": False}, {"axes": "z"}])

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tests.stages.predict.whole import whole_at_once
 
-from volproc.config import PredictOptions
-from volproc.model.normalise import Normalisation
-from volproc.volume.files import beside
+from volproc import PredictOptions
+from volproc.model.normalisation import Normalisation
+from volproc.volume.file_io import sibling
 from volproc.volume.store import open_volume
 
 MODES = ("union", "majority", "mean", "max", "weighted")
@@ -86,6 +86,6 @@ def test_what_is_written_is_numpys_fusion_of_the_whole_volumes_answers(
     how = {"threshold": threshold, "weights": weights_of(axes, weights)}
     assert np.array_equal(made.read(made.info.box), oracle(votes, mode, **how))
     yes = votes >= np.floor(255 * threshold + 0.5)
-    assert np.array_equal(whole(beside(plan.votes.url, "-agreement.zarr")), yes.sum(0))
+    assert np.array_equal(whole(sibling(plan.votes.url, "-agreement.zarr")), yes.sum(0))
     apart = np.ptp(votes.astype(int), axis=0)
-    assert np.array_equal(whole(beside(plan.votes.url, "-disagreement.zarr")), apart)
+    assert np.array_equal(whole(sibling(plan.votes.url, "-disagreement.zarr")), apart)

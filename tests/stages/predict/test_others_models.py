@@ -8,15 +8,14 @@ import torch
 from tests.model.foreign.networks import onnx_of, script_of, two_levels
 from torch import nn
 
-from volproc import cli
-from volproc.config import PredictOptions
+from volproc import PredictOptions, cli
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.blocks import reflected
 from volproc.model.weights import load_model
-from volproc.stages.normalisation import volume_constants
-from volproc.stages.predict.orientation import oriented
 from volproc.stages.predict.stage import plan_predict, run_predict
+from volproc.stages.predict.tiling import oriented
+from volproc.stages.volume_sample import volume_constants
 from volproc.volume.store import open_volume
 
 CARD = "voxel_nm = [50, 50, 50]\n"
@@ -141,7 +140,7 @@ def test_a_volume_thinner_than_the_models_planes_is_mirrored(
     note = f"reads 24 planes, along z the volume has {planes} at the model's voxel size"
     plan = planned(thin, path)
     assert plan.options.axes == "z"
-    assert plan.notes[0].startswith(f"{note}: the others are mirrored ones, and it is seen along")
+    assert plan.notes[0].startswith(f"{note}: the others are mirrored ones, and it is viewed along")
     stated = planned(thin, path, axes="zyx")
     assert stated.options.axes == "zyx"
     assert stated.notes == (f"{note}: the others are mirrored ones",)

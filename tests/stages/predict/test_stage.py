@@ -5,12 +5,12 @@ import pytest
 import torch
 from tests.stages.predict.whole import whole_at_once
 
-from volproc.config import PredictOptions
+from volproc import PredictOptions
 from volproc.engine.run import Runner
 from volproc.errors import ModelError, VolumeError
 from volproc.fusion import FUSIONS, fuse
-from volproc.stages.normalisation import volume_constants
 from volproc.stages.predict.stage import plan_predict, run_predict
+from volproc.stages.volume_sample import volume_constants
 from volproc.volume.store import open_volume
 
 BLOCKS = [(16, 16, 32), (11, 36, 20), (20, 36, 36)]
@@ -141,7 +141,7 @@ def test_a_missing_model_or_gpu_is_named(image, tiny_model):
 
 def test_a_prediction_knows_its_model_and_its_range(image, tiny_model, runner):
     found, _ = predicted(image, tiny_model, runner)
-    record = open_volume(Path(image.info.url).parent / "out.zarr").info.made_by
+    record = open_volume(Path(image.info.url).parent / "out.zarr").info.provenance
     assert record["values"] == [found.min(), found.max()]
     assert record["model"]["image_voxel_nm"] == [50, 50, 40]
     assert "nothing_found" not in record
@@ -151,5 +151,5 @@ def test_a_prediction_that_is_the_same_everywhere_says_so(image, tiny_model, run
     """A vote of each axis for more than a network without training ever says."""
     found, _ = predicted(image, tiny_model, runner, fusion="majority", threshold=1.0)
     assert found.max() == 0
-    record = open_volume(Path(image.info.url).parent / "out.zarr").info.made_by
+    record = open_volume(Path(image.info.url).parent / "out.zarr").info.provenance
     assert record["nothing_found"].startswith("no objects: the prediction is 0 everywhere; ")

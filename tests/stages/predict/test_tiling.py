@@ -2,13 +2,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
-from volproc.stages.predict.orientation import along
-from volproc.stages.predict.tiling import Layout, lay_out
+from volproc.stages.predict.geometry import lay_out
+from volproc.stages.predict.tiling import (
+    Layout,
+    along,
+    back,
+    oriented,
+)
 
 shapes = st.tuples(*[st.integers(1, 60)] * 3)
 
@@ -30,8 +36,8 @@ def layouts(draw):
 @given(layout=layouts(), axis=st.sampled_from("zyx"))
 def test_the_passes_answer_every_voxel_once(layout, axis):
     seen = np.zeros(layout.shape, dtype=int)
-    for one in layout.passes(whole_box(layout.shape), axis):
-        seen[one.answer.clip(whole_box(layout.shape)).slices] += 1
+    for one in layout.tiles(whole_box(layout.shape), axis):
+        seen[one.output.clip(whole_box(layout.shape)).slices] += 1
     assert (seen == 1).all()
 
 
@@ -41,9 +47,9 @@ def test_a_block_has_the_passes_of_the_whole(layout, axis, data):
     start = tuple(data.draw(st.integers(0, n - 1)) for n in layout.shape)
     stop = tuple(data.draw(st.integers(a + 1, n)) for a, n in zip(start, layout.shape))
     core = Box(start, stop)
-    mine = set(layout.passes(core, axis))
-    whole = set(layout.passes(whole_box(layout.shape), axis))
-    assert mine == {one for one in whole if one.answer.clip(core).size}
+    mine = set(layout.tiles(core, axis))
+    whole = set(layout.tiles(whole_box(layout.shape), axis))
+    assert mine == {one for one in whole if one.output.clip(core).size}
     starts = [one.window.start for one in mine]
     stops = [one.window.stop for one in mine]
     assert layout.window(core, axis) == Box(tuple(np.min(starts, 0)), tuple(np.max(stops, 0)))
@@ -51,12 +57,12 @@ def test_a_block_has_the_passes_of_the_whole(layout, axis, data):
 
 @given(layout=layouts(), axis=st.sampled_from("zyx"))
 def test_windows_have_the_halo_unless_the_mirrored_volume_ends(layout, axis):
-    for one in layout.passes(whole_box(layout.shape), axis):
+    for one in layout.tiles(whole_box(layout.shape), axis):
         _, *sides = along(axis, (0, 1, 2))
         for n in sides:
             first, last = -layout.border, layout.shape[n] + layout.border
-            assert one.window.start[n] <= max(first, one.answer.start[n] - layout.halo)
-            assert one.window.stop[n] >= min(last, one.answer.stop[n] + layout.halo)
+            assert one.window.start[n] <= max(first, one.output.start[n] - layout.halo)
+            assert one.window.stop[n] >= min(last, one.output.stop[n] + layout.halo)
             assert one.window.start[n] % layout.stride == 0
             assert one.window.stop[n] % layout.stride == 0
 
@@ -99,11 +105,11 @@ def test_the_window_of_several_axes_holds_that_of_each(layout):
 
 
 def test_what_is_answered_lies_within_the_window(layout):
-    one = next(layout.passes(Box((4, 16, 24), (5, 17, 25)), "x"))
-    assert (one.window, one.answer) == (
+    one = next(layout.tiles(Box((4, 16, 24), (5, 17, 25)), "x"))
+    assert (one.window, one.output) == (
         Box((-4, 8, 21), (16, 36, 31)), Box((0, 16, 24), (16, 32, 28)),
     )  # fmt: skip
-    assert one.wanted == (slice(4, 20), slice(8, 24))
+    assert one.requested == (slice(4, 20), slice(8, 24))
 
 
 def test_a_layout_of_given_tiles():
@@ -114,3 +120,19 @@ def test_a_layout_of_given_tiles():
     assert max(lay_out((10, 30, 50), **how, most=24).tile) == 24
     with pytest.raises(ConfigError, match=r"tile = \[16, 25, 24\]: .* takes no more than 24"):
         lay_out((10, 30, 50), **how, tile=(16, 25, 24), most=24)
+
+
+@given(axis=st.sampled_from("zyx"), triple=st.tuples(*[st.integers()] * 3))
+def test_there_and_back_is_the_identity(axis, triple):
+    assert back(axis, along(axis, triple)) == triple
+    assert along(axis, triple)[0] == triple["zyx".index(axis)]
+
+
+@pytest.mark.parametrize("axis", ["z", "y", "x"])
+def test_a_view_shows_the_planes_of_its_axis(axis):
+    values = torch.arange(24).reshape(2, 3, 4)
+    view = oriented(values, axis)
+    assert view.shape == along(axis, (2, 3, 4))
+    assert np.array_equal(view[1], np.take(values.numpy(), 1, axis="zyx".index(axis)))
+    view[0, 0, 0] = 99
+    assert values[0, 0, 0] == 99

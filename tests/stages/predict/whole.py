@@ -9,9 +9,9 @@ import torch
 from volproc.grid.box import Box, whole_box
 from volproc.model.etchacell import EtchACell
 from volproc.model.weights import card_for, load_model, save_model
-from volproc.stages.normalisation import volume_constants
-from volproc.stages.predict.orientation import oriented
-from volproc.volume.resample import read_resampled, resampling_to
+from volproc.stages.predict.tiling import oriented
+from volproc.stages.volume_sample import volume_constants
+from volproc.volume.resampling import read_resampled, resampling_to
 
 
 def whole_at_once(image, model, *, mirrored, keep=None, flips=False, axes="zyx"):

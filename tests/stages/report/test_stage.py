@@ -10,8 +10,8 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from volproc.config import LabelOptions, ReportOptions
-from volproc.engine.progress import JsonLines
+from volproc import LabelOptions
+from volproc.engine.events import JsonLines
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolumeError
@@ -19,6 +19,7 @@ from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.stage import plan_label, run_label
 from volproc.stages.pictures import id_colours
 from volproc.stages.report import stage
+from volproc.stages.report.options import ReportOptions
 from volproc.stages.report.stage import ReportInputs, plan_report, run_report
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume
@@ -226,7 +227,7 @@ def test_no_objects_are_said_so(run, tmp_path):
 
 
 def test_many_objects_are_cut_to_the_largest(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(stage, "MOST_ROWS", 2)
+    monkeypatch.setattr(stage, "MAX_ROWS", 2)
     html = report(run, tmp_path)
     assert "The 2 largest are listed; all are in objects.csv" in html
     assert len(re.findall('<tr id="object-', html)) == 2

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 LOGIN = {"login": "keeper", "password": "s3cret-word"}
 CLIENT = {"client_id": "robot", "client_secret": "s3cret-key"}
 TOKEN = "token-of-this-hour"
-MOST_BYTES = 2**20
+MAX_BYTES = 2**20
 
 
 class Panoptes(ThreadingHTTPServer):
@@ -172,7 +172,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.query["signature"] != TOKEN or self.headers["x-ms-blob-type"] != "BlockBlob":
             return 403, None
         starts = {"image/jpeg": b"\xff\xd8", "image/png": b"\x89PNG"}
-        if not self.body.startswith(starts[kind]) or len(self.body) > MOST_BYTES:
+        if not self.body.startswith(starts[kind]) or len(self.body) > MAX_BYTES:
             return 400, None
         self.server.media[f"/media/{name}"] = self.body
         return 201, None

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.config import AnnotateOptions, SubjectsOptions
+from volproc import AnnotateOptions, SubjectsOptions
 from volproc.errors import AnnotateError
 from volproc.grid.box import Box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.subjects.manifest import files_of, from_csv, rows_of, to_csv
-from volproc.stages.subjects.regions import region_at
+from volproc.stages.subjects.shown_regions import region_at
 
 NM = parse_voxel_nm((50, 10, 10))
 REGION = region_at(Box((100, 200, 300), (112, 1200, 1500)))

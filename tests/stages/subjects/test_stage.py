@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from volproc.config import SubjectsOptions
+from volproc import SubjectsOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.errors import AnnotateError, MemoryPromiseError, OutputError, VolprocError
+from volproc.errors import AnnotateError, MemoryLimitError, OutputError, VolprocError
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.annotate.manifest import read_manifest
+from volproc.stages.annotate.export.subject_metadata import read_manifest
 from volproc.stages.pictures import grey
 from volproc.stages.subjects import stage
 from volproc.stages.subjects.frames import CutFrames
@@ -188,7 +188,7 @@ def test_plan_tells_what_will_be_made_without_reading():
 
 def test_a_plan_that_does_not_fit_a_worker_is_refused(tmp_path, volume):
     runner = Runner(SerialEngine(worker_bytes=1000), tmp_path / "ledger")
-    with pytest.raises(MemoryPromiseError):
+    with pytest.raises(MemoryLimitError):
         cut(volume, tmp_path / "out", runner)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from volproc.config import SubjectsOptions
-from volproc.engine.progress import BlockDone, StepFinished, StepStarted
+from volproc import SubjectsOptions
+from volproc.engine.events import BlockDone, StepFinished, StepStarted
 from volproc.errors import AnnotateError
 from volproc.stages.subjects import upload as uploading
 from volproc.stages.subjects.manifest import files_of, from_csv

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from volproc.model.normalise import Normalisation
+from volproc.model.normalisation import Normalisation
 from volproc.stages.train.pairs import Pair, pair_of
 
 IMAGE = np.zeros((4, 6, 8), np.uint8)

@@ -9,15 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from volproc import __version__
-from volproc.config import TrainedOnOptions, TrainOptions
-from volproc.errors import ConfigError, OutputError, VolprocError, VolumeError
+from volproc import TrainOptions, __version__
+from volproc.errors import ConfigError, ModelError, OutputError, VolprocError, VolumeError
 from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.weights import CARD, WEIGHTS, load_model
+from volproc.stages.train.options import TrainedOnOptions
 from volproc.stages.train.pairs import load_pair
-from volproc.stages.train.sources import held_out_of, sources_of
-from volproc.stages.train.stage import plan_train, run_train
+from volproc.stages.train.stage import (
+    plan_train,
+    run_training,
+)
+from volproc.stages.train.training_sources import (
+    held_out_of,
+    sources_of,
+)
 from volproc.volume.metadata import Kind, PositionNm, new_volume
 from volproc.volume.store import Volume, create_volume, open_volume
 
@@ -92,7 +98,7 @@ def trained(chosen: TrainOptions, *, stop: int | None = None, anew: bool = False
             raise Killed
 
     plan = plan_train(sources_of(chosen), chosen, validation=held_out_of(chosen), anew=anew)
-    return run_train(plan, watch=watch)
+    return run_training(plan, watch=watch)
 
 
 def test_volumes_become_a_model_folder(volumes: dict[str, Any], tmp_path: Path) -> None:
@@ -324,3 +330,9 @@ def test_what_nothing_can_be_learnt_from_is_refused(
     url = save(tmp_path / "changed.zarr", values, voxel_nm=nm, kind=volume.info.kind)
     with pytest.raises(VolprocError, match=said):
         trained(options({**volumes, kind: (url,)}, tmp_path / "model"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(volumes: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r'\[train\] device = "cuda", but torch finds no GPU'):
+        trained(options(volumes, tmp_path / "m", device="cuda"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from volproc.config import ClusterOptions
+from volproc.config.running import ClusterOptions
 from volproc.engine.protocol import Engine
 from volproc.engine.serial import SerialEngine
 
@@ -16,9 +16,11 @@ def engine_of(options: ClusterOptions) -> Iterator[Engine]:
     if options.kind == "serial":
         yield SerialEngine(worker_bytes=options.worker_bytes)
         return
-    from volproc.engine.clusters.crews import Crews  # a serial run needs no distributed
+    from volproc.engine.clusters.worker_pools import (
+        WorkerPools,  # a serial run needs no distributed
+    )
 
-    with closing(Crews(options)) as crews:
+    with closing(WorkerPools(options)) as crews:
         try:
             yield crews
         except KeyboardInterrupt:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import spawn
 from typing import Any
 
 import dask
@@ -44,6 +45,8 @@ SETTINGS = {
     "distributed.nanny.pre-spawn-environ.ZARR_CODEC_PIPELINE__BATCH_SIZE": 256,
 }
 
+WORKER_PROCESS = "Dask Worker process (from Nanny)"
+"""How Dask calls the processes of workers."""
 ASKING_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -76,6 +79,7 @@ def local_engine(
     with ExitStack() as held:
         # for as long as the engine lives: scheduler and nannies read some of them late
         held.enter_context(dask.config.set(settings))
+        held.enter_context(_main_not_run_again())
         try:
             cluster = _Workers(
                 gpus,
@@ -93,6 +97,28 @@ def local_engine(
                 "short set [cluster] workers lower, then run the same command again"
             ) from error
         return DaskEngine(cluster, worker_bytes=worker_bytes, threads=threads, held=held.pop_all())
+
+
+@contextmanager
+def _main_not_run_again() -> Iterator[None]:
+    """Meanwhile worker processes do not import the caller's script, as spawned ones usually do.
+
+    Without `if __name__ == "__main__":` a script would start the same work in each of them. They
+    need nothing of it: what a script defines travels as code.
+    """
+    before = spawn.get_preparation_data
+
+    def without_main(name: str) -> dict[str, Any]:
+        found = before(name)
+        if name == WORKER_PROCESS:
+            found = {key: value for key, value in found.items() if not key.startswith("init_main")}
+        return found
+
+    spawn.get_preparation_data = without_main
+    try:
+        yield
+    finally:
+        spawn.get_preparation_data = before
 
 
 class _Workers(LocalCluster):  # type: ignore[misc]

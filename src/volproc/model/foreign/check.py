@@ -12,19 +12,19 @@ import torch
 from volproc.errors import ModelError
 from volproc.model.foreign.description import Description
 from volproc.model.foreign.forward import LETTERS
-from volproc.model.foreign.network import ForeignAnswering
+from volproc.model.foreign.network import ForeignPredictor
 from volproc.model.foreign.processing import prepared
 
 
 @torch.inference_mode()
-def difference_from_test(answering: ForeignAnswering, given: bytes, wanted: bytes) -> float:
+def difference_from_test(answering: ForeignPredictor, given: bytes, requested: bytes) -> float:
     """Greatest difference between the answer to the test input and the test output, both .npy.
 
     Every sample counts as a volume of its own. ModelError where the shapes do not fit.
     """
     description = answering.forward.description
     planes = _array(given, description.axes, description)[:, 0]
-    expected = _array(wanted, description.output_axes or description.axes, description)
+    expected = _array(requested, description.output_axes or description.axes, description)
     worst = 0.0
     for sample, answer in zip(planes, expected, strict=True):
         constants = prepared(description.preprocessing, sample)

@@ -56,9 +56,9 @@ class Forward:
 
     def channel(self, planes: Tensor) -> Tensor:
         """The wanted channel alone, (N, D', H, W), before any postprocessing."""
-        return self.wanted(self(planes))
+        return self.requested(self(planes))
 
-    def wanted(self, answer: Tensor) -> Tensor:
+    def requested(self, answer: Tensor) -> Tensor:
         """The wanted channel of an answer; ModelError if it is not known which."""
         return answer[:, self.description.channel_of(answer.shape[1])]
 
@@ -70,8 +70,8 @@ class Forward:
         size = self.description.size
         more = []
         for length in reversed(planes.shape[-2:]):
-            wanted = length + 2 * self.crop
-            more += [self.crop, (size.fit(wanted) if size else wanted) - length - self.crop]
+            requested = length + 2 * self.crop
+            more += [self.crop, (size.fit(requested) if size else requested) - length - self.crop]
         return torch.nn.functional.pad(planes, more, mode="replicate") if any(more) else planes
 
     def plain(self, planes: Tensor) -> Tensor:

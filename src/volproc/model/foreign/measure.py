@@ -31,7 +31,7 @@ HALO_OF_WHOLE_TILE = 64
 """Context in pixels for a network that looks at all of its tile, where none is stated."""
 PROBE_BYTES = 64
 """Memory of a run at the least, per voxel that a network sees: a few channels of float32."""
-LEAST_DEPTH = 16
+MIN_DEPTH = 16
 """Planes that a 3D network of any depth answers at once, at the least."""
 
 
@@ -180,10 +180,10 @@ def _depth(
         if found.halo is not None:
             break
     stride = found.stride
-    stated = LEAST_DEPTH if found.halo is None else 0
+    stated = MIN_DEPTH if found.halo is None else 0
     halo = _up(max(description.depth_halo or stated, found.halo or 0), stride)
     if fixed is None:
-        whole = _up(max(2 * halo, LEAST_DEPTH), stride) + 2 * halo
+        whole = _up(max(2 * halo, MIN_DEPTH), stride) + 2 * halo
         fixed = extent.fit(whole) if extent else whole
     halo = min(halo, (fixed - stride) // (2 * stride) * stride)
     return Depth(fixed, fixed - 2 * halo, found.halo)

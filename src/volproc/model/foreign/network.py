@@ -18,7 +18,7 @@ from volproc.model.foreign.formats import load_runnable
 from volproc.model.foreign.forward import Forward
 from volproc.model.foreign.processing import prepared, through
 from volproc.model.network import Constants, Network, Predict
-from volproc.model.wanted import Wanted
+from volproc.model.output_window import OutputWindow
 
 BEYOND = 0.01
 """Answers may leave 0 to 1 by this much; they are clipped."""
@@ -53,7 +53,7 @@ class ForeignNetwork(Network):
     flop_per_pixel: float
     bytes_per_pixel: float
 
-    def flop(self, height: int, width: int, wanted: tuple[int, int] | None = None) -> int:
+    def flop(self, height: int, width: int, requested: tuple[int, int] | None = None) -> int:
         """Operations of one pass, with what is added to make the network take the planes.
 
         All of them are answered, whatever is `wanted`.
@@ -76,7 +76,7 @@ class ForeignNetwork(Network):
             raise ModelError(f"the model {where} changed after the run was planned; run again")
         kind = self.description.weights or "onnx"
         run = load_runnable(kind, data, where=where, device=device, trust=self.trust)
-        return ForeignAnswering(Forward(run, self.description, self.crop), self.slices_out)
+        return ForeignPredictor(Forward(run, self.description, self.crop), self.slices_out)
 
     def _pixels(self, height: int, width: int) -> int:
         size = self.description.size
@@ -86,7 +86,7 @@ class ForeignNetwork(Network):
 
 
 @dataclass
-class ForeignAnswering:
+class ForeignPredictor:
     """Probabilities (N, slices_out, h, w), float32, for raw planes (N, slices_in, H, W)."""
 
     forward: Forward
@@ -94,16 +94,16 @@ class ForeignAnswering:
 
     @torch.inference_mode()
     def __call__(
-        self, planes: Tensor, constants: Constants, wanted: Wanted | None = None
+        self, planes: Tensor, constants: Constants, requested: OutputWindow | None = None
     ) -> Tensor:
         """The answer within 0 and 1; ModelError if the network answers NaN."""
         answer = self.probability(self.forward(constants.apply(planes)))
         spare = (answer.shape[1] - self.slices_out) // 2
         central = answer[:, spare : spare + self.slices_out]
         require_probability(central, self.forward.description.name, to="the image")
-        rows, columns = wanted or (slice(None), slice(None))
+        rows, columns = requested or (slice(None), slice(None))
         return central[..., rows, columns].clamp(0, 1)
 
     def probability(self, answer: Tensor) -> Tensor:
         """The wanted channel of (N, C, D, H, W) after the steps that follow the network."""
-        return self.forward.wanted(through(self.forward.description.postprocessing, answer))
+        return self.forward.requested(through(self.forward.description.postprocessing, answer))

@@ -43,8 +43,8 @@ class OnnxNetwork:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 4  # its own log would be a second line
-        wanted = ["CUDAExecutionProvider"] * (device != "cpu") + ["CPUExecutionProvider"]
-        there = [name for name in wanted if name in runtime.get_available_providers()]
+        requested = ["CUDAExecutionProvider"] * (device != "cpu") + ["CPUExecutionProvider"]
+        there = [name for name in requested if name in runtime.get_available_providers()]
         with renamed(f"onnxruntime cannot run {where}"):
             self._session = runtime.InferenceSession(data, options, providers=there)
         given = self._session.get_inputs()

@@ -16,17 +16,17 @@ from volproc.model.foreign.formats import load_runnable
 from volproc.model.foreign.forward import Forward
 from volproc.model.foreign.measure import Measured, measure
 from volproc.model.foreign.network import (
-    ForeignAnswering,
     ForeignNetwork,
+    ForeignPredictor,
     require_probability,
 )
 from volproc.model.foreign.package import Package, require_memory
 from volproc.model.foreign.runnable import Runnable
 
-LEAST_SIDE = 16
+MIN_SIDE = 16
 """Pixels below which a plane shows nothing."""
 Sizes = tuple[int | None, ...]
-MOST_BYTES = 2**31
+MAX_BYTES = 2**31
 """Of one pass' activations: bounds the tile where the network does not."""
 
 _opened: dict[tuple[str, str], ForeignNetwork] = {}
@@ -56,7 +56,7 @@ def open_foreign(path: Path, *, card: str, trust: bool) -> ForeignNetwork:
 def _network(found: Found, run: Runnable, *, digest: str, trust: bool) -> ForeignNetwork:
     description = _completed(found, run)
     measured = measure(run, description)
-    answering = ForeignAnswering(
+    answering = ForeignPredictor(
         Forward(run, description, measured.crop), measured.depth.slices_out
     )
     for to, answers in measured.answers.items():
@@ -121,18 +121,18 @@ def _refuse_odd_sides(
     """ModelError for planes that are no image: too small, or with another axis in their place."""
     stated = description.size.most if description.size else None
     y, x = (fixed.get(axis) or stated for axis in "yx")
-    if y and x and y != x and min(y, x) >= LEAST_SIDE:
+    if y and x and y != x and min(y, x) >= MIN_SIDE:
         raise ModelError(
             f"{description.name} takes planes of {y} x {x} pixels: they must be as high as wide, "
             "since it looks along three axes"
         )
-    least = min(side for side in (y, x, LEAST_SIDE) if side)
-    if least < LEAST_SIDE:
+    least = min(side for side in (y, x, MIN_SIDE) if side)
+    if least < MIN_SIDE:
         last = description.axes.replace("c", "") + "c"
         hint = f'if its channels come last, state axes = "{last}" in a card'
         raise ModelError(
             f"{description.name} takes an input of {_sizes(shape) or least}, as "
-            f"{description.axes!r} planes of {least} pixels, fewer than the {LEAST_SIDE} that show "
+            f"{description.axes!r} planes of {least} pixels, fewer than the {MIN_SIDE} that show "
             f"anything; {hint if last != description.axes else 'take another model'}"
         )
 
@@ -153,7 +153,7 @@ def _most_pixels(network: ForeignNetwork) -> int:
     size, stride = network.description.size, network.stride
     if size and size.most:
         return (size.most - 2 * network.crop) // stride * stride
-    affordable = isqrt(int(MOST_BYTES / network.bytes_per_pixel)) // stride * stride
+    affordable = isqrt(int(MAX_BYTES / network.bytes_per_pixel)) // stride * stride
     return max(affordable, 2 * network.halo + 4 * stride)
 
 
@@ -186,15 +186,15 @@ def _seams(description: Description, measured: Measured, run: Runnable) -> list[
     return notes
 
 
-def _checked(found: Found, answering: ForeignAnswering) -> list[str]:
+def _checked(found: Found, answering: ForeignPredictor) -> list[str]:
     """Runs the test tensors; a note where there are none here. ModelError if they differ."""
-    given, wanted = found.test_input, found.test_output
-    if given is None or wanted is None:
+    given, requested = found.test_input, found.test_output
+    if given is None or requested is None:
         return [] if not found.file.inside else ["its package has no test tensors to check it by"]
-    if "://" in given.source + wanted.source:
+    if "://" in given.source + requested.source:
         return ["its test tensors are not in the package: not checked"]
     package = Package(found.file.path)
-    tensors = [package.read(named.source, sha256=named.sha256) for named in (given, wanted)]
+    tensors = [package.read(named.source, sha256=named.sha256) for named in (given, requested)]
     worst, allowed = difference_from_test(answering, *tensors), found.description.tolerance
     if worst > allowed:
         raise ModelError(

@@ -8,15 +8,15 @@ import yaml
 
 from volproc.errors import ModelError
 
-MOST_BYTES = 2**20
-MOST_VALUES = 100_000
+MAX_BYTES = 2**20
+MAX_VALUES = 100_000
 """With aliases written out: a few lines of them can stand for 10^9 values."""
 
 
 def read_yaml(data: bytes, *, where: str) -> dict[str, Any]:
     """The mapping in `data`; ModelError if it is none, too long, or too deep."""
-    if len(data) > MOST_BYTES:
-        raise ModelError(f"{where} has {len(data)} bytes, a description has {MOST_BYTES} at most")
+    if len(data) > MAX_BYTES:
+        raise ModelError(f"{where} has {len(data)} bytes, a description has {MAX_BYTES} at most")
     try:
         loader = yaml.SafeLoader(data)
         node = loader.get_single_node()
@@ -44,7 +44,7 @@ def _count(node: Any, counted: dict[int, int]) -> int:
     inside = node.value if isinstance(node, yaml.CollectionNode) else ()
     parts = [part for item in inside for part in (item if isinstance(item, tuple) else (item,))]
     total = 1 + sum(_count(part, counted) for part in parts)
-    if total > MOST_VALUES:
-        raise ValueError(f"its aliases stand for more than {MOST_VALUES:,} values")
+    if total > MAX_VALUES:
+        raise ValueError(f"its aliases stand for more than {MAX_VALUES:,} values")
     counted[id(node)] = total
     return total

@@ -6,26 +6,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from volproc.config import AnnotateOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step, Task
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
-from volproc.stages.annotate.consensus import METHODS
-from volproc.stages.annotate.level_files import DrawLevels
-from volproc.stages.annotate.passes import Annotate, Drawings, Made, MeasureVolunteers
-from volproc.stages.annotate.quality import spread
-from volproc.stages.annotate.trials import TryMethods, TrySmallerCrowds
-from volproc.stages.annotate.truth import Truth
+from volproc.stages.annotate.methods import METHODS
+from volproc.stages.annotate.options import AnnotateOptions
+from volproc.stages.annotate.page.level_files import DrawLevels
+from volproc.stages.annotate.quality.ground_truth import GroundTruth
+from volproc.stages.annotate.quality.slice_quality import spread
+from volproc.stages.annotate.quality.trials import (
+    TryMethods,
+    TrySmallerCrowds,
+)
+from volproc.stages.annotate.tasks import (
+    Annotate,
+    Drawings,
+    MeasureVolunteers,
+    OutputVolumes,
+)
 from volproc.stages.claims import Claim
 from volproc.stages.output import pyramid_steps
-from volproc.volume.files import beside
+from volproc.volume.file_io import sibling
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
-MOST_SUBSAMPLED = 40
+MAX_SUBSAMPLED = 40
 """Slices on which smaller crowds are tried."""
 NAMES = ("labels", "envelope", "agreement", "ignore")
 SMALLER, TRIED, LEVELS = "try smaller crowds", "score and compare", "draw level sets"
@@ -50,7 +58,7 @@ class AnnotatePlan:
     reading: str
     recipe: Recipe
     trying: str
-    truth: Truth | None = None
+    truth: GroundTruth | None = None
 
     @property
     def digest(self) -> str:
@@ -100,7 +108,7 @@ class AnnotatePlan:
 
     def annotate_step(self, blocks: tuple[int, ...], known: Skilled) -> Step:
         """The step that writes the volumes; `known` are the volunteers' skills."""
-        made = Made(*(Volume(info) for info in self.volumes))
+        made = OutputVolumes(*(Volume(info) for info in self.volumes))
         voxels = prod(self.image.shape)
         return Step(
             name="annotate",
@@ -137,7 +145,7 @@ class AnnotatePlan:
         if self.truth:
             drawn = [z for z in drawn if self.truth.where.start[0] <= z < self.truth.where.stop[0]]
         boxes = [
-            Box((z, 0, 0), (z + 1, *self.image.shape[1:])) for z in spread(drawn, MOST_SUBSAMPLED)
+            Box((z, 0, 0), (z + 1, *self.image.shape[1:])) for z in spread(drawn, MAX_SUBSAMPLED)
         ]
         task = TrySmallerCrowds(drawings=self.drawings(blocks), skills=known, truth=self.truth)
         slices = tuple(Block(index, box, box) for index, box in enumerate(boxes))
@@ -154,7 +162,7 @@ class AnnotatePlan:
         return self._step(TRIED, task, blocks, trying=str(self.options.compare), held=3)
 
     def _levels(self, blocks: tuple[int, ...]) -> Step:
-        folder = beside(self.volumes[0].url, "-levels")
+        folder = sibling(self.volumes[0].url, "-levels")
         image = Volume(self.image) if self.image.url else None
         return self._step(LEVELS, DrawLevels(self.drawings(blocks), image, folder), blocks, held=1)
 

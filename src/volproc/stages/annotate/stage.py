@@ -7,30 +7,48 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from volproc.config import AnnotateOptions
+from volproc.engine.events import Watcher
 from volproc.engine.ledger import digest
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
-from volproc.stages.annotate.comparison import Apart, Scored, by_method
-from volproc.stages.annotate.curve import Subsample
-from volproc.stages.annotate.gather import Gathered, gather, read_gathered
-from volproc.stages.annotate.manifest import read_manifest
+from volproc.stages.annotate.export.region_layout import lay_out
+from volproc.stages.annotate.export.subject_metadata import read_manifest
+from volproc.stages.annotate.export.vote_reader import (
+    VoteIndex,
+    read_vote_index,
+    store_votes,
+)
+from volproc.stages.annotate.options import AnnotateOptions
+from volproc.stages.annotate.page.result_files import (
+    Findings,
+    ResultFiles,
+    write_results,
+)
 from volproc.stages.annotate.plan import SMALLER, TRIED, AnnotatePlan
-from volproc.stages.annotate.quality import SliceQuality
-from volproc.stages.annotate.results import Findings, Written, write_results
-from volproc.stages.annotate.scores import MeanScores
-from volproc.stages.annotate.skill import Errors, skills
-from volproc.stages.annotate.truth import truth_of
+from volproc.stages.annotate.quality.comparison import MethodDistance, MethodScores, by_method
+from volproc.stages.annotate.quality.ground_truth import ground_truth_of
+from volproc.stages.annotate.quality.skills import Errors, skills
+from volproc.stages.annotate.quality.slice_quality import SliceQuality
+from volproc.stages.annotate.quality.slice_scores import MeanScores
+from volproc.stages.annotate.quality.volunteers_needed import Subsample
 from volproc.stages.claims import admit
+from volproc.stages.description import Request
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume
-from volproc.volume.access import exists, place_from
-from volproc.volume.files import beside, content_digest
+from volproc.volume.access import (
+    exists,
+    relative_url,
+)
+from volproc.volume.file_io import (
+    content_digest,
+    sibling,
+    write_file,
+)
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume, open_volume
 
-__all__ = ["AnnotatePlan", "AnnotateResult", "plan_annotate", "run_annotate"]
+__all__ = ["AnnotatePlan", "AnnotateResult", "plan_annotate", "run_annotate", "without_image"]
 
 ALGORITHM = 1
 """Raised by hand when the same drawings and options would give other labels."""
@@ -58,8 +76,8 @@ class AnnotateResult:
     """
 
     volumes: tuple[Volume, ...]
-    gathered: Gathered
-    written: Written
+    gathered: VoteIndex
+    written: ResultFiles
     scores: dict[str, MeanScores]
 
 
@@ -90,18 +108,18 @@ def plan_annotate(
         dict(zip(("export", "manifest", "image"), (*files, seen), strict=True)),
         said,
         cutting_of(volumes[0].write_unit, *volumes),
-        {"export": place_from(export, out)},
+        {"export": relative_url(export, out)},
     )
-    grid = (image.shape, image.voxel_nm)
+    grid = (image.shape, image.voxel_nm, image.corner_nm)
     opened = open_volume(options.truth) if options.truth else None
-    truth = truth_of(opened.info, options.truth_labels, image=image) if opened else None
+    truth = ground_truth_of(opened.info, options.truth_labels, image=image) if opened else None
     part = (
         () if truth is None or truth.where == image.box else (truth.where.start, truth.where.stop)
     )
     return AnnotatePlan(
         export=export,
         image=image,
-        volumes=tuple(info.stamped(recipe=recipe.record()) for info in volumes),
+        volumes=tuple(info.with_provenance(recipe=recipe.record()) for info in volumes),
         options=options,
         reading=digest(
             "votes", ALGORITHM, *files, grid, options.model_dump(mode="json", include=set(READING))
@@ -132,10 +150,26 @@ def _volumes(image: VolumeInfo, out: str, options: AnnotateOptions) -> tuple[Vol
     grey = Window(0, 255, 0, 255)
     return (
         new(out, kind="labels", shards=shards),
-        new(beside(out, "-envelope.zarr"), kind="labels", shards=shards),
-        new(beside(out, "-agreement.zarr"), shards=shards, window=grey),
-        new(beside(out, "-ignore.zarr"), kind="labels", shards=shards),
+        new(sibling(out, "-envelope.zarr"), kind="labels", shards=shards),
+        new(sibling(out, "-agreement.zarr"), shards=shards, window=grey),
+        new(sibling(out, "-ignore.zarr"), kind="labels", shards=shards),
     )
+
+
+def without_image(
+    export: str, out: str, options: AnnotateOptions, *, watchers: Sequence[Watcher] = ()
+) -> tuple[VolumeInfo, AnnotateOptions]:
+    """An image that shows nothing, and the options with the manifest of its regions.
+
+    They are laid out one after the other along z; a manifest beside `out` says where.
+    """
+    layout = lay_out(export, options, watchers=watchers)
+    info = new_volume("", shape=layout.shape, voxel_nm=layout.voxel_nm, dtype="uint8")
+    if options.manifest:
+        return info, options
+    manifest = sibling(out, "-manifest.csv")
+    write_file(manifest, layout.manifest().encode())
+    return info, options.model_copy(update={"manifest": manifest})
 
 
 def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
@@ -157,8 +191,8 @@ def run_annotate(plan: AnnotatePlan, runner: Runner) -> AnnotateResult:
         errors=errors,
         known=known,
         subsamples=[Subsample(**row) for row in tried[SMALLER]],
-        scored=[Scored.read(row) for row in methods] if plan.truth else (),
-        apart=[Apart(**row) for row in methods] if not plan.truth else (),
+        scored=[MethodScores.read(row) for row in methods] if plan.truth else (),
+        apart=[MethodDistance(**row) for row in methods] if not plan.truth else (),
     )
     return AnnotateResult(finished, gathered, write_results(plan, found), by_method(found.scored))
 
@@ -182,16 +216,28 @@ def _joined(records: Sequence[Sequence[Any]]) -> list[Any]:
     return [one for record in records for one in record]
 
 
-def _gathered(plan: AnnotatePlan, runner: Runner) -> Gathered:
+def _gathered(plan: AnnotatePlan, runner: Runner) -> VoteIndex:
     if exists(f"{plan.folder}/votes.json"):
-        return read_gathered(plan.folder)
+        return read_vote_index(plan.folder)
     manifest = read_manifest(plan.options.manifest) if plan.options.manifest else None
-    return gather(
+    return store_votes(
         plan.export,
         plan.folder,
         plan.options,
         volume=plan.image.box,
         voxel_nm=plan.image.voxel_nm,
+        corner_nm=plan.image.corner_nm,
         manifest=manifest,
         watchers=runner.watchers,
     )
+
+
+def plan_from(request: Request) -> AnnotatePlan:
+    """The plan for what a command, a function or a run asks for."""
+    export, out, options = request.path("export"), request.out(), request.table(AnnotateOptions)
+    if str(request.inputs.get("image") or "none").lower() == "none":
+        image, options = without_image(export, out, options, watchers=request.watchers)
+    else:
+        image = request.volume("image")
+    crowd = request.coming("crowd") if request.origins.get("export") == "crowd" else None
+    return plan_annotate(export, image, out, options, content=crowd.digest if crowd else "")

@@ -9,10 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from volproc.location import entries, located, name_of
-from volproc.stages.check.findings import Finding, error, warning
+from volproc.location import (
+    entries,
+    filesystem_of,
+    name_of,
+)
+from volproc.stages.check.findings import (
+    Finding,
+    error,
+    warning,
+)
 from volproc.stages.check.level_metadata import FoundImage
-from volproc.volume.inspect import StoredArray
+from volproc.volume.stored_arrays import StoredArray
 
 NAMED = 3
 """So many missing files are named, the others counted."""
@@ -66,7 +74,7 @@ def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], l
 
 def _walk(url: str, arrays: Iterable[str]) -> Iterator[tuple[str, str, int | None]]:
     """The array that a file is in ("" if none), its name below that or `url`, its bytes if told."""
-    located(url)[0].invalidate_cache()  # what another process wrote since must be seen
+    filesystem_of(url)[0].invalidate_cache()  # what another process wrote since must be seen
     arrays = set(arrays)
     left: list[tuple[str, tuple[str, ...]]] = [("", ())]
     while left:

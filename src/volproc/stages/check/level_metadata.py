@@ -10,10 +10,14 @@ from typing import Any
 from volproc.errors import VolprocError
 from volproc.grid.box import each
 from volproc.grid.scale import VoxelNm
-from volproc.stages.check.findings import Finding, error, warning
-from volproc.volume.inspect import StoredArray, array_at
+from volproc.stages.check.findings import (
+    Finding,
+    error,
+    warning,
+)
 from volproc.volume.metadata import Kind
 from volproc.volume.ome import Triple, scale_and_translation, spatial_axes
+from volproc.volume.stored_arrays import StoredArray, array_at
 
 ROUNDING = 1e-9
 """Relative: what volproc writes is exact but for the last bits of a double."""

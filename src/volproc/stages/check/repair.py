@@ -1,7 +1,8 @@
 """What a check found damaged, made ready to be made again by the command that made it.
 
 Files that cannot be read go, and the volume counts as unfinished: the same command, or run, given
-again finds which blocks are recorded and not there, and does those only (`volume/written.py`).
+again finds which blocks are recorded and not there, and does only those
+(`volume/written_level.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from volproc.errors import VolumeError
 from volproc.stages.check.findings import Finding
 from volproc.stages.check.stage import CheckPlan
 from volproc.volume.access import remove_file
-from volproc.volume.create import note
+from volproc.volume.creation import note
 
 
 def repair(plan: CheckPlan, findings: Iterable[Finding]) -> tuple[str, ...]:

@@ -22,9 +22,12 @@ from volproc.stages.check.chunk_files import ChunkFiles, list_files
 from volproc.stages.check.findings import Finding, error, warning
 from volproc.stages.check.level_metadata import FoundImage
 from volproc.stages.check.structure import structure_of
-from volproc.stages.check.tasks import CheckBlock, Way
-from volproc.volume.inspect import StoredArray
+from volproc.stages.check.tasks import (
+    CheckBlock,
+    Way,
+)
 from volproc.volume.metadata import shard_shape
+from volproc.volume.stored_arrays import StoredArray
 
 Depth = Literal["fast", "samples", "deep"]
 

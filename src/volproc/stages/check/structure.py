@@ -7,12 +7,20 @@ from math import isfinite
 from typing import Any
 
 from volproc.errors import VolprocError
-from volproc.stages.check.findings import Finding, error, warning
-from volproc.stages.check.level_metadata import FoundImage, compared, levels_of
-from volproc.volume.inspect import StoredGroup, group_at, model_error
+from volproc.stages.check.findings import (
+    Finding,
+    error,
+    warning,
+)
+from volproc.stages.check.level_metadata import (
+    FoundImage,
+    compared,
+    levels_of,
+)
 from volproc.volume.metadata import Kind
 from volproc.volume.ome import multiscales_of
 from volproc.volume.presence import holds_all
+from volproc.volume.stored_arrays import StoredGroup, group_at, model_error
 
 ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What metadata of an unexpected form makes Python raise."""
@@ -78,18 +86,18 @@ def _by_models(image: FoundImage) -> list[Finding]:
 def _image_itself(
     group: StoredGroup, multiscale: dict[str, Any], kind: Kind
 ) -> tuple[list[Finding], FoundImage]:
-    made_by = dict(group.attributes.get("volproc", {}))
+    provenance = dict(group.attributes.get("volproc", {}))
     found, levels = levels_of(multiscale, group.url)
     image = FoundImage(
         url=group.url,
         kind=kind,
-        ours=bool(made_by),
-        finished=not made_by or bool(made_by.get("finished")),
+        ours=bool(provenance),
+        finished=not provenance or bool(provenance.get("finished")),
         levels=tuple(levels),
-        complete=holds_all(made_by, kind),
+        complete=holds_all(provenance, kind),
     )
     if not image.finished:
-        step = made_by.get("step", "volproc")
+        step = provenance.get("step", "volproc")
         found.append(error(group.url, f"is unfinished: the {step} step was interrupted"))
     axes = [axis["name"] for axis in multiscale["axes"]]
     shape = levels[0].array.shape if levels else ()

@@ -13,10 +13,13 @@ import numpy.typing as npt
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
-from volproc.stages.check.level_voxels import Windows, outside
-from volproc.volume.inspect import StoredArray
+from volproc.stages.check.level_voxels import (
+    Windows,
+    outside,
+)
 from volproc.volume.metadata import Kind
 from volproc.volume.pyramid import coarsen
+from volproc.volume.stored_arrays import StoredArray
 
 Way = Literal["read", "exact", "within"]
 """Only read; compare with volproc's own mean or mode, bit by bit; or compare with the range."""

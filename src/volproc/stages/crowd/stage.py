@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import CrowdOptions
 from volproc.drawing import Vote
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -24,21 +23,30 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
 from volproc.stages.claims import Claim, admit
-from volproc.stages.crowd.draw import draw
-from volproc.stages.crowd.export import Export, header
-from volproc.stages.crowd.outlines import trace
-from volproc.stages.crowd.parts import Parts
+from volproc.stages.crowd.export_parts import Parts
+from volproc.stages.crowd.export_rows import (
+    Export,
+    header,
+)
+from volproc.stages.crowd.options import CrowdOptions
+from volproc.stages.crowd.simulated_votes import draw
+from volproc.stages.crowd.visible_outlines import trace
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
-from volproc.stages.made import note_made, record_of
-from volproc.volume.access import place_from
-from volproc.volume.files import beside
+from volproc.stages.description import Request
+from volproc.stages.provenance import (
+    read_provenance,
+    write_provenance,
+)
+from volproc.volume.access import relative_url
+from volproc.volume.file_io import sibling
 from volproc.volume.fingerprint import fingerprint
-from volproc.volume.kinds import labelled, refuse_image, require_labels, require_values
+from volproc.volume.kinds import labelled, refuse_image, require_labels, require_present
 from volproc.volume.metadata import VolumeInfo, itemsize
+from volproc.volume.sampling import stated_corner_nm
 from volproc.volume.store import Volume
 
-ALGORITHM = 1
-"""Raised by hand when the same truth and options would give other drawings."""
+ALGORITHM = 2
+"""Raised by hand when the same truth and options would give other rows."""
 BLOCK_BYTES = 256 * 2**20
 """Of truth that a task reads: whole chunks along z where they fit, else fewer slices."""
 COUNTED = ("classifications", "absent", "strokes")
@@ -140,7 +148,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
     """
     require_labels(info)
     refuse_image(info, options.labels)
-    require_values(info, options.labels, option="[crowd] labels")
+    require_present(Volume(info), options.labels, option="[crowd] labels")
     first, end = options.slices or (0, info.shape[0])
     if not 0 <= first < end <= info.shape[0]:
         raise ConfigError(
@@ -154,7 +162,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
         {"truth": fingerprint(info)},
         lasting | {"region": region_name(info.url)},
         {"slices": slices_of_block(info)},
-        {"truth": place_from(info.url, out)},
+        {"truth": relative_url(info.url, out)},
     )
     pool = max(POOL, options.volunteers)
     export = Export(
@@ -164,6 +172,7 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
         scale=options.scale,
         classifier=options.classifier,
         volunteers=options.volunteers,
+        corner_nm=stated_corner_nm(info),
     )
     task = DrawSlices(
         truth=Volume(info),
@@ -188,10 +197,10 @@ def run_crowd(plan: CrowdPlan, runner: Runner) -> CrowdSummary:
     counts = Counter[str]()
     for record in runner.run(plan.step):
         counts.update(record)
-    note_made(plan.url, plan.recipe, finished=False, folder=False)
+    write_provenance(plan.url, plan.recipe, finished=False, folder=False)
     parts.join(plan.url, indices, first=header())
     summary = CrowdSummary(plan.url, **{name: counts[name] for name in COUNTED})
-    note_made(plan.url, plan.recipe, finished=True, folder=False, **counts)
+    write_provenance(plan.url, plan.recipe, finished=True, folder=False, **counts)
     runner.forget(plan.step.name)  # before its parts go: what is not recorded is made again
     parts.remove(indices)
     return summary
@@ -201,7 +210,7 @@ def _made_before(plan: CrowdPlan) -> CrowdSummary | None:
     """What an earlier run of the same plan wrote, if it came to its end."""
     if plan.claim.state != "done":
         return None
-    told = record_of(plan.url)
+    told = read_provenance(plan.url)
     return CrowdSummary(plan.url, **{name: told[name] for name in COUNTED})
 
 
@@ -211,7 +220,7 @@ def region_name(url: str) -> str:
     >>> region_name("data/ROI_1656-6756-329.zarr"), region_name("made.zarr/labels/nuclei")
     ('ROI_1656-6756-329', 'made-nuclei')
     """
-    name = beside(url, "").rstrip("/").rpartition("/")[2]
+    name = sibling(url, "").rstrip("/").rpartition("/")[2]
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "region"
 
 
@@ -238,3 +247,8 @@ def slices_of_block(info: VolumeInfo) -> int:
     """Slices one task works on."""
     plane = prod(info.shape[1:]) * itemsize(info.dtype)
     return max(1, min(info.levels[0].chunks[0], BLOCK_BYTES // plane))
+
+
+def plan_from(request: Request) -> CrowdPlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_crowd(request.volume("truth"), request.out(), request.table(CrowdOptions))

@@ -16,8 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from volproc.stages.crowd.outlines import Outline
-from volproc.stages.crowd.strokes import FARTHEST
+from volproc.stages.crowd.hand_errors import FARTHEST
+from volproc.stages.crowd.visible_outlines import Outline
 
 Kind = Literal["careful", "ordinary", "hasty", "astray", "vandal"]
 Crowd = Literal["clean", "typical", "bad"]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from volproc.config import EvaluateOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -14,20 +13,32 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
 from volproc.stages.claims import Claim, admit
-from volproc.stages.evaluate.counting import CountOverlap, Result, result_of
+from volproc.stages.description import Request
+from volproc.stages.empty_result import (
+    empty_result_reason,
+    search_in,
+)
+from volproc.stages.evaluate.options import EvaluateOptions
 from volproc.stages.evaluate.overlap import Overlap
-from volproc.stages.evaluate.scores import Score, Scores
-from volproc.stages.made import note_made
-from volproc.stages.nothing import search_in, why_nothing
-from volproc.volume.access import place_from
-from volproc.volume.files import write_file
+from volproc.stages.evaluate.overlap_counts import (
+    CountOverlap,
+    Result,
+    result_of,
+)
+from volproc.stages.evaluate.overlap_scores import (
+    Score,
+    Scores,
+)
+from volproc.stages.provenance import write_provenance
+from volproc.volume.access import relative_url
+from volproc.volume.file_io import write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import (
     foreground_level,
     refuse_classes,
     require_found,
     require_labels,
-    require_values,
+    require_present,
 )
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
@@ -109,7 +120,7 @@ def plan_evaluate(
     VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)
-    require_values(truth, options.truth_labels, option=TRUTH_LABELS)
+    require_present(Volume(truth), options.truth_labels, option=TRUTH_LABELS)
     first, end = options.slices or (0, truth.shape[0])
     if not 0 <= first < end <= truth.shape[0]:
         raise ConfigError(
@@ -133,7 +144,7 @@ def plan_evaluate(
         {name: fingerprint(info) for name, info in read.items()},
         options.model_dump(exclude={"truth"}),
         {"block": block_of(truth)},
-        {name: place_from(info.url, url) for name, info in read.items()},
+        {name: relative_url(info.url, url) for name, info in read.items()},
     )
     return EvaluatePlan(counts=counts, options=options, url=url, recipe=recipe)
 
@@ -180,9 +191,9 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
     if made.note:
         runner.note(made.note)
     if plan.url:
-        note_made(plan.url, plan.recipe, finished=False, folder=False)
+        write_provenance(plan.url, plan.recipe, finished=False, folder=False)
         write_file(plan.url, made.to_json().encode())
-        note_made(plan.url, plan.recipe, finished=True, folder=False)
+        write_provenance(plan.url, plan.recipe, finished=True, folder=False)
     return made
 
 
@@ -208,14 +219,14 @@ def _explained(plan: EvaluatePlan, scores: Scores) -> Scores:
     notes = []
     if scores.scores and not any(s.whole.tp + s.whole.fn for s in scores.scores):
         why = f"no voxel of the slices that are scored of {truth.url} counts"
-        notes.append(why_nothing(search_in(truth, else_=why), what="nothing to find"))
+        notes.append(empty_result_reason(search_in(truth, else_=why), what="nothing to find"))
     infos = {result.name: result.volume.info for result in plan.counts.results}
     for score in scores.scores:
         info = infos.get(score.name)
         if info and not score.whole.tp + score.whole.fp:
             known = f"no voxel that is scored of {info.url} reaches the threshold of {threshold:g}"
             search = search_in(info, threshold=threshold, else_=known)
-            notes.append(why_nothing(search, what=f"{score.name}: nothing found"))
+            notes.append(empty_result_reason(search, what=f"{score.name}: nothing found"))
     return replace(scores, about={**scores.about, "notes": notes}) if notes else scores
 
 
@@ -229,3 +240,17 @@ def block_of(truth: VolumeInfo) -> Shape:
     across = min(-(-width // columns), max(1, BLOCK_VOXELS // (depth * rows * columns)))
     down = min(-(-height // rows), max(1, BLOCK_VOXELS // (depth * rows * columns * across)))
     return depth, rows * down, columns * across
+
+
+def plan_from(request: Request) -> EvaluatePlan:
+    """The plan for what a command, a function or a run asks for."""
+    results = {"prediction": request.given("result"), "votes": request.given("votes")}
+    if not request.run:
+        found = request.volume("result")
+        results = {"votes" if found.channels else "result": found}
+    return plan_evaluate(
+        {name: info for name, info in results.items() if info},
+        request.volume("truth"),
+        request.table(EvaluateOptions),
+        url=request.out(),
+    )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from volproc.config import IngestOptions
 from volproc.errors import IngestError
-from volproc.location import located, matching, name_of
+from volproc.location import filesystem_of, matching, name_of
 from volproc.retry import patient
 from volproc.stages.ingest.formats.registry import (
     FORMATS,
@@ -15,6 +14,7 @@ from volproc.stages.ingest.formats.registry import (
     format_of,
     opener_of,
 )
+from volproc.stages.ingest.options import IngestOptions
 from volproc.stages.ingest.series.folder import (
     Folder,
     few,
@@ -167,7 +167,7 @@ def _listed(folder: str) -> Folder:
 @patient
 def _kind(url: str) -> str | None:
     """Whether "file", "folder", "zarr", or nothing lies at a URL."""
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     try:
         info = filesystem.info(path)
         is_file = info["type"] == "file"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from volproc.config import IngestOptions
 from volproc.errors import IngestError
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.stages.ingest.options import IngestOptions
 from volproc.stages.ingest.voxel_source import Source
-from volproc.volume.create import made_by
+from volproc.volume.creation import provenance_of
 from volproc.volume.metadata import VolumeInfo
 
 
@@ -37,7 +37,7 @@ def refuse_labels_that_change(source: Source, options: IngestOptions, path: str)
 
 def refuse_changed(output: VolumeInfo, options: IngestOptions) -> None:
     """The output was begun from these files, or from none."""
-    begun, now = made_by(output.url).get("source"), output.made_by["source"]
+    begun, now = provenance_of(output.url).get("source"), output.provenance["source"]
     if not begun or begun == now or options.changed == "redo":
         return
     was, are = (f"{one['files']} files of {one['bytes']:,} bytes" for one in (begun, now))

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from volproc.config import FetchOptions, IngestOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
 from volproc.stages.claims import Claim, admit
+from volproc.stages.description import Request
 from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
 from volproc.stages.ingest.empiar.ingest_while_downloading import (
@@ -23,6 +23,7 @@ from volproc.stages.ingest.empiar.ingest_while_downloading import (
 from volproc.stages.ingest.formats.views import WithoutNaN
 from volproc.stages.ingest.grey.grey_range import GreyRange, grey_range, sample_blocks
 from volproc.stages.ingest.grey.slice_matching import SliceTable, matching
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
 from volproc.stages.ingest.reader import open_source
 from volproc.stages.ingest.refusals import (
     refuse_changed,
@@ -33,10 +34,10 @@ from volproc.stages.ingest.shard_layout import Layout, laid_out, layout_of
 from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices, SampleGreys
 from volproc.stages.ingest.voxel_source import Source
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
-from volproc.volume.access import place_from
+from volproc.volume.access import relative_url
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same files and options would give other voxels."""
@@ -173,14 +174,14 @@ def plan_ingest(
         corner_nm=source.stated.corner_nm(voxel_nm),
     )
     layout = layout_of(output, by_rows=source.by_rows)
-    output = laid_out(output, layout).stamped(**_provenance(source))
+    output = laid_out(output, layout).with_provenance(**_provenance(source))
     refuse_changed(output, options)
     lasting = options.model_dump(exclude={"changed", "keep"}) | {"voxel_nm": voxel_nm}
     inputs = {"files": digest(source.identity, source.shape, source.dtype)}
-    places = {"files": path if files else place_from(path, url)}
+    places = {"files": path if files else relative_url(path, url)}
     cutting = cutting_of(layout.block, output)
     recipe = Recipe("ingest", ALGORITHM, inputs, lasting, cutting, places)
-    output = output.stamped(recipe=recipe.record())
+    output = output.with_provenance(recipe=recipe.record())
     return IngestPlan(source, output, layout, options, recipe, path, files)
 
 
@@ -197,9 +198,9 @@ def _run(plan: IngestPlan, runner: Runner) -> Volume:
     table, greys = _slice_table(plan, runner), _grey_range(plan, runner)
     info = plan.output
     if table:
-        info = info.stamped(slice_scale_offset=table)
+        info = info.with_provenance(slice_scale_offset=table)
     if greys:
-        info = info.stamped(grey_range=[greys.low, greys.high])
+        info = info.with_provenance(grey_range=[greys.low, greys.high])
     steps = (plan.copy_step(table, greys), *plan.pyramid)
     volume = begin_volume(runner, info, step="ingest", digest=plan.digest, steps=steps)
     plan = replace(plan, output=volume.info)
@@ -229,3 +230,9 @@ def _provenance(source: Source) -> dict[str, Any]:
     listing = {"files": len(sizes), "bytes": sum(sizes), "digest": digest(source.identity)}
     found = {"files_taken": source.note, "filled_slices": list(source.filled)}
     return {"source": listing, **{key: value for key, value in found.items() if value}}
+
+
+def plan_from(request: Request) -> IngestPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options, fetch = request.table(IngestOptions), request.table(FetchOptions)
+    return plan_ingest(request.path("source"), request.out(), options, fetch)

@@ -15,9 +15,19 @@ import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.faults import renamed
-from volproc.grid.box import Box, Shape, each
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.location import located, name_of
+from volproc.grid.box import (
+    Box,
+    Shape,
+    each,
+)
+from volproc.grid.scale import (
+    VoxelNm,
+    parse_voxel_nm,
+)
+from volproc.location import (
+    filesystem_of,
+    name_of,
+)
 from volproc.retry import PatientFile, patient
 from volproc.volume.metadata import Kind, PositionNm
 
@@ -155,14 +165,14 @@ def opened(url: str) -> BinaryIO:
 
     What fails for the moment is read again.
     """
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     return io.BufferedReader(PatientFile(filesystem.open, path, "rb"), BUFFER_BYTES)
 
 
 @patient
 def stamp(url: str) -> Stamp:
     """Name, size and date of a file, as its file system tells them."""
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     return stamp_of(url, filesystem.info(path))
 
 

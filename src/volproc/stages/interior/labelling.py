@@ -1,12 +1,15 @@
-"""What this stage needs of the label stage. Callers hand it in: stages import no other stage."""
+"""The label stage, as this one uses it. Callers hand it in: stages import no other stage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.stages.description import Request, Stage
+from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
 
 
@@ -40,7 +43,16 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True)
 class Labelling:
-    """`plan_label` and `run_label`."""
+    """The label stage, planned and run on parts of this one."""
 
-    plan: Callable[..., Planned]
-    run: Callable[..., Labelled]
+    stage: Stage
+
+    def plan(self, mask: VolumeInfo, url: str, options: Mapping[str, Any]) -> Planned:
+        """A labelling of `mask` into `url`, with `options` of [label] by name."""
+        tables = {self.stage.name: self.stage.options(**options)}
+        request = Request(tables, {"mask": mask}, {"out": url})
+        return cast(Planned, self.stage.plan(request))
+
+    def run(self, planned: Planned, runner: Runner) -> Labelled:
+        """The finished labelling."""
+        return cast(Labelled, self.stage.run(planned, runner))

@@ -1,11 +1,11 @@
 """Every step from an envelope to its nuclei, with what it costs.
 
-    regions    what the envelope leaves once its gaps are closed (regions.py)
+    regions    what the envelope leaves once its gaps are closed (cores.py)
     label      the regions, numbered over the whole volume by the label stage
-    faces      how much of each region lies on the volume's border: the leak test (openness.py)
-    inside     regions that pass, grown to the envelope (growth.py), and the vote
+    faces      how much of each region lies on the volume's border: the leak test (leak_test.py)
+    inside     regions that pass, grown to the envelope (geodesic_growth.py), and the vote
     label      the interiors, numbered
-    nuclei     each voxel of the envelope to the nearest interior (nearest.py)
+    nuclei     each voxel of the envelope to the nearest interior (nearest_interior.py)
 
 The first three are done in the volume as a whole and in slices across each axis that is chosen:
 what each of them finds inside is a vote. The volumes in between lie in OUT.parts and may be looked
@@ -18,25 +18,31 @@ from dataclasses import dataclass
 from math import ceil, hypot, prod
 from typing import Any
 
-from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step, Task
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape, each
 from volproc.stages.claims import Claim
-from volproc.stages.interior.distance import reach_voxels, with_slices_apart
-from volproc.stages.interior.growth import halo_of
-from volproc.stages.interior.inside import AddEnvelope, FillInside
+from volproc.stages.interior.cores import Envelope, FindRegions
+from volproc.stages.interior.envelope_distance import reach_voxels, with_slices_apart
+from volproc.stages.interior.geodesic_growth import halo_of
 from volproc.stages.interior.labelling import Labelling, Planned
-from volproc.stages.interior.openness import CountFaces, Verdict
-from volproc.stages.interior.regions import Envelope, FindRegions
+from volproc.stages.interior.leak_test import (
+    CountFaces,
+    Verdict,
+)
+from volproc.stages.interior.options import InteriorOptions
+from volproc.stages.interior.tasks import (
+    AddEnvelope,
+    FillInside,
+)
 from volproc.stages.output import cutting_of, pyramid_steps
-from volproc.volume.access import place_from
-from volproc.volume.files import beside
+from volproc.volume.access import relative_url
+from volproc.volume.file_io import sibling
 from volproc.volume.metadata import VolumeInfo, chunk_shape, itemsize, new_volume, shard_shape
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same envelope and options would give other nuclei."""
@@ -65,7 +71,7 @@ class InteriorPlan:
     @property
     def recipe(self) -> Recipe:
         """Everything that the nuclei depend on."""
-        envelope = place_from(self.envelope.volume.info.url, self.output.url)
+        envelope = relative_url(self.envelope.volume.info.url, self.output.url)
         return Recipe(
             "interior",
             ALGORITHM,
@@ -78,7 +84,7 @@ class InteriorPlan:
     @property
     def claim(self) -> Claim:
         """What it reads and writes."""
-        scratch = (beside(self.output.url, ".parts"),)
+        scratch = (sibling(self.output.url, ".parts"),)
         envelope = self.envelope.volume.info.url
         return Claim(self.recipe, (envelope,), (self.output,), scratch=scratch)
 
@@ -188,18 +194,18 @@ class InteriorPlan:
         made = digest(self._cores_digest, axis, rule)
         return Verdict(self.place(named("verdict", axis)), made)
 
-    def region_options(self, axis: int | None) -> LabelOptions:
+    def region_options(self, axis: int | None) -> dict[str, Any]:
         """How regions are numbered: those that share faces, in the slice or at all."""
         kind: Any = "mask" if axis is None else "classes"
-        return LabelOptions(input=kind, connectivity=6, min_volume_um3=0, block=self.options.block)
+        return dict(input=kind, connectivity=6, min_volume_um3=0, block=self.options.block)
 
     @property
-    def nucleus_options(self) -> LabelOptions:
+    def nucleus_options(self) -> dict[str, Any]:
         """How interiors are numbered, and which are too small."""
         least = self.options.min_volume_um3
-        return LabelOptions(connectivity=6, min_volume_um3=least, block=self.options.block)
+        return dict(connectivity=6, min_volume_um3=least, block=self.options.block)
 
-    def label_plan(self, part: Volume, url: str, options: LabelOptions) -> Planned:
+    def label_plan(self, part: Volume, url: str, options: dict[str, Any]) -> Planned:
         """The plan that numbers a part."""
         return self.labelling.plan(part.info, url, options)
 
@@ -211,7 +217,7 @@ class InteriorPlan:
 
     def place(self, name: str) -> str:
         """Where a file or volume between two steps lies."""
-        return f"{beside(self.output.url, '.parts')}/{name}"
+        return f"{sibling(self.output.url, '.parts')}/{name}"
 
     @property
     def _cores_digest(self) -> str:

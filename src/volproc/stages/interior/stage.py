@@ -7,22 +7,31 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from volproc.config import InteriorOptions, LabelOptions
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.stages.claims import admit
+from volproc.stages.description import Request
+from volproc.stages.empty_result import (
+    NOTHING,
+    empty_result_reason,
+    search_in,
+)
+from volproc.stages.interior.cores import Envelope
 from volproc.stages.interior.labelling import Labelled, Labelling
-from volproc.stages.interior.openness import joined_faces, stored_faces, verdict_of
+from volproc.stages.interior.leak_test import (
+    joined_faces,
+    stored_faces,
+    verdict_of,
+)
+from volproc.stages.interior.options import InteriorOptions
 from volproc.stages.interior.plan import InteriorPlan, named, volume_like
-from volproc.stages.interior.regions import Envelope
-from volproc.stages.nothing import NOTHING, search_in, why_nothing
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
-from volproc.volume.describe import read_info
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import foreground_level, refuse_classes
 from volproc.volume.metadata import VolumeInfo
+from volproc.volume.metadata_reader import read_info
 from volproc.volume.store import Volume, is_begun
 
 
@@ -50,7 +59,7 @@ def plan_interior(
         labelling=labelling,
         fingerprint=fingerprint(envelope),
     )
-    return replace(plan, output=plan.output.stamped(recipe=plan.recipe.record()))
+    return replace(plan, output=plan.output.with_provenance(recipe=plan.recipe.record()))
 
 
 def run_interior(plan: InteriorPlan, runner: Runner) -> Volume:
@@ -58,7 +67,7 @@ def run_interior(plan: InteriorPlan, runner: Runner) -> Volume:
     admit(plan.claim, runner)
     if is_begun(plan.output, digest=plan.digest):
         done = read_info(plan.output.url)
-        if done.made_by.get("finished"):
+        if done.provenance.get("finished"):
             return Volume(done)
     regions = tuple(_regions(plan, axis, runner) for axis in plan.axes)
     inside = _made(runner, plan.part("inside", "uint8"), partial(plan.inside_step, regions))
@@ -70,7 +79,7 @@ def run_interior(plan: InteriorPlan, runner: Runner) -> Volume:
     nuclei, *pyramid = replace(plan, output=begun.info).output_steps(interiors)
     runner.run(nuclei)
     told = {} if found.objects else {NOTHING: _why(plan, found)}
-    begun = Volume(begun.info.stamped(objects=found.objects, **told))
+    begun = Volume(begun.info.with_provenance(objects=found.objects, **told))
     return finish_volume(runner, begun, pyramid)
 
 
@@ -87,7 +96,7 @@ def _why(plan: InteriorPlan, found: Labelled) -> str:
         "anything; envelopes with holes need a larger gap_nm, those cut by the volume's border a "
         "larger open_share",
     )
-    return why_nothing(search, what="no nuclei")
+    return empty_result_reason(search, what="no nuclei")
 
 
 def _regions(plan: InteriorPlan, axis: int | None, runner: Runner) -> Volume:
@@ -130,7 +139,7 @@ def _refuse_misread(plan: InteriorPlan, records: Sequence[Any]) -> None:
 
 
 def _numbered(
-    plan: InteriorPlan, part: Volume, name: str, options: LabelOptions, runner: Runner
+    plan: InteriorPlan, part: Volume, name: str, options: dict[str, Any], runner: Runner
 ) -> Labelled:
     """A part labelled, with a record of its own: its steps are called like those of `label`."""
     url = plan.part(name, "uint32").url
@@ -138,3 +147,13 @@ def _numbered(
     records = f"{runner.records}/{name}"
     inner = replace(runner, records=records, own=True, overwrite=True)  # a part is nobody's result
     return plan.labelling.run(chosen, inner)
+
+
+def plan_from(request: Request) -> InteriorPlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_interior(
+        request.volume("envelope"),
+        request.out(),
+        request.table(InteriorOptions),
+        labelling=Labelling(request.stages["label"]),
+    )

@@ -28,7 +28,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from volproc.stages.label.block_table import BlockTable
-from volproc.stages.label.filter import RULES, Criteria
+from volproc.stages.label.criteria import RULES, Criteria
 from volproc.stages.objects.statistics import Integers, Statistics, joined
 
 Names = npt.NDArray[np.uint64]

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.grid.blocks import Block, forward_steps
+from volproc.stages.label.block_groups import Groups
 from volproc.stages.label.block_table import BlockTable
-from volproc.stages.label.filter import Criteria
-from volproc.stages.label.groups import Groups
+from volproc.stages.label.component_tasks import FACES
+from volproc.stages.label.criteria import Criteria
 from volproc.stages.label.merge import (
     Group,
     Names,
@@ -20,7 +21,6 @@ from volproc.stages.label.merge import (
     merge_group,
     names_of,
 )
-from volproc.stages.label.passes import FACES
 from volproc.stages.label.tables import Tables, faces_of
 from volproc.stages.objects.components import touching_ids
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from volproc.engine.protocol import Step
-from volproc.stages import native as grids
+from volproc.stages import native_grid as grids
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.sampling import sampling_to
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from volproc.config import LabelOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -13,7 +12,19 @@ from volproc.errors import ConfigError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape
 from volproc.stages.claims import Claim, admit
-from volproc.stages.label.find import (
+from volproc.stages.description import Request
+from volproc.stages.empty_result import (
+    NOTHING,
+    empty_result_reason,
+    search_in,
+)
+from volproc.stages.label.component_tasks import WriteLabels
+from volproc.stages.label.mask_source import (
+    ArraySource,
+    Source,
+)
+from volproc.stages.label.native import native_step
+from volproc.stages.label.object_search import (
     ALGORITHM,
     LABEL_BYTES,
     FindPlan,
@@ -21,19 +32,16 @@ from volproc.stages.label.find import (
     plan_find,
     save_ids,
 )
-from volproc.stages.label.native import native_step
-from volproc.stages.label.passes import WriteLabels
-from volproc.stages.label.source import ArraySource, Source
+from volproc.stages.label.options import LabelOptions
 from volproc.stages.label.tables import Tables
-from volproc.stages.nothing import NOTHING, search_in, why_nothing
 from volproc.stages.objects.table import csv_parts
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
-from volproc.volume.access import place_from
-from volproc.volume.files import beside, write_pieces
+from volproc.volume.access import relative_url
+from volproc.volume.file_io import sibling, write_pieces
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.sampling import sampling_to
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ENCODING_BYTES = 3 * LABEL_BYTES
 """Writing a shard peaks at up to 3 times its size."""
@@ -54,12 +62,12 @@ class LabelPlan:
         volumes = tuple(info for info in (self.output, self.native) if info)
         read = (self.find.source.info.url,) if self.recipe.places else ()
         scratch = (self.find.tables.folder,)
-        return Claim(self.recipe, read, volumes, beside=(self.table,), scratch=scratch)
+        return Claim(self.recipe, read, volumes, siblings=(self.table,), scratch=scratch)
 
     @property
     def table(self) -> str:
         """Where the table of objects is written (CSV)."""
-        return beside(self.output.url, ".csv")
+        return sibling(self.output.url, ".csv")
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -110,7 +118,7 @@ class LabelResult:
     @property
     def why(self) -> str:
         """Why there are no objects; "" where there are some."""
-        return str(self.labels.info.made_by.get(NOTHING, ""))
+        return str(self.labels.info.provenance.get(NOTHING, ""))
 
     @property
     def dropped(self) -> int:
@@ -135,7 +143,7 @@ def plan_label(
     output = _labels_like(mask, url, block=options.block)
     find = plan_find(
         source or Volume(mask),
-        beside(url, ".tables"),
+        sibling(url, ".tables"),
         options,
         blocks=Tiling(shape=mask.shape, core=output.write_unit),
     )
@@ -145,9 +153,9 @@ def plan_label(
         {"mask": find.source.fingerprint},
         options.model_dump(exclude={"native", "block"}),
         cutting_of(find.blocks.core, output),
-        {} if isinstance(find.source, ArraySource) else {"mask": place_from(mask.url, url)},
+        {} if isinstance(find.source, ArraySource) else {"mask": relative_url(mask.url, url)},
     )
-    output = output.stamped(recipe=recipe.record())
+    output = output.with_provenance(recipe=recipe.record())
     return LabelPlan(find, output, _native(output, native) if options.native else None, recipe)
 
 
@@ -172,7 +180,7 @@ def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
     _refuse_changed(plan, before)
     largest = found.largest_dropped * prod(info.voxel_nm) * 1e-9
     told = {} if numbering.objects else {NOTHING: _why(plan, found.dropped, largest)}
-    begun = Volume(begun.info.stamped(objects=numbering.objects, **told))
+    begun = Volume(begun.info.with_provenance(objects=numbering.objects, **told))
     labels = finish_volume(runner, begun, pyramid)
     return LabelResult(
         labels=labels,
@@ -197,7 +205,7 @@ def _why(plan: LabelPlan, dropped: dict[str, int], largest_um3: float) -> str:
         largest_dropped_um3=largest_um3,
         else_=f"no voxel of {info.url} {reached}",
     )
-    return why_nothing(search)
+    return empty_result_reason(search)
 
 
 def _run_native(plan: LabelPlan, tables: Tables, runner: Runner) -> Volume | None:
@@ -244,10 +252,19 @@ def _native(labels: VolumeInfo, image: VolumeInfo | None) -> VolumeInfo:
         raise ConfigError("[label] native = true needs the image that the labels belong to")
     sampling_to(labels, image)
     return new_volume(
-        beside(labels.url, "-native.zarr"),
+        sibling(labels.url, "-native.zarr"),
         shape=image.shape,
         voxel_nm=image.voxel_nm,
         corner_nm=image.corner_nm,
         dtype=labels.dtype,
         kind="labels",
-    ).stamped(recipe=labels.made_by["recipe"])
+    ).with_provenance(recipe=labels.provenance["recipe"])
+
+
+def plan_from(request: Request) -> LabelPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options = request.table(LabelOptions)
+    if request.origins.get("mask") == "interior":  # numbered already
+        options = options.model_copy(update={"input": "labels"})
+    native = request.given("native")
+    return plan_label(request.volume("mask"), request.out(), options, native=native)

@@ -26,10 +26,10 @@ import numpy.typing as npt
 from volproc.grid.box import Shape
 from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.merge import Group, OpenObjects
+from volproc.stages.objects.array_files import Packed, packed, read_packed
 from volproc.stages.objects.components import Labels, border
-from volproc.stages.objects.packed import Packed, packed, read_packed
 from volproc.stages.objects.statistics import Statistics
-from volproc.volume.files import write_file
+from volproc.volume.file_io import write_file
 
 PIECE = 2**15
 """Closed objects in a file: all groups side by side have one piece each in memory."""

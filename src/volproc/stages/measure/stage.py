@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from volproc.config import MeasureOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -12,9 +11,28 @@ from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.stages.claims import Claim, admit
-from volproc.stages.made import note_made
-from volproc.stages.measure.columns import table_of
-from volproc.stages.measure.counting import (
+from volproc.stages.description import Request
+from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
+from volproc.stages.measure.formats.mesh_formats import require_format
+from volproc.stages.measure.mesh.mesh_assembly import (
+    Surfaces,
+    begin_meshes,
+    gathered,
+    mesh_step,
+    write_index,
+)
+from volproc.stages.measure.mesh.surface_extraction import (
+    Surfacing,
+    require_ids,
+    smoothing_nm,
+    surface_level,
+    surface_step,
+)
+from volproc.stages.measure.mesh.surface_files import SurfaceFiles
+from volproc.stages.measure.options import MeasureOptions
+from volproc.stages.measure.tables.measured_columns import table_of
+from volproc.stages.measure.tables.table_files import require_parquet, write_table
+from volproc.stages.measure.tables.voxel_sums import (
     Counted,
     CountObjects,
     Values,
@@ -22,32 +40,17 @@ from volproc.stages.measure.counting import (
     counted,
     values_under,
 )
-from volproc.stages.measure.extraction import (
-    Surfacing,
-    require_ids,
-    smoothing_nm,
-    surface_level,
-    surface_step,
-)
-from volproc.stages.measure.files import SurfaceFiles
-from volproc.stages.measure.formats import require_format
-from volproc.stages.measure.joining import (
-    Surfaces,
-    begin_meshes,
-    gathered,
-    mesh_step,
-    write_index,
-)
-from volproc.stages.measure.table_files import require_parquet, write_table
-from volproc.stages.nothing import NOTHING, search_in, why_nothing
 from volproc.stages.objects.table import Columns
-from volproc.volume.access import exists, place_from
+from volproc.stages.provenance import write_provenance
+from volproc.volume.access import exists, relative_url
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import Level, VolumeInfo, shard_shape
 from volproc.volume.store import Volume
 
 ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other numbers or meshes."""
+MESH_ALGORITHM = 2
+"""Raised by hand when the same surfaces and options would give other meshes."""
 ADDED = {"meshes", "closed", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
 """Options that add files and change no number."""
 BLOCK_BYTES_PER_VOXEL = 8
@@ -181,7 +184,7 @@ def plan_measure(
             "value per voxel: choose one with `volproc ingest --channel`"
         )
     if options.meshes != "none":
-        require_format(options.meshes)
+        require_format(options.meshes, error_nm=options.mesh_error_nm)
     if options.parquet:
         require_parquet()
     require_ids(labels)
@@ -206,7 +209,7 @@ def plan_measure(
             ALGORITHM,
             {name: fingerprint(info) for name, info in read.items()},
             options.model_dump(exclude=ADDED),
-            places={name: place_from(info.url, folder) for name, info in read.items()},
+            places={name: relative_url(info.url, folder) for name, info in read.items()},
         ),
     )
 
@@ -214,7 +217,7 @@ def plan_measure(
 def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     """The table of all objects, in the order of their ids, and their meshes."""
     admit(plan.claim, runner)
-    note_made(plan.folder, plan.recipe, finished=False, folder=True)
+    write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
     if not exists(plan.parts):  # removed by hand: the record of them is void
         for step in plan.steps:
             runner.forget(step.name)
@@ -226,15 +229,17 @@ def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     columns = _columns(plan, found, surfaces)
     write_table(columns, plan.labels, plan.options, url=f"{plan.folder}/objects")
     meshes = _meshes(plan, surfaces, surface, runner) if plan.options.meshes != "none" else None
-    note_made(plan.folder, plan.recipe, finished=True, folder=True)
+    write_provenance(plan.folder, plan.recipe, finished=True, folder=True)
     return MeasureResult(plan.table, columns, meshes, _why(plan.labels, columns))
 
 
 def _why(labels: VolumeInfo, columns: Columns) -> str:
     if len(columns["id"]):
         return ""
-    known = labels.made_by.get(NOTHING)  # its own words, of its search
-    return known or why_nothing(search_in(labels, else_=f"every voxel of {labels.url} is 0"))
+    known = labels.provenance.get(NOTHING)  # its own words, of its search
+    return known or empty_result_reason(
+        search_in(labels, else_=f"every voxel of {labels.url} is 0")
+    )
 
 
 def _columns(plan: MeasurePlan, found: Counted, surfaces: Surfaces) -> Columns:
@@ -265,7 +270,7 @@ def _meshes(plan: MeasurePlan, surfaces: Surfaces, first: Step, runner: Runner) 
         worker_bytes=runner.engine.worker_bytes,
     )
     how = options.model_dump(include={"meshes", "mesh_error_nm", "mesh_ids"})
-    step = replace(step, digest=digest(step.digest, how))
+    step = replace(step, digest=digest(step.digest, MESH_ALGORITHM, how))
     begin_meshes(runner, step, plan.files, folder=folder)
     runner.run(step)
     write_index(chosen, plan.labels, folder=folder, kind=options.meshes)
@@ -275,3 +280,14 @@ def _meshes(plan: MeasurePlan, surfaces: Surfaces, first: Step, runner: Runner) 
 def _core(level: Level) -> tuple[int, int, int]:
     """Whole chunks, up to 8 million voxels."""
     return shard_shape(level.shape, chunks=level.chunks, bytes_per_voxel=BLOCK_BYTES_PER_VOXEL)
+
+
+def plan_from(request: Request) -> MeasurePlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_measure(
+        request.volume("labels"),
+        request.out(),
+        request.table(MeasureOptions),
+        image=request.given("image"),
+        votes=request.given("votes"),
+    )

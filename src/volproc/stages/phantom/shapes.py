@@ -17,7 +17,7 @@ CELLS_APART_NM = 1_300.0  # before blebs fill a part of it
 RIM_NM = 700.0  # cytoplasm around a nucleus is at least this thick
 
 BULGES = np.array([[5000.0, 1500.0, 0], [2100.0, 1150.0, 1], [750.0, 360.0, 2]])
-MOST_BULGE_NM = 1_100.0
+MAX_BULGE_NM = 1_100.0
 BLEBS = np.array([[4200.0, 2000.0, 3], [1700.0, 2500.0, 4], [700.0, 1000.0, 5]])
 REACH_OF_BLEBS_NM = 2_600.0
 
@@ -44,7 +44,7 @@ def _ellipsoid(z: Real, y: Real, x: Real, a: Real, b: Real, c: Real) -> tuple[Re
 def _bulge(z: Real, y: Real, x: Real, salt: Whole) -> Real:
     """How far a nucleus bulges out at a point of its ellipsoid."""
     bulge = octaves(z, y, x, BULGES, salt)
-    return min(max(bulge, -MOST_BULGE_NM), MOST_BULGE_NM)
+    return min(max(bulge, -MAX_BULGE_NM), MAX_BULGE_NM)
 
 
 class Around(NamedTuple):
@@ -113,7 +113,7 @@ def _meet_cell(
         if label == 0 or d > FAR_NM - RIM_NM:
             continue
         d, scale = _ellipsoid(rz, ry, rx, n0, n1, n2)
-        if abs(d) < MOST_BULGE_NM + RIM_NM + 100.0:
+        if abs(d) < MAX_BULGE_NM + RIM_NM + 100.0:
             # the bulge depends on the direction only, so the nucleus is star-shaped: in one piece
             d -= _bulge(rz / scale, ry / scale, rx / scale, salt)
         if d < around.nucleus[i]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import PhantomOptions
 from volproc.engine.protocol import Step, Task
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
@@ -18,15 +17,17 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import whole_box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.claims import Claim, admit
+from volproc.stages.description import Request
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
+from volproc.stages.phantom.options import PhantomOptions
 from volproc.stages.phantom.render import render_into
 from volproc.stages.phantom.scene import Scene
 from volproc.stages.phantom.scene_layout import make_scene
 from volproc.stages.phantom.voxels import voxels_per_id
-from volproc.volume.files import beside, write_file
+from volproc.volume.file_io import sibling, write_file
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same options would give other voxels."""
@@ -47,12 +48,12 @@ class PhantomPlan:
     @property
     def claim(self) -> Claim:
         """What it writes."""
-        return Claim(self.recipe, (), (self.image, self.truth), beside=(self.table,))
+        return Claim(self.recipe, (), (self.image, self.truth), siblings=(self.table,))
 
     @property
     def table(self) -> str:
         """Where the list of nuclei goes."""
-        return beside(self.truth.url, ".csv")
+        return sibling(self.truth.url, ".csv")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def plan_phantom(url: str, options: PhantomOptions) -> PhantomPlan:
     cutting = cutting_of(image.write_unit, image, truth)
     recipe = Recipe("phantom", ALGORITHM, {}, options.model_dump(), cutting)
     name, told = recipe.digest, {"scene": story, "recipe": recipe.record()}
-    image, truth = image.stamped(**told), truth.stamped(**told)
+    image, truth = image.with_provenance(**told), truth.with_provenance(**told)
     steps = (
         _render_step(scene, image, truth, name),
         *pyramid_steps(image, digest=name, name="the phantom"),
@@ -197,3 +198,8 @@ def _render_step(scene: Scene, image: VolumeInfo, truth: VolumeInfo, name: str) 
         peak_bytes=3 * core + LATTICE_BYTES,  # encoding a shard takes twice its size besides
         bytes_written=prod(whole_box(scene.shape).shape) * per_voxel,
     )
+
+
+def plan_from(request: Request) -> PhantomPlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_phantom(request.out(), request.table(PhantomOptions))

@@ -9,18 +9,17 @@ from math import prod
 
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each
-from volproc.stages.predict.asking import FLIPS
-from volproc.stages.predict.device import device_for
-from volproc.stages.predict.orientation import along
-from volproc.stages.predict.portions import HOST_BYTES, tiles_wanted
+from volproc.stages.predict.batches import HOST_BYTES, requested_tiles
 from volproc.stages.predict.task import Predict
+from volproc.stages.predict.tiling import along
+from volproc.stages.predict.tta import FLIPS
 from volproc.volume.metadata import itemsize
-from volproc.volume.resample import SLAB
+from volproc.volume.resampling import SLAB
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one block: memory at its peak, and while another is computed; bytes read; operations."""
+    """Of one block: memory at its peak and while it waits for another; bytes read; operations."""
 
     peak_bytes: int
     waiting_bytes: int
@@ -31,15 +30,15 @@ class Cost:
 def cost_of(core: Box, task: Predict) -> Cost:
     """The cost of doing `task` for the block of `core`."""
     window = task.layout.window(core, task.options.axes)
-    source = task.way.source(window)
+    source = task.resampler.source(window)
     read = source.size * itemsize(task.image.info.dtype)
     votes = core.size * (len(task.options.axes) + 1)
     channels = len(task.votes.info.channels) if task.votes else 0
     encoding = 2 * prod(task.output.info.write_unit) * max(1, channels)
-    if device_for(task.options.device) == "cuda":
-        # The device has the rest. Page-locked copies are rounded up to a power of two, and kept.
-        here = read + 2 * (read + votes) + encoding
-        return Cost(here, here, read, _flop(core, task))
+    if task.device == "cuda":
+        # the rest is on the device; page-locked copies are rounded up to a power of two, and stay
+        host = read + 2 * (read + votes) + encoding
+        return Cost(host, host, read, _flop(core, task))
     peak = (
         read + _computing(window, source, task) + votes + max(_activations(window, task), encoding)
     )
@@ -49,7 +48,7 @@ def cost_of(core: Box, task: Predict) -> Cost:
 def costs_of(blocks: Tiling, task: Predict) -> Iterator[tuple[int, Cost]]:
     """How many blocks there are of each kind, and the cost of one: few kinds, however many blocks.
 
-    A cost is made of lengths along z, y and x, so blocks with equal lengths cost alike.
+    A cost follows from lengths along z, y and x, so blocks of equal lengths cost the same.
     """
     for kinds in product(*(_kinds(blocks, task, axis).values() for axis in range(3))):
         first = each(lambda places: places[0], kinds)
@@ -57,15 +56,15 @@ def costs_of(blocks: Tiling, task: Predict) -> Iterator[tuple[int, Cost]]:
 
 
 def _kinds(blocks: Tiling, task: Predict, axis: int) -> dict[object, list[int]]:
-    """Places of blocks along one axis, by all lengths along it that a cost depends on."""
+    """Positions of blocks along one axis, by all lengths along it that a cost depends on."""
     kinds: dict[object, list[int]] = {}
     for place in range(blocks.counts[axis]):
         here: Shape = each(lambda n: place if n == axis else 0, range(3))  # noqa: B023 used at once
         core = blocks[blocks.number(here)].core
         window = task.layout.window(core, task.options.axes)
-        seen = [task.layout.spans(core, axis, in_plane=flag) for flag in (False, True)]
-        lengths = tuple(tuple((w[1] - w[0], a[1] - a[0]) for w, a in spans) for spans in seen)
-        whole = (core.shape[axis], window.shape[axis], task.way.source(window).shape[axis])
+        views = [task.layout.spans(core, axis, in_plane=flag) for flag in (False, True)]
+        lengths = tuple(tuple((w[1] - w[0], a[1] - a[0]) for w, a in spans) for spans in views)
+        whole = (core.shape[axis], window.shape[axis], task.resampler.source(window).shape[axis])
         kinds.setdefault((*whole, lengths), []).append(place)
     return kinds
 
@@ -73,15 +72,15 @@ def _kinds(blocks: Tiling, task: Predict, axis: int) -> dict[object, list[int]]:
 def _flop(core: Box, task: Predict) -> int:
     total = 0
     for axis in task.options.axes:
-        for one in task.layout.passes(core, axis):  # type: ignore[arg-type]
-            _, *seen = along(one.axis, one.window.shape)
-            _, high, wide = along(one.axis, one.answer.shape)
-            total += task.network.flop(seen[0], seen[1], (high, wide))
+        for one in task.layout.tiles(core, axis):  # type: ignore[arg-type]
+            _, *read = along(one.axis, one.window.shape)
+            _, high, wide = along(one.axis, one.output.shape)
+            total += task.network.flop(read[0], read[1], (high, wide))
     return total * (len(FLIPS) if task.options.flips else 1)
 
 
 def _computing(window: Box, source: Box, task: Predict) -> int:
-    """Besides what is read: the weights, and the window, resampled and turned."""
+    """Besides the voxels read: the weights, and the window, resampled and turned."""
     voxel = 1 if task.image.info.dtype == "uint8" else 4
     slab = 3 * 4 * SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
     windows = window.size * voxel * (2 if "x" in task.options.axes else 1)  # one turned
@@ -91,5 +90,5 @@ def _computing(window: Box, source: Box, task: Predict) -> int:
 def _activations(window: Box, task: Predict) -> int:
     """Of one call of the network, on a CPU."""
     sides = sorted(window.shape)[-2:]
-    tiles = tiles_wanted("cpu", task.options.batch)
+    tiles = requested_tiles("cpu", task.options.batch)
     return tiles * min(HOST_BYTES, task.network.activation_bytes(*sides))

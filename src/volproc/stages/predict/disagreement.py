@@ -19,7 +19,6 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from volproc.config import PredictOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -29,10 +28,14 @@ from volproc.fusion import saying_yes, spread
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.output import begin_volumes, finish_volume, pyramid_steps
-from volproc.volume.files import beside, write_file
+from volproc.stages.predict.options import PredictOptions
+from volproc.volume.file_io import (
+    sibling,
+    write_file,
+)
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -41,7 +44,7 @@ COLUMNS = ("rank", "z", "y", "x", "depth", "height", "width", "disagreement", "s
 
 @dataclass(frozen=True)
 class DisagreementPlan:
-    """What is made of `votes`: None for what was not asked for."""
+    """What is made from `votes`; None for what was not requested."""
 
     votes: VolumeInfo
     image: VolumeInfo
@@ -54,7 +57,7 @@ class DisagreementPlan:
     @property
     def table(self) -> str:
         """Where the ranking of the regions is written."""
-        return beside(self.votes.url, "-regions.csv")
+        return sibling(self.votes.url, "-regions.csv")
 
     @property
     def step(self) -> Step:
@@ -64,7 +67,7 @@ class DisagreementPlan:
         channels = len(self.votes.channels)
         return Step(
             name="disagreement",
-            task=Compare(
+            task=CompareVotes(
                 Volume(self.votes),
                 _volume(self.agreement),
                 _volume(self.disagreement),
@@ -74,7 +77,7 @@ class DisagreementPlan:
             blocks=blocks,
             digest=self.digest,
             writes=tuple(WrittenLevel(i) for i in (self.agreement, self.disagreement) if i),
-            # votes, who says yes of them, results, and 3 times a shard while it is encoded
+            # votes, which of them say yes, results, and 3 times a shard while it is encoded
             peak_bytes=prod(blocks.core) * (2 * channels + 2 + 3),
             bytes_read=prod(self.votes.shape) * channels,
             bytes_written=prod(self.votes.shape) * made,
@@ -96,17 +99,16 @@ class DisagreementPlan:
 def plan_disagreement(
     votes: VolumeInfo | None, image: VolumeInfo, options: PredictOptions, *, recipe: Recipe
 ) -> DisagreementPlan | None:
-    """Decide what is made of the votes; None if nothing is asked for.
+    """Plan what is made from the votes; None if nothing is requested.
 
-    ConfigError where votes are not kept, or of one axis only.
+    ConfigError where votes are not written, or of one axis only.
     """
-    wanted = options.agreement or options.disagreement or options.regions_um
-    if not wanted:
+    if not (options.agreement or options.disagreement or options.regions_um):
         return None
     if votes is None or len(votes.channels) < 2:
         raise ConfigError(
             "[predict] agreement, disagreement and regions_um compare the votes of the axes: keep "
-            "them (votes = true, or --votes VOTES.zarr) and look along two axes or more"
+            "them (votes = true, or --votes VOTES.zarr) and take two viewing axes or more"
         )
     regions = _regions(votes, options)
     return DisagreementPlan(
@@ -132,10 +134,10 @@ def plan_disagreement(
 
 
 def run_disagreement(plan: DisagreementPlan, runner: Runner) -> None:
-    """Write the volumes that are asked for, and the table of regions."""
-    asked = [info for info in (plan.agreement, plan.disagreement) if info]
+    """Write the volumes that are requested, and the table of regions."""
+    outputs = [info for info in (plan.agreement, plan.disagreement) if info]
     how = {"step": "predict", "digest": plan.digest}
-    begun = begin_volumes(runner, asked, steps=plan.steps, **how)
+    begun = begin_volumes(runner, outputs, steps=plan.steps, **how)
     made = {volume.info.url: volume.info for volume in begun}
     plan = replace(
         plan,
@@ -150,8 +152,8 @@ def run_disagreement(plan: DisagreementPlan, runner: Runner) -> None:
 
 
 @dataclass(frozen=True)
-class Compare:
-    """Task: one block of votes compared with one another."""
+class CompareVotes:
+    """Task: the votes of one block compared with one another."""
 
     votes: Volume
     agreement: Volume | None
@@ -164,7 +166,7 @@ class Compare:
         return self.votes.read(block.core)
 
     def compute(self, block: Block, loaded: Bytes) -> tuple[Bytes, Bytes]:
-        """How many say yes, and how far they are apart."""
+        """How many axes say yes, and how far apart the votes are."""
         return saying_yes(loaded, threshold=self.threshold), spread(loaded)
 
     def store(self, block: Block, result: tuple[Bytes, Bytes]) -> list[list[int]]:
@@ -230,14 +232,14 @@ def _regions(votes: VolumeInfo, options: PredictOptions) -> Tiling | None:
 
 def _like(votes: VolumeInfo, ending: str, recipe: Recipe, *, highest: int) -> VolumeInfo:
     return new_volume(
-        beside(votes.url, ending),
+        sibling(votes.url, ending),
         shape=votes.shape,
         voxel_nm=votes.voxel_nm,
         corner_nm=votes.corner_nm,
         dtype="uint8",
         shards=votes.write_unit,
         window=Window(0, highest, 0, highest),
-    ).stamped(recipe=recipe.record())
+    ).with_provenance(recipe=recipe.record())
 
 
 def _volume(info: VolumeInfo | None) -> Volume | None:

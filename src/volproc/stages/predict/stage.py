@@ -9,53 +9,63 @@ from itertools import chain
 from math import prod
 from typing import Any
 
-from volproc.config import PredictOptions
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
+from volproc.model.device import device_for
 from volproc.model.network import Constants, Network
-from volproc.model.normalise import Normalisation
+from volproc.model.normalisation import Normalisation
 from volproc.model.opening import open_network
 from volproc.stages.claims import Claim, admit
-from volproc.stages.normalisation import volume_sample
-from volproc.stages.nothing import FLAT, model_record, values_record
+from volproc.stages.description import Request
+from volproc.stages.empty_result import (
+    FLAT,
+    model_record,
+    values_record,
+)
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
-from volproc.stages.predict.certify import (
+from volproc.stages.predict.cost import costs_of
+from volproc.stages.predict.disagreement import (
+    DisagreementPlan,
+    plan_disagreement,
+    run_disagreement,
+)
+from volproc.stages.predict.empty_blocks import (
+    EmptyBlockRule,
+    empty_block_rule,
+    skip_notes,
+)
+from volproc.stages.predict.geometry import choose
+from volproc.stages.predict.native_prediction import (
+    NativePlan,
+    plan_native,
+    run_native,
+)
+from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.requirements import (
+    require_image,
+    require_reachable,
+    require_weights,
+)
+from volproc.stages.predict.seam_check import (
     ENDING,
     Place,
     certificate_step,
     places_in,
     run_certificate,
 )
-from volproc.stages.predict.cost import costs_of
-from volproc.stages.predict.cutting import shard_of
-from volproc.stages.predict.device import device_for
-from volproc.stages.predict.disagreement import (
-    DisagreementPlan,
-    plan_disagreement,
-    run_disagreement,
-)
-from volproc.stages.predict.fitting import (
-    require_image,
-    require_reachable,
-    require_weights,
-    suited,
-    thinness,
-)
-from volproc.stages.predict.halo import layout_of
-from volproc.stages.predict.native import NativePlan, plan_native, run_native
-from volproc.stages.predict.skip import Emptiness, emptiness, skipping
 from volproc.stages.predict.task import Predict
 from volproc.stages.predict.tiling import Layout
-from volproc.volume.access import exists, place_from
-from volproc.volume.files import beside
+from volproc.stages.volume_sample import volume_sample
+from volproc.volume.access import exists, relative_url
+from volproc.volume.file_io import sibling
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
-from volproc.volume.resample import Resampling, resampling_to
+from volproc.volume.resampling import Resampling, resampling_to
 from volproc.volume.store import Volume
-from volproc.volume.written import WrittenLevel
+from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same image, network and options would give other votes."""
@@ -68,19 +78,19 @@ PASSING = {
 
 @dataclass(frozen=True)
 class PredictPlan:
-    """Everything decided about a prediction before a voxel is read."""
+    """Everything decided about a prediction before any voxel is read."""
 
     image: VolumeInfo
     output: VolumeInfo
     votes: VolumeInfo | None
-    way: Resampling
+    resampler: Resampling
     layout: Layout
     blocks: Tiling
     network: Network
     options: PredictOptions
     recipe: Recipe
     notes: tuple[str, ...] = ()
-    """What a user should know of the model, and of how it fits the image."""
+    """What users should know about the model, and about how it fits the image."""
     native: NativePlan | None = None
     disagreement: DisagreementPlan | None = None
 
@@ -91,17 +101,17 @@ class PredictPlan:
 
     @property
     def claim(self) -> Claim:
-        """What it reads and writes."""
+        """What the stage reads and writes."""
         outputs = [self.output, self.votes, self.native and self.native.output]
         compared = self.disagreement
         if compared:
             outputs += [compared.agreement, compared.disagreement]
         tables = [compared.table] if compared and compared.regions else []
         if self.options.certify:
-            tables.append(beside(self.output.url, ENDING))
+            tables.append(sibling(self.output.url, ENDING))
         model = (self.network.source,) if exists(self.network.source) else ()
         volumes = tuple(info for info in outputs if info)
-        return Claim(self.recipe, (self.image.url, *model), volumes, beside=tuple(tables))
+        return Claim(self.recipe, (self.image.url, *model), volumes, siblings=tuple(tables))
 
     @property
     def pyramid(self) -> tuple[Step, ...]:
@@ -110,12 +120,12 @@ class PredictPlan:
 
     @property
     def votes_pyramid(self) -> tuple[Step, ...]:
-        """The coarser levels of the votes, if they are kept."""
+        """The coarser levels of the votes, if these are written."""
         return pyramid_steps(self.votes, digest=self.digest, name="votes") if self.votes else ()
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps, with what they cost; what is skipped is known only when it was looked at."""
+        """All steps with their cost; which blocks are skipped is known only when they are read."""
         task = self.task(Normalisation(0.0, 1.0))
         extras = [plan.steps for plan in (self.native, self.disagreement) if plan]
         places = self.certified()
@@ -123,13 +133,13 @@ class PredictPlan:
         main = (self.step(task), *self.pyramid, *self.votes_pyramid)
         return (*main, *chain.from_iterable(extras), *certify)
 
-    def task(self, constants: Constants, empty: Emptiness | None = None) -> Predict:
-        """What is done to a block, with the volume's normalisation constants."""
+    def task(self, constants: Constants, empty: EmptyBlockRule | None = None) -> Predict:
+        """The task, with the volume's normalisation constants."""
         return Predict(
             image=Volume(self.image),
             output=Volume(self.output),
             votes=Volume(self.votes) if self.votes else None,
-            way=self.way,
+            resampler=self.resampler,
             layout=self.layout,
             constants=constants,
             network=self.network,
@@ -149,18 +159,18 @@ class PredictPlan:
             writes=tuple(WrittenLevel(info) for info in (self.output, self.votes) if info),
             peak_bytes=max(cost.peak_bytes for _, cost in costs),
             waiting_bytes=max(cost.waiting_bytes for _, cost in costs),
-            on_gpu=device_for(self.options.device) == "cuda",
+            on_gpu=task.device == "cuda",
             bytes_read=sum(count * cost.bytes_read for count, cost in costs),
             bytes_written=prod(self.output.shape) * (1 + channels),
             flop=sum(count * cost.flop for count, cost in costs),
             notes=(
                 *(f"{self.network.name}: {note}" for note in self.notes),
-                *skipping(self.options.skip),
+                *skip_notes(self.options.skip),
             ),
         )
 
     def certified(self, skipped: Sequence[int] = ()) -> tuple[Place, ...]:
-        """Where it will be looked again; the same places every time."""
+        """The places that will be predicted again; the same ones every time."""
         return places_in(
             self.layout,
             self.blocks,
@@ -180,8 +190,8 @@ def plan_predict(
 ) -> PredictPlan:
     """Decide level, grid, tiles and blocks for predicting `image` into `url`.
 
-    `network` is one that is still to be trained. VolumeError or ModelError when image and model
-    cannot meet.
+    `network` is one that is still to be trained. VolumeError or ModelError where image and model
+    do not go together.
     """
     require_image(image)
     require_weights(options)
@@ -190,15 +200,15 @@ def plan_predict(
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
-    options = suited(way.shape_out, network, options)
-    layout, block = layout_of(way.shape_out, network, options)
+    geometry = choose(way.shape_out, network, options)
+    options = options.model_copy(update={"axes": geometry.axes})
     same = partial(
         new_volume,
         shape=way.shape_out,
         voxel_nm=voxel_nm,
         corner_nm=image.corner_nm,
         dtype="uint8",
-        shards=shard_of(block),
+        shards=geometry.shard,
         window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
     )
     channels = tuple(axis for axis in "xyz" if axis in options.axes)
@@ -209,20 +219,20 @@ def plan_predict(
         ALGORITHM,
         {"image": [fingerprint(image), image.corner_nm], "model": network.digest},
         lasting,
-        cutting_of(block, output) | {"tiles": layout},
-        {"image": place_from(image.url, url), "model": _model_place(options.model, url)},
+        cutting_of(geometry.block, output) | {"tiles": geometry.layout},
+        {"image": relative_url(image.url, url), "model": _model_place(options.model, url)},
     )
-    notes = (*network.notes, *thinness(way.shape_out, network, options.axes))
+    notes = (*network.notes, *geometry.notes)
     told = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
-    output = output.stamped(recipe=recipe.record(), **told)
-    votes = votes and votes.stamped(recipe=recipe.record())
+    output = output.with_provenance(recipe=recipe.record(), **told)
+    votes = votes and votes.with_provenance(recipe=recipe.record())
     return PredictPlan(
         image=image,
         output=output,
         votes=votes,
-        way=way,
-        layout=layout,
-        blocks=Tiling(shape=way.shape_out, core=block),
+        resampler=way,
+        layout=geometry.layout,
+        blocks=Tiling(shape=way.shape_out, core=geometry.block),
         network=network,
         options=options,
         recipe=recipe,
@@ -233,8 +243,8 @@ def plan_predict(
 
 
 def _model_place(model: str, url: str) -> str:
-    """Where the model lies; its name where it is a shipped one."""
-    return place_from(model, url) if exists(model) else model
+    """The model's folder or file as seen from `url`; the name of a shipped one."""
+    return relative_url(model, url) if exists(model) else model
 
 
 def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
@@ -247,7 +257,7 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     plan = replace(plan, output=written[0], votes=written[1] if len(written) > 1 else None)
     image = Volume(plan.image)
     sample = volume_sample(image)
-    empty = emptiness(plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip)
+    empty = empty_block_rule(plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip)
     task = plan.task(plan.network.constants_from(sample), empty)
     # what it costs depends on no constant of the volume
     writes = tuple(map(WrittenLevel, written))
@@ -258,17 +268,30 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     told: dict[str, Any] = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
     if empty and empty.flat is not None:
         told[FLAT] = empty.flat
-    told |= values_record(plan.output.stamped(**told), records)
-    made = finish_volume(runner, Volume(plan.output.stamped(**told)), plan.pyramid)
+    told |= values_record(plan.output.with_provenance(**told), records)
+    made = finish_volume(runner, Volume(plan.output.with_provenance(**told)), plan.pyramid)
     _run_extras(plan, task, runner, skipped)
     return made
 
 
 def _run_extras(plan: PredictPlan, task: Predict, runner: Runner, skipped: Sequence[int]) -> None:
-    """What is made from the finished prediction and votes; the certificate last, as it may fail."""
+    """Everything made from the finished prediction and votes; the certificate last: it may fail."""
     if plan.native:
         run_native(plan.native, runner)
     if plan.disagreement:
         run_disagreement(plan.disagreement, runner)
     if places := plan.certified(skipped):
         run_certificate(task, places, runner, digest=plan.digest)
+
+
+def plan_from(request: Request) -> PredictPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options = request.table(PredictOptions)
+    training = request.coming("train") if request.origins.get("model") == "train" else None
+    return plan_predict(
+        request.volume("image", voxel_nm=options.voxel_nm),
+        request.out(),
+        options,
+        votes_url=request.out("votes") or None,
+        network=training.network() if training else None,
+    )

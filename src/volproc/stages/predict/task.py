@@ -1,4 +1,10 @@
-"""What predict does to one block: read, resample, vote, fuse, write."""
+"""What predict does to one block: read, resample, vote, fuse, write.
+
+    image ─load─▶ voxels under the window ─compute─▶ resampled ─▶ votes (3 axes) ─▶ fused ─store─▶
+
+On a GPU the copies there and back run while other blocks are computed: `load` returns before its
+voxels are on the device, `compute` before its result is back, and whoever needs one waits for it.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +16,34 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from volproc.config import PredictOptions
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
+from volproc.model.device import device_for
 from volproc.model.network import Constants, Network
-from volproc.stages.predict.asking import asked
-from volproc.stages.predict.device import device_for, link_to
-from volproc.stages.predict.infer import load_once, vote
-from volproc.stages.predict.portions import portion_for
-from volproc.stages.predict.skip import Emptiness
+from volproc.stages.predict.batches import batch_limit
+from volproc.stages.predict.device_link import link_to
+from volproc.stages.predict.empty_blocks import EmptyBlockRule
+from volproc.stages.predict.inference import (
+    load_once,
+    vote,
+)
+from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.tiling import Layout
+from volproc.stages.predict.tta import augmented
 from volproc.volume.kinds import refuse_not_finite
-from volproc.volume.resample import Resampling, resampled
+from volproc.volume.resampling import Resampling, resampled
 from volproc.volume.store import Volume
 
 Votes = npt.NDArray[np.uint8]
 """Probabilities times 255, of shape (axes, z, y, x)."""
 
-Coming = Callable[[], torch.Tensor]
+PendingVoxels = Callable[[], torch.Tensor]
 """Voxels on their way to the device: waits for them."""
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A block on its way back from the device: each waits for its part."""
+class PendingBlock:
+    """A block on its way back from the device: each call waits for its part."""
 
     fused: Callable[[], npt.NDArray[np.uint8]]
     votes: Callable[[], Votes] | None
@@ -46,55 +56,54 @@ class Predict:
     image: Volume
     output: Volume
     votes: Volume | None
-    way: Resampling
+    resampler: Resampling
     layout: Layout
     constants: Constants
     network: Network
     options: PredictOptions
-    empty: Emptiness | None = None
+    empty: EmptyBlockRule | None = None
 
-    def load(self, block: Block) -> Coming | None:
-        """The image's voxels under the block's window, on their way to the device; None if empty.
+    @property
+    def device(self) -> str:
+        """Where this process runs the network."""
+        return device_for(self.options.device)
 
-        From the level that is read.
-        """
+    def load(self, block: Block) -> PendingVoxels | None:
+        """The image's voxels under the block's window; None if there is nothing in them."""
         window = self.layout.window(block.core, self.options.axes)
-        if self.empty and self.empty.holds(window, self.image):
+        if self.empty and self.empty.is_empty(window, self.image):
             return None
-        source = self.way.source(window)
-        values = self.image.read(source, level=self.way.level)
+        source = self.resampler.source(window)
+        values = self.image.read(source, level=self.resampler.level)
         refuse_not_finite(values, what=f"{self.image.info.url}, voxels {source},")
-        return link_to(device_for(self.options.device)).up(values)
+        return link_to(self.device).to_device(values)
 
-    def compute(self, block: Block, loaded: Coming | None) -> Answered | None:
-        """The fused block and, if they are kept, its votes, on their way back; None if empty."""
+    def compute(self, block: Block, loaded: PendingVoxels | None) -> PendingBlock | None:
+        """The fused block and, if they are written, its votes; None if it is empty."""
         if loaded is None:
             return None
-        votes = self.look(block, loaded)
-        link = link_to(device_for(self.options.device))
-        return Answered(link.down(self.fused(votes)), link.down(votes) if self.votes else None)
+        votes, link = self.vote(block, loaded), link_to(self.device)
+        return PendingBlock(
+            link.to_host(self.fused(votes)), link.to_host(votes) if self.votes else None
+        )
 
-    def look(self, block: Block, loaded: Coming) -> torch.Tensor:
+    def vote(self, block: Block, loaded: PendingVoxels) -> torch.Tensor:
         """uint8 votes of every axis, in the order of `options.axes`, on the device."""
-        device = device_for(self.options.device)
-        window = self.layout.window(block.core, self.options.axes)
+        options, window = self.options, self.layout.window(block.core, self.options.axes)
+        predict = load_once(self.network, self.device, compiled=options.compiled)
         return vote(
-            resampled(loaded(), self.way, window),
+            resampled(loaded(), self.resampler, window),
             origin=window,
             core=block.core,
-            axes=self.options.axes,  # type: ignore[arg-type]
+            axes=options.axes,  # type: ignore[arg-type]
             layout=self.layout,
-            predict=asked(
-                load_once(self.network, device, compiled=self.options.compiled),
-                flips=self.options.flips,
-                keep=self.layout.slices_out,
-            ),
+            predict=augmented(predict, flips=options.flips, keep=self.layout.slices_out),
             constants=self.constants,
-            portion=portion_for(self.network, device, wanted=self.options.batch),
+            limit=batch_limit(self.network, self.device, requested=options.batch),
         )
 
     def fused(self, votes: torch.Tensor) -> torch.Tensor:
-        """One answer from the votes, where they are."""
+        """One value a voxel from the votes, on their device."""
         options = self.options
         how: dict[str, Any] = {
             "mode": options.fusion,
@@ -108,13 +117,13 @@ class Predict:
             out[z] = fuse(here[:, z], **how)
         return torch.from_numpy(out)
 
-    def store(self, block: Block, result: Answered | None) -> dict[str, Any]:
-        """Write the fused block, and the votes as channels x, y, z; of an empty one, zeros."""
-        nothing = self.nothing(block)
-        fused = result.fused() if result else nothing[0]
+    def store(self, block: Block, result: PendingBlock | None) -> dict[str, Any]:
+        """Write the fused block, and the votes as channels x, y, z; zeros for an empty one."""
+        zeros = self.zeros(block)
+        fused = result.fused() if result else zeros[0]
         self.output.write(block.core, fused)
         if self.votes:
-            votes = result.votes() if result and result.votes else nothing
+            votes = result.votes() if result and result.votes else zeros
             self.votes.write(block.core, votes[::-1])  # axes are named zyx, zy, zx or yx
         return {
             "voxels": int(fused.size),
@@ -123,6 +132,6 @@ class Predict:
             "skipped": int(result is None),
         }
 
-    def nothing(self, block: Block) -> Votes:
+    def zeros(self, block: Block) -> Votes:
         """Votes of 0 for all of a block; they take no memory."""
         return np.broadcast_to(np.uint8(0), (len(self.options.axes), *block.core.shape))

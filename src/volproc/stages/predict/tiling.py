@@ -7,9 +7,12 @@ Along one axis, with the volume mirrored by `border` voxels at its two ends:
     |...window of tile 0 ....halo|
                    |halo....window of tile 2 .....halo|
 
-A tile's window has the network's halo on every side where there is something to
-see, so it gets the same answer as in one pass over the whole mirrored plane. Windows begin and
-end on multiples of the network's stride.
+A tile's window has the network's halo on every side where there is something to see, so its output
+is that of one run over the whole mirrored plane. Windows begin and end on multiples of the
+network's stride.
+
+Viewed along z, y or x, the same voxels are planes of the other two axes, in their order:
+(z, y, x) becomes (depth, height, width).
 """
 
 from __future__ import annotations
@@ -17,22 +20,68 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal, TypeVar
 
-from volproc.errors import ConfigError
+import torch
+
 from volproc.grid.box import Box, Shape, each
-from volproc.stages.predict.cutting import choose_tile, up
-from volproc.stages.predict.orientation import Axis, along, back
+from volproc.stages.predict.tile_size import up
 
-BORDER_STRIDES = 1
-"""Mirrored voxels at the volume's border, in strides of the network; more is no better."""
+Axis = Literal["z", "y", "x"]
+T = TypeVar("T")
+Span = tuple[tuple[int, int], tuple[int, int]]
+"""Along one axis: start and stop of a tile's window, and of its output."""
+
+_ORDER: dict[str, tuple[int, int, int]] = {"z": (0, 1, 2), "y": (1, 0, 2), "x": (2, 0, 1)}
+_BACK: dict[str, tuple[int, int, int]] = {"z": (0, 1, 2), "y": (1, 0, 2), "x": (1, 2, 0)}
+
+
+def along(axis: Axis, triple: tuple[T, T, T]) -> tuple[T, T, T]:
+    """A (z, y, x) triple as (depth, height, width), viewed along `axis`.
+
+    >>> along("x", ("z", "y", "x"))
+    ('x', 'z', 'y')
+    """
+    depth, height, width = _ORDER[axis]
+    return triple[depth], triple[height], triple[width]
+
+
+def back(axis: Axis, triple: tuple[T, T, T]) -> tuple[T, T, T]:
+    """The inverse of `along`.
+
+    >>> back("x", along("x", (1, 2, 3)))
+    (1, 2, 3)
+    """
+    z, y, x = _BACK[axis]
+    return triple[z], triple[y], triple[x]
+
+
+def oriented(values: torch.Tensor, axis: Axis) -> torch.Tensor:
+    """A view of (z, y, x) voxels as (depth, height, width) along `axis`; nothing is copied."""
+    return values.permute(_ORDER[axis])
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What the network reads in one go (`window`) and the voxels it predicts from it (`output`)."""
+
+    axis: Axis
+    window: Box
+    output: Box
+
+    @property
+    def requested(self) -> tuple[slice, slice]:
+        """Rows and columns of the window's planes that are predicted."""
+        _, rows, columns = along(self.axis, self.output.within(self.window.start).slices)
+        return rows, columns
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Tiles of a volume of `shape` for a network: everything about them that is the same all over.
+    """All tiles of a volume of `shape` for a network.
 
-    `tile` is per volume axis; a plane along z has tiles of (tile y, tile x) pixels. Along the
-    viewing axis a pass takes `slices_in` planes and answers the central `slices_out`.
+    `tile` is per volume axis: planes viewed along z have tiles of (tile y, tile x) pixels. Along
+    the viewing axis a tile has `slices_in` planes, of which the central `slices_out` are predicted.
     """
 
     shape: Shape
@@ -43,45 +92,43 @@ class Layout:
     slices_in: int
     slices_out: int
     offset: Shape = (0, 0, 0)
-    """Where a tile begins, a multiple of the stride: moved to compare tiles with tiles."""
+    """Where a tile begins, a multiple of the stride: moved to compare tiles with other tiles."""
 
     @property
     def margin(self) -> int:
-        """Planes read before and after those answered."""
+        """Planes read before and after those predicted."""
         return (self.slices_in - self.slices_out) // 2
 
-    def passes(self, core: Box, axis: Axis) -> Iterator[Pass]:
-        """All passes along `axis` whose answers meet `core`, planes of one tile together."""
+    def tiles(self, core: Box, axis: Axis) -> Iterator[Tile]:
+        """All tiles along `axis` whose output meets `core`; those above one another in a row."""
         depth, height, width = (
             self.spans(core, volume_axis, in_plane=n > 0)
             for n, volume_axis in enumerate(along(axis, (0, 1, 2)))
         )
         for h, w, d in product(height, width, depth):
-            window = Box(*(back(axis, (d[0][i], h[0][i], w[0][i])) for i in (0, 1)))
-            answer = Box(*(back(axis, (d[1][i], h[1][i], w[1][i])) for i in (0, 1)))
-            yield Pass(axis, window, answer)
+            window, output = (
+                Box(*(back(axis, (d[i][end], h[i][end], w[i][end])) for end in (0, 1)))
+                for i in (0, 1)
+            )
+            yield Tile(axis, window, output)
 
     def window(self, core: Box, axes: str) -> Box:
-        """Voxels that all passes for `core` look at together; may reach beyond the volume."""
-        ends = [
-            span
+        """The voxels that all tiles for `core` read; may reach beyond the volume."""
+        hulls = [
+            [self.spans(core, n, in_plane=n != "zyx".index(axis)) for n in range(3)]
             for axis in axes
-            for span in zip(*(self._hull(core, axis)), strict=True)  # type: ignore[arg-type]
         ]
-        by_axis = [ends[n::3] for n in range(3)]
+        by_axis = list(zip(*hulls, strict=True))
         return Box(
-            each(lambda spans: min(s[0] for s in spans), by_axis),
-            each(lambda spans: max(s[1] for s in spans), by_axis),
+            each(lambda views: min(spans[0][0][0] for spans in views), by_axis),
+            each(lambda views: max(spans[-1][0][1] for spans in views), by_axis),
         )
 
-    def _hull(self, core: Box, axis: Axis) -> tuple[Shape, Shape]:
-        spans = [self.spans(core, n, in_plane=n != along(axis, (0, 1, 2))[0]) for n in range(3)]
-        return each(lambda s: s[0][0][0], spans), each(lambda s: s[-1][0][1], spans)
-
     def spans(self, core: Box, n: int, *, in_plane: bool) -> list[Span]:
-        """(window, answer) of every tile on volume axis `n` that meets `core`."""
+        """Window and output of every tile on volume axis `n` whose output meets `core`."""
         step = self.tile[n] if in_plane else self.slices_out
         offset = self.offset[n] if in_plane else 0
+        # counted from the volume's origin, not from the block's: else tiles would move with it
         starts = range((core.start[n] - offset) // step * step + offset, core.stop[n], step)
         if not in_plane:
             return [((a - self.margin, a + step + self.margin), (a, a + step)) for a in starts]
@@ -93,63 +140,3 @@ class Layout:
             )
             for a in starts
         ]
-
-
-Span = tuple[tuple[int, int], tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Pass:
-    """What the network sees at once (`window`) and which voxels it answers for (`answer`)."""
-
-    axis: Axis
-    window: Box
-    answer: Box
-
-    @property
-    def wanted(self) -> tuple[slice, slice]:
-        """Rows and columns of the window's planes that are answered for."""
-        _, rows, columns = along(self.axis, self.answer.within(self.window.start).slices)
-        return rows, columns
-
-
-def lay_out(
-    shape: Shape,
-    *,
-    halo: int,
-    stride: int,
-    slices_in: int,
-    slices_out: int,
-    tile: Shape | None = None,
-    most: int | None = None,
-) -> Layout:
-    """Tiles for a volume of `shape`: `tile` rounded up to the stride, or chosen to suit.
-
-    `halo` is the network's (`UNetSpec.halo`), a multiple of its stride; `most` is the longest
-    side of a tile that the network takes, without the halo. ConfigError if `tile` is longer.
-
-    The choice depends on the volume and the network only.
-    """
-    border = BORDER_STRIDES * stride
-    given = (
-        each(lambda t: up(t, stride), tile)
-        if tile
-        else choose_tile(
-            shape, halo=halo, border=border, stride=stride, slices_out=slices_out, most=most
-        )
-    )
-    if tile and most and max(given) > most:
-        raise ConfigError(
-            f"[predict] tile = {list(tile)}: with its halo of {halo} pixels on either side the "
-            f"network takes no more than {most}; make it smaller or leave it out"
-        )
-    whole = each(lambda n: up(n, stride), shape)
-    return Layout(
-        shape=shape,
-        tile=each(min, given, whole),
-        halo=halo,
-        border=border,
-        stride=stride,
-        slices_in=slices_in,
-        slices_out=slices_out,
-    )

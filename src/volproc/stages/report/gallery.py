@@ -16,14 +16,13 @@ from volproc.stages.pictures import (
     Picture,
     data_uri,
     grey,
-    limits,
     outlined,
     two_wide,
     voted,
 )
-from volproc.stages.report.objects import Objects
-from volproc.stages.report.page import Pair, Shot, View
-from volproc.stages.report.slices import (
+from volproc.stages.report.object_listing import Objects
+from volproc.stages.report.report_page import Pair, Shot, View
+from volproc.stages.report.shown_slices import (
     Canvas,
     bytes_of_plane,
     canvases,
@@ -32,11 +31,12 @@ from volproc.stages.report.slices import (
     read_smooth,
     spread,
 )
+from volproc.volume.display_window import window
 from volproc.volume.kinds import foreground, foreground_level
 from volproc.volume.sampling import require_same_corner
 from volproc.volume.store import Volume
 
-MOST_NAMED = 12
+MAX_NAMED = 12
 """Objects listed in a picture's description."""
 COLOUR_OF_AXIS = "xyz"
 """Red, green and blue."""
@@ -109,10 +109,11 @@ def views(gallery: Gallery, objects: Objects | None) -> tuple[View, ...]:
         for row in places
         for place in row
     }
-    low, high = limits(list(planes.values()))
+    # every seventh pixel is enough to find black and white
+    shown = window(np.concatenate([plane.ravel()[::7] for plane in planes.values()]))
     found = []
     for canvas, row in zip(gallery.canvases, places, strict=True):
-        images = (grey(planes[place], low=low, high=high) for place in row)
+        images = (grey(planes[place], low=shown.start, high=shown.end) for place in row)
         pairs = (_pair(gallery, place, image) for place, image in zip(row, images, strict=True))
         found.append(_view(gallery, canvas, tuple(pairs)))
     return tuple(found)
@@ -163,7 +164,7 @@ def _first(gallery: Gallery, place: _Place, image: Bytes) -> Shot:
     labels = read_nearest(gallery.objects, place.canvas, place.at_nm)
     ids = [int(i) for i in np.unique(labels) if i]
     picture = outlined(image, labels, two_wide(labels))
-    named = ", ".join(map(str, ids[:MOST_NAMED])) + (", …" if len(ids) > MOST_NAMED else "")
+    named = ", ".join(map(str, ids[:MAX_NAMED])) + (", …" if len(ids) > MAX_NAMED else "")
     shown = f"{len(ids)} objects (ids {named})" if ids else "no objects here"
     return Shot(data_uri(picture), f"Image, {where}, outlined: {shown}", "Image with outlines")
 

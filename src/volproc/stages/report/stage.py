@@ -11,22 +11,37 @@ from typing import Any
 
 import numpy as np
 
-from volproc.config import ReportOptions
+from volproc.engine.run import Runner
 from volproc.errors import VolumeError
+from volproc.stages.description import Request
 from volproc.stages.pictures import hex_colour
-from volproc.stages.report.agreement import Agreement, level_to_count, measure_agreement
+from volproc.stages.report.axis_agreement import Agreement, level_to_count, measure_agreement
 from volproc.stages.report.gallery import Gallery, gallery_of, views
-from volproc.stages.report.history import times_of
-from volproc.stages.report.objects import Objects, histogram, read_objects
-from volproc.stages.report.page import ObjectTable, Page, Row, render, toml_text
-from volproc.stages.report.seams import read_certificate, read_regions
+from volproc.stages.report.object_listing import (
+    Objects,
+    histogram,
+    read_objects,
+)
+from volproc.stages.report.options import ReportOptions
+from volproc.stages.report.prediction_files import (
+    read_certificate,
+    read_regions,
+)
+from volproc.stages.report.report_page import (
+    ObjectTable,
+    Page,
+    Row,
+    render,
+    toml_text,
+)
+from volproc.stages.report.step_times import times_of
 from volproc.stages.report.summary import facts
 from volproc.volume.access import exists
-from volproc.volume.files import read_file, write_file
+from volproc.volume.file_io import read_file, write_file
 from volproc.volume.metadata import itemsize
 from volproc.volume.store import Volume, open_volume
 
-MOST_ROWS = 1000
+MAX_ROWS = 1000
 LOOK_FIRST = 5
 """How many of the least agreed objects are named."""
 
@@ -111,7 +126,7 @@ _OPTIONAL = {
 }
 
 
-def run_report(plan: ReportPlan) -> Path:
+def run_report(plan: ReportPlan, runner: Runner | None = None) -> Path:
     """The page, written whole or not at all; its path.
 
     VolumeError where a volume, the table or the scores cannot be read.
@@ -176,7 +191,7 @@ def _scores(url: str | None) -> Mapping[str, Any] | None:
 def _table(objects: Objects | None, agreement: Agreement | None, file: str) -> ObjectTable | None:
     if objects is None:
         return None
-    rows = tuple(_row(objects, n, agreement) for n in objects.largest(MOST_ROWS).tolist())
+    rows = tuple(_row(objects, n, agreement) for n in objects.largest(MAX_ROWS).tolist())
     known = [row for row in rows if row.agreement is not None]
     return ObjectTable(
         rows=rows,
@@ -201,4 +216,37 @@ def _row(objects: Objects, n: int, agreement: Agreement | None) -> Row:
         size=(sz, sy, sx),
         border=bool(objects.touches_border[n]),
         agreement=None if np.isnan(share) else share,
+    )
+
+
+def plan_from(request: Request) -> ReportPlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_report(_left(request), Path(request.out()), request.table(ReportOptions))
+
+
+def _left(request: Request) -> ReportInputs:
+    """Those parts of a run that are there, and not stale."""
+    run = request.run
+    stale = {name: run.stale(name) for name in ("predict", "label", "evaluate")}
+    if not stale["label"] and run.claim("label").edited:
+        stale["table"] = "the objects were edited since"
+
+    def there(name: str, *stages: str) -> str | None:
+        old = any(stale.get(stage) for stage in stages)
+        return run.path(name) if exists(run.path(name)) and not old else None
+
+    predict, evaluate = run.workflow.predict, run.workflow.evaluate
+    return ReportInputs(
+        image=request.volume("image").url,
+        prediction=there("prediction.zarr", "predict"),
+        votes=there("votes.zarr", "predict") if predict.votes else None,
+        objects=there("objects.zarr", "label"),
+        table=there("objects.csv", "label", "table"),
+        scores=there("scores.json", "evaluate") if evaluate.truth else None,
+        log=there("log.jsonl"),
+        certificate=there("prediction-certificate.json", "predict"),
+        regions=there("votes-regions.csv", "predict") if predict.regions_um else None,
+        settings=run.workflow.model_dump(mode="json"),
+        stale=tuple(f"{name}: {why}" for name, why in stale.items() if why),
+        title=request.table(ReportOptions).title or Path(run.workflow.run.source).name,
     )

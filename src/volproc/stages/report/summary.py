@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from volproc.stages.nothing import NOTHING
+from volproc.stages.empty_result import NOTHING
 from volproc.stages.report.gallery import Gallery
-from volproc.stages.report.history import StepTime
-from volproc.stages.report.objects import Objects
-from volproc.stages.report.slices import extent_um
+from volproc.stages.report.object_listing import Objects
+from volproc.stages.report.shown_slices import extent_um
+from volproc.stages.report.step_times import StepTime
 from volproc.stages.webpage import duration, short
 
 Fact = tuple[str, str, str]
@@ -50,7 +50,7 @@ def facts(
 
 
 def _why_none(gallery: Gallery) -> str:
-    record = gallery.objects.info.made_by if gallery.objects else {}
+    record = gallery.objects.info.provenance if gallery.objects else {}
     return str(record.get(NOTHING, ""))
 
 
@@ -67,7 +67,7 @@ def _model(gallery: Gallery, settings: Mapping[str, Any]) -> list[Fact]:
 
 
 def _skipped(gallery: Gallery) -> list[Fact]:
-    record = gallery.prediction.info.made_by if gallery.prediction else {}
+    record = gallery.prediction.info.provenance if gallery.prediction else {}
     if "skipped_blocks" not in record:
         return []
     skipped, blocks = record["skipped_blocks"], record["blocks"]

@@ -13,13 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from volproc.config import SubjectsOptions
 from volproc.errors import AnnotateError
 from volproc.grid.blocks import Block
 from volproc.stages.pictures import Bytes, area_means, grey
-from volproc.stages.subjects.regions import Region, sample_of, shown_slices
-from volproc.volume.display import window
-from volproc.volume.files import write_file
+from volproc.stages.subjects.options import SubjectsOptions
+from volproc.stages.subjects.shown_regions import (
+    Region,
+    sample_of,
+    shown_slices,
+)
+from volproc.volume.display_window import window
+from volproc.volume.file_io import write_file
 from volproc.volume.store import Volume
 
 QUALITIES = range(95, 45, -5)

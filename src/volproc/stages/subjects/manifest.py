@@ -11,12 +11,16 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 
-from volproc.config import SubjectsOptions
 from volproc.errors import AnnotateError
 from volproc.grid.scale import VoxelNm
 from volproc.spreadsheet import neutral, plain
 from volproc.stages.subjects.frames import ENDINGS
-from volproc.stages.subjects.regions import Region, drawn_slices, frames_at
+from volproc.stages.subjects.options import SubjectsOptions
+from volproc.stages.subjects.shown_regions import (
+    Region,
+    drawn_slices,
+    frames_at,
+)
 
 FILE_COLUMN = "Image {frame}"
 REQUIRED = ("subject", "default_frame", FILE_COLUMN.format(frame=0))

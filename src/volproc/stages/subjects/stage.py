@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from volproc.config import SubjectsOptions
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -14,10 +13,12 @@ from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
 from volproc.grid.blocks import Block
 from volproc.stages.claims import Claim, admit
-from volproc.stages.made import note_made
+from volproc.stages.description import Request
+from volproc.stages.provenance import write_provenance
 from volproc.stages.subjects.frames import BAND_ROWS, CutFrames, FindContrast
 from volproc.stages.subjects.manifest import rows_of, to_csv
-from volproc.stages.subjects.regions import (
+from volproc.stages.subjects.options import SubjectsOptions
+from volproc.stages.subjects.shown_regions import (
     Region,
     blocks_of,
     regions_of,
@@ -25,8 +26,8 @@ from volproc.stages.subjects.regions import (
     shown_slices,
     slabs_of,
 )
-from volproc.volume.access import place_from
-from volproc.volume.files import write_file
+from volproc.volume.access import relative_url
+from volproc.volume.file_io import write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.store import Volume
@@ -128,7 +129,7 @@ def plan_subjects(image: VolumeInfo, out: str, options: SubjectsOptions) -> Subj
         {"image": fingerprint(image)},
         lasting | {"regions": digest(regions)},
         {"slices": slab_depth(image, regions)},
-        {"image": place_from(image.url, out)},
+        {"image": relative_url(image.url, out)},
     )
     return SubjectsPlan(image, out.rstrip("/"), options, regions, recipe)
 
@@ -143,7 +144,7 @@ def run_subjects(plan: SubjectsPlan, runner: Runner) -> str:
     if plan.claim.state not in ("begun", "done"):
         for step in plan.steps:
             runner.forget(step.name)
-        note_made(plan.out, plan.recipe, finished=False, folder=True)
+        write_provenance(plan.out, plan.recipe, finished=False, folder=True)
     found = runner.run(plan.contrast)
     contrast = tuple((low, high) for low, high in found)
     step = plan.frames(contrast)
@@ -163,5 +164,10 @@ def run_subjects(plan: SubjectsPlan, runner: Runner) -> str:
         )
     )
     write_file(plan.manifest, to_csv(rows).encode())
-    note_made(plan.out, plan.recipe, finished=True, folder=True)
+    write_provenance(plan.out, plan.recipe, finished=True, folder=True)
     return plan.manifest
+
+
+def plan_from(request: Request) -> SubjectsPlan:
+    """The plan for what a command, a function or a run asks for."""
+    return plan_subjects(request.volume("image"), request.out(), request.table(SubjectsOptions))

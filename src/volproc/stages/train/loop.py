@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from volproc import lease
-from volproc.engine.records import lines_at
+from volproc.engine.records import record_log
 from volproc.errors import ModelError
 from volproc.model.unet import UNet, UNetSpec
 from volproc.retry import patient
@@ -225,7 +225,7 @@ def resume(state: State, folder: Path, *, key: str, anew: bool = False) -> None:
 
 def log(folder: Path, record: Mapping[str, Any]) -> None:
     """Add one line to log.jsonl."""
-    lines_at(folder / "log.jsonl").append(json.dumps(record))
+    record_log(folder / "log.jsonl").append(json.dumps(record))
 
 
 @patient

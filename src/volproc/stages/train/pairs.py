@@ -12,12 +12,12 @@ import numpy.typing as npt
 from volproc.errors import ConfigError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
-from volproc.model.normalise import Normalisation
-from volproc.stages.normalisation import volume_constants
-from volproc.stages.train.sources import Source, learnt, way_of
+from volproc.model.normalisation import Normalisation
+from volproc.stages.train.training_sources import Source, learnt, way_of
+from volproc.stages.volume_sample import volume_constants
 from volproc.volume.kinds import labelled, refuse_not_finite
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.resample import Resampling, read_resampled, resampling_to
+from volproc.volume.resampling import Resampling, read_resampled, resampling_to
 from volproc.volume.store import Volume
 
 SLAB = 16

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from volproc.config import TrainOptions
 from volproc.engine.protocol import Cost
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm
+from volproc.model.network import Network
+from volproc.model.predictor import described
 from volproc.model.unet import UNetSpec
 from volproc.model.weights import Card, TrainedOn, card_for
 from volproc.stages.claims import Claim
-from volproc.stages.train.sources import Source
+from volproc.stages.train.options import TrainOptions
+from volproc.stages.train.training_sources import Source
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,7 @@ class TrainPlan:
             scores={f"validation {name}": score for name, score in (scores or {}).items()},
             notes=options.notes,
         )
+
+    def network(self) -> Network:
+        """The network that will be in its folder."""
+        return described(self.card(), self.folder)

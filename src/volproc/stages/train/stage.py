@@ -15,13 +15,15 @@ from math import prod
 
 import torch
 
-from volproc.config import TrainOptions
+from volproc.engine.events import ProgressMeter
 from volproc.engine.ledger import digest
 from volproc.engine.memory import check_memory_here
 from volproc.engine.recipe import Recipe
+from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.model.device import device_for
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import (
     CARD,
@@ -32,19 +34,30 @@ from volproc.model.weights import (
     save_model,
 )
 from volproc.stages.claims import remove_left, require_apart, require_free
-from volproc.stages.made import note_made, record_of
+from volproc.stages.description import Request
+from volproc.stages.provenance import (
+    read_provenance,
+    write_provenance,
+)
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
+from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.pairs import load_pair, require_foreground
+from volproc.stages.train.patch_sampler import Sampler
 from volproc.stages.train.plan import TrainPlan
-from volproc.stages.train.sampling import Sampler
-from volproc.stages.train.sources import Source, learnt, require_fit
-from volproc.stages.train.validate import Validator
-from volproc.volume.access import place_from
+from volproc.stages.train.training_sources import (
+    Source,
+    held_out_of,
+    learnt,
+    require_fit,
+    sources_of,
+)
+from volproc.stages.train.validation import Validator
+from volproc.volume.access import relative_url
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import itemsize
-from volproc.volume.resample import resampling_to
+from volproc.volume.resampling import resampling_to
 
-__all__ = ["TrainPlan", "plan_train", "run_train"]
+__all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
 ALGORITHM = 1
 """Raised by hand when the same volumes and options would give other weights."""
@@ -106,7 +119,7 @@ def plan_train(
                 "start": _start(options, spec),
             },
             lasting,
-            places={"volumes": ", ".join(place_from(url, options.model_out) for url in urls)},
+            places={"volumes": ", ".join(relative_url(url, options.model_out) for url in urls)},
         ),
         peak_bytes=KEPT_BYTES * kept
         + WORKING_BYTES * max(grids)
@@ -118,7 +131,9 @@ def plan_train(
     )
 
 
-def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool = False) -> Card:
+def run_training(
+    plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool = False
+) -> Card:
     """Train, or go on training, and write the model; returns its card.
 
     A finished model of the same plan is left alone; OutputError where the folder holds anything
@@ -134,10 +149,11 @@ def run_train(plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool
 
 def _made(plan: TrainPlan, watch: Watch) -> Card:
     options = plan.options
-    if _device(options.device).type == "cpu":
+    device = device_for(options.device, table="train")
+    if device == "cpu":
         way_out = "make [train] batch or patch smaller, or train from fewer voxels"
         check_memory_here("training", plan.peak_bytes, way_out=way_out)
-    note_made(str(plan.folder), plan.recipe, finished=False, folder=True)
+    write_provenance(str(plan.folder), plan.recipe, finished=False, folder=True)
     load = partial(load_pair, voxel_nm=plan.voxel_nm, agreement_as=options.agreement_as)
     pairs = [load(source) for source in plan.sources]
     require_foreground(pairs, plan.sources)
@@ -157,9 +173,9 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         checkpoint=options.checkpoint_steps,
         validate=options.validate_steps,
     )
-    device = _device(options.device)
+    start = partial(new_state, plan.spec, schedule, seed=options.seed, trained=_trained(plan))
     network = train(
-        new_state(plan.spec, schedule, seed=options.seed, device=device, trained=_trained(plan)),
+        start(device=torch.device(device)),
         schedule,
         batches=sampler,
         folder=plan.folder / "training",
@@ -173,24 +189,18 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
     return card
 
 
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
-
-
 def _finished(plan: TrainPlan) -> Card | None:
     """The card of the model in the plan's folder, if it is the one that the plan makes."""
     if plan.claim.state != "done" or not (plan.folder / CARD).is_file():
         return None
-    card, told = load_card(plan.folder), record_of(str(plan.folder))
+    card, told = load_card(plan.folder), read_provenance(str(plan.folder))
     made = _what_was_made(plan, card)
     return card if made.items() <= told.items() else None
 
 
 def _note_finished(plan: TrainPlan, card: Card) -> None:
     told = _what_was_made(plan, card)
-    note_made(str(plan.folder), plan.recipe, finished=True, folder=True, **told)
+    write_provenance(str(plan.folder), plan.recipe, finished=True, folder=True, **told)
 
 
 def _what_was_made(plan: TrainPlan, card: Card) -> dict[str, str]:
@@ -238,3 +248,28 @@ def _notes(sources: Sequence[Source], voxel_nm: VoxelNm) -> Iterator[str]:
                 f"of {source.image.url}, voxels {part} at {voxel_nm[0]:g} nm are used: there lies "
                 "all that belongs to it"
             )
+
+
+def plan_from(request: Request) -> TrainPlan:
+    """The plan for what a command, a function or a run asks for."""
+    options = request.table(TrainOptions)
+    return plan_train(
+        sources_of(options, request.opened),
+        options,
+        validation=held_out_of(options, request.opened),
+        anew=bool(request.run) and options.model_out == request.run.path("model"),
+    )
+
+
+def run_train(plan: TrainPlan, runner: Runner) -> Card:
+    """The card of the finished model, trained in this process, which has all cores and the GPU."""
+    for note in plan.notes:
+        runner.note(note)
+    if plan.claim.state == "other" and not runner.own:
+        runner.note(f"{plan.options.model_out} is made anew: {plan.claim.why}")
+    with ProgressMeter(plan.name, runner.watchers, voxels=plan.blocks[0].core.size) as tell:
+        return run_training(
+            plan,
+            watch=lambda done: tell(done["step"], done["steps"], f"loss {done['loss']:.3f}"),
+            overwrite=runner.overwrite,
+        )

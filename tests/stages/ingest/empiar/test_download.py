@@ -284,7 +284,7 @@ def test_progress_ends_at_the_whole(archive, tmp_path):
 KILLED = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # though whoever runs the tests ignores it
-from volproc.config import FetchOptions
+from volproc import FetchOptions
 from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.download_ahead import fetch_files
 options = FetchOptions(archive=sys.argv[1], timeout_s=30)

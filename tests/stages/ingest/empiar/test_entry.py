@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.stages.ingest.empiar.servers import HttpArchive
 
-from volproc.config import FetchOptions
+from volproc import FetchOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.entry import accession, describe
 

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from tests.stages.ingest.empiar.servers import Fault, HttpArchive
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest import stage
 from volproc.stages.ingest.stage import plan_ingest, run_ingest
@@ -20,7 +20,7 @@ SLICES = np.random.default_rng(2).integers(1, 250, (70, 60, 50), dtype="uint8")
 def _small_shards(monkeypatch):
     monkeypatch.setattr(metadata, "SHARD_BYTES", 2**16)
     monkeypatch.setattr("volproc.stages.ingest.shard_layout.SHARD_BYTES", 2**16)
-    monkeypatch.setattr(metadata, "SMALLEST_LEVEL", 16)
+    monkeypatch.setattr(metadata, "MIN_LEVEL", 16)
     monkeypatch.setattr(metadata, "FLAT_CHUNK", (16, 128, 128))
 
 

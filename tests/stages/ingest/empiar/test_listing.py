@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from tests.stages.ingest.empiar.servers import ROOT, Fault, FtpArchive, HttpArchive
 
-from volproc.config import FetchOptions
+from volproc import FetchOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.index import parse_index
 from volproc.stages.ingest.empiar.listing import listing

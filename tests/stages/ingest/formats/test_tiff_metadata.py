@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.errors import IngestError
 from volproc.grid.box import whole_box
 from volproc.stages.ingest.formats.tiff_metadata import other_files

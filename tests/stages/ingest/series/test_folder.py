@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.errors import IngestError
 from volproc.grid.box import whole_box
 from volproc.stages.ingest.reader import open_source

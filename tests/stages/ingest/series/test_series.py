@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from volproc.config import IngestOptions
+from volproc import IngestOptions
 from volproc.errors import IngestError
 from volproc.grid.box import Box, whole_box
 from volproc.stages.ingest.formats.image import open_image

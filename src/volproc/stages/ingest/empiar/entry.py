@@ -21,10 +21,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from volproc.config import ACCESSION, FetchOptions
+from volproc.config.options import ACCESSION
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.retries import NotFound
 from volproc.stages.ingest.empiar.servers import Servers
+from volproc.stages.ingest.options import FetchOptions
 
 ANGSTROM_PER_NM = 10.0
 

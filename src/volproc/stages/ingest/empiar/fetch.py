@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from volproc.config import FetchOptions
 from volproc.engine.memory import human
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.download import Watch
@@ -17,6 +16,7 @@ from volproc.stages.ingest.empiar.entry import Entry, describe
 from volproc.stages.ingest.empiar.listing import listing, matches
 from volproc.stages.ingest.empiar.record import Record
 from volproc.stages.ingest.empiar.remote_file import RemoteFile
+from volproc.stages.ingest.options import FetchOptions
 
 FETCH = FetchOptions()
 BYTES_PER_S = 1.5e6

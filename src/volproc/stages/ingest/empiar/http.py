@@ -18,11 +18,11 @@ import urllib3
 from urllib3 import exceptions as failures
 
 from volproc import __version__
-from volproc.config import FetchOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.index import parse_index
 from volproc.stages.ingest.empiar.remote_file import DATE, RemoteFile, Response, seconds
 from volproc.stages.ingest.empiar.retries import ConnectionBroken, NotFound, Retries
+from volproc.stages.ingest.options import FetchOptions
 
 CHUNK_BYTES = 2**20
 MAX_PAGE_BYTES = 2**28

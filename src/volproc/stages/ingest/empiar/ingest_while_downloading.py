@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from volproc.config import FetchOptions, IngestOptions
-from volproc.engine.progress import BlockDone, Event
+from volproc.engine.events import BlockDone, Event
 from volproc.engine.protocol import Engine, Outcomes, Step, Task
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
@@ -18,6 +17,7 @@ from volproc.stages.ingest.empiar.download_ahead import DownloadAhead, fetch_fil
 from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.remote_file import RemoteFile
 from volproc.stages.ingest.formats.registry import FORMATS, opener_of
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
 from volproc.stages.ingest.series.series import Series, open_series
 from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices, SampleGreys
 from volproc.stages.ingest.voxel_source import Source
@@ -46,7 +46,7 @@ def open_entry(
     if not options.keep and (options.match_slices or options.unequal == "pad"):
         raise IngestError(
             f"{entry}: match_slices and unequal = pad look at all files before the first is "
-            "converted; keep them (--keep yes)"
+            "converted; keep them (--keep)"
         )
     files = _one_series(entry, listing(entry, fetch))
     folder = _folder(out, fetch)

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from volproc.config import FetchOptions
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.entry import entry_number, unknown_entry
 from volproc.stages.ingest.empiar.remote_file import RemoteFile
 from volproc.stages.ingest.empiar.retries import NotFound
 from volproc.stages.ingest.empiar.servers import Servers
+from volproc.stages.ingest.options import FetchOptions
 
 _CHECKSUMS = re.compile(r"(?i)md5|md5sums?(\.txt)?|checksums?\.txt|.*\.md5")
 _CHECKSUM = re.compile(r"(?i)([0-9a-f]{32})(?:\s[ *]?(.+))?")

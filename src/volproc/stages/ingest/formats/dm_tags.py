@@ -27,9 +27,9 @@ _NUMBERS = dict(zip(range(2, 13), "hiHIfdbbbqQ", strict=True))
 _STRUCT, _STRING, _ARRAY = 15, 18, 20
 _GROUP, _DATA = 20, 21
 _DEEPEST = 64
-_MOST_ENTRIES = 1_000_000
-_LONGEST_TYPE = 4096
-_LONGEST_TEXT = 1024
+_MAX_ENTRIES = 1_000_000
+_MAX_TYPE = 4096
+_MAX_TEXT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class _Walk:
         self.take(2)  # whether sorted, whether open: for the program that wrote it
         count = self.count()
         self.entries += count
-        if self.entries > _MOST_ENTRIES or count > self.size - self.place:
+        if self.entries > _MAX_ENTRIES or count > self.size - self.place:
             raise ValueError(f"a group claims {count} tags")
         tags: dict[str, Tag] = {}
         for position in range(count):
@@ -134,7 +134,7 @@ class _Walk:
         if self.take(4) != b"%%%%":
             raise ValueError(f"no tag begins at byte {self.place - 4}")
         length = self.count()
-        if not 0 < length <= _LONGEST_TYPE:
+        if not 0 < length <= _MAX_TYPE:
             raise ValueError(f"a tag at byte {self.place} is described by {length} numbers")
         code, *details = [self.count() for _ in range(length)]
         if code in _NUMBERS and not details:
@@ -152,7 +152,7 @@ class _Walk:
     def _array(self, letters: str, count: int) -> Placed:
         # counts of a damaged file are unbounded; Python's integers are too
         start, nbytes = self.place, struct.calcsize("<" + letters) * count
-        if letters == "H" and count <= _LONGEST_TEXT:
+        if letters == "H" and count <= _MAX_TEXT:
             codec = "utf-16-le" if self.order == "<" else "utf-16-be"
             return Placed(start, nbytes, self.take(nbytes).decode(codec, "replace"))
         self.skip_to(start + nbytes)

@@ -21,9 +21,20 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.axes import AxesError, Places, places_of
 from volproc.grid.box import Box
-from volproc.location import located
-from volproc.stages.ingest.formats.hdf5_metadata import axis_names, dtype_of, is_labels, stated_of
-from volproc.stages.ingest.voxel_source import Source, Stamp, opened, reading, stamp
+from volproc.location import filesystem_of
+from volproc.stages.ingest.formats.hdf5_metadata import (
+    axis_names,
+    dtype_of,
+    is_labels,
+    stated_of,
+)
+from volproc.stages.ingest.voxel_source import (
+    Source,
+    Stamp,
+    opened,
+    reading,
+    stamp,
+)
 
 _GREY = {"bool", "float16", "float32", "float64"}
 _GREY |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
@@ -110,7 +121,7 @@ def open_hdf5(url: str, *, axes: str = "", channel: int | None = None) -> Hdf5Da
 @contextmanager
 def _open(url: str) -> Iterator[h5py.File]:
     """The file, without a lock: file systems of clusters often have none, and we only read."""
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     if "file" in np.atleast_1d(filesystem.protocol):
         with h5py.File(path, "r", locking=False) as file:
             yield file

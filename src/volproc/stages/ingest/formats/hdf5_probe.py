@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from volproc.errors import IngestError
-from volproc.location import located
+from volproc.location import filesystem_of
 
 _WALK = """
 import sys, h5py
@@ -18,7 +18,7 @@ with h5py.File(sys.argv[1], "r", locking=False) as file:
 
 def refuse_deadly(url: str) -> None:
     """IngestError for a file on this machine that ends a process which only looks through it."""
-    filesystem, path = located(url)
+    filesystem, path = filesystem_of(url)
     if "file" not in filesystem.protocol:
         return
     walk = [sys.executable, "-I", "-c", _WALK, path]

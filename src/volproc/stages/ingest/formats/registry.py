@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from volproc.config import IngestOptions
 from volproc.errors import IngestError
+from volproc.stages.ingest.options import IngestOptions
 from volproc.stages.ingest.voxel_source import Source, opened, reading
 
 HEAD_BYTES = 512

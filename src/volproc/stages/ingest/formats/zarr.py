@@ -11,13 +11,26 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.axes import axis_of
 from volproc.grid.box import Box, Shape
-from volproc.location import entries, located, name_of
+from volproc.location import (
+    entries,
+    filesystem_of,
+    name_of,
+)
 from volproc.stages.ingest.formats.zarr_metadata import stated_of
-from volproc.stages.ingest.voxel_source import Calibration, Source, reading, stamp
+from volproc.stages.ingest.voxel_source import (
+    Calibration,
+    Source,
+    reading,
+    stamp,
+)
 from volproc.volume.access import last_change
 from volproc.volume.arrays import PlainArray, level_array, n5_array, what_lies_at, zarr_array
-from volproc.volume.describe import listed_levels, read_level, understanding
 from volproc.volume.metadata import VolumeInfo
+from volproc.volume.metadata_reader import (
+    listed_levels,
+    read_level,
+    understanding,
+)
 from volproc.volume.ome import NoVoxelSizeError, OtherAxesError
 from volproc.volume.store import Volume, open_volume
 
@@ -133,7 +146,7 @@ def _refuse_absent_voxels(info: VolumeInfo) -> None:
 
     Its description alone reads as an array of zeros.
     """
-    if info.made_by or len(info.levels) == 1:
+    if info.provenance or len(info.levels) == 1:
         return
     held = [level.path for level in info.levels if _has_chunks(f"{info.url}/{level.path}")]
     if held and held[0] != info.levels[0].path:
@@ -157,7 +170,7 @@ def _has_chunks(url: str) -> bool:
 def _plain(array: PlainArray) -> ZarrSource:
     stamps = []
     for name in DESCRIPTIONS:
-        filesystem, path = located(f"{array.url}/{name}")
+        filesystem, path = filesystem_of(f"{array.url}/{name}")
         if filesystem.exists(path):
             stamps.append(stamp(f"{array.url}/{name}"))
     return ZarrSource(

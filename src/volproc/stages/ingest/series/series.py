@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.grid.box import Box
-from volproc.location import located, name_of
+from volproc.location import filesystem_of, name_of
 from volproc.stages.ingest.series.folder import Taken
 from volproc.stages.ingest.series.slice_headers import (
     CONNECTIONS,
@@ -35,8 +35,8 @@ from volproc.stages.ingest.voxel_source import (
 )
 
 if TYPE_CHECKING:
-    from volproc.config import IngestOptions  # workers need not know of options
     from volproc.stages.ingest.formats.registry import Opener
+    from volproc.stages.ingest.options import IngestOptions  # workers need not know of options
 
 
 def open_series(
@@ -188,7 +188,7 @@ def _opened(opener: Opener, url: str) -> Source:
     """The source of a file. Headers are kept a while: the bands of a plane come one by one."""
     if is_remote(url):
         return opener(url)
-    status = os.stat(located(url)[1])
+    status = os.stat(filesystem_of(url)[1])
     return _opened_state(opener, url, status.st_mtime_ns, status.st_size)
 
 

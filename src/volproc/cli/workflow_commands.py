@@ -1,0 +1,119 @@
+"""Whole workflows: run, plan, status, report; and the version."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+import volproc
+from volproc.cli.app import (
+    SetFlag,
+    StagesFlag,
+    WorkflowFile,
+    app,
+    listed,
+)
+from volproc.progress_bars import progress
+from volproc.terminal import (
+    costs,
+    out,
+    show,
+)
+from volproc.workflow.registry import registered
+from volproc.workflow.workflow_file import load_workflow
+
+IN_RUN = ", ".join(stage.name for stage in registered().values() if stage.in_run != "never")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(volproc.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Volume electron microscopy to labelled objects."""
+
+
+@app.command(
+    help="Run a workflow, or go on where it stopped: the stages of its tables, in order.\n\n"
+    f"{IN_RUN}.\n\nWhat is done and unchanged is left alone; what is made anew is said before, "
+    "with the reason."
+)
+def run(
+    file: WorkflowFile,
+    stages: StagesFlag = "",
+    redo: Annotated[
+        str, typer.Option(help="Make these stages anew, separated by commas.", metavar="STAGES")
+    ] = "",
+    settings: SetFlag = None,
+    quiet: bool = False,
+) -> None:
+    """Run a workflow, or go on where it stopped."""
+    from volproc import workflow
+
+    options = load_workflow(file, flags=settings or ())
+    with nullcontext() if quiet else progress() as watch:
+        watchers = (watch,) if watch else ()
+        workflow.run(options, stages=listed(stages), redo=listed(redo), watchers=watchers)
+    for line in workflow.found(options):
+        show(line)
+
+
+@app.command()
+def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) -> None:
+    """Say what `run` would do and what it would cost, and stop."""
+    from volproc.workflow import rates
+
+    options = load_workflow(file, flags=settings or ())
+    known = rates(Path(options.run.folder) / "log.jsonl")
+    columns = ("blocks", "left", "read", "written", "peak/worker", "TFLOP", "time")
+    table = Table("stage", "step", *columns)
+    planned = volproc.plan(options, stages=listed(stages))
+    for stage, steps in planned:
+        for step in steps:
+            table.add_row(stage, *costs(step, known.get(step.name)))
+    show(table)
+    for note in chain.from_iterable(step.notes for _, steps in planned for step in steps):
+        show(note)
+    if not known:
+        show("times are stated once a run has left its rates in the run's folder")
+
+
+@app.command()
+def status(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
+    """Say what of a run is done, stale, begun or missing; nothing is written."""
+    from volproc.workflow import running
+
+    table = Table("stage", "state", "")
+    for one in volproc.status(folder):
+        table.add_row(one.name, one.state, one.detail)
+    show(table)
+    who = running(folder)
+    show(f"at work: {who}" if who else "nobody is at work on it")
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
+    """Write a finished run's report again."""
+    from volproc import workflow
+
+    page = workflow.run(workflow.saved(folder), stages=("report",))
+    show(f"report: {page.resolve()}")
+
+
+@app.command()
+def version() -> None:
+    """The version of volproc."""
+    out.print(volproc.__version__)

@@ -1,0 +1,19 @@
+"""[evaluate]: scores against a ground truth."""
+
+from __future__ import annotations
+
+from volproc.config.options import FilePath, Fraction, Options
+
+
+class EvaluateOptions(Options):
+    """Scores against a label volume."""
+
+    truth: FilePath = ""
+    """An OME-Zarr label volume of the image or a part of it (`volproc ingest --labels` makes one);
+    compared where its metadata put it."""
+    truth_labels: tuple[int, ...] = ()
+    """Label values that count as foreground; all but 0 if empty."""
+    slices: tuple[int, int] | None = None
+    """Score these z slices of the truth only: first, and one past the last."""
+    threshold: Fraction = 0.5
+    """Probability from which a voxel counts as foreground."""

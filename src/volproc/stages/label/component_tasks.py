@@ -1,0 +1,207 @@
+"""The two passes over the blocks: find components and tell the merge; find them again and rename.
+
+Finding them twice is cheaper than keeping them: a block is labelled in less time than its ids
+take to be written and read.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.errors import VolumeError
+from volproc.grid.blocks import Block, Connectivity, Tiling
+from volproc.grid.box import Box, Shape
+from volproc.stages.label.block_table import BlockTable, block_table, ids_at_border
+from volproc.stages.label.criteria import Criteria
+from volproc.stages.label.mask_source import Source
+from volproc.stages.label.tables import Tables
+from volproc.stages.objects.components import (
+    Labels,
+    border,
+    equal_values,
+    label_components,
+    most_components,
+    relabel,
+    values_of,
+)
+from volproc.stages.objects.statistics import Integers, voxel_counts
+from volproc.volume.kinds import foreground, refuse_negative
+from volproc.volume.store import Volume
+
+FACES: tuple[Shape, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 1), (0, 1, 0), (1, 0, 0))
+"""Steps to the neighbours that share a face; borders along edges and corners are parts of faces."""
+PLANNED_ROWS = 2**18
+"""Components a block may at least tell the merge, however small it is."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """How a block's components are found: the same ids whenever it is asked."""
+
+    mask: Source
+    level: float
+    connectivity: Connectivity
+    input: str
+
+    def find(self, core: Box, values: npt.NDArray[Any]) -> tuple[Labels, int, Integers | None]:
+        """Ids from 1 for a block, how many there are, and the value of each; None for a mask."""
+        where = f"{self.mask.info.url}, voxels {core},"
+        if self.input == "mask":
+            inside = foreground(values, level=self.level, what=where)
+            labels, count = label_components(inside, connectivity=self.connectivity)
+            return labels, count, None
+        refuse_negative(values, what=where)
+        if self.input == "labels":
+            labels, found = equal_values(values)
+            return labels, len(found), found.view(np.int64)
+        labels, count = label_components(values, connectivity=self.connectivity)
+        return labels, count, values_of(labels, values, count)
+
+
+def checksum(values: npt.NDArray[Any]) -> int:
+    """A number that changes with the voxels of a block: crc32, a fraction of labelling it."""
+    return zlib.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+
+
+def most_rows(core: Shape, *, minimum: int, connectivity: Connectivity, input: str) -> int:
+    """Components of a block that the merge must know, at most: what a plan sets memory aside for.
+
+    The worst case, but an eighth of the voxels where that is less: noisier than any mask.
+    """
+    z, y, x = core
+    voxels = z * y * x
+    at_border = voxels - max(0, z - 2) * max(0, y - 2) * max(0, x - 2)
+    how = {"connectivity": connectivity, "classes": input != "mask"}
+    if input == "labels":
+        worst = voxels
+    else:
+        inside = min(most_components(voxels, **how), voxels // minimum)  # type: ignore[arg-type]
+        worst = most_components(at_border, **how) + inside  # type: ignore[arg-type]
+    return min(worst, max(PLANNED_ROWS, voxels // 8))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the first pass knows of one block.
+
+    `highest` is the mask's highest value if no voxel is foreground, else 0.
+    """
+
+    table: BlockTable
+    faces: dict[Shape, Labels]
+    highest: int
+    content: int
+    largest_dropped: int
+
+
+@dataclass(frozen=True)
+class FindComponents:
+    """Task of the first pass: a table per block."""
+
+    components: Components
+    tables: Tables
+    tiling: Tiling
+    criteria: Criteria
+
+    def load(self, block: Block) -> npt.NDArray[Any]:
+        """The block of the mask."""
+        return self.components.mask.read(block.core)
+
+    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> Found:
+        """Components, their statistics, and which of them lie at a border."""
+        labels, count, values = self.components.find(block.core, loaded)
+        faces = {
+            step: border(labels, step).copy()  # a view would keep the whole block in memory
+            for _, step in self.tiling.neighbours(block.index, FACES)
+        }
+        sizes = voxel_counts(labels, count)[1:]
+        of_labels = self.components.input == "labels"
+        at_border = np.full(count, True) if of_labels else ids_at_border(count, faces)
+        # only here may size be judged early: what touches a border can be the tip of a large object
+        inside = ~at_border & (sizes >= self.criteria.minimum)
+        self._refuse_noise(block, int(np.count_nonzero(inside | at_border)))
+        table = block_table(
+            labels,
+            at_border,
+            inside,
+            origin=block.core.start,
+            shape=self.tiling.shape,
+            values=values,
+        )
+        return Found(
+            table,
+            {} if of_labels else faces,
+            highest=0 if count else int(loaded.max()),
+            content=checksum(loaded),
+            largest_dropped=int(sizes[~(inside | at_border)].max(initial=0)),
+        )
+
+    def store(self, block: Block, result: Found) -> dict[str, int]:
+        """Keep the table."""
+        table = result.table
+        self.tables.save_block(block.index, table, result.faces, content=result.content)
+        rows = len(table.border) + len(table.inner)
+        return {
+            "components": table.count,
+            "rows": rows,
+            "dropped": table.count - rows,
+            "largest_dropped": result.largest_dropped,
+            "highest": result.highest,
+            "content": result.content,
+        }
+
+    def _refuse_noise(self, block: Block, rows: int) -> None:
+        most = most_rows(
+            block.core.shape,
+            minimum=self.criteria.minimum,
+            connectivity=self.components.connectivity,
+            input=self.components.input,
+        )
+        if rows > most:
+            raise VolumeError(
+                f"{self.components.mask.info.url}, voxels {block.core}, hold {rows} objects of "
+                f"{self.criteria.minimum} voxels or more, {most} were planned for: more like noise "
+                "than objects; raise [label] min_volume_um3 or the threshold, or make [label] "
+                "block smaller (64 voxels along each axis take any input)"
+            )
+
+
+@dataclass(frozen=True)
+class WriteLabels:
+    """Task of the second pass: final ids. Blocks without objects are left as they are, all 0."""
+
+    components: Components
+    tables: Tables
+    output: Volume
+
+    def load(self, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+        """The block's final ids and the mask; None if it has no objects."""
+        lookup, content = self.tables.lookup(block.index)
+        if not lookup.any():
+            return None
+        values = self.components.mask.read(block.core)
+        if checksum(values) != content:
+            raise VolumeError(
+                f"{self.components.mask.info.url}, voxels {block.core}, changed since components "
+                f"were found in it: remove {self.tables.folder} and run the same command again"
+            )
+        return lookup, values
+
+    def compute(
+        self, block: Block, loaded: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None
+    ) -> npt.NDArray[Any] | None:
+        """Components once more, renamed."""
+        if loaded is None:
+            return None
+        lookup, values = loaded
+        labels, _, _ = self.components.find(block.core, values)
+        return relabel(labels, lookup)
+
+    def store(self, block: Block, result: npt.NDArray[np.uint32] | None) -> None:
+        """Write the block, without objects too: what a volume lacks is lost."""
+        self.output.write(block.core, 0 if result is None else result)

@@ -1,0 +1,128 @@
+"""What is labelled: a volume, or any array that is cut like one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.errors import VolumeError
+from volproc.grid.box import Box, Shape
+from volproc.grid.scale import parse_voxel_nm
+from volproc.volume.arrays import PlainArray, what_lies_at, zarr_array
+from volproc.volume.dask_token import token_of
+from volproc.volume.fingerprint import fingerprint
+from volproc.volume.metadata import VolumeInfo, new_volume
+from volproc.volume.store import open_volume
+
+WHOLE = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+"""Types of classes and ids."""
+
+
+class Source(Protocol):
+    """Boxes of voxels, and what is known of them."""
+
+    @property
+    def info(self) -> VolumeInfo:
+        """Shape, type and voxel size; `url` says in messages what it is."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes when the voxels do; where nothing is known of them, another every time."""
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Voxels of `box`, shape (z, y, x); the same whenever it is asked."""
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """An array of z, y and x that gives boxes when indexed: numpy, Zarr, HDF5, dask.
+
+    A lazy one (dask) is computed box by box, once in each pass.
+    """
+
+    info: VolumeInfo
+    array: Any
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of values, type and shape; of a dask array, of all that it is made from."""
+        return token_of(self.array)
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Voxels of `box`."""
+        part = self.array[box.slices]
+        part = part.compute() if hasattr(part, "compute") else part
+        _refuse_masked(part, self.info.url)
+        return np.asarray(part, dtype=self.info.dtype)
+
+
+@dataclass(frozen=True)
+class PlainSource:
+    """A Zarr or N5 array without OME-Zarr's metadata."""
+
+    info: VolumeInfo
+    array: PlainArray
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the array's files."""
+        return fingerprint(self.info)
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """Voxels of `box`."""
+        return self.array.read(box)
+
+
+def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> Source:
+    """A path, a URL, or an array as a source.
+
+    `voxel_nm` (z, y, x) is needed where nothing states it. VolumeError for what is no volume.
+    """
+    if not isinstance(given, str | Path):
+        return _array_source(given, voxel_nm)
+    url = str(given)
+    if "/labels/" in url or what_lies_at(url) == "ome":
+        return open_volume(url, voxel_nm=voxel_nm)
+    array = zarr_array(url)
+    info = _info(array.url, array.shape, array.dtype, voxel_nm)
+    return PlainSource(info, array)
+
+
+def _array_source(array: Any, voxel_nm: Sequence[float] | None) -> Source:
+    name, shape = f"the {type(array).__name__}", tuple(getattr(array, "shape", ()))
+    if len(shape) != 3 or not all(n >= 1 for n in shape):
+        raise VolumeError(
+            f"expected a path or an array of z, y and x, got {type(array).__name__} of shape "
+            f"{shape}; give a single slice an axis of length 1: array[None]"
+        )
+    _refuse_masked(array, name)
+    try:
+        dtype = np.dtype(array.dtype).newbyteorder("=")
+    except TypeError as error:
+        raise VolumeError(
+            f"{name} holds {array.dtype}, which numpy does not know: give numpy.asarray(array)"
+        ) from error
+    if dtype.kind not in "buif":
+        raise VolumeError(f"{name} holds {dtype}; expected bool, whole numbers or floats")
+    z, y, x = map(int, shape)
+    info = _info(name, (z, y, x), str(dtype), voxel_nm)
+    return ArraySource(info, array)
+
+
+def _refuse_masked(array: Any, what: str) -> None:
+    """Below their mask such arrays hold voxels that nobody meant to be there."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise VolumeError(f"{what} is masked; say what is below the mask: array.filled(0)")
+
+
+def _info(url: str, shape: Shape, dtype: str, voxel_nm: Sequence[float] | None) -> VolumeInfo:
+    if voxel_nm is None:
+        raise VolumeError(f"{url} states no voxel size; give voxel_nm=(z, y, x) in nm")
+    size = parse_voxel_nm(voxel_nm)
+    return new_volume(url, shape=shape, voxel_nm=size, dtype=dtype, max_levels=1)

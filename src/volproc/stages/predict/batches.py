@@ -1,0 +1,170 @@
+"""How many tiles go through the network in one call, and what happens when memory runs out.
+
+    many tiles -> half as many -> ... -> one tile -> half a tile -> ... -> ModelError
+
+Half a tile has the network's whole halo, so its output is that of the tile, but for rounding.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from math import prod
+
+from volproc.errors import ModelError
+from volproc.grid.box import Box
+from volproc.model.network import Network
+from volproc.stages.predict.device_link import free_bytes, give_back, is_out_of_memory
+from volproc.stages.predict.tiling import Tile, along
+
+SHARE = 0.8
+"""Of a GPU's free memory that a call may take by its estimate."""
+
+MAX_PIXELS = 4 * 2**20
+"""In one call on a GPU: enough to keep it busy, few enough for tensors of under 2^31 values."""
+
+HOST_BYTES = 2 * 2**30
+"""For a call on a CPU: the same everywhere, so that the same tiles are halved on all machines."""
+
+
+@dataclass
+class BatchLimit:
+    """What a worker has found to fit into one call: at most `tiles`, of together `pixels`."""
+
+    tiles: int
+    pixels: int
+    device: str = "cpu"
+
+    def at_once(self, one: Tile) -> int:
+        """How many tiles like this fit; 0 if not even one does."""
+        return min(self.tiles, self.pixels // _pixels(one))
+
+    def halve(self, batch: list[Tile]) -> None:
+        """Remember that `batch` was too much."""
+        self.pixels = sum(map(_pixels, batch)) // 2
+        give_back(self.device)
+
+
+_limits: dict[tuple[str, str, int], BatchLimit] = {}
+_finding = threading.Lock()
+
+
+def batch_limit(network: Network, device: str, *, requested: int) -> BatchLimit:
+    """This worker's limit for `network`, from the memory that is free at the first call.
+
+    `requested` tiles, or if that is 0 as many as fit; on a CPU one, which is fastest there.
+    """
+    with _finding:
+        key = (network.digest, device, requested)
+        if key not in _limits:
+            room = SHARE * free_bytes() if device == "cuda" else HOST_BYTES
+            pixels = fitting_pixels(network, room)
+            most = min(MAX_PIXELS, pixels) if device == "cuda" else pixels
+            _limits[key] = BatchLimit(requested_tiles(device, requested), most, device)
+        return _limits[key]
+
+
+def requested_tiles(device: str, requested: int) -> int:
+    """The most tiles in a call, for [predict] batch; 0 is one on a CPU (measured fastest)."""
+    return requested or (1 if device == "cpu" else MAX_PIXELS)
+
+
+def fitting_pixels(network: Network, room: float) -> int:
+    """Pixels of planes whose inference fits into `room` bytes."""
+    side = 64 * network.stride
+    each = network.activation_bytes(side, side) / side**2
+    return int(room / max(1.0, each))
+
+
+def in_batches(
+    tiles: Iterable[Tile],
+    run: Callable[[list[Tile]], None],
+    *,
+    limit: BatchLimit,
+    halo: int,
+    stride: int,
+) -> None:
+    """`run` all `tiles`, those of one shape together, in batches that fit.
+
+    ModelError where the smallest tile is too much. No tile is run to its end twice: a batch that
+    ran out of memory has stored nothing.
+    """
+    waiting = deque(tiles)
+    while waiting:
+        fits = limit.at_once(waiting[0])
+        parts = halves(waiting[0], halo=halo, stride=stride) if fits == 0 else None
+        if parts:
+            waiting.popleft()
+            waiting.extendleft(reversed(parts))
+            continue
+        batch = _next_batch(waiting, max(1, fits))
+        # asked outside of the handler, as the error holds what the call had allocated
+        if _out_of_memory(run, batch):
+            if len(batch) == 1 and not halves(batch[0], halo=halo, stride=stride):
+                raise _too_large(batch[0])
+            limit.halve(batch)
+            waiting.extendleft(reversed(batch))
+
+
+def _out_of_memory(run: Callable[[list[Tile]], None], batch: list[Tile]) -> bool:
+    try:
+        run(batch)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return True
+    return False
+
+
+def _next_batch(waiting: deque[Tile], most: int) -> list[Tile]:
+    """The next tiles with windows and outputs of one shape, up to `most`."""
+    batch = [waiting.popleft()]
+    kind = batch[0].window.shape, batch[0].requested
+    while waiting and len(batch) < most and (waiting[0].window.shape, waiting[0].requested) == kind:
+        batch.append(waiting.popleft())
+    return batch
+
+
+def halves(one: Tile, *, halo: int, stride: int) -> tuple[Tile, Tile] | None:
+    """The same output from two smaller windows; None where these would be as large as the whole.
+
+    Cut along the longer side of the window if that helps, at a multiple of the stride:
+
+        |halo|------output------|halo|
+        |halo|-first---|halo|
+                  |halo|-second-|halo|
+    """
+    for n in sorted(along(one.axis, (0, 1, 2))[1:], key=lambda side: -one.window.shape[side]):
+        first, last = one.output.start[n], one.output.stop[n]
+        cut = first + -(-(last - first) // (2 * stride)) * stride
+        before, behind = min(one.window.stop[n], cut + halo), max(one.window.start[n], cut - halo)
+        if cut < last and before < one.window.stop[n] and behind > one.window.start[n]:
+            return (
+                replace(one, window=_to(one.window, n, before), output=_to(one.output, n, cut)),
+                replace(one, window=_from(one.window, n, behind), output=_from(one.output, n, cut)),
+            )
+    return None
+
+
+def _to(box: Box, n: int, at: int) -> Box:
+    z, y, x = (at if axis == n else stop for axis, stop in enumerate(box.stop))
+    return Box(box.start, (z, y, x))
+
+
+def _from(box: Box, n: int, at: int) -> Box:
+    z, y, x = (at if axis == n else start for axis, start in enumerate(box.start))
+    return Box((z, y, x), box.stop)
+
+
+def _pixels(one: Tile) -> int:
+    return prod(along(one.axis, one.window.shape)[1:])
+
+
+def _too_large(one: Tile) -> ModelError:
+    height, width = along(one.axis, one.window.shape)[1:]
+    return ModelError(
+        f"no memory for one tile of {height} x {width} pixels, the smallest that the network can "
+        'take; close other programs, take a smaller model, or [predict] device = "cpu"'
+    )

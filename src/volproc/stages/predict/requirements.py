@@ -1,0 +1,42 @@
+"""Whether image, model and options go together; errors say what to change."""
+
+from __future__ import annotations
+
+from volproc.errors import ConfigError, ModelError, VolumeError
+from volproc.grid.scale import VoxelNm
+from volproc.model.network import Network
+from volproc.stages.predict.options import PredictOptions
+from volproc.volume.metadata import VolumeInfo
+
+MAX_REFINING = 2.0
+"""An image with voxels more than this many times coarser than the model's is refused."""
+
+
+def require_image(image: VolumeInfo) -> None:
+    """VolumeError for anything but an image of one channel."""
+    if image.kind == "labels":
+        raise VolumeError(f"{image.url} is a label volume; predict needs the image it belongs to")
+    if len(image.channels) > 1:
+        raise VolumeError(
+            f"{image.url} has {len(image.channels)} channels ({', '.join(image.channels)}); "
+            "predict needs one: ingest the channel you want on its own"
+        )
+
+
+def require_weights(options: PredictOptions) -> None:
+    """ConfigError if the weights of all viewing axes are 0."""
+    if options.fusion == "weighted" and not any(options.axis_weights):
+        raise ConfigError(
+            f"[predict] weights = {list(options.weights)}: at least one of the viewing axes "
+            f"({options.axes}) needs a weight above 0"
+        )
+
+
+def require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, network: Network) -> None:
+    """ModelError if the image's voxels are too coarse for the model."""
+    if any(v > MAX_REFINING * m for v, m in zip(image.voxel_nm, voxel_nm, strict=True)):
+        raise ModelError(
+            f"model {network.name} works at {list(voxel_nm)} nm, but {image.url} has voxels of "
+            f"{list(image.voxel_nm)} nm, more than {MAX_REFINING:g} times coarser; take a model "
+            "for coarser voxels, or check the image's voxel size"
+        )

@@ -1,0 +1,186 @@
+"""The seam certificate: places predicted again with other tiles, and compared with what is written.
+
+With a halo as large as the network's reach tiles cannot show: a prediction is the same wherever its
+tile begins. So half of the places are chosen across a border of the run's tiles or blocks and lie
+within one tile the second time; the other half, anywhere, get a border through their middle.
+
+         run    ----tile----|----tile----        |--------tile--------|
+         again         |--tile--|                   |--tile-|-tile--|
+                        a border                       elsewhere
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.engine.protocol import Step
+from volproc.engine.run import Runner
+from volproc.errors import ModelError
+from volproc.fusion import fuse, level_of
+from volproc.grid.blocks import Block, Tiling
+from volproc.grid.box import Box, Shape, each, whole_box
+from volproc.stages.predict.cost import cost_of
+from volproc.stages.predict.seam_certificate import Certificate, certificate_of, failure
+from volproc.stages.predict.task import Predict
+from volproc.stages.predict.tiling import Layout
+from volproc.volume.file_io import sibling, write_file
+from volproc.volume.store import Volume
+
+SIDE = 64
+"""Voxels of a side of a place, rounded up to twice the network's stride."""
+ENDING = "-certificate.json"
+"""Of the certificate's name beside the prediction."""
+TOLERANCES = {"cpu": 1, "cuda": 12}
+"""Steps of 255 by which votes may differ: sums of float32 in another order may turn a rounding; in
+16 bits, on a GPU, rounding alone gave up to 7 where it was emulated (docs/predict.md)."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Voxels that are predicted again with tiles of their own (`layout`)."""
+
+    core: Box
+    layout: Layout
+    kind: str
+    """border, elsewhere, or skipped: in a block that was taken to be empty."""
+
+
+def places_in(
+    layout: Layout, blocks: Tiling, *, count: int, seed: int, skipped: Sequence[int] = ()
+) -> tuple[Place, ...]:
+    """Where to predict again: the same for the same `seed`, every other one across a border."""
+    rng = np.random.default_rng(seed)
+    side = -(-SIDE // (2 * layout.stride)) * 2 * layout.stride
+    borders = [
+        (n, at)
+        for n in range(3)
+        for at in sorted({*_borders(layout, layout.tile, n), *_borders(layout, blocks.core, n)})
+    ]
+    found = []
+    for number in range(count):
+        middle = [int(rng.integers(size)) for size in layout.shape]
+        across = bool(borders) and number % 2 == 0
+        if across:
+            axis, at = borders[int(rng.integers(len(borders)))]
+            middle[axis] = at
+        core = _around(middle, side, layout)
+        first = core.start if across else core.grow((side // 2,) * 3).start
+        again = replace(layout, tile=(side,) * 3, offset=each(lambda a: a % side, first))
+        none = any(block.index in skipped for block in blocks.over(core))
+        found.append(Place(core, again, _kind(across, none)))
+    return tuple(found)
+
+
+def _borders(layout: Layout, step: Shape, n: int) -> range:
+    return range(step[n], layout.shape[n], step[n])
+
+
+def _around(middle: Sequence[int], side: int, layout: Layout) -> Box:
+    """A cube around `middle` that begins on a multiple of the stride and lies in the volume."""
+    stride = layout.stride
+
+    def first(at: int, size: int) -> int:
+        last = -(-max(0, size - side) // stride) * stride
+        return min(max(0, at - side // 2) // stride * stride, last)
+
+    start = each(first, middle, layout.shape)
+    return Box(start, each(lambda a: a + side, start)).clip(whole_box(layout.shape))
+
+
+def _kind(across: bool, skipped: bool) -> str:
+    return "skipped" if skipped else "border" if across else "elsewhere"
+
+
+@dataclass(frozen=True)
+class Recompute:
+    """Task: one place predicted again, and compared with the votes and the prediction on disk.
+
+    Votes that were not written are made again with the run's own tiles.
+    """
+
+    predict: Predict
+    places: tuple[Place, ...]
+
+    def _again(self, block: Block) -> Predict:
+        return replace(self.predict, layout=self.places[block.index].layout, empty=None)
+
+    def load(self, block: Block) -> tuple[Any, Any]:
+        """The image for the other tiles; the votes, or the image for the run's tiles."""
+        votes = self.predict.votes
+        first = self._written(votes, block) if votes else self.predict.load(block)
+        return self._again(block).load(block), first
+
+    def _written(self, votes: Volume, block: Block) -> npt.NDArray[np.uint8]:
+        """Votes in the order of the axes; a single axis has no channels."""
+        values = votes.read(block.core)
+        names = votes.info.channels
+        return values[[names.index(axis) for axis in self.predict.options.axes]]
+
+    def compute(self, block: Block, loaded: tuple[Any, Any]) -> tuple[Any, Any]:
+        """The votes by other tiles, and the run's."""
+        other, first = loaded
+        again = self._again(block).vote(block, other).cpu().numpy()
+        if self.predict.votes is None and first is not None:
+            first = self.predict.vote(block, first).cpu().numpy()
+        return again, self.predict.zeros(block) if first is None else first
+
+    def store(self, block: Block, result: tuple[Any, Any]) -> dict[str, Any]:
+        """How the two differ; nothing is written."""
+        again, first = result
+        options = self.predict.options
+        apart = np.abs(again.astype(np.int16) - first)
+        fused = fuse(
+            again, mode=options.fusion, threshold=options.threshold, weights=options.axis_weights
+        )
+        level = level_of(options.threshold)
+        written = self.predict.output.read(block.core)
+        return {
+            "kind": self.places[block.index].kind,
+            "start": list(block.core.start),
+            "largest": int(apart.max()),
+            "sum": int(apart.sum()),
+            "votes": int(apart.size),
+            "changed": int(np.count_nonzero((fused >= level) != (written >= level))),
+            "voxels": int(fused.size),
+        }
+
+
+def certificate_step(predict: Predict, places: tuple[Place, ...], *, digest: str) -> Step:
+    """The step that predicts `places` again and compares them with what `predict` wrote."""
+    costs = [cost_of(place.core, replace(predict, layout=place.layout)) for place in places]
+    if predict.votes is None:  # then the run's own tiles are predicted again too
+        costs += [cost_of(place.core, predict) for place in places]
+    return Step(
+        name="certify",
+        task=Recompute(predict, places),
+        blocks=[Block(n, place.core, place.core) for n, place in enumerate(places)],
+        digest=digest,
+        peak_bytes=max(cost.peak_bytes for cost in costs),
+        on_gpu=predict.device == "cuda",
+        bytes_read=sum(cost.bytes_read for cost in costs),
+        flop=sum(cost.flop for cost in costs),
+    )
+
+
+def run_certificate(
+    predict: Predict, places: tuple[Place, ...], runner: Runner, *, digest: str
+) -> Certificate:
+    """The certificate, also written beside the prediction; ModelError if it does not pass."""
+    records = runner.run(certificate_step(predict, places, digest=digest))
+    found = certificate_of(
+        records,
+        tolerance=TOLERANCES[predict.device],
+        halo=str(predict.options.halo),
+    )
+    url = predict.output.info.url
+    kept = {"digest": digest, **asdict(found)}
+    write_file(sibling(url, ENDING), json.dumps(kept, indent=1).encode())
+    if found.passed is False:
+        raise ModelError(failure(found, predict.network, url))
+    return found

@@ -1,0 +1,129 @@
+"""The volumes a network learns from, found and compared; metadata only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from volproc.errors import ConfigError
+from volproc.grid.box import Box, whole_box
+from volproc.grid.scale import VoxelNm
+from volproc.stages.train.options import TrainOptions
+from volproc.volume.kinds import require_labels
+from volproc.volume.metadata import VolumeInfo
+from volproc.volume.resampling import resampling_to
+from volproc.volume.sampling import Sampling, overlap
+from volproc.volume.store import open_volume
+
+SLACK = 2.0
+"""Voxels of the coarsest grid by which ends may differ: labels are drawn on coarser images."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image, its labels, and how often patches come from it.
+
+    `ignore` marks voxels that carry no loss; `agreement` is the share of people who say
+    "inside", times 255.
+    """
+
+    image: VolumeInfo
+    labels: VolumeInfo
+    weight: float = 1.0
+    ignore: VolumeInfo | None = None
+    agreement: VolumeInfo | None = None
+
+    @property
+    def volumes(self) -> tuple[VolumeInfo, ...]:
+        """All that there are."""
+        return tuple(v for v in (self.image, self.labels, self.ignore, self.agreement) if v)
+
+
+Find = Callable[[str], VolumeInfo]
+"""The metadata of the volume at a path."""
+
+
+def opened(url: str) -> VolumeInfo:
+    """The metadata of a finished volume; VolumeError if there is none at `url`."""
+    return open_volume(url).info
+
+
+def sources_of(options: TrainOptions, find: Find = opened) -> tuple[Source, ...]:
+    """What a network is to learn from; ConfigError unless there is one of all for every image."""
+    weights = options.weights or (1.0,) * len(options.images)
+    _require_as_many(options.images, labels=options.labels, weights=weights)
+    ignore = options.ignore or ("",) * len(options.images)
+    agreement = options.agreement or ("",) * len(options.images)
+    if options.agreement_as == "nothing":
+        agreement = ("",) * len(options.images)
+    _require_as_many(options.images, ignore=ignore, agreement=agreement)
+    rows = zip(options.images, options.labels, weights, ignore, agreement, strict=True)
+    return tuple(
+        Source(
+            find(image),
+            find(labels),
+            weight,
+            find(unseen) if unseen else None,
+            find(people) if people else None,
+        )
+        for image, labels, weight, unseen, people in rows
+    )
+
+
+def held_out_of(options: TrainOptions, find: Find = opened) -> tuple[Source, ...]:
+    """What the network is scored on; ConfigError unless there are labels for every image."""
+    images, labels = options.validation_images, options.validation_labels
+    _require_as_many(images, validation_labels=labels)
+    return tuple(Source(find(a), find(b)) for a, b in zip(images, labels, strict=True))
+
+
+def require_fit(source: Source, voxel_nm: VoxelNm) -> None:
+    """ConfigError or VolumeError unless a source's volumes are what they should be, and meet."""
+    image, labels = source.image, source.labels
+    if labels.kind != "labels":
+        raise ConfigError(f"[train] labels: {labels.url} is an image; expected a label volume")
+    for marks in (labels, source.ignore):
+        if marks:
+            require_labels(marks)
+    if image.kind != "image" or image.channels:
+        raise ConfigError(f"[train] images: {image.url} is not an image of one channel")
+    people = source.agreement
+    if people and (people.dtype != "uint8" or people.channels):
+        raise ConfigError(
+            f"[train] agreement: {people.url} holds {people.dtype}; expected uint8, 0 to 255, as "
+            "`volproc annotate` writes it"
+        )
+    learnt(source, voxel_nm)
+
+
+def learnt(source: Source, voxel_nm: VoxelNm) -> Box:
+    """Voxels of the model's grid on the image where all volumes of a source lie.
+
+    VolumeError or ConfigError, one line, where that is nowhere.
+    """
+    shape = resampling_to(source.image, voxel_nm).shape_out
+    found = whole_box(shape)
+    for other in source.volumes[1:]:
+        found = found.clip(way_of(other, source.image, voxel_nm)[1])
+    if not found.size:
+        urls = ", ".join(volume.url for volume in source.volumes)
+        raise ConfigError(
+            f"nothing to learn from: no voxel lies in all of {urls}; name volumes "
+            "of one place, or correct the translations in their metadata"
+        )
+    return found
+
+
+def way_of(info: VolumeInfo, image: VolumeInfo, voxel_nm: VoxelNm) -> tuple[Sampling, Box]:
+    """How to see `info` on the model's grid on `image`, and the voxels of that grid in both."""
+    shape = resampling_to(image, voxel_nm).shape_out
+    return overlap(info, image, grid=(shape, voxel_nm), slack=SLACK)
+
+
+def _require_as_many(images: Sequence[str], **lists: Sequence[object]) -> None:
+    def said() -> Iterator[str]:
+        yield f"{len(images)} images"
+        yield from (f"{len(values)} {name}" for name, values in lists.items())
+
+    if any(len(values) != len(images) for values in lists.values()):
+        raise ConfigError(f"[train] has {', '.join(said())}; give one of each per image")

@@ -1,0 +1,68 @@
+"""One stage by itself: what its command and its Python function do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from volproc.config.options import Options
+from volproc.config.running import ClusterOptions
+from volproc.engine.clusters.choose import engine_of
+from volproc.engine.events import JsonLines, Watcher
+from volproc.engine.run import Runner
+from volproc.lease import holding
+from volproc.lease.places import BESIDE
+from volproc.stages.description import Request, Stage
+from volproc.workflow.registry import registered
+
+LOCAL = ClusterOptions()
+"""Dask workers on this machine, one per core."""
+
+
+def run_single(
+    stage: Stage,
+    tables: Mapping[str, Options],
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, str],
+    *,
+    overwrite: bool = False,
+    cluster: ClusterOptions = LOCAL,
+    watchers: Sequence[Watcher] = (),
+) -> Any:
+    """The result of a stage with these options, inputs and outputs by name."""
+    chosen = stage.plan(
+        Request(tables, inputs, outputs, watchers=watchers, stages=registered()),
+    )
+    out, *also = (*outputs.values(), "")
+    with runner_for(out, cluster, watchers, overwrite=overwrite, also=also) as runner:
+        return stage.run(chosen, runner)
+
+
+@contextmanager
+def runner_for(
+    out: str,
+    cluster: ClusterOptions,
+    watchers: Sequence[Watcher],
+    *,
+    overwrite: bool = False,
+    also: Sequence[str] = (),
+) -> Iterator[Runner]:
+    """A runner whose record and log lie beside `out`; its cluster is closed at the end.
+
+    Meanwhile this process owns `out`, and the outputs in `also`: LeaseError where another one that
+    lives does. Without `out` nothing is kept. `overwrite` lets it replace what volproc made there
+    otherwise.
+    """
+    if not out:
+        with TemporaryDirectory() as folder, engine_of(cluster) as engine:
+            yield Runner(engine, folder, watchers)
+        return
+    roots = [f"{output.rstrip('/')}{BESIDE}" for output in (out, *also) if output]
+    beside = roots[0]
+    with holding(*roots), engine_of(cluster) as engine:
+        log = JsonLines(f"{beside}/log.jsonl")
+        own = Runner(engine, f"{beside}/ledger", (*watchers, log), overwrite=overwrite)
+        with own.noting_bugs() as runner:
+            yield runner

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from volproc.drawing import Window
+from volproc.stages.annotate.geometry.line_distance import signed_distance
+
+coordinates = st.floats(-5, 25, width=32)
+loops = st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=6).map(
+    lambda points: np.array(points, dtype=np.float32)
+)
+
+
+def slowly(loop, y, x, nm):
+    """Distance from one place to all segments."""
+    place, ends = np.array([y, x]) * nm, loop.astype(float) * nm
+    found = []
+    for a, b in zip(ends, np.roll(ends, -1, axis=0)):
+        span = ((b - a) ** 2).sum()
+        t = np.clip(((place - a) * (b - a)).sum() / span, 0, 1) if span else 0.0
+        found.append(np.linalg.norm(place - a - t * (b - a)))
+    return min(found)
+
+
+@given(loops, st.sampled_from([(1.0, 1.0), (3.0, 2.0)]))
+def test_it_is_the_distance_to_the_nearest_segment(loop, nm):
+    found = signed_distance(loop, Window((2, 3), (6, 8)), nm=nm, reach_nm=30.0)
+    for y in range(4):
+        for x in range(5):
+            expected = min(slowly(loop, y + 2.5, x + 3.5, nm), 30)
+            assert abs(found[y, x]) == pytest.approx(expected, rel=1e-4, abs=2e-3)
+
+
+def test_it_is_negative_outside():
+    square = np.float32([[2, 2], [2, 8], [8, 8], [8, 2]])
+    found = signed_distance(square, Window((0, 0), (10, 10)), nm=(1, 1), reach_nm=2.0)
+    assert found[2, 5] == 0.5
+    assert found[1, 5] == -0.5
+    assert found[5, 5] == 2
+    assert found[0, 0] == -2

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from volproc.stages.annotate.geometry.polylines import evenly
+from volproc.stages.annotate.methods.cria.alignment import Drawing, matched
+
+STEP = 40.0
+
+
+def shape(turn=0.0):
+    """An outline of about 30 um with bays."""
+    a = np.linspace(0, 2 * np.pi, 700, endpoint=False) + turn
+    radius = 4000 * (1 + 0.2 * np.cos(3 * a) + 0.1 * np.sin(7 * a))
+    return 10000 + radius[:, None] * np.stack([np.sin(a), np.cos(a)], axis=1)
+
+
+def match(reference, loops=(), left_open=(), reach=600.0):
+    drawing = Drawing.of(loops, left_open, step=STEP)
+    return matched(reference, drawing, step=STEP, reach=reach)
+
+
+def apart(places, expected):
+    return np.linalg.norm(places - expected, axis=1)
+
+
+@given(st.floats(0, 6.3), st.floats(-150, 150), st.floats(-150, 150))
+def test_a_moved_outline_is_matched_point_by_point_wherever_it_begins(turn, y, x):
+    reference = evenly(shape(), STEP)
+    places = match(reference, [shape(turn) + np.array([y, x])])
+    assert apart(places, reference + np.array([y, x])).max() < 2.5 * STEP
+
+
+def test_narrow_bays_are_matched_to_themselves():
+    """A bay of 300 nm, drawn 250 nm off: the nearest line is often the wrong one."""
+    y = np.concatenate([np.linspace(0, 3000, 60), np.full(8, 3000), np.linspace(3000, 0, 60)])
+    x = np.concatenate([np.zeros(60), np.linspace(0, 300, 8), np.full(60, 300)])
+    frame = [[0, 5000], [6000, 5000], [6000, -5000], [0, -5000]]
+    bay = np.concatenate([np.stack([y, x], axis=1), frame])
+    reference = evenly(bay, STEP)
+    places = match(reference, [bay + np.array([0, 250])])
+    assert apart(places, reference + np.array([0, 250])).max() < 3.5 * STEP
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_half_an_outline_left_open_is_matched_where_it_is_in_either_direction(turn):
+    reference = evenly(shape(), STEP)
+    half = (shape() + np.array([80, -50]))[:350][::turn]
+    places = match(reference, left_open=[half])
+    known = np.isfinite(places[:, 0])
+    assert 0.45 < known.mean() < 0.6
+    assert apart(places[known], reference[known] + [80, -50]).max() < 2 * STEP
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["scribbled first", "scribbled last"])
+def test_a_scribble_does_not_hide_the_outline_whatever_was_drawn_first(first):
+    """More points within reach than are looked at: the nearest count, in any order."""
+    angle = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    around = np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    reference = evenly(5000 + 2000 * around, STEP)
+    outline, scribble = 5000 + 2050 * around, np.random.default_rng(0).uniform(-500, 500, (60, 2))
+    loops = [scribble + np.array([5000, 7000]), outline]
+    clean = match(reference, [outline])
+    drawn = match(reference, loops if first else loops[::-1])
+    assert np.isfinite(drawn).all()
+    assert apart(drawn, reference).max() <= apart(clean, reference).max()
+
+
+def test_what_is_out_of_reach_is_not_matched():
+    reference = evenly(shape(), STEP)
+    assert np.isnan(match(reference, [shape() + 5000.0])).all()
+    assert np.isnan(match(reference)).all()
+
+
+def test_a_detour_is_left_out_and_the_rest_kept():
+    reference = evenly(shape(), STEP)
+    detour = shape()
+    detour[100:150] += np.linspace(0, 1, 50)[:, None] * [4000, 4000]
+    places = match(reference, [detour])
+    known = np.isfinite(places[:, 0])
+    assert 0.7 < known.mean() < 0.98
+    assert np.median(apart(places[known], reference[known])) < STEP
+
+
+@given(st.integers(3, 60), st.floats(1, 500))
+def test_points_are_even_along_a_closed_line(count, step):
+    a = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    loop = 1000 * np.stack([np.sin(a), np.cos(a)], axis=1)
+    points = evenly(loop, step)
+    around = np.linalg.norm(loop - np.roll(loop, 1, axis=0), axis=1).sum()
+    assert len(points) == max(8, round(around / step))
+    assert np.allclose(points[0], loop[0])
+    assert (
+        np.linalg.norm(points - np.roll(points, 1, axis=0), axis=1).max() < around / len(points) + 1
+    )

@@ -1,0 +1,104 @@
+from dataclasses import asdict, fields
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+
+from volproc.drawing import MIN_COMPONENT_UM2
+from volproc.stages.annotate.quality.slice_scores import (
+    FORMULAS,
+    MEANS,
+    MeanScores,
+    SliceScores,
+    fragments,
+    means_of,
+    radius_nm,
+    score_slice,
+)
+
+NM = (100.0, 100.0)
+"""Five voxels are a fragment that counts."""
+masks = arrays(bool, (16, 20))
+
+
+def squares(*corners, side=4):
+    """A mask with squares of 16 voxels, which are fragments that count."""
+    mask = np.zeros((40, 50), bool)
+    for y, x in corners:
+        mask[y : y + side, x : x + side] = True
+    return mask
+
+
+@given(truth=masks, answer=masks)
+def test_fragments_are_counted_as_a_loop_over_all_pairs_does(truth, answer):
+    def parts(mask):
+        labels, count = ndimage.label(mask, np.ones((3, 3)))
+        each = (labels == number for number in range(1, count + 1))
+        return [one for one in each if one.sum() * NM[0] * NM[1] >= MIN_COMPONENT_UM2 * 1e6]
+
+    def like(a, b):
+        return (a & b).sum() > 0.5 * (a | b).sum()
+
+    real, there = parts(truth), parts(answer)
+    found = sum(any(like(a, b) for b in there) for a in real)
+    made_up = sum(not any(like(a, b) for a in real) for b in there)
+    assert fragments(truth, answer, nm=NM) == (found, made_up, len(real))
+
+
+@given(mask=masks)
+def test_the_truth_itself_is_perfect(mask):
+    scores = score_slice(mask, mask, nm=NM)
+    assert scores.empty == (not mask.any())
+    assert (scores.found, scores.made_up, scores.false) == (scores.fragments, 0, False)
+    if mask.any():
+        assert [getattr(scores, name) for name in MEANS] == [1, 1, 0, 1, 1]
+
+
+def test_no_answer_is_a_radius_away():
+    truth = squares((10, 10), (20, 30))
+    scores = score_slice(truth, np.zeros_like(truth), nm=NM)
+    assert scores.masd_nm == pytest.approx(radius_nm(truth, NM)) == pytest.approx(319.15, abs=0.01)
+    assert (scores.dice, scores.nsd_100, scores.fragments, scores.found) == (0, 0, 2, 0)
+
+
+def test_where_nothing_is_only_the_false_is_told():
+    scores = score_slice(squares(), squares((3, 3)), nm=NM)
+    assert scores == SliceScores(True, True, 0, 0, 1)
+    assert score_slice(squares(), squares(), nm=NM) == SliceScores(True, False, 0, 0, 0)
+
+
+def test_the_border_is_no_outline_if_told_so():
+    truth, answer = squares((0, 10), side=12), squares((0, 10), side=10)
+    inside = score_slice(truth, answer, nm=NM, at_border=False)
+    closed = score_slice(truth, answer, nm=NM)
+    assert inside.masd_nm > closed.masd_nm > 0
+    assert inside.dice == closed.dice
+
+
+def test_means_are_over_slices_with_something_to_find():
+    two = squares((5, 5), (20, 20))
+    perfect, half = score_slice(two, two, nm=NM), score_slice(two, squares((5, 5)), nm=NM)
+    nothing, false = (score_slice(squares(), a, nm=NM) for a in (squares(), squares((1, 1))))
+    found = means_of([perfect, half, nothing, false])
+    assert (found.slices, found.empty, found.false) == (2, 2, 1)
+    assert found.dice == pytest.approx((perfect.dice + half.dice) / 2)
+    assert (found.found, found.made_up) == (0.75, 0)
+    assert means_of([nothing]) == MeanScores(0, None, None, None, None, None, None, 0, 0, 1)
+
+
+@given(masks=st.lists(st.tuples(masks, masks), max_size=4))
+def test_means_never_leave_the_range_of_their_slices(masks):
+    slices = [score_slice(a, b, nm=NM) for a, b in masks]
+    found = asdict(means_of(slices))
+    for name in MEANS:
+        values = [getattr(one, name) for one in slices if not one.empty]
+        if values:
+            assert min(values) - 1e-9 <= found[name] <= max(values) + 1e-9
+
+
+def test_every_score_has_its_formula():
+    named = {field.name for field in fields(MeanScores)} - {"slices", "empty"}
+    assert named == set(FORMULAS)
