@@ -303,8 +303,9 @@ def test_a_fetch_that_is_killed_goes_on(archive, tmp_path, sent):
         while process.poll() is None and not (partial.exists() and partial.stat().st_size):
             pass
         process.send_signal(sent)
-        process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=20)
         assert process.returncode != 0
+    assert partial.exists(), errors
     begun = partial.stat().st_size
     assert 0 < begun <= 100_000
     fetch(archive, tmp_path)
