@@ -1055,7 +1055,7 @@ def evaluate(
     ground_truth_labels
         Label values that count as foreground; all but 0 if empty.
     slices
-        Score these z slices of the truth only: first, and one past the last.
+        Score these z slices of the ground truth only: first, and one past the last.
     threshold
         Probability from which a voxel counts as foreground.
     overwrite
