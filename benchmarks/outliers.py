@@ -72,7 +72,8 @@ def dice(folder: Path, slab: Slab, name: str, values: Any, axes: str) -> float:
     out = f"{place}-out.zarr"
     volproc.predict(image, out, PredictOptions(axes=axes, votes=False), cluster=SERIAL)
     return float(
-        volproc.evaluate(out, EvaluateOptions(truth=truth), cluster=SERIAL).rows()[0]["dice"] or 0
+        volproc.evaluate(out, EvaluateOptions(ground_truth=truth), cluster=SERIAL).rows()[0]["dice"]
+        or 0
     )
 
 

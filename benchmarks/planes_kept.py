@@ -32,7 +32,7 @@ def phantom(folder: Path) -> tuple[str, EvaluateOptions]:
     """A made volume, and how it is scored."""
     url = str(folder / "phantom.zarr")
     volproc.phantom(url, PHANTOM, cluster=SERIAL)
-    return url, EvaluateOptions(truth=f"{url}/labels/nuclei")
+    return url, EvaluateOptions(ground_truth=f"{url}/labels/nuclei")
 
 
 def real_cell(data: Path, folder: Path) -> tuple[str, EvaluateOptions]:
@@ -43,7 +43,7 @@ def real_cell(data: Path, folder: Path) -> tuple[str, EvaluateOptions]:
     volproc.ingest(str(cell / "raw_40nm.tif"), url, how, cluster=SERIAL)
     labels = IngestOptions(voxel_nm=(50, 10, 10), labels=True)
     volproc.ingest(str(cell / "labels4_multinuclei_10nm.tif"), truth, labels, cluster=SERIAL)
-    return url, EvaluateOptions(truth=truth, truth_labels=(1, 2), slices=(150, 300))
+    return url, EvaluateOptions(ground_truth=truth, ground_truth_labels=(1, 2), slices=(150, 300))
 
 
 def steps_shown(votes: Volume, keep: int) -> tuple[float, float]:
@@ -63,7 +63,7 @@ def measure(url: str, scored: EvaluateOptions, folder: Path) -> None:
         name = f"{Path(url).stem}-{keep}-{flips}"
         out, votes = (str(folder / f"{name}-{kind}.zarr") for kind in ("out", "votes"))
         began = time.process_time()
-        options = PredictOptions(keep=keep, flips=flips)
+        options = PredictOptions(center_planes=keep, flips=flips)
         volproc.predict(url, out, options, votes=votes, cluster=SERIAL)
         cost = time.process_time() - began
         scores = volproc.evaluate(votes, scored, cluster=SERIAL)

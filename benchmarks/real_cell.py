@@ -44,7 +44,7 @@ def measure(source: Path, truth: str, folder: Path) -> None:
     workflow = Workflow(
         run=RunOptions(source=str(source), folder=str(folder)),
         ingest=IngestOptions(voxel_nm=(50, 40, 40), match_slices=True),
-        evaluate=EvaluateOptions(truth=truth, truth_labels=NUCLEUS, slices=SLICES),
+        evaluate=EvaluateOptions(ground_truth=truth, ground_truth_labels=NUCLEUS, slices=SLICES),
     )
     began = time.monotonic()
     volproc.run(workflow)

@@ -46,7 +46,7 @@ def road(folder: Path, shape: tuple[int, int, int], model: str, workers: int) ->
         run=RunOptions(source=phantom, folder=str(folder / "run")),
         cluster=cluster,
         predict=PredictOptions(model=model),
-        evaluate=EvaluateOptions(truth=f"{phantom}/labels/nuclei"),
+        evaluate=EvaluateOptions(ground_truth=f"{phantom}/labels/nuclei"),
     )
     volproc.run(workflow, watchers=(clock,))
     return clock

@@ -74,7 +74,7 @@ def answered(image: Volume, folder: Path, skip: float) -> tuple[Volume, Labels, 
     """The prediction, its objects, and CPU seconds of predicting."""
     out = str(folder / f"{Path(image.info.url).stem}-out-{skip}.zarr")
     began = time.process_time()
-    options = PredictOptions(block=BLOCK, tile=BLOCK, skip=skip)
+    options = PredictOptions(block=BLOCK, tile=BLOCK, skip_empty_std=skip)
     prediction = volproc.predict(image.info.url, out, options, cluster=SERIAL)
     cost = time.process_time() - began
     labelled = volproc.label(
@@ -85,10 +85,10 @@ def answered(image: Volume, folder: Path, skip: float) -> tuple[Volume, Labels, 
 
 def skipped_by_part(image: Volume, prediction: Volume, skip: float) -> list[str]:
     """Of each part: blocks skipped, of all that begin in it."""
-    options = PredictOptions(block=BLOCK, tile=BLOCK, skip=skip)
+    options = PredictOptions(block=BLOCK, tile=BLOCK, skip_empty_std=skip)
     plan = plan_predict(image.info, prediction.info.url, options)
     rule = empty_block_rule(
-        image.info, plan.output.voxel_nm, volume_sample(image), deviations=options.skip
+        image.info, plan.output.voxel_nm, volume_sample(image), deviations=options.skip_empty_std
     )
     assert rule is not None
     empty = [rule.is_empty(plan.layout.window(b.core, options.axes), image) for b in plan.blocks]

@@ -22,7 +22,7 @@ def test_the_demo_works_on_the_volume_that_its_script_makes():
     script = (EXAMPLES.parent / "scripts" / "demo").read_text()
     made = re.findall(r"volproc phantom (\S+)", script)
     assert [Path(workflow.run.source).resolve()] == [(EXAMPLES.parent / m).resolve() for m in made]
-    assert Path(workflow.evaluate.truth).parts[-3:] == ("phantom.zarr", "labels", "nuclei")
+    assert Path(workflow.evaluate.ground_truth).parts[-3:] == ("phantom.zarr", "labels", "nuclei")
 
 
 def test_the_loop_works_on_the_volume_that_its_comment_makes():
@@ -31,7 +31,7 @@ def test_the_loop_works_on_the_volume_that_its_comment_makes():
     workflow = load_workflow(EXAMPLES / "crowd.toml", environment={})
     image = (EXAMPLES.parent / made).resolve()
     assert Path(workflow.run.source).resolve() == image
-    for truth in (workflow.crowd.truth, workflow.evaluate.truth):
+    for truth in (workflow.crowd.truth, workflow.evaluate.ground_truth):
         assert Path(truth).resolve() == image / "labels" / "nuclei"
     assert workflow.crowd.slices[1] == workflow.evaluate.slices[0]
 

@@ -14,7 +14,7 @@ assert [finding for finding in volproc.check(str(here / "image.zarr"))] == []
 votes = here / "votes.zarr"
 prediction = volproc.predict(image, here / "p.zarr", model="nuclei-50nm", votes=votes)
 volproc.predict("i.zarr", "p.zarr", PredictOptions(axes="zy"), overwrite=True, cluster=serial)
-found = volproc.label(prediction, here / "objects.zarr", min_volume_um3=1.25, native=image)
+found = volproc.label(prediction, here / "objects.zarr", min_volume_um3=1.25, image_grid=image)
 print(found.objects, found.labels.info.voxel_nm, found.table, found.reasons)
 nuclei = volproc.interior(prediction, here / "nuclei.zarr", gap_nm=600, axes="z")
 numbers = volproc.measure(found.labels, here / "measure", image=image, votes=votes, meshes="ply")

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from volproc import array as array
 from volproc import labels as labels
+from volproc.array.storing import store as store
 from volproc.config.running import ClusterOptions as ClusterOptions
 from volproc.config.running import RunOptions as RunOptions
 from volproc.engine.events import Watcher
@@ -19,7 +21,7 @@ from volproc.stages.annotate.stage import AnnotateResult
 from volproc.stages.crowd.options import CrowdOptions as CrowdOptions
 from volproc.stages.crowd.stage import CrowdSummary
 from volproc.stages.evaluate.options import EvaluateOptions as EvaluateOptions
-from volproc.stages.evaluate.scores import Scores
+from volproc.stages.evaluate.overlap_scores import Scores
 from volproc.stages.filter.options import FilterOptions as FilterOptions
 from volproc.stages.ingest.empiar.fetch import plan_fetch as plan_fetch
 from volproc.stages.ingest.empiar.fetch import run_fetch as run_fetch
@@ -346,7 +348,7 @@ def subjects(
 
 def crowd(
     out: str | Path,
-    truth: str | Path | Volume | None = None,
+    ground_truth: str | Path | Volume | None = None,
     options: CrowdOptions | None = None,
     *,
     volunteers: int = 21,
@@ -365,7 +367,7 @@ def crowd(
 
     Parameters
     ----------
-    truth
+    ground_truth
         The labels they draw.
     out
         The classification export.
@@ -427,12 +429,12 @@ def annotate(
     duplicates: Literal["first", "last"] = "first",
     envelope_nm: float = 70.0,
     close_nm: float = 1000.0,
-    fewest_votes: int = 3,
+    min_votes: int = 3,
     skills: bool = True,
     along_z: bool = False,
     voxel_nm: Sequence[float] | None = None,
-    truth: str = "",
-    truth_labels: Sequence[int] = (),
+    ground_truth: str = "",
+    ground_truth_labels: Sequence[int] = (),
     compare: bool = False,
     levels: bool = False,
     block_slices: int = 16,
@@ -487,7 +489,7 @@ def annotate(
         Width of the envelope that is drawn along the outline; nm.
     close_nm
         cria: stroke ends farther apart than this are not joined by a straight line; nm.
-    fewest_votes
+    min_votes
         Slices on which fewer looked are marked to be ignored.
     skills
         cria: weigh each volunteer by how well they agree with the others on many slices.
@@ -496,10 +498,10 @@ def annotate(
     voxel_nm
         Voxel size in nm (z, y, x), where there is no image and the export does not state
         it.
-    truth
+    ground_truth
         Expert labels of the image's voxel size (OME-Zarr): labels are scored where they
         cover it.
-    truth_labels
+    ground_truth_labels
         Label values of the truth that are the object; all but 0 if empty.
     compare
         Try all methods and show them in one table: scores with a truth, else how far they
@@ -672,14 +674,14 @@ def predict(
     weights: Sequence[float] = (1.0, 1.0, 1.0),
     threshold: float = 0.5,
     flips: bool = False,
-    keep: int = 0,
+    center_planes: int = 0,
     halo: Literal["exact", "reference"] | int = "exact",
-    skip: float = 0.0,
+    skip_empty_std: float = 0.0,
     agreement: bool = False,
     disagreement: bool = False,
     regions_um: Sequence[float] | None = None,
-    native: bool = False,
-    certify: int = 0,
+    image_grid: bool = False,
+    seam_check: int = 0,
     tile: Sequence[int] | None = None,
     block: Sequence[int] | None = None,
     batch: int = 0,
@@ -731,12 +733,12 @@ def predict(
     flips
         Average each axis' probability over the plane's four mirror images: 4 times the
         work.
-    keep
+    center_planes
         Of the planes the network answers at once, the central ones that count; 0 is all.
     halo
         exact is what the model sees, reference the published overlap (256 pixels keep 128,
         half of the planes), a number is pixels of context on each side.
-    skip
+    skip_empty_std
         Blocks whose image, seen coarsely, spans less than this many standard deviations of
         the volume are taken to hold nothing; 0 looks at all.
     agreement
@@ -746,10 +748,10 @@ def predict(
     regions_um
         From the votes, rank regions of this size (z, y, x; µm) by how far the axes are
         apart.
-    native
+    image_grid
         Also write the prediction on the image's own grid (of union and majority: from the
         votes).
-    certify
+    seam_check
         Places that are predicted again with other tiles, and compared; 0 is none.
     tile
         Voxels (at the model's voxel size) the network answers at once per axis; chosen to
@@ -868,7 +870,7 @@ def label(
     out: str | Path,
     options: LabelOptions | None = None,
     *,
-    native: str | Path | Volume | None = None,
+    image_grid: str | Path | Volume | None = None,
     input: Literal["mask", "classes", "labels"] = "mask",
     connectivity: Literal[6, 18, 26] = 26,
     threshold: float = 0.5,
@@ -892,7 +894,7 @@ def label(
     ----------
     mask
         A mask, a probability, or labels.
-    native
+    image_grid
         Also write the labels on this image's grid.
     out
         The objects.
@@ -1026,11 +1028,11 @@ def measure(
 
 def evaluate(
     result: str | Path | Volume,
-    truth: str | Path | Volume | None = None,
+    ground_truth: str | Path | Volume | None = None,
     options: EvaluateOptions | None = None,
     *,
     out: str | Path | None = None,
-    truth_labels: Sequence[int] = (),
+    ground_truth_labels: Sequence[int] = (),
     slices: Sequence[int] | None = None,
     threshold: float = 0.5,
     overwrite: bool = False,
@@ -1044,13 +1046,13 @@ def evaluate(
     ----------
     result
         What is scored.
-    truth
+    ground_truth
         The ground truth: labels.
     out
         Write all scores there, as JSON.
     options
         `EvaluateOptions`; keywords below go over it.
-    truth_labels
+    ground_truth_labels
         Label values that count as foreground; all but 0 if empty.
     slices
         Score these z slices of the truth only: first, and one past the last.

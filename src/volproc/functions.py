@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -13,7 +14,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from volproc.config.loading import parsed
-from volproc.config.options import Options
+from volproc.config.options import Options, RenamedOptionWarning
 from volproc.errors import ConfigError
 from volproc.progress_bars import shown
 from volproc.stages.description import Stage
@@ -21,7 +22,7 @@ from volproc.workflow.registry import registered
 
 if TYPE_CHECKING:
     from volproc.engine.events import Watcher
-    from volproc.engine.protocol import Cost
+    from volproc.engine.protocol import Step
     from volproc.workflow.stage_status import StageStatus
     from volproc.workflow.workflow_file import Workflow
 
@@ -144,6 +145,7 @@ def _call(stage: Stage, args: Sequence[Any], given: dict[str, Any]) -> Any:
 
 def _named(stage: Stage, args: Sequence[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """All that was given, by name. Options may stand at any place: so they did before keywords."""
+    given = by_names_of_today(stage, given)
     names = [name for name, (_, required, _) in arguments(stage).items() if required]
     places = [one for one in args if not isinstance(one, Options)]
     objects = [one for one in args if isinstance(one, Options)]
@@ -157,6 +159,18 @@ def _named(stage: Stage, args: Sequence[Any], given: Mapping[str, Any]) -> dict[
     if twice:
         raise ConfigError(f"volproc.{stage.name} got {twice[0]} twice, by position and by name")
     return {**found, **given}
+
+
+def by_names_of_today(stage: Stage, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, by today's names; a RenamedOptionWarning for each earlier one."""
+    found = dict(given)
+    for old, new in stage.options.RENAMED.items():
+        value = found.pop(old, None)
+        if value is not None:
+            found[new] = value
+            told = f"{old} is called {new} now; the earlier name goes with the next release"
+            warnings.warn(told, RenamedOptionWarning, stacklevel=4)
+    return found
 
 
 def _place(value: Any) -> Any:
@@ -206,8 +220,8 @@ def run(
     """Run a workflow (a file, or what `load_workflow` returns), or go on with it.
 
     Returns the path of the report. `stages` limits it to some. What is recorded as done, from the
-    same inputs and options, is left alone; what was made from others is made anew, and said
-    before. `redo` names stages that are made anew in any case. All stages are planned before the
+    same inputs and options, is left alone; what was made from others is remade, and said
+    before. `redo` names stages that are remade in any case. All stages are planned before the
     first byte is written: VolprocError, one line, when something is missing or wrong. `watchers`
     are called with every event; `progress` shows it, in a terminal or a notebook.
     """
@@ -219,7 +233,7 @@ def run(
 
 def plan(
     workflow: str | Path | Workflow, *, stages: Sequence[str] = ()
-) -> list[tuple[str, tuple[Cost, ...]]]:
+) -> list[tuple[str, tuple[Step, ...]]]:
     """The steps of every stage with blocks, bytes, memory and arithmetic; nothing is run."""
     from volproc import workflow as runs
 

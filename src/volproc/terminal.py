@@ -14,7 +14,7 @@ from rich.table import Table
 from volproc.engine.memory import human
 
 if TYPE_CHECKING:
-    from volproc.engine.protocol import Cost
+    from volproc.engine.protocol import Step
     from volproc.stages.ingest.empiar.download import FetchProgress
     from volproc.stages.ingest.empiar.fetch import FetchPlan
 
@@ -23,14 +23,19 @@ out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty()
 
 def fail(message: str, code: int) -> NoReturn:
     """One line on standard error, and the end; codes in what a message quotes do nothing."""
+    note(message)
+    sys.exit(code)
+
+
+def note(message: str) -> None:
+    """One line on standard error."""
     plain = "".join(one if one.isprintable() else " " for one in message)
     Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
         f"volproc: {' '.join(plain.split())}"
     )
-    sys.exit(code)
 
 
-def costs(step: Cost, rate: float | None) -> tuple[str, ...]:
+def costs(step: Step, rate: float | None) -> tuple[str, ...]:
     """A row of the plan; `rate` is voxels per second of an earlier run, for the blocks left."""
     voxels = sum(block.core.size for block in step.blocks)
     voxels = voxels * (len(step.blocks) - step.recorded) // max(1, len(step.blocks))

@@ -35,14 +35,17 @@ def test_file_then_environment_then_flags(tmp_path):
 
 def test_paths_are_seen_from_the_file(tmp_path):
     found = load(
-        tmp_path, '[run]\nsource = "a.tif"\nfolder = "/out"\n[evaluate]\ntruth="s3://b/t.zarr"'
+        tmp_path,
+        '[run]\nsource = "a.tif"\nfolder = "/out"\n[evaluate]\nground_truth ="s3://b/t.zarr"',
     )
     assert found.run.source == str(tmp_path / "a.tif")
     assert found.run.folder == "/out"
-    assert found.evaluate.truth == "s3://b/t.zarr"
+    assert found.evaluate.ground_truth == "s3://b/t.zarr"
 
 
-@pytest.mark.parametrize("key", ["run.source", "run.folder", "evaluate.truth", "predict.model"])
+@pytest.mark.parametrize(
+    "key", ["run.source", "run.folder", "evaluate.ground_truth", "predict.model"]
+)
 def test_home_in_a_file_is_home(tmp_path, monkeypatch, key):
     """A shell writes it out, a file does not."""
     monkeypatch.setenv("HOME", "/somewhere")
@@ -57,7 +60,8 @@ def test_home_in_a_file_is_home(tmp_path, monkeypatch, key):
 def test_paths_of_the_loop_are_seen_from_the_file(tmp_path):
     found = load(
         tmp_path,
-        HEAD + '[crowd]\ntruth = "t.zarr"\n[annotate]\nexport = "c.csv"\nmanifest = "m.csv"\n'
+        HEAD
+        + '[crowd]\nground_truth = "t.zarr"\n[annotate]\nexport = "c.csv"\nmanifest = "m.csv"\n'
         '[train]\nimages = ["a.zarr"]\nignore = [""]\nagreement = ["../b.zarr"]',
     )
     assert found.crowd.truth == str(tmp_path / "t.zarr")

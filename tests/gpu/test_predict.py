@@ -37,7 +37,9 @@ def test_a_compiled_network_answers_as_it_is(image, predict):
 
 
 def test_no_seams_on_the_gpu(image, predict):
-    predict(image, "out", **CUDA, **SMALL, certify=12)  # fails where other tiles answer otherwise
+    predict(
+        image, "out", **CUDA, **SMALL, seam_check=12
+    )  # fails where other tiles answer otherwise
 
 
 def test_a_worker_with_four_blocks_in_hand_finds_what_one_process_finds(image, predict):

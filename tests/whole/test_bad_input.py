@@ -222,7 +222,7 @@ def test_labels_where_an_image_is_expected(tmp_path, refused, workflow, save_vol
 
 def test_a_truth_that_is_not_there_or_elsewhere(tmp_path, refused, workflow, save_volume):
     image = save_volume("image.zarr", GREY).info.url
-    truth = '[evaluate]\ntruth = "{}"'
+    truth = '[evaluate]\nground_truth = "{}"'
     refused("lost.zarr does not exist", by=workflow(image, more=truth.format("lost.zarr")))
     small = save_volume("small.zarr", GREY[:4, :8, :8], kind="labels").info.url
     refused("small.zarr", by=workflow(image, more=truth.format(small)))

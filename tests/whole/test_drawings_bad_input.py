@@ -112,7 +112,7 @@ def test_flags_that_cannot_be(refused, tmp_path):
     refused("e.csv", "method", flags=("--method", "vote"))
     refused("e.csv", "no-truth.zarr", flags=("--truth", "no-truth.zarr"))
     words = 'truth_labels.0 = "a": input should be a valid integer'
-    refused("e.csv", words, flags=("--truth-labels", "a"))
+    refused("e.csv", words, flags=("--ground-truth-labels", "a"))
     refused("e.csv", "no row of e.csv can be used: another region", flags=("--rois", "ROI_2"))
     refused("e.csv", "--voxel-nm Z Y X", image="none")
 
@@ -198,5 +198,5 @@ def test_upload_without_an_account_or_the_extra(in_folder, monkeypatch, tmp_path
     code, said = in_folder("upload", "manifest.csv", 42)
     lines = [line for line in said.splitlines() if line.startswith("volproc: ")]
     assert (code, len(lines)) == (2, 1), said
-    words = "set PANOPTES_USERNAME and" if installed else "pip install 'volproc[zooniverse]'"
+    words = "set PANOPTES_USERNAME and" if installed else "pip install '.[zooniverse]'"
     assert words in lines[0]

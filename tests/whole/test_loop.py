@@ -31,7 +31,7 @@ MADE = (
 SMALL = {
     "run": {"source": "image.zarr", "folder": "run"},
     "cluster": {"kind": "serial"},
-    "crowd": {"truth": "truth.zarr", "volunteers": 3, "slices": [0, 8]},
+    "crowd": {"ground_truth": "truth.zarr", "volunteers": 3, "slices": [0, 8]},
     "annotate": {"block_slices": 4},
     "train": {
         "voxel_nm": 50,
@@ -48,7 +48,7 @@ SMALL = {
     "predict": {"axes": "zy"},
     "label": {"min_volume_um3": 0.01},
     "measure": {"meshes": "ply"},
-    "evaluate": {"truth": "truth.zarr", "slices": [8, 12]},
+    "evaluate": {"ground_truth": "truth.zarr", "slices": [8, 12]},
     "report": {"slices": 1},
 }
 """The example on a small image: all else is as it says."""

@@ -43,7 +43,7 @@ def test_everything_at_once(command, votes, save_volume, noise, tmp_path):
     code, said = command(
         *("--votes", votes, "--fusion", "weighted", "--weights", "2", "1", "0.5", "--flips"),
         *("--keep", "2", "--halo", "16", "--skip", "0.01", "--agreement", "--disagreement"),
-        *("--regions-um", "0.5", "0.6", "0.6", "--native", "--certify", "4"),
+        *("--regions-um", "0.5", "0.6", "0.6", "--native", "--seam-check", "4"),
     )
     assert (code or 0) == 0, said
     assert "0 of 9 blocks hold nothing and were skipped" in said
@@ -62,7 +62,7 @@ def test_everything_at_once(command, votes, save_volume, noise, tmp_path):
 
 def test_a_halo_that_is_too_short_fails_its_certificate(command, save_volume, noise, tmp_path):
     save_volume("image.zarr", noise[:20, :36, :45])
-    code, said = command("--halo", "4", "--certify", "6")
+    code, said = command("--halo", "4", "--seam-check", "6")
     assert code == 2
     assert "out.zarr is kept, but not certified: with other tiles its votes differ" in said
     assert json.loads((tmp_path / "out-certificate.json").read_text())["passed"] is False

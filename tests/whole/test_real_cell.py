@@ -23,7 +23,7 @@ def test_nuclei_of_a_real_cell_are_found(real_data, tmp_path):
     workflow = Workflow(
         run=RunOptions(source=str(cell / "raw_40nm.tif"), folder=str(tmp_path / "run")),
         ingest=IngestOptions(voxel_nm=(50, 40, 40)),
-        evaluate=EvaluateOptions(truth=truth, truth_labels=(1, 2), slices=(150, 300)),
+        evaluate=EvaluateOptions(ground_truth=truth, ground_truth_labels=(1, 2), slices=(150, 300)),
     )
     assert volproc.run(workflow).exists()
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())["scores"]

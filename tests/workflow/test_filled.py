@@ -7,7 +7,7 @@ from volproc.workflow.filled import filled
 from volproc.workflow.workflow_file import Workflow
 
 RUN = {"source": "a.zarr", "folder": "out"}
-LOOP = {"run": RUN, "crowd": {"truth": "t.zarr"}, "annotate": {}, "train": {}}
+LOOP = {"run": RUN, "crowd": {"ground_truth": "t.zarr"}, "annotate": {}, "train": {}}
 
 
 def of(**tables):

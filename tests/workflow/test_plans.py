@@ -23,13 +23,13 @@ def workflow(tmp_path, save_volume):
         "ingest": {"voxel_nm": [50, 50, 50]},
         "filter": {"steps": ["median 100"]},
         "subjects": {"roi": [12, 80, 96]},
-        "crowd": {"truth": url},
+        "crowd": {"ground_truth": url},
         "annotate": {},
         "train": {"widths": [4, 6], "patch": 32, "batch": 2, "steps": 30},
         "interior": {},
-        "label": {"native": True},
+        "label": {"image_grid": True},
         "measure": {},
-        "evaluate": {"truth": url},
+        "evaluate": {"ground_truth": url},
     }
     return Workflow.model_validate(tables)
 

@@ -11,12 +11,12 @@ EVERYTHING = {
     "run": {"source": "a.tif"},
     "filter": {},
     "subjects": {},
-    "crowd": {"truth": "t.zarr"},
+    "crowd": {"ground_truth": "t.zarr"},
     "annotate": {},
     "train": {},
     "interior": {},
     "measure": {},
-    "evaluate": {"truth": "t.zarr"},
+    "evaluate": {"ground_truth": "t.zarr"},
 }
 
 IN_RUN = [stage.name for stage in registered().values() if stage.in_run != "never"]

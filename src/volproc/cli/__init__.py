@@ -6,15 +6,19 @@ Those are imported when first used (see `volproc`), so that --help does not wait
 from __future__ import annotations
 
 import traceback
-from typing import NoReturn
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
 
 from volproc.cli import volume_commands, workflow_commands
 from volproc.cli.app import app
 from volproc.cli.stage_commands import add_commands
 from volproc.cli.stopping import STOPPED, stoppable
+from volproc.config.options import RenamedOptionWarning
 from volproc.errors import REPORT, VolprocError
 from volproc.faults import IN_THE_LOG, WAY_OUT, fault_of, first_line, is_transient, notes_of
-from volproc.terminal import fail
+from volproc.terminal import fail, note
 
 __all__ = ["app", "main", "volume_commands", "workflow_commands"]
 
@@ -26,6 +30,7 @@ def main() -> None:
 
     Stopped by a signal, it is one line too, and 128 and the number of the signal.
     """
+    warnings.showwarning = partial(_show_warning, warnings.showwarning)
     with stoppable() as stop:
         try:
             app()
@@ -37,6 +42,14 @@ def main() -> None:
             if isinstance(end, Exception):
                 _fail_unforeseen(end)
             raise
+
+
+def _show_warning(show: Callable[..., None], message: Warning | str, *about: Any) -> None:
+    """Say in a line what a user should know; show what libraries warn of as ever."""
+    if isinstance(message, RenamedOptionWarning):
+        note(str(message))
+    else:
+        show(message, *about)
 
 
 def _fail_unforeseen(error: Exception) -> NoReturn:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from copy import copy
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -23,7 +24,7 @@ from volproc.cli.app import (
 from volproc.config.loading import overrule, parsed, set_option
 from volproc.config.options import Options
 from volproc.config.running import ClusterOptions
-from volproc.functions import arguments, keywords
+from volproc.functions import arguments, by_names_of_today, keywords
 from volproc.progress_bars import progress
 from volproc.stages.description import Stage
 from volproc.terminal import show
@@ -43,9 +44,10 @@ def add_commands() -> None:
 
 def _command(stage: Stage) -> Callable[..., None]:
     def command(**given: Any) -> None:
-        _run(stage, given)
+        _run(stage, by_names_of_today(stage, given))
 
     flags = {**_positional(stage), **_places(stage), **_options(stage), **_running()}
+    flags |= _earlier(stage, flags)
     flags.setdefault(CONFIG, (_config(typer.Option, rich_help_panel=RUNNING), None))
     command.__name__ = stage.name
     command.__annotations__ = {name: annotation for name, (annotation, _) in flags.items()}
@@ -95,6 +97,18 @@ def _options(stage: Stage) -> Flags:
         annotation = flag(kind, key, f"[{tables[kind]}]")
         if annotation is not None and name not in stage.positional:
             found[name] = (annotation, None)
+    return found
+
+
+def _earlier(stage: Stage, flags: Flags) -> Flags:
+    """Hidden flags by earlier names."""
+    found: Flags = {}
+    for old, new in stage.options.RENAMED.items():
+        if new in flags and new not in stage.positional:
+            typed, option = get_args(flags[new][0])
+            hidden = copy(option)
+            hidden.hidden, hidden.param_decls = True, None
+            found[old] = (Annotated[typed, hidden], None)
     return found
 
 

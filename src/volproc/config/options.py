@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+import warnings
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic._internal._model_construction import ModelMetaclass
 
 from volproc.config.explaining import explained
@@ -49,6 +58,10 @@ ACCESSION = re.compile(r"EMPIAR-(\d{5,})", re.IGNORECASE)
 """An entry of EMPIAR, where a source may be named."""
 
 
+class RenamedOptionWarning(FutureWarning):
+    """An option was given by an earlier name."""
+
+
 class _Refusing(ModelMetaclass):
     """What Python callers get wrong is told in one line, as that of files is (`loading.parsed`)."""
 
@@ -65,3 +78,28 @@ class Options(BaseModel, metaclass=_Refusing):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """Options by an earlier name, which still works for a release; recipes keep it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not set(values) & set(cls.RENAMED):
+            return values
+        found = dict(values)
+        for old, new in cls.RENAMED.items():
+            if old not in found:
+                continue
+            if new in found:
+                raise ValueError(f"{old} is an earlier name of {new}; give {new} only")
+            found[new] = found.pop(old)
+            told = f"option {old} is called {new} now; the earlier name goes with the next release"
+            warnings.warn(told, RenamedOptionWarning, stacklevel=2)
+        return found
+
+    def recorded(self, *, exclude: Collection[str] = ()) -> dict[str, Any]:
+        """The options as recipes keep them: by the names that they had first."""
+        first = {new: old for old, new in self.RENAMED.items()}
+        found = self.model_dump(mode="json", exclude=set(exclude))
+        return {first.get(name, name): value for name, value in found.items()}

@@ -42,5 +42,5 @@ def _scores(options: Workflow) -> Iterator[str]:
     found = json.loads(read_file(own(options, "scores.json")))
     for row in found["scores"]:
         if row["answer"] == "prediction" and row["dice"] is not None:
-            yield f"Dice {row['dice']:.4f} against {options.evaluate.truth}"
+            yield f"Dice {row['dice']:.4f} against {options.evaluate.ground_truth}"
     yield from found.get("notes", ())

@@ -8,10 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from volproc import (
-    AnnotateOptions,
-    CrowdOptions,
-)
+from volproc import AnnotateOptions, CrowdOptions
 from volproc.engine.events import BlockDone
 from volproc.errors import AnnotateError, VolumeError
 from volproc.stages.annotate.methods import METHODS
@@ -116,7 +113,7 @@ def test_labels_are_scored_against_a_truth(small_scene, tmp_path, runner, truth)
     assert "surface Dice" in told["formulas"]["nsd_50"]
     page = Path(made.written.page).read_text()
     assert 'id="scores"' in page
-    assert "measured against the truth" in page
+    assert "measured against the ground truth" in page
 
 
 def test_a_truth_of_a_part_of_the_image_scores_that_part(
@@ -142,13 +139,13 @@ def test_a_truth_lies_where_its_metadata_say(small_scene, tmp_path, save_volume,
         "away.zarr", truth[2:6], voxel_nm=(50, 40, 40), corner_nm=(1e6, 0, 0), kind="labels"
     )
     with pytest.raises(VolumeError, match="they meet nowhere"):
-        plan_annotate(export, image, "o.zarr", AnnotateOptions(truth=away.info.url))
+        plan_annotate(export, image, "o.zarr", AnnotateOptions(ground_truth=away.info.url))
     rounded = save_volume("r.zarr", truth[2:6], voxel_nm=(50, 40.35, 39.65), kind="labels")
-    plan = plan_annotate(export, image, "o.zarr", AnnotateOptions(truth=rounded.info.url))
+    plan = plan_annotate(export, image, "o.zarr", AnnotateOptions(ground_truth=rounded.info.url))
     assert plan.truth.where == image.box
     assert plan.truth.sampling.factor == (1, 1, 1)
     blank = replace(image, url="")
-    plan = plan_annotate(export, blank, "o.zarr", AnnotateOptions(truth=away.info.url))
+    plan = plan_annotate(export, blank, "o.zarr", AnnotateOptions(ground_truth=away.info.url))
     assert plan.truth.where == image.box  # a blank image lies nowhere
 
 
@@ -206,12 +203,12 @@ def test_level_sets_of_all_slices_are_files(small_scene, tmp_path, runner):
 def test_a_truth_on_another_grid_is_one_line(small_scene, tmp_path, save_volume):
     image, export = small_scene
     save_volume("t.zarr", np.zeros((4, 60, 70), np.uint8), voxel_nm=(50, 80, 80), kind="labels")
-    options = AnnotateOptions(truth=str(tmp_path / "t.zarr"))
+    options = AnnotateOptions(ground_truth=str(tmp_path / "t.zarr"))
     said = "t.zarr has 4 x 60 x 70 voxels of 50 x 80 x 80 nm, the image 4 x 120 x 140"
     with pytest.raises(AnnotateError, match=said):
         plan_annotate(export, image, "o.zarr", options)
     save_volume("f.zarr", np.zeros((4, 120, 140), np.float32), voxel_nm=(50, 40, 40))
-    options = AnnotateOptions(truth=str(tmp_path / "f.zarr"))
+    options = AnnotateOptions(ground_truth=str(tmp_path / "f.zarr"))
     with pytest.raises(VolumeError, match=r"f\.zarr holds float32; the truth needs whole numbers"):
         plan_annotate(export, image, "o.zarr", options)
 
@@ -233,7 +230,7 @@ def test_the_order_of_rows_changes_nothing(small_scene, tmp_path, runner):
 
 
 def test_slices_that_too_few_looked_at_are_to_be_ignored(small_scene, tmp_path, runner):
-    made = annotated(small_scene, tmp_path, runner, fewest_votes=10)
+    made = annotated(small_scene, tmp_path, runner, min_votes=10)
     assert voxels(made.volumes[3]).all()
     assert "too few looked" in Path(made.written.more_volunteers).read_text()
 

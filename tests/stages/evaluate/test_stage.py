@@ -107,7 +107,7 @@ def test_the_truth_may_be_on_another_grid(tmp_path, votes, voxel_nm, small_block
     expert_values = smooth(0, *shape)
     result = write_volume(tmp_path / "prediction.zarr", votes[0])
     expert = write_volume(tmp_path / "truth.zarr", expert_values, kind="labels", voxel_nm=voxel_nm)
-    scores = evaluate(tmp_path, {"prediction": result}, expert, truth_labels=(140, 150))
+    scores = evaluate(tmp_path, {"prediction": result}, expert, ground_truth_labels=(140, 150))
     at = np.ix_(
         *(
             nearest(0, n, size_in=m, factor=v / 50)
@@ -279,7 +279,7 @@ def test_a_mask_of_any_type_scores_1_against_itself_or_is_told(tmp_path, dtype):
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        ((9,), r"no voxel of .*t\.zarr is 9, which \[evaluate\] truth_labels asks for"),
+        ((9,), r"no voxel of .*t\.zarr is 9, which \[evaluate\] ground_truth_labels asks for"),
         ((1, 9, 4), "is 4 or 9"),
         ((-1,), "has -1, but .* holds uint8, 0 to 255"),
         ((256,), "has 256, but"),
@@ -290,7 +290,7 @@ def test_truth_labels_that_are_not_there_are_named(tmp_path, labels, said):
     result = write_volume(tmp_path / "r.zarr", MASK * 255)
     truth = write_volume(tmp_path / "t.zarr", MASK, kind="labels")
     with pytest.raises(VolumeError, match=said):  # when it is planned: nothing was scored yet
-        plan_evaluate({"result": result}, truth, EvaluateOptions(truth_labels=labels))
+        plan_evaluate({"result": result}, truth, EvaluateOptions(ground_truth_labels=labels))
 
 
 def test_labels_that_occur_outside_of_the_scored_slices_only_are_named(tmp_path):
@@ -298,7 +298,9 @@ def test_labels_that_occur_outside_of_the_scored_slices_only_are_named(tmp_path)
     truth = write_volume(tmp_path / "t.zarr", np.pad(MASK, ((0, 1), (0, 0), (0, 0)))[1:] * 7)
     slices = (len(MASK) - 1, len(MASK))
     with pytest.raises(VolumeError, match="is 7, which"):
-        evaluate(str(tmp_path / "x"), {"result": result}, truth, truth_labels=(7,), slices=slices)
+        evaluate(
+            str(tmp_path / "x"), {"result": result}, truth, ground_truth_labels=(7,), slices=slices
+        )
 
 
 def test_a_truth_with_labels_below_0_is_refused_unless_labels_are_named(tmp_path):
@@ -307,7 +309,7 @@ def test_a_truth_with_labels_below_0_is_refused_unless_labels_are_named(tmp_path
     truth = write_volume(tmp_path / "t.zarr", np.where(MASK > 0, 3, -1).astype("i2"), kind="labels")
     with pytest.raises(VolprocError, match="holds values below 0"):
         evaluate(str(tmp_path / "x"), {"result": result}, truth)
-    scores = evaluate(str(tmp_path / "y"), {"result": result}, truth, truth_labels=(3,))
+    scores = evaluate(str(tmp_path / "y"), {"result": result}, truth, ground_truth_labels=(3,))
     assert scores["result"].whole.dice == 1
 
 

@@ -142,7 +142,7 @@ def test_labels_on_the_native_grid(tmp_path, mask, blobs):
     image = new_volume(
         "image.zarr", shape=(40, 280, 320), voxel_nm=parse_voxel_nm((50, 10, 10)), dtype="uint8"
     )
-    options = LabelOptions(native=True, **EVERYTHING)
+    options = LabelOptions(image_grid=True, **EVERYTHING)
     plan = plan_label(mask.info, str(tmp_path / "objects.zarr"), options, native=image)
     result = run_label(plan, Runner(SerialEngine(), tmp_path))
     native = open_volume(tmp_path / "objects-native.zarr")
@@ -210,10 +210,10 @@ def test_other_types_are_refused(mask):
 
 def test_native_needs_an_image_of_the_same_size(mask):
     with pytest.raises(ConfigError, match="needs the image"):
-        plan_label(mask.info, "objects.zarr", LabelOptions(native=True))
+        plan_label(mask.info, "objects.zarr", LabelOptions(image_grid=True))
     other = new_volume("image.zarr", shape=(40, 56, 64), voxel_nm=(50, 10, 10), dtype="uint8")
     with pytest.raises(VolumeError, match=r"2800 nm long along y, .* is 560 nm"):
-        plan_label(mask.info, "objects.zarr", LabelOptions(native=True), native=other)
+        plan_label(mask.info, "objects.zarr", LabelOptions(image_grid=True), native=other)
 
 
 def test_native_labels_of_a_part_of_the_space_lie_where_it_does(tmp_path, mask, blobs):
@@ -224,7 +224,7 @@ def test_native_labels_of_a_part_of_the_space_lie_where_it_does(tmp_path, mask, 
         corner_nm=(-25 + 100, -25 + 150, -25 + 50),  # the mask's corner is at -25
         dtype="uint8",
     )
-    options = LabelOptions(native=True, **EVERYTHING)
+    options = LabelOptions(image_grid=True, **EVERYTHING)
     plan = plan_label(mask.info, str(tmp_path / "objects.zarr"), options, native=crop)
     native = run_label(plan, Runner(SerialEngine(), tmp_path)).native
     expected = expected_labels(blobs >= 128)[2:14, 3:23, 1:23]
@@ -323,7 +323,7 @@ def test_a_mask_made_anew_meanwhile_is_noticed(tmp_path, blobs):
                 create_volume(info, step="test", digest="other", version="0").finish()
             return super().map(task, blocks)
 
-    with pytest.raises(VolumeError, match="was written anew while it was labelled"):
+    with pytest.raises(VolumeError, match="was rewritten while it was labelled"):
         label(mask, tmp_path / "o.zarr", tmp_path, engine=Changing(1000), **EVERYTHING)
 
 

@@ -12,11 +12,11 @@ from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
+from volproc.stages.native_grid import run_native
 from volproc.stages.predict.native_prediction import (
     VoteTransform,
     plan_native,
     resampler_to,
-    run_native,
 )
 from volproc.volume.metadata import Level
 from volproc.volume.resampling import Resampling, as_tensor, resampled
@@ -24,7 +24,7 @@ from volproc.volume.store import open_volume
 
 
 def on_native(prediction, image, folder, *, votes=None, shards=None, **options):
-    options = PredictOptions(native=True, **options)
+    options = PredictOptions(image_grid=True, **options)
     plan = plan_native(
         prediction.info,
         votes.info if votes else None,

@@ -149,7 +149,11 @@ def test_a_certificate_looks_inside_the_box_and_the_mask(
     inside[:, 10:20] = 1
     mask = save_volume("m.zarr", inside, voxel_nm=(50, 50, 40), corner_nm=(1000, 0, 500))
     options = PredictOptions(
-        model=str(tiny_model), box="3:19,5:33,11:44", mask=mask.info.url, certify=8, block=(8, 8, 8)
+        model=str(tiny_model),
+        box="3:19,5:33,11:44",
+        mask=mask.info.url,
+        seam_check=8,
+        block=(8, 8, 8),
     )
     url = str(tmp_path / "v.zarr") if votes else None
     plan = plan_predict(image.info, str(tmp_path / "o.zarr"), options, votes_url=url)
@@ -187,8 +191,8 @@ def test_a_box_outside_the_image_is_refused(image, tiny_model, box, what):
 
 
 def test_native_needs_the_whole(image, tiny_model):
-    options = PredictOptions(model=str(tiny_model), box="12", native=True)
-    with pytest.raises(ConfigError, match=r"native with box = '12': .* leave one of them out"):
+    options = PredictOptions(model=str(tiny_model), box="12", image_grid=True)
+    with pytest.raises(ConfigError, match=r"image_grid with box = '12': .* leave one of them out"):
         plan_predict(image.info, "o.zarr", options)
 
 

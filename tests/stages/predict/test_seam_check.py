@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from volproc.errors import ModelError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, whole_box
-from volproc.model.opening import open_network
+from volproc.model.resolver import open_network
 from volproc.stages.predict import seam_check
 from volproc.stages.predict.geometry import lay_out
 from volproc.stages.predict.seam_check import places_in
@@ -81,7 +81,7 @@ def test_places_in_a_box_lie_inside_of_it(origin, size, tile, stride, seed):
 @pytest.mark.parametrize("votes", [True, False])
 @pytest.mark.parametrize("fusion", ["mean", "union"])
 def test_the_exact_halo_passes(small, predict, votes, fusion):
-    plan, _ = predict(small, certify=6, votes=votes, fusion=fusion)
+    plan, _ = predict(small, seam_check=6, votes=votes, fusion=fusion)
     found = certificate(plan)
     assert found["passed"] is True
     assert found["largest"] <= found["tolerance"] == 1
@@ -98,7 +98,7 @@ def test_a_card_that_lies_about_how_far_its_network_sees_is_caught(
     lying = replace(open_network(str(tiny_model)), halo=4)
     said = r"is kept, but not certified: with other tiles its votes differ by up to (\d+) of 255"
     with pytest.raises(ModelError, match=said) as caught:
-        predict(small, certify=6, votes=votes, network=lying)
+        predict(small, seam_check=6, votes=votes, network=lying)
     assert "Model tiny sees further than the halo of its tiles: give a larger" in str(caught.value)
     plan, _ = predict(small, votes=votes, network=lying)
     found = certificate(plan)
@@ -112,17 +112,17 @@ def test_the_published_network_is_certified_with_its_halo_and_not_with_less(
     small, predict, small_etchacell
 ):
     model = str(small_etchacell)
-    plan, _ = predict(small, model=model, certify=4)
+    plan, _ = predict(small, model=model, seam_check=4)
     assert certificate(plan)["passed"] is True
     with pytest.raises(ModelError, match="Model etchacell sees further than the halo"):
-        predict(small, "short", model=model, certify=4, halo=8)
+        predict(small, "short", model=model, seam_check=4, halo=8)
 
 
 def test_the_certificate_measures_what_is_on_disk(small, predict):
     """Votes written over with others are noticed, although nothing is wrong with the tiles."""
     plan, made = predict(small)
     made.write(made.info.box, 255 - made.read(made.info.box))
-    _, again = predict(small, certify=4)
+    _, again = predict(small, seam_check=4)
     found = certificate(plan)
     assert again.info.url == made.info.url
     assert found["largest"] <= 1
@@ -132,7 +132,7 @@ def test_the_certificate_measures_what_is_on_disk(small, predict):
 def test_the_published_overlap_is_measured_but_no_error(save_volume, noise, predict):
     values = np.concatenate([noise[:6, :70, :24]] * 2, axis=1)
     image = save_volume("image.zarr", values)
-    plan, _ = predict(image, halo="reference", tile=None, axes="z", certify=2)
+    plan, _ = predict(image, halo="reference", tile=None, axes="z", seam_check=2)
     found = certificate(plan)
     assert found["passed"] is None
     assert found["halo"] == "reference"
@@ -141,7 +141,7 @@ def test_the_published_overlap_is_measured_but_no_error(save_volume, noise, pred
 def test_what_skipping_lost_is_noticed(small, predict):
     """A rule so coarse that it skips everything: half of a random network's answer is lost."""
     with pytest.raises(ModelError, match=r"not certified: [\d.]+% of the voxels looked at in skip"):
-        predict(small, skip=1000, certify=4)
+        predict(small, skip=1000, seam_check=4)
     plan = predict(small, skip=1000, plan_only=True)
     found = certificate(plan)
     assert (found["skipped"], found["largest"], found["passed"]) == (4, 0, False)
@@ -149,9 +149,9 @@ def test_what_skipping_lost_is_noticed(small, predict):
 
 
 def test_a_certificate_is_planned_like_any_step(small, predict):
-    *_, step = predict(small, certify=5, plan_only=True).steps
+    *_, step = predict(small, seam_check=5, plan_only=True).steps
     assert (step.name, len(step.blocks)) == ("certify", 5)
     assert min(step.flop, step.bytes_read, step.peak_bytes) > 0
     without = predict(small, plan_only=True)
-    assert without.digest == predict(small, certify=5, plan_only=True).digest
+    assert without.digest == predict(small, seam_check=5, plan_only=True).digest
     assert [step.name for step in without.steps if step.name == "certify"] == []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +12,12 @@ from volproc.config.options import Count, FilePath, Options, Positive, Triple
 
 class AnnotateOptions(Options):
     """From volunteers' drawings to labels."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "truth": "ground_truth",
+        "truth_labels": "ground_truth_labels",
+        "min_votes": "min_votes",
+    }
 
     export: FilePath = ""
     """In a workflow: the classification export (CSV); by default what [crowd] draws."""
@@ -46,7 +53,7 @@ class AnnotateOptions(Options):
     """Width of the envelope that is drawn along the outline; nm."""
     close_nm: Positive = 1000.0
     """cria: stroke ends farther apart than this are not joined by a straight line; nm."""
-    fewest_votes: Count = 3
+    min_votes: Count = 3
     """Slices on which fewer looked are marked to be ignored."""
     skills: bool = True
     """cria: weigh each volunteer by how well they agree with the others on many slices."""
@@ -54,9 +61,9 @@ class AnnotateOptions(Options):
     """Replace a slice on which the crowd failed by what its neighbours say."""
     voxel_nm: Triple | None = None
     """Voxel size in nm (z, y, x), where there is no image and the export does not state it."""
-    truth: FilePath = ""
+    ground_truth: FilePath = ""
     """Expert labels of the image's voxel size (OME-Zarr): labels are scored where they cover it."""
-    truth_labels: tuple[int, ...] = ()
+    ground_truth_labels: tuple[int, ...] = ()
     """Label values of the truth that are the object; all but 0 if empty."""
     compare: bool = False
     """Try all methods and show them in one table: scores with a truth, else how far they agree."""

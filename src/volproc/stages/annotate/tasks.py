@@ -15,22 +15,11 @@ from volproc.drawing import Patch, SliceVotes
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box
 from volproc.stages.annotate.export.vote_store import read_votes
-from volproc.stages.annotate.geometry.outline import (
-    INSIDE,
-    envelope,
-)
+from volproc.stages.annotate.geometry.outline import INSIDE, envelope
 from volproc.stages.annotate.methods import METHODS
 from volproc.stages.annotate.options import AnnotateOptions
-from volproc.stages.annotate.quality.consistency import (
-    HALO,
-    agreed,
-    replace_failures,
-)
-from volproc.stages.annotate.quality.level_sets import (
-    Level,
-    inside_counts,
-    level_sets,
-)
+from volproc.stages.annotate.quality.consistency import HALO, agreed, replace_failures
+from volproc.stages.annotate.quality.level_sets import Level, inside_counts, level_sets
 from volproc.stages.annotate.quality.skills import slice_errors
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
 from volproc.volume.store import Volume
@@ -172,7 +161,7 @@ class Annotate:
         shown = Patch(patch.origin_yx, np.rint(patch.values * 255).astype(np.uint8))
         for name, one in (("labels", inside), ("envelope", line), ("agreement", shown)):
             _paste(out[name][z], one, votes.origin_yx, core)
-        if len(votes.votes) >= options.fewest_votes:
+        if len(votes.votes) >= options.min_votes:
             seen = Patch((0, 0), np.broadcast_to(np.uint8(0), votes.shape_yx))
             _paste(out["ignore"][z], seen, votes.origin_yx, core)
 

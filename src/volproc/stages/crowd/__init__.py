@@ -12,8 +12,10 @@ from volproc.stages.description import Input, Output, Stage
 
 def _resolve(workflow: Any, place: Callable[[str], str]) -> CrowdOptions:
     options: CrowdOptions = workflow.crowd
-    if not options.truth:
-        raise ConfigError("[crowd] truth is missing; name the label volume that volunteers draw")
+    if not options.ground_truth:
+        raise ConfigError(
+            "[crowd] ground_truth is missing; name the label volume that volunteers draw"
+        )
     return options
 
 
@@ -29,7 +31,7 @@ STAGE = Stage(
     name="crowd",
     help="Simulate volunteers who draw the objects of a label volume, as a Zooniverse export.",
     options=CrowdOptions,
-    inputs=(Input("truth", "The labels they draw.", metavar="TRUTH.zarr"),),
+    inputs=(Input("ground_truth", "The labels they draw.", metavar="TRUTH.zarr"),),
     outputs=(Output("out", "The classification export.", "crowd.csv", metavar="OUT.csv"),),
     resolve=_resolve,
     lines=_lines,

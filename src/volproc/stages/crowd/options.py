@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,7 +13,9 @@ from volproc.config.options import Count, FilePath, Options
 class CrowdOptions(Options):
     """Simulated volunteers."""
 
-    truth: FilePath = ""
+    RENAMED: ClassVar[Mapping[str, str]] = {"truth": "ground_truth"}
+
+    ground_truth: FilePath = ""
     """In a workflow: the label volume (OME-Zarr) that they draw, on the image's grid."""
     volunteers: Count = 21
     """Who look at each slice."""

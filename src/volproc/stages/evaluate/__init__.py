@@ -27,7 +27,7 @@ STAGE = Stage(
     options=EvaluateOptions,
     inputs=(
         Input("result", "What is scored.", ("predict.out",), metavar="RESULT.zarr"),
-        Input("truth", "The ground truth: labels.", metavar="TRUTH.zarr"),
+        Input("ground_truth", "The ground truth: labels.", metavar="TRUTH.zarr"),
         Input("votes", "The axes' votes.", ("predict.votes",), required=False, only_in_run=True),
     ),
     outputs=(
@@ -40,8 +40,8 @@ STAGE = Stage(
             flags=("--json",),
         ),
     ),
-    in_run=lambda workflow: bool(workflow.evaluate.truth),
+    in_run=lambda workflow: bool(workflow.evaluate.ground_truth),
     lines=_lines,
-    returns="volproc.stages.evaluate.scores.Scores",
+    returns="volproc.stages.evaluate.overlap_scores.Scores",
     about_result="The scores, a row for each result.",
 )

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from volproc.config.options import FilePath, Fraction, Options
 
 
 class EvaluateOptions(Options):
     """Scores against a label volume."""
 
-    truth: FilePath = ""
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "truth": "ground_truth",
+        "truth_labels": "ground_truth_labels",
+    }
+
+    ground_truth: FilePath = ""
     """An OME-Zarr label volume of the image or a part of it (`volproc ingest --labels` makes one);
     compared where its metadata put it."""
-    truth_labels: tuple[int, ...] = ()
+    ground_truth_labels: tuple[int, ...] = ()
     """Label values that count as foreground; all but 0 if empty."""
     slices: tuple[int, int] | None = None
     """Score these z slices of the truth only: first, and one past the last."""

@@ -45,7 +45,7 @@ from volproc.volume.store import Volume
 
 ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other scores."""
-TRUTH_LABELS = "[evaluate] truth_labels"
+TRUTH_LABELS = "[evaluate] ground_truth_labels"
 BLOCK_VOXELS = 2**24
 THICKNESS = 32
 WORKING_BYTES = 8
@@ -120,7 +120,7 @@ def plan_evaluate(
     VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)
-    require_present(Volume(truth), options.truth_labels, option=TRUTH_LABELS)
+    require_present(Volume(truth), options.ground_truth_labels, option=TRUTH_LABELS)
     first, end = options.slices or (0, truth.shape[0])
     if not 0 <= first < end <= truth.shape[0]:
         raise ConfigError(
@@ -133,7 +133,7 @@ def plan_evaluate(
     )
     counts = CountOverlap(
         truth=Volume(truth),
-        labels=options.truth_labels,
+        labels=options.ground_truth_labels,
         results=found,
         scored=_scored(found, truth, Box((first, 0, 0), (end, *truth.shape[1:]))),
     )
@@ -142,9 +142,10 @@ def plan_evaluate(
         "evaluate",
         ALGORITHM,
         {name: fingerprint(info) for name, info in read.items()},
-        options.model_dump(exclude={"truth"}),
+        options.recorded(exclude={"ground_truth"}),
         {"block": block_of(truth)},
         {name: relative_url(info.url, url) for name, info in read.items()},
+        renamed=options.RENAMED,
     )
     return EvaluatePlan(counts=counts, options=options, url=url, recipe=recipe)
 
@@ -179,7 +180,7 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
     truth, scored = plan.counts.truth.info, plan.counts.scored
     about: dict[str, Any] = {
         "truth": truth.url,
-        "truth_labels": list(plan.options.truth_labels) or "all but 0",
+        "truth_labels": list(plan.options.ground_truth_labels) or "all but 0",
         "voxel_nm": list(truth.voxel_nm),
         "slices": [scored.start[0], scored.stop[0]],
         "threshold": plan.options.threshold,
@@ -201,7 +202,7 @@ def _refuse_misread(plan: EvaluatePlan, scores: Iterable[Score], records: Sequen
     """A Dice of 0 that is due to what was asked for is an error, not a score."""
     truth, options = plan.counts.truth.info, plan.options
     there = {label for record in records for label in record["labels"]}
-    require_found(truth, {*options.truth_labels} - there, option=TRUTH_LABELS)
+    require_found(truth, {*options.ground_truth_labels} - there, option=TRUTH_LABELS)
     empty = {score.name for score in scores if not score.whole.tp + score.whole.fp}
     for result in plan.counts.results:
         if result.name in empty and not result.volume.info.channels:
@@ -250,7 +251,7 @@ def plan_from(request: Request) -> EvaluatePlan:
         results = {"votes" if found.channels else "result": found}
     return plan_evaluate(
         {name: info for name, info in results.items() if info},
-        request.volume("truth"),
+        request.volume("ground_truth"),
         request.table(EvaluateOptions),
         url=request.out(),
     )

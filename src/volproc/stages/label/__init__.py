@@ -34,7 +34,7 @@ STAGE = Stage(
             metavar="MASK.zarr",
         ),
         Input(
-            "native",
+            "image_grid",
             "Also write the labels on this image's grid.",
             ("ingest.out", "run.source"),
             required=False,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +13,8 @@ from volproc.grid.blocks import Connectivity
 
 class LabelOptions(Options):
     """Connected components of the prediction, and which of them are kept."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {"native": "image_grid"}
 
     input: Literal["mask", "classes", "labels"] = "mask"
     """mask: foreground that touches is one object. classes: only equal values connect.
@@ -37,7 +40,7 @@ class LabelOptions(Options):
     the same moments, 1 for a ball."""
     keep_ids: bool = False
     """Objects keep the ids of the input instead of being numbered 1 to n; for input = labels."""
-    native: bool = False
+    image_grid: bool = False
     """Also write the labels on the image's own grid."""
     block: Voxels | None = None
     """Voxels one task labels; by default one shard of the output."""

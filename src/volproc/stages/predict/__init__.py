@@ -19,7 +19,7 @@ def _resolve(workflow: Any, place: Callable[[str], str]) -> PredictOptions:
 
 def _lines(made: Any, tables: Mapping[str, Any]) -> Iterable[Any]:
     yield from lines_of_volume(made, tables)
-    if tables["predict"].certify:
+    if tables["predict"].seam_check:
         yield _certificate(made.info.url)
 
 

@@ -78,7 +78,7 @@ def choose(
         halo=halo,
         stride=network.stride,
         slices_in=network.slices_in,
-        slices_out=_planes_kept(network, options.keep),
+        slices_out=_planes_kept(network, options.center_planes),
         tile=options.tile,
         most=_max_tile(network, halo),
         box=box,
@@ -127,7 +127,7 @@ def _viewing_axes(shape: Shape, network: Network, options: PredictOptions) -> st
     """The one axis along which the volume is thin, if there is one and no axes are stated.
 
     Along the other two all planes would be thin: one slice of a real cell, Dice 0.54 with all three
-    axes, 0.94 along z alone (docs/performance.md).
+    axes, 0.94 along z alone (benchmarks/LOG.md).
     """
     thin = [axis for axis, n in zip("zyx", shape, strict=True) if n < network.slices_in]
     return thin[0] if len(thin) == 1 and "axes" not in options.model_fields_set else options.axes
@@ -153,11 +153,11 @@ def _max_tile(network: Network, halo: int) -> int | None:
 
 
 def _planes_kept(network: Network, keep: int) -> int:
-    """How many of the predicted planes count, for [predict] keep; ConfigError if it cannot be."""
+    """How many predicted planes count, for [predict] center_planes; ConfigError if it cannot be."""
     most = network.slices_out
     if keep > most or (keep and (most - keep) % 2):
         raise ConfigError(
-            f"[predict] keep = {keep}: model {network.name} predicts {most} planes; keep an "
+            f"[predict] center_planes = {keep}: {network.name} predicts {most} planes; keep an "
             f"{'even' if most % 2 == 0 else 'odd'} number of up to {most}, or 0 for all"
         )
     return keep or most
@@ -165,7 +165,7 @@ def _planes_kept(network: Network, keep: int) -> int:
 
 def _published(shape: Shape, network: Network, options: PredictOptions) -> Layout:
     halo, tile = (PATCH - KEPT) // 2, (KEPT, KEPT, KEPT)
-    if options.tile or options.keep:
+    if options.tile or options.center_planes:
         raise ConfigError(
             f'[predict] halo = "reference" has tiles of {KEPT} pixels and keeps half of the '
             'planes: leave tile and keep out, or take halo = "exact"'

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
@@ -21,6 +22,13 @@ from volproc.fusion import Fusion
 
 class PredictOptions(Options):
     """The network along three axes, and the fusion of their votes."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "keep": "center_planes",
+        "skip": "skip_empty_std",
+        "native": "image_grid",
+        "certify": "seam_check",
+    }
 
     model: ModelName = "nuclei-50nm"
     """A model folder (weights.safetensors and card.json), the name of a shipped model, or what
@@ -46,12 +54,12 @@ class PredictOptions(Options):
     """Probability from which an axis votes yes (union and majority)."""
     flips: bool = False
     """Average each axis' probability over the plane's four mirror images: 4 times the work."""
-    keep: Annotated[int, Field(ge=0)] = 0
+    center_planes: Annotated[int, Field(ge=0)] = 0
     """Of the planes the network answers at once, the central ones that count; 0 is all."""
     halo: Literal["exact", "reference"] | Annotated[int, Field(ge=0)] = "exact"
     """exact is what the model sees, reference the published overlap (256 pixels keep 128, half of
     the planes), a number is pixels of context on each side."""
-    skip: NotNegative = 0.0
+    skip_empty_std: NotNegative = 0.0
     """Blocks whose image, seen coarsely, spans less than this many standard deviations of the
     volume are taken to hold nothing; 0 looks at all."""
     votes: bool = True
@@ -62,9 +70,9 @@ class PredictOptions(Options):
     """From the votes, write how far the axes are apart (0 to 255)."""
     regions_um: Triple | None = None
     """From the votes, rank regions of this size (z, y, x; µm) by how far the axes are apart."""
-    native: bool = False
+    image_grid: bool = False
     """Also write the prediction on the image's own grid (of union and majority: from the votes)."""
-    certify: Annotated[int, Field(ge=0)] = 0
+    seam_check: Annotated[int, Field(ge=0)] = 0
     """Places that are predicted again with other tiles, and compared; 0 is none."""
     tile: Voxels | None = None
     """Voxels (at the model's voxel size) the network answers at once per axis; chosen to suit."""

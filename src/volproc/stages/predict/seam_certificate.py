@@ -67,7 +67,8 @@ def failure(found: Certificate, network: Network, url: str) -> str:
     if found.largest <= found.tolerance:
         return (
             f"{url} is kept, but not certified: {100 * found.skipped_changed:.3g}% of the voxels "
-            f"looked at in skipped blocks would have been foreground; make [predict] skip smaller"
+            f"looked at in skipped blocks would have been foreground; "
+            "make [predict] skip_empty_std smaller"
         )
     notes = "".join(f" ({note})" for note in network.notes)
     return (

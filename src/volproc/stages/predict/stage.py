@@ -3,65 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import chain
-from math import prod
 from typing import Any
 
-from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.device import device_for
-from volproc.model.network import Constants, Network
-from volproc.model.normalisation import Normalisation
-from volproc.model.opening import open_network
-from volproc.stages.claims import Claim, admit
+from volproc.model.network import Network
+from volproc.model.resolver import open_network
+from volproc.stages.claims import admit
 from volproc.stages.description import Request
 from volproc.stages.empty_result import (
     FLAT,
     model_record,
     values_record,
 )
-from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
-from volproc.stages.predict.cost import costs_of
+from volproc.stages.native_grid import run_native
+from volproc.stages.output import begin_volumes, cutting_of, finish_volume
 from volproc.stages.predict.disagreement import (
-    DisagreementPlan,
     plan_disagreement,
     run_disagreement,
 )
 from volproc.stages.predict.empty_blocks import (
-    EmptyBlockRule,
     empty_block_rule,
-    skip_notes,
 )
 from volproc.stages.predict.geometry import choose
-from volproc.stages.predict.native_prediction import (
-    NativePlan,
-    plan_native,
-    run_native,
-)
+from volproc.stages.predict.native_prediction import plan_native
 from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.plan import PredictPlan
 from volproc.stages.predict.requirements import (
     require_reachable,
     require_weights,
 )
 from volproc.stages.predict.restriction import Mask, blocks_inside, model_box, open_mask
 from volproc.stages.predict.seam_check import (
-    ENDING,
-    Place,
-    certificate_step,
-    places_in,
     run_certificate,
 )
 from volproc.stages.predict.task import Predict
-from volproc.stages.predict.tiling import Layout
 from volproc.stages.volume_sample import volume_sample
 from volproc.volume.access import exists, relative_url
-from volproc.volume.file_io import sibling
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import require_grey
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
@@ -69,136 +53,15 @@ from volproc.volume.resampling import Resampling, resampling_to
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
 
+__all__ = ["PredictPlan", "plan_from", "plan_predict", "run_predict"]
+
 ALGORITHM = 1
 """Raised by hand when the same image, network and options would give other votes."""
 PASSING = {
     *("model", "card", "trust_model", "device", "batch", "compiled", "votes"),
-    *("agreement", "disagreement", "regions_um", "native", "certify", "box", "mask"),
+    *("agreement", "disagreement", "regions_um", "image_grid", "seam_check", "box", "mask"),
 }
 """Options that do not change the prediction, or are named otherwise in its digest."""
-
-
-@dataclass(frozen=True)
-class PredictPlan:
-    """Everything decided about a prediction before any voxel is read."""
-
-    image: VolumeInfo
-    output: VolumeInfo
-    votes: VolumeInfo | None
-    resampler: Resampling
-    layout: Layout
-    box: Box
-    """The part of the layout's grid that is predicted."""
-    blocks: Tiling
-    network: Network
-    options: PredictOptions
-    recipe: Recipe
-    notes: tuple[str, ...] = ()
-    """What users should know about the model, and about how it fits the image."""
-    native: NativePlan | None = None
-    disagreement: DisagreementPlan | None = None
-    mask: Mask | None = None
-    inside: frozenset[int] | None = None
-    """Blocks with voxels inside the mask; None if there is none."""
-
-    @property
-    def digest(self) -> str:
-        """Names everything that the votes depend on."""
-        return self.recipe.digest
-
-    @property
-    def claim(self) -> Claim:
-        """What the stage reads and writes."""
-        outputs = [self.output, self.votes, self.native and self.native.output]
-        compared = self.disagreement
-        if compared:
-            outputs += [compared.agreement, compared.disagreement]
-        tables = [compared.table] if compared and compared.regions else []
-        if self.options.certify:
-            tables.append(sibling(self.output.url, ENDING))
-        model = (self.network.source,) if exists(self.network.source) else ()
-        mask = (self.mask.volume.info.url,) if self.mask else ()
-        volumes = tuple(info for info in outputs if info)
-        return Claim(self.recipe, (self.image.url, *model, *mask), volumes, siblings=tuple(tables))
-
-    @property
-    def pyramid(self) -> tuple[Step, ...]:
-        """The coarser levels of the prediction."""
-        return pyramid_steps(self.output, digest=self.digest, name="prediction")
-
-    @property
-    def votes_pyramid(self) -> tuple[Step, ...]:
-        """The coarser levels of the votes, if these are written."""
-        return pyramid_steps(self.votes, digest=self.digest, name="votes") if self.votes else ()
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All steps with their cost; which blocks are skipped is known only when they are read."""
-        task = self.task(Normalisation(0.0, 1.0))
-        extras = [plan.steps for plan in (self.native, self.disagreement) if plan]
-        places = self.certified()
-        certify = [certificate_step(task, places, digest=self.digest)] if places else []
-        main = (self.step(task), *self.pyramid, *self.votes_pyramid)
-        return (*main, *chain.from_iterable(extras), *certify)
-
-    def task(self, constants: Constants, empty: EmptyBlockRule | None = None) -> Predict:
-        """The task, with the volume's normalisation constants."""
-        return Predict(
-            image=Volume(self.image),
-            output=Volume(self.output),
-            votes=Volume(self.votes) if self.votes else None,
-            resampler=self.resampler,
-            layout=self.layout,
-            constants=constants,
-            network=self.network,
-            options=self.options,
-            empty=empty,
-            mask=self.mask,
-            origin=self.box.start,
-        )
-
-    def step(self, task: Predict) -> Step:
-        """The step that predicts."""
-        costs = list(costs_of(self.blocks, task, self.inside))
-        channels = len(self.votes.channels) if self.votes else 0
-        return Step(
-            name="predict",
-            task=task,
-            blocks=self.blocks,
-            digest=self.digest,
-            writes=tuple(WrittenLevel(info) for info in (self.output, self.votes) if info),
-            peak_bytes=max(cost.peak_bytes for _, cost in costs),
-            waiting_bytes=max(cost.waiting_bytes for _, cost in costs),
-            on_gpu=task.device == "cuda",
-            bytes_read=sum(count * cost.bytes_read for count, cost in costs),
-            bytes_written=prod(self.output.shape) * (1 + channels),
-            flop=sum(count * cost.flop for count, cost in costs),
-            notes=(
-                *(f"{self.network.name}: {note}" for note in self.notes),
-                *skip_notes(self.options.skip),
-                *self._mask_notes(),
-            ),
-        )
-
-    def _mask_notes(self) -> tuple[str, ...]:
-        if self.inside is None:
-            return ()
-        return (
-            f"{len(self.inside):,} of {len(self.blocks):,} blocks have voxels inside "
-            f"{self.options.mask}; the others are written as background, and what is shown is the "
-            "cost without them",
-        )
-
-    def certified(self, skipped: Sequence[int] = ()) -> tuple[Place, ...]:
-        """The places that will be predicted again; the same ones every time."""
-        return places_in(
-            self.layout,
-            self.blocks,
-            count=self.options.certify,
-            seed=int(self.digest, 16),
-            skipped=skipped,
-            origin=self.box.start,
-        )
 
 
 def plan_predict(
@@ -227,11 +90,16 @@ def plan_predict(
     blocks = Tiling(shape=box.shape, core=geometry.block)
     options = options.model_copy(update={"axes": geometry.axes})
     output, votes = _outputs(image, url, votes_url, way, box, geometry.shard, options.axes)
-    lasting = options.model_dump(exclude=PASSING) | {"votes": bool(votes_url)}
+    recorded = options.recorded(exclude=PASSING) | {"votes": bool(votes_url)}
     if box != whole_box(way.shape_out):  # recipes of whole predictions stay as they were
-        lasting |= {"box": [box.start, box.stop]}
+        recorded |= {"box": [box.start, box.stop]}
     cutting = cutting_of(geometry.block, output) | {"tiles": geometry.layout}
-    recipe = _recipe(image, network, mask, lasting, cutting, options.model, url)
+    recipe = replace(
+        _recipe(image, network, mask, options.model, url),
+        options=recorded,
+        cutting=cutting,
+        renamed=options.RENAMED,
+    )
     notes = (*network.notes, *geometry.notes)
     told = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
     output = output.with_provenance(recipe=recipe.record(), **told)
@@ -279,22 +147,14 @@ def _outputs(
     return same(url), same(votes_url, channels=channels) if votes_url else None
 
 
-def _recipe(
-    image: VolumeInfo,
-    network: Network,
-    mask: Mask | None,
-    options: dict[str, Any],
-    cutting: dict[str, Any],
-    model: str,
-    url: str,
-) -> Recipe:
-    """Everything that a prediction at `url` depends on."""
+def _recipe(image: VolumeInfo, network: Network, mask: Mask | None, model: str, url: str) -> Recipe:
+    """The inputs of a prediction at `url`, and where they are."""
     inputs = {"image": [fingerprint(image), image.corner_nm], "model": network.digest}
     places = {"image": relative_url(image.url, url), "model": _model_place(model, url)}
     if mask:
         inputs["mask"] = mask.fingerprint
         places["mask"] = relative_url(mask.volume.info.url, url)
-    return Recipe("predict", ALGORITHM, inputs, options, cutting, places)
+    return Recipe("predict", ALGORITHM, inputs, {}, places=places)
 
 
 def _model_place(model: str, url: str) -> str:
@@ -312,7 +172,9 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     plan = replace(plan, output=written[0], votes=written[1] if len(written) > 1 else None)
     image = Volume(plan.image)
     sample = volume_sample(image)
-    empty = empty_block_rule(plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip)
+    empty = empty_block_rule(
+        plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip_empty_std
+    )
     task = plan.task(plan.network.constants_from(sample), empty)
     # what it costs depends on no constant of the volume
     writes = tuple(map(WrittenLevel, written))

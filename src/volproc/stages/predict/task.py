@@ -33,7 +33,7 @@ from volproc.stages.predict.restriction import Mask
 from volproc.stages.predict.tiling import Layout
 from volproc.stages.predict.tta import augmented
 from volproc.volume.kinds import refuse_not_finite
-from volproc.volume.resampling import Resampling, resampled
+from volproc.volume.resampling import Resampling, Voxels, resampled
 from volproc.volume.store import Volume
 
 Votes = npt.NDArray[np.uint8]
@@ -66,7 +66,7 @@ class Predict:
     Their first voxel is at `origin` of the layout's grid; nothing is predicted outside the mask.
     """
 
-    image: Volume
+    image: Voxels
     output: Volume
     votes: Volume | None
     resampler: Resampling

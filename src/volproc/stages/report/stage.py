@@ -242,7 +242,7 @@ def _left(request: Request) -> ReportInputs:
         votes=there("votes.zarr", "predict") if predict.votes else None,
         objects=there("objects.zarr", "label"),
         table=there("objects.csv", "label", "table"),
-        scores=there("scores.json", "evaluate") if evaluate.truth else None,
+        scores=there("scores.json", "evaluate") if evaluate.ground_truth else None,
         log=there("log.jsonl"),
         certificate=there("prediction-certificate.json", "predict"),
         regions=there("votes-regions.csv", "predict") if predict.regions_um else None,

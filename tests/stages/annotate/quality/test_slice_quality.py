@@ -104,7 +104,7 @@ def test_slices_that_need_more_volunteers_say_why():
         slice_of(6, absent=10, agreement=0.0),
         slice_of(7),
         slice_of(8, absent=9, agreement=0.1, error_nm=900.0),
-        fewest_votes=3,
+        min_votes=3,
         target_nm=50.0,
     ).needed
     assert {(one.slice.z, one.more, one.reason) for one in found} == {

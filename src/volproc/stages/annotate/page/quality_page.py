@@ -19,10 +19,9 @@ from volproc.stages.annotate.page.score_tables import (
     region_rows,
 )
 from volproc.stages.annotate.page.slice_pictures import DrawnSlice, level_panel_of, panel_of
-from volproc.stages.annotate.quality.comparison import MethodDistance, MethodScores
 from volproc.stages.annotate.quality.level_sets import Level
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
-from volproc.stages.annotate.quality.slice_scores import FORMULAS
+from volproc.stages.annotate.quality.slice_scores import FORMULAS, MethodDistance, MethodScores
 from volproc.stages.annotate.quality.volunteers_needed import (
     CurvePoint,
     Subsample,
@@ -68,7 +67,7 @@ class Quality:
     skills: Sequence[VolunteerSkill] = ()
     best: Sequence[DrawnSlice] = ()
     worst: Sequence[DrawnSlice] = ()
-    fewest_votes: int = 3
+    min_votes: int = 3
     target_nm: float = 50.0
     made_by: str = ""
     scored: Sequence[MethodScores] = ()
@@ -78,9 +77,7 @@ class Quality:
     @property
     def needed(self) -> tuple[VolunteersNeeded, ...]:
         """Slices that need more volunteers, those that need most first."""
-        return volunteers_needed(
-            self.slices, fewest_votes=self.fewest_votes, target_nm=self.target_nm
-        )
+        return volunteers_needed(self.slices, min_votes=self.min_votes, target_nm=self.target_nm)
 
 
 @dataclass(frozen=True)

@@ -15,30 +15,19 @@ from volproc.stages.annotate.page.level_files import shown_slice
 from volproc.stages.annotate.page.quality_page import Quality, VolunteerSkill, quality_page
 from volproc.stages.annotate.page.slice_pictures import DrawnSlice, Line
 from volproc.stages.annotate.plan import AnnotatePlan
-from volproc.stages.annotate.quality.comparison import (
+from volproc.stages.annotate.quality.level_sets import Level
+from volproc.stages.annotate.quality.skills import Errors
+from volproc.stages.annotate.quality.slice_quality import SliceQuality, best_and_worst, spread
+from volproc.stages.annotate.quality.slice_scores import (
     MethodDistance,
     MethodScores,
     distances_csv,
     scores_csv,
     scores_json,
 )
-from volproc.stages.annotate.quality.level_sets import Level
-from volproc.stages.annotate.quality.skills import Errors
-from volproc.stages.annotate.quality.slice_quality import (
-    SliceQuality,
-    best_and_worst,
-    spread,
-)
-from volproc.stages.annotate.quality.volunteers_needed import (
-    Subsample,
-    volunteers_needed_csv,
-)
+from volproc.stages.annotate.quality.volunteers_needed import Subsample, volunteers_needed_csv
 from volproc.stages.annotate.tasks import Drawings
-from volproc.volume.file_io import (
-    read_file,
-    sibling,
-    write_file,
-)
+from volproc.volume.file_io import read_file, sibling, write_file
 from volproc.volume.store import Volume
 
 MAX_LEVEL_SETS = 20
@@ -98,7 +87,7 @@ def _about(plan: AnnotatePlan, truth: Volume) -> dict[str, object]:
         "labels": plan.volumes[0].url,
         "export": plan.export,
         "truth": truth.info.url,
-        "truth_labels": list(plan.options.truth_labels) or "all but 0",
+        "truth_labels": list(plan.options.ground_truth_labels) or "all but 0",
         "voxel_nm": list(plan.image.voxel_nm),
         "method": plan.options.method,
         "along_z": plan.options.along_z,
@@ -121,7 +110,7 @@ def _quality(plan: AnnotatePlan, found: Findings) -> Quality:
         best=[scene.drawn(one) for one in best],
         worst=[scene.drawn(one) for one in worst],
         levels=[scene.levels(one) for one in spread(by_z, MAX_LEVEL_SETS)],
-        fewest_votes=plan.options.fewest_votes,
+        min_votes=plan.options.min_votes,
         scored=found.scored,
         apart=found.apart,
     )

@@ -30,13 +30,13 @@ class VolunteersNeeded:
 
 
 def volunteers_needed(
-    slices: Iterable[SliceQuality], *, fewest_votes: int, target_nm: float
+    slices: Iterable[SliceQuality], *, min_votes: int, target_nm: float
 ) -> tuple[VolunteersNeeded, ...]:
     """Slices that need more volunteers, those that need most first.
 
     The error is assumed to fall with the square root of the number of volunteers.
     """
-    found = (_need(one, fewest_votes, target_nm) for one in slices)
+    found = (_need(one, min_votes, target_nm) for one in slices)
     needy = [one for one in found if one is not None]
     return tuple(sorted(needy, key=lambda w: (-w.more, w.slice.roi, w.slice.z)))
 

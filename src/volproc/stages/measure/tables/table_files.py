@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from volproc.errors import ConfigError, VolumeError
+from volproc.errors import INSTALL, ConfigError, VolumeError
 from volproc.stages.measure.options import MeasureOptions
 from volproc.stages.objects.table import Columns, to_csv
 from volproc.volume.file_io import write_file, write_pieces
@@ -60,7 +60,7 @@ def require_parquet() -> None:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            "[measure] parquet = true needs pyarrow: pip install 'volproc[parquet]'"
+            f"[measure] parquet = true needs pyarrow: {INSTALL.format('parquet')}"
         ) from error
 
 
