@@ -41,7 +41,8 @@ def workflow(tmp_path, tiny_model, save_volume, noise):
         (tmp_path / "w.toml").write_text(
             f'[run]\nsource = "{source}"\n[cluster]\nkind = "serial"\n'
             "[ingest]\nvoxel_nm = [50, 50, 50]\n"
-            f'[label]\nmin_volume_um3 = 0.05\n[measure]\n[evaluate]\nground_truth = "truth.zarr"\n{more}\n'
+            "[label]\nmin_volume_um3 = 0.05\n[measure]\n"
+            f'[evaluate]\nground_truth = "truth.zarr"\n{more}\n'
         )
         return "w.toml", "--set", f"predict.model={tiny_model}"
 

@@ -1,10 +1,10 @@
 """Median, Gaussian, unsharp mask and destriping of a block that was read with its surroundings.
 
 A voxel depends on nothing beyond the operation's `radius`, so a block with so many voxels around it
-gets the values of the whole volume. Kernels are symmetric: a volume mirrored at its borders stays so.
+gets the values of the whole volume. Kernels are symmetric, so what is mirrored stays mirrored.
 
-destripe, as Boin and Haibel (Optics Express 14, 12071, 2006; remove_stripe_sf of TomoPy) remove
-stripes from sinograms, with a mean over `length` in the place of the whole height:
+destripe, as Boin and Haibel remove stripes from sinograms (Optics Express 14, 12071, 2006), by
+subtraction as remove_stripe_sf of TomoPy, with a mean over `length`, not over the whole height:
 
     along y                        across x
     mean over `length`      ->     profile, less its mean over `width`     = the stripes there
