@@ -50,8 +50,8 @@ class Crop:
     def box(self, shape: Shape, voxel_nm: VoxelNm) -> Box:
         """The voxels that it names of a volume; GridError if there are none, or not all of them."""
         if self.sizes:
-            wanted = each(lambda end, nm: max(1, end.voxels(nm)), self.sizes, voxel_nm)
-            size = each(min, wanted, shape)
+            requested = each(lambda end, nm: max(1, end.voxels(nm)), self.sizes, voxel_nm)
+            size = each(min, requested, shape)
             start = each(lambda n, s: (n - s) // 2, shape, size)
             return Box(start, each(lambda a, s: a + s, start, size))
         found = Box(
@@ -74,7 +74,7 @@ class Crop:
             if a >= b:
                 raise GridError(
                     f"box {self.text!r}: along {axis} voxels {a}:{b} are none of voxels of {nm:g} "
-                    f"nm; the second end has to lie beyond the first"
+                    "nm; the second end has to be beyond the first"
                 )
 
 
@@ -111,7 +111,7 @@ def _range(part: str, axis: str, text: str) -> tuple[_End | None, _End | None]:
     if begin and end and begin.size >= end.size:
         raise GridError(
             f"box {text!r}: along {axis} it begins at {first.strip()} and ends at {last.strip()}; "
-            "the second end has to lie beyond the first"
+            "the second end has to be beyond the first"
         )
     return begin, end
 

@@ -89,7 +89,7 @@ class VolumeInfo:
 
     @property
     def is_part(self) -> bool:
-        """Whether volproc cut it out of a volume: then it lies where it says, also at 0."""
+        """Whether volproc cut it out of a volume: then its position is known, also at 0."""
         return bool(self.provenance.get("part"))
 
     @property

@@ -79,7 +79,7 @@ def overlap(
     `grid` is another one with the corner of `other`: its shape and voxel size. Ends that differ by
     less than `slack` voxels of the coarser grid are the same. VolumeError where the two meet
     nowhere, or where the same first voxel and other ends leave open whether voxel sizes are wrong
-    or a position was lost: a volume at 0 does not say where it lies, unless volproc cut it out.
+    or a position was lost: a volume at 0 does not say where it is, unless volproc cut it out.
     """
     offset_nm, here = _offset_nm(info, other), info.levels[level]
     shape, voxel_nm = grid or (other.shape, other.voxel_nm)

@@ -191,8 +191,8 @@ def test_a_box_outside_the_image_is_refused(image, tiny_model, box, what):
 
 
 def test_native_needs_the_whole(image, tiny_model):
-    options = PredictOptions(model=str(tiny_model), box="12", native=True)
-    with pytest.raises(ConfigError, match=r"native with box = '12': .* leave one of them out"):
+    options = PredictOptions(model=str(tiny_model), box="12", image_grid=True)
+    with pytest.raises(ConfigError, match=r"image_grid with box = '12': .* leave one of them out"):
         plan_predict(image.info, "o.zarr", options)
 
 

@@ -1,10 +1,10 @@
-"""Median, Gaussian, unsharp mask and destriping of a block whose surroundings are at hand.
+"""Median, Gaussian, unsharp mask and destriping of a block that was read with its surroundings.
 
-Each looks no further than its `radius`, so a block that was read with so many voxels around it
-gets what the whole volume would. Kernels are symmetric: a volume mirrored at its borders stays so.
+A voxel depends on nothing beyond the operation's `radius`, so a block with so many voxels around it
+gets the values of the whole volume. Kernels are symmetric, so what is mirrored stays mirrored.
 
-destripe, as Boin and Haibel (Optics Express 14, 12071, 2006; remove_stripe_sf of TomoPy) remove
-stripes from sinograms, with a mean over `length` in the place of the whole height:
+destripe, as Boin and Haibel remove stripes from sinograms (Optics Express 14, 12071, 2006), by
+subtraction as remove_stripe_sf of TomoPy, with a mean over `length`, not over the whole height:
 
     along y                        across x
     mean over `length`      ->     profile, less its mean over `width`     = the stripes there
@@ -61,7 +61,7 @@ def halo_of(steps: tuple[FilterStep, ...], voxel_nm: VoxelNm) -> Shape:
 def filtered(values: Values, steps: tuple[FilterStep, ...], voxel_nm: VoxelNm) -> Values:
     """`values` without the halo of `steps`, which are applied in order.
 
-    In floats, so that each step sees what the one before it left; then in the type of `values`,
+    Computed in floats, which steps pass to one another; returned in the type of `values`,
     rounded half to even and clipped.
     """
     out = values.astype(np.result_type(values.dtype, np.float32))
@@ -101,7 +101,7 @@ def _destriped(values: Values, step: FilterStep, radius: Shape) -> Values:
 
 
 def _mean(values: Values, axis: int, radius: int) -> Values:
-    """The mean of 2 `radius` + 1 voxels along an axis, each sum taken anew.
+    """The mean of 2 `radius` + 1 voxels along an axis, each summed from scratch.
 
     `uniform_filter1d` adds the next voxel and takes the last one off: rounding would then depend
     on where the block begins.

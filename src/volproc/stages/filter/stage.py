@@ -141,7 +141,7 @@ def plan_filter(image: VolumeInfo, url: str, options: FilterOptions) -> FilterPl
 
 
 def _require_suited(step: FilterStep, image: VolumeInfo) -> None:
-    """A step that changes something, and looks no further than the volume is long."""
+    """ConfigError for a step that changes nothing, or that is longer than the volume."""
     z, y, x = radius_of(step, image.voxel_nm)
     sizes = [n * nm for n, nm in zip(image.shape, image.voxel_nm, strict=True)]
     voxels = f"{image.url} has voxels of {list(image.voxel_nm)} nm"

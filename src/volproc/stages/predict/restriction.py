@@ -5,7 +5,7 @@ box             |---------------|                    so what is predicted in the
 mask                 ######                          prediction of the whole image has there
 blocks          |-------|-------|
 predicted            ######                          0 elsewhere; a block without a voxel of
-                                                     the mask is not looked at
+                                                     the mask is not predicted
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from volproc.volume.sampling import Sampling, overlap
 from volproc.volume.store import Volume, open_volume
 
 SLAB = 16
-"""Planes of a mask looked at at once: most blocks that hold a voxel of it show one soon."""
+"""Planes of a mask read at once: of most blocks that contain a voxel of it, the first planes do."""
 NOISE = 1e-6
 """Of a voxel, by which positions that are computed from sizes in nm may be off."""
 
@@ -124,7 +124,7 @@ def blocks_inside(mask: Mask, blocks: Tiling, origin: Shape) -> frozenset[int]:
 
 @lru_cache(maxsize=8)
 def _blocks_inside(mask: Mask, content: str, blocks: Tiling, origin: Shape) -> frozenset[int]:
-    """A run plans several times: a mask of the same `content` is looked at once."""
+    """A run plans several times: a mask of the same `content` is read once."""
     return frozenset(
         block.index
         for block in blocks
