@@ -168,7 +168,7 @@ def test_a_manifest_reaches_for_no_other_file(zooniverse, manifest, tmp_path):
     text = Path(manifest).read_text()
     first = files_of(from_csv(text, name=manifest)[-1])[0]
     for bad, match in {
-        "../secret.jpg": r"names the file '../secret.jpg'; images lie beside it",
+        "../secret.jpg": r"names the file '../secret.jpg'; images are next to it",
         "subjects.json": "end in jpg or png",
         "lost.jpg": "lost.jpg is not in",
     }.items():

@@ -321,3 +321,10 @@ def test_joined_strokes_keep_all_their_points(turned):
     assert {tuple(point) for point in loop.tolist()} == given_points
     steps = np.linalg.norm(loop - np.roll(loop, 1, axis=0), axis=1)
     assert steps.max() < 8
+
+
+@pytest.mark.parametrize(("away", "loops"), [(14, 1), (16, 0)])
+def test_ends_within_half_the_limit_of_the_border_leave_the_image(away, loops):
+    """The limit is 30 voxels; the sides of the band are 100 apart."""
+    sides = (wall(x, away, 400 - away) for x in (150, 250))
+    assert len(limited(*sides).loops) == loops
