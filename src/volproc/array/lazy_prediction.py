@@ -18,7 +18,7 @@ from volproc.grid.blocks import Block
 from volproc.grid.box import Box
 from volproc.model.network import Constants
 from volproc.model.normalisation import Normalisation
-from volproc.model.opening import open_network
+from volproc.model.resolver import open_network
 from volproc.stages.predict.empty_blocks import (
     EmptyBlockRule,
     coarse_resampler,
