@@ -136,7 +136,7 @@ def test_the_same_call_gives_the_same_keys(noise, lazy):
 
 def test_what_needs_files_or_is_no_number_is_refused(noise, lazy):
     with pytest.raises(ConfigError, match="writes no files, so it takes no image_grid, seam_check"):
-        lazy(noise, voxel_nm=NM, native=True, seam_check=3)
+        lazy(noise, voxel_nm=NM, image_grid=True, seam_check=3)
     with pytest.raises(ConfigError, match="fusion"):
         lazy(noise, voxel_nm=NM, fusion="sum")
     broken = noise.astype("float32")
