@@ -58,6 +58,7 @@ def store(
 
 
 def _lazy(given: Any) -> dask.array.Array:
+    given = given.dask() if isinstance(given, Volume) else given
     data = given.data if hasattr(given, "dims") else given
     lazy = data if isinstance(data, dask.array.Array) else dask.array.from_array(data)
     if lazy.ndim != 3 or not all(n >= 1 for n in lazy.shape):  # NaN where dask does not know it
