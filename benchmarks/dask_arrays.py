@@ -1,4 +1,4 @@
-"""volproc.array.predict against the stage: bits, tasks per block, time; and beside dask-image.
+"""volproc.array.predict against the stage: bits, tasks per block, time; with dask-image; on Dask.
 
 python benchmarks/dask_arrays.py            # a volume of 32 x 192 x 192 voxels of 50 nm
 """
@@ -43,10 +43,7 @@ def main():
     )
     lazy = volproc.array.predict(image.dask(chunks=(32, 64, 64)), voxel_nm=NM, **options)
     layer = lazy.dask.layers[lazy.name]
-    print(
-        f"{lazy.npartitions} blocks, {len(layer)} tasks of ours: "
-        f"{len(layer) / lazy.npartitions:.1f} a block"
-    )
+    print(f"{lazy.npartitions} blocks, {len(layer) / lazy.npartitions:.1f} tasks of ours each")
     found = timed("array.predict, synchronous", lambda: lazy.compute(scheduler="synchronous"))
     print("equal bits:", np.array_equal(found, made[...]))
     threads = timed("array.predict, threads", lambda: lazy.compute(scheduler="threads"))

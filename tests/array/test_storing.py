@@ -11,7 +11,7 @@ import pytest
 
 import volproc
 from volproc.config.running import ClusterOptions
-from volproc.errors import VolumeError
+from volproc.errors import OutputError, VolumeError
 
 HERE = {"cluster": ClusterOptions(kind="serial")}
 
@@ -43,6 +43,15 @@ def test_labels_inside_their_image_are_listed_there(image, tmp_path):
     made = volproc.store(image.dask() > 99, url, like=image, kind="labels", **HERE)
     assert made.info.kind == "labels"
     assert volproc.check(image.info.url, **HERE) == ()
+
+
+def test_a_volume_is_taken_and_never_written_over(image, noise, tmp_path):
+    made = volproc.store(image, tmp_path / "b.zarr", like=image, **HERE)
+    assert np.array_equal(made[...], noise)
+    for array in (image, da.from_array(image) + 1):
+        with pytest.raises(OutputError, match=r"(holds|is the same place as) .*which is read"):
+            volproc.store(array, image.info.url, like=image, overwrite=True, **HERE)
+    assert np.array_equal(volproc.open_volume(image.info.url)[...], noise)
 
 
 def test_numpy_and_xarray_are_taken(image, noise, tmp_path):

@@ -14,7 +14,8 @@ from volproc.engine.events import Watcher
 from volproc.errors import VolumeError
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.progress_bars import shown
-from volproc.stages.store.stage import StoredKind, plan_store, run_store
+from volproc.stages.store.stage import plan_store, run_store
+from volproc.stages.store.tasks import StoredKind
 from volproc.volume.metadata import PositionNm, Version
 from volproc.volume.store import Volume, open_volume
 from volproc.workflow.single_stage import LOCAL, runner_for
@@ -57,6 +58,7 @@ def store(
 
 
 def _lazy(given: Any) -> dask.array.Array:
+    given = given.dask() if isinstance(given, Volume) else given
     data = given.data if hasattr(given, "dims") else given
     lazy = data if isinstance(data, dask.array.Array) else dask.array.from_array(data)
     if lazy.ndim != 3 or not all(n >= 1 for n in lazy.shape):  # NaN where dask does not know it
