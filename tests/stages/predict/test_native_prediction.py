@@ -140,9 +140,7 @@ def test_predict_writes_it_when_asked(small, predict):
 
 
 def test_what_is_cut_needs_the_votes_and_the_plan_says_what_they_cost(small, predict):
-    with pytest.raises(
-        ConfigError, match=r"image_grid with fusion = 'union' .*--votes"
-    ):
+    with pytest.raises(ConfigError, match=r"image_grid with fusion = 'union' .*--votes"):
         predict(small, image_grid=True, fusion="union", votes=False, plan_only=True)
     mean = predict(small, image_grid=True, votes=False, plan_only=True).native.steps[0]
     union = predict(small, image_grid=True, fusion="union", plan_only=True).native.steps[0]
