@@ -144,8 +144,8 @@ def test_the_published_overlap_is_measured_but_no_error(save_volume, noise, pred
 def test_what_skipping_lost_is_noticed(small, predict):
     """A rule so coarse that it skips everything: half of a random network's answer is lost."""
     with pytest.raises(ModelError, match=r"not certified: [\d.]+% of the voxels looked at in skip"):
-        predict(small, skip=1000, seam_check=4)
-    plan = predict(small, skip=1000, plan_only=True)
+        predict(small, skip_empty_std=1000, seam_check=4)
+    plan = predict(small, skip_empty_std=1000, plan_only=True)
     found = certificate(plan)
     assert (found["skipped"], found["largest"], found["passed"]) == (4, 0, False)
     assert found["skipped_changed"] > 0.01

@@ -168,7 +168,7 @@ def _published(shape: Shape, network: Network, options: PredictOptions) -> Layou
     if options.tile or options.center_planes:
         raise ConfigError(
             f'[predict] halo = "reference" has tiles of {KEPT} pixels and keeps half of the '
-            'planes: leave tile and keep out, or take halo = "exact"'
+            'planes: leave tile and center_planes out, or take halo = "exact"'
         )
     if halo % network.stride or (network.most_pixels or PATCH) < PATCH:
         raise ModelError(
