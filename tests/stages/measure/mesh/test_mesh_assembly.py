@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from tests.stages.measure.shapes import whole_surface
 
+from volproc.engine.memory import RESERVED_BYTES
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import LedgerError, MemoryLimitError, VolprocError, VolumeError
@@ -25,7 +26,7 @@ from volproc.stages.measure.mesh.surface_extraction import (
     surface_step,
 )
 from volproc.stages.measure.mesh.surface_files import SurfaceFiles
-from volproc.stages.measure.mesh.surface_sums import areas_um2, cuts_um2, volumes_um3
+from volproc.stages.measure.mesh.surface_sums import TRIANGLES, areas_um2, cuts_um2, volumes_um3
 from volproc.stages.measure.mesh.triangle_mesh import joined
 from volproc.volume.metadata import Level, new_volume
 
@@ -72,7 +73,9 @@ def blobs():
     return ndimage.label(ndimage.gaussian_filter(noise, 2) > 0.08)[0].astype("uint32")
 
 
-def make_meshes(labels, folder, *, core=None, kind="ply", ids=(), engine=None, smooth=None):
+def make_meshes(
+    labels, folder, *, core=None, kind="ply", ids=(), engine=None, smooth=None, error_nm=20
+):
     """What the stage does: two steps and the index."""
     info = labels.info
     files = SurfaceFiles(str(folder / "surfaces"), "digest")
@@ -82,7 +85,7 @@ def make_meshes(labels, folder, *, core=None, kind="ply", ids=(), engine=None, s
     runner.run(step)
     surfaces = gathered(files, step.blocks).only(ids, what=info.url)
     out = str(folder / "meshes")
-    task = WriteMeshes(info, files, 0, out, kind, error_nm=20)
+    task = WriteMeshes(info, files, 0, out, kind, error_nm)
     runner.run(mesh_step(task, surfaces, step.blocks, worker_bytes=4 * GB))
     write_index(surfaces, info, folder=out, kind=kind)
     return surfaces, Path(out)
@@ -117,11 +120,15 @@ def test_sums_are_those_of_the_meshes(tmp_path, save_volume):
     values[4:14, 5:15, 3:11] = 8
     values[16:, 2:9, 2:9] = 300
     labels = save_volume("l.zarr", values, kind="labels")
-    surfaces, _ = make_meshes(labels, tmp_path, core=(7, 7, 7), smooth=0)
+    surfaces, out = make_meshes(labels, tmp_path, core=(7, 7, 7), smooth=0, error_nm=0)
     assert surfaces.ids.tolist() == [8, 300]
     volumes = volumes_um3(surfaces.sums, voxel_nm=labels.info.voxel_nm)
     np.testing.assert_allclose(volumes, [800 * 1.25e-4, 196 * 1.25e-4], rtol=0.05)
     assert cuts_um2(surfaces.sums)[0] == 0
+    written = [(out / f"{n}.ply").read_bytes() for n in (8, 300)]
+    assert all(
+        b"element face %d\n" % n in ply for n, ply in zip(surfaces.sums[:, TRIANGLES], written)
+    )
     np.testing.assert_allclose(cuts_um2(surfaces.sums)[1], 49 * 0.0025, rtol=0.3)  # to the centres
     np.testing.assert_allclose(areas_um2(surfaces.sums)[0], 520 * 0.0025, rtol=0.1)
 
@@ -167,6 +174,32 @@ def test_a_full_disk_is_one_line(tmp_path, save_volume, blobs, monkeypatch):
     monkeypatch.setattr("volproc.volume.file_io.os.replace", full)
     with pytest.raises(VolprocError, match=r"(?i)space"):
         make_meshes(labels, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error_nm", "bytes_per_triangle"),
+    [("ply", 0, 300), ("ply", 20, 700), ("precomputed", 0, 700)],
+)
+def test_memory_is_that_of_the_largest_object_and_of_the_files_of_a_block(
+    tmp_path, save_volume, kind, error_nm, bytes_per_triangle
+):
+    """Two objects begin in the first block, one in the last."""
+    values = np.zeros((8, 8, 40), dtype="uint32")
+    values[1:6, 1:6, 1:6], values[1:6, 1:6, 10:14], values[1:7, 1:6, 34:39] = 1, 2, 3
+    labels = save_volume("l.zarr", values, kind="labels")
+    files = SurfaceFiles(str(tmp_path / "surfaces"), "digest")
+    first = surface_step(ExtractSurfaces(labels, 0, files, 0.0), core=(8, 8, 20))
+    Runner(SerialEngine(), tmp_path / "ledger").run(first)
+    surfaces = gathered(files, first.blocks)
+    one, two, three = surfaces.sums[:, TRIANGLES].tolist()
+    assert one < three < one + two
+    task = WriteMeshes(labels.info, files, 0, str(tmp_path), kind, error_nm)
+    step = mesh_step(task, surfaces, first.blocks, worker_bytes=4 * GB)
+    assert step.peak_bytes == three * bytes_per_triangle + (one + two) * 40
+    needed = RESERVED_BYTES + three * bytes_per_triangle
+    mesh_step(task, surfaces, first.blocks, worker_bytes=needed)
+    with pytest.raises(MemoryLimitError, match="object 3"):
+        mesh_step(task, surfaces, first.blocks, worker_bytes=needed - 1)
 
 
 def test_an_object_too_large_for_a_worker(tmp_path, save_volume, blobs):
