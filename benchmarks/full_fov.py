@@ -50,7 +50,7 @@ from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.device import device_for
 from volproc.model.etchacell import EtchACell, EtchACellSpec
 from volproc.model.normalisation import Normalisation
-from volproc.model.opening import open_network
+from volproc.model.resolver import open_network
 from volproc.model.weights import card_for, load_model, model_folder, save_model
 from volproc.stages.predict.batches import batch_limit
 from volproc.stages.predict.inference import load_once

@@ -39,8 +39,8 @@ from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.component_tasks import FACES
 from volproc.stages.label.mask_source import ArraySource
+from volproc.stages.label.merge_tables import Tables
 from volproc.stages.label.object_search import FindPlan, find_objects, plan_find, save_ids
-from volproc.stages.label.tables import Tables
 from volproc.stages.objects.statistics import COLUMNS, PAIRS_OF_AXES, Statistics
 from volproc.stages.objects.table import csv_parts
 from volproc.volume.file_io import write_pieces

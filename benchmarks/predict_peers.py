@@ -30,8 +30,8 @@ from processes import Cost, measured
 
 import volproc
 from volproc import ClusterOptions, PhantomOptions, PredictOptions
-from volproc.model.opening import open_network
 from volproc.model.predictor import Predictor
+from volproc.model.resolver import open_network
 from volproc.stages.volume_sample import volume_sample
 from volproc.volume.store import open_volume
 

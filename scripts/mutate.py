@@ -84,7 +84,7 @@ def mutants(path):
 
 
 def users(path):
-    """The file, and those of its stage (or folder) that import it, directly or not."""
+    """The file, and those of its stage, or beside it, that import it, directly or not."""
     found, stage = [path], Path(*path.parts[:4])
     folder = stage if stage.is_dir() else path.parent
     for one in found:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from volproc.fusion import FUSIONS, fuse, level_of, saying_yes, spread
+from volproc.fusion import FUSIONS, count_yes, fuse, level_of, spread
 
 votes = arrays(np.uint8, st.tuples(st.integers(1, 3), *[st.integers(1, 4)] * 3))
 thresholds = st.floats(0, 1)
@@ -39,7 +39,7 @@ def test_the_weighted_mean_is_numpys_rounded_half_up(votes, data):
 
 @given(votes=votes, threshold=thresholds)
 def test_who_says_yes_and_how_far_they_are_apart(votes, threshold):
-    count = saying_yes(votes, threshold=threshold)
+    count = count_yes(votes, threshold=threshold)
     assert np.array_equal(count, (votes >= level_of(threshold)).sum(0))
     assert np.array_equal(count > 0, fuse(votes, mode="union", threshold=threshold) == 255)
     assert np.array_equal(spread(votes), np.ptp(votes.astype(int), axis=0))

@@ -128,11 +128,11 @@ def test_a_step_without_blocks_says_what_it_says(watch, lines, clock):
 def test_notes_and_failures_are_lines_everywhere(watch, lines):
     screen = StringIO()
     bar = TerminalBar(Console(file=screen, width=120))
-    for event in (Note("[b]label[/b] is made anew"), BlockFailed("label", 3, "no space [left]")):
+    for event in (Note("[b]label[/b] is remade"), BlockFailed("label", 3, "no space [left]")):
         watch(event)
         bar(event)
     bar.stop()
-    assert lines == ["[b]label[/b] is made anew", "label: block 3 failed: no space [left]"]
+    assert lines == ["[b]label[/b] is remade", "label: block 3 failed: no space [left]"]
     assert all(line in screen.getvalue() for line in lines)
 
 

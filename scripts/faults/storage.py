@@ -149,7 +149,7 @@ def output_damaged(how, cell):
     if found.code != 1 or "Traceback" in found.said:
         raise Wrong(f"check does not find it: exit code {found.code}: {found.said[-600:]}")
     cell.volproc("check", url, "--deep", "--repair", "--serial")
-    # two sound files, swapped: nobody can tell which level is wrong, so all is made anew
+    # two sound files, swapped: nobody can tell which level is wrong, so all is remade
     more = ("--overwrite",) if how == "swapped" else ()
     require_identical(cell, cell.ends(more=more), "after the repair")
     return REFUSED

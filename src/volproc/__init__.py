@@ -25,6 +25,7 @@ _HOME = {
     "plan": "volproc.functions",
     "status": "volproc.functions",
     "check": "volproc.workflow.checking",
+    "store": "volproc.array.storing",
     "plan_fetch": "volproc.stages.ingest.empiar.fetch",
     "run_fetch": "volproc.stages.ingest.empiar.fetch",
     "upload_subjects": "volproc.stages.subjects.upload",
@@ -32,6 +33,7 @@ _HOME = {
     "RunOptions": "volproc.config.running",
     "VolprocError": "volproc.errors",
     "labels": "",
+    "array": "",
 }
 """Where a name is, besides those of stages: a module, or "" for a module of volproc itself."""
 

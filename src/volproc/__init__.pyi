@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from volproc import array as array
 from volproc import labels as labels
+from volproc.array.storing import store as store
 from volproc.config.running import ClusterOptions as ClusterOptions
 from volproc.config.running import RunOptions as RunOptions
 from volproc.engine.events import Watcher
@@ -984,7 +986,7 @@ def evaluate(
     ground_truth_labels
         Label values that count as foreground; all but 0 if empty.
     slices
-        Score these z slices of the truth only: first, and one past the last.
+        Score these z slices of the ground truth only: first, and one past the last.
     threshold
         Probability from which a voxel counts as foreground.
     overwrite

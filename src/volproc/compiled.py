@@ -33,7 +33,7 @@ def compiled(function: Function) -> Function:
 
     With `cache=True` numba asks only whether a function's own file has changed, but compiles the
     functions it calls and the constants it reads into it. Here each cached result names the state
-    of all of these, and is made anew, in the same file, when one of them is no longer the same.
+    of all of these, and is remade, in the same file, when one of them is no longer the same.
     """
     dispatcher: Any = njit(**_OPTIONS)(function)
     if not config.DISABLE_JIT:

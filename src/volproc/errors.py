@@ -1,4 +1,4 @@
-"""Every error volproc raises on purpose. One line each: the value, what was expected, the way out.
+"""Every error that volproc raises on purpose: one line with value, expectation and way out.
 
 Any other error is a bug: it keeps its type, its traceback goes into the log, exit code 1.
 
@@ -6,7 +6,7 @@ VolprocError               exit code 2 from the command line unless stated
 ├── ConfigError            an option, a file or a flag is not what it should be
 ├── GridError              boxes, blocks or voxel sizes that do not fit together
 ├── LocationError          a path or URL is of no kind that can be reached
-├── OutputError            something would be replaced that nobody asked to replace
+├── OutputError            something would be replaced without a request
 ├── VolumeError            a volume cannot be read or written
 ├── IngestError            a source cannot be read or lacks something
 ├── AnnotateError          drawings, their export or their subjects are not what they should be
@@ -27,9 +27,12 @@ REPORT = (
 )
 """What a user can do about a bug."""
 
+INSTALL = "pip install '.[{}]' in the folder of volproc"
+"""How an extra is installed from a clone; there is no release on an index yet."""
+
 
 class VolprocError(Exception):
-    """Something the user can mend; the message says how."""
+    """Something the user can fix; the message says how."""
 
     exit_code = 2
 
@@ -47,7 +50,7 @@ class LocationError(VolprocError):
 
 
 class OutputError(VolprocError):
-    """Something would be replaced that nobody asked to replace."""
+    """Something would be replaced without a request."""
 
 
 class VolumeError(VolprocError):
@@ -75,7 +78,7 @@ class LedgerError(VolprocError):
 
 
 class TransientError(VolprocError):
-    """A disk, a network or a server failed for the moment: the same may work later."""
+    """A disk, a network or a server failed for the moment: a retry may succeed."""
 
     exit_code = 1
 

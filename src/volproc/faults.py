@@ -1,7 +1,7 @@
 """What an error of the system or of a library means: who can act, and the way out.
 
-The only place that knows the errors of fsspec, botocore, aiohttp and the like. None of them is
-imported for it: classes are known by their names, so a run without S3 never loads botocore.
+The only place that knows the errors of fsspec, botocore, aiohttp and so on. None of them is
+imported for it: classes are recognised by name, so a run without S3 never loads botocore.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import errno
 import socket
 import sysconfig
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +35,7 @@ WAY_OUT: dict[Fault, str] = {
 }
 
 IN_THE_LOG = "its traceback is in log.jsonl"
-"""The note on a bug that was told to a log."""
+"""The note on a bug that was written to a log."""
 
 _ERRNO: dict[int, Fault] = {
     **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "missing"),
@@ -114,13 +115,13 @@ _OURS = str(Path(__file__).parent)
 
 
 def fault_of(error: BaseException) -> Fault | None:
-    """What is wrong outside volproc; None if nothing known is: content, or a bug.
+    """What is wrong outside volproc; None for anything else: bad content, or a bug.
 
-    Told by the error or by what it was raised from. An error that was under way when another one
-    was raised counts where it is transient only: else a bug in an `except` would be hidden.
+    The error counts and what it was raised from. An error that was being handled when another one
+    was raised counts only if it is transient: else a bug in an `except` would be hidden.
     """
     for link, raised_from in _chain(error):
-        # s3fs makes OSErrors of botocore's: the original is told apart better
+        # s3fs makes OSErrors of botocore's errors: the original says more
         found = _of_library(link.__cause__) or _of_library(link) or _of_system(link)
         if found and (raised_from or found == "transient"):
             return found
@@ -128,14 +129,14 @@ def fault_of(error: BaseException) -> Fault | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same may work when it is done again."""
+    """Whether a retry may succeed."""
     return fault_of(error) == "transient"
 
 
 def is_bug(error: BaseException) -> bool:
-    """Whether it is a mistake in a program that was made outside the libraries that are called.
+    """Whether it is a programming error outside the libraries that are called.
 
-    The same error from inside zarr or tifffile means that what a file holds is not what it should
+    The same error from inside zarr or tifffile means that a file's content is not what it should
     be.
     """
     trace = error.__traceback__
@@ -150,10 +151,10 @@ def is_bug(error: BaseException) -> bool:
 def renamed(
     doing: str, error: Exception, kind: type[VolprocError], *, otherwise: str = ""
 ) -> Exception:
-    """`error` as one line: what was being done, what was said, and the way out fit to the cause.
+    """`error` as one line: what was being done, its message, and the way out that fits the cause.
 
-    TransientError or `kind`; `otherwise` is the way out where the cause is the content. A bug, and
-    what is already a line of ours, stay what they are.
+    TransientError or `kind`; `otherwise` is the way out where the cause is the content. Bugs and
+    errors of our own stay what they are.
     """
     fault = fault_of(error)
     if isinstance(error, VolprocError) or (fault is None and is_bug(error)):
@@ -164,19 +165,39 @@ def renamed(
     return (TransientError if fault == "transient" else kind)(line)
 
 
+@contextmanager
+def renaming(
+    doing: str,
+    kind: type[VolprocError],
+    *,
+    otherwise: str,
+    content: type[Exception] = Exception,
+) -> Iterator[None]:
+    """Raise errors from inside as `renamed`; those of no known fault if they are `content`."""
+    try:
+        yield
+    except Exception as error:
+        if fault_of(error) is None and not isinstance(error, content):
+            raise
+        line = renamed(doing, error, kind, otherwise=otherwise)
+        if line is error:
+            raise
+        raise line from error
+
+
 def notes_of(error: BaseException) -> list[str]:
-    """What was added to an error, or to what it was raised from, on its way."""
+    """The notes added to an error, or to those it was raised from."""
     return [note for link, _ in _chain(error) for note in getattr(link, "__notes__", ())]
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line; its type where it says nothing."""
+    """The first line of an error's message; its type where it has none."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0]
 
 
 def _chain(error: BaseException) -> Iterator[tuple[BaseException, bool]]:
-    """The error, what it came from, and so on; whether each was raised from the one before."""
+    """The error, its cause, and so on; whether each was raised from the one before."""
     seen: set[int] = set()
     link: BaseException | None = error
     raised_from = True
@@ -210,8 +231,8 @@ def _of_library(error: BaseException | None) -> Fault | None:
         code = str(response.get("Error", {}).get("Code", ""))
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         return found or _CODE.get(code) or _STATUS.get(status or _number(code))
-    told = getattr(response, "status_code", None) or getattr(error, "status", None)
-    return found or _STATUS.get(_number(told or getattr(error, "code", "")))
+    status = getattr(response, "status_code", None) or getattr(error, "status", None)
+    return found or _STATUS.get(_number(status or getattr(error, "code", "")))
 
 
 def _number(code: Any) -> int:

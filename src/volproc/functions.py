@@ -22,7 +22,7 @@ from volproc.workflow.registry import registered
 
 if TYPE_CHECKING:
     from volproc.engine.events import Watcher
-    from volproc.engine.protocol import Cost
+    from volproc.engine.protocol import Step
     from volproc.workflow.stage_status import StageStatus
     from volproc.workflow.workflow_file import Workflow
 
@@ -220,8 +220,8 @@ def run(
     """Run a workflow (a file, or what `load_workflow` returns), or go on with it.
 
     Returns the path of the report. `stages` limits it to some. What is recorded as done, from the
-    same inputs and options, is left alone; what was made from others is made anew, and said
-    before. `redo` names stages that are made anew in any case. All stages are planned before the
+    same inputs and options, is left alone; what was made from others is remade, and said
+    before. `redo` names stages that are remade in any case. All stages are planned before the
     first byte is written: VolprocError, one line, when something is missing or wrong. `watchers`
     are called with every event; `progress` shows it, in a terminal or a notebook.
     """
@@ -233,7 +233,7 @@ def run(
 
 def plan(
     workflow: str | Path | Workflow, *, stages: Sequence[str] = ()
-) -> list[tuple[str, tuple[Cost, ...]]]:
+) -> list[tuple[str, tuple[Step, ...]]]:
     """The steps of every stage with blocks, bytes, memory and arithmetic; nothing is run."""
     from volproc import workflow as runs
 

@@ -1,4 +1,4 @@
-"""What the votes of three axes say together: on uint8, so that every caller gets the same bits.
+"""Fusion of the votes of three axes, on uint8, so that every caller gets the same bits.
 
 `votes` have the shape (axes, z, y, x), probabilities times 255. The modes:
 
@@ -24,10 +24,10 @@ Array = TypeVar("Array")
 Fusion = Literal["union", "majority", "mean", "max", "weighted"]
 
 FUSIONS: tuple[Fusion, ...] = ("union", "majority", "mean", "max")
-"""Those that follow from the votes alone."""
+"""Modes that need the votes alone."""
 
 BINARY: tuple[Fusion, ...] = ("union", "majority")
-"""Those that are cut already: 0 or 255."""
+"""Modes whose result is a mask: 0 or 255."""
 
 
 def level_of(threshold: float) -> int:
@@ -69,10 +69,10 @@ def fuse(
         weighed = (w * xp.asarray(v, dtype=xp.float64) for w, v in zip(weights, given, strict=True))
         found = sum(weighed) / sum(weights) + 0.5
     else:
-        enough = saying_yes(given, threshold=threshold, xp=xp) > _few(mode, n)
+        enough = count_yes(given, threshold=threshold, xp=xp) > _few(mode, n)
         found = 255 * xp.asarray(enough, dtype=xp.uint8)
-    answer: Array = xp.asarray(found, dtype=xp.uint8)
-    return answer
+    fused: Array = xp.asarray(found, dtype=xp.uint8)
+    return fused
 
 
 def _few(mode: Fusion, axes: int) -> int:
@@ -80,7 +80,7 @@ def _few(mode: Fusion, axes: int) -> int:
     return 0 if mode == "union" else axes // 2
 
 
-def saying_yes(votes: Array, *, threshold: float, xp: Any = np) -> Array:
+def count_yes(votes: Array, *, threshold: float, xp: Any = np) -> Array:
     """How many axes say yes: uint8 from 0 to the number of axes, shape (z, y, x)."""
     # counted in bytes: numpy's own choice, int64, takes 7 times as long
     count: Array = xp.sum(votes >= level_of(threshold), 0, dtype=xp.uint8)  # type: ignore[operator]

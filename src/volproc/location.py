@@ -9,10 +9,10 @@ from urllib.parse import quote, unquote
 
 import fsspec
 
-from volproc.errors import LocationError
+from volproc.errors import INSTALL, LocationError
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "http": "http", "https": "http"}
-"""What reads the URLs of a protocol: pip install 'volproc[EXTRA]'."""
+"""What reads the URLs of a protocol: the extra that brings it."""
 
 CHAINS = {"zip", "tar", "libarchive", "simplecache", "filecache", "blockcache", "dir", "reference"}
 """Protocols that take another address after "::"; elsewhere "::" is a part of a name."""
@@ -29,7 +29,7 @@ def filesystem_of(url: str) -> tuple[Any, str]:
         filesystem, path = _found(url, protocol)
     except ImportError as error:
         extra = EXTRAS.get(protocol)
-        way_out = f"pip install 'volproc[{extra}]'" if extra else str(error)
+        way_out = INSTALL.format(extra) if extra else str(error)
         raise LocationError(
             f"{url}: nothing is installed that reads {protocol}:// ({way_out})"
         ) from error

@@ -1,7 +1,7 @@
-"""Doing once more what a disk, a network or a server failed at for the moment.
+"""Retries of what a disk, a network or a server failed at for the moment.
 
 Seventeen tries with pauses of 0.05 s, each 1.4 times the one before, up to 3 s: 19 s in all. Each
-is made shorter or longer by up to a half at random, so that a thousand workers do not come back at
+is randomly shortened or lengthened by up to a half, so that a thousand workers do not come back at
 the same moment.
 """
 
@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 from volproc.faults import is_transient, notes_of
 
 PAUSES_S = tuple(min(3.0, 0.05 * 1.4**n) for n in range(16))
-"""Between the tries of one reading or writing: many short ones, as most faults are over at once."""
+"""Between the tries of a read or write: many short ones, as most faults are over at once."""
 TRIED = "tried"
 
 sleep = time.sleep
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Patience:
-    """The tries of one thing: how many there were, and how long was waited between them."""
+    """The tries of one operation: how many there were, and how long the pauses between them."""
 
     def __init__(self, pauses: Sequence[float] = PAUSES_S) -> None:
         self._left = list(pauses)
@@ -38,7 +38,7 @@ class Patience:
         self.waited_s = 0.0
 
     def pause(self) -> float | None:
-        """Seconds to wait before the next try; None if there is to be none."""
+        """Seconds to wait before the next try; None if there is none left."""
         if not self._left:
             return None
         seconds = self._left.pop(0) * _jitter.uniform(0.5, 1.5)
@@ -61,7 +61,7 @@ class Patience:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """What `call` returns; it is made again while its error is transient, up to 17 times."""
+    """What `call` returns; it is retried while its error is transient, up to 17 tries."""
     patience = Patience()
     while True:
         try:
@@ -83,7 +83,7 @@ async def patiently_async(call: Callable[[], Awaitable[T]]) -> T:
 
 
 def patient(function: Callable[P, T]) -> Callable[P, T]:
-    """`function`, made again while its error is transient: done twice it must do the same."""
+    """`function` with retries of transient errors: called twice it must do the same."""
 
     @wraps(function)
     def again(*given: P.args, **more: P.kwargs) -> T:
@@ -93,7 +93,7 @@ def patient(function: Callable[P, T]) -> Callable[P, T]:
 
 
 class PatientFile(io.RawIOBase):
-    """A file for reading or writing, each call of which is made again at the same place."""
+    """A file for reading or writing, each call of which is retried at the same position."""
 
     def __init__(self, open_file: Callable[P, Any], *given: P.args, **more: P.kwargs) -> None:
         self._file = patiently(partial(open_file, *given, **more))
@@ -134,7 +134,7 @@ class PatientFile(io.RawIOBase):
             self._file.close()
 
     def _write(self, left: memoryview) -> None:
-        while left:  # a file without a buffer may take a part only
+        while left:  # an unbuffered file may write only a part
             left = left[self._file.write(left) :]
         self._file.flush()
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from volproc.engine.memory import human
 
 if TYPE_CHECKING:
-    from volproc.engine.protocol import Cost
+    from volproc.engine.protocol import Step
     from volproc.stages.ingest.empiar.download import FetchProgress
     from volproc.stages.ingest.empiar.fetch import FetchPlan
 
@@ -35,7 +35,7 @@ def note(message: str) -> None:
     )
 
 
-def costs(step: Cost, rate: float | None) -> tuple[str, ...]:
+def costs(step: Step, rate: float | None) -> tuple[str, ...]:
     """A row of the plan; `rate` is voxels per second of an earlier run, for the blocks left."""
     voxels = sum(block.core.size for block in step.blocks)
     voxels = voxels * (len(step.blocks) - step.recorded) // max(1, len(step.blocks))

@@ -5,15 +5,14 @@ import numpy as np
 import pytest
 
 from volproc import lease
-from volproc.engine.leased import UnderLease, leased
 from volproc.engine.ledger import Ledger
 from volproc.engine.protocol import Step, do_block
-from volproc.engine.run import Runner
+from volproc.engine.run import Runner, UnderLease, leased
 from volproc.engine.serial import SerialEngine
 from volproc.errors import LeaseError, LeaseLostError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.scale import parse_voxel_nm
-from volproc.lease.files import create, newest, overwrite
+from volproc.lease.lease_file import create, newest, overwrite
 from volproc.lease.owner import this_process
 from volproc.volume.file_io import write_file
 from volproc.volume.metadata import new_volume

@@ -89,14 +89,14 @@ def test_blocks_in_hand_take_no_more_than_is_promised(task, threads):
     with ThreadPoolExecutor(threads) as pool:
         outcomes = list(pool.map(lambda block: do_block(task, block), BLOCKS))
     assert [outcome.failure for outcome in outcomes] == [None] * 12
-    assert task.held.most <= task.step().held_bytes(threads)
+    assert task.held.most <= task.step().projected_bytes(threads)
     assert task.held.now == 0
 
 
 def test_what_was_read_is_not_in_hand_while_the_result_is_written():
     task = Greedy(Held(), loading=1, loaded=100, computing=1, result=30, storing=80)
     do_block(task, BLOCKS[0])
-    assert task.held.most == 130 == task.step().held_bytes(1)
+    assert task.held.most == 130 == task.step().projected_bytes(1)
 
 
 def test_a_failure_is_one_line_whatever_the_error_says():
@@ -167,8 +167,8 @@ def test_what_would_be_the_same_again_is_tried_once(error, blame, said, pauses):
 @given(peak=sizes, waiting=st.none() | sizes, blocks=st.integers(1, 8))
 def test_more_blocks_in_hand_take_more(peak, waiting, blocks):
     step = Step("any", None, BLOCKS, "d", peak_bytes=peak, waiting_bytes=waiting)
-    assert step.held_bytes(1) >= peak
-    more = step.held_bytes(blocks + 1) - step.held_bytes(blocks)
+    assert step.projected_bytes(1) >= peak
+    more = step.projected_bytes(blocks + 1) - step.projected_bytes(blocks)
     assert more == (peak if waiting is None else waiting)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from volproc.engine import records
 from volproc.engine.ledger import Ledger
-from volproc.engine.records import FileLog, Objects, record_log
+from volproc.engine.records import FileLog, ObjectLog, record_log
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolprocError
@@ -37,7 +37,7 @@ def objects(url):
 def test_the_place_says_how_lines_are_kept(tmp_path, store):
     assert isinstance(record_log(tmp_path / "a"), FileLog)
     assert isinstance(record_log(f"file://{tmp_path}/a"), FileLog)
-    assert isinstance(record_log(f"{store}/a"), Objects)
+    assert isinstance(record_log(f"{store}/a"), ObjectLog)
 
 
 def test_lines_come_back_in_their_order(place):
@@ -75,25 +75,25 @@ def test_objects_grow_to_their_size_and_hold_every_line(sizes):
     with pytest.MonkeyPatch.context() as small:
         small.setattr(records, "OBJECT_BYTES", 64)
         small.setattr(records, "PATIENCE_S", 0)
-        lines = Objects("memory://grow")
+        lines = ObjectLog("memory://grow")
         wanted = [f"{n}{'x' * size}" for n, size in enumerate(sizes)]
         for line in wanted:
             lines.append(line)
-        assert Objects("memory://grow").read() == wanted
+        assert ObjectLog("memory://grow").read() == wanted
         stored = [filesystem.size(name) for name in filesystem.glob("/grow/*")]
     assert all(size < 64 + 44 for size in stored)
     assert all(size >= 64 for size in stored[:-1])
-    Objects("memory://grow").forget()
+    ObjectLog("memory://grow").forget()
 
 
 def test_a_burst_of_lines_is_one_writing(store, monkeypatch):
     monkeypatch.setattr(records, "PATIENCE_S", 1e9)
-    lines = Objects(store)
+    lines = ObjectLog(store)
     for number in range(5):
         lines.append(str(number))
-    assert Objects(store).read() == ["0"]  # the first at once, the others wait
+    assert ObjectLog(store).read() == ["0"]  # the first at once, the others wait
     lines.flush()
-    assert Objects(store).read() == list("01234")
+    assert ObjectLog(store).read() == list("01234")
     assert objects(store) == ["000000.jsonl"]
 
 

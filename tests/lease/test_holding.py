@@ -13,7 +13,7 @@ import pytest
 
 from volproc import lease
 from volproc.errors import LeaseError, LeaseLostError, VolprocError
-from volproc.lease.files import create, newest, overwrite
+from volproc.lease.lease_file import create, newest, overwrite
 from volproc.lease.owner import parsed, this_process
 
 ELSEWHERE = replace(this_process("other"), machine="another boot", host="node7", what="volproc run")

@@ -51,6 +51,6 @@ def test_weights_too_large_for_their_sums_are_no_answer() -> None:
     for value in network.parameters():
         value.data *= 1e30
     planes = torch.randint(0, 256, (1, 4, 24, 32), dtype=torch.uint8)
-    said = "model large answers NaN: .* float32 cannot hold .* take another model"
+    said = "model large predicts NaN: .* float32 cannot hold .* take another model"
     with torch.inference_mode(), pytest.raises(ModelError, match=said):
         Predictor(network, "cpu", name="large")(planes, Normalisation(100.0, 40.0))

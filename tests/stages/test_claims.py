@@ -12,7 +12,7 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import OutputError
-from volproc.lease.files import create
+from volproc.lease.lease_file import create
 from volproc.lease.owner import this_process
 from volproc.stages.claims import Claim, admit, require_apart
 from volproc.stages.output import begin_volume, finish_volume
@@ -174,7 +174,7 @@ def test_another_input_is_refused_by_a_command_but_an_edited_one_is_meant(tmp_pa
     edited = replace(RECIPE, inputs={"mask": "bb"})
     said = []
     admit(claim(tmp_path / "out.zarr", edited), replace(command, watchers=[said.append]))
-    assert said[0].text.endswith("is made anew: its mask changed")
+    assert said[0].text.endswith("is remade: its mask changed")
     elsewhere = replace(edited, places={"mask": "/data/other.zarr"})
     with pytest.raises(OutputError, match=r"its mask: /data/mask.zarr -> /data/other.zarr"):
         admit(claim(tmp_path / "out.zarr", elsewhere), command)
@@ -212,7 +212,7 @@ def test_what_was_edited_since_is_spoken_of_and_made_anew_where_asked(tmp_path, 
     assert "out.zarr was changed after it was finished, and stays as it is" in told[0].text
     assert claim(url).state == "done"
     admit(claim(url), replace(command, watchers=[told.append], overwrite=True))
-    assert told[1].text.endswith("it is made anew, as --overwrite says")
+    assert told[1].text.endswith("it is remade, as --overwrite says")
     assert claim(url).state == "absent"
 
 

@@ -13,7 +13,7 @@ from volproc.errors import VolumeError
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.output import pyramid_steps
 from volproc.volume import metadata, presence
-from volproc.volume.creation import stamp
+from volproc.volume.creation import write_metadata
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import Volume, create_volume, open_volume
 
@@ -165,7 +165,7 @@ def test_volumes_of_before_stay_readable(tmp_path, pauses):
 
 def test_chunks_of_others_may_be_missing(tmp_path, pauses):
     volume = written(f"{tmp_path}/a.zarr")
-    stamp(volume.info.__class__(**{**vars(volume.info), "provenance": {}}))
+    write_metadata(volume.info.__class__(**{**vars(volume.info), "provenance": {}}))
     shards(tmp_path / "a.zarr")[0].unlink()
     other = open_volume(tmp_path / "a.zarr")
     assert 0 < other.read(other.info.box).mean() < 1

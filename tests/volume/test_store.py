@@ -14,7 +14,7 @@ from volproc import lease
 from volproc.errors import GridError, VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
-from volproc.lease.files import create
+from volproc.lease.lease_file import create
 from volproc.lease.owner import this_process
 from volproc.volume.metadata import Window, new_volume
 from volproc.volume.store import Volume, create_volume, open_volume

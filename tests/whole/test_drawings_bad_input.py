@@ -198,5 +198,5 @@ def test_upload_without_an_account_or_the_extra(in_folder, monkeypatch, tmp_path
     code, said = in_folder("upload", "manifest.csv", 42)
     lines = [line for line in said.splitlines() if line.startswith("volproc: ")]
     assert (code, len(lines)) == (2, 1), said
-    words = "set PANOPTES_USERNAME and" if installed else "pip install 'volproc[zooniverse]'"
+    words = "set PANOPTES_USERNAME and" if installed else "pip install '.[zooniverse]'"
     assert words in lines[0]

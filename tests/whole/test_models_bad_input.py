@@ -110,7 +110,7 @@ def test_our_weights_that_are_no_numbers_damaged_or_of_another_network(ours, pre
 def test_our_finite_weights_that_answer_nan(ours, tiny_model, predict_refused):
     sound = load_file(tiny_model / "weights.safetensors")
     model = ours(**{name: value * 1e30 for name, value in sound.items() if value.ndim == 4})
-    predict_refused(model, "model tiny answers NaN", "float32", "take another model")
+    predict_refused(model, "model tiny predicts NaN", "float32", "take another model")
 
 
 def test_a_file_larger_than_any_memory(theirs, predict_refused, here):
@@ -135,8 +135,8 @@ def test_their_weights_and_answers_that_are_no_numbers(theirs, predict_refused):
     module[3].weight.data[0] = torch.nan
     predict_refused(theirs("a.onnx", onnx_of(module)), "a.onnx", "NaN", "take another file of it")
     trust = ("--trust-model",)
-    predict_refused(theirs("b.pt", script_of(Root())), "b.pt answers NaN", "a card", flags=trust)
-    predict_refused(theirs("c.pt", script_of(Late())), "c.pt answers NaN", "its card", flags=trust)
+    predict_refused(theirs("b.pt", script_of(Root())), "b.pt predicts NaN", "a card", flags=trust)
+    predict_refused(theirs("c.pt", script_of(Late())), "c.pt predicts NaN", "its card", flags=trust)
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_a_checksum_that_does_not_fit(package, predict_refused):
     ("module", "card", "said"),
     [
         (two_levels(), 'axes = "bczyx"', ("an input of 4 axes", "state axes in a card")),
-        (two_levels(), 'output_axes = "byx"', ("answers with 4 axes", "state output_axes")),
-        (two_levels(), "channel = 1", ("answers 1 channels, there is no channel 1", "in a card")),
+        (two_levels(), 'output_axes = "byx"', ("predicts 4 axes", "state output_axes")),
+        (two_levels(), "channel = 1", ("predicts 1 channels, there is no channel 1", "in a card")),
         (two_levels(), 'axes = "bzyx"\ndepth = 3', ("does not take (1, 3, 64, 64)",)),
-        (two_levels()[:3], "", ("answers (1, ", "at the same resolution")),
+        (two_levels()[:3], "", ("predicts (1, ", "at the same resolution")),
         (two_levels()[:-1], "", ("expected probabilities", "[[postprocessing]]")),
         (two_levels(), "halos = 3", ("unknown key halos; known are name, voxel_nm",)),
     ],
@@ -191,7 +191,7 @@ def test_a_card_that_lies_about_how_far_its_network_sees(theirs, volproc, refuse
     assert volproc("predict", "image.zarr", lying, "out.zarr", *certify)[0] == 0
     assert json.loads(Path("out-certificate.json").read_text())["passed"]
     (note,) = open_volume("out.zarr").info.provenance["model_notes"]
-    assert "stated as 0 pixels in plane, but answers depend on 4 (measured)" in note
+    assert "stated as 0 pixels in plane, but its output depends on 4 (measured)" in note
     short = ("predict", "image.zarr", tiny_model, "short.zarr", *certify)
     refused("is kept, but not certified", "Model tiny sees further", by=(*short, "--halo", 4))
     refused("made otherwise (halo: 4 -> 'exact'", "--overwrite", by=short)

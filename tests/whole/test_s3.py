@@ -34,7 +34,7 @@ from volproc.engine.serial import SerialEngine
 from volproc.errors import LeaseError, VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import parse_voxel_nm
-from volproc.lease.files import create
+from volproc.lease.lease_file import create
 from volproc.lease.owner import this_process
 from volproc.stages.check.stage import plan_check, run_check
 from volproc.volume import metadata
@@ -168,7 +168,7 @@ def test_a_volume_is_taken_up_replaced_or_left_alone(s3):
     first = begin("a.zarr", "one")
     first.write(first.info.box, np.ones((4, 8, 8), "uint8"))
     assert begin("a.zarr", "one").read(first.info.box).all()
-    with pytest.raises(VolumeError, match="was written and is gone"):  # made anew: nothing is there
+    with pytest.raises(VolumeError, match="was written and is gone"):  # remade: nothing is there
         begin("a.zarr", "two").read(first.info.box)
     fsspec.filesystem("s3").pipe_file("cells/b.zarr/mine", b"x")
     with pytest.raises(VolumeError, match=r"s3://cells/b\.zarr exists and was not written by"):

@@ -1,4 +1,4 @@
-"""A run: planned before the first byte, told what is made anew and why, mixed with nothing."""
+"""A run: planned before the first byte, told what is remade and why, mixed with nothing."""
 
 import json
 import os
@@ -114,9 +114,9 @@ def test_what_is_made_anew_is_told_with_the_reason_and_nothing_old_is_left(workf
     run(workflow())
     first = open_volume(tmp_path / "run" / "objects.zarr").fingerprint
     notes, _ = run(workflow(predict={"threshold": 0.31}))
-    assert notes[0] == "predict is made anew: threshold: 0.3 -> 0.31"
-    assert notes[1] == "label is made anew: its mask changed"
-    assert "measure is made anew: its labels changed; its votes changed" in notes
+    assert notes[0] == "predict is remade: threshold: 0.3 -> 0.31"
+    assert notes[1] == "label is remade: its mask changed"
+    assert "measure is remade: its labels changed; its votes changed" in notes
     assert len(notes) == 3  # ingest is left alone
     assert open_volume(tmp_path / "run" / "objects.zarr").fingerprint != first
 
@@ -124,7 +124,7 @@ def test_what_is_made_anew_is_told_with_the_reason_and_nothing_old_is_left(workf
 def test_some_stages_alone_leave_the_others_stale_and_the_report_without_them(workflow, tmp_path):
     run(workflow())
     notes, _ = run(workflow(predict={"threshold": 0.31}), stages=("predict", "report"))
-    assert notes == ["predict is made anew: threshold: 0.3 -> 0.31"]
+    assert notes == ["predict is remade: threshold: 0.3 -> 0.31"]
     found = states(tmp_path / "run")
     assert found["predict"][0] == "done"
     assert found["label"] == ("stale", "its mask changed")
@@ -145,7 +145,7 @@ def test_edited_objects_are_measured_as_they_are_and_kept(workflow, tmp_path):
     values[values == 1] = 0
     array[...] = values
     notes, steps = run(workflow())
-    assert "measure is made anew: its labels changed" in notes
+    assert "measure is remade: its labels changed" in notes
     assert "relabel" not in steps
     assert 1 not in np.unique(open_volume(url).read(open_volume(url).info.box))
     after = json.loads((tmp_path / "run" / "measure" / "made.json").read_text())["digest"]
@@ -177,7 +177,7 @@ def test_a_stage_is_redone_on_request_and_ends_the_same(workflow, tmp_path):
     url = tmp_path / "run" / "objects.zarr"
     before = open_volume(url).fingerprint
     notes, steps = run(workflow(), redo=("label",))
-    assert notes == ["label is made anew, as --redo says"]
+    assert notes == ["label is remade, as --redo says"]
     assert {"label", "relabel"} <= steps
     assert "predict" not in steps
     assert open_volume(url).fingerprint == before

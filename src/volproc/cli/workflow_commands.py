@@ -48,7 +48,7 @@ def _program(
 
 @app.command(
     help="Run a workflow, or go on where it stopped: the stages of its tables, in order.\n\n"
-    f"{IN_RUN}.\n\nWhat is done and unchanged is left alone; what is made anew is said before, "
+    f"{IN_RUN}.\n\nWhat is done and unchanged is left alone; what is remade is said before, "
     "with the reason."
 )
 def run(

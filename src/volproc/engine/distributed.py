@@ -19,9 +19,9 @@ from volproc.errors import TransientError, VolprocError
 from volproc.grid.blocks import Block
 
 IN_FLIGHT_PER_THREAD = 2
-"""One block at work and one waiting: a worker is kept busy, the scheduler's memory flat."""
+"""One is done while one waits: the worker stays busy, the scheduler's memory flat."""
 LOOK_EVERY_S = 0.1
-"""How often blocks that may not go to any worker are looked after."""
+"""How often blocks that may not go to every worker are checked."""
 MAX_STRANDED = 10
 """As often as Dask's own `allowed-failures`, which does not count where we choose the workers."""
 
@@ -31,31 +31,31 @@ logger = logging.getLogger("volproc")
 class DaskEngine:
     """An engine on any Dask cluster. A context manager: leaving it closes the cluster.
 
-    A worker that dies has its blocks done again by another; one block that kills
-    workers time and again (`distributed.scheduler.allowed-failures`) becomes a failed block.
-    A worker that runs on other versions than this process is named and left out.
+    The blocks of a worker that dies are done by another; a block that kills workers time and again
+    (`distributed.scheduler.allowed-failures`) becomes a failed block. A worker with other versions
+    than this process is named and left out.
     """
 
     def __init__(
         self, cluster: Any, *, worker_bytes: int, threads: int = 1, held: ExitStack | None = None
     ) -> None:
-        """`held` is let go when the engine is closed."""
+        """`held` is closed with the engine."""
         self.cluster = cluster
         self.client = Client(cluster, set_as_default=False)
         self.threads = threads
         self.left_out: dict[str, str] = {}
         """Why each worker that gets no blocks gets none, by its address."""
         self._held = held or ExitStack()
-        self._wanted_bytes = worker_bytes
+        self._requested_bytes = worker_bytes
 
     @property
     def worker_bytes(self) -> int:
-        """Memory one worker may use: of the smallest that is there, if any is."""
+        """Memory that one worker may use: that of the smallest, if there is any."""
         limits = [worker["memory_limit"] for worker in self._workers().values()]
-        return int(min([self._wanted_bytes, *(limit for limit in limits if limit)]))
+        return int(min([self._requested_bytes, *(limit for limit in limits if limit)]))
 
     def for_step(self, step: Step) -> DaskEngine:
-        """This one."""
+        """This engine."""
         return self
 
     def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
@@ -71,7 +71,7 @@ class DaskEngine:
             self.client.cancel(list(flight.sent))
 
     def places(self, avoid: str = "") -> list[str] | None:
-        """Workers that a block may go to, not `avoid` if there are others; None: to any.
+        """Workers that a block may go to, not `avoid` if there are others; None for any.
 
         VolprocError if none is left.
         """
@@ -81,7 +81,7 @@ class DaskEngine:
         if self._workers() and not there:
             address, why = next(iter(self.left_out.items()))
             raise VolprocError(
-                f"no worker is left that runs on what this process runs on: {address} has {why}; "
+                f"no worker is left that has the versions of this process: {address} has {why}; "
                 "install the same versions there"
             )
         return [address for address in there if address != avoid] or there or None
@@ -92,12 +92,12 @@ class DaskEngine:
             self.left_out[worker] = why
             logger.warning("the worker at %s is left out: it has %s", worker, why)
 
-    def leave_out_strangers(self) -> None:
-        """Leave out workers that cannot tell volproc's versions."""
-        told = self.client.run(wire.load, wire.versions_call(), on_error="return")
-        for worker, found in told.items():
-            strange = isinstance(found, Exception)
-            why = str(found) if strange else wire.difference(wire.versions(), found)
+    def leave_out_misfits(self) -> None:
+        """Leave out workers that have other versions, or cannot report theirs."""
+        reported = self.client.run(wire.load, wire.versions_call(), on_error="return")
+        for worker, found in reported.items():
+            failed = isinstance(found, Exception)
+            why = str(found) if failed else wire.difference(wire.versions(), found)
             if why:
                 self.leave_out(worker, why)
 
@@ -124,8 +124,8 @@ class DaskEngine:
 
 @dataclass(frozen=True)
 class _Sent:
-    """A block under way: the worker that has failed at it, the only ones it may go to, how many
-    were left out then, and how often it was sent because those were gone."""
+    """A block in flight: the worker that has failed at it, the only ones it may go to, how many
+    were left out then, and how often it was sent again because those were gone."""
 
     block: Block
     failed_on: str = ""
@@ -135,7 +135,7 @@ class _Sent:
 
 
 class _Flight:
-    """Blocks of one task that are under way."""
+    """The blocks of one task that are in flight."""
 
     def __init__(self, engine: DaskEngine, task: bytes) -> None:
         self.sent: dict[Future, _Sent] = {}
@@ -144,13 +144,13 @@ class _Flight:
         self._given_up: list[Outcome] = []
 
     def fill(self, blocks: Iterable[Block]) -> bool:
-        """Send blocks; whether any is under way."""
+        """Send blocks; whether any is in flight."""
         for block in blocks:
             self._send(_Sent(block))
         return bool(self.sent or self._given_up)
 
     def land(self) -> Outcome | None:
-        """What became of the next block that is back; None if it was sent again."""
+        """The outcome of the next block that is back; None if it was sent again."""
         self._wait()
         if self._given_up:
             return self._given_up.pop()
@@ -173,7 +173,8 @@ class _Flight:
         return self._judged(reply.outcome, reply.worker, sent)
 
     def _judged(self, outcome: Outcome, worker: str, sent: _Sent) -> Outcome | None:
-        """The outcome; None if the block is tried on another worker, for its machine's sake."""
+        """The outcome; None if the block is tried on another worker, as its machine may be at
+        fault."""
         if outcome.failure is None or outcome.blame != "transient":
             return outcome
         others = self._engine.places(avoid=worker) or [worker]
@@ -184,7 +185,7 @@ class _Flight:
         return None
 
     def _without_reply(self, future: Future, sent: _Sent) -> Outcome | None:
-        """What Dask says of a block whose worker has not replied; None if it was sent again."""
+        """What Dask reports of a block whose worker did not reply; None if it was sent again."""
         if future.status == "cancelled":
             raise TransientError(
                 f"the Dask scheduler at {self._engine.client.scheduler.address} is gone, or has "
@@ -196,18 +197,18 @@ class _Flight:
             return Outcome(
                 sent.block,
                 failure=f"its worker died {times} times, last {last.address} on {last.host}; often "
-                "that is too little memory, the log of the worker tells",
+                "that is too little memory: see the log of the worker",
                 blame="worker",
                 host=last.host,
             )
-        self._engine.leave_out_strangers()
+        self._engine.leave_out_misfits()
         if sent.left_out < len(self._engine.left_out):
             self._send(sent)
             return None
         return Outcome(sent.block, failure=f"{type(error).__name__}: {error}", blame="bug")
 
     def _send(self, sent: _Sent) -> None:
-        # The task travels with each block: kept on one worker, it would die with it.
+        # the task travels with each block: stored on one worker, it would die with it
         places = self._engine.places(avoid=sent.failed_on)
         future = self._engine.client.submit(
             wire.load,
@@ -220,7 +221,7 @@ class _Flight:
         self._running.add(future)
 
     def _wait(self) -> None:
-        """Until a block is back. Dask would wait for ever for workers that are gone."""
+        """Wait for a block. Dask alone would wait for ever for workers that are gone."""
         while any(sent.places for sent in self.sent.values()):
             if self._running.has_ready() or self._given_up:
                 return
@@ -237,6 +238,6 @@ class _Flight:
             if sent.stranded < MAX_STRANDED:
                 self._send(replace(sent, stranded=sent.stranded + 1))
                 continue
-            said = f"the workers it was given to were gone {MAX_STRANDED + 1} times, last "
-            failure = f"{said}{', '.join(sent.places)}; their logs tell why"
+            gone = f"the workers it was sent to were gone {MAX_STRANDED + 1} times, last "
+            failure = f"{gone}{', '.join(sent.places)}; their logs say why"
             self._given_up.append(Outcome(sent.block, failure=failure, blame="worker"))

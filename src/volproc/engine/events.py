@@ -1,4 +1,4 @@
-"""What happens during a run, as events; and a listener: a log of JSON lines."""
+"""What happens during a run, as events; and a watcher: a log of JSON lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StepStarted:
 
 @dataclass(frozen=True)
 class BlockDone:
-    """A block is written and recorded. `peak_bytes` is the most its worker ever used."""
+    """A block is written and recorded. `peak_bytes` is the peak memory of its worker."""
 
     step: str
     block: int
@@ -38,7 +38,7 @@ class BlockDone:
 
 @dataclass(frozen=True)
 class StepProgress:
-    """A step that has no blocks is `done` of `total` (0: nobody knows), and what more to say."""
+    """A step without blocks is `done` of `total` (0: unknown); `said` are more words on it."""
 
     step: str
     done: int
@@ -79,7 +79,7 @@ class StepFinished:
 
 @dataclass(frozen=True)
 class Note:
-    """Something that a user should know, in a line."""
+    """Something that users should know, in a line."""
 
     text: str
 
@@ -87,11 +87,11 @@ class Note:
 Event = Note | StepStarted | BlockDone | StepProgress | BlockFailed | Crashed | StepFinished
 Watcher = Callable[[Event], None]
 
-TOLD_EVERY_S = 0.5
+REPORT_EVERY_S = 0.5
 
 
 class JsonLines:
-    """Appends every event to a log: one JSON object a line, with its kind and Unix time."""
+    """Appends every event to a log: one JSON object per line, with its kind and Unix time."""
 
     def __init__(self, url: str | Path) -> None:
         self._lines = record_log(url)
@@ -105,27 +105,26 @@ class JsonLines:
 
 
 class ProgressMeter:
-    """A step that has no blocks, told to watchers: begun, how far it is, finished.
+    """Reports a step without blocks to the watchers: begun, how far it is, finished.
 
-    A context manager; inside it is called with how far the step is. `voxels` are those of each of
-    what it counts.
+    A context manager, called with how far the step is. `voxels` are those of each unit counted.
     """
 
     def __init__(self, step: str, watchers: Sequence[Watcher], *, voxels: int = 0) -> None:
         self.step, self._watchers, self._voxels = step, watchers, voxels
         self._began: float | None = None
         self._first = self._last = 0
-        self._told = 0.0
+        self._reported = 0.0
 
     def __call__(self, done: int, total: int, said: str = "") -> None:
-        """Tell watchers, at most twice a second, and when all is done."""
+        """Report to the watchers, at most twice a second, and when all is done."""
         now = time.monotonic()
         if self._began is None:
             self._began, self._first = now, done
             self._tell(StepStarted(self.step, 0, total))
         self._last = done
-        if now - self._told >= TOLD_EVERY_S or done == total:
-            self._told = now
+        if now - self._reported >= REPORT_EVERY_S or done == total:
+            self._reported = now
             self._tell(StepProgress(self.step, done, total, said))
 
     def __enter__(self) -> Self:

@@ -1,7 +1,10 @@
-"""The record of what is done: one line per block of a step, written by the client only.
+"""The ledger of a step: one line per finished block, written by the client only.
 
-A block's line is written after its voxels, so a block without a line is simply done again.
-The first line holds the step's digest: other inputs or options, and the record starts anew.
+A block's line is written after its voxels, so a block without a line is simply done again. The
+first line has the step's digest: with other inputs or options the ledger starts from scratch.
+
+    {"digest": "5e1f...", "blocks": 96}
+    {"block": 0, "record": {"voxels": 33554432, ...}}
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from volproc.errors import LedgerError
 
 
 class Ledger:
-    """Records of the blocks of one step, kept at `url` (JSON lines)."""
+    """Records of the blocks of one step, stored at `url` (JSON lines)."""
 
     def __init__(self, url: str | Path, *, digest: str, blocks: int) -> None:
         self.url = url
@@ -35,7 +38,7 @@ class Ledger:
             self._lines.begin(json.dumps(head))
 
     def add(self, block: int, record: Any) -> None:
-        """Note that `block` is done. JSON gives back what was put in, or this refuses it."""
+        """Record that `block` is done; TypeError for a record that JSON cannot represent."""
         line = json.dumps({"block": block, "record": record})
         self._lines.append(line)
         # as it will be read back: tuples become lists, whole-number keys become words
@@ -47,7 +50,7 @@ class Ledger:
             self.records.pop(block, None)
 
     def flush(self) -> None:
-        """Make sure that every record is kept."""
+        """Write all records that still wait."""
         self._lines.flush()
 
     def _parsed(self, line: str) -> dict[str, Any]:
@@ -56,13 +59,13 @@ class Ledger:
         except json.JSONDecodeError as error:
             raise LedgerError(
                 f"{self.url} is damaged; remove it and run the same command again: the step is "
-                "redone"
+                "done again"
             ) from error
         return found
 
 
 def recorded_blocks(folder: str | Path, step: str, *, digest: str) -> tuple[int, ...]:
-    """Blocks of `step` that are recorded under `digest`; nothing is changed."""
+    """Blocks of `step` that are recorded under `digest`; a read-only look."""
     try:
         found = [json.loads(line) for line in record_log(ledger_path(folder, step)).peek()]
     except json.JSONDecodeError:
@@ -73,12 +76,12 @@ def recorded_blocks(folder: str | Path, step: str, *, digest: str) -> tuple[int,
 
 
 def forget(folder: str | Path, step: str) -> None:
-    """Drop the record of a step, before its output is made anew."""
+    """Drop the ledger of a step, before its output is remade."""
     record_log(ledger_path(folder, step)).forget()
 
 
 def ledger_path(folder: str | Path, step: str) -> str:
-    """Where the record of `step` is kept.
+    """Where the ledger of `step` is.
 
     >>> ledger_path("s3://bucket/run", "pyramid labels/nuclei 1")
     's3://bucket/run/pyramid-labels-nuclei-1.jsonl'
@@ -97,7 +100,7 @@ def digest(*things: Any) -> str:
 
 
 def plain(thing: Any) -> Any:
-    """What JSON can hold of options, dataclasses and paths; TypeError for anything else."""
+    """Options, dataclasses and paths as JSON can represent them; TypeError for anything else."""
     if isinstance(thing, BaseModel):
         return thing.model_dump(mode="json")
     if dataclasses.is_dataclass(thing) and not isinstance(thing, type):

@@ -1,5 +1,4 @@
-"""What this process may use of its machine: memory and cores, as containers and batch systems cut
-them."""
+"""Memory and cores that this process may use, as limited by containers and batch systems."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ JOB_CORES = (
     *("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "PBS_NCPUS", "NCPUS"),
     *("LSB_DJOB_NUMPROC", "NSLOTS"),
 )
-"""Where Slurm, PBS, LSF and Grid Engine tell a job its cores."""
+"""Where Slurm, PBS, LSF and Grid Engine state the cores of a job."""
 
 
 def machine_bytes() -> int:
@@ -36,21 +35,23 @@ def machine_cores() -> int:
 def _cgroup_bytes() -> int:
     """Of both versions of control groups; 0 where there is no limit."""
     found = [
-        _number(text) for name in ("memory.max", "memory.limit_in_bytes") for text in _said(name)
+        _number(text)
+        for name in ("memory.max", "memory.limit_in_bytes")
+        for text in _group_limits(name)
     ]
     return min((limit for limit in found if limit), default=0)
 
 
 def _cgroup_cores() -> int:
-    quotas = [text.split() for text in _said("cpu.max")]
-    older = zip(_said("cpu.cfs_quota_us"), _said("cpu.cfs_period_us"), strict=False)
+    quotas = [text.split() for text in _group_limits("cpu.max")]
+    older = zip(_group_limits("cpu.cfs_quota_us"), _group_limits("cpu.cfs_period_us"), strict=False)
     quotas += [list(pair) for pair in older]
     found = [math.ceil(_number(quota) / max(1, _number(period))) for quota, period in quotas]
     return min((cores for cores in found if cores), default=0)
 
 
-def _said(name: str) -> Iterator[str]:
-    """What the control groups of this process say in their files of that name, up to the root."""
+def _group_limits(name: str) -> Iterator[str]:
+    """The files of that name in the control groups of this process, up to the root."""
     try:
         lines = OWN_GROUPS.read_text().splitlines()
     except OSError:
@@ -59,7 +60,7 @@ def _said(name: str) -> Iterator[str]:
         _, controllers, path = line.split(":", 2)
         hierarchy = CGROUPS / controllers if controllers else CGROUPS
         own = hierarchy / path.strip("/")
-        # in a container the path is that of the host: then the root is the group of this process
+        # in a container the path is the host's, and the root is the group of this process
         for folder in (own, *own.parents):
             if folder.is_relative_to(hierarchy):
                 try:
@@ -69,17 +70,17 @@ def _said(name: str) -> Iterator[str]:
 
 
 def _batch_bytes(environment: Mapping[str, str]) -> int:
-    """Memory of this job on this machine as Slurm tells it, in MB; 0 if it does not."""
-    told = _number(environment.get("SLURM_MEM_PER_NODE", ""))
+    """Memory of this job on this machine, which Slurm states in MB; 0 if it does not."""
+    stated = _number(environment.get("SLURM_MEM_PER_NODE", ""))
     each = _number(environment.get("SLURM_MEM_PER_CPU", ""))
-    return (told or each * _number(environment.get("SLURM_CPUS_ON_NODE", "1"))) * 2**20
+    return (stated or each * _number(environment.get("SLURM_CPUS_ON_NODE", "1"))) * 2**20
 
 
 def _batch_cores(environment: Mapping[str, str]) -> int:
-    """Cores of this job on this machine, as Slurm, PBS, LSF or Grid Engine tell; 0 if none does."""
+    """Cores of this job on this machine, from Slurm, PBS, LSF or Grid Engine; 0 if none states."""
     return next((n for name in JOB_CORES if (n := _number(environment.get(name, "")))), 0)
 
 
 def _number(text: str) -> int:
-    """What a limit says; 0 for "max", -1 and nothing, which are no limits."""
+    """A limit as a number; 0 for "max", -1 and nothing, which are no limits."""
     return int(text) if text.isdigit() else 0

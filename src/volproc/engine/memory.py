@@ -1,4 +1,4 @@
-"""What a worker has, and the promise that a block will fit."""
+"""The memory limit of a worker, and the check that the projected memory of a step is within it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ RESERVED_BYTES = 600 * 2**20
 """For a worker's libraries: 364 MB measured idle, the rest for compiled kernels and their pools."""
 
 GPU_RESERVED_BYTES = 4 * 2**30
-"""The same with CUDA: torch's users report 1 to 3 GB besides. Not measured here yet."""
+"""The same with CUDA: users of torch report 1 to 3 GB more. Not measured here yet."""
 
 
 def share_of_machine(workers: int) -> int:
-    """Memory of each of so many workers: nine tenths of the machine's are theirs."""
+    """Memory of each of so many workers, which share nine tenths of the machine's."""
     return int(0.9 * machine_bytes() / workers)
 
 
 def process_peak_bytes() -> int:
-    """The most memory this process ever held.
+    """The peak memory of this process.
 
-    Not what getrusage says, where Linux tells better: a child's count there starts with what its
-    parent held when it was forked.
+    On Linux not from getrusage: there a child starts with what its parent had when it was forked.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -38,10 +37,15 @@ def process_peak_bytes() -> int:
 
 
 def check_memory(
-    step: str, held_bytes: int, *, blocks: int, worker_bytes: int, reserved: int = RESERVED_BYTES
+    step: str,
+    projected_bytes: int,
+    *,
+    blocks: int,
+    worker_bytes: int,
+    reserved: int = RESERVED_BYTES,
 ) -> None:
-    """MemoryLimitError if `blocks` of `step` in hand and the idle worker need too much."""
-    needed = held_bytes + reserved
+    """MemoryLimitError if `blocks` of `step` in flight and the idle worker need too much."""
+    needed = projected_bytes + reserved
     if needed > worker_bytes:
         what = f"a block of {step} needs" if blocks == 1 else f"{blocks} blocks of {step} need"
         fewer = "" if blocks == 1 else f"[cluster] threads fewer than {blocks}, "
@@ -52,9 +56,9 @@ def check_memory(
         )
 
 
-def check_memory_here(work: str, held_bytes: int, *, way_out: str) -> None:
-    """The same for work that is done in this process, by no worker."""
-    needed, there = held_bytes + RESERVED_BYTES, machine_bytes()
+def check_memory_here(work: str, projected_bytes: int, *, way_out: str) -> None:
+    """The same for work in this process, which no worker does."""
+    needed, there = projected_bytes + RESERVED_BYTES, machine_bytes()
     if needed > there:
         raise MemoryLimitError(
             f"{work} needs {human(needed)} ({human(RESERVED_BYTES)} of it for the libraries) in "

@@ -18,38 +18,39 @@ from volproc.grid.blocks import Block
 
 
 class Written(Protocol):
-    """Where a step's blocks are stored."""
+    """Where the blocks of a step are stored."""
 
     def lost(self, blocks: Iterable[Block]) -> set[int]:
-        """Indices of those `blocks` that are not stored any more."""
+        """Indices of those `blocks` that are no longer there."""
 
 
 class Task(Protocol):
     """What is done to one block. Frozen and small: it travels to the workers, arrays never do.
 
-    Done twice it must write the same; it writes nothing outside its block's core.
+    Run twice it must write the same; it writes nothing outside its block's core.
     """
 
     def load(self, block: Block) -> Any:
         """Read what `compute` needs."""
 
     def compute(self, block: Block, loaded: Any) -> Any:
-        """Work on it. Only one block of a process is here at a time, so it owns the device."""
+        """Work on it. Only one block of a process is here at a time: it owns the device."""
 
     def store(self, block: Block, result: Any) -> Any:
-        """Write the core; return a small record that JSON can hold."""
+        """Write the core; return a small record that JSON can represent."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A task over blocks, with what it will cost: all that a plan shows and an engine needs.
+    """A task over blocks, with its cost: all that a plan shows and an engine needs.
 
     `digest` names everything the result depends on; `peak_bytes` is for one block at a time,
-    the interpreter and libraries excluded; `flop` counts a multiply-add as two.
+    without the interpreter and libraries; `flop` counts a multiply-add as two.
     """
 
     name: str
-    task: Task
+    task: Task | None
+    """None for work that no engine does, such as training: a plan shows it like the others."""
     blocks: Sequence[Block]
     digest: str
     peak_bytes: int = 0
@@ -57,62 +58,26 @@ class Step:
     bytes_written: int = 0
     flop: int = 0
     notes: tuple[str, ...] = ()
-    """One line each on what a user should know before it runs."""
+    """One line each on what users should know before it runs."""
     on_gpu: bool = False
     """Whether `compute` works on a GPU."""
     waiting_bytes: int | None = None
-    """What a block takes while another one is computed: read, waiting, or being written. None: as
+    """Memory of a block while another one is computed: read, waiting, or being written. None: as
     much as at its peak."""
 
     recorded: int = 0
-    """Blocks that were done before, where a plan looked (`volproc plan`)."""
+    """Blocks that an earlier run did, where a plan has looked (`volproc plan`)."""
     writes: tuple[Written, ...] = ()
-    """Where blocks are stored: one that is recorded and not there any more is done again."""
+    """Where blocks are stored: one that is recorded but no longer there is done again."""
 
-    def held_bytes(self, blocks: int) -> int:
-        """The most that so many blocks in hand of one worker take: one is computed at a time."""
+    def projected_bytes(self, blocks: int) -> int:
+        """Projected memory of so many blocks in flight on one worker: one is computed at a time."""
         waiting = self.peak_bytes if self.waiting_bytes is None else self.waiting_bytes
         return max(self.peak_bytes, waiting) + (blocks - 1) * waiting
 
 
-class Cost(Protocol):
-    """What a plan shows of a step, or of work that no engine does."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-
-    @property
-    def blocks(self) -> Sequence[Block]:
-        """Its parts."""
-
-    @property
-    def peak_bytes(self) -> int:
-        """Memory it takes."""
-
-    @property
-    def bytes_read(self) -> int:
-        """From volumes."""
-
-    @property
-    def bytes_written(self) -> int:
-        """To volumes."""
-
-    @property
-    def flop(self) -> int:
-        """Arithmetic."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """One line each on what a user should know before it runs."""
-
-    @property
-    def recorded(self) -> int:
-        """Parts that were done before."""
-
-
 Blame = Literal["user", "transient", "bug", "worker"]
-"""Who can act on a failure: the user; nobody, later it may work; volproc's authors; or whoever
+"""Who can act on a failure: the user; nobody, but it may work later; volproc's authors; or whoever
 looks after the machine of a worker that died."""
 
 
@@ -134,7 +99,7 @@ class Outcome:
 
 
 Outcomes = Generator[Outcome, None, None]
-"""Outcomes as they come; closed before the last, blocks that still wait are dropped."""
+"""Outcomes as they come; when it is closed early, blocks that still wait are dropped."""
 
 
 class Engine(Protocol):
@@ -146,30 +111,30 @@ class Engine(Protocol):
 
     @property
     def threads(self) -> int:
-        """Blocks one worker has in hand."""
+        """Blocks in flight on one worker."""
 
     def for_step(self, step: Step) -> Engine:
         """The engine for `step`: this one, unless it has several kinds of workers."""
 
     def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
-        """One outcome per block, as they come. Called, it starts the workers; asked, it works."""
+        """One outcome per block, as they come. The call starts the workers, iterating the work."""
 
 
 BLOCK_PAUSES_S = (1.0, 5.0)
-"""Between the three tries of a block, besides the tries of each reading and writing in it."""
+"""Between the three tries of a block, besides the retries of each read and write in it."""
 _device = threading.Lock()
 
 
 def do_block(task: Task, block: Block) -> Outcome:
     """Load, compute and store one block; never raises.
 
-    What is transient is tried again, after a pause. A VolprocError is the same every time, and so
-    is a bug.
+    Transient errors are tried again after a pause. A VolprocError is the same every time, and so is
+    a bug.
     """
     patience = retry.Patience(BLOCK_PAUSES_S)
     while True:
         try:
-            return _outcome(block, record=_done(task, block))
+            return _outcome(block, record=done_once(task, block))
         except Exception as error:
             transient = fault_of(error) == "transient"
             pause = patience.pause() if transient else None
@@ -182,12 +147,10 @@ def do_block(task: Task, block: Block) -> Outcome:
 def failed(block: Block, error: Exception, *, doing: str = "", tried: str = "") -> Outcome:
     """The outcome of a block that ended with `error`, by who can act."""
     fault = fault_of(error)
-    said = " ".join(str(error).split())  # CUDA's errors have many lines
-    if isinstance(error, VolprocError):
-        text = said
-    else:
+    text = " ".join(str(error).split())  # CUDA's errors have many lines
+    if not isinstance(error, VolprocError):
         way_out = f"; {WAY_OUT[fault]}" if fault else ""
-        text = f"{type(error).__name__}: {said}{way_out}"
+        text = f"{type(error).__name__}: {text}{way_out}"
     if fault == "transient":
         return _outcome(block, failure=f"{doing}{text}{tried}", blame="transient")
     if fault or isinstance(error, VolprocError):
@@ -196,12 +159,12 @@ def failed(block: Block, error: Exception, *, doing: str = "", tried: str = "") 
     return _outcome(block, failure=f"{doing}{text}", blame="bug", trace=trace)
 
 
-def _done(task: Task, block: Block) -> Any:
-    """The record of a block, done once. What one phase has made is let go with the next."""
+def done_once(task: Task, block: Block) -> Any:
+    """What `store` returns, done once. What one phase has made is let go with the next."""
     loaded = task.load(block)
     with _device:
         result = task.compute(block, loaded)
-    del loaded  # not in hand while it is written
+    del loaded  # its memory is free while the result is written
     return task.store(block, result)
 
 

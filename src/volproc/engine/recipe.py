@@ -3,10 +3,10 @@
     stage, algorithm     which program; the number is raised by hand when results would change
     inputs               fingerprints of what is read
     options              those that the result depends on
-    places               where the inputs lie: told in messages, in no digest
+    places               where the inputs are: for messages, part of no digest
     cutting              blocks, shards and chunks: a volume cut in two ways would lose voxels
 
-A release of volproc alone changes none of it, so an upgrade makes nothing anew.
+A new release of volproc alone changes none of it, so an upgrade remakes nothing.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Recipe:
 class Difference:
     """How a recipe differs from the one that was recorded. False where it does not.
 
-    `edited`: nothing but what is in the inputs, which lie where they did. The same command, given
-    again, means the edited inputs.
+    `edited`: only the content of the inputs, which are where they were. Whoever repeats the same
+    command means the edited inputs.
     """
 
     words: tuple[str, ...] = ()
@@ -75,17 +75,18 @@ def difference(old: Mapping[str, Any], new: Recipe) -> Difference:
     border: 'keep' -> 'drop'; the algorithm of label was improved; its mask changed
     """
     if not old:
-        words = "an older volproc made it and did not note what from"
+        words = "an older volproc made it and did not record from what"
         return Difference((words,), unknown=True)
     now = new.record()
-    asked, inputs = tuple(_asked(old, now, new.renamed)), tuple(_inputs(old, now))
+    changes = tuple(_changed_options(old, now, new.renamed))
+    inputs = tuple(_changed_inputs(old, now))
     elsewhere = any(" -> " in words for words in inputs)
     if old["cutting"] != now["cutting"] and not inputs:  # others than before may be cut otherwise
-        asked = (*asked, "it is cut into other blocks, shards or chunks")
-    return Difference((*asked, *inputs), edited=not asked and not elsewhere and bool(inputs))
+        changes = (*changes, "it is cut into other blocks, shards or chunks")
+    return Difference((*changes, *inputs), edited=not changes and not elsewhere and bool(inputs))
 
 
-def _asked(
+def _changed_options(
     old: Mapping[str, Any], new: Mapping[str, Any], renamed: Mapping[str, str]
 ) -> Iterator[str]:
     for name in sorted({*old["options"], *new["options"]}):
@@ -96,7 +97,7 @@ def _asked(
         yield f"the algorithm of {new['stage']} was improved"
 
 
-def _inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _changed_inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted({*old["inputs"], *new["inputs"]}):
         if old["inputs"].get(name) != new["inputs"].get(name):
             was, now = (recipe.get("places", {}).get(name) for recipe in (old, new))

@@ -1,15 +1,18 @@
-"""Where lines are kept: appended to a local file, or in numbered objects at any fsspec URL.
+"""Logs of lines: a local file that is appended to, or numbered objects at any fsspec URL.
 
-Object stores cannot append. There the lines of a run go to one object, which is written again
-with more of them, at most every two seconds; a killed run loses those of its last seconds only.
+Object stores cannot append. There the lines of a run go to one object, which is rewritten with more
+of them, at most every two seconds; a killed run loses only the lines of its last seconds.
+
+    s3://bucket/run/ledger/predict/000000.jsonl    of the first run, as it was killed
+                                  /000001.jsonl    of this run: rewritten, until it is 256 kB long
+                                  /000002.jsonl    ... and the next one begun
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -18,77 +21,65 @@ from fsspec.implementations.local import LocalFileSystem
 
 from volproc import lease
 from volproc.errors import LedgerError
-from volproc.faults import renamed
+from volproc.faults import renaming
 from volproc.location import filesystem_of
 from volproc.retry import PatientFile, patient, patiently
 
 PATIENCE_S = 2.0
-"""Lines wait at most until the first one that comes so long after the last writing."""
+"""Lines wait for the first one that comes this long after the last write."""
 OBJECT_BYTES = 2**18
 """An object this long is left alone, and the next one begun."""
 
 
-class Lines(Protocol):
-    """Lines of text in the order in which they came. LedgerError where the place does not do."""
+class RecordLog(Protocol):
+    """Lines of text, in order. LedgerError where they cannot be read or written."""
 
     def read(self) -> list[str]:
-        """All whole lines; none where nothing was begun."""
+        """All whole lines; none if nothing was begun."""
 
     def peek(self) -> list[str]:
-        """The same, and what a killed writer left is not touched: it may be at work."""
+        """The same, without touching what a killed writer left: it may still be at work."""
 
     def begin(self, first: str) -> None:
         """Drop everything and start with a line."""
 
     def append(self, line: str) -> None:
-        """Keep a line more; elsewhere than here perhaps not at once."""
+        """Add a line; at a URL it may be written a little later."""
 
     def flush(self) -> None:
-        """Make sure that every line is kept."""
+        """Write all lines that still wait."""
 
     def forget(self) -> None:
         """Drop everything."""
 
 
-def record_log(url: str | Path) -> Lines:
-    """The lines called `url`: the file of that name here, or the objects below it elsewhere."""
+def record_log(url: str | Path) -> RecordLog:
+    """The log at `url`: a file on this machine, or the objects below it elsewhere."""
     if "://" not in str(url):
         return FileLog(Path(url))
     with recording(str(url)):
         filesystem, path = filesystem_of(str(url))
-    return FileLog(Path(path)) if isinstance(filesystem, LocalFileSystem) else Objects(str(url))
+    return FileLog(Path(path)) if isinstance(filesystem, LocalFileSystem) else ObjectLog(str(url))
 
 
-@contextmanager
-def recording(where: str | Path) -> Iterator[None]:
+def recording(where: str | Path) -> AbstractContextManager[None]:
     """What the file system raises becomes a LedgerError that names the record."""
-    try:
-        yield
-    except Exception as error:
-        way_out = "mend that and run the same command again: finished blocks are kept"
-        line = renamed(
-            f"cannot write the run's record {where}", error, LedgerError, otherwise=way_out
-        )
-        if line is error:
-            raise
-        raise line from error
+    way_out = "fix that and run the same command again: finished blocks are kept"
+    return renaming(f"cannot write the run's record {where}", LedgerError, otherwise=way_out)
 
 
 class FileLog:
-    """A file; every line is on its way to the disk when `append` returns."""
+    """A file; every line has been handed to the system when `append` returns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @patient
     def read(self) -> list[str]:
-        """Lines that were written to their end; a killed writer may leave half of one."""
+        """Lines that were written to their end; half of one, left by a kill, is cut off."""
         with recording(self.path):
-            if not self.path.exists():
-                return []
-            text = self.path.read_text()
-            whole, _, torn = text.rpartition("\n")
-            if torn:  # cut it off: the next line must not be glued to it
+            whole, _, torn = self._text().rpartition("\n")
+            if torn:  # or the next line would be glued to it
                 os.truncate(self.path, len(whole.encode()) + 1 if whole else 0)
         return whole.splitlines()
 
@@ -96,9 +87,10 @@ class FileLog:
     def peek(self) -> list[str]:
         """Lines that were written to their end."""
         with recording(self.path):
-            if not self.path.exists():
-                return []
-            return self.path.read_text().rpartition("\n")[0].splitlines()
+            return self._text().rpartition("\n")[0].splitlines()
+
+    def _text(self) -> str:
+        return self.path.read_text() if self.path.exists() else ""
 
     @patient
     def begin(self, first: str) -> None:
@@ -111,7 +103,7 @@ class FileLog:
             os.replace(fresh, self.path)
 
     def append(self, line: str) -> None:
-        """Append to the file; a line that fails halfway is written again over what there is."""
+        """Append to the file; a line that fails halfway is written again in its place."""
         lease.require()
         with recording(self.path):
             self._touch()
@@ -136,8 +128,8 @@ class FileLog:
             self.path.unlink(missing_ok=True)
 
 
-class Objects:
-    """NAME/000000.jsonl, NAME/000001.jsonl, ...: read in that order, each taken whole or not."""
+class ObjectLog:
+    """NAME/000000.jsonl, NAME/000001.jsonl, ..., read in that order; each is there whole or not."""
 
     def __init__(self, url: str) -> None:
         self.url = url.removesuffix(".jsonl")
@@ -167,7 +159,7 @@ class Objects:
         self.flush()
 
     def append(self, line: str) -> None:
-        """Keep the line, and write what waits if the last time was two seconds ago."""
+        """Add the line, and write all that wait if the last write was two seconds ago."""
         self._lines.append(line)
         self._waiting = True
         if time.monotonic() - self._written >= PATIENCE_S:
@@ -188,7 +180,7 @@ class Objects:
 
     @patient
     def forget(self) -> None:
-        """Remove the objects, the first one first: the others mean nothing without it."""
+        """Remove the objects, first the first one: the others mean nothing without it."""
         lease.require()
         with recording(self.url):
             for name in self._names():

@@ -1,8 +1,12 @@
-"""What travels to a Dask worker and back: a task in bytes of our own, and what the worker runs on.
+"""The wire format between client and Dask workers: a task as bytes, and the worker's versions.
 
-Dask unpickles what it is given before any code of ours runs, and a worker that cannot do so answers
-nothing: the run would wait for ever. So Dask is given `pickle.loads` and bytes. Loading them is a
-call of `do_packed`, which compares versions first and makes an outcome of whatever fails.
+Dask unpickles its arguments before any code of ours runs, and a worker that cannot do so never
+replies: the run would wait for ever. So Dask gets `pickle.loads` and bytes. Loading them calls
+`do_packed`, which compares versions first and turns whatever fails into an outcome.
+
+    client                                     worker
+    block_call(task, block)  ── Dask, bytes ──▶ pickle.loads = do_packed(versions, task, block)
+    Reply(worker, outcome or misfit) ◀─────────
 """
 
 from __future__ import annotations
@@ -24,14 +28,14 @@ from volproc.engine.protocol import Outcome, do_block, failed
 from volproc.grid.blocks import Block
 
 PACKAGES = ("dask", "distributed", "numpy", "torch", "zarr", "numba")
-"""Of another version of these a worker may write other voxels, or not understand its task."""
+"""With another version of these a worker may write other voxels, or not understand its task."""
 
 load = pickle.loads
 
 
 @dataclass(frozen=True)
 class Reply:
-    """From the worker at an address: a block's outcome, or how its versions differ."""
+    """From the worker at an address: the outcome of a block, or how its versions differ."""
 
     worker: str
     outcome: Outcome | None = None
@@ -39,7 +43,7 @@ class Reply:
 
 
 class _Call:
-    """Pickles as a call, made by who loads it."""
+    """Pickles as a call, which is made by whoever loads it."""
 
     def __init__(self, function: Callable[..., Any], *given: Any) -> None:
         self.call = function, given
@@ -55,17 +59,17 @@ def packed(task: Any) -> bytes:
 
 
 def block_call(task: bytes, block: Block) -> bytes:
-    """What a worker loads to do a block and reply."""
+    """The bytes that make a worker do a block and reply."""
     return pickle.dumps(_Call(do_packed, versions(), task, pickle.dumps(block)))
 
 
 def versions_call() -> bytes:
-    """What a worker loads to tell its versions."""
+    """The bytes that make a worker report its versions."""
     return pickle.dumps(_Call(versions))
 
 
 def do_packed(expected: dict[str, str], task: bytes, block: bytes) -> Reply:
-    """A block done by a task, where this process runs on what the client runs on."""
+    """A task's block, done if this process has the client's versions."""
     worker = get_worker().address
     misfit = difference(expected, versions())
     if misfit:
@@ -82,7 +86,7 @@ def do_packed(expected: dict[str, str], task: bytes, block: bytes) -> Reply:
 
 @cache
 def versions() -> dict[str, str]:
-    """What this process runs on. Nothing is imported for it: torch takes seconds."""
+    """The versions of this process' packages. None is imported for it: torch takes seconds."""
     found = {"Python": ".".join(platform.python_version_tuple()[:2])}
     found["volproc"] = volproc.__version__
     for name in PACKAGES:

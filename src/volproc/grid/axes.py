@@ -1,4 +1,4 @@
-"""Axes, whatever words a file has for them: where z, y, x, channels and times are."""
+"""Axes, by whatever words a file has for them: where z, y, x, channels and times are."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ _AXIS_OF = {word: axis for axis, words in _WORDS.items() for word in (axis, *wor
 class Places:
     """Which stored axis is z (None in two dimensions), y and x, and which holds channels.
 
-    `fixed` is the index along every axis, of which those of z, y and x do not count: 0, and the
-    channel that was chosen.
+    `fixed` is the index along every other axis: 0, and the channel that was chosen.
     """
 
     space: tuple[int | None, int, int]
@@ -28,7 +27,7 @@ class Places:
 
     @property
     def stored(self) -> tuple[int, ...]:
-        """The axes of space in the order z, y, x, without a z that there is not."""
+        """The spatial axes in the order z, y, x, without z if there is none."""
         return tuple(axis for axis in self.space if axis is not None)
 
     def of_space(self, values: Sequence[int]) -> tuple[int, int, int]:
@@ -38,11 +37,11 @@ class Places:
 
 
 class AxesError(ValueError):
-    """Axes that cannot be told, or more than a volume has; its text continues "URL has "."""
+    """Axes that are ambiguous, or more than a volume has; its text continues "URL has "."""
 
 
 def axis_of(word: object) -> str:
-    """z, y, x, c or t for a file's word; "" for one that says nothing.
+    """z, y, x, c or t for a file's word; "" for an unknown one.
 
     >>> axis_of("X"), axis_of("channel"), axis_of("space-z"), axis_of("dim_0")
     ('x', 'c', 'z', '')
@@ -58,9 +57,9 @@ def places_of(
 ) -> Places:
     """Where z, y and x are in an array of this shape, by the file's `words` for its axes.
 
-    Without words, or with such that say nothing ("dim_0"), z, y, x are the last three of the axes
-    that are longer than 1, or of all where those are fewer. AxesError, with the way out, for words
-    that name two axes alike or leave y or x out, for times, and for channels unless one is chosen.
+    Without words, or with unknown ones only ("dim_0"), z, y, x are the last three of the axes
+    longer than 1, or of all if those are fewer. AxesError, with the way out, for words that name
+    two axes alike or leave y or x out, for times, and for channels unless one is chosen.
     """
     names = [axis_of(word) for word in words or ()]
     if any(names) and len(names) != len(shape):

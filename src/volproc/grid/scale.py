@@ -1,9 +1,14 @@
-"""Voxel sizes, the grids they span, and how to get from one grid to another in phase.
+"""Voxel sizes, the grids they span, and how to resample from one grid to another in phase.
 
 Voxel i of a grid with voxels of `s` nm covers the interval [i * s, (i + 1) * s) from the
 volume's corner; all grids of a volume share that corner. So a position on one grid has one
-place on every other, whatever block it is computed in. Of two volumes in one space, one grid
-begins `offset` input voxels behind the other's corner.
+position on every other, whatever block it is computed in:
+
+    native    |-----|-----|-----|-----|-----|-----|      50 nm
+    model     |--------|--------|--------|--------|      75 nm: voxel 1 covers 75 to 150 nm
+              ^ corner
+
+Of two volumes in one space, one grid begins `offset` input voxels behind the other's corner.
 """
 
 from __future__ import annotations
@@ -78,7 +83,7 @@ def taps(start: int, stop: int, *, size_in: int, size_out: int, factor: float) -
     raw = lowest[:, None] + np.arange(ceil(2 * half_width))
     weights = np.maximum(0.0, 1.0 - np.abs(raw - centre[:, None]) / half_width)
     weights[(raw < 0) | (raw >= size_in)] = 0.0
-    # a last output voxel that reaches beyond the input may have no tap inside: it repeats the end
+    # a last output voxel that reaches beyond the input may have no tap inside: it repeats the last
     lost = weights.sum(axis=1) == 0
     weights[lost, 0] = 1.0
     weights /= weights.sum(axis=1, keepdims=True)

@@ -1,7 +1,7 @@
-"""Lengths, whatever word or symbol a file has for their unit.
+"""Lengths in nm, whatever word or symbol a file has for their unit.
 
-Known are OME-Zarr's words (UDUNITS-2), OME-XML's and UCUM's symbols, and what programs write in
-their place: "micron", "µm" with either letter or garbled, plurals, British spelling, capitals.
+Known are OME-Zarr's words (UDUNITS-2), the symbols of OME-XML and UCUM, and what programs write
+instead: "micron", "µm" with either letter or garbled, plurals, British spelling, capitals.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ _SYMBOLS = {f"{letter}m": float(f"1e{9 + power}") for letter, power in _PREFIXES
 """nm in one of each unit, by its symbol, in which capitals count: Mm is no mm."""
 
 _MICRO = ("\u00b5", "\u03bc", "\u00c2\u00b5", "\u00ce\u00bc", "mc", "\\u00b5", "\\u00B5")
-"""How files have the micro sign: as itself, as the Greek letter, both read in a wrong encoding, in
-letters (UCUM for printing), and as ImageJ escapes it."""
+"""The micro sign in files: itself, the Greek letter, both read in a wrong encoding, in letters
+(UCUM for printing), and as ImageJ escapes it."""
 
 _WORDS = {
     f"{prefix}{metre}": float(f"1e{9 + power}")

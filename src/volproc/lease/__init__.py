@@ -1,9 +1,13 @@
-"""Who writes an output: one owner at a time, told by a lease file among the output's records.
+"""An output has one owner at a time, named by a lease file among the output's records.
 
-The records of an output (`OUT.volproc`, or `RUN/ledger`) hold `lease-000007.json`. Its number, the
-epoch, only grows: who follows an owner claims the next number, which exactly one of two racers
-gets. Whoever writes looks, right before its work becomes visible, whether the newest lease is
-still its own. So the ghosts of a dead owner, tasks on workers that outlived it, write nothing.
+The records of an output (`OUT.volproc`, or `RUN/ledger`) include `lease-000007.json`. Its number,
+the epoch, only grows: the next owner claims the next number, which exactly one of two racers gets.
+Right before its work becomes visible, every writer checks that the newest lease is still its own.
+So tasks on workers that outlived a dead owner write nothing.
+
+    owner A   lease-000007.json ──beat──beat──   dies, or is cut off
+    owner B                     watches 3 beats   lease-000008.json ──beat── ...
+    A's task                                       newest is 8, not 7: LeaseLostError
 """
 
 from __future__ import annotations
@@ -18,14 +22,14 @@ from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from volproc.errors import LeaseError, LeaseLostError
-from volproc.lease.files import create, newest, overwrite, remove_alone, remove_older
+from volproc.lease.lease_file import create, newest, overwrite, remove_alone, remove_older
+from volproc.lease.neighbours import around, guarded, inside, reaching, resolved
 from volproc.lease.owner import Owner, State, machine, parsed, started, this_process
-from volproc.lease.places import around, guarded, inside, reaching, resolved
 
 BEAT_S = 10.0
-"""An owner says so often that it lives."""
+"""How often an owner shows that it is alive."""
 PATIENCE_BEATS = 3
-"""An owner on another machine that says nothing for so many beats is dead."""
+"""An owner on another machine that misses so many beats is dead."""
 sleep = time.sleep
 _living: set[str] = set()
 """The owners in this process."""
@@ -33,9 +37,9 @@ _living: set[str] = set()
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to write what has its records at `root`. Small: it travels to workers with tasks.
+    """The right to write the output with records at `root`. It travels to workers with tasks.
 
-    `tidy` tells that the owner before gave it back, so no half files of that one lie about.
+    `tidy`: the owner before released it, so it left no partial files.
     """
 
     root: str
@@ -44,16 +48,16 @@ class Lease:
     tidy: bool = True
 
     def is_held(self) -> bool:
-        """Whether nobody took it over."""
+        """Whether no other owner has taken over."""
         return self.mine(*newest(self.root)) is not None
 
     def mine(self, epoch: int, text: bytes) -> Owner | None:
-        """The owner, where the newest lease is this one."""
+        """The owner, if the newest lease is this one."""
         found = parsed(text)
         return found if found and (epoch, found.owner) == (self.epoch, self.owner) else None
 
     def require(self) -> None:
-        """LeaseLostError if another owner took it over."""
+        """LeaseLostError if another owner has taken over."""
         epoch, text = newest(self.root)
         if self.mine(epoch, text):
             return
@@ -69,13 +73,13 @@ _held: ContextVar[tuple[Lease, ...]] = ContextVar("held", default=())
 
 
 def current() -> tuple[Lease, ...]:
-    """The leases under which this thread writes; none where volproc's parts are used by hand."""
+    """The leases under which this thread writes; none where parts of volproc are used directly."""
     return _held.get()
 
 
 @contextmanager
 def under(leases: tuple[Lease, ...]) -> Iterator[None]:
-    """What this thread writes inside is written under `leases`."""
+    """Within it this thread writes under `leases`."""
     token = _held.set(leases)
     try:
         yield
@@ -84,21 +88,21 @@ def under(leases: tuple[Lease, ...]) -> Iterator[None]:
 
 
 def require() -> None:
-    """LeaseLostError if what this thread writes has another owner by now."""
+    """LeaseLostError if the output that this thread writes has another owner by now."""
     for lease in current():
         lease.require()
 
 
 def left_by_dead() -> bool:
-    """Whether the last owner died, and half files of it may lie about that nobody else writes."""
+    """Whether the last owner died and may have left partial files."""
     return any(not lease.tidy for lease in current())
 
 
 @contextmanager
 def holding(*roots: str) -> Iterator[None]:
-    """This process owns what has its records at `roots`, from here to the end.
+    """This process owns the outputs with records at `roots` until the end of the block.
 
-    LeaseError where another process that lives writes it, a folder around it, or a part of it.
+    LeaseError if another live process writes one of them, a folder around it, or a part of it.
     """
     owner = uuid4().hex
     taken: list[Lease] = []
@@ -113,13 +117,13 @@ def holding(*roots: str) -> Iterator[None]:
         ended_well = True
     finally:
         for lease in taken:
-            # who failed early has perhaps not removed what a dead owner had left
+            # after an early failure, what a dead owner had left may still be there
             _release(lease, "released" if ended_well or lease.tidy else "died")
         _living.discard(owner)
 
 
 def _taken(root: str, owner: str) -> Lease:
-    """A lease of the next epoch; LeaseError where the owner of the newest one lives."""
+    """A lease of the next epoch; LeaseError if the owner of the newest one is alive."""
     with reaching(root):
         return _next(root, owner)
 
@@ -130,13 +134,13 @@ def _next(root: str, owner: str) -> Lease:
         tidy = former is not None and former.state == "released"
         lease = Lease(root, epoch + 1, owner, tidy)
         create(root, lease.epoch, this_process(owner).text())
-        if lease.is_held():  # else another was quicker: it is asked whether it lives
+        if lease.is_held():  # else another was faster: is that one alive?
             remove_older(root, lease.epoch)
             return lease
 
 
 def _with_neighbours(lease: Lease) -> Lease:
-    """The lease, once no living process has one around it or inside it; dead ones are ended."""
+    """The lease, once no live process has one around or inside it; those of dead ones are ended."""
     for root in (*around(lease.root), *inside(lease.root)):
         with suppress(OSError):  # a folder above that is not ours to see
             epoch, former = _ended(root, lease.owner)
@@ -148,10 +152,10 @@ def _with_neighbours(lease: Lease) -> Lease:
 
 
 def _ended(root: str, mine: str) -> tuple[int, Owner | None]:
-    """Number and owner of the newest lease there, (0, None) without any; LeaseError if it lives.
+    """Epoch and owner of the newest lease there, (0, None) without any; LeaseError if it is alive.
 
-    A process of this machine is looked up. Of one elsewhere, its file is watched: it is written
-    again with every beat. Clocks are not compared, they differ between machines.
+    A process of this machine is looked up. Of one elsewhere, the file is watched: it is rewritten
+    with every beat. Clocks are not compared, as they differ between machines.
     """
     epoch, text = newest(root)
     owner = parsed(text)
@@ -174,7 +178,7 @@ def _ended(root: str, mine: str) -> tuple[int, Owner | None]:
 
 
 def _watched(root: str, seen: tuple[int, bytes]) -> tuple[int, bytes]:
-    """The newest lease as soon as it is not what was seen, or the same after three beats."""
+    """The newest lease as soon as it differs from what was seen, or the same after three beats."""
     looks = 4 * PATIENCE_BEATS
     for _ in range(looks):
         sleep(PATIENCE_BEATS * BEAT_S / looks)
@@ -186,13 +190,13 @@ def _watched(root: str, seen: tuple[int, bytes]) -> tuple[int, bytes]:
 
 @contextmanager
 def _beating(leases: list[Lease]) -> Iterator[None]:
-    """Meanwhile a thread writes the files of `leases` again, every beat."""
+    """Within it a thread rewrites the files of `leases` with every beat."""
     stop = threading.Event()
 
     def beats() -> None:
         while not stop.wait(BEAT_S):
             for lease in leases:
-                with suppress(Exception):  # a store may be away for a moment: the next beat tells
+                with suppress(Exception):  # a store may be down for a moment: the next beat counts
                     beat(lease)
 
     thread = threading.Thread(target=beats, name="volproc-lease", daemon=True)
@@ -205,15 +209,15 @@ def _beating(leases: list[Lease]) -> Iterator[None]:
 
 
 def beat(lease: Lease) -> None:
-    """Tell others that the owner lives; nothing where it is the owner no more."""
+    """Show that the owner is alive; nothing if it no longer is the owner."""
     if mine := lease.mine(*newest(lease.root)):
-        told = replace(mine, heard=time.time(), beats=mine.beats + 1)
-        overwrite(lease.root, lease.epoch, told.text())
+        alive = replace(mine, heard=time.time(), beats=mine.beats + 1)
+        overwrite(lease.root, lease.epoch, alive.text())
 
 
 def _release(lease: Lease, state: State) -> None:
-    """Give it back. The number stays, but where nothing was recorded nothing is left at all."""
-    with suppress(Exception):  # whoever comes next finds this process gone
+    """Release it. The file stays, but if nothing else was recorded nothing is left at all."""
+    with suppress(Exception):  # the next owner will find this process gone
         mine = lease.mine(*newest(lease.root))
         if mine and not remove_alone(lease.root, lease.epoch):
             overwrite(lease.root, lease.epoch, replace(mine, state=state).text())

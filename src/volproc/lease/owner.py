@@ -1,4 +1,4 @@
-"""Who this process is, and whether a process that wrote its name down still lives."""
+"""The owner in a lease: this process, or another one, and whether that is still alive."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
-"""Where batch systems tell a process the number of its job."""
+"""Where batch systems state the number of the job."""
 
 State = Literal["held", "released", "died"]
 
 
 @dataclass(frozen=True)
 class Owner:
-    """What a lease's file says: whose it is, and what became of it.
+    """The content of a lease file: its owner, and its state.
 
-    "held" until its owner gives it back, "released" then. "died" is what others write over a lease
-    whose owner never did, so that what it left is known to lie about still.
+    "held" until the owner releases it, then "released". If the owner died, others change it to
+    "died", so that its partial files are known to be there.
     """
 
     owner: str
@@ -45,13 +45,10 @@ class Owner:
         return json.dumps(asdict(self), indent=1).encode()
 
     def described(self) -> str:
-        """Who it is, for people: what runs, where, for whom, since when."""
+        """The owner for people: what runs, where, for whom, since when."""
         job = f"job {self.job}, " if self.job else ""
         user = f" of {self.user}" if self.user else ""
-        since, heard = (
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-            for at in (self.since, self.heard)
-        )
+        since, heard = map(_date, (self.since, self.heard))
         return (
             f"`{self.what}` on {self.host} ({job}process {self.pid}{user}), at work since {since}, "
             f"last heard of {heard}"
@@ -63,7 +60,7 @@ def _date(at: float) -> str:
 
 
 def parsed(text: bytes) -> Owner | None:
-    """What a lease's file says; None for one that was cut short, or is not a lease's."""
+    """The owner in a lease file; None for a file that is cut short or no lease."""
     try:
         found: dict[str, Any] = json.loads(text)
         return Owner(**{one.name: found[one.name] for one in fields(Owner)})
@@ -90,9 +87,9 @@ def this_process(owner: str) -> Owner:
 
 @cache
 def machine() -> str:
-    """Names the place where process numbers mean the same: a boot of a kernel, and a container.
+    """A name for the scope of process ids: a boot of a kernel, and a container.
 
-    Empty where the system does not tell (it is Linux that does).
+    Empty where the system does not provide it (Linux does).
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -102,16 +99,16 @@ def machine() -> str:
 
 
 def started(pid: int) -> str:
-    """When a process of this machine started, in ticks of its clock; empty if it does not live.
+    """When a process of this machine started, in ticks of its clock; empty if it is not alive.
 
-    A number is given to another process in time; number and start together are not. A process that
-    ended and waits for its parent to ask (a zombie) does not live.
+    Process ids are reused; id and start time together are not. A process that ended and waits for
+    its parent (a zombie) is not alive.
     """
     try:
-        told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
-    return "" if told[0] in "ZX" else told[19]
+    return "" if stat[0] in "ZX" else stat[19]
 
 
 def _program() -> str:

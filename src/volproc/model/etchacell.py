@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from volproc.errors import ModelError
 from volproc.model.output_window import OutputWindow, regions
-from volproc.model.planes import require_centred
+from volproc.model.spec import PlaneSpec
 
 SLOPE = 0.1
 """Of the LeakyReLU for negative values."""
@@ -36,49 +36,31 @@ DROPOUT = 0.3
 
 
 @dataclass(frozen=True)
-class EtchACellSpec:
+class EtchACellSpec(PlaneSpec):
     """What a network is made of; by default the published one, of 30,030,484 parameters."""
 
     slices_in: int = 12
-    """Neighbouring planes read, as channels."""
     slices_out: int = 12
-    """Planes predicted: the centred ones of those read."""
     start: int = 32
     """Channels of a tower at the finest level."""
     levels: int = 5
-    """Blocks on the way down, the deepest one included."""
+    """Blocks of the encoder, the deepest one included."""
     kind: Literal["etchacell"] = "etchacell"
     """Tells its card from another network's."""
 
     def __post_init__(self) -> None:
         if min(self.slices_in, self.slices_out, self.start, self.levels) < 1:
             raise ModelError(f"every number of a network needs to be at least 1, got {self}")
-        require_centred(self.slices_in, self.slices_out)
+        super().__post_init__()
 
     @property
     def stride(self) -> int:
         """Pixels by which tile origins may differ; heights and widths are multiples of it."""
         return 1 << (self.levels - 1)
 
-    @property
-    def margin(self) -> int:
-        """Planes read on either side of those predicted."""
-        return (self.slices_in - self.slices_out) // 2
-
-    @property
-    def reach(self) -> int:
-        """Receptive-field radius in pixels: an output depends on no input further away."""
-        seen = ((p, *self._needs(0, p, p)) for p in range(self.stride))
-        return max(max(p - low, high - p) for p, low, high in seen)
-
-    @property
-    def halo(self) -> int:
-        """Context in pixels for a tile that starts and ends on multiples of `stride`; one itself.
-
-        The transposed convolutions look back only: before a pixel more is seen than behind it.
-        """
-        low, high = self._needs(0, 0, 0)[0], self._needs(0, self.stride - 1, self.stride - 1)[1]
-        return -(-max(-low, high - self.stride + 1) // self.stride) * self.stride
+    def _sees(self, pixel: int) -> tuple[int, int]:
+        # the transposed convolutions look back only: more is seen before a pixel than behind it
+        return self._needs(0, pixel, pixel)
 
     def _needs(self, level: int, low: int, high: int) -> tuple[int, int]:
         """The interval of the level's input behind the interval `low`..`high` of its output."""
@@ -89,15 +71,15 @@ class EtchACellSpec:
         return low - BLOCK_REACH, high + BLOCK_REACH
 
     def flop(self, height: int, width: int, requested: tuple[int, int] | None = None) -> int:
-        """Floating-point operations of a pass over `height` x `width` pixels, 2 per multiply-add.
+        """Floating-point operations for `height` x `width` pixels, 2 per multiply-add.
 
-        `wanted` are the height and width that are answered, if not all. Convolutions only, without
-        the few pixels more that the way up needs around those wanted.
+        `requested` are the height and width of the output, if not all. Convolutions only, without
+        the few pixels more that the decoder needs around those requested.
         """
-        answered = prod(requested) if requested else height * width
-        total = answered * self.channels[-1] * self.slices_out
+        predicted = prod(requested) if requested else height * width
+        total = predicted * self.channels[-1] * self.slices_out
         for level, (before, below) in enumerate(self._ups()):
-            pixels, dim = answered >> 2 * level, self.start << level
+            pixels, dim = predicted >> 2 * level, self.start << level
             total += pixels // 4 * 9 * below * dim + _block_products(pixels, before, dim)
         for level, before in enumerate(self._downs()):
             pixels, dim = height * width >> 2 * level, self.start << level
@@ -108,7 +90,7 @@ class EtchACellSpec:
         """Memory of one inference over `height` x `width` pixels in float32, an upper estimate.
 
         The skips of all levels, and what the finest level holds at its widest: a block's input,
-        its answer, and the towers before they are put side by side.
+        its output, and the towers before they are put side by side.
         """
         pixels = height * width
         skips = sum((pixels >> 2 * n) * wide for n, wide in enumerate(self.channels[: self.levels]))
@@ -116,20 +98,20 @@ class EtchACellSpec:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels that each block gives, on the way down and then up."""
+        """Channels that each block outputs, encoder first, then decoder."""
         down = [before + 3 * (self.start << n) for n, before in enumerate(self._downs())]
         up = [before + 3 * (self.start << n) for n, (before, _) in enumerate(self._ups())]
         return (*down, *reversed(up))
 
     def _downs(self) -> Iterator[int]:
-        """Channels that come into each block on the way down, finest first."""
+        """Channels into each block of the encoder, finest first."""
         wide = self.slices_in
         for level in range(self.levels):
             yield wide
             wide += 3 * (self.start << level)
 
     def _ups(self) -> list[tuple[int, int]]:
-        """Into each block on the way up, finest first; and out of the block below it."""
+        """Channels into each block of the decoder, finest first; and out of the block below it."""
         downs = [*self._downs()]
         below = downs[-1] + 3 * (self.start << (self.levels - 1))
         found = []
@@ -193,7 +175,7 @@ class EtchACell(nn.Module):
         self.head = nn.Conv2d(spec.channels[-1], spec.slices_out, 1)
 
     def forward(self, planes: Tensor, requested: OutputWindow | None = None) -> Tensor:
-        """Logits for normalised planes: of the `wanted` rows and columns."""
+        """Logits for normalised planes: of the `requested` rows and columns."""
         kept = regions(requested, planes, levels=self.spec.levels, reach=BLOCK_REACH, back=1)
         values, skips = planes, []
         for level, towers in enumerate(self.down):

@@ -1,9 +1,9 @@
 """A network as predict sees it: what it needs and costs, whatever file it comes from.
 
-A `Network` holds no weights; it is small, frozen and travels to the workers, which `load` it.
-All of them take planes (N, slices_in, H, W) of raw voxels and answer probabilities
-(N, slices_out, h, w) of the rows and columns wanted of the central planes; a 3D network is one
-whose planes are its depth.
+A `Network` has no weights; it is small, frozen and travels to the workers, which `load` it.
+All of them take planes (N, slices_in, H, W) of raw voxels and predict probabilities
+(N, slices_out, h, w) for the requested rows and columns of the central planes; of a 3D network the
+planes are its depth.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from volproc.model.output_window import OutputWindow
 
 
 class Constants(Protocol):
-    """A volume's constants: they bring its voxels to what a network expects."""
+    """The constants of a volume that bring its voxels to what a network expects."""
 
     def apply(self, values: Tensor) -> Tensor:
         """`values` prepared, float32, each voxel by constants that no tile can change."""
 
 
 Predict = Callable[[Tensor, Any, OutputWindow], Tensor]
-"""Raw planes (N, slices_in, H, W), the volume's `Constants`, and which rows and columns are wanted,
+"""Raw planes (N, slices_in, H, W), the volume's `Constants`, and the rows and columns requested,
 multiples of the stride -> their probabilities, float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network(ABC):
-    """What there is to know about a network without its weights."""
+    """All there is to know about a network without its weights."""
 
     name: str
     source: str
@@ -47,25 +47,25 @@ class Network(ABC):
     stride: int
     """Tile origins and sizes are multiples of this many pixels."""
     digest: str
-    """Names the weights and all else the answers depend on."""
+    """Names the weights and everything else that predictions depend on."""
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    """One line each on what a user should know, such as that tiles will show."""
+    """One line each on what users should know, such as that tiles will show."""
     most_pixels: int | None = None
-    """The longest side in pixels it takes, if there is one: a tile and its halo."""
+    """The longest side in pixels that it takes, if there is one: a tile and its halo."""
     weight_bytes: int = 0
     """Memory of the loaded weights."""
 
     @abstractmethod
     def flop(self, height: int, width: int, requested: tuple[int, int] | None = None) -> int:
-        """Floating-point operations of a pass over planes of that size, 2 per multiply-add.
+        """Floating-point operations for planes of that size, 2 per multiply-add.
 
-        `wanted` are the height and width of what is wanted, all if None.
+        `requested` are the height and width of the output, all if None.
         """
 
     @abstractmethod
     def activation_bytes(self, height: int, width: int) -> int:
-        """Memory of such a pass, an upper estimate."""
+        """Memory for planes of that size, an upper estimate."""
 
     @abstractmethod
     def constants_from(self, sample: npt.NDArray[Any]) -> Constants:

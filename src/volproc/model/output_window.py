@@ -1,14 +1,14 @@
-"""Which pixels a U-Net has to make on its way up, so that it gives those that are wanted.
+"""The pixels that a U-Net's decoder has to compute, so that those requested come out.
 
-A tile sees a halo that it does not answer for. The way down needs all of it; the way up, half of
-the arithmetic, needs a few pixels of it:
+A tile's window has a halo for which nothing is predicted. The encoder needs all of it; the decoder,
+half of the arithmetic, needs a few pixels of it:
 
-    window  |-----halo-----|========wanted========|-----halo-----|
-    down    |----------------------------------------------------|
-    up                   |--------------------------|
-    head                   |======================|
+    window   |-----halo-----|=======requested=======|-----halo-----|
+    encoder  |-----------------------------------------------------|
+    decoder               |---------------------------|
+    head                    |=======================|
 
-What is made is what the whole way up would make there.
+The values are those that the whole decoder would compute there.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ OutputWindow = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class Region:
-    """Rows and columns of a level's plane that are at hand."""
+    """Rows and columns of a level's plane that have been computed."""
 
     rows: slice
     columns: slice
 
     def of(self, values: Tensor, seen: Region | None = None) -> Tensor:
-        """This part of `values` (..., H, W), which are those of `seen`, or of the whole level."""
+        """This part of `values` (..., H, W), which cover `seen`, or the whole level."""
         top, left = (seen.rows.start, seen.columns.start) if seen else (0, 0)
         return values[
             ...,
@@ -38,7 +38,7 @@ class Region:
         ]
 
     def raised(self) -> Region:
-        """What transposed convolutions of stride 2 make of it on the next finer level."""
+        """The region that transposed convolutions of stride 2 make of it, one level finer."""
         return Region(*(slice(2 * s.start, 2 * s.stop) for s in (self.rows, self.columns)))
 
 
@@ -51,9 +51,9 @@ def regions(
     back: int = 0,
     stem: int = 1,
 ) -> tuple[Region, ...]:
-    """What each level has to give, finest first, for the `wanted` pixels of `planes` (None: all).
+    """The region each level has to output, finest first, for the `requested` pixels (None: all).
 
-    `reach` are the pixels that a level's convolutions on the way up see to either side, `back`
+    `reach` are the pixels that a level's convolutions in the decoder see to either side, `back`
     those that its transposed convolution looks back; the finest level has pixels of `stem`.
     """
     height, width = (n // stem for n in planes.shape[-2:])
@@ -68,5 +68,5 @@ def regions(
 
 
 def _behind(span: slice, size: int, reach: int, back: int) -> slice:
-    """What a coarser level of `size` pixels has to give for `span` of the finer one."""
+    """The span that a coarser level of `size` pixels has to output for `span` of the finer one."""
     return slice(max(0, (span.start - reach - back) // 2), min(size, -(-(span.stop + reach) // 2)))

@@ -30,11 +30,11 @@ class UNetNetwork(Network):
     spec: UNetSpec | EtchACellSpec
 
     def flop(self, height: int, width: int, requested: tuple[int, int] | None = None) -> int:
-        """Operations of the convolutions; on the way up only what is wanted is made."""
+        """Operations of the convolutions; the decoder computes only what is requested."""
         return self.spec.flop(height, width, requested)
 
     def activation_bytes(self, height: int, width: int) -> int:
-        """Memory of one pass in float32."""
+        """Memory for one plane in float32."""
         return self.spec.activation_bytes(height, width)
 
     def constants_from(self, sample: npt.NDArray[Any]) -> Constants:
@@ -42,7 +42,7 @@ class UNetNetwork(Network):
         return constants_from(sample)
 
     def load(self, device: str) -> Predict:
-        """The U-Net on `device`, ready to answer."""
+        """The U-Net on `device`, ready to predict."""
         module, card = load_model(Path(self.source))
         if card.weights_sha256 != self.digest:
             raise ModelError(
@@ -92,7 +92,7 @@ class Predictor:
     def __call__(
         self, planes: torch.Tensor, constants: Constants, requested: OutputWindow | None = None
     ) -> torch.Tensor:
-        """The answer, with the volume's normalisation constants; ModelError if it is NaN."""
+        """The probabilities, given the volume's normalisation constants; ModelError for NaN."""
         normal = constants.apply(planes).contiguous(memory_format=torch.channels_last)
         with torch.autocast(normal.device.type, dtype=half(), enabled=normal.is_cuda):
             logits = self.module(normal, requested)
@@ -105,13 +105,13 @@ class Predictor:
         kind = str(dtype).removeprefix("torch.")
         way_out = 'use [predict] device = "cpu"' if dtype != torch.float32 else "train it again"
         return ModelError(
-            f"model {self._name} answers NaN: its weights are so large that {kind} cannot hold "
-            f"what they give; {way_out}, or take another model"
+            f"model {self._name} predicts NaN: its weights are so large that {kind} cannot hold "
+            f"the results; {way_out}, or take another model"
         )
 
 
 def without_batch_norm(module: nn.Module) -> nn.Module:
-    """`module` with each BatchNorm folded into the convolution before: same answers, less work."""
+    """`module` with each BatchNorm folded into the convolution before: same output, less work."""
     for part in module.modules():
         if isinstance(part, nn.Sequential):
             for n, (before, layer) in enumerate(pairwise(part)):

@@ -7,10 +7,10 @@
           convs_down ────────────────── skip ──────────────── convs_up
             └───────────────── ... deepest level ...  ───────────┘
 
-Every convolution is 3x3 with zeros around, then BatchNorm with running statistics, then ReLU:
-what a pixel becomes depends on nothing but the pixels within `reach`, and not on the tile it
-lies in (Group- and InstanceNorm would make it so). All up- and downsampling is 2x2 in 2x2 out,
-so two tiles whose origins differ by a multiple of `stride` see the same network.
+Every convolution is 3x3 with zeros around, then BatchNorm with running statistics, then ReLU: the
+output at a pixel depends on the pixels within `reach` alone, and not on the tile it lies in (with
+Group- or InstanceNorm it would). All up- and downsampling is 2x2 in 2x2 out, so two tiles whose
+origins differ by a multiple of `stride` see the same network.
 
 The stem buys context cheaply: with stem 2 no convolution runs at full resolution, which
 costs a quarter of the arithmetic and halves the tile's memory.
@@ -27,64 +27,35 @@ from torch import Tensor, nn
 
 from volproc.errors import ModelError
 from volproc.model.output_window import OutputWindow, regions
-from volproc.model.planes import require_centred
+from volproc.model.spec import PlaneSpec
 
 
 @dataclass(frozen=True)
-class UNetSpec:
-    """What a network is made of; two networks of one spec have the same weights' shapes."""
+class UNetSpec(PlaneSpec):
+    """What a network is made of; networks of one spec have weights of the same shapes."""
 
-    slices_in: int = 1
-    """Neighbouring planes read, as channels."""
-    slices_out: int = 1
-    """Planes predicted: the centred ones of those read."""
     widths: tuple[int, ...] = (32, 64, 96, 128)
     """Channels per level, finest first; each level halves the resolution."""
     stem: int = 2
     """Pixels of a side that the stem turns into channels; 1 for none."""
     convs_down: int = 2
-    """Convolutions per level on the way down."""
+    """Convolutions per level of the encoder."""
     convs_up: int = 1
-    """Convolutions per level on the way up."""
+    """Convolutions per level of the decoder."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
         numbers = (self.slices_in, self.slices_out, self.stem, self.convs_down, self.convs_up)
         if not self.widths or min(*numbers, *self.widths) < 1:
             raise ModelError(f"every number of a network needs to be at least 1, got {self}")
-        require_centred(self.slices_in, self.slices_out)
+        super().__post_init__()
 
     @property
     def stride(self) -> int:
         """Pixels by which tile origins may differ; heights and widths are multiples of it."""
         return self.stem << (len(self.widths) - 1)
 
-    @property
-    def margin(self) -> int:
-        """Planes read on either side of those predicted."""
-        return (self.slices_in - self.slices_out) // 2
-
-    @property
-    def reach(self) -> int:
-        """Receptive-field radius in pixels: an output depends on no input further away.
-
-        Exact: some output of each `stride` x `stride` cell does depend on an input that far.
-        """
-        seen = ((p, *self._sees(p)) for p in range(self.stride))
-        return max(max(p - low, high - p) for p, low, high in seen)
-
-    @property
-    def halo(self) -> int:
-        """Context in pixels for a tile that starts and ends on multiples of `stride`; one itself.
-
-        Less than `reach` rounded up, often: the pixel that sees furthest to one side is the one
-        that lies deepest inside its cell.
-        """
-        low, high = self._sees(0)[0], self._sees(self.stride - 1)[1]
-        return -(-max(-low, high - self.stride + 1) // self.stride) * self.stride
-
     def _sees(self, pixel: int) -> tuple[int, int]:
-        """First and last input pixel that output `pixel` depends on, along one axis."""
         low, high = self._needs(0, pixel // self.stem, pixel // self.stem)
         return low * self.stem, high * self.stem + self.stem - 1
 
@@ -97,20 +68,20 @@ class UNetSpec:
         return low - self.convs_down, high + self.convs_down
 
     def flop(self, height: int, width: int, requested: tuple[int, int] | None = None) -> int:
-        """Floating-point operations of a pass over `height` x `width` pixels, 2 per multiply-add.
+        """Floating-point operations for `height` x `width` pixels, 2 per multiply-add.
 
-        `wanted` are the height and width that are answered, if not all. Convolutions only, without
-        the few pixels more that the way up needs around those wanted.
+        `requested` are the height and width of the output, if not all. Convolutions only, without
+        the few pixels more that the decoder needs around those requested.
         """
         pixels = height * width // self.stem**2
-        answered = prod(requested) // self.stem**2 if requested else pixels
+        predicted = prod(requested) // self.stem**2 if requested else pixels
         total = 0
         for level, (before, here) in enumerate(pairwise((self._stem_channels, *self.widths))):
             total += (pixels >> 2 * level) * 9 * here * (before + (self.convs_down - 1) * here)
         for level, (here, below) in enumerate(pairwise(self.widths)):
             ups = here * below + 9 * here * (2 * here + (self.convs_up - 1) * here)
-            total += (answered >> 2 * level) * ups
-        return 2 * (total + answered * self.widths[0] * self.slices_out * self.stem**2)
+            total += (predicted >> 2 * level) * ups
+        return 2 * (total + predicted * self.widths[0] * self.slices_out * self.stem**2)
 
     def activation_bytes(self, height: int, width: int) -> int:
         """Memory of one inference over `height` x `width` pixels in float32, an upper estimate.
@@ -160,7 +131,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(spec.widths[0], spec.slices_out * spec.stem**2, 1)
 
     def forward(self, planes: Tensor, requested: OutputWindow | None = None) -> Tensor:
-        """Logits for normalised planes: of the `wanted` rows and columns, multiples of the stem."""
+        """Logits of normalised planes at the `requested` pixels, multiples of the stem."""
         kept = regions(
             requested, planes, stem=self.spec.stem, levels=len(self.down), reach=self.spec.convs_up
         )

@@ -1,6 +1,6 @@
 """Model folders: weights.safetensors beside card.json. Nothing is ever unpickled.
 
-The card says what the network needs (voxel size, slices, reach), what it answers, what it was
+The card states what the network needs (voxel size, slices, reach), what it predicts, what it was
 trained on and under which terms, and the digest of the weights it belongs to.
 """
 
@@ -32,8 +32,8 @@ Positive = Annotated[float, Field(gt=0)]
 
 def _kind(spec: Any) -> str:
     """Of a network's description, as a value or as a card's JSON; a U-Net's names no kind."""
-    told = spec.get("kind") if isinstance(spec, dict) else getattr(spec, "kind", None)
-    return str(told or "unet")
+    kind = spec.get("kind") if isinstance(spec, dict) else getattr(spec, "kind", None)
+    return str(kind or "unet")
 
 
 Spec = Annotated[
@@ -55,7 +55,7 @@ class TrainedOn(_Frozen):
 
 
 class Card(_Frozen):
-    """What there is to know about a model without loading its weights."""
+    """All there is to know about a model without loading its weights."""
 
     name: str
     voxel_nm: tuple[Positive, Positive, Positive]
@@ -69,7 +69,7 @@ class Card(_Frozen):
     normalisation: Method = METHOD
     """How the constants are found, once per volume."""
     classes: tuple[str, ...] = ("nucleus",)
-    """What the network marks; one sigmoid per class and slice."""
+    """What the network segments; one sigmoid per class and slice."""
     spec: Spec
     """The network's description."""
     trained_on: tuple[TrainedOn, ...] = ()
@@ -78,7 +78,7 @@ class Card(_Frozen):
     scores: dict[str, float] = {}
     """Score by what it is and was measured on, such as "Dice, cell 329, slices 130 to 149"."""
     notes: str = ""
-    """What a user should know: how it was trained, where it fails."""
+    """What users should know: how it was trained, where it fails."""
     made_by: str = f"volproc {__version__}"
     format: Literal["volproc-unet-1"] = "volproc-unet-1"
     weights_sha256: str = ""
@@ -165,11 +165,11 @@ def load_card(folder: Path) -> Card:
             f"{path} is not a model card of this version: {place}: {first['msg']}"
         ) from error
     spec = card.spec
-    told = (card.slices_in, card.slices_out, card.reach, card.stride)
-    true = (spec.slices_in, spec.slices_out, spec.reach, spec.stride)
-    if told != true:
+    stated = (card.slices_in, card.slices_out, card.reach, card.stride)
+    actual = (spec.slices_in, spec.slices_out, spec.reach, spec.stride)
+    if stated != actual:
         raise ModelError(
-            f"{path} says slices in, out, reach, stride = {told}, its network has {true}; "
+            f"{path} says slices in, out, reach, stride = {stated}, its network has {actual}; "
             "use the card that came with the weights"
         )
     return card

@@ -1,4 +1,4 @@
-"""What a stage reads and writes, and whether it may: nothing is replaced unless someone asked."""
+"""What a stage reads and writes, and whether it may: nothing is replaced unless requested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from volproc import lease
 from volproc.engine.recipe import Difference, Recipe
 from volproc.engine.run import Runner
 from volproc.errors import OutputError
-from volproc.stages.provenance import SAME, Found, State, found_at
+from volproc.stages.provenance import SAME, ExistingOutput, State, existing_output
 from volproc.volume.access import canonical, exists, remove_tree
 from volproc.volume.file_io import remove_partial_files
 from volproc.volume.metadata import VolumeInfo
@@ -22,8 +22,8 @@ LABELS = re.compile(r"/labels/[^/]+")
 @dataclass(frozen=True)
 class Claim:
     """What a stage reads and writes. It owns `volumes`, and `folders` (or files) of other kinds;
-    `beside` are small files next to them, which go with them, `scratch` folders of what blocks
-    leave for one another."""
+    `siblings` are small files next to them that belong to them, `scratch` folders for what blocks
+    pass to one another."""
 
     recipe: Recipe
     inputs: tuple[str, ...]
@@ -38,9 +38,9 @@ class Claim:
         return (*(info.url for info in self.volumes), *self.folders)
 
     @cached_property
-    def found(self) -> tuple[Found, ...]:
-        """What lies at each output now."""
-        return tuple(found_at(url, self.recipe) for url in self.outputs)
+    def found(self) -> tuple[ExistingOutput, ...]:
+        """What is at each output now."""
+        return tuple(existing_output(url, self.recipe) for url in self.outputs)
 
     @property
     def state(self) -> State:
@@ -52,7 +52,7 @@ class Claim:
 
     @property
     def why(self) -> Difference:
-        """Why what is there is not what the recipe makes."""
+        """How what is there differs from what the recipe makes."""
         return next((one.why for one in self.found if one.why), SAME)
 
     @property
@@ -62,43 +62,45 @@ class Claim:
 
 
 def admit(claim: Claim, runner: Runner) -> None:
-    """Let a stage write its outputs: OutputError where they meet its inputs or would replace
-    something that nobody asked to replace. Called under the lease, before the first byte."""
-    claim = replace(claim)  # what was found before the lease was taken may have gone since
+    """Let a stage write its outputs, under the lease and before the first byte.
+
+    OutputError where they overlap with its inputs or would replace something without a request.
+    """
+    claim = replace(claim)  # what was found before the lease was taken may be outdated
     require_apart(claim)
     require_free(claim, overwrite=runner.overwrite, own=runner.own)
     remove_left(claim)
     for url in clear_foreign(claim):
         runner.note(f"{url}: what was there is removed, as --overwrite says")
     if claim.state == "done" and claim.edited:
-        _tell_edited(claim, runner)
+        _note_edited(claim, runner)
     if claim.state == "other" and not runner.own:  # a run says so before it starts
-        runner.note(f"{claim.outputs[0]} is made anew: {claim.why}")
+        runner.note(f"{claim.outputs[0]} is remade: {claim.why}")
 
 
-def _tell_edited(claim: Claim, runner: Runner) -> None:
-    """What was finished and changed since, by hand or by a bad disk, stays unless it may go."""
+def _note_edited(claim: Claim, runner: Runner) -> None:
+    """Finished outputs that changed since, by hand or by a bad disk, stay unless told otherwise."""
     way_out = f"--redo {claim.recipe.stage}" if runner.own else "--overwrite"
-    told = f"{claim.edited[0]} was changed after it was finished"
+    changed = f"{claim.edited[0]} was changed after it was finished"
     if runner.overwrite:
         remove_made(claim)
-        runner.note(f"{told}: it is made anew, as --overwrite says")
+        runner.note(f"{changed}: it is remade, as --overwrite says")
     else:
         runner.note(
-            f"{told}, and stays as it is; `volproc check` reads it, {way_out} makes it anew"
+            f"{changed}, and stays as it is; `volproc check` reads it, {way_out} remakes it"
         )
 
 
 def remove_left(claim: Claim) -> None:
-    """Remove half files of a dead owner, besides those in volumes: there `create_volume` does."""
+    """Remove partial files of a dead owner, except in volumes, where `create_volume` does."""
     for url in (*claim.folders, *claim.scratch, *claim.siblings) if lease.left_by_dead() else ():
         remove_partial_files(url)
 
 
 def require_apart(claim: Claim) -> None:
-    """OutputError if an output is an input, lies in one, or holds one; or two outputs meet.
+    """OutputError if an output is an input, is inside one, or contains one; or if two are the same.
 
-    Links, `./` and other spellings of a path do not hide it. Labels may lie in their image, at
+    Links, `./` and other spellings of a path do not hide it. Labels may be in their image, at
     IMAGE.zarr/labels/NAME.
     """
     outputs = {url: canonical(url) for url in (*claim.outputs, *claim.siblings)}
@@ -116,11 +118,11 @@ def require_apart(claim: Claim) -> None:
 
 
 def require_free(claim: Claim, *, overwrite: bool = False, own: bool = False) -> None:
-    """OutputError where something would be replaced that the user did not ask to replace.
+    """OutputError where something would be replaced without a request.
 
-    `own`: the outputs lie in a run's own folder, where what the run made from another recipe may
-    be made anew, unless it was edited since. `overwrite` replaces what volproc made; what it did
-    not make is always left alone.
+    `own`: the outputs are in a run's own folder, where the run may remake what it made from another
+    recipe, unless that was edited since. `overwrite` replaces what volproc made; anything else is
+    always left alone.
     """
     for one in claim.found:
         if one.state == "foreign" and not one.maker:
@@ -129,7 +131,7 @@ def require_free(claim: Claim, *, overwrite: bool = False, own: bool = False) ->
             )
         if one.state in ("foreign", "other") and not overwrite:
             _refuse(one, claim, own=own)
-    # where an earlier run left its records, files beside a volume that is gone are its own
+    # where an earlier run left its records, files next to a volume that is gone are its own
     ours = own or any(exists(f"{url.rstrip('/')}.volproc/ledger") for url in claim.outputs)
     if all(one.state == "absent" for one in claim.found) and not ours:
         for url in claim.siblings:
@@ -140,7 +142,7 @@ def require_free(claim: Claim, *, overwrite: bool = False, own: bool = False) ->
                 )
 
 
-def _refuse(one: Found, claim: Claim, *, own: bool) -> None:
+def _refuse(one: ExistingOutput, claim: Claim, *, own: bool) -> None:
     stage = claim.recipe.stage
     way_out = f"--redo {stage}" if own else "--overwrite"
     if one.state == "foreign":
@@ -151,20 +153,20 @@ def _refuse(one: Found, claim: Claim, *, own: bool) -> None:
     if one.edited:
         raise OutputError(
             f"{one.url} was changed after `{stage}` finished it (edited, or copied without its "
-            f"dates), and would be made anew ({one.why}); copy it elsewhere to keep it, or "
+            f"dates), and would be remade ({one.why}); copy it elsewhere to keep it, or "
             f"{way_out} to lose it"
         )
     if one.why.unknown or not (own or one.why.edited):
         raise OutputError(
             f"{one.url} was made otherwise ({one.why}); give the same options and inputs to go on "
-            f"with it, choose another name, or {way_out} to make it anew"
+            f"with it, choose another name, or {way_out} to remake it"
         )
 
 
 def clear_foreign(claim: Claim) -> tuple[str, ...]:
-    """Remove what another stage of volproc made where outputs go; the places that were cleared.
+    """Remove what another stage of volproc made at the outputs; the URLs that were cleared.
 
-    Only after `require_free` allowed it: an image's labels go with the image.
+    Only after `require_free` has allowed it: the labels of an image go with it.
     """
     gone = tuple(one.url for one in claim.found if one.state == "foreign" and one.maker)
     for url in gone:

@@ -1,4 +1,4 @@
-"""Why nothing was found, in words that fit what is known."""
+"""Why nothing was found: the likely reason, from what is known."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from volproc.model.network import Network
 from volproc.volume.metadata import VolumeInfo
 
 NOTHING = "nothing_found"
-"""Where the record of a volume says why there is nothing in it."""
+"""The key in a volume's provenance that says why there is nothing in it."""
 MODEL, VALUES, FLAT = "model", "values", "flat_image"
-"""Where the record of a prediction names its model, its lowest and highest voxel, and the grey
+"""The keys in a prediction's provenance for its model, its lowest and highest voxel, and the grey
 value of an image that has no other."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is known of a search for objects that found none; shares are from 0 to 1.
+    """What is known of a search for objects that found none; probabilities are from 0 to 1.
 
-    `values` are the lowest and the highest that a prediction has, `flat_image` is the grey value of
-    an image that has no other, `model` is what the prediction's record says of its network,
-    `dropped` how many objects each option dropped; `else_` is the reason where no other is known.
+    `values` are the lowest and the highest of a prediction, `flat_image` is the grey value of an
+    image that has no other, `model` is the network from the prediction's provenance, `dropped` how
+    many objects each option dropped; `else_` is the reason if no other is known.
     """
 
     field_um3: float
@@ -40,7 +40,7 @@ class Search:
 
 
 def model_record(network: Network, image: VolumeInfo) -> dict[str, Any]:
-    """For the record of a prediction: what its model is for, and what it was used on."""
+    """For the provenance of a prediction: what its model is for, and what it was used on."""
     model = {
         "name": network.name,
         "classes": list(network.classes),
@@ -51,9 +51,9 @@ def model_record(network: Network, image: VolumeInfo) -> dict[str, Any]:
 
 
 def values_record(prediction: VolumeInfo, blocks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """For the same: its lowest and highest voxel, from its blocks'; and that it is all the same."""
+    """For the same: its lowest and highest voxel, from its blocks; the reason if they are equal."""
     ranges = [block["values"] for block in blocks if "values" in block]
-    if len(ranges) < len(blocks):  # an earlier release did not note them
+    if len(ranges) < len(blocks):  # an earlier release did not record them
         return {}
     lowest, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
     seen = {VALUES: [lowest, highest]}
@@ -63,9 +63,9 @@ def values_record(prediction: VolumeInfo, blocks: Sequence[Mapping[str, Any]]) -
 
 
 def search_in(info: VolumeInfo, *, else_: str = "", **more: Any) -> Search:
-    """What a volume's own record knows of a search in it, and `more`.
+    """What a volume's provenance knows of a search in it, and `more`.
 
-    Where there is nothing in the volume already, the reason of that is taken for `else_`.
+    If the volume itself is empty already, the reason for that becomes `else_`.
     """
     field_um3 = prod(info.shape) * prod(info.voxel_nm) * 1e-9
     values, model = (info.provenance.get(name) for name in (VALUES, MODEL))
@@ -84,7 +84,7 @@ def search_in(info: VolumeInfo, *, else_: str = "", **more: Any) -> Search:
 
 
 def empty_result_reason(search: Search, *, what: str = "no objects") -> str:
-    """The likely reasons in one line, the certain ones first."""
+    """The likely reasons in one line, certain ones first."""
     certain = [_dropped(search) or _values(search) or search.else_, _small(search)]
     return f"{what}: {'; '.join(reason for reason in (*certain, _model(search)) if reason)}"
 

@@ -1,26 +1,31 @@
 """A result on another grid, such as the image's own, block by block.
 
-Labels take the value at each voxel's centre, probabilities are interpolated: that is the `Way`.
+Labels take the value at each voxel's centre, probabilities are interpolated: that is the
+`GridTransform`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from volproc.engine.protocol import Step
+from volproc.engine.recipe import Recipe
+from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
-from volproc.volume.metadata import VolumeInfo, itemsize
+from volproc.stages.output import pyramid_steps, write_volume
+from volproc.volume.file_io import sibling
+from volproc.volume.metadata import VolumeInfo, itemsize, volume_like
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
 
 
-class Way(Protocol):
-    """How voxels of one grid are had from another; the same for every block."""
+class GridTransform(Protocol):
+    """How voxels of one grid follow from another; the same for every block."""
 
     def source(self, box: Box) -> Box:
         """Voxels of the volume that `box` of the new grid needs."""
@@ -29,42 +34,74 @@ class Way(Protocol):
         """Voxels of `box`, from the `values` of `source(box)`."""
 
 
-def native_step(
-    volume: VolumeInfo, native: VolumeInfo, way: Way, *, name: str, digest: str, working: int = 0
-) -> Step:
-    """Write `volume` into `native`; `working` is what `way` needs besides, in bytes a voxel."""
-    blocks = Tiling(shape=native.shape, core=native.write_unit)
-    there, here = (itemsize(info.dtype) * max(1, len(info.channels)) for info in (volume, native))
-    source, core = way.source(blocks[0].core).grow((1, 1, 1)).size, blocks[0].core.size
-    return Step(
-        name=name,
-        task=WriteNative(Volume(volume), Volume(native), way),
-        blocks=blocks,
-        digest=digest,
-        writes=(WrittenLevel(native),),
-        # source, the result while it grows along two axes, 3 times the shard while it is encoded
-        peak_bytes=source * there + core * (4 * here + working),
-        bytes_read=prod(volume.shape) * there,
-        bytes_written=prod(native.shape) * here,
-    )
+@dataclass(frozen=True)
+class NativePlan:
+    """A volume of a stage, and the `output` on another grid that is made from it."""
+
+    stage: str
+    source: VolumeInfo
+    output: VolumeInfo
+    transform: GridTransform
+    digest: str
+    working: int = 0
+    """Bytes per voxel that the transform needs besides."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, with their cost."""
+        name = f"native {'labels' if self.output.kind == 'labels' else 'prediction'}"
+        blocks = Tiling(shape=self.output.shape, core=self.output.write_unit)
+        there, here = (
+            itemsize(info.dtype) * max(1, len(info.channels)) for info in (self.source, self.output)
+        )
+        core = blocks[0].core
+        source = self.transform.source(core).grow((1, 1, 1)).size
+        step = Step(
+            name=name,
+            task=WriteOnGrid(Volume(self.source), Volume(self.output), self.transform),
+            blocks=blocks,
+            digest=self.digest,
+            writes=(WrittenLevel(self.output),),
+            # source, the result while it grows along two axes, 3 times the shard while encoded
+            peak_bytes=source * there + core.size * (4 * here + self.working),
+            bytes_read=prod(self.source.shape) * there,
+            bytes_written=prod(self.output.shape) * here,
+        )
+        return (step, *pyramid_steps(self.output, digest=self.digest, name=name))
+
+
+def native_volume(source: VolumeInfo, image: VolumeInfo, recipe: Recipe) -> VolumeInfo:
+    """OUT-native.zarr next to `source`, on the grid of `image`, to be written."""
+    url = sibling(source.url, "-native.zarr")
+    how = {"dtype": source.dtype, "kind": source.kind, "window": source.window}
+    return volume_like(image, url, **how).with_provenance(recipe=recipe.record())
+
+
+def run_native(plan: NativePlan, runner: Runner) -> Volume:
+    """The finished volume on the other grid."""
+
+    def steps(output: VolumeInfo) -> tuple[Step, ...]:
+        return replace(plan, output=output).steps
+
+    return write_volume(runner, plan.output, steps, step=plan.stage, digest=plan.digest)
 
 
 @dataclass(frozen=True)
-class WriteNative:
+class WriteOnGrid:
     """Task: one block of the volume on the other grid."""
 
     volume: Volume
-    native: Volume
-    way: Way
+    output: Volume
+    transform: GridTransform
 
     def load(self, block: Block) -> npt.NDArray[Any]:
-        """The voxels under the block."""
-        return self.volume.read(self.way.source(block.core))
+        """The voxels that the block needs."""
+        return self.volume.read(self.transform.source(block.core))
 
     def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The block's voxels on the other grid."""
-        return self.way.sample(loaded, block.core)
+        return self.transform.sample(loaded, block.core)
 
     def store(self, block: Block, result: npt.NDArray[Any]) -> None:
         """Write the block."""
-        self.native.write(block.core, result)
+        self.output.write(block.core, result)

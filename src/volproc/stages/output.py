@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,7 +15,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape
-from volproc.volume.creation import note
+from volproc.volume.creation import update_provenance
 from volproc.volume.fingerprint import forget_content, note_content
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.pyramid import coarsen, source_box, step_between
@@ -26,17 +26,33 @@ from volproc.volume.written_level import WrittenLevel
 def begin_volume(
     runner: Runner, info: VolumeInfo, *, step: str, digest: str, steps: Iterable[Step]
 ) -> Volume:
-    """The volume a stage fills: taken up again, or made anew and the records of `steps` dropped."""
+    """The volume a stage fills: continued, or remade and the records of `steps` dropped."""
     (volume,) = begin_volumes(runner, [info], step=step, digest=digest, steps=steps)
     return volume
+
+
+def write_volume(
+    runner: Runner,
+    info: VolumeInfo,
+    steps: Callable[[VolumeInfo], Sequence[Step]],
+    *,
+    step: str,
+    digest: str,
+) -> Volume:
+    """The finished volume: `steps` are the one that writes its finest level, and its pyramid's."""
+    begun = begin_volume(runner, info, step=step, digest=digest, steps=steps(info))
+    finest, *pyramid = steps(begun.info)
+    runner.run(finest)
+    return finish_volume(runner, begun, pyramid)
 
 
 def begin_volumes(
     runner: Runner, infos: Sequence[VolumeInfo], *, step: str, digest: str, steps: Iterable[Step]
 ) -> tuple[Volume, ...]:
-    """The volumes that the same steps fill: where one is made anew, all are written again.
+    """The volumes that the same steps fill: if one is remade, all are written again.
 
-    The records go first: killed in between, blocks are done twice rather than trusted unwritten.
+    The records are dropped first: if killed in between, blocks are done twice rather than trusted
+    though they were not written.
     """
     there = [is_begun(info, digest=digest) for info in infos]
     if not all(there):
@@ -45,13 +61,13 @@ def begin_volumes(
         for info, begun in zip(infos, there, strict=True):
             forget_content(str(runner.records), info.url)
             if begun:
-                note(info.url, finished=False)
+                update_provenance(info.url, finished=False)
     how = {"step": step, "digest": digest, "version": __version__}
     return tuple(create_volume(info, **how) for info in infos)
 
 
 def cutting_of(block: Shape, *infos: VolumeInfo | None) -> dict[str, Any]:
-    """How a result is cut, for its recipe: what one program cut, another must not go on with."""
+    """How a result is cut, for its recipe: one that is cut differently must not be continued."""
     levels = [[(level.chunks, level.shards) for level in info.levels] for info in infos if info]
     return {"block": block, "chunks_and_shards": levels}
 
@@ -84,7 +100,7 @@ def _level_step(info: VolumeInfo, level: int, digest: str, name: str) -> Step:
         blocks=blocks,
         digest=digest,
         writes=(WrittenLevel(info, level),),
-        # zarr reads a part twice over; the result, and 3 times the shard while it is encoded
+        # zarr needs a part twice to read it; the result, and 3 times the shard while it is encoded
         peak_bytes=part * (2 * prod(step) + 1) + 4 * core,
         bytes_read=prod(finer.shape) * per_voxel,
         bytes_written=prod(coarser.shape) * per_voxel,
@@ -103,9 +119,9 @@ class Coarsen:
     level: int
 
     def load(self, block: Block) -> npt.NDArray[Any]:
-        """The shard's voxels, from the finer level a few chunks at a time: it is never held.
+        """The shard's voxels (mean of an image, mode of labels), made a few chunks at a time.
 
-        Mean of an image, mode of labels.
+        So the finer level's voxels under it are never in memory together.
         """
         info = self.volume.info
         finer, coarser = info.levels[self.level - 1], info.levels[self.level]
@@ -121,7 +137,7 @@ class Coarsen:
         return out
 
     def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Nothing is left to do."""
+        """Already done."""
         return loaded
 
     def store(self, block: Block, result: npt.NDArray[Any]) -> None:
@@ -130,7 +146,7 @@ class Coarsen:
 
 
 def _part_shape(finer: Level, core: Shape, step: Shape, per_voxel: int) -> Shape:
-    """Voxels that are made at once: of whole chunks of the finer level, and whole rows along x."""
+    """Voxels made at once: from whole chunks of the finer level, and whole rows along x."""
     depth, height = (max(1, c // s) for c, s in zip(finer.chunks[:2], step[:2], strict=True))
     depth, height = min(depth, core[0]), min(height, core[1])
     row_of_chunks = depth * height * core[2] * prod(step) * per_voxel

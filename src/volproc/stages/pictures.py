@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from volproc.volume.display_window import COLOURS, id_colours
+
 Bytes = npt.NDArray[np.uint8]
 
 GREYS = 64
 """Levels of grey beside the outlines; noise hides the steps, and a palette saves two thirds."""
-COLOURS = 256 - GREYS
 VOTE_GREYS = 32
 VOTE_SHARE = 0.55
 """How much of a pixel's colour is its votes; the rest is the image."""
-GOLDEN = 0.618033988749895
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,6 @@ def two_wide(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     first = outlines(labels)
     second: npt.NDArray[np.bool_] = outlines(np.where(first, 0, labels))
     return first | second
-
-
-def id_colours(ids: npt.NDArray[Any]) -> Bytes:
-    """A vivid colour for each id from 1 on, shape (n, 3): neighbours in number differ most."""
-    hue = (ids.astype(np.float64) - 1) % COLOURS * GOLDEN % 1.0
-    wheel = np.abs((hue[:, None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
-    return np.asarray(255 * (0.3 + 0.7 * np.clip(wheel, 0, 1)), dtype=np.uint8)
 
 
 def outlined(image: Bytes, labels: npt.NDArray[Any], edge: npt.NDArray[np.bool_]) -> Picture:

@@ -1,7 +1,7 @@
-"""Who made what lies at a place, and from what.
+"""The provenance of an output: who made what is there, and from what.
 
 absent       nothing is there
-begun        this stage began it from the same recipe: it is gone on with
+begun        this stage began it from the same recipe: it is continued
 done         this stage finished it from the same recipe
 other        this stage made it from another recipe
 foreign      another stage made it, or nobody knows who
@@ -29,8 +29,8 @@ State = Literal["absent", "begun", "done", "other", "foreign"]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What lies at a place where a stage will write."""
+class ExistingOutput:
+    """What is at a place where a stage will write."""
 
     url: str
     state: State
@@ -40,33 +40,33 @@ class Found:
 
 
 def write_provenance(
-    url: str, recipe: Recipe, *, finished: bool, folder: bool, **told: Any
+    url: str, recipe: Recipe, *, finished: bool, folder: bool, **more: Any
 ) -> None:
-    """Record who made a folder or a file, so that nobody else replaces it."""
+    """Record who made a folder or a file, so that no other stage replaces it."""
     record = {
         "step": recipe.stage,
         "version": __version__,
         "digest": recipe.digest,
         "recipe": recipe.record(),
         "finished": finished,
-        **told,
+        **more,
     }
     write_file(_record(url, folder=folder), json.dumps(record, indent=1).encode())
 
 
 def read_provenance(url: str) -> dict[str, Any]:
-    """volproc's own record of the volume, folder or file at `url`; empty where there is none."""
+    """The provenance of the volume, folder or file at `url`; empty if volproc did not make it."""
     volume = provenance_of(url)
     if volume:
         return volume
     for folder in (True, False):
         place = _record(url, folder=folder)
         try:
-            told = json.loads(read_file(place)) if exists(place) else None
+            record = json.loads(read_file(place)) if exists(place) else None
         except ValueError:
-            told = None
-        if isinstance(told, dict):
-            return told
+            record = None
+        if isinstance(record, dict):
+            return record
     return {}
 
 
@@ -74,25 +74,25 @@ def _record(url: str, *, folder: bool) -> str:
     return f"{url.rstrip('/')}/{RECORD}" if folder else f"{url.rstrip('/')}.volproc/{RECORD}"
 
 
-def found_at(url: str, recipe: Recipe) -> Found:
-    """What lies at `url`, seen by a stage that would write there from `recipe`."""
+def existing_output(url: str, recipe: Recipe) -> ExistingOutput:
+    """What is at `url`, for a stage that would write there from `recipe`."""
     if not is_occupied(url):
-        return Found(url, "absent")
-    told = read_provenance(url)
-    if told.get("step") != recipe.stage:
-        return Found(url, "foreign", maker=str(told.get("step", "")))
-    finished = bool(told.get("finished"))
+        return ExistingOutput(url, "absent")
+    record = read_provenance(url)
+    if record.get("step") != recipe.stage:
+        return ExistingOutput(url, "foreign", maker=str(record.get("step", "")))
+    finished = bool(record.get("finished"))
     edited = finished and _edited(url)
-    if told.get("digest") == "being created":
-        return Found(url, "begun", maker=recipe.stage)
-    why = difference(told.get("recipe", {}), recipe)
+    if record.get("digest") == "being created":
+        return ExistingOutput(url, "begun", maker=recipe.stage)
+    why = difference(record.get("recipe", {}), recipe)
     if why:
-        return Found(url, "other", recipe.stage, why, edited)
-    return Found(url, "done" if finished else "begun", recipe.stage, why, edited)
+        return ExistingOutput(url, "other", recipe.stage, why, edited)
+    return ExistingOutput(url, "done" if finished else "begun", recipe.stage, why, edited)
 
 
 def _edited(url: str) -> bool:
-    """Whether a finished volume's files are others than when it was finished."""
+    """Whether the files of a finished volume have changed since."""
     noted = noted_content(url)
     return bool(noted) and _content_now(url) != noted
 
@@ -101,4 +101,4 @@ def _content_now(url: str) -> str:
     try:
         return content(read_info(url))
     except VolumeError:
-        return "damaged"  # whoever looks into it will be told
+        return "damaged"  # whoever looks into it will be record

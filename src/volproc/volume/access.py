@@ -1,19 +1,18 @@
-"""Where errors of zarr and the file system become a VolumeError; and what lies at a URL.
+"""What is at a URL; and the border where errors of zarr and file systems become a VolumeError.
 
-What is transient is done again first, and becomes a TransientError (`volproc.retry`).
+Transient errors are retried first, and then become a TransientError (`volproc.retry`).
 """
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from volproc.errors import VolumeError
-from volproc.faults import fault_of, first_line, renamed
+from volproc.faults import fault_of, first_line, renamed, renaming
 from volproc.location import filesystem_of
 from volproc.retry import patient
 
@@ -31,9 +30,9 @@ def exists(url: str) -> bool:
 
 @patient
 def is_occupied(url: str) -> bool:
-    """Whether something is stored at `url`; an empty folder is nothing, nor what a kill left.
+    """Whether something is stored at `url`; empty folders and remains of a kill do not count.
 
-    A kill may leave partial files, and one of the two files that make a group of Zarr 2.
+    A kill may leave partial files, and one of the two files of a Zarr 2 group.
     """
     with reaching(url):
         filesystem, path = _place(url)
@@ -48,8 +47,8 @@ def is_occupied(url: str) -> bool:
 def kind_at(filesystem: Any, path: str) -> str | None:
     """What is at `path`: "file", "directory", ...; None if nothing is.
 
-    `exists` and `isfile` of many file systems say no where they could not find out; that of the
-    web calls every failure a missing file.
+    `exists` and `isfile` of many file systems return False where they could not find out; that of
+    the web calls every failure a missing file.
     """
     try:
         return str(filesystem.info(path)["type"])
@@ -60,9 +59,9 @@ def kind_at(filesystem: Any, path: str) -> str | None:
 
 
 def _place(url: str) -> tuple[Any, str]:
-    """The file system of `url` and the path there. Lists that it remembers are dropped.
+    """The file system of `url` and the path there. Its cached listings are dropped.
 
-    zarr writes past them, and so do other processes: what they made would be missing.
+    zarr writes past them, and so do other processes: their files would be missing.
     """
     filesystem, path = filesystem_of(url)
     filesystem.invalidate_cache()
@@ -70,7 +69,7 @@ def _place(url: str) -> tuple[Any, str]:
 
 
 def local_path(url: str) -> Path | None:
-    """Where `url` lies on this machine's own file system; None if it does not.
+    """The path of `url` on this machine's own file system; None if it is elsewhere.
 
     >>> local_path("file:///data/a.zarr"), local_path("memory://a.zarr")
     (PosixPath('/data/a.zarr'), None)
@@ -94,7 +93,7 @@ def canonical(url: str) -> str:
 
 
 def relative_url(url: str, output: str) -> str:
-    """Where `url` lies, seen from what is made of it: the same after both moved together.
+    """`url` relative to an output made from it: the same after both were moved together.
 
     >>> relative_url("runs/a/image.zarr", "runs/a/objects.zarr"), relative_url("s3://b/i.zarr", "o")
     ('../image.zarr', 's3://b/i.zarr')
@@ -105,7 +104,7 @@ def relative_url(url: str, output: str) -> str:
 
 @patient
 def last_change(url: str) -> str:
-    """What changes when an array that others wrote does, as cheaply as its file system tells.
+    """Something that changes with an array that others wrote, as cheap as its file system allows.
 
     Locally the date of its youngest folder: a chunk that is replaced changes its folder's, one
     overwritten in place does not. Elsewhere the properties (date, ETag) of its metadata file.
@@ -145,45 +144,27 @@ def remove_tree(url: str) -> None:
 
 
 def refuse_unreachable(url: str, error: Exception) -> None:
-    """Raise what kept zarr from finding out what lies at `url`; nothing where nothing lies there.
+    """Raise what kept zarr from finding out what is at `url`; return if nothing is there.
 
-    A store that does not answer, or only to others, is not one that holds nothing.
+    A store that does not respond, or not to us, is not an empty one.
     """
     if fault_of(error) not in (None, "missing"):
         raise renamed(f"cannot reach {url}", error, VolumeError) from error
 
 
-@contextmanager
-def reaching(url: str) -> Iterator[None]:
-    """Whatever a file system raises when it is asked what lies at `url` becomes a VolumeError."""
-    with _renaming(
-        f"cannot reach {url}", "check the address and the credentials in the environment"
-    ):
-        yield
+def reaching(url: str) -> AbstractContextManager[None]:
+    """Whatever a file system raises about what is at `url` becomes a VolumeError."""
+    way_out = "check the address and the credentials in the environment"
+    return renaming(f"cannot reach {url}", VolumeError, otherwise=way_out)
 
 
-@contextmanager
-def reading(what: str) -> Iterator[None]:
+def reading(what: str) -> AbstractContextManager[None]:
     """Whatever zarr, a codec or the file system raises becomes a VolumeError that names `what`."""
-    with _renaming(f"cannot read {what}", "the file may be cut short: write the volume again"):
-        yield
+    way_out = "the file may be cut short: write the volume again"
+    return renaming(f"cannot read {what}", VolumeError, otherwise=way_out)
 
 
-@contextmanager
-def writing(what: str) -> Iterator[None]:
+def writing(what: str) -> AbstractContextManager[None]:
     """The same for writing, where all but the errors of file systems are bugs."""
-    with _renaming(f"cannot write {what}", "check the place and its file system", OSError):
-        yield
-
-
-@contextmanager
-def _renaming(doing: str, otherwise: str, content: type[Exception] = Exception) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if fault_of(error) is None and not isinstance(error, content):
-            raise
-        line = renamed(doing, error, VolumeError, otherwise=otherwise)
-        if line is error:
-            raise
-        raise line from error
+    way_out = "check the place and its file system"
+    return renaming(f"cannot write {what}", VolumeError, otherwise=way_out, content=OSError)

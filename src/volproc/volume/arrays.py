@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from volproc.errors import VolumeError
+from volproc.errors import INSTALL, VolumeError
 from volproc.grid.axes import AxesError, Places, places_of
 from volproc.grid.box import Box, Shape
 from volproc.location import entries, filesystem_of
@@ -73,7 +73,7 @@ class PlainArray:
         )
 
 
-def what_lies_at(url: str) -> Literal["n5", "array", "ome", "group"]:
+def what_is_at(url: str) -> Literal["n5", "array", "ome", "group"]:
     """N5; a Zarr array; a group with OME-Zarr's metadata; or any other Zarr group.
 
     VolumeError if there is nothing of the kind.
@@ -206,7 +206,7 @@ def _open_n5(url: str) -> Any:
         import tensorstore
     except ImportError as error:
         raise VolumeError(
-            f"{url} is N5, which tensorstore reads: pip install 'volproc[n5]'"
+            f"{url} is N5, which tensorstore reads: {INSTALL.format('n5')}"
         ) from error
     folder = local_path(url)
     store: Any = {"driver": "file", "path": str(Path(folder).absolute())} if folder else url

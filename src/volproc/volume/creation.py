@@ -36,30 +36,31 @@ def provenance_of(url: str) -> dict[str, Any]:
     return {} if group is None else dict(attributes_of(group).get("volproc", {}))
 
 
-def stamp(info: VolumeInfo) -> None:
-    """Write the volume's metadata as `info` has it."""
+def write_metadata(info: VolumeInfo) -> None:
+    """Write the volume's metadata from `info`."""
     lease.require()
     with writing(info.url):
         group = zarr.open_group(for_zarr(info.url), mode="r+", zarr_format=FORMATS[info.version])
         group.attrs.put(to_ome(info))
 
 
-def note(url: str, **record: Any) -> None:
-    """Change `record` in what volproc keeps about the making of the volume at `url`, no more."""
+def update_provenance(url: str, **record: Any) -> None:
+    """Change `record` in the provenance of the volume at `url`, and nothing else."""
     lease.require()
     found = (_group(url, zarr_format, mode="r+") for zarr_format in FILES)
     group = next((group for group in found if group is not None), None)
     if group is not None:
         with writing(url):
-            told: dict[str, Any] = attributes_of(group)
-            group.attrs.update({"volproc": {**told["volproc"], **record}})
+            before: dict[str, Any] = attributes_of(group)["volproc"]
+            group.attrs.update({"volproc": {**before, **record}})
 
 
-def make_anew(info: VolumeInfo) -> None:
-    """Metadata and empty arrays, in place of what volproc wrote at that place before.
+def replace_volume(info: VolumeInfo) -> None:
+    """Metadata and empty arrays, in place of an earlier volume of volproc's.
 
-    The digest is not written: killed before it is stamped, the volume is made anew. VolumeError
-    if it would lie inside a volume of another version of OME-Zarr, or labels of another inside it.
+    The digest is not written yet: if it is killed before `write_metadata`, the volume is remade.
+    VolumeError if it would be inside a volume of another version of OME-Zarr, or labels of another
+    version inside it.
     """
     begun = to_ome(info.with_provenance(digest="being created"))
     here = FORMATS[info.version]
@@ -68,7 +69,7 @@ def make_anew(info: VolumeInfo) -> None:
     with writing(info.url):
         _clear(info, begun)
         group = _group(info.url, here, mode="r+")
-        if group is None:  # with its record from the first moment: else it would be a stranger's
+        if group is None:  # with provenance from the start: else it would count as foreign
             place = for_zarr(info.url)
             group = zarr.create_group(place, zarr_format=here, attributes=begun)
         _remove_description(info.url, 2 if here == 3 else 3)
@@ -88,7 +89,7 @@ def _group(url: str, zarr_format: ZarrFormat, mode: Literal["r", "r+"] = "r") ->
 
 
 def _refuse_two_versions(info: VolumeInfo) -> None:
-    """Viewers find labels in groups of their image's own version only."""
+    """Viewers find labels only in groups of their image's own version."""
     outer, _, _ = info.url.rstrip("/").rpartition("/labels/")
     places = [f"{info.url}/labels"] + ([outer] if outer and info.kind == "labels" else [])
     for place in places:
@@ -101,9 +102,9 @@ def _refuse_two_versions(info: VolumeInfo) -> None:
 
 
 def _clear(info: VolumeInfo, begun: dict[str, Any]) -> None:
-    """Remove every array of an older volume that is not of the new one.
+    """Remove every array of an older volume that is not one of the new.
 
-    First its digest goes: killed in between, it is not taken for what it was.
+    Its digest goes first: if killed in between, it no longer passes for the old volume.
     """
     if all(_group(info.url, zarr_format) is not None for zarr_format in FILES):
         # killed while one replaced the other
@@ -124,7 +125,7 @@ def _remove_description(url: str, zarr_format: ZarrFormat) -> None:
 
 
 def holds_arrays_of(info: VolumeInfo) -> bool:
-    """Whether the arrays at the place of `info` are the ones that it describes: shapes and cuts."""
+    """Whether the stored arrays are those that `info` describes: shapes, chunks and shards."""
     group = _group(info.url, FORMATS[info.version])
     return group is not None and all(_is_planned(group, info, level) for level in info.levels)
 

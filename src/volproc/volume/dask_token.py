@@ -30,6 +30,26 @@ def token_of(array: Any) -> str:
     return str(tokenize(array.name, *described, files)) if all(files) else uuid4().hex
 
 
+def places_of(array: Any) -> tuple[str, ...]:
+    """Where files lie that a dask array reads, as far as its graph tells: Zarr arrays and paths."""
+    leaves = list(_leaves(dict(array.dask))) if hasattr(array, "dask") else []
+    return tuple(sorted({place for place in map(_place, leaves) if place}))
+
+
+def _place(leaf: Any) -> str:
+    if isinstance(leaf, str | Path):
+        return str(leaf)
+    store = getattr(leaf, "store", None) if isinstance(leaf, zarr.Array) else None
+    store = getattr(store, "_store", store)  # within one that looks for lost files
+    root = getattr(store, "root", None) or getattr(store, "path", None)
+    protocol = getattr(getattr(store, "fs", None), "protocol", "file")
+    if root is None:
+        return ""
+    first = protocol if isinstance(protocol, str) else protocol[0]
+    there = f"{root}/{leaf.path}".rstrip("/")
+    return there if first in ("file", "local") else f"{first}://{there}"
+
+
 def _leaves(node: Any) -> Iterator[Any]:
     """Whatever a graph holds that tasks may read from: arrays of files, paths."""
     if isinstance(node, Mapping):
@@ -55,9 +75,5 @@ def _stamp(leaf: Any) -> str:
     if isinstance(leaf, str | Path):
         told = os.stat(leaf)
         return f"{told.st_size} {told.st_mtime_ns}" if os.path.isfile(leaf) else listing(str(leaf))
-    store = getattr(leaf, "store", None) if isinstance(leaf, zarr.Array) else None
-    root = getattr(store, "root", None) or getattr(store, "path", None)
-    protocol = getattr(getattr(store, "fs", None), "protocol", "file")
-    if root is None or ("file" not in protocol and "local" not in protocol):
-        return ""
-    return listing(f"{root}/{leaf.path}".rstrip("/"))
+    place = _place(leaf)
+    return listing(place) if place and "://" not in place else ""

@@ -1,4 +1,4 @@
-"""How viewers show an image: its window of grey values, from a sample of its voxels."""
+"""How viewers show an image (its window of grey values, from a sample) and labels (colours)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ Read = Callable[[Box, int], npt.NDArray[Any]]
 
 SAMPLE_VOXELS = 2**24
 PERCENTILES = (0.5, 99.5)
+COLOURS = 192
+"""Ids further apart than this have colours of their own no more."""
+GOLDEN = 0.618033988749895
 
 
 def window_of(levels: tuple[Level, ...], read: Read) -> Window:
@@ -46,6 +49,13 @@ def window(values: npt.NDArray[Any]) -> Window:
     start = np.percentile(values, PERCENTILES[0], method="lower").item()
     end = np.percentile(values, PERCENTILES[1], method="higher").item()
     return Window(low, high, start, end) if start < end else Window(low, high, low, high)
+
+
+def id_colours(ids: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """A vivid colour for each id from 1 on, shape (..., 3): neighbours in number differ most."""
+    hue = (ids.astype(np.float64) - 1) % COLOURS * GOLDEN % 1.0
+    wheel = np.abs((hue[..., None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
+    return np.asarray(255 * (0.3 + 0.7 * np.clip(wheel, 0, 1)), dtype=np.uint8)
 
 
 def _sample(levels: tuple[Level, ...], read: Read) -> npt.NDArray[Any]:

@@ -1,12 +1,12 @@
 """The fingerprint of a volume: it changes when metadata or any voxel on disk does.
 
 Voxels are not read. What counts are the names, sizes and dates of all files of all levels (ETags on
-object stores), gathered in one listing: about 5 s for a million files on a local disk. So an edit
-by any program is seen, and so is a copy that did not keep its dates (`cp -a`, `rsync -a` do).
+object stores), from one listing: about 5 s for a million files on a local disk. So an edit by any
+program shows, and so does a copy that did not keep its dates (`cp -a` and `rsync -a` do).
 
-Of a volume that volproc finished, the listing is noted among the records of whoever made it. While
-it is still the same, the fingerprint is the digest of what the volume was made from: two runs that
-make the same bytes then agree on it, whenever they ran.
+When volproc finishes a volume, a digest of the listing is stored among the records of its maker. As
+long as that still matches, the fingerprint is the digest of what the volume was made from: two runs
+that make the same bytes agree on it, whenever they ran.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def _stored(info: VolumeInfo) -> str:
 
 
 def note_content(records: str, info: VolumeInfo) -> None:
-    """Note among `records` what the volume's files are, unless that was noted before.
+    """Store a digest of the volume's files among `records`, unless there is one.
 
-    A volume that is repaired keeps its first note: nobody can tell what else was changed in it.
+    A repaired volume keeps its first: nobody knows what else was changed in it.
     """
     note = _note(records, info.url)
     if not exists(note):
@@ -65,12 +65,12 @@ def note_content(records: str, info: VolumeInfo) -> None:
 
 
 def forget_content(records: str, url: str) -> None:
-    """Drop the note of a volume that is about to be made anew."""
+    """Drop the digest of a volume that is about to be remade."""
     remove_file(_note(records, url))
 
 
 def noted_content(url: str) -> str:
-    """What was noted when the volume at `url` was finished; "" where nobody did or it is lost."""
+    """The digest from when the volume at `url` was finished; "" if there is none or it is lost."""
     plain = url.rstrip("/")
     image, folder = plain.partition("/labels/")[0], plain.rpartition("/")[0] or "."
     for records in (f"{plain}.volproc/ledger", f"{image}.volproc/ledger", f"{folder}/ledger"):

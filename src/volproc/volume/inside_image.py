@@ -1,4 +1,4 @@
-"""Where labels lie that do not say so: where the image is that holds them."""
+"""The position of labels that state none: that of the image they are in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def placed_by_image(info: VolumeInfo) -> VolumeInfo:
         return info
     try:
         image = read_info(url)
-    except VolumeError:  # a folder that happens to be called so
+    except VolumeError:  # a folder that happens to have that name
         return info
     if not any(image.levels[0].translation_nm) or not _have_one_extent(info, image):
         return info

@@ -1,4 +1,4 @@
-"""What a volume is, without its voxels: levels, voxel sizes, chunks and shards."""
+"""A volume without its voxels: levels, voxel sizes, chunks and shards."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Level:
 class VolumeInfo:
     """A volume as its metadata tells it. `levels` start with the finest.
 
-    `channels` is empty where there is no channel axis; `made_by` is volproc's own record
+    `channels` is empty where there is no channel axis; `provenance` is volproc's own record
     (version, step, digest, finished) and empty for volumes that others wrote. An image without
     `window` gets one from its voxels when it is finished.
     """
@@ -100,7 +100,7 @@ class VolumeInfo:
         return per_voxel * sum(prod(level.shape) for level in self.levels)
 
     def with_provenance(self, **record: Any) -> VolumeInfo:
-        """The same volume with `record` added to what volproc keeps about its making."""
+        """The same volume with `record` added to its provenance."""
         return replace(self, provenance={**self.provenance, **record})
 
 
@@ -161,9 +161,15 @@ def new_volume(
         voxel = VoxelNm(each(lambda v, f: v * f, voxel_nm, factor))
 
 
+def volume_like(info: VolumeInfo, url: str, **options: Any) -> VolumeInfo:
+    """A volume to be written on the grid of `info`; `options` are those of `new_volume`."""
+    grid: Any = {"shape": info.shape, "voxel_nm": info.voxel_nm, "corner_nm": info.corner_nm}
+    return new_volume(url, **grid, **options)
+
+
 def chunk_shape(voxel_nm: VoxelNm) -> Shape:
     """A quarter or half a million voxels, in nm nearly a cube: of those tried, these served halo
-    reads best (docs/performance.md).
+    reads best (benchmarks/LOG.md).
 
     >>> chunk_shape(VoxelNm((50, 10, 10))), chunk_shape(VoxelNm((8, 8, 8)))
     ((32, 128, 128), (64, 64, 64))

@@ -28,9 +28,9 @@ HUGE_CHUNK = 2**30
 def read_info(url: str, *, voxel_nm: Sequence[float] | None = None, level: str = "") -> VolumeInfo:
     """Metadata of the volume at `url`, finished or not; of the only image of a bioformats2raw one.
 
-    Levels go from the largest to the smallest, however they are listed. A `level` that is named is
-    all there is: others may be absent. VolumeError, one line, for what is no volume: a plate,
-    several images, time, two dimensions.
+    Levels go from the largest to the smallest, however they are listed. If a `level` is named,
+    others may be absent. VolumeError, one line, for what is no volume: a plate, several images,
+    time, two dimensions.
     """
     with understanding(url):
         url, group, attributes, multiscale = _multiscale(url, level)
@@ -99,7 +99,7 @@ def _multiscale(url: str, level: str) -> tuple[str, zarr.Group, dict[str, Any], 
 
 
 def _kind(url: str, ome: dict[str, Any]) -> Kind:
-    """Labels if they are marked so, or listed as labels by the group that they lie in."""
+    """Labels if they are marked as such, or listed by the labels group that they are in."""
     outer, inside, name = url.rstrip("/").rpartition("/labels/")
     listed: Any = ()
     if inside and "image-label" not in ome:
@@ -126,7 +126,7 @@ def listed_levels(url: str) -> list[str]:
 
 @contextmanager
 def understanding(url: str) -> Iterator[None]:
-    """What metadata of an unexpected form makes Python raise becomes a VolumeError."""
+    """Whatever Python raises for metadata of an unexpected form becomes a VolumeError."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
@@ -174,7 +174,7 @@ def _open_group(url: str) -> zarr.Group:
         return zarr.open_group(for_zarr(url), mode="r")
     except Exception as error:
         refuse_unreachable(url, error)
-        # asked only now: web servers know of files, not of the folders they lie in
+        # asked only now: web servers know files, not the folders that they are in
         if not exists(url):
             raise VolumeError(
                 f"{url} does not exist; expected an OME-Zarr volume (a folder NAME.zarr)"
@@ -210,7 +210,7 @@ def array_of(group: zarr.Group, path: str, url: str) -> zarr.Array[Any]:
 
 
 def refuse_unbelievable_chunks(array: zarr.Array[Any], what: str) -> None:
-    """VolumeError for chunks of gigabytes in a far smaller array: memory for one is taken whole."""
+    """VolumeError for chunks of gigabytes in a far smaller array: they would be allocated whole."""
     chunk = max(prod(array.chunks), prod(array.shards or ()))
     if chunk * array.dtype.itemsize > HUGE_CHUNK and chunk > 8 * prod(array.shape):
         raise VolumeError(

@@ -1,4 +1,4 @@
-"""Where the levels of an OME-Zarr lie and how large their voxels are, or are said to be."""
+"""The positions and voxel sizes of the levels of an OME-Zarr, as stated or as the user states."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _resized(
 ) -> list[tuple[VoxelNm, Triple]]:
     """The levels with another finest voxel size; coarser ones follow from their shapes.
 
-    The place in voxels is kept: image and crop go on lying over one another.
+    The position in voxels stays the same: an image and a crop of it still overlap.
     """
     factor = each(truediv, voxel_nm, found[0][0])
     ratios = [each(lambda n, m: max(1, round(n / m)), shapes[0], shape) for shape in shapes]
@@ -59,7 +59,7 @@ def _resized(
 
 
 def with_numbers(dataset: dict[str, Any], group: zarr.Group) -> dict[str, Any]:
-    """The dataset with numbers that lie in an array (`path`) put where they usually are."""
+    """The dataset with numbers that are in an array (`path`) put in their usual place."""
 
     def numbers(step: dict[str, Any]) -> dict[str, Any]:
         kind, path = str(step.get("type")), step.get("path")

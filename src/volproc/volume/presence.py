@@ -1,8 +1,8 @@
-"""Absence is an error: a file that volproc wrote and that is gone is never read as background.
+"""Absence is an error: a chunk that volproc wrote and that is gone is never read as background.
 
-Zarr takes a chunk without a file for one of the fill value. volproc writes every file of its
-volumes, so there a missing one is lost, or is not to be seen yet: shared file systems may show
-what another machine wrote up to a minute late.
+Zarr reads a chunk without a file as the fill value. volproc writes every file of its volumes, so
+there a missing one is lost, or not visible yet: shared file systems may show what another machine
+wrote up to a minute late.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from volproc.location import filesystem_of
 from volproc.volume.metadata import Kind, VolumeInfo
 
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Between looks for a file that is not to be seen: a minute in all."""
+"""Between looks for a file that is not visible: a minute in all."""
 LAG = timedelta(minutes=5)
-"""So long after a volume was finished some of its files may not be seen everywhere."""
+"""Until so long after a volume was finished some of its files may not be visible everywhere."""
 
 sleep = time.sleep
 T = TypeVar("T")
 
 
-def holds_all(record: dict[str, Any], kind: Kind) -> bool:
-    """Whether every chunk of a volume has its file, as volproc's `record` of it says.
+def has_all_chunks(record: dict[str, Any], kind: Kind) -> bool:
+    """Whether every chunk of a volume has its file, by the volume's provenance (`record`).
 
-    Its labels do since there is a word for it, `complete`; before, background had no files there.
+    Labels do since the provenance has `complete`; before, their background had no files.
     """
     return bool(record) and bool(record.get("complete", kind == "image"))
 
 
-def with_all(array: zarr.Array[Any], info: VolumeInfo) -> zarr.Array[Any]:
-    """The array of a volume whose chunks all have a file: AbsentError where one is missing."""
-    store = Whole(array.store_path.store, info.url)
+def requiring_chunks(array: zarr.Array[Any], info: VolumeInfo) -> zarr.Array[Any]:
+    """The array, for a volume whose chunks all have a file: AbsentError where one is missing."""
+    store = CompleteStore(array.store_path.store, info.url)
     place = StorePath(store, array.store_path.path)
     inner = array.async_array
     return zarr.Array(zarr.AsyncArray(inner.metadata, place, inner.config))
 
 
 def when_there(info: VolumeInfo, read: Callable[[], T]) -> T:
-    """What `read` returns, asked again for a minute while it lacks files that may still come."""
+    """What `read` returns, retried for a minute while files are missing that may still appear."""
     pauses = iter(PAUSES_S)
     while True:
         try:
@@ -73,15 +73,15 @@ class AbsentError(VolumeError):
         self.key = key
 
 
-class Whole(WrapperStore[Any]):
-    """A store whose chunks are all there; as many requests as without it."""
+class CompleteStore(WrapperStore[Any]):
+    """A store that has all chunks; it makes no more requests than the store it wraps."""
 
     def __init__(self, store: Any, url: str) -> None:
         super().__init__(store)
         self.url = url
 
-    def _with_store(self, store: Any) -> Whole:
-        return Whole(store, self.url)
+    def _with_store(self, store: Any) -> CompleteStore:
+        return CompleteStore(store, self.url)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
@@ -94,7 +94,7 @@ class Whole(WrapperStore[Any]):
 
 
 def _may_come(info: VolumeInfo) -> bool:
-    """Whether a volume is so young that some of its files may not be seen here yet."""
+    """Whether a volume is so young that some of its files may not be visible here yet."""
     if not info.provenance.get("finished"):
         return True
     filesystem, path = filesystem_of(info.url)
@@ -102,12 +102,12 @@ def _may_come(info: VolumeInfo) -> bool:
     try:
         age = datetime.now(UTC) - filesystem.modified(f"{path}/{name}")
     except (OSError, NotImplementedError, TypeError, KeyError):
-        return False  # a file system that does not tell
+        return False  # a file system that does not know
     return bool(age < LAG)
 
 
 def _look_again(info: VolumeInfo, key: str) -> None:
-    """Have the file system forget what it remembers of the folders on the way to a file."""
+    """Drop what the file system has cached of the folders above a file."""
     filesystem, path = filesystem_of(info.url)
     filesystem.invalidate_cache()
     with suppress(OSError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,18 @@ from volproc.compiled import compiled
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import Taps, VoxelNm, rescaled_shape, taps
 from volproc.volume.metadata import Level, VolumeInfo
-from volproc.volume.store import Volume
+
+
+class Voxels(Protocol):
+    """Boxes of voxels of a pyramid: a volume, or what a task has been given of one."""
+
+    @property
+    def info(self) -> VolumeInfo:
+        """Levels and types; `url` says in messages what it is."""
+
+    def read(self, box: Box, level: int = 0) -> npt.NDArray[Any]:
+        """Voxels of `box`, shape (z, y, x)."""
+
 
 SLAB = 16
 """Planes resampled at a time: bounds the float32 copies."""
@@ -54,7 +65,7 @@ class Resampling:
 
 
 def resampling_to(info: VolumeInfo, voxel_nm: VoxelNm) -> Resampling:
-    """The way to `voxel_nm`: from the coarsest level that is nowhere coarser than asked for.
+    """To voxels of `voxel_nm`, from the coarsest level that is nowhere coarser than these.
 
     Where even the finest level is coarser, it is interpolated.
     """
@@ -72,18 +83,18 @@ def _not_coarser(level: Level, voxel_nm: VoxelNm) -> bool:
 
 
 def resampled(
-    values: torch.Tensor, way: Resampling, window: Box, *, rounded: bool = True
+    values: torch.Tensor, resampler: Resampling, window: Box, *, rounded: bool = True
 ) -> torch.Tensor:
-    """Voxels of `window` on the new grid, from `values`, those of `way.source(window)`.
+    """Voxels of `window` on the new grid, from `values`, those of `resampler.source(window)`.
 
     uint8 stays uint8 if `rounded`, all else becomes float32. In plane first, y then x, and then
     along z, a few planes at a time: in one order everywhere, for rounding differs between orders.
     """
-    axes = z, y, x = way.axes(window)
+    axes = z, y, x = resampler.axes(window)
     dtype = torch.uint8 if rounded and values.dtype == torch.uint8 else torch.float32
     if all(map(_is_straight, axes, values.shape)):
         return values.to(dtype)
-    out = torch.empty([len(way.indices) for way in axes], dtype=dtype, device=values.device)
+    out = torch.empty([len(axis.indices) for axis in axes], dtype=dtype, device=values.device)
     in_plane = in_plane_by_torch if values.is_cuda else in_plane_by_rows
     for first in range(0, len(out), SLAB):
         part, slab = z.part(first, first + SLAB), out[first : first + SLAB]
@@ -97,14 +108,14 @@ def resampled(
     return out
 
 
-def _is_straight(way: Taps, size: int) -> bool:
+def _is_straight(axis: Taps, size: int) -> bool:
     """Whether the axis stays as it is."""
-    return _picks(way) and np.array_equal(way.indices[:, 0], np.arange(size))
+    return _picks(axis) and np.array_equal(axis.indices[:, 0], np.arange(size))
 
 
-def _picks(way: Taps) -> bool:
+def _picks(axis: Taps) -> bool:
     """Whether every output is one input."""
-    return bool((way.weights[:, 0] == 1).all())
+    return bool((axis.weights[:, 0] == 1).all())
 
 
 def _keep(values: torch.Tensor, out: torch.Tensor) -> None:
@@ -112,12 +123,12 @@ def _keep(values: torch.Tensor, out: torch.Tensor) -> None:
 
 
 def in_plane_by_torch(planes: torch.Tensor, y: Taps, x: Taps, out: torch.Tensor) -> None:
-    """Rows, then columns, of `planes` into `out`, wherever they are: for a GPU."""
+    """Rows, then columns, of `planes` into `out`, with torch: for a GPU."""
     _keep(_along(_along(planes.to(torch.float32), y, 1), x, 2), out)
 
 
-def _along(values: torch.Tensor, way: Taps, axis: int) -> torch.Tensor:
-    indices, weights = (torch.from_numpy(a).to(values.device) for a in _by_tap(way))
+def _along(values: torch.Tensor, taps: Taps, axis: int) -> torch.Tensor:
+    indices, weights = (torch.from_numpy(a).to(values.device) for a in _by_tap(taps))
     # with the axis in front whole planes are picked: 3 times as fast as picking single voxels
     planes = values.movedim(axis, 0).contiguous()
     total = torch.zeros((), device=values.device)
@@ -133,11 +144,11 @@ def in_plane_by_rows(planes: torch.Tensor, y: Taps, x: Taps, out: torch.Tensor) 
     _rows_and_columns(planes.numpy(), *_by_tap(y), *_by_tap(x), out.numpy(), whole)
 
 
-def _by_tap(way: Taps) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+def _by_tap(axis: Taps) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Indices and weights, one row per tap that some output has."""
-    used = way.weights.any(axis=0)
-    indices = np.ascontiguousarray(way.indices.T[used], dtype=np.int32)
-    return indices, np.ascontiguousarray(way.weights.T[used])
+    used = axis.weights.any(axis=0)
+    indices = np.ascontiguousarray(axis.indices.T[used], dtype=np.int32)
+    return indices, np.ascontiguousarray(axis.weights.T[used])
 
 
 @compiled
@@ -150,6 +161,8 @@ def _rows_and_columns(
     out: npt.NDArray[Any],
     whole: bool,
 ) -> None:
+    # `row`: an output row at the input's width, summed over the taps along y;
+    # `line`: the same at the output's width, summed over the taps along x
     row = np.empty(planes.shape[2], np.float32)
     line = np.empty(out.shape[2], np.float32)
     for z in range(out.shape[0]):
@@ -167,10 +180,10 @@ def _rows_and_columns(
                 out[z, y, x] = np.rint(line[x]) if whole else line[x]
 
 
-def read_resampled(volume: Volume, way: Resampling, window: Box) -> torch.Tensor:
+def read_resampled(volume: Voxels, resampler: Resampling, window: Box) -> torch.Tensor:
     """Float32 voxels of `window` on the new grid, mirrored beyond the volume's border."""
-    values = volume.read(way.source(window), level=way.level)
-    return resampled(as_tensor(values), way, window, rounded=False)
+    values = volume.read(resampler.source(window), level=resampler.level)
+    return resampled(as_tensor(values), resampler, window, rounded=False)
 
 
 def as_tensor(values: npt.NDArray[Any]) -> torch.Tensor:
@@ -180,6 +193,6 @@ def as_tensor(values: npt.NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(plain))
 
 
-def bytes_read(way: Resampling, window: Box, *, itemsize: int) -> int:
+def bytes_read(resampler: Resampling, window: Box, *, itemsize: int) -> int:
     """Raw bytes that `window` needs from the volume."""
-    return prod(way.source(window).shape) * itemsize
+    return prod(resampler.source(window).shape) * itemsize

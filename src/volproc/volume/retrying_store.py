@@ -1,7 +1,6 @@
-"""zarr's stores of folders and URLs, each call of which is made again while it fails transiently.
+"""zarr's stores of folders and URLs, each call of which is retried while its error is transient.
 
-Here rather than around a whole reading: of a shard's hundred chunks only the failed one is read
-again.
+Here rather than around a whole read: of a shard's hundred chunks only the failed one is read again.
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ LISTS = ("list", "list_prefix", "list_dir")
 
 
 def for_zarr(url: str) -> Store:
-    """zarr's store of the folder or fsspec URL `url`; nothing is made or looked at yet."""
+    """zarr's store of the folder or fsspec URL `url`; nothing is made or read yet."""
     folder = local_path(url)
-    return Folder(folder) if folder else Remote.from_url(url)
+    return RetryingLocalStore(folder) if folder else RetryingFsspecStore.from_url(url)
 
 
-class _Patient:
-    """Makes the calls of the store that it is mixed into patient."""
+class _Retrying:
+    """A mixin that retries the calls of a store."""
 
     def __init_subclass__(cls) -> None:
         for name in CALLS:
-            setattr(cls, name, _patient_call(cls, name))
+            setattr(cls, name, _retrying_call(cls, name))
         for name in LISTS:
-            setattr(cls, name, _patient_list(cls, name))
+            setattr(cls, name, _retrying_list(cls, name))
 
 
-def _patient_call(cls: type, name: str) -> Callable[..., Any]:
+def _retrying_call(cls: type, name: str) -> Callable[..., Any]:
     async def again(self: Any, *given: Any, **more: Any) -> Any:
         call = getattr(super(cls, self), name)
         return await patiently_async(lambda: call(*given, **more))
@@ -43,7 +42,7 @@ def _patient_call(cls: type, name: str) -> Callable[..., Any]:
     return again
 
 
-def _patient_list(cls: type, name: str) -> Callable[..., AsyncIterator[str]]:
+def _retrying_list(cls: type, name: str) -> Callable[..., AsyncIterator[str]]:
     async def again(self: Any, *given: Any, **more: Any) -> AsyncIterator[str]:
         call = getattr(super(cls, self), name)
 
@@ -56,12 +55,12 @@ def _patient_list(cls: type, name: str) -> Callable[..., AsyncIterator[str]]:
     return again
 
 
-class Folder(_Patient, LocalStore):
-    """A folder of this machine's file system; it is made when the first file is written."""
+class RetryingLocalStore(_Retrying, LocalStore):
+    """A folder of this machine's file system, made when the first file is written."""
 
     async def _open(self, **_: Any) -> None:
         await Store._open(self)
 
 
-class Remote(_Patient, FsspecStore):
-    """What lies at an fsspec URL."""
+class RetryingFsspecStore(_Retrying, FsspecStore):
+    """The objects at an fsspec URL."""

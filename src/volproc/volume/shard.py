@@ -1,9 +1,11 @@
 """Whole shards written straight into their files, one chunk in memory at a time.
 
-zarr encodes a shard on an event loop, keeps all of its chunks, joins them and copies that to the
-file: a third more CPU time and three times the memory (docs/performance.md). The format is zarr's
-`sharding_indexed` (https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed): chunks
-one after the other, then where each begins and how long it is, then a crc32c of that.
+zarr encodes a shard on an event loop, holds all of its chunks, joins them and copies that to the
+file: a third more CPU time and three times the memory (benchmarks/LOG.md). The format is zarr's
+`sharding_indexed` (https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed):
+
+    | chunk | chunk | ... | chunk | index: (offset, length) of each chunk | crc32c of the index |
+      zstd, in raster order; an empty one is (2^64 - 1, 2^64 - 1) in the index and has no bytes
 """
 
 from __future__ import annotations
@@ -28,19 +30,19 @@ MISSING = 2**64 - 1
 
 
 def is_plain(array: zarr.Array[Any]) -> bool:
-    """Whether `write_shard` writes what this array's metadata promise."""
+    """Whether `write_shard` writes what this array's metadata describe."""
     described: dict[str, Any] = array.metadata.to_dict()
     (codec, *more) = described["codecs"] if array.shards else ({},)
     if more or codec.get("name") != "sharding_indexed":
         return False
-    told = codec["configuration"]
-    inner = [one["name"] for one in told["codecs"]]
-    index = [one["name"] for one in told["index_codecs"]]
+    settings = codec["configuration"]
+    inner = [one["name"] for one in settings["codecs"]]
+    index = [one["name"] for one in settings["index_codecs"]]
     if (inner, index) != (["bytes", "zstd"], ["bytes", "crc32c"]):
         return False
-    order, zstd = (one.get("configuration", {}) for one in told["codecs"])
+    order, zstd = (one.get("configuration", {}) for one in settings["codecs"])
     plain = zstd.get("level") == LEVEL and not zstd.get("checksum")
-    return plain and order.get("endian") != "big" and told.get("index_location", "end") == "end"
+    return plain and order.get("endian") != "big" and settings.get("index_location", "end") == "end"
 
 
 @patient
@@ -54,8 +56,8 @@ def write_shard(
 ) -> None:
     """Store `values`, all voxels of one shard that the array has, in the file at `path`.
 
-    Chunks of 0 only are left out unless `keep_empty`; of a shard without chunks the file holds the
-    index only, so that a missing file is always a loss. It is there whole or not at all.
+    Chunks of zeros are left out unless `keep_empty`. The file of a shard without chunks has the
+    index alone, so that a missing file is always a loss. It appears whole or not at all.
     """
     with at_once(str(path)) as partial, PatientFile(open, partial, "wb", buffering=0) as file:
         _fill(file, values, shard, chunk, keep_empty=keep_empty)
@@ -101,7 +103,7 @@ def _fill(
 
 
 def _whole(part: npt.NDArray[Any], chunk: tuple[int, ...]) -> npt.NDArray[Any]:
-    """The chunk, with 0 beyond the array's end."""
+    """The chunk, padded with 0 beyond the array's end."""
     if part.shape == chunk:
         return np.ascontiguousarray(part)
     out = np.zeros(chunk, dtype=part.dtype)

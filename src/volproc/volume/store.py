@@ -20,19 +20,31 @@ from volproc.errors import GridError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
 from volproc.volume.access import (
+    canonical,
     is_occupied,
     local_path,
     reading,
     writing,
 )
-from volproc.volume.creation import holds_arrays_of, make_anew, note, provenance_of, stamp
+from volproc.volume.array_protocol import (
+    ArrayProtocol,
+    Selection,
+    in_words,
+)
+from volproc.volume.creation import (
+    holds_arrays_of,
+    provenance_of,
+    replace_volume,
+    update_provenance,
+    write_metadata,
+)
 from volproc.volume.display_window import window_of
 from volproc.volume.file_io import remove_partial_files, write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.inside_image import placed_by_image
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.metadata_reader import array_of, attributes_of, read_info
-from volproc.volume.presence import holds_all, when_there, with_all
+from volproc.volume.presence import has_all_chunks, requiring_chunks, when_there
 from volproc.volume.retrying_store import for_zarr
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 from volproc.volume.stored_arrays import model_error
@@ -41,12 +53,12 @@ if TYPE_CHECKING:
     from zarr.core.array_spec import ArrayConfigParams
 
 
-@dataclass(frozen=True)
-class Volume:
-    """An OME-Zarr volume, open for boxes of voxels. Pickles as its metadata.
+@dataclass(frozen=True, repr=False)
+class Volume(ArrayProtocol):
+    """An OME-Zarr volume, open for boxes of voxels, and an array of its finest level.
 
-    Reading takes any box inside a level. Writing takes whole shards only: two tasks that wrote
-    parts of one shard would lose voxels without an error.
+    Pickles as its metadata. Reading takes any box inside a level. Writing takes whole shards only:
+    two tasks that wrote parts of one shard would lose voxels without an error.
     """
 
     info: VolumeInfo
@@ -61,12 +73,17 @@ class Volume:
             raise GridError(
                 f"{self.info.url} level {level} has {here.shape} voxels; {box} is outside"
             )
-        with reading(f"{self.info.url} level {level}, voxels {box}"):
+        lead = (slice(None),) if self.info.channels else ()
+        named = lead if channel is None else (channel,)
+        return self.select((*named, *box.slices), level)
+
+    def select(self, selection: Selection, level: int = 0) -> npt.NDArray[Any]:
+        """Voxels at `selection` (one entry per axis of `shape`) of a level."""
+        with reading(f"{self.info.url} level {level}, voxels {in_words(selection)}"):
             array = self._readable[level]
-            leading = (0,) * (array.ndim - 3 - bool(self.info.channels))
-            chosen = (Ellipsis,) if channel is None else (channel,)
-            place = (*leading, *chosen, *box.slices)
-            return np.asarray(when_there(self.info, lambda: array[place]), dtype=self.info.dtype)
+            leading = (0,) * (array.ndim - len(selection))
+            found = when_there(self.info, lambda: array[(*leading, *selection)])
+            return np.asarray(found, dtype=self.info.dtype)
 
     def write(self, box: Box, values: npt.ArrayLike, level: int = 0) -> None:
         """Store `values`, or one for all, at `box`; GridError unless it is whole shards."""
@@ -99,15 +116,23 @@ class Volume:
                 content = encoded_shard(voxels, keep_empty=keep_empty, **how)
                 write_file(f"{self.info.url}/{key}", content)
 
-    def dask(self, level: int = 0) -> Any:
-        """A level as a lazy dask array, one block per shard, for those who go on with dask.
+    def dask(self, level: int = 0, chunks: Any = None) -> Any:
+        """A level as a lazy dask array, one chunk per shard, or `chunks` as dask takes them.
 
-        Read only: write with `write`, which keeps shards whole.
+        An open volume that is the same, in whatever process, gives the same keys: what is computed
+        from it can be told again. Read only: `volproc.store` writes.
         """
         import dask.array
+        from dask.base import tokenize
 
         array = self._readable[level]
-        return dask.array.from_array(array, chunks=array.shards or array.chunks, name=False)
+        leading = (0,) * (array.ndim - self.ndim)  # of time, or of a single channel
+        if isinstance(chunks, tuple):
+            chunks = (*(1 for _ in leading), *chunks)
+        name = f"volume-{tokenize(canonical(self.info.url), self.fingerprint, level, chunks)}"
+        cut = chunks or array.shards or array.chunks
+        lazy = dask.array.from_array(array, chunks=cut, name=name)
+        return lazy[leading] if leading else lazy
 
     def finish(self) -> Volume:
         """Mark the volume complete, after its last voxel: only then others may trust it.
@@ -120,14 +145,14 @@ class Volume:
         info = self.info
         if info.kind == "image" and info.window is None:
             info = replace(info, window=window_of(info.levels, self.read))
-        stamp(info)
+        write_metadata(info)
         problem = model_error(info.url, labels=info.kind == "labels")
         if problem:
             raise VolumeError(
                 f"{info.url} is not valid OME-Zarr {info.version} and stays unfinished: {problem}"
             )
         info = info.with_provenance(finished=True)
-        stamp(info)
+        write_metadata(info)
         return Volume(info)
 
     @property
@@ -137,9 +162,9 @@ class Volume:
 
     @cached_property
     def _readable(self) -> tuple[Any, ...]:
-        if not holds_all(attributes_of(self._group).get("volproc", {}), self.info.kind):
+        if not has_all_chunks(attributes_of(self._group).get("volproc", {}), self.info.kind):
             return self._arrays
-        return tuple(with_all(array, self.info) for array in self._arrays)
+        return tuple(requiring_chunks(array, self.info) for array in self._arrays)
 
     @cached_property
     def _plain(self) -> tuple[bool, ...]:
@@ -197,10 +222,10 @@ def create_volume(info: VolumeInfo, *, step: str, digest: str, version: str) -> 
     if _is_same(info, there, digest):
         kept = {key: there.get(key, False) for key in ("finished", "complete")}
         if there.get("recipe") != info.provenance.get("recipe"):  # other inputs gave the same
-            note(info.url, recipe=info.provenance.get("recipe"))
+            update_provenance(info.url, recipe=info.provenance.get("recipe"))
         return Volume(info.with_provenance(**kept))
-    make_anew(info)
-    stamp(info)
+    replace_volume(info)
+    write_metadata(info)
     return Volume(info)
 
 

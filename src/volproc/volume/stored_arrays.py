@@ -1,4 +1,4 @@
-"""Groups and arrays as they are found, with any axes: what a volume is checked by.
+"""Groups and arrays as they are stored, with any axes: what `volproc check` looks at.
 
 Nothing is trusted here: `volproc.volume.metadata_reader` refuses at the first thing that is wrong,
 this file reports what is there, so that everything wrong can be named.

@@ -1,5 +1,7 @@
-"""OME-Zarr's coordinate transformations as what a volume on a straight grid can have: scale and
-translation. What turns, shears or bends is refused: dropped, it would put voxels elsewhere."""
+"""OME-Zarr's coordinate transformations as a scale and a translation, all that a volume can have.
+
+Rotations, shears and the like are refused: without them voxels would be in the wrong place.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ class Placement:
     scaled: bool = False
 
     def then(self, other: Placement) -> Placement:
-        """This one, and `other` of what it gives."""
+        """This placement followed by `other`."""
         scale = tuple(a * b for a, b in zip(self.scale, other.scale, strict=True))
         moved = zip(self.offset, other.scale, other.offset, strict=True)
         offset = tuple(a * b + c for a, b, c in moved)

@@ -1,4 +1,4 @@
-"""Which blocks of a level are still on disk: a record says that they were written once."""
+"""Which blocks of a level are still on disk: a ledger only says that they were written once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from volproc.volume.pyramid import coarsened_box, step_between
 class WrittenLevel:
     """A level of a volume, as the output of a step whose blocks are whole shards of it.
 
-    `finer` is how many levels finer the level is in whose voxels the blocks are counted.
+    Blocks are counted in voxels of a level that is `finer` levels finer.
     """
 
     info: VolumeInfo
@@ -24,7 +24,7 @@ class WrittenLevel:
     finer: int = 0
 
     def lost(self, blocks: Iterable[Block]) -> set[int]:
-        """Indices of the `blocks` of which a file is missing or empty: they must be done again."""
+        """Indices of the `blocks` with a missing or empty file: they must be done again."""
         level = self.info.levels[self.level]
         there = {name for name, size, _ in entries(f"{self.info.url}/{level.path}") if size}
         tiling = Tiling(shape=level.shape, core=level.shards)
@@ -40,7 +40,7 @@ class WrittenLevel:
         return coarsened_box(block.core, step_between(finer, self.info.levels[self.level]))
 
     def _files(self, start: Shape) -> list[str]:
-        """Files of the shard there: Zarr 3 keeps all channels in one, Zarr 2 each in its own."""
+        """Files of the shard there: one for all channels in Zarr 3, one per channel in Zarr 2."""
         shards = self.info.levels[self.level].shards
         key = "/".join(str(a // n) for a, n in zip(start, shards, strict=True))
         channels = len(self.info.channels)

@@ -24,7 +24,7 @@ from volproc.workflow.finished import found_by, nothing_to_do
 from volproc.workflow.workflow_file import Workflow
 
 if TYPE_CHECKING:
-    from volproc.engine.protocol import Cost
+    from volproc.engine.protocol import Step
     from volproc.workflow.stage_status import StageStatus
 
 
@@ -38,8 +38,8 @@ def run(
     """Run a workflow, or go on with it; returns the path of the report.
 
     `stages` limits it to some. What is recorded as done, from the same inputs and options, is
-    left alone; what was made from others is made anew, and said before. `redo` names stages that
-    are made anew in any case. All stages are planned before the first byte is written:
+    left alone; what was made from others is remade, and said before. `redo` names stages that
+    are remade in any case. All stages are planned before the first byte is written:
     VolprocError, one line, when something is missing or wrong.
     """
     options = filled(workflow)
@@ -59,7 +59,7 @@ def found(workflow: Workflow) -> tuple[str, ...]:
     return found_by(filled(workflow))
 
 
-def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, tuple[Cost, ...]]]:
+def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, tuple[Step, ...]]]:
     """The steps of every stage with blocks, bytes, memory and arithmetic; nothing is run."""
     from volproc.workflow.stage_status import steps_of
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
 from volproc.config.running import ClusterOptions
-from volproc.engine.clusters.choose import engine_of
+from volproc.engine.clusters import engine_of
 from volproc.engine.events import Watcher
 from volproc.engine.run import Runner
 from volproc.lease import holding
-from volproc.lease.places import BESIDE
+from volproc.lease.neighbours import BESIDE
 from volproc.stages.check.findings import Finding
 from volproc.stages.check.repair import repair as remove_damaged
 from volproc.stages.check.stage import Depth, plan_check, run_check
@@ -22,6 +22,7 @@ def check(
     *,
     depth: Depth = "samples",
     repair: bool = False,
+    ask_ome_zarr: bool = False,
     cluster: ClusterOptions = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> tuple[Finding, ...]:
@@ -30,8 +31,9 @@ def check(
     "fast" looks at metadata and files, "samples" also reads some blocks of every level and compares
     each level with the one before, "deep" reads every voxel. With `repair` damaged files of a
     volume of volproc are removed, so that the command that made it makes them again.
+    With `ask_ome_zarr` the package ome-zarr is asked for a second opinion.
     """
-    chosen = plan_check(url, depth=depth)
+    chosen = plan_check(url, depth=depth, ask_ome_zarr=ask_ome_zarr)
     with TemporaryDirectory() as records, engine_of(cluster) as engine:
         found = run_check(chosen, Runner(engine, records, watchers))
     if repair:

@@ -9,11 +9,11 @@ from typing import Any
 
 from volproc.config.options import Options
 from volproc.config.running import ClusterOptions
-from volproc.engine.clusters.choose import engine_of
+from volproc.engine.clusters import engine_of
 from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.run import Runner
 from volproc.lease import holding
-from volproc.lease.places import BESIDE
+from volproc.lease.neighbours import BESIDE
 from volproc.stages.description import Request, Stage
 from volproc.workflow.registry import registered
 

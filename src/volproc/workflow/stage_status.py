@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from volproc.engine.ledger import recorded_blocks
-from volproc.engine.protocol import Cost
+from volproc.engine.protocol import Step
 from volproc.errors import VolprocError
-from volproc.lease.files import newest
+from volproc.lease.lease_file import newest
 from volproc.lease.owner import machine, parsed, started
 from volproc.stages.claims import Claim
 from volproc.workflow.filled import own
@@ -26,7 +26,7 @@ Word = Literal["done", "stale", "begun", "missing", "blocked"]
 class StageStatus:
     """A stage of a run: the word for where it stands, and what more there is to say.
 
-    stale: made from other options or inputs than those of today; the next run makes it anew.
+    stale: made from other options or inputs than those of today; the next run remakes it.
     blocked: it cannot be planned, and `detail` says why.
     """
 
@@ -42,14 +42,14 @@ def status_of(options: Workflow) -> tuple[StageStatus, ...]:
     return tuple(_status(options, plans, name) for name in names)
 
 
-def steps_of(options: Workflow, stages: Sequence[str]) -> list[tuple[str, tuple[Cost, ...]]]:
+def steps_of(options: Workflow, stages: Sequence[str]) -> list[tuple[str, tuple[Step, ...]]]:
     """The steps of every stage, each with how many of its blocks are recorded; nothing is run."""
     names = [stage.name for stage in chosen(options, stages) if stage.name != "report"]
     plans = Plans(options, frozenset(names), dry_run=True)
     return [(name, tuple(_counted(options, plans, name))) for name in names]
 
 
-def _counted(options: Workflow, plans: Plans, name: str) -> Iterator[Cost]:
+def _counted(options: Workflow, plans: Plans, name: str) -> Iterator[Step]:
     done = plans.claim(name).state == "done"
     for step in plans.of(name).steps:
         recorded = len(step.blocks) if done else blocks_done(options, step)
@@ -92,7 +92,6 @@ def _progress(options: Workflow, plans: Plans, name: str) -> Iterator[str]:
             yield f"{step.name}: {done:,} of {len(step.blocks):,} blocks"
 
 
-def blocks_done(options: Workflow, step: Cost) -> int:
+def blocks_done(options: Workflow, step: Step) -> int:
     """How many blocks of a step are recorded in the run's folder."""
-    digest = getattr(step, "digest", "")
-    return len(recorded_blocks(own(options, "ledger"), step.name, digest=digest))
+    return len(recorded_blocks(own(options, "ledger"), step.name, digest=step.digest))

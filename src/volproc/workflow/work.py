@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from volproc.engine.clusters.choose import engine_of
+from volproc.engine.clusters import engine_of
 from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.memory import human
 from volproc.engine.run import Runner
@@ -95,12 +95,12 @@ def _is_own(options: Workflow, claim: Claim) -> bool:
 
 
 def _tell(claims: dict[str, Claim], redo: Sequence[str], runner: Runner) -> None:
-    """Say what will be made anew, and why, a line each."""
+    """Say what will be remade, and why, a line each."""
     for name, claim in claims.items():
         if name in redo:
-            runner.note(f"{name} is made anew, as --redo says")
+            runner.note(f"{name} is remade, as --redo says")
         elif claim.state == "other":
-            runner.note(f"{name} is made anew: {claim.why}")
+            runner.note(f"{name} is remade: {claim.why}")
 
 
 def _redo(plans: Plans, name: str, runner: Runner) -> None:

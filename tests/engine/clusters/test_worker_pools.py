@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc import ClusterOptions
-from volproc.engine.clusters import worker_pools as crews_file
-from volproc.engine.clusters.choose import engine_of
+from volproc.engine.clusters import engine_of
+from volproc.engine.clusters import worker_pools as pools_file
 from volproc.engine.clusters.worker_pools import GPU_THREADS, WorkerPool, WorkerPools, visible_gpus
 from volproc.engine.machine import machine_bytes, machine_cores
 from volproc.engine.protocol import Step
@@ -48,37 +48,37 @@ options = st.builds(ClusterOptions, workers=counts, gpu_workers=counts, threads=
 
 @given(options=options)
 def test_a_step_without_a_gpu_has_a_worker_per_core_and_asks_for_no_gpus(options):
-    crew = WorkerPools(options, gpus=never).pool_for(step())
-    assert crew.workers == (options.workers or machine_cores())
-    assert crew.threads == (options.threads or 1)
-    assert crew.gpus == ()
+    pool = WorkerPools(options, gpus=never).pool_for(step())
+    assert pool.workers == (options.workers or machine_cores())
+    assert pool.threads == (options.threads or 1)
+    assert pool.gpus == ()
 
 
 @given(options=options, gpus=st.integers(1, 4))
 def test_a_step_on_gpus_has_a_worker_for_each_unless_the_options_say_otherwise(options, gpus):
     names = tuple("0123"[:gpus])
-    crew = WorkerPools(options, gpus=lambda: names).pool_for(step(on_gpu=True))
-    assert crew.gpus == names
-    assert crew.threads == (options.threads or GPU_THREADS)
+    pool = WorkerPools(options, gpus=lambda: names).pool_for(step(on_gpu=True))
+    assert pool.gpus == names
+    assert pool.threads == (options.threads or GPU_THREADS)
     if options.gpu_workers:
-        assert crew.workers == options.gpu_workers
+        assert pool.workers == options.gpu_workers
     elif options.workers:
-        assert crew.workers == min(gpus, options.workers)
+        assert pool.workers == min(gpus, options.workers)
     else:
-        assert crew.workers == gpus
+        assert pool.workers == gpus
 
 
 @given(options=options, on_gpu=st.booleans(), gpus=st.integers(1, 4))
-def test_the_workers_of_a_crew_share_the_machine(options, on_gpu, gpus):
-    crew = WorkerPools(options, gpus=lambda: ("0",) * gpus).pool_for(step(on_gpu=on_gpu))
-    assert crew.workers * crew.worker_bytes <= 0.9 * machine_bytes()
+def test_the_workers_of_a_pool_share_the_machine(options, on_gpu, gpus):
+    pool = WorkerPools(options, gpus=lambda: ("0",) * gpus).pool_for(step(on_gpu=on_gpu))
+    assert pool.workers * pool.worker_bytes <= 0.9 * machine_bytes()
     own = WorkerPools(
         options.model_copy(update={"worker_memory_gb": 2.5}), gpus=lambda: ("0",) * gpus
     )
     assert own.pool_for(step(on_gpu=on_gpu)).worker_bytes == 2_500_000_000
 
 
-def test_a_crew_does_what_another_would_unless_it_lacks_the_gpus():
+def test_a_pool_does_what_another_would_unless_it_lacks_the_gpus():
     with_gpus = WorkerPool(2, 4, 100, ("0", "1"))
     without = WorkerPool(2, 4, 100)
     assert with_gpus.can_do(without)
@@ -112,26 +112,26 @@ def test_nothing_is_started_for_a_step_that_is_recorded(tmp_path, monkeypatch):
     whole = step()
     with engine_of(ClusterOptions(kind="serial")) as engine:
         records = Runner(engine, tmp_path).run(whole)
-    monkeypatch.setattr(crews_file, "local_engine", never)
+    monkeypatch.setattr(pools_file, "local_engine", never)
     with engine_of(ClusterOptions()) as engine:
         assert Runner(engine, tmp_path).run(whole) == records
 
 
 def test_nothing_is_started_for_a_step_that_cannot_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr(crews_file, "local_engine", never)
-    crews = WorkerPools(ClusterOptions(worker_memory_gb=8), gpus=lambda: ("0",))
+    monkeypatch.setattr(pools_file, "local_engine", never)
+    pools = WorkerPools(ClusterOptions(worker_memory_gb=8), gpus=lambda: ("0",))
     fits_alone = step(on_gpu=True, peak_bytes=2 * 10**9)
     with pytest.raises(MemoryLimitError, match=r"4 blocks of who need 12\.3 GB .* has 8 GB"):
-        Runner(crews, tmp_path).run(fits_alone)
+        Runner(pools.usual, tmp_path).run(fits_alone)
 
 
 @pytest.mark.dask
 def test_each_worker_sees_one_gpu_and_neighbours_share_their_workers(tmp_path):
-    """Two steps on the cores, two on GPUs: two crews, the first gone before the second."""
-    crews = WorkerPools(ClusterOptions(workers=2, worker_memory_gb=5), gpus=lambda: ("5", "GPU-7"))
-    runner = Runner(crews, tmp_path)
+    """Two steps on the cores, two on GPUs: two pools, the first gone before the second."""
+    pools = WorkerPools(ClusterOptions(workers=2, worker_memory_gb=5), gpus=lambda: ("5", "GPU-7"))
+    runner = Runner(pools.usual, tmp_path)
     seen = []
-    with closing(crews):
+    with closing(pools):
         for n, on_gpu in enumerate((False, False, True, True)):
             records = runner.run(step(f"step {n}", on_gpu=on_gpu))
             seen.append({tuple(record) for record in records})

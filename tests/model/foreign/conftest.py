@@ -26,7 +26,7 @@ def weights():
 
 @pytest.fixture
 def package(tmp_path, weights, grey, probability):
-    """A bioimage.io package, made anew with changes to its description: package(key=...)."""
+    """A bioimage.io package, remade with changes to its description: package(key=...)."""
 
     def make(folder="tiny", **changes):
         return write_package(tmp_path / folder, weights, grey, probability, **changes)

@@ -12,7 +12,7 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from volproc.model.foreign.torch_cost import torch_cost
+from volproc.model.foreign.torch_formats import torch_cost
 
 
 class Plain:

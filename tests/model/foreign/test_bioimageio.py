@@ -3,7 +3,7 @@ import yaml
 
 from volproc.errors import ModelError
 from volproc.model.foreign.bioimageio import describe
-from volproc.model.foreign.description import Extent
+from volproc.model.foreign.model_card import Extent
 from volproc.model.foreign.package import Package
 
 

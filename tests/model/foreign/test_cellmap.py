@@ -9,7 +9,7 @@ import torch
 from tests.model.foreign.networks import onnx_of, script_of, two_levels
 
 from volproc.errors import ModelError
-from volproc.model.opening import open_network
+from volproc.model.resolver import open_network
 
 SCALED = 'preprocessing = [{ id = "scale_linear", gain = 0.00392156 }]\n'
 STATED = {
@@ -59,7 +59,11 @@ def test_what_the_folder_states_is_taken(exported, name, make, dims):
     ("card", "stated", "said"),
     [
         ("", {}, "does not say what the network wants grey values to be; state it in a card"),
-        (SCALED, {"output_voxel_size": [4, 4, 4]}, "answers at [4.0, 4.0, 4.0] nm, but sees [8.0"),
+        (
+            SCALED,
+            {"output_voxel_size": [4, 4, 4]},
+            "predicts at [4.0, 4.0, 4.0] nm, but reads [8.",
+        ),
         (SCALED, {"input_voxel_size": None}, "does not say at which voxel size"),
         (SCALED, {"spatial_dims": 3}, "takes an input of 4 axes, 'bczyx' is stated"),
         (SCALED, {"spatial_dims": 4}, "spatial_dims: input should be less than or equal to 3"),

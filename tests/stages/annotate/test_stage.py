@@ -8,10 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from volproc import (
-    AnnotateOptions,
-    CrowdOptions,
-)
+from volproc import AnnotateOptions, CrowdOptions
 from volproc.engine.events import BlockDone
 from volproc.errors import AnnotateError, VolumeError
 from volproc.stages.annotate.methods import METHODS
@@ -116,7 +113,7 @@ def test_labels_are_scored_against_a_truth(small_scene, tmp_path, runner, truth)
     assert "surface Dice" in told["formulas"]["nsd_50"]
     page = Path(made.written.page).read_text()
     assert 'id="scores"' in page
-    assert "measured against the truth" in page
+    assert "measured against the ground truth" in page
 
 
 def test_a_truth_of_a_part_of_the_image_scores_that_part(

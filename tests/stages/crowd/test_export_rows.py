@@ -3,15 +3,19 @@
 import csv
 import io
 import json
+from uuid import uuid4
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from volproc.volume.files import read_file
 
 from volproc.drawing import Stroke, Vote
-from volproc.stages.crowd.export_rows import COLUMNS, Export, header
+from volproc.errors import VolumeError
+from volproc.stages.crowd.export_rows import COLUMNS, Export, Parts, header
+from volproc.volume.access import exists
 
 SHAPE = (7, 401, 600)
 points = arrays.arrays(
@@ -127,3 +131,26 @@ def test_keys_are_those_of_a_real_export(real_data):
     theirs, ours = (json.loads(row["metadata"]) for row in (real, made))
     assert set(ours) <= set(theirs)
     assert set(ours["subject_dimensions"][0]) == set(theirs["subject_dimensions"][0])
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request, tmp_path):
+    """A place on disk, and one on another file system."""
+    return str(tmp_path) if request.param == "local" else f"memory://{uuid4().hex}"
+
+
+def test_parts_are_joined_in_order_and_removed(folder):
+    parts = Parts(f"{folder}/parts")
+    for index in (2, 0, 1):
+        parts.save(index, f"part {index}\n")
+    parts.join(f"{folder}/whole.txt", [0, 1, 2], first="first\n")
+    parts.remove([0, 1, 2])
+    assert read_file(f"{folder}/whole.txt") == b"first\npart 0\npart 1\npart 2\n"
+    assert not exists(f"{folder}/parts/000000.csv")
+
+
+def test_a_part_that_is_missing_is_named(folder):
+    parts = Parts(f"{folder}/parts")
+    parts.save(0, "part 0\n")
+    with pytest.raises(VolumeError, match="000001"):
+        parts.join(f"{folder}/whole.txt", [0, 1], first="")

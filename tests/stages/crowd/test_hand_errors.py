@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.stages.crowd.hand_errors import (
-    FARTHEST,
+    MAX_DEVIATIONS,
     MIN_POINTS,
     blob,
     cut,
@@ -31,7 +31,7 @@ def rng(seed):
 def test_no_point_wanders_farther_than_three_deviations(seed, count, sd, reach):
     off = wander(count, sd_nm=sd, reach_nm=reach, rng=rng(seed))
     assert off.shape == (count, 2)
-    assert np.linalg.norm(off, axis=1).max() <= FARTHEST * sd * (1 + 1e-9)
+    assert np.linalg.norm(off, axis=1).max() <= MAX_DEVIATIONS * sd * (1 + 1e-9)
 
 
 def test_wandering_has_its_spread_and_its_reach():

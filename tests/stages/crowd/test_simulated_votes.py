@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from tests.stages.crowd.shapes import disc
 
-from volproc.stages.crowd.hand_errors import FARTHEST
+from volproc.stages.crowd.hand_errors import MAX_DEVIATIONS
 from volproc.stages.crowd.simulated_votes import draw, mistaken
 from volproc.stages.crowd.visible_outlines import STEP_NM, trace
 from volproc.stages.crowd.volunteers import KINDS, Habits, Volunteer, volunteers
@@ -207,4 +207,4 @@ def test_a_drawing_depends_on_person_and_slice_only():
 
 def test_bad_parameters_cannot_push_the_line_farther_than_promised():
     who = Volunteer(0, replace(PERFECT, jitter_nm=100))
-    assert who.reach_nm(OUTLINES[0]) == pytest.approx(FARTHEST * 100)
+    assert who.reach_nm(OUTLINES[0]) == pytest.approx(MAX_DEVIATIONS * 100)

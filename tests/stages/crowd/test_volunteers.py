@@ -1,6 +1,7 @@
 """Who looks at a slice: the same people whatever the order, each with lasting habits."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -46,3 +47,35 @@ def test_everybody_gets_a_turn():
     seen = Counter(who.index for z in range(200) for who in panel(people, z, count=21))
     assert set(seen) == set(range(len(people)))
     assert max(seen.values()) < 3 * 200 * 21 / len(people)
+
+
+def percent(share):
+    return f"{100 * share:.3g}%" if share else "0"
+
+
+TABLE = {
+    "share in clean / typical / bad": lambda kind, _: (
+        " / ".join(f"{100 * crowd.get(kind, 0):.3g}" for crowd in CROWDS.values()) + "%"
+    ),
+    "slips of the hand, nm (sd)": lambda _, habits: f"{habits.jitter_nm:g}",
+    "the whole drawing is off by, nm (sd)": lambda _, habits: f"{habits.offset_nm:g}",
+    "strokes an outline, gaps between them, nm": lambda _, habits: (
+        f"{habits.strokes:g}, {habits.gap_nm:g}"
+    ),
+    "traces twice": lambda _, habits: percent(habits.double),
+    "draws 40 to 85% of an outline": lambda _, habits: percent(habits.partial),
+    "misses a fragment": lambda _, habits: percent(habits.miss),
+    "outlines something inside as well": lambda _, habits: percent(habits.stray),
+    "draws the whole cell or its neighbour": lambda _, habits: percent(habits.wrong),
+    "graffiti": lambda _, habits: percent(habits.graffiti),
+    "says nothing is there": lambda _, habits: percent(habits.absent),
+    "draws where nothing is": lambda _, habits: percent(habits.phantom),
+}
+
+
+def test_the_table_of_habits_in_the_docs_is_that_of_the_code():
+    page = (Path(__file__).parents[3] / "docs" / "crowd.md").read_text()
+    rows = [f"| | {' | '.join(KINDS)} |", "|---" * (len(KINDS) + 1) + "|"]
+    for what, cell in TABLE.items():
+        rows.append(f"| {what} | {' | '.join(cell(*kind) for kind in KINDS.items())} |")
+    assert "\n".join(rows) in page

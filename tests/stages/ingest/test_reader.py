@@ -175,7 +175,7 @@ def test_one_bad_slice_is_named(folder):
 
 def test_a_file_system_without_its_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(LocationError, match=r"gs://b/a\.tif: .*pip install 'volproc\[gs\]'"):
+    with pytest.raises(LocationError, match=r"gs://b/a\.tif: .*pip install '\.\[gs\]'"):
         open_source("gs://b/a.tif", IngestOptions())
     with pytest.raises(LocationError, match="nowhere:// is not known; a path, or s3://"):
         open_source("nowhere://b/a.tif", IngestOptions())

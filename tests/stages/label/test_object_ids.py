@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.grid.blocks import Tiling
-from volproc.stages.label import object_ids, tables
-from volproc.stages.label.block_groups import Groups
+from volproc.stages.label import merge_tables, object_ids
 from volproc.stages.label.criteria import largest
 from volproc.stages.label.merge import Group, OpenObjects, Unions
+from volproc.stages.label.merge_tables import Tables
+from volproc.stages.label.merge_task import Groups
 from volproc.stages.label.object_ids import Numbering, ids_type, in_order
-from volproc.stages.label.tables import Tables
 from volproc.stages.objects.statistics import COLUMNS, Statistics, no_statistics
 
 
@@ -61,7 +61,7 @@ def numbered(tmp_path, monkeypatch):
 
     An object of first voxel n has n + 1 voxels and the value 100 + n. Two objects are in a piece.
     """
-    monkeypatch.setattr(tables, "PIECE", 2)
+    monkeypatch.setattr(merge_tables, "PIECE", 2)
     monkeypatch.setattr(object_ids, "PIECE", 2)
     kept = Tables(str(tmp_path), "found", "merged")
     ends = ([3, 9, 13, 21, 30], [2], [], [70])

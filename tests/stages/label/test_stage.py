@@ -323,7 +323,7 @@ def test_a_mask_made_anew_meanwhile_is_noticed(tmp_path, blobs):
                 create_volume(info, step="test", digest="other", version="0").finish()
             return super().map(task, blocks)
 
-    with pytest.raises(VolumeError, match="was written anew while it was labelled"):
+    with pytest.raises(VolumeError, match="was rewritten while it was labelled"):
         label(mask, tmp_path / "o.zarr", tmp_path, engine=Changing(1000), **EVERYTHING)
 
 

@@ -192,7 +192,7 @@ def test_numbers_are_in_the_labels_own_metadata_and_these_stay_valid(tmp_path, s
 
     assert not model_error(saved.info.url, labels=True)
     again = open_volume(saved.info.url)
-    assert again.fingerprint == saved.fingerprint  # else everything made from it would be made anew
+    assert again.fingerprint == saved.fingerprint  # else everything made from it would be remade
 
 
 def test_meshes_are_written_for_those_that_are_asked_for(tmp_path, saved):
@@ -363,7 +363,7 @@ def test_parts_removed_by_hand_are_made_again_and_those_of_another_run_are_not_t
 
 def test_without_the_package_parquet_is_refused_by_name(tmp_path, saved, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ConfigError, match=r"pip install 'volproc\[parquet\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[parquet\]'"):
         measure(saved, tmp_path / "out", tmp_path / "ledger", parquet=True)
 
 

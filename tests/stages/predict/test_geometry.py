@@ -9,7 +9,7 @@ from volproc import PredictOptions
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.box import Box, whole_box
 from volproc.model.etchacell import EtchACellSpec
-from volproc.model.opening import open_network
+from volproc.model.resolver import open_network
 from volproc.model.unet import UNetSpec
 from volproc.model.weights import load_model
 from volproc.stages.predict.geometry import central_half, choose

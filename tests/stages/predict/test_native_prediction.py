@@ -12,11 +12,11 @@ from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
+from volproc.stages.native_grid import run_native
 from volproc.stages.predict.native_prediction import (
     VoteTransform,
     plan_native,
     resampler_to,
-    run_native,
 )
 from volproc.volume.metadata import Level
 from volproc.volume.resampling import Resampling, as_tensor, resampled

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from volproc.errors import ModelError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import whole_box
-from volproc.model.opening import open_network
+from volproc.model.resolver import open_network
 from volproc.stages.predict import seam_check
 from volproc.stages.predict.geometry import lay_out
 from volproc.stages.predict.seam_check import places_in

@@ -13,7 +13,7 @@ from volproc.stages.subjects.manifest import files_of, from_csv
 from volproc.stages.subjects.stage import plan_subjects, run_subjects
 from volproc.stages.subjects.upload import Uploaded, upload_subjects
 
-pytest.importorskip("panoptes_client", reason="pip install 'volproc[zooniverse]'")
+pytest.importorskip("panoptes_client", reason="pip install '.[zooniverse]'")
 
 _spec = importlib.util.spec_from_file_location(
     "panoptes_server", Path(__file__).with_name("panoptes_server.py")
@@ -204,7 +204,7 @@ def test_watchers_see_it_go_on(zooniverse, manifest):
 
 def test_without_the_package_the_extra_is_named(zooniverse, manifest, monkeypatch):
     monkeypatch.setitem(sys.modules, "panoptes_client", None)
-    with pytest.raises(AnnotateError, match=r"pip install 'volproc\[zooniverse\]'"):
+    with pytest.raises(AnnotateError, match=r"pip install '\.\[zooniverse\]'"):
         upload(manifest, zooniverse)
 
 

@@ -50,7 +50,7 @@ def learn(
         batches=batches,
         folder=folder,
         key=key,
-        anew=anew,
+        from_scratch=anew,
         scores=lambda network: {"bias": float(network.head.bias[0])},
     )
 
@@ -101,7 +101,7 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_or_it_is_begun_anew_where_asked(tmp_path: Path) -> None:
     learn(tmp_path / "one", steps=5)
-    other = learn(tmp_path / "one", key="b", anew=True)
+    other = learn(tmp_path / "one", key="b", from_scratch=True)
     assert len(losses(tmp_path / "one")) == 12
     assert torch.equal(other.head.weight, learn(tmp_path / "two", key="b").head.weight)
 

@@ -97,7 +97,7 @@ def trained(chosen: TrainOptions, *, stop: int | None = None, anew: bool = False
         if event["step"] == stop:
             raise Killed
 
-    plan = plan_train(sources_of(chosen), chosen, validation=held_out_of(chosen), anew=anew)
+    plan = plan_train(sources_of(chosen), chosen, validation=held_out_of(chosen), from_scratch=anew)
     return run_training(plan, watch=watch)
 
 
@@ -151,7 +151,7 @@ def test_a_model_that_was_exchanged_is_written_again(
 
 def test_other_data_begin_anew_where_asked(volumes: dict[str, Any], tmp_path: Path) -> None:
     trained(options(volumes, tmp_path / "model"))
-    fresh = trained(options(volumes, tmp_path / "model", seed=5), anew=True)
+    fresh = trained(options(volumes, tmp_path / "model", seed=5), from_scratch=True)
     assert fresh == trained(options(volumes, tmp_path / "other", seed=5))
 
 
@@ -181,7 +181,7 @@ def test_what_nobody_looked_at_and_agreement_come_along(
     assert (pair.weight[:6] == 255).all()
     assert (pair.weight[6:] == 0).all()
     assert (pair.soft[:6] == 51).all()
-    assert not pair.truth[6:].any()
+    assert not pair.ground_truth[6:].any()
     plain = plan_train(sources_of(TrainOptions(**volumes)), options(volumes, tmp_path))
     with_more = plan_train((source,), options(volumes, tmp_path, **soft))
     assert with_more.digest != plain.digest
@@ -205,8 +205,8 @@ def test_nothing_to_learn_from_is_refused(volumes: dict[str, Any], tmp_path: Pat
 def test_image_and_labels_meet_on_one_grid(volumes: dict[str, Any]) -> None:
     (source,) = sources_of(TrainOptions(**volumes))
     pair = load_pair(source, VoxelNm((50.0, 50.0, 50.0)))
-    assert pair.image.shape == pair.truth.shape == (12, 20, 20)
-    inside, outside = pair.image[pair.truth].mean(), pair.image[~pair.truth].mean()
+    assert pair.image.shape == pair.ground_truth.shape == (12, 20, 20)
+    inside, outside = pair.image[pair.ground_truth].mean(), pair.image[~pair.ground_truth].mean()
     assert inside > outside + 40
 
 
@@ -285,7 +285,7 @@ def test_a_pair_is_learnt_from_where_both_lie(volumes: dict[str, Any], tmp_path:
     pair = load_pair(source, coarse)
     cut = (slice(4, 12), slice(4, 20), slice(0, 17))
     assert np.array_equal(pair.image, all_of_it.image[cut])
-    assert np.array_equal(pair.truth, all_of_it.truth[cut])
+    assert np.array_equal(pair.ground_truth, all_of_it.truth[cut])
     plan = plan_train((source,), options(given, tmp_path))
     (note,) = plan.notes
     assert "voxels z 4:12, y 4:20, x 0:17 at 50 nm are used" in note
@@ -306,7 +306,7 @@ def test_labels_that_lie_elsewhere_are_refused(volumes: dict[str, Any], tmp_path
         "labels": marked("top.zarr", depth=4, z_nm=25.0),
         "ignore": marked("bottom.zarr", depth=4, z_nm=225.0),
     }
-    with pytest.raises(ConfigError, match=r"nothing to learn from: no voxel lies in all of"):
+    with pytest.raises(ConfigError, match=r"nothing to learn from: no voxel is in all of"):
         trained(options({**volumes, **apart}, tmp_path / "model"))
 
 

@@ -39,7 +39,7 @@ SETTINGS = {
     "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**30,
-    # Nobody looks at what workers tell of GPUs, and a driver that answers late would hold them up.
+    # Nobody looks at what workers report of GPUs, and a slow driver would hold them up.
     "distributed.diagnostics.nvml": False,
     # Handing threads a shard's chunks one by one took a fifth of writing.
     "distributed.nanny.pre-spawn-environ.ZARR_CODEC_PIPELINE__BATCH_SIZE": 256,
@@ -47,11 +47,11 @@ SETTINGS = {
 
 WORKER_PROCESS = "Dask Worker process (from Nanny)"
 """How Dask calls the processes of workers."""
-ASKING_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def thread_settings(workers: int, *, cores: int) -> dict[str, int]:
-    """How many threads of a worker decode and multiply: all workers' together are the cores.
+    """How many threads of a worker decode and multiply: in all workers together one per core.
 
     >>> set(thread_settings(2, cores=16).values())
     {8}
@@ -158,7 +158,7 @@ class _Workers(LocalCluster):  # type: ignore[misc]
     def _nanny(self, *given: Any, name: int, **more: Any) -> Nanny:
         # Ctrl-C in a terminal and signals of a batch system reach workers too. They are left to
         # this process: what the thread of the nannies blocks, the processes it starts do as well.
-        signal.pthread_sigmask(signal.SIG_BLOCK, ASKING_TO_END)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         seen = {"CUDA_VISIBLE_DEVICES": self._gpus[name % len(self._gpus)]} if self._gpus else {}
         self._nannies.append(Nanny(*given, name=name, env=seen, **more))
         return self._nannies[-1]

@@ -1,4 +1,4 @@
-"""The workers of this machine that suit a step: one per core, or one per GPU where it uses them."""
+"""Pools of workers on this machine: one worker per core, or one per GPU where a step uses them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from volproc.engine.protocol import Outcomes, Step, Task
 from volproc.grid.blocks import Block
 
 GPU_THREADS = 4
-"""Blocks that a GPU's worker has in hand: one at work, the others on their way in or out."""
+"""Blocks in flight on a GPU's worker: one is computed, the others are read or written."""
 
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """How many workers, blocks in hand of each, its memory, and the GPUs dealt out to them."""
+    """How many workers, blocks in flight on each, its memory, and the GPUs dealt out to them."""
 
     workers: int
     threads: int
     worker_bytes: int
     gpus: tuple[str, ...] = ()
 
-    def can_do(self, wanted: WorkerPool) -> bool:
-        """Whether these can do what `wanted` are wanted for."""
-        return self == wanted or self == replace(wanted, gpus=wanted.gpus or self.gpus)
+    def can_do(self, requested: WorkerPool) -> bool:
+        """Whether these workers can do what those of the `requested` pool could."""
+        gpus = requested.gpus or self.gpus
+        return self == requested or self == replace(requested, gpus=gpus)
 
 
 class WorkerPools:
-    """An engine with the workers that suit each step, on this machine.
+    """The workers that suit each step, on this machine.
 
-    One crew at a time: started when a block is to be done, and replaced when a step wants another.
-    `gpus` tells what the GPUs are called; it is asked when a step is to use one.
+    One pool at a time: started for the first block of a step, replaced when a step needs another.
+    `gpus` gives the names of the GPUs; it is called when a step is to use one.
     """
 
     def __init__(
@@ -44,62 +45,46 @@ class WorkerPools:
     ) -> None:
         self._options = options
         self._gpus = gpus or visible_gpus
-        self._at_work: tuple[WorkerPool, DaskEngine] | None = None
-        self._usual = self._crew(options.workers or machine_cores(), options.threads or 1)
-
-    @property
-    def worker_bytes(self) -> int:
-        """Memory of a worker, where a step uses no GPU."""
-        return self._usual.worker_bytes
-
-    @property
-    def threads(self) -> int:
-        """Blocks such a worker has in hand."""
-        return self._usual.threads
-
-    def for_step(self, step: Step) -> PoolEngine:
-        """The engine for `step`; nothing is started yet."""
-        return PoolEngine(self, self.pool_for(step))
+        self._running: tuple[WorkerPool, DaskEngine] | None = None
+        usual = self._pool(options.workers or machine_cores(), options.threads or 1)
+        self.usual = PoolEngine(self, usual)
+        """The engine for steps that use no GPU."""
 
     def pool_for(self, step: Step) -> WorkerPool:
-        """Who is to do `step`: on GPUs one worker each, unless the options say otherwise."""
+        """The pool for `step`: on GPUs one worker each, unless the options say otherwise."""
         if not step.on_gpu:
-            return self._usual
+            return self.usual.pool
         options, gpus = self._options, self._gpus()
         one_each = min(len(gpus), options.workers or len(gpus))
         workers = options.gpu_workers or max(1, one_each)
-        return self._crew(workers, options.threads or GPU_THREADS, gpus)
+        return self._pool(workers, options.threads or GPU_THREADS, gpus)
 
-    def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
-        """One outcome per block, as they come, from the workers for steps without a GPU."""
-        return self.started(self._usual).map(task, blocks)
-
-    def started(self, crew: WorkerPool) -> DaskEngine:
-        """The engine of `crew`, or of one at work that can do the same; others are closed first."""
-        if self._at_work is None or not self._at_work[0].can_do(crew):
+    def started(self, pool: WorkerPool) -> DaskEngine:
+        """The engine of `pool`, or the running one if it can do the same; others are closed."""
+        if self._running is None or not self._running[0].can_do(pool):
             self.close()
             engine = local_engine(
-                workers=crew.workers,
-                threads=crew.threads,
-                worker_bytes=crew.worker_bytes,
-                gpus=crew.gpus,
+                workers=pool.workers,
+                threads=pool.threads,
+                worker_bytes=pool.worker_bytes,
+                gpus=pool.gpus,
             )
-            self._at_work = crew, engine
-        return self._at_work[1]
+            self._running = pool, engine
+        return self._running[1]
 
     def kill(self) -> None:
         """End the workers at once, whatever they do."""
-        if self._at_work is not None:
-            self._at_work[1].cluster.kill()
+        if self._running is not None:
+            self._running[1].cluster.kill()
 
     def close(self) -> None:
         """Let the workers go."""
-        if self._at_work is not None:
-            _, engine = self._at_work
-            self._at_work = None
+        if self._running is not None:
+            _, engine = self._running
+            self._running = None
             engine.close()
 
-    def _crew(self, workers: int, threads: int, gpus: tuple[str, ...] = ()) -> WorkerPool:
+    def _pool(self, workers: int, threads: int, gpus: tuple[str, ...] = ()) -> WorkerPool:
         # Dask gives no worker more than the machine has, whatever it is asked for
         memory = min(machine_bytes(), self._options.worker_bytes or share_of_machine(workers))
         return WorkerPool(workers, threads, memory, gpus)
@@ -107,32 +92,32 @@ class WorkerPools:
 
 @dataclass(frozen=True)
 class PoolEngine:
-    """An engine on one crew of several, which is started when `map` is called."""
+    """An engine on one pool of several, which is started when `map` is called."""
 
-    crews: WorkerPools
-    crew: WorkerPool
+    pools: WorkerPools
+    pool: WorkerPool
 
     @property
     def worker_bytes(self) -> int:
         """Memory of one worker."""
-        return self.crew.worker_bytes
+        return self.pool.worker_bytes
 
     @property
     def threads(self) -> int:
-        """Blocks one worker has in hand."""
-        return self.crew.threads
+        """Blocks in flight on one worker."""
+        return self.pool.threads
 
     def for_step(self, step: Step) -> PoolEngine:
-        """The crew that suits `step`."""
-        return self.crews.for_step(step)
+        """The engine on the pool for `step`; nothing is started yet."""
+        return PoolEngine(self.pools, self.pools.pool_for(step))
 
     def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
         """One outcome per block, as they come."""
-        return self.crews.started(self.crew).map(task, blocks)
+        return self.pools.started(self.pool).map(task, blocks)
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """What this process' GPUs are called in CUDA_VISIBLE_DEVICES; their number is torch's."""
+    """The names of this process' GPUs in CUDA_VISIBLE_DEVICES; torch gives their number."""
     import torch  # whoever has planned a step on a GPU has imported it; others are spared
 
     count = torch.cuda.device_count()

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from volproc.errors import ModelError
-from volproc.model.foreign.description import Description, Extent, Weights, checked
-from volproc.model.foreign.package import Package
-from volproc.model.foreign.plain_yaml import read_yaml
+from volproc.model.foreign.model_card import Description, Extent, Weights, checked
+from volproc.model.foreign.package import Package, read_yaml
 from volproc.model.foreign.tensors import Axis, Tensor04, Tensor05
 
 KEYS: dict[Weights, str] = {"onnx": "onnx", "torchscript": "torchscript", "pt2": "torch_export"}
@@ -58,13 +57,13 @@ def describe(package: Package) -> Described:
             "expected a model of format 0.4 or 0.5"
         )
     old = version.startswith("0.4")
-    source, answer = _tensors(content, old=old, where=where)
-    tests = [tensor.test_tensor for tensor in (source, answer)]
+    source, output = _tensors(content, old=old, where=where)
+    tests = [tensor.test_tensor for tensor in (source, output)]
     if old:
         tests = [(content.get(key) or [None])[0] for key in ("test_inputs", "test_outputs")]
     channels = next((axis.extent for axis in source.axes if axis.letter == "c"), None)
     return Described(
-        _description(content, source, answer, where=where),
+        _description(content, source, output, where=where),
         channels.least if channels else None,
         _weights(content.get("weights"), where=where),
         *(_named(test) for test in tests),
@@ -95,10 +94,10 @@ def _tensors(content: dict[str, Any], *, old: bool, where: str) -> tuple[Tensor0
 
 
 def _description(
-    content: dict[str, Any], source: Tensor05, answer: Tensor05, *, where: str
+    content: dict[str, Any], source: Tensor05, output: Tensor05, *, where: str
 ) -> Description:
     by_letter = {axis.letter: axis for axis in source.axes}
-    out = {axis.letter: axis for axis in answer.axes}
+    out = {axis.letter: axis for axis in output.axes}
     values = {
         "name": str(content.get("name") or "")[:200],
         "axes": "".join(by_letter),
@@ -108,7 +107,7 @@ def _description(
         "depth": by_letter["z"].extent if "z" in by_letter else None,
         "channels": out["c"].names if "c" in out else (),
         "preprocessing": _steps(source.preprocessing),
-        "postprocessing": _steps(answer.postprocessing),
+        "postprocessing": _steps(output.postprocessing),
         "halo": max(out[letter].halo for letter in "yx") or None,
         "depth_halo": (out["z"].halo or None) if "z" in out else None,
     }

@@ -1,7 +1,7 @@
 """Folders that cellmap-models exports: model.onnx, model.pt2 and model.ts beside a metadata.json.
 
-It states voxel sizes, shapes and names of channels, but not how grey values are to be scaled: that
-a card says.
+It states voxel sizes, shapes and names of channels, but not how grey values are to be scaled: a
+card has to.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from volproc.errors import ModelError
 from volproc.model.foreign.bioimageio import Described, Named
-from volproc.model.foreign.description import Description, Weights, checked
+from volproc.model.foreign.model_card import Description, Weights, checked
 from volproc.model.foreign.package import Package
 
 METADATA = "metadata.json"
@@ -43,8 +43,8 @@ def describe_cellmap(package: Package) -> Described:
     size, out = stated.input_voxel_size, stated.output_voxel_size
     if size and out and size != out:
         raise ModelError(
-            f"{where}: the network answers at {list(out)} nm, but sees {list(size)} nm; they must "
-            "be alike: take another model"
+            f"{where}: the network predicts at {list(out)} nm, but reads {list(size)} nm; they "
+            "must be alike: take another model"
         )
     values: dict[str, Any] = {
         "name": stated.model_name or package.path.name,

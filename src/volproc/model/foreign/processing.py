@@ -1,4 +1,4 @@
-"""What is done to voxels before a network and to its answers after it, in bioimage.io's words.
+"""The steps before and after a network, in bioimage.io's words.
 
 Statistics (mean, spread, percentiles) are taken once from the whole volume, whatever the
 description says about samples and data sets: those of a tile would show the tiles.
@@ -82,7 +82,7 @@ class ZeroMean(_Step):
 
 
 class ScaleRange(_Step):
-    """The range between two percentiles of the volume to 0 and 1; what lies beyond goes beyond."""
+    """Two percentiles of the volume become 0 and 1; values beyond them lie outside."""
 
     id: Literal["scale_range"]
     min_percentile: Percentile = 0.0
@@ -131,7 +131,7 @@ class Binarize(_Step):
 
 
 class EnsureDtype(_Step):
-    """Whole numbers lose what is behind the point; there is no other effect here."""
+    """Values are truncated for a whole-number type; there is no other effect here."""
 
     id: Literal["ensure_dtype"]
     dtype: str
@@ -170,7 +170,7 @@ Step = Plain | ZeroMean | ScaleRange | Softmax
 
 @dataclass(frozen=True)
 class Prepared:
-    """A volume's constants: the steps before a network, with the volume's statistics in place."""
+    """A volume's constants: the steps before a network, with the volume's statistics filled in."""
 
     steps: tuple[Step, ...]
 

@@ -30,7 +30,7 @@ class Runnable(Protocol):
     weight_bytes: int
 
     def __call__(self, values: Tensor) -> Tensor:
-        """The answer; ModelError if the network does not take `values`."""
+        """The output; ModelError if the network does not take `values`."""
 
     def cost(self, values: Tensor) -> Cost:
         """What a run on such `values` costs."""

@@ -16,16 +16,8 @@ from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.annotate.page.level_files import DrawLevels
 from volproc.stages.annotate.quality.ground_truth import GroundTruth
 from volproc.stages.annotate.quality.slice_quality import spread
-from volproc.stages.annotate.quality.trials import (
-    TryMethods,
-    TrySmallerCrowds,
-)
-from volproc.stages.annotate.tasks import (
-    Annotate,
-    Drawings,
-    MeasureVolunteers,
-    OutputVolumes,
-)
+from volproc.stages.annotate.quality.trials import TryMethods, TrySmallerCrowds
+from volproc.stages.annotate.tasks import Annotate, Drawings, MeasureVolunteers, OutputVolumes
 from volproc.stages.claims import Claim
 from volproc.stages.output import pyramid_steps
 from volproc.volume.file_io import sibling
@@ -38,9 +30,6 @@ MAX_SUBSAMPLED = 40
 NAMES = ("labels", "envelope", "agreement", "ignore")
 SMALLER, TRIED, LEVELS = "try smaller crowds", "score and compare", "draw level sets"
 """Names of steps after the volumes are written."""
-
-Skilled = dict[str, float]
-"""Volunteers and their skills."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +63,7 @@ class AnnotatePlan:
 
     @property
     def folder(self) -> str:
-        """Where the votes are kept, sorted by slices."""
+        """Where the votes are stored, sorted by slices."""
         return f"{self.volumes[0].url.rstrip('/')}.volproc/votes-{self.reading[:8]}"
 
     @property
@@ -106,7 +95,7 @@ class AnnotatePlan:
         """The step that measures volunteers; whole slices, where there are votes."""
         return self._step("measure volunteers", MeasureVolunteers(self.drawings(blocks)), blocks)
 
-    def annotate_step(self, blocks: tuple[int, ...], known: Skilled) -> Step:
+    def annotate_step(self, blocks: tuple[int, ...], known: dict[str, float]) -> Step:
         """The step that writes the volumes; `known` are the volunteers' skills."""
         made = OutputVolumes(*(Volume(info) for info in self.volumes))
         voxels = prod(self.image.shape)
@@ -129,18 +118,18 @@ class AnnotatePlan:
         )
 
     def trial_steps(
-        self, blocks: tuple[int, ...], known: Skilled, drawn: Sequence[int]
+        self, blocks: tuple[int, ...], known: dict[str, float], drawn: Sequence[int]
     ) -> tuple[Step, ...]:
-        """What is tried once the volumes are there: `drawn` are the slices with drawings."""
-        asked = [self._smaller_crowds(blocks, known, drawn)]
+        """What is tried once the volumes are written; `drawn` are the slices with drawings."""
+        trials = [self._smaller_crowds(blocks, known, drawn)]
         if self.truth or self.options.compare:
-            asked.append(self._methods(blocks, known))
+            trials.append(self._methods(blocks, known))
         if self.options.levels:
-            asked.append(self._levels(blocks))
-        return tuple(asked)
+            trials.append(self._levels(blocks))
+        return tuple(trials)
 
     def _smaller_crowds(
-        self, blocks: tuple[int, ...], known: Skilled, drawn: Sequence[int]
+        self, blocks: tuple[int, ...], known: dict[str, float], drawn: Sequence[int]
     ) -> Step:
         if self.truth:
             drawn = [z for z in drawn if self.truth.where.start[0] <= z < self.truth.where.stop[0]]
@@ -151,7 +140,7 @@ class AnnotatePlan:
         slices = tuple(Block(index, box, box) for index, box in enumerate(boxes))
         return Step(SMALLER, task, slices, self.trying, peak_bytes=self._slice_bytes)
 
-    def _methods(self, blocks: tuple[int, ...], known: Skilled) -> Step:
+    def _methods(self, blocks: tuple[int, ...], known: dict[str, float]) -> Step:
         task = TryMethods(
             drawings=self.drawings(blocks),
             skills=known,
@@ -169,7 +158,7 @@ class AnnotatePlan:
     def _step(
         self, name: str, task: Task, blocks: tuple[int, ...], *, trying: str = "", held: int = 0
     ) -> Step:
-        """A step over whole slices where there are votes; it holds so many bytes a voxel."""
+        """A step over whole slices where there are votes, with `held` bytes per voxel in memory."""
         (depth, rows, columns), size = self.image.shape, self.options.block_slices
         boxes = [Box((n * size, 0, 0), (min((n + 1) * size, depth), rows, columns)) for n in blocks]
         return Step(

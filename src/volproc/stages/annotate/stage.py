@@ -14,36 +14,25 @@ from volproc.engine.run import Runner
 from volproc.errors import AnnotateError
 from volproc.stages.annotate.export.region_layout import lay_out
 from volproc.stages.annotate.export.subject_metadata import read_manifest
-from volproc.stages.annotate.export.vote_reader import (
-    VoteIndex,
-    read_vote_index,
-    store_votes,
-)
+from volproc.stages.annotate.export.vote_reader import VoteIndex, read_vote_index, store_votes
 from volproc.stages.annotate.options import AnnotateOptions
-from volproc.stages.annotate.page.result_files import (
-    Findings,
-    ResultFiles,
-    write_results,
-)
+from volproc.stages.annotate.page.result_files import Findings, ResultFiles, write_results
 from volproc.stages.annotate.plan import SMALLER, TRIED, AnnotatePlan
-from volproc.stages.annotate.quality.comparison import MethodDistance, MethodScores, by_method
 from volproc.stages.annotate.quality.ground_truth import ground_truth_of
 from volproc.stages.annotate.quality.skills import Errors, skills
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
-from volproc.stages.annotate.quality.slice_scores import MeanScores
+from volproc.stages.annotate.quality.slice_scores import (
+    MeanScores,
+    MethodDistance,
+    MethodScores,
+    by_method,
+)
 from volproc.stages.annotate.quality.volunteers_needed import Subsample
 from volproc.stages.claims import admit
 from volproc.stages.description import Request
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume
-from volproc.volume.access import (
-    exists,
-    relative_url,
-)
-from volproc.volume.file_io import (
-    content_digest,
-    sibling,
-    write_file,
-)
+from volproc.volume.access import exists, relative_url
+from volproc.volume.file_io import content_digest, sibling, write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
 from volproc.volume.store import Volume, open_volume
@@ -52,8 +41,8 @@ __all__ = ["AnnotatePlan", "AnnotateResult", "plan_annotate", "run_annotate", "w
 
 ALGORITHM = 1
 """Raised by hand when the same drawings and options would give other labels."""
-ACROSS, PART = 2048, 128
-"""Voxels a side of a task's block: no more than, and a multiple of."""
+MAX_ACROSS, MULTIPLE = 2048, 128
+"""Voxels along a side of a task's block: at most, and a multiple of."""
 READING = frozenset(
     {
         "workflow", "workflow_version", "task", "tool", "bezier_tools", "frames", "subject_name",
@@ -62,17 +51,17 @@ READING = frozenset(
     }
 )  # fmt: skip
 """Options on which the votes depend."""
-PLACES = frozenset({"export", "manifest", "ground_truth"})
-"""Options that name files: what is in them counts, not where they lie."""
+PATHS = frozenset({"export", "manifest", "ground_truth"})
+"""Options that name files: what is in them counts, not where they are."""
 TRYING = frozenset({"ground_truth_labels", "compare", "levels"})
 """Options on which no volume depends."""
 
 
 @dataclass(frozen=True)
 class AnnotateResult:
-    """What was written: the volumes, and page and tables beside them.
+    """What was written: the volumes, and page and tables next to them.
 
-    `scores` are those of each method that was tried, where there is a truth.
+    `scores` are those of each method that was tried, where there is a ground truth.
     """
 
     volumes: tuple[Volume, ...]
@@ -92,21 +81,21 @@ def plan_annotate(
     """Decide volumes and blocks for the drawings in `export` on the slices of `image`.
 
     `content` names what an export will hold that is still to be drawn. An image without a url is
-    blank. AnnotateError if there is no such export, or the truth has
-    other voxels; VolumeError if it lies elsewhere.
+    blank. AnnotateError if there is no such export, or the ground truth has other voxels;
+    VolumeError if it lies elsewhere.
     """
     if not content and not exists(export):
         raise AnnotateError(f"{export} does not exist; expected a classification export (CSV)")
     there = options.manifest and exists(options.manifest)
     files = (content or content_digest(export), content_digest(options.manifest) if there else "")
-    said = options.recorded(exclude=PLACES | TRYING)
+    lasting = options.recorded(exclude=PATHS | TRYING)
     volumes = _volumes(image, out, options)
     seen = fingerprint(image) if image.url else ""
     recipe = Recipe(
         "annotate",
         ALGORITHM,
         dict(zip(("export", "manifest", "image"), (*files, seen), strict=True)),
-        said,
+        lasting,
         cutting_of(volumes[0].write_unit, *volumes),
         {"export": relative_url(export, out)},
         renamed=options.RENAMED,
@@ -141,7 +130,7 @@ def plan_annotate(
 
 def _volumes(image: VolumeInfo, out: str, options: AnnotateOptions) -> tuple[VolumeInfo, ...]:
     _, rows, columns = image.shape
-    down, across = (min(-(-side // PART) * PART, ACROSS) for side in (rows, columns))
+    down, across = (min(-(-side // MULTIPLE) * MULTIPLE, MAX_ACROSS) for side in (rows, columns))
     shards = (options.block_slices, down, across)
     new = partial(
         new_volume,

@@ -15,22 +15,11 @@ from volproc.drawing import Patch, SliceVotes
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box
 from volproc.stages.annotate.export.vote_store import read_votes
-from volproc.stages.annotate.geometry.outline import (
-    INSIDE,
-    envelope,
-)
+from volproc.stages.annotate.geometry.outline import INSIDE, envelope
 from volproc.stages.annotate.methods import METHODS
 from volproc.stages.annotate.options import AnnotateOptions
-from volproc.stages.annotate.quality.consistency import (
-    HALO,
-    agreed,
-    replace_failures,
-)
-from volproc.stages.annotate.quality.level_sets import (
-    Level,
-    inside_counts,
-    level_sets,
-)
+from volproc.stages.annotate.quality.consistency import HALO, agreed, replace_failures
+from volproc.stages.annotate.quality.level_sets import Level, inside_counts, level_sets
 from volproc.stages.annotate.quality.skills import slice_errors
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
 from volproc.volume.store import Volume

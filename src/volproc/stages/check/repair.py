@@ -13,7 +13,7 @@ from volproc.errors import VolumeError
 from volproc.stages.check.findings import Finding
 from volproc.stages.check.stage import CheckPlan
 from volproc.volume.access import remove_file
-from volproc.volume.creation import note
+from volproc.volume.creation import update_provenance
 
 
 def repair(plan: CheckPlan, findings: Iterable[Finding]) -> tuple[str, ...]:
@@ -34,5 +34,5 @@ def repair(plan: CheckPlan, findings: Iterable[Finding]) -> tuple[str, ...]:
             remove_file(one.where)
     for image in plan.images:
         if any(one.where.startswith(f"{image.url}/") for one in damaged):
-            note(image.url, finished=False)
+            update_provenance(image.url, finished=False)
     return tuple(one.where for one in damaged)

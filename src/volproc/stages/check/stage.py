@@ -21,6 +21,7 @@ from volproc.grid.box import Shape, each
 from volproc.stages.check.chunk_files import ChunkFiles, list_files
 from volproc.stages.check.findings import Finding, error, warning
 from volproc.stages.check.level_metadata import FoundImage
+from volproc.stages.check.second_opinion import second_opinion
 from volproc.stages.check.structure import structure_of
 from volproc.stages.check.tasks import (
     CheckBlock,
@@ -97,14 +98,17 @@ class CheckPlan:
         )
 
 
-def plan_check(url: str, *, depth: Depth = "samples") -> CheckPlan:
+def plan_check(url: str, *, depth: Depth = "samples", ask_ome_zarr: bool = False) -> CheckPlan:
     """The fast check of the volume at `url`, and the steps of a deeper one.
 
     VolumeError if there is nothing at `url`; everything else that is wrong becomes a finding.
+    With `ask_ome_zarr` so does what the package ome-zarr says.
     """
     url = url.rstrip("/")
     structure, images = structure_of(url)
     files, chunks = list_files(url, images)
+    if ask_ome_zarr:
+        files = [*files, *second_opinion(images)]
     # never the record of an earlier check: the files may have changed since
     fresh = digest("check", url, uuid4().hex)
     return CheckPlan(url, depth, (*structure, *files), tuple(images), tuple(chunks), fresh)

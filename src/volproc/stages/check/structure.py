@@ -19,7 +19,7 @@ from volproc.stages.check.level_metadata import (
 )
 from volproc.volume.metadata import Kind
 from volproc.volume.ome import multiscales_of
-from volproc.volume.presence import holds_all
+from volproc.volume.presence import has_all_chunks
 from volproc.volume.stored_arrays import StoredGroup, group_at, model_error
 
 ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -94,7 +94,7 @@ def _image_itself(
         ours=bool(provenance),
         finished=not provenance or bool(provenance.get("finished")),
         levels=tuple(levels),
-        complete=holds_all(provenance, kind),
+        complete=has_all_chunks(provenance, kind),
     )
     if not image.finished:
         step = provenance.get("step", "volproc")

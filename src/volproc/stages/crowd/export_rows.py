@@ -1,15 +1,15 @@
-"""Rows as Zooniverse exports them, in the format of classifier 1 or 2.
+"""Rows as Zooniverse exports them, in the format of classifier 1 or 2; and the files they go to.
 
-Coordinates are pixels of the uploaded frame, which has `scale` times the slice's voxels.
+Coordinates are pixels of the uploaded frame, which has `scale` times the slice's voxels. Each task
+writes a file of its own, a part; the run joins them without holding them in memory.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -19,6 +19,11 @@ import numpy as np
 from volproc.drawing import Stroke, Vote
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
+from volproc.location import filesystem_of
+from volproc.retry import PatientFile
+from volproc.spreadsheet import table_csv
+from volproc.volume.access import local_path, reading, remove_file
+from volproc.volume.file_io import write_file, write_pieces
 from volproc.volume.metadata import PositionNm
 
 COLUMNS = (
@@ -31,6 +36,7 @@ WORKFLOW = "volproc crowd"
 FRAMES = 5
 """Slices shown with a subject; the one in the middle is drawn on."""
 FIRST_ID = 100_000_000
+PIECE_BYTES = 2**20
 BEGAN = datetime(2020, 1, 1, tzinfo=UTC)
 QUESTION = "Draw around the nuclear envelope."
 
@@ -60,13 +66,11 @@ class Export:
 
     def rows(self, z: int, votes: Iterable[Vote]) -> str:
         """The lines of all votes on slice `z`."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
         subject = _text(self._subject(z))
-        for place, vote in enumerate(votes):
-            number = z * self.volunteers + place
-            writer.writerow(self._row(z, vote, number, subject))
-        return text.getvalue()
+        numbered = enumerate(votes, start=z * self.volunteers)
+        return table_csv(
+            (), (self._row(z, vote, number, subject) for number, vote in numbered), end="\n"
+        )
 
     def _row(self, z: int, vote: Vote, number: int, subject: str) -> list[str]:
         ended = BEGAN + timedelta(minutes=number)
@@ -181,3 +185,38 @@ def _mark_2(pixels: list[list[float]], frame: int) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The folder of the parts, at any path or fsspec URL."""
+
+    folder: str
+
+    def save(self, index: int, rows: str) -> None:
+        """Keep the part of block `index`; there whole or not at all."""
+        write_file(self._url(index), rows.encode())
+
+    def join(self, url: str, indices: Iterable[int], *, first: str) -> None:
+        """Make the file `url` of the line `first` and the parts, in the order of `indices`."""
+        write_pieces(url, self._pieces(first, indices))
+
+    def remove(self, indices: Iterable[int]) -> None:
+        """Remove the parts, and the folder if nothing else is in it."""
+        for index in indices:
+            remove_file(self._url(index))
+        folder = local_path(self.folder)
+        if folder:
+            with suppress(OSError):
+                folder.rmdir()
+
+    def _pieces(self, first: str, indices: Iterable[int]) -> Iterator[bytes]:
+        yield first.encode()
+        for index in indices:
+            filesystem, path = filesystem_of(self._url(index))
+            with reading(self._url(index)), PatientFile(filesystem.open, path, "rb") as part:
+                while piece := part.read(PIECE_BYTES):
+                    yield piece
+
+    def _url(self, index: int) -> str:
+        return f"{self.folder}/{index:06}.csv"

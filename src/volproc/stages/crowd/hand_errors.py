@@ -12,17 +12,19 @@ from volproc.stages.crowd.visible_outlines import STEP_NM, Line
 Arc = npt.NDArray[np.intp]
 """Which points of a closed line a stroke visits, in its order."""
 
-FARTHEST = 3.0
-"""No point wanders farther than this many standard deviations: people see where they draw."""
+MAX_DEVIATIONS = 3.0
+"""No point is off by more standard deviations: people see where they draw."""
 MIN_POINTS = 3
 """A shorter stroke is not drawn at all."""
+OVERLAP_SHARE = 0.3
+"""Of the junctions between strokes: there they overlap instead of leaving a gap."""
 
 
 def wander(count: int, *, sd_nm: float, reach_nm: float, rng: np.random.Generator) -> Line:
     """How far each of `count` points along a closed line is off, along y and x; shape (count, 2).
 
     White noise smoothed along the line over `reach_nm`: neighbours err together, points farther
-    apart than about three times the reach on their own. Standard deviation `sd_nm` per axis.
+    apart than about three times the reach independently. Standard deviation `sd_nm` per axis.
     """
     index = np.arange(count)
     apart = np.minimum(index, count - index) * STEP_NM
@@ -33,14 +35,14 @@ def wander(count: int, *, sd_nm: float, reach_nm: float, rng: np.random.Generato
 
 
 def bounded(off: Line) -> Line:
-    """Displacements of unit spread; those longer than `FARTHEST` become as long as that."""
+    """Displacements of unit spread, shortened to `MAX_DEVIATIONS` where they are longer."""
     far = np.linalg.norm(off, axis=1, keepdims=True)
-    near: Line = off * np.minimum(1, FARTHEST / np.maximum(far, 1e-9))
+    near: Line = off * np.minimum(1, MAX_DEVIATIONS / np.maximum(far, 1e-9))
     return near
 
 
 def resized(line: Line, by: float) -> Line:
-    """The line `by` (relative) larger around its centre."""
+    """The line, larger by a share `by` around its centre."""
     centre = line.mean(axis=0)
     larger: Line = centre + (line - centre) * (1 + by)
     return larger
@@ -56,7 +58,7 @@ def cut(count: int, *, strokes: int, gap_nm: float, rng: np.random.Generator) ->
     ends = np.roll(starts, -1)
     ends[-1] += count
     gaps = np.minimum(rng.exponential(gap_nm, len(starts)), 4 * gap_nm)
-    gaps = np.where(rng.random(len(starts)) < 0.3, -gaps / 2, gaps)
+    gaps = np.where(rng.random(len(starts)) < OVERLAP_SHARE, -gaps / 2, gaps)
     lost = np.rint(gaps / STEP_NM / 2).astype(int)
     # half of a junction's gap is lost by the arc that ends there, half by the one that begins
     arcs = [
@@ -73,13 +75,12 @@ def part_of(count: int, *, share: float, rng: np.random.Generator) -> list[Arc]:
 
 
 def in_sight(arc: Arc, hidden: npt.NDArray[np.bool_]) -> list[Arc]:
-    """The arc without the points where the image ends: so many arcs as are left."""
+    """The arc without the points where the image ends: as many arcs as are left."""
     seen = ~hidden[arc]
     if seen.all():
         return [arc]
-    borders = np.flatnonzero(np.diff(seen)) + 1
-    pieces = np.split(arc, borders)
-    return [p for p in pieces if not hidden[p[0]] and len(p) >= MIN_POINTS]
+    runs = np.split(arc, np.flatnonzero(np.diff(seen)) + 1)
+    return [run for run in runs if not hidden[run[0]] and len(run) >= MIN_POINTS]
 
 
 def mixed(
@@ -95,7 +96,7 @@ def mixed(
 def blob(
     centre: npt.ArrayLike, radius_nm: float, *, roughness: float, rng: np.random.Generator
 ) -> Line:
-    """A closed line around `centre` (y, x), about round, with dents and bulges of `roughness`."""
+    """A closed, roundish line around `centre` (y, x), with dents and bulges of `roughness`."""
     count = max(8, round(2 * np.pi * radius_nm / STEP_NM))
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
     waves = range(2, 6)

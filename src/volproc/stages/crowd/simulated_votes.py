@@ -1,4 +1,4 @@
-"""What one volunteer draws on one slice: whether, what, and in which strokes."""
+"""What one volunteer draws on one slice: whether anything, what, and in which strokes."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def draw(
     shape_yx: tuple[int, int],
     nm: tuple[float, float],
 ) -> Vote:
-    """What `who` says of slice `z`, which shows `outlines` (the largest first), in voxels.
+    """What `who` draws on slice `z`, which shows `outlines` (the largest first), in voxels.
 
     It depends on the volunteer, the slice's number and what it shows only: neither on who else
-    looks, nor on the order. `shape_yx` are the voxels of the slice, `nm` the voxel size (y, x).
+    looks nor on the order. `shape_yx` are the voxels of the slice, `nm` the voxel size (y, x).
     """
     rng = np.random.default_rng((who.seed, 3, who.index, z))
     extent = (shape_yx[0] * nm[0], shape_yx[1] * nm[1])
     habits = who.habits
     if outlines:
-        lines = list(_something(outlines, habits, extent, who.seed, rng))
+        lines = _where_something_is(outlines, habits, extent, who.seed, rng)
     else:
-        lines = list(_nothing(habits, extent, rng))
+        lines = _where_nothing_is(habits, extent, rng)
     return Vote(who.name, tuple(Stroke((line / nm).astype(np.float32)) for line in lines))
 
 
-def _something(
+def _where_something_is(
     outlines: Sequence[Outline],
     habits: Habits,
     extent: tuple[float, float],
@@ -70,7 +70,7 @@ def _something(
         yield inside(outlines[0], rng)
 
 
-def _nothing(
+def _where_nothing_is(
     habits: Habits, extent: tuple[float, float], rng: np.random.Generator
 ) -> Iterator[Line]:
     if rng.random() < habits.phantom:
@@ -82,7 +82,7 @@ def _nothing(
 
 
 def traced(outline: Outline, habits: Habits, rng: np.random.Generator) -> list[Line]:
-    """The strokes of one who follows an outline, in nm: honest, however clumsy."""
+    """The strokes, in nm, of someone who follows an outline, however clumsily."""
     rounds = 2 if rng.random() < habits.double else 1
     line, hidden = np.tile(outline.points, (rounds, 1)), np.tile(outline.hidden, rounds)
     count = len(line)
@@ -110,10 +110,10 @@ def inside(outline: Outline, rng: np.random.Generator) -> Line:
 def mistaken(
     outline: Outline, extent: tuple[float, float], *, seed: int
 ) -> tuple[Outline, Outline]:
-    """What may be taken for the object with this outline: its whole cell, and its neighbour.
+    """What may be mistaken for the object with this outline: its whole cell, and its neighbour.
 
-    They follow from the outline and the crowd's `seed`: whoever errs like this errs alike, and
-    does so on the next slice as well. Neither leaves the image of `extent` nm.
+    They follow from the outline and the crowd's `seed`: all who err like this draw the same, and
+    similarly on the next slice. Neither leaves the image of `extent` nm.
     """
     rng = np.random.default_rng((seed, 4))
     centre = outline.points.mean(axis=0)

@@ -1,13 +1,12 @@
-"""Plan and run of `crowd`: a truth in, the drawings of simulated volunteers out.
+"""Plan and run of `crowd`: a ground truth in, the drawings of simulated volunteers out.
 
-Every task writes the rows of its slices to a file of their own; the run joins them.
+Every task writes the rows of its slices to a file of its own; the run joins them.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -23,20 +22,13 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
 from volproc.stages.claims import Claim, admit
-from volproc.stages.crowd.export_parts import Parts
-from volproc.stages.crowd.export_rows import (
-    Export,
-    header,
-)
+from volproc.stages.crowd.export_rows import Export, Parts, header
 from volproc.stages.crowd.options import CrowdOptions
 from volproc.stages.crowd.simulated_votes import draw
 from volproc.stages.crowd.visible_outlines import trace
 from volproc.stages.crowd.volunteers import POOL, Volunteer, panel, volunteers
 from volproc.stages.description import Request
-from volproc.stages.provenance import (
-    read_provenance,
-    write_provenance,
-)
+from volproc.stages.provenance import read_provenance, write_provenance
 from volproc.volume.access import relative_url
 from volproc.volume.file_io import sibling
 from volproc.volume.fingerprint import fingerprint
@@ -46,14 +38,14 @@ from volproc.volume.sampling import stated_corner_nm
 from volproc.volume.store import Volume
 
 ALGORITHM = 2
-"""Raised by hand when the same truth and options would give other rows."""
+"""Raised by hand when the same ground truth and options would give other rows."""
 BLOCK_BYTES = 256 * 2**20
-"""Of truth that a task reads: whole chunks along z where they fit, else fewer slices."""
+"""Of ground truth that a task reads: whole chunks along z where they fit, else fewer slices."""
 COUNTED = ("classifications", "absent", "strokes")
 ROW_BYTES = 60_000
 """A long row: three rounds of an outline of 60 um in the format of classifier 1."""
 SLICE_BYTES_PER_VOXEL = 24
-"""While one slice is traced: mask, fragments (int32), and a smoothed part with its copies."""
+"""While one slice is traced: mask, components (int32), and a smoothed part with its copies."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +76,7 @@ class CrowdPlan:
 
 @dataclass(frozen=True)
 class CrowdSummary:
-    """What was written to `url`: classifications, how many of them say "nothing here", strokes."""
+    """What was written to `url`: classifications, how many of them are empty, strokes."""
 
     url: str
     classifications: int
@@ -98,19 +90,18 @@ class DrawSlices:
 
     truth: Volume
     labels: tuple[int, ...]
-    slices: tuple[int, int]
     people: tuple[Volunteer, ...]
     export: Export
     parts: Parts
 
     def load(self, block: Block) -> npt.NDArray[Any]:
-        """The truth on the block's slices, those that are asked for only."""
-        return self.truth.read(self._asked(block))
+        """The ground truth on the block's slices."""
+        return self.truth.read(block.core)
 
     def compute(self, block: Block, loaded: npt.NDArray[Any]) -> tuple[str, dict[str, int]]:
         """Rows, and counts of what is in them."""
         rows, counts = [], Counter[str]()
-        for z, values in enumerate(loaded, start=self._asked(block).start[0]):
+        for z, values in enumerate(loaded, start=block.core.start[0]):
             mask = labelled(values, self.labels, what=self.truth.info.url)
             votes = self._votes(z, mask)
             rows.append(self.export.rows(z, votes))
@@ -120,31 +111,25 @@ class DrawSlices:
         return "".join(rows), dict(counts)
 
     def store(self, block: Block, result: tuple[str, dict[str, int]]) -> dict[str, int]:
-        """Keep the rows; the counts."""
+        """Write the rows; the counts."""
         rows, counts = result
         self.parts.save(block.index, rows)
         return counts
 
-    def _asked(self, block: Block) -> Box:
-        (first, end), whole = self.slices, self.truth.info.shape
-        return block.core.clip(Box((first, 0, 0), (end, *whole[1:])))
-
     def _votes(self, z: int, mask: npt.NDArray[np.bool_]) -> tuple[Vote, ...]:
-        _, *nm = self.truth.info.voxel_nm
-        size = (nm[0], nm[1])
-        outlines = trace(mask, size)
-        rows, columns = mask.shape
+        _, y, x = self.truth.info.voxel_nm
+        outlines, (rows, columns) = trace(mask, (y, x)), mask.shape
         return tuple(
-            draw(outlines, who, z=z, shape_yx=(rows, columns), nm=size)
+            draw(outlines, who, z=z, shape_yx=(rows, columns), nm=(y, x))
             for who in panel(self.people, z, count=self.export.volunteers)
         )
 
 
 def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
-    """Decide who draws on which slices of the truth `info` (labels); rows go to the file `out`.
+    """Decide who draws on which slices of the ground truth `info`; rows go to the file `out`.
 
-    The volume is one region: what stands before .zarr is its name in the export. VolumeError for
-    what is no truth, ConfigError for slices it does not have.
+    The volume is one region, named in the export as the volume is, without .zarr. VolumeError for
+    what holds no labels, ConfigError for slices it does not have.
     """
     require_labels(info)
     refuse_image(info, options.labels)
@@ -155,18 +140,18 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
             f"[crowd] slices = [{first}, {end}], but {info.url} has {info.shape[0]} slices "
             "counted from 0; give the first and one past the last"
         )
-    lasting = options.model_dump(mode="json", exclude={"ground_truth"})
+    name = region_name(info.url)
+    lasting = options.model_dump(mode="json", exclude={"ground_truth"}) | {"region": name}
     recipe = Recipe(
         "crowd",
         ALGORITHM,
         {"truth": fingerprint(info)},
-        lasting | {"region": region_name(info.url)},
+        lasting,
         {"slices": slices_of_block(info)},
         {"truth": relative_url(info.url, out)},
     )
-    pool = max(POOL, options.volunteers)
     export = Export(
-        roi=region_name(info.url),
+        roi=name,
         shape=info.shape,
         voxel_nm=info.voxel_nm,
         scale=options.scale,
@@ -174,15 +159,11 @@ def plan_crowd(info: VolumeInfo, out: str, options: CrowdOptions) -> CrowdPlan:
         volunteers=options.volunteers,
         corner_nm=stated_corner_nm(info),
     )
-    task = DrawSlices(
-        truth=Volume(info),
-        labels=options.labels,
-        slices=(first, end),
-        people=volunteers(options.crowd, seed=options.seed, count=pool),
-        export=export,
-        parts=Parts(f"{out}.parts"),
-    )
-    return CrowdPlan(task, out, recipe, _step(task, info, recipe.digest))
+    pool = max(POOL, options.volunteers)
+    people = volunteers(options.crowd, seed=options.seed, count=pool)
+    task = DrawSlices(Volume(info), options.labels, people, export, Parts(f"{out}.parts"))
+    drawn = Box((first, 0, 0), (end, *info.shape[1:]))
+    return CrowdPlan(task, out, recipe, _step(task, drawn, recipe.digest))
 
 
 def run_crowd(plan: CrowdPlan, runner: Runner) -> CrowdSummary:
@@ -191,31 +172,26 @@ def run_crowd(plan: CrowdPlan, runner: Runner) -> CrowdSummary:
     OutputError if another file is there: it may be an export that nobody can draw again.
     """
     admit(plan.claim, runner)
-    if there := _made_before(plan):
-        return there
+    if plan.claim.state == "done":
+        return _summary(plan.url, read_provenance(plan.url))
     parts, indices = plan.task.parts, [block.index for block in plan.step.blocks]
     counts = Counter[str]()
     for record in runner.run(plan.step):
         counts.update(record)
     write_provenance(plan.url, plan.recipe, finished=False, folder=False)
     parts.join(plan.url, indices, first=header())
-    summary = CrowdSummary(plan.url, **{name: counts[name] for name in COUNTED})
     write_provenance(plan.url, plan.recipe, finished=True, folder=False, **counts)
     runner.forget(plan.step.name)  # before its parts go: what is not recorded is made again
     parts.remove(indices)
-    return summary
+    return _summary(plan.url, counts)
 
 
-def _made_before(plan: CrowdPlan) -> CrowdSummary | None:
-    """What an earlier run of the same plan wrote, if it came to its end."""
-    if plan.claim.state != "done":
-        return None
-    told = read_provenance(plan.url)
-    return CrowdSummary(plan.url, **{name: told[name] for name in COUNTED})
+def _summary(url: str, counts: Any) -> CrowdSummary:
+    return CrowdSummary(url, **{name: counts[name] for name in COUNTED})
 
 
 def region_name(url: str) -> str:
-    """How a volume is called in file names of frames: letters, digits, - and _ only.
+    """The name of a volume in file names of frames: letters, digits, - and _ only.
 
     >>> region_name("data/ROI_1656-6756-329.zarr"), region_name("made.zarr/labels/nuclei")
     ('ROI_1656-6756-329', 'made-nuclei')
@@ -224,22 +200,21 @@ def region_name(url: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "region"
 
 
-def _step(task: DrawSlices, info: VolumeInfo, name: str) -> Step:
-    depth = slices_of_block(info)
-    tiling = Tiling(info.shape, (depth, *info.shape[1:]))
-    first, end = task.slices
-    blocks: Sequence[Block] = tuple(tiling.over(Box((first, 0, 0), (end, *info.shape[1:]))))
-    plane = prod(info.shape[1:])
-    voxels = max(block.core.size for block in blocks)
+def _step(task: DrawSlices, drawn: Box, name: str) -> Step:
+    info = task.truth.info
+    depth, plane = slices_of_block(info), prod(info.shape[1:])
+    tiles = Tiling(info.shape, (depth, *info.shape[1:])).over(drawn)
+    blocks = tuple(Block(one.index, one.core.clip(drawn), one.read) for one in tiles)
+    voxels, size = max(block.core.size for block in blocks), itemsize(info.dtype)
     rows = depth * task.export.volunteers * ROW_BYTES
     return Step(
         name="crowd",
         task=task,
         blocks=blocks,
         digest=name,
-        peak_bytes=2 * voxels * itemsize(info.dtype) + plane * SLICE_BYTES_PER_VOXEL + 3 * rows,
-        bytes_read=(end - first) * plane * itemsize(info.dtype),
-        bytes_written=(end - first) * task.export.volunteers * ROW_BYTES // 4,
+        peak_bytes=2 * voxels * size + plane * SLICE_BYTES_PER_VOXEL + 3 * rows,
+        bytes_read=drawn.size * size,
+        bytes_written=drawn.shape[0] * task.export.volunteers * ROW_BYTES // 4,
     )
 
 

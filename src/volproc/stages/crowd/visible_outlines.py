@@ -1,4 +1,4 @@
-"""The outlines that a volunteer would see: one closed line per fragment of the object."""
+"""The outlines that a volunteer would see: one closed line per component of the object."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.measure import find_contours
 
-from volproc.drawing import (
-    MIN_COMPONENT_UM2,
-)
+from volproc.drawing import MIN_COMPONENT_UM2, bounding_box
 
 Line = npt.NDArray[np.float64]
 """Shape (n, 2): y and x of the points of a line, in nm from the corner of the slice."""
@@ -34,33 +32,30 @@ class Outline:
 
     @property
     def area_nm2(self) -> float:
-        """What the line encloses."""
+        """The area that the line encloses."""
         y, x = self.points.T
         return float(abs(np.dot(y, np.roll(x, -1)) - np.dot(x, np.roll(y, -1))) / 2)
 
 
 def trace(mask: npt.NDArray[np.bool_], nm: tuple[float, float]) -> tuple[Outline, ...]:
-    """The outlines of all fragments (8-connected) of a slice, the largest first.
+    """The outlines of all components (8-connected) of a slice, the largest first.
 
     `nm` is the voxel size (y, x). Holes have no outline: the envelope is drawn from outside.
     """
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    box = bounding_box(mask)
+    if box is None:
         return ()
-    corner = (int(rows[0]), int(columns[0]))
-    parts, _ = ndimage.label(
-        mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], np.ones((3, 3))
-    )
+    components, _ = ndimage.label(mask[box.slices], np.ones((3, 3)))
     size = np.array(nm)
     found = []
-    for number, place in enumerate(ndimage.find_objects(parts), start=1):
-        part = parts[place] == number
+    for number, place in enumerate(ndimage.find_objects(components), start=1):
+        part = components[place] == number
         if part.sum() * size.prod() < MIN_COMPONENT_UM2 * 1e6:
             continue
-        start = np.array([c + s.start for c, s in zip(corner, place, strict=True)])
+        start = np.add(box.start, [side.start for side in place])
         voxels = _contour(part, nm) + start
         at_edge = (voxels < FRAME_VOXELS) | (voxels > np.array(mask.shape) - FRAME_VOXELS)
-        found.append(_evenly(voxels * size, at_edge.any(axis=1)))
+        found.append(_evenly(voxels * size, np.asarray(at_edge.any(axis=1))))
     return tuple(sorted(found, key=lambda outline: -outline.area_nm2))
 
 

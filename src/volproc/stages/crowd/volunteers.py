@@ -1,11 +1,11 @@
 """Simulated volunteers: who they are and how they err.
 
-No study lists how often each error occurs, so the numbers below are chosen: the sizes of slips
+No study states how often each error occurs, so the numbers below are chosen: the sizes of slips
 from what a hand does with a mouse on pixels of 20 nm (3 to 12 of them), the kinds of error from
 what the drawings of Etch-a-Cell show (gaps, lines traced twice, missed fragments, other cells,
 graffiti), and how many of each kind of person so that the published method errs on the crowds
 `typical` and `bad` about as it does elsewhere: 63 nm with 5 volunteers, 26 nm with 21 (typical),
-109 and 43 nm (bad). They serve to compare methods, not to foretell a project's error.
+109 and 43 nm (bad). They serve to compare methods, not to predict a project's error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from volproc.stages.crowd.hand_errors import FARTHEST
+from volproc.stages.crowd.hand_errors import MAX_DEVIATIONS
 from volproc.stages.crowd.visible_outlines import Outline
 
 Kind = Literal["careful", "ordinary", "hasty", "astray", "vandal"]
@@ -33,7 +33,7 @@ class Habits:
     jitter_nm: float = 0.0
     """Standard deviation of the line along y and x, the same along the whole outline."""
     reach_nm: float = 600.0
-    """Along which the jitter hardly changes."""
+    """Length along which the jitter hardly changes."""
     offset_nm: float = 0.0
     """Standard deviation of a slice's whole drawing along y and x."""
     size: float = 0.0
@@ -111,10 +111,10 @@ class Volunteer:
         return f"volunteer-{self.index:04}"
 
     def reach_nm(self, outline: Outline) -> float:
-        """No point of an honest drawing of `outline` is farther than this from its place."""
+        """No point of an honest drawing of `outline` is farther from the true one than this."""
         around = np.linalg.norm(outline.points - outline.points.mean(axis=0), axis=1).max()
         slips = self.habits.jitter_nm + self.habits.offset_nm
-        return float(FARTHEST * slips + abs(self.habits.size) * around)
+        return float(MAX_DEVIATIONS * slips + abs(self.habits.size) * around)
 
 
 def volunteers(crowd: Crowd, *, seed: int, count: int = POOL) -> tuple[Volunteer, ...]:
@@ -134,6 +134,6 @@ def _volunteer(crowd: Crowd, index: int, seed: int) -> Volunteer:
 
 
 def panel(people: Sequence[Volunteer], z: int, *, count: int) -> tuple[Volunteer, ...]:
-    """The `count` of the people who are shown slice `z`; a larger panel holds the smaller one."""
+    """The `count` people who are shown slice `z`; a larger panel contains the smaller one."""
     rng = np.random.default_rng((people[0].seed, 2, z))
     return tuple(people[n] for n in rng.permutation(len(people))[:count])

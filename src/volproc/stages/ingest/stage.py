@@ -302,7 +302,7 @@ def _refuse_changed(output: VolumeInfo, options: IngestOptions) -> None:
     what = f"{was} then, {are} now" if was != are else "other names or dates"
     raise IngestError(
         f"{output.url} was made from files that have changed since ({what}); write to another "
-        "place, or make it anew with --changed redo, or [ingest] changed"
+        "place, or remake it with --changed redo, or [ingest] changed"
     )
 
 

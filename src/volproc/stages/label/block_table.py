@@ -1,4 +1,4 @@
-"""What one block tells the merge: its components but the dust, at a border or inside."""
+"""What one block reports to the merge: its components without dust, at a border or inside."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def block_table(
 
     Of ids 1 to n: `at_border` and `inside` have shape (n,), those in neither are dust.
     """
-    wanted = at_border | inside
-    found = block_statistics(labels, len(wanted), origin=origin, shape=shape, requested=wanted)
+    kept = at_border | inside
+    found = block_statistics(labels, len(kept), origin=origin, shape=shape, requested=kept)
     if values is not None:
-        found = with_values(found, values[wanted])
-    first = at_border[wanted]
+        found = with_values(found, values[kept])
+    first = at_border[kept]
     return BlockTable(
-        count=len(wanted),
+        count=len(kept),
         border_ids=_ids(at_border),
         border=found.take(first),
         inner_ids=_ids(inside),

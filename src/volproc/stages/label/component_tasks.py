@@ -1,7 +1,7 @@
-"""The two passes over the blocks: find components and tell the merge; find them again and rename.
+"""The two passes over the blocks: find components for the merge; find them again and renumber.
 
-Finding them twice is cheaper than keeping them: a block is labelled in less time than its ids
-take to be written and read.
+Finding them twice is cheaper than storing them: labelling a block takes less time than writing and
+reading its ids.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from volproc.grid.box import Box, Shape
 from volproc.stages.label.block_table import BlockTable, block_table, ids_at_border
 from volproc.stages.label.criteria import Criteria
 from volproc.stages.label.mask_source import Source
-from volproc.stages.label.tables import Tables
+from volproc.stages.label.merge_tables import Tables
 from volproc.stages.objects.components import (
     Labels,
     border,
@@ -36,12 +36,12 @@ from volproc.volume.store import Volume
 FACES: tuple[Shape, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 1), (0, 1, 0), (1, 0, 0))
 """Steps to the neighbours that share a face; borders along edges and corners are parts of faces."""
 PLANNED_ROWS = 2**18
-"""Components a block may at least tell the merge, however small it is."""
+"""Components that any block may report to the merge, however small it is."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """How a block's components are found: the same ids whenever it is asked."""
+    """How a block's components are found: with the same ids every time."""
 
     mask: Source
     level: float
@@ -69,9 +69,9 @@ def checksum(values: npt.NDArray[Any]) -> int:
 
 
 def most_rows(core: Shape, *, minimum: int, connectivity: Connectivity, input: str) -> int:
-    """Components of a block that the merge must know, at most: what a plan sets memory aside for.
+    """The most components of a block that the merge must know: for these a plan reserves memory.
 
-    The worst case, but an eighth of the voxels where that is less: noisier than any mask.
+    The worst case, or an eighth of the voxels if that is less: more than in any mask.
     """
     z, y, x = core
     voxels = z * y * x
@@ -86,8 +86,8 @@ def most_rows(core: Shape, *, minimum: int, connectivity: Connectivity, input: s
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the first pass knows of one block.
+class BlockObjects:
+    """What the first pass finds in one block.
 
     `highest` is the mask's highest value if no voxel is foreground, else 0.
     """
@@ -112,7 +112,7 @@ class FindComponents:
         """The block of the mask."""
         return self.components.mask.read(block.core)
 
-    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> Found:
+    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> BlockObjects:
         """Components, their statistics, and which of them lie at a border."""
         labels, count, values = self.components.find(block.core, loaded)
         faces = {
@@ -122,7 +122,7 @@ class FindComponents:
         sizes = voxel_counts(labels, count)[1:]
         of_labels = self.components.input == "labels"
         at_border = np.full(count, True) if of_labels else ids_at_border(count, faces)
-        # only here may size be judged early: what touches a border can be the tip of a large object
+        # size may be judged this early only inside: at a border it may be the tip of a large object
         inside = ~at_border & (sizes >= self.criteria.minimum)
         self._refuse_noise(block, int(np.count_nonzero(inside | at_border)))
         table = block_table(
@@ -133,7 +133,7 @@ class FindComponents:
             shape=self.tiling.shape,
             values=values,
         )
-        return Found(
+        return BlockObjects(
             table,
             {} if of_labels else faces,
             highest=0 if count else int(loaded.max()),
@@ -141,8 +141,8 @@ class FindComponents:
             largest_dropped=int(sizes[~(inside | at_border)].max(initial=0)),
         )
 
-    def store(self, block: Block, result: Found) -> dict[str, int]:
-        """Keep the table."""
+    def store(self, block: Block, result: BlockObjects) -> dict[str, int]:
+        """Write the table."""
         table = result.table
         self.tables.save_block(block.index, table, result.faces, content=result.content)
         rows = len(table.border) + len(table.inner)
@@ -173,7 +173,7 @@ class FindComponents:
 
 @dataclass(frozen=True)
 class WriteLabels:
-    """Task of the second pass: final ids. Blocks without objects are left as they are, all 0."""
+    """Task of the second pass: final ids. Blocks without objects are not read again."""
 
     components: Components
     tables: Tables
@@ -195,7 +195,7 @@ class WriteLabels:
     def compute(
         self, block: Block, loaded: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None
     ) -> npt.NDArray[Any] | None:
-        """Components once more, renamed."""
+        """The components once more, with final ids."""
         if loaded is None:
             return None
         lookup, values = loaded
@@ -203,5 +203,5 @@ class WriteLabels:
         return relabel(labels, lookup)
 
     def store(self, block: Block, result: npt.NDArray[np.uint32] | None) -> None:
-        """Write the block, without objects too: what a volume lacks is lost."""
+        """Write the block, even without objects: an absent chunk would count as lost."""
         self.output.write(block.core, 0 if result is None else result)

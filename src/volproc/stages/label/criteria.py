@@ -48,7 +48,7 @@ def minimum_voxels(min_volume_um3: float, *, voxel_nm: VoxelNm) -> int:
     >>> minimum_voxels(1.25, voxel_nm=VoxelNm((50, 50, 50)))
     10000
     """
-    # 1.25 / 0.000125 is a little over 10000 in floats: forgive what no measurement resolves
+    # 1.25 / 0.000125 is a little over 10000 in floats: allow for what no measurement resolves
     return max(1, ceil(min_volume_um3 * 1e9 / prod(voxel_nm) * (1 - 1e-9)))
 
 
@@ -106,9 +106,9 @@ RULES: dict[str, Callable[[Criteria, Statistics], Chosen]] = {
 
 @dataclass(frozen=True)
 class Largest:
-    """The n largest of all objects, found from parts of them in any order; the earlier of equals.
+    """The n largest of all objects, from parts of them in any order; of equals the earlier ones.
 
-    Remembers n objects at most: `voxels` and `first` of each, the largest first.
+    Stores at most n objects: `voxels` and `first` of each, the largest first.
     """
 
     count: int

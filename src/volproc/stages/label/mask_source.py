@@ -14,11 +14,11 @@ import numpy.typing as npt
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import parse_voxel_nm
-from volproc.volume.arrays import PlainArray, what_lies_at, zarr_array
+from volproc.volume.arrays import PlainArray, what_is_at, zarr_array
 from volproc.volume.dask_token import token_of
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, new_volume
-from volproc.volume.store import open_volume
+from volproc.volume.store import Volume, open_volume
 
 WHOLE = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 """Types of classes and ids."""
@@ -84,10 +84,12 @@ def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> Source:
 
     `voxel_nm` (z, y, x) is needed where nothing states it. VolumeError for what is no volume.
     """
+    if isinstance(given, Volume):
+        return open_volume(given.info.url, voxel_nm=voxel_nm) if voxel_nm else given
     if not isinstance(given, str | Path):
         return _array_source(given, voxel_nm)
     url = str(given)
-    if "/labels/" in url or what_lies_at(url) == "ome":
+    if "/labels/" in url or what_is_at(url) == "ome":
         return open_volume(url, voxel_nm=voxel_nm)
     array = zarr_array(url)
     info = _info(array.url, array.shape, array.dtype, voxel_nm)

@@ -1,19 +1,19 @@
 """From the components of blocks to the objects of the volume.
 
-Blocks report small tables; only components at a border between blocks (2 to 4% of all) can be parts
-of something larger. They become the nodes of one graph, touching ones its edges:
+Blocks report small tables; only components at a border between blocks (2 to 4% of all) may belong
+to a larger object. They become the nodes of one graph, pairs that touch its edges:
 
     block 0, ids 1 2 3 4, at a border 2 4:  nodes 0:2 0:4     4 of block 0 touches 1 of block 1:
     block 1, ids 1 2 3,   at a border 1:    node  1:1         an edge between 0:4 and 1:1
     objects: {0:2}, {0:4, 1:1}, and each component inside a block, unless too small
 
-The same is done twice. Blocks are merged in groups first (`groups.py`); an object that may go on
-beyond its group is a node again when groups are merged, by way of the components that touch across:
+This is done twice. Blocks are merged in groups first (`merge_task.py`); an object that may continue
+beyond its group is a node again when groups are merged, through the components that touch across:
 
     group A                  | group B
     0:4 - 1:1 - 2:7  open 0  |  3:1  open 0          crossing: (2:7, 3:1)
 
-So nobody ever holds more than a group's tables, or the open objects of all groups.
+So no process ever has more in memory than a group's tables, or the open objects of all groups.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from volproc.stages.label.criteria import RULES, Criteria
 from volproc.stages.objects.statistics import Integers, Statistics, joined
 
 Names = npt.NDArray[np.uint64]
-"""Components of any block: the block's index in the upper 32 bits, its id in the lower."""
+"""Components of all blocks: the block's index in the upper 32 bits, the block's id in the lower."""
 
 Touching = Iterable[tuple[int, int, npt.NDArray[np.uint32]]]
 """(first block, second block, pairs of their ids that touch)."""
@@ -40,10 +40,10 @@ Touching = Iterable[tuple[int, int, npt.NDArray[np.uint32]]]
 
 @dataclass(frozen=True)
 class OpenObjects:
-    """Objects of a group that may go on beyond it, and by which components.
+    """Objects of a group that may continue beyond it, and through which components.
 
-    `vertex` says for each of the sorted `names` which object it is part of; `crossing` are pairs of
-    names that touch across the group's border, each pair in one of the two groups only.
+    `vertex` is the object of each of the sorted `names`; `crossing` are pairs of names that touch
+    across the group's border, each pair in only one of the two groups.
     """
 
     objects: Statistics
@@ -54,9 +54,9 @@ class OpenObjects:
 
 @dataclass(frozen=True)
 class Group:
-    """What became of the components of a group of blocks.
+    """The objects of a group of blocks.
 
-    `fate` of each component, border ones of all blocks and then inner ones: 0 dropped, 1 to m an
+    `fate` of each component, border ones of all blocks first, then inner ones: 0 dropped, 1 to m an
     open object, from m + 1 on a closed one. Closed objects are in the order of their first voxels.
     """
 
@@ -69,10 +69,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Unions:
-    """Open objects of all groups, united.
+    """The open objects of all groups, united.
 
-    `counts` says how many each group has, `member` of which union each of them is a part, and
-    `broken` which rule a union breaks first, counted from 1; 0 for those that are kept.
+    `counts` is how many each group has, `member` the union that each of them is part of, and
+    `broken` the first rule that a union breaks, counted from 1; 0 for those that are kept.
     """
 
     objects: Statistics
@@ -82,7 +82,7 @@ class Unions:
 
 
 def names_of(block: int, ids: npt.NDArray[Any]) -> Names:
-    """Components of a block as names that no other block has."""
+    """Components of a block as names that are unique in the volume."""
     return (np.uint64(block) << np.uint64(32)) | ids.astype(np.uint64)
 
 
@@ -106,11 +106,13 @@ def merge_group(
     """Objects of a group of blocks, from their tables in block order.
 
     `touching` are pairs of names in the group, `crossing` from it to another, `going_on` the names
-    at its border. Closed objects are judged here, for they are whole.
+    at its border. Closed objects are filtered here, as they are whole.
     """
     by_value = criteria.options.input == "labels"
     names = np.concatenate([names_of(index, one.border_ids) for index, one in tables.items()])
     nodes = joined(one.border for one in tables.values())
+    # `number`: the union of each node. A union with a node at the group's border is open: it may
+    # continue in the next group. Sorted as nodes | inner components, like `fate`.
     number, count = _united(nodes, np.searchsorted(names, touching), by_value=by_value)
     goes_on = np.full(len(names), True) if by_value else np.isin(names, going_on)
     is_open = np.zeros(count, dtype=bool)
@@ -141,7 +143,7 @@ def merge_group(
 
 
 def merge_groups(parts: Sequence[OpenObjects], *, criteria: Criteria) -> Unions:
-    """Open objects of all groups united across the groups' borders, and judged."""
+    """The open objects of all groups, united across the groups' borders and filtered."""
     by_value = criteria.options.input == "labels"
     counts = tuple(len(part.objects) for part in parts)
     before = np.cumsum([0, *counts])
@@ -159,7 +161,7 @@ def merge_groups(parts: Sequence[OpenObjects], *, criteria: Criteria) -> Unions:
 
 
 def reasons(broken: npt.NDArray[np.intp]) -> dict[str, int]:
-    """How many objects broke which rule first."""
+    """How many objects broke each rule first."""
     counts = np.bincount(broken, minlength=len(RULES) + 1)[1:].tolist()
     return {rule: n for rule, n in zip(RULES, counts, strict=True) if n}
 
@@ -167,9 +169,9 @@ def reasons(broken: npt.NDArray[np.intp]) -> dict[str, int]:
 def _united(
     nodes: Statistics, edges: npt.NDArray[Any], *, by_value: bool
 ) -> tuple[npt.NDArray[Any], int]:
-    """The union that each node is part of, and how many there are; `edges` has shape (m, 2).
+    """The union that each node is part of, and the number of unions; `edges` has shape (m, 2).
 
-    Nodes of different values are never united: of a mask all have the same.
+    Nodes of different values are never united; in a mask all have the same.
     """
     if not len(nodes):
         return np.empty(0, dtype=np.int32), 0

@@ -1,16 +1,28 @@
-"""The merge as tasks: a group of blocks each, on workers like any other block."""
+"""The merge as tasks: groups of neighbouring blocks, each merged on a worker like a block."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import (
+    Callable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from volproc.grid.blocks import Block, forward_steps
-from volproc.stages.label.block_groups import Groups
+from volproc.grid.blocks import (
+    Block,
+    Connectivity,
+    Tiling,
+    forward_steps,
+)
+from volproc.grid.box import (
+    Shape,
+    each,
+)
 from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.component_tasks import FACES
 from volproc.stages.label.criteria import Criteria
@@ -21,15 +33,22 @@ from volproc.stages.label.merge import (
     merge_group,
     names_of,
 )
-from volproc.stages.label.tables import Tables, faces_of
-from volproc.stages.objects.components import touching_ids
+from volproc.stages.label.merge_tables import (
+    Tables,
+    faces_of,
+)
+from volproc.stages.objects.components import (
+    Labels,
+    touching_ids,
+)
+from volproc.stages.objects.statistics import ROW_BYTES
 
 Pairs = tuple[int, int, npt.NDArray[np.uint32]]
 
 
 @dataclass(frozen=True)
-class GroupOfTables:
-    """What a group's merge needs: its blocks' tables and who touches whom (see `merge_group`)."""
+class GroupTables:
+    """The tables of a group's blocks, and which components touch (see `merge_group`)."""
 
     tables: dict[int, BlockTable]
     touching: Names
@@ -39,24 +58,24 @@ class GroupOfTables:
 
 @dataclass(frozen=True)
 class MergeGroup:
-    """Task: the objects of a group, those that end in it and those that may go on."""
+    """Task: the objects of a group, those that end in it and those that may continue."""
 
     tables: Tables
     groups: Groups
     criteria: Criteria
 
-    def load(self, block: Block) -> GroupOfTables:
+    def load(self, block: Block) -> GroupTables:
         """Tables of the group's blocks, and the components that touch at their borders."""
         members = self.groups.members(block.index)
         tables = {index: self.tables.block(index) for index in members}
         if self.criteria.options.input == "labels":
             nothing = crossing_names([])
-            return GroupOfTables(tables, nothing, nothing, nothing)
+            return GroupTables(tables, nothing, nothing, nothing)
         inside, outside = self._touching(set(members))
-        return GroupOfTables(tables, inside, outside, self._going_on(set(members)))
+        return GroupTables(tables, inside, outside, self._going_on(set(members)))
 
-    def compute(self, block: Block, loaded: GroupOfTables) -> Group:
-        """Merge them."""
+    def compute(self, block: Block, loaded: GroupTables) -> Group:
+        """The objects."""
         return merge_group(
             loaded.tables,
             touching=loaded.touching,
@@ -66,7 +85,7 @@ class MergeGroup:
         )
 
     def store(self, block: Block, result: Group) -> dict[str, Any]:
-        """Keep what became of them."""
+        """Write the objects, and what became of each component."""
         self.tables.save_group(block.index, result)
         return {
             "closed": len(result.closed),
@@ -84,17 +103,12 @@ class MergeGroup:
         return crossing_names(inside), crossing_names(outside)
 
     def _pairs(self, members: set[int]) -> Iterator[Pairs]:
-        connectivity = self.criteria.options.connectivity
         _, rows, columns = self.groups.grid.core
         load = faces_of(self.tables, keep=2 * (rows + 1) * (columns + 1))
         for first in sorted(members):
-            steps = forward_steps(connectivity)
-            for second, step in self.groups.blocks.neighbours(first, steps):
-                z, y, x = step
-                near, far = load(first, step), load(second, (-z, -y, -x))
-                if near.any() and far.any():
-                    found = touching_ids(near, far, step=step, connectivity=connectivity)
-                    yield first, second, found
+            yield from pairs_from(
+                first, self.groups.blocks, self.criteria.options.connectivity, load
+            )
 
     def _going_on(self, members: set[int]) -> Names:
         """Components at the group's border, sorted."""
@@ -108,11 +122,28 @@ class MergeGroup:
         return np.unique(np.concatenate(found))
 
 
+def pairs_from(
+    first: int,
+    blocks: Tiling,
+    connectivity: Connectivity,
+    load: Callable[[int, Shape], Labels],
+) -> Iterator[Pairs]:
+    """Ids that touch between block `first` and each neighbour after it.
+
+    `load` gives a block's border towards a step.
+    """
+    for second, step in blocks.neighbours(first, forward_steps(connectivity)):
+        z, y, x = step
+        near, far = load(first, step), load(second, (-z, -y, -x))
+        if near.any() and far.any():
+            yield first, second, touching_ids(near, far, step=step, connectivity=connectivity)
+
+
 @dataclass(frozen=True)
 class NumberBlocks:
     """Task: for each block of a group, the final id of each of its own ids.
 
-    `closed` says how many objects end in each group.
+    `closed` is how many objects end in each group.
     """
 
     tables: Tables
@@ -124,9 +155,59 @@ class NumberBlocks:
         return self.tables.ids(block.index, closed=self.closed[block.index])
 
     def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Nothing is left to do."""
+        """Already done."""
         return loaded
 
     def store(self, block: Block, result: npt.NDArray[Any]) -> None:
-        """Keep them block by block."""
+        """Write them, block by block."""
         self.tables.save_lookups(block.index, self.groups.members(block.index), result)
+
+
+MAX_ROWS = 2**20
+"""Components in the tables of a group, unless a single block has more."""
+MERGE_BYTES = 6 * ROW_BYTES
+"""Per row: as it was read, joined, sorted, united, and their graph."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The blocks of a volume in groups; `grid` counts in blocks."""
+
+    blocks: Tiling
+    grid: Tiling
+
+    def members(self, group: int) -> list[int]:
+        """The blocks of a group, in their order."""
+        box = self.grid[group].core
+        planes = np.arange(len(self.blocks)).reshape(self.blocks.counts)
+        found: list[int] = planes[box.slices].reshape(-1).tolist()
+        return found
+
+    def layers(self) -> Iterator[tuple[range, int]]:
+        """Groups side by side in z, in z order, and the first z voxel after them."""
+        depth, rows, columns = self.grid.counts
+        for z in range(depth):
+            last = self.grid[z * rows * columns].core.stop[0]
+            end = min(last * self.blocks.core[0], self.blocks.shape[0])
+            yield range(z * rows * columns, (z + 1) * rows * columns), end
+
+
+def groups_of(blocks: Tiling, rows: Sequence[int], *, most: int = MAX_ROWS) -> Groups:
+    """As few groups as halving gives, none of which has more than `most` of the blocks' `rows`.
+
+    They depend on nothing else, so that a merge can be resumed.
+    """
+    heavy = np.array(rows, dtype=np.int64).reshape(blocks.counts)
+    size = blocks.counts
+    while max(size) > 1 and _heaviest(heavy, size) > most:
+        voxels = each(lambda n, c: n * c if n > 1 else 0, size, blocks.core)
+        longest = voxels.index(max(voxels))
+        z, y, x = (-(-n // 2) if axis == longest else n for axis, n in enumerate(size))
+        size = (z, y, x)
+    return Groups(blocks, Tiling(shape=blocks.counts, core=size))
+
+
+def _heaviest(rows: npt.NDArray[np.int64], size: Shape) -> int:
+    for axis, n in enumerate(size):
+        rows = np.add.reduceat(rows, np.arange(0, rows.shape[axis], n), axis=axis)
+    return int(rows.max())

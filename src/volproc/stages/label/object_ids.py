@@ -1,8 +1,12 @@
-"""Ids of all objects, 1 to n in the order of their first voxels, read row by row.
+"""Ids of all objects, 1 to n in the order of their first voxels in the volume (z, then y, then x).
 
-So the numbers do not depend on how the volume was cut. Objects that end in a group lie on disk in
-that order; those of groups side by side in z, and the unions of open objects, are brought together
-like sorted lists, a piece of each at a time.
+So ids do not depend on how the volume was cut. Objects that end in a group are on disk in that
+order. Groups next to one another in a layer of z are merged like sorted lists, together with the
+unions of open objects, a piece of each at a time:
+
+    group 0   |3 9 14|20 31 ...          first voxels; pieces between the bars
+    group 1   |5 8 11|12 40 ...          all up to 11, the smallest end of a piece, are ready:
+    unions    |2 50|                     2 3 5 8 9 11 get the next ids
 """
 
 from __future__ import annotations
@@ -15,10 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.label.block_groups import Groups
 from volproc.stages.label.criteria import Largest, largest
 from volproc.stages.label.merge import Unions
-from volproc.stages.label.tables import PIECE, Tables
+from volproc.stages.label.merge_tables import PIECE, Tables
+from volproc.stages.label.merge_task import Groups
 from volproc.stages.objects.statistics import Statistics, joined
 from volproc.stages.objects.table import Rows
 
@@ -27,7 +31,7 @@ Ids = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Numbering:
-    """The objects of all groups; `closed` says how many end in each of them.
+    """The objects of all groups; `closed` is how many end in each of them.
 
     With `most` only so many of the largest are kept; with `keep_ids` ids are the input's values.
     """
@@ -46,7 +50,7 @@ class Numbering:
 
     @property
     def too_many(self) -> int:
-        """How many are dropped because they are not among the largest."""
+        """How many are dropped as they are not among the largest."""
         return self._all - self.objects
 
     @cached_property
@@ -56,9 +60,9 @@ class Numbering:
         return ids_type(int(values.max(initial=0)) if self.keep_ids else self.objects)
 
     def rows(self) -> Iterator[Rows]:
-        """All objects in their order, a bounded number at a time.
+        """All objects in order, a bounded number at a time.
 
-        When the last one was taken, the ids of all groups are saved.
+        Once the last one has been taken, the ids of all groups are on disk.
         """
         chosen, last = self._largest(), 0
         of_unions: list[Ids] = []
@@ -92,7 +96,7 @@ class Numbering:
         return self.unions.objects.take(self._order)
 
     def _layers(self) -> Iterator[tuple[range, list[Iterator[Statistics]]]]:
-        """Groups side by side, and their objects with the unions that begin there, each sorted."""
+        """The groups of each layer of z, and sorted streams of their objects and of unions."""
         _, rows, columns = self.groups.blocks.shape
         begin = 0
         for groups, z in self.groups.layers():
@@ -105,7 +109,7 @@ class Numbering:
         return self.tables.closed_objects(group, count=self.closed[group])
 
     def _largest(self) -> Largest | None:
-        """Those to keep, if not all are."""
+        """The objects to keep, if not all are."""
         if not self.too_many:
             return None
         found = largest(self.objects).joined(self._kept_unions)
@@ -131,9 +135,9 @@ def ids_type(highest: int) -> str:
 
 
 def in_order(streams: Sequence[Iterator[Statistics]]) -> Iterator[tuple[Statistics, Ids]]:
-    """Objects of sorted streams by their first voxels, and the number of the stream of each.
+    """Objects of sorted streams by their first voxels, and the stream that each comes from.
 
-    Of every stream one piece at a time is in memory.
+    One piece of every stream is in memory at a time.
     """
     waiting: dict[int, Statistics] = {}
     while True:
@@ -154,7 +158,7 @@ def in_order(streams: Sequence[Iterator[Statistics]]) -> Iterator[tuple[Statisti
 
 
 class _SavedIds:
-    """Ids of a group's closed objects on their way to disk, in pieces like the objects."""
+    """Writes the ids of a group's closed objects, in pieces like the objects."""
 
     def __init__(self, tables: Tables, group: int) -> None:
         self._tables, self._group, self._pieces = tables, group, 0

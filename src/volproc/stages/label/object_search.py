@@ -1,4 +1,4 @@
-"""From a mask to the objects in it, before any of them is written: first pass, merge, numbers."""
+"""From a mask to its objects, before any voxel is written: first pass, merge, ids."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
-from volproc.stages.label.block_groups import MAX_ROWS, MERGE_BYTES, Groups, groups_of
 from volproc.stages.label.component_tasks import Components, FindComponents, most_rows
 from volproc.stages.label.criteria import Criteria
 from volproc.stages.label.mask_source import WHOLE, Source
 from volproc.stages.label.merge import merge_groups, reasons
-from volproc.stages.label.merge_task import MergeGroup, NumberBlocks
+from volproc.stages.label.merge_tables import Tables
+from volproc.stages.label.merge_task import (
+    MAX_ROWS,
+    MERGE_BYTES,
+    Groups,
+    MergeGroup,
+    NumberBlocks,
+    groups_of,
+)
 from volproc.stages.label.object_ids import Numbering
 from volproc.stages.label.options import LabelOptions
-from volproc.stages.label.tables import Tables
 from volproc.stages.objects.components import most_components
 from volproc.stages.objects.statistics import ROW_BYTES
 from volproc.volume.access import exists
@@ -67,7 +73,7 @@ class FindPlan:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps; groups as if nothing had to be cut, for that shows only in the first pass."""
+        """All steps; with one group, as only the first pass shows how many are needed."""
         groups = groups_of(self.blocks, [0] * len(self.blocks))
         return (
             self.label_step,
@@ -121,7 +127,7 @@ class FindPlan:
 
     @property
     def rows_of_a_block(self) -> int:
-        """Components that a block tells the merge, at most."""
+        """The most components that a block reports to the merge."""
         return most_rows(
             self.blocks[0].core.shape,
             minimum=self.criteria.minimum,
@@ -142,10 +148,10 @@ class FindPlan:
 
 
 @dataclass(frozen=True)
-class Objects:
-    """What was found: the numbering, and what became of the rest, by the option that dropped it.
+class FoundObjects:
+    """The numbering of the objects, and how many others each option dropped.
 
-    `digest` names everything that ids depend on, the voxels of the mask included.
+    `digest` names everything that ids depend on, including the voxels of the mask.
     """
 
     numbering: Numbering
@@ -155,14 +161,14 @@ class Objects:
 
 
 def plan_find(source: Source, tables: str, options: LabelOptions, *, blocks: Tiling) -> FindPlan:
-    """Decide how objects of `source` are found, block by block; tables go to the folder `tables`.
+    """Plan how objects of `source` are found, block by block; tables go to the folder `tables`.
 
-    VolumeError for a source of channels or of a type that is no mask.
+    VolumeError for a source with channels or of a type that no mask has.
     """
     info = source.info
     if info.channels:
         raise VolumeError(
-            f"{info.url} has channels ({', '.join(info.channels)}); label needs one answer per "
+            f"{info.url} has channels ({', '.join(info.channels)}); label needs one value per "
             "voxel: take the fused prediction"
         )
     if options.input != "mask" and info.dtype not in WHOLE:
@@ -187,9 +193,9 @@ def plan_find(source: Source, tables: str, options: LabelOptions, *, blocks: Til
     )
 
 
-def find_objects(plan: FindPlan, runner: Runner) -> Objects:
-    """Find them, or take up what is recorded. Their ids are saved once `numbering.rows` is read."""
-    if not exists(plan.tables.folder):  # removed by hand: the record of them is void
+def find_objects(plan: FindPlan, runner: Runner) -> FoundObjects:
+    """Find the objects, or resume. Their ids are written once `numbering.rows` has been read."""
+    if not exists(plan.tables.folder):  # removed by hand: the ledger is void
         for step in plan.steps:
             runner.forget(step.name)
     blocks = runner.run(plan.label_step)
@@ -217,7 +223,7 @@ def find_objects(plan: FindPlan, runner: Runner) -> Objects:
         keep_ids=plan.options.keep_ids,
     )
     lost = unions.objects.voxels[unions.broken > 0].max(initial=0)
-    return Objects(
+    return FoundObjects(
         numbering,
         dropped=_dropped(blocks, merged, reasons(unions.broken), numbering.too_many),
         largest_dropped=max(int(lost), *(part["largest_dropped"] for part in (*blocks, *merged))),
@@ -225,7 +231,7 @@ def find_objects(plan: FindPlan, runner: Runner) -> Objects:
     )
 
 
-def save_ids(plan: FindPlan, found: Objects, runner: Runner) -> None:
+def save_ids(plan: FindPlan, found: FoundObjects, runner: Runner) -> None:
     """Final ids for every block, after those of all groups were saved."""
     of = found.numbering
     runner.run(plan.ids_step(of.groups, of.tables, closed=tuple(of.closed)))

@@ -1,9 +1,10 @@
-"""Other ids for labels that are there: one pass, no merge."""
+"""New ids for existing labels: one pass, no merge."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -20,10 +21,10 @@ from volproc.stages.claims import Claim, admit
 from volproc.stages.label.mask_source import WHOLE, ArraySource, Source
 from volproc.stages.label.object_ids import ids_type
 from volproc.stages.objects.components import equal_values, relabel
-from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
+from volproc.stages.output import cutting_of, pyramid_steps, write_volume
 from volproc.volume.access import relative_url
 from volproc.volume.kinds import refuse_negative
-from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
+from volproc.volume.metadata import VolumeInfo, itemsize, volume_like
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
 
@@ -45,13 +46,13 @@ class Rename:
         return self.labels.read(block.core)
 
     def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The same with new ids; those that are not told keep theirs."""
+        """The same with new ids; labels that are not listed keep theirs."""
         refuse_negative(loaded, what=f"{self.labels.info.url}, voxels {block.core},")
         local, found = equal_values(loaded)
-        told = np.isin(found, self.old)
+        listed = np.isin(found, self.old)
         # 0 first, as uint64: with Python's 0 numpy would make floats, which hold no ids above 2^53
         ids = np.concatenate([np.zeros(1, np.uint64), found])
-        ids[1:][told] = self.new[np.searchsorted(self.old, found[told])]
+        ids[1:][listed] = self.new[np.searchsorted(self.old, found[listed])]
         return relabel(local, ids.astype(self.output.info.dtype))
 
     def store(self, block: Block, result: npt.NDArray[Any]) -> None:
@@ -75,26 +76,15 @@ def rename(source: Source, url: str, mapping: Mapping[int, int], runner: Runner)
     if info.dtype not in WHOLE:
         raise VolumeError(f"{info.url} holds {info.dtype}; ids are whole numbers")
     highest = max(int(new.max(initial=0)), int(np.iinfo(_whole(info)).max))
-    output = new_volume(
-        url,
-        shape=info.shape,
-        voxel_nm=info.voxel_nm,
-        corner_nm=info.corner_nm,
-        dtype=ids_type(highest),
-        kind="labels",
-    )
+    output = volume_like(info, url, dtype=ids_type(highest), kind="labels")
     where = {} if isinstance(source, ArraySource) else {"labels": relative_url(info.url, url)}
     ids = {"ids": digest(old.tolist(), new.tolist())}
     cutting = cutting_of(output.write_unit, output)
     recipe = Recipe("relabel", ALGORITHM, {"labels": source.fingerprint}, ids, cutting, where)
     admit(Claim(recipe, (info.url,) if where else (), (output,)), runner)
-    output, name = output.with_provenance(recipe=recipe.record()), recipe.digest
-    begun = begin_volume(
-        runner, output, step="relabel", digest=name, steps=_steps(source, output, old, new, name)
-    )
-    renamed, *pyramid = _steps(source, begun.info, old, new, name)
-    runner.run(renamed)
-    return finish_volume(runner, begun, pyramid)
+    output = output.with_provenance(recipe=recipe.record())
+    steps = partial(_steps, source, old=old, new=new, name=recipe.digest)
+    return write_volume(runner, output, steps, step="relabel", digest=recipe.digest)
 
 
 def _whole(info: VolumeInfo) -> str:
@@ -104,6 +94,7 @@ def _whole(info: VolumeInfo) -> str:
 def _steps(
     source: Source,
     output: VolumeInfo,
+    *,
     old: npt.NDArray[np.uint64],
     new: npt.NDArray[np.uint64],
     name: str,

@@ -23,7 +23,7 @@ from volproc.stages.label.mask_source import (
     ArraySource,
     Source,
 )
-from volproc.stages.label.native import native_step
+from volproc.stages.label.merge_tables import Tables
 from volproc.stages.label.object_search import (
     ALGORITHM,
     LABEL_BYTES,
@@ -33,12 +33,12 @@ from volproc.stages.label.object_search import (
     save_ids,
 )
 from volproc.stages.label.options import LabelOptions
-from volproc.stages.label.tables import Tables
+from volproc.stages.native_grid import NativePlan, native_volume, run_native
 from volproc.stages.objects.table import csv_parts
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.volume.access import relative_url
 from volproc.volume.file_io import sibling, write_pieces
-from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
+from volproc.volume.metadata import VolumeInfo, itemsize, volume_like
 from volproc.volume.sampling import sampling_to
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
@@ -49,7 +49,7 @@ ENCODING_BYTES = 3 * LABEL_BYTES
 
 @dataclass(frozen=True)
 class LabelPlan:
-    """Everything decided about a labelling before a voxel is read."""
+    """Everything decided about a labelling before any voxel is read."""
 
     find: FindPlan
     output: VolumeInfo
@@ -58,7 +58,7 @@ class LabelPlan:
 
     @property
     def claim(self) -> Claim:
-        """What it reads and writes."""
+        """What the stage reads and writes."""
         volumes = tuple(info for info in (self.output, self.native) if info)
         read = (self.find.source.info.url,) if self.recipe.places else ()
         scratch = (self.find.tables.folder,)
@@ -71,9 +71,10 @@ class LabelPlan:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps, with what they cost."""
+        """All steps with their cost."""
         tables = self.find.tables
-        return (*self.find.steps, *self.output_steps(tables), *self.native_steps(tables))
+        native = self.native_plan(tables)
+        return (*self.find.steps, *self.output_steps(tables), *(native.steps if native else ()))
 
     def output_steps(self, tables: Tables) -> tuple[Step, ...]:
         """Second pass: final ids of every block; then the coarser levels."""
@@ -91,21 +92,21 @@ class LabelPlan:
         )
         return (relabelled, *pyramid_steps(self.output, digest=name, name="labels"))
 
-    def native_steps(self, tables: Tables) -> tuple[Step, ...]:
-        """The labels on the image's own grid, if they are asked for."""
+    def native_plan(self, tables: Tables) -> NativePlan | None:
+        """The labels on the image's own grid, if requested."""
         if self.native is None:
-            return ()
-        step = native_step(self.output, self.native, digest=tables.merge_digest)
-        levels = pyramid_steps(self.native, digest=tables.merge_digest, name="native labels")
-        return (step, *levels)
+            return None
+        output = replace(self.native, dtype=self.output.dtype)
+        transform = sampling_to(self.output, output)
+        return NativePlan("label", self.output, output, transform, tables.merge_digest)
 
 
 @dataclass(frozen=True)
 class LabelResult:
-    """What a labelling found, and where it is. `native` is None unless asked for.
+    """The result of a labelling. `native` is None unless requested.
 
-    `reasons` says how many objects each option dropped, `largest_dropped_um3` how large the
-    largest of those was that are too small, too large or of another form.
+    `reasons` is how many objects each option dropped, `largest_dropped_um3` the size of the largest
+    one dropped for its size or form.
     """
 
     labels: Volume
@@ -134,7 +135,7 @@ def plan_label(
     native: VolumeInfo | None = None,
     source: Source | None = None,
 ) -> LabelPlan:
-    """Decide blocks and costs for labelling `mask` into `url`.
+    """Plan blocks and costs for labelling `mask` into `url`.
 
     `native` is the image whose grid labels are also written on if `options.image_grid`; `source`
     gives the voxels where `mask` is no volume. VolumeError for a mask with channels or off the
@@ -156,7 +157,12 @@ def plan_label(
         {} if isinstance(find.source, ArraySource) else {"mask": relative_url(mask.url, url)},
     )
     output = output.with_provenance(recipe=recipe.record())
-    return LabelPlan(find, output, _native(output, native) if options.image_grid else None, recipe)
+    if options.image_grid and native is None:
+        raise ConfigError("[label] image_grid = true needs the image that the labels belong to")
+    requested = native_volume(output, native, recipe) if options.image_grid and native else None
+    plan = LabelPlan(find, output, requested, recipe)
+    plan.native_plan(find.tables)  # VolumeError where the labels do not cover the image
+    return plan
 
 
 def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
@@ -182,9 +188,10 @@ def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
     told = {} if numbering.objects else {NOTHING: _why(plan, found.dropped, largest)}
     begun = Volume(begun.info.with_provenance(objects=numbering.objects, **told))
     labels = finish_volume(runner, begun, pyramid)
+    native = replace(plan, output=labels.info).native_plan(tables)
     return LabelResult(
         labels=labels,
-        native=_run_native(replace(plan, output=labels.info), tables, runner),
+        native=run_native(native, runner) if native else None,
         table=plan.table,
         objects=numbering.objects,
         reasons=found.dropped,
@@ -208,57 +215,18 @@ def _why(plan: LabelPlan, dropped: dict[str, int], largest_um3: float) -> str:
     return empty_result_reason(search)
 
 
-def _run_native(plan: LabelPlan, tables: Tables, runner: Runner) -> Volume | None:
-    if plan.native is None:
-        return None
-    plan = replace(plan, native=replace(plan.native, dtype=plan.output.dtype))
-    assert plan.native is not None
-    begun = begin_volume(
-        runner,
-        plan.native,
-        step="label",
-        digest=tables.merge_digest,
-        steps=plan.native_steps(tables),
-    )
-    written, *pyramid = replace(plan, native=begun.info).native_steps(tables)
-    runner.run(written)
-    return finish_volume(runner, begun, pyramid)
-
-
 def _refuse_changed(plan: LabelPlan, before: str) -> None:
-    """Blocks without objects are not read twice, so their checksums show nothing."""
+    """VolumeError if the mask has changed: blocks without objects are not read a second time."""
     if plan.find.source.fingerprint != before:
         raise VolumeError(
-            f"{plan.find.source.info.url} was written anew while it was labelled; run the same "
+            f"{plan.find.source.info.url} was rewritten while it was labelled; run the same "
             "command again: it begins with the new one"
         )
 
 
 def _labels_like(mask: VolumeInfo, url: str, *, block: Shape | None) -> VolumeInfo:
-    """The label volume on the mask's grid; a block size that is asked for becomes its shard."""
-    return new_volume(
-        url,
-        shape=mask.shape,
-        voxel_nm=mask.voxel_nm,
-        corner_nm=mask.corner_nm,
-        dtype="uint32",
-        kind="labels",
-        shards=block,
-    )
-
-
-def _native(labels: VolumeInfo, image: VolumeInfo | None) -> VolumeInfo:
-    if image is None:
-        raise ConfigError("[label] image_grid = true needs the image that the labels belong to")
-    sampling_to(labels, image)
-    return new_volume(
-        sibling(labels.url, "-native.zarr"),
-        shape=image.shape,
-        voxel_nm=image.voxel_nm,
-        corner_nm=image.corner_nm,
-        dtype=labels.dtype,
-        kind="labels",
-    ).with_provenance(recipe=labels.provenance["recipe"])
+    """The label volume on the mask's grid; a block size that is given becomes its shard."""
+    return volume_like(mask, url, dtype="uint32", kind="labels", shards=block)
 
 
 def plan_from(request: Request) -> LabelPlan:

@@ -10,10 +10,8 @@ given in voxels of the image, as `volproc subjects` takes them.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from io import StringIO
 from math import prod
 
 import numpy as np
@@ -24,16 +22,17 @@ from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
-from volproc.fusion import saying_yes, spread
+from volproc.fusion import count_yes, spread
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
+from volproc.spreadsheet import table_csv
 from volproc.stages.output import begin_volumes, finish_volume, pyramid_steps
 from volproc.stages.predict.options import PredictOptions
 from volproc.volume.file_io import (
     sibling,
     write_file,
 )
-from volproc.volume.metadata import VolumeInfo, Window, new_volume
+from volproc.volume.metadata import VolumeInfo, Window, volume_like
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
 
@@ -167,7 +166,7 @@ class CompareVotes:
 
     def compute(self, block: Block, loaded: Bytes) -> tuple[Bytes, Bytes]:
         """How many axes say yes, and how far apart the votes are."""
-        return saying_yes(loaded, threshold=self.threshold), spread(loaded)
+        return count_yes(loaded, threshold=self.threshold), spread(loaded)
 
     def store(self, block: Block, result: tuple[Bytes, Bytes]) -> list[list[int]]:
         """Write the volumes; of each region in the block: its number, sum, and split voxels."""
@@ -198,14 +197,12 @@ def ranking(plan: DisagreementPlan, records: Sequence[Sequence[Sequence[int]]]) 
             sums[index] += numbers
     sizes = np.array([region.core.size for region in plan.regions])
     means = sums[:, 0] / (255 * sizes)
-    file = StringIO()
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows = []
     for rank, index in enumerate(np.argsort(-means, kind="stable").tolist(), start=1):
         box = in_image(plan.regions[index].core, plan.votes, plan.image)
         shares = (f"{means[index]:.6f}", f"{sums[index, 1] / sizes[index]:.6f}")
-        rows.writerow((rank, *box.start, *box.shape, *shares))
-    return file.getvalue()
+        rows.append((rank, *box.start, *box.shape, *shares))
+    return table_csv(COLUMNS, rows, end="\n")
 
 
 def in_image(box: Box, votes: VolumeInfo, image: VolumeInfo) -> Box:
@@ -231,15 +228,10 @@ def _regions(votes: VolumeInfo, options: PredictOptions) -> Tiling | None:
 
 
 def _like(votes: VolumeInfo, ending: str, recipe: Recipe, *, highest: int) -> VolumeInfo:
-    return new_volume(
-        sibling(votes.url, ending),
-        shape=votes.shape,
-        voxel_nm=votes.voxel_nm,
-        corner_nm=votes.corner_nm,
-        dtype="uint8",
-        shards=votes.write_unit,
-        window=Window(0, highest, 0, highest),
-    ).with_provenance(recipe=recipe.record())
+    window = Window(0, highest, 0, highest)
+    how = {"dtype": "uint8", "shards": votes.write_unit, "window": window}
+    info = volume_like(votes, sibling(votes.url, ending), **how)
+    return info.with_provenance(recipe=recipe.record())
 
 
 def _volume(info: VolumeInfo | None) -> Volume | None:

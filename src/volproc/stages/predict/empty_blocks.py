@@ -16,8 +16,7 @@ from volproc.grid.box import Box, each
 from volproc.grid.scale import VoxelNm
 from volproc.model.normalisation import constants_from
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.resampling import Resampling, read_resampled, resampling_to
-from volproc.volume.store import Volume
+from volproc.volume.resampling import Resampling, Voxels, read_resampled, resampling_to
 
 COARSER = 4
 """How much coarser than the network's are the voxels by which a block is judged."""
@@ -32,13 +31,11 @@ class EmptyBlockRule:
     flat: float | None = None
     """The grey value of a volume that is the same everywhere, of which all blocks are empty."""
 
-    def is_empty(self, window: Box, image: Volume) -> bool:
+    def is_empty(self, window: Box, image: Voxels) -> bool:
         """Whether `window` (voxels of the model, mirrored beyond the volume) is empty."""
         if self.flat is not None:
             return True
-        start = each(lambda a: a // COARSER, window.start)
-        stop = each(lambda b: -(-b // COARSER), window.stop)
-        values = read_resampled(image, self.resampler, Box(start, stop))
+        values = read_resampled(image, self.resampler, coarse_window(window))
         return bool(values.max() - values.min() < self.limit)
 
 
@@ -65,6 +62,12 @@ def skip_notes(deviations: float) -> tuple[str, ...]:
         f"blocks in which the image spans less than {deviations:g} standard deviations are skipped "
         "and counted: the work is at most what is shown",
     )
+
+
+def coarse_window(window: Box) -> Box:
+    """The voxels by which `window` is judged."""
+    start = each(lambda a: a // COARSER, window.start)
+    return Box(start, each(lambda b: -(-b // COARSER), window.stop))
 
 
 def coarse_resampler(image: VolumeInfo, voxel_nm: VoxelNm) -> Resampling:

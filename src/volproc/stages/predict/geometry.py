@@ -115,7 +115,7 @@ def _viewing_axes(shape: Shape, network: Network, options: PredictOptions) -> st
     """The one axis along which the volume is thin, if there is one and no axes are stated.
 
     Along the other two all planes would be thin: one slice of a real cell, Dice 0.54 with all three
-    axes, 0.94 along z alone (docs/performance.md).
+    axes, 0.94 along z alone (benchmarks/LOG.md).
     """
     thin = [axis for axis, n in zip("zyx", shape, strict=True) if n < network.slices_in]
     return thin[0] if len(thin) == 1 and "axes" not in options.model_fields_set else options.axes

@@ -9,27 +9,22 @@ voxel is the same sum of products whatever block it is in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from volproc.engine.ledger import digest
-from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
-from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.fusion import BINARY, Fusion, fuse
 from volproc.grid.box import Box, each
-from volproc.stages.native_grid import native_step
-from volproc.stages.output import begin_volume, finish_volume, pyramid_steps
+from volproc.stages.native_grid import NativePlan, native_volume
 from volproc.stages.predict.options import PredictOptions
-from volproc.volume.file_io import sibling
-from volproc.volume.metadata import VolumeInfo, new_volume
+from volproc.volume.metadata import VolumeInfo
 from volproc.volume.resampling import SLAB, Resampling, as_tensor, resampled
 from volproc.volume.sampling import require_same_corner
-from volproc.volume.store import Volume
 
 
 @dataclass(frozen=True)
@@ -77,40 +72,6 @@ class VoteTransform:
         return found
 
 
-@dataclass(frozen=True)
-class NativePlan:
-    """The prediction, or the votes, and the volume on the image's grid that is made from them."""
-
-    source: VolumeInfo
-    output: VolumeInfo
-    fusion: Fusion
-    threshold: float
-    digest: str
-
-    @property
-    def transform(self) -> ProbabilityTransform | VoteTransform:
-        """From the model's grid to the image's."""
-        resampler = resampler_to(self.source, self.output)
-        if self.fusion in BINARY:
-            return VoteTransform(resampler, self.fusion, self.threshold)
-        return ProbabilityTransform(resampler)
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All steps, with what they cost."""
-        channels = max(1, len(self.source.channels))
-        step = native_step(
-            self.source,
-            self.output,
-            self.transform,
-            name="native prediction",
-            digest=self.digest,
-            # of SLAB planes at a time: three float32 of them, each vote, and which say yes
-            working=-(-(12 + 2 * channels) * SLAB // self.output.write_unit[0]),
-        )
-        return (step, *pyramid_steps(self.output, digest=self.digest, name="native prediction"))
-
-
 def plan_native(
     prediction: VolumeInfo,
     votes: VolumeInfo | None,
@@ -132,24 +93,19 @@ def plan_native(
             "cuts them on the image's grid: keep them (votes = true, or --votes VOTES.zarr), or "
             'take fusion = "mean"'
         )
-    output = new_volume(
-        sibling(prediction.url, "-native.zarr"),
-        shape=image.shape,
-        voxel_nm=image.voxel_nm,
-        corner_nm=image.corner_nm,
-        dtype=prediction.dtype,
-        window=prediction.window,
-    ).with_provenance(recipe=recipe.record())
-    name = digest("native", recipe.digest, output.write_unit)
-    return NativePlan(source, output, options.fusion, options.threshold, name)
-
-
-def run_native(plan: NativePlan, runner: Runner) -> Volume:
-    """The finished volume on the image's grid."""
-    begun = begin_volume(runner, plan.output, step="predict", digest=plan.digest, steps=plan.steps)
-    written, *pyramid = replace(plan, output=begun.info).steps
-    runner.run(written)
-    return finish_volume(runner, begun, pyramid)
+    output = native_volume(prediction, image, recipe)
+    resampler, transform = resampler_to(source, output), None
+    if options.fusion in BINARY:
+        transform = VoteTransform(resampler, options.fusion, options.threshold)
+    return NativePlan(
+        stage="predict",
+        source=source,
+        output=output,
+        transform=transform or ProbabilityTransform(resampler),
+        digest=digest("native", recipe.digest, output.write_unit),
+        # of SLAB planes at a time: three float32 of them, each vote, and which say yes
+        working=-(-(12 + 2 * max(1, len(source.channels))) * SLAB // output.write_unit[0]),
+    )
 
 
 def resampler_to(source: VolumeInfo, native: VolumeInfo) -> Resampling:

@@ -3,69 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import chain
-from math import prod
 from typing import Any
 
-from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.device import device_for
-from volproc.model.network import Constants, Network
-from volproc.model.normalisation import Normalisation
-from volproc.model.opening import open_network
-from volproc.stages.claims import Claim, admit
+from volproc.model.network import Network
+from volproc.model.resolver import open_network
+from volproc.stages.claims import admit
 from volproc.stages.description import Request
 from volproc.stages.empty_result import (
     FLAT,
     model_record,
     values_record,
 )
-from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
-from volproc.stages.predict.cost import costs_of
+from volproc.stages.native_grid import run_native
+from volproc.stages.output import begin_volumes, cutting_of, finish_volume
 from volproc.stages.predict.disagreement import (
-    DisagreementPlan,
     plan_disagreement,
     run_disagreement,
 )
 from volproc.stages.predict.empty_blocks import (
-    EmptyBlockRule,
     empty_block_rule,
-    skip_notes,
 )
 from volproc.stages.predict.geometry import choose
-from volproc.stages.predict.native_prediction import (
-    NativePlan,
-    plan_native,
-    run_native,
-)
+from volproc.stages.predict.native_prediction import plan_native
 from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.plan import PredictPlan
 from volproc.stages.predict.requirements import (
     require_image,
     require_reachable,
     require_weights,
 )
 from volproc.stages.predict.seam_check import (
-    ENDING,
-    Place,
-    certificate_step,
-    places_in,
     run_certificate,
 )
 from volproc.stages.predict.task import Predict
-from volproc.stages.predict.tiling import Layout
 from volproc.stages.volume_sample import volume_sample
 from volproc.volume.access import exists, relative_url
-from volproc.volume.file_io import sibling
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
-from volproc.volume.resampling import Resampling, resampling_to
+from volproc.volume.resampling import resampling_to
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
+
+__all__ = ["PredictPlan", "plan_from", "plan_predict", "run_predict"]
 
 ALGORITHM = 1
 """Raised by hand when the same image, network and options would give other votes."""
@@ -74,110 +60,6 @@ PASSING = {
     *("agreement", "disagreement", "regions_um", "image_grid", "seam_check"),
 }
 """Options that do not change the prediction, or are named otherwise in its digest."""
-
-
-@dataclass(frozen=True)
-class PredictPlan:
-    """Everything decided about a prediction before any voxel is read."""
-
-    image: VolumeInfo
-    output: VolumeInfo
-    votes: VolumeInfo | None
-    resampler: Resampling
-    layout: Layout
-    blocks: Tiling
-    network: Network
-    options: PredictOptions
-    recipe: Recipe
-    notes: tuple[str, ...] = ()
-    """What users should know about the model, and about how it fits the image."""
-    native: NativePlan | None = None
-    disagreement: DisagreementPlan | None = None
-
-    @property
-    def digest(self) -> str:
-        """Names everything that the votes depend on."""
-        return self.recipe.digest
-
-    @property
-    def claim(self) -> Claim:
-        """What the stage reads and writes."""
-        outputs = [self.output, self.votes, self.native and self.native.output]
-        compared = self.disagreement
-        if compared:
-            outputs += [compared.agreement, compared.disagreement]
-        tables = [compared.table] if compared and compared.regions else []
-        if self.options.seam_check:
-            tables.append(sibling(self.output.url, ENDING))
-        model = (self.network.source,) if exists(self.network.source) else ()
-        volumes = tuple(info for info in outputs if info)
-        return Claim(self.recipe, (self.image.url, *model), volumes, siblings=tuple(tables))
-
-    @property
-    def pyramid(self) -> tuple[Step, ...]:
-        """The coarser levels of the prediction."""
-        return pyramid_steps(self.output, digest=self.digest, name="prediction")
-
-    @property
-    def votes_pyramid(self) -> tuple[Step, ...]:
-        """The coarser levels of the votes, if these are written."""
-        return pyramid_steps(self.votes, digest=self.digest, name="votes") if self.votes else ()
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All steps with their cost; which blocks are skipped is known only when they are read."""
-        task = self.task(Normalisation(0.0, 1.0))
-        extras = [plan.steps for plan in (self.native, self.disagreement) if plan]
-        places = self.certified()
-        certify = [certificate_step(task, places, digest=self.digest)] if places else []
-        main = (self.step(task), *self.pyramid, *self.votes_pyramid)
-        return (*main, *chain.from_iterable(extras), *certify)
-
-    def task(self, constants: Constants, empty: EmptyBlockRule | None = None) -> Predict:
-        """The task, with the volume's normalisation constants."""
-        return Predict(
-            image=Volume(self.image),
-            output=Volume(self.output),
-            votes=Volume(self.votes) if self.votes else None,
-            resampler=self.resampler,
-            layout=self.layout,
-            constants=constants,
-            network=self.network,
-            options=self.options,
-            empty=empty,
-        )
-
-    def step(self, task: Predict) -> Step:
-        """The step that predicts."""
-        costs = list(costs_of(self.blocks, task))
-        channels = len(self.votes.channels) if self.votes else 0
-        return Step(
-            name="predict",
-            task=task,
-            blocks=self.blocks,
-            digest=self.digest,
-            writes=tuple(WrittenLevel(info) for info in (self.output, self.votes) if info),
-            peak_bytes=max(cost.peak_bytes for _, cost in costs),
-            waiting_bytes=max(cost.waiting_bytes for _, cost in costs),
-            on_gpu=task.device == "cuda",
-            bytes_read=sum(count * cost.bytes_read for count, cost in costs),
-            bytes_written=prod(self.output.shape) * (1 + channels),
-            flop=sum(count * cost.flop for count, cost in costs),
-            notes=(
-                *(f"{self.network.name}: {note}" for note in self.notes),
-                *skip_notes(self.options.skip_empty_std),
-            ),
-        )
-
-    def certified(self, skipped: Sequence[int] = ()) -> tuple[Place, ...]:
-        """The places that will be predicted again; the same ones every time."""
-        return places_in(
-            self.layout,
-            self.blocks,
-            count=self.options.seam_check,
-            seed=int(self.digest, 16),
-            skipped=skipped,
-        )
 
 
 def plan_predict(

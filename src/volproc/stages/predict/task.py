@@ -31,7 +31,7 @@ from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.tiling import Layout
 from volproc.stages.predict.tta import augmented
 from volproc.volume.kinds import refuse_not_finite
-from volproc.volume.resampling import Resampling, resampled
+from volproc.volume.resampling import Resampling, Voxels, resampled
 from volproc.volume.store import Volume
 
 Votes = npt.NDArray[np.uint8]
@@ -53,7 +53,7 @@ class PendingBlock:
 class Predict:
     """Task: one block of the prediction, and of the votes."""
 
-    image: Volume
+    image: Voxels
     output: Volume
     votes: Volume | None
     resampler: Resampling

@@ -17,11 +17,7 @@ from volproc.errors import AnnotateError
 from volproc.grid.blocks import Block
 from volproc.stages.pictures import Bytes, area_means, grey
 from volproc.stages.subjects.options import SubjectsOptions
-from volproc.stages.subjects.shown_regions import (
-    Region,
-    sample_of,
-    shown_slices,
-)
+from volproc.stages.subjects.shown_regions import Region, sample_of, shown_slices
 from volproc.volume.display_window import window
 from volproc.volume.file_io import write_file
 from volproc.volume.store import Volume

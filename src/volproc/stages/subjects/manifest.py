@@ -13,14 +13,10 @@ from io import StringIO
 
 from volproc.errors import AnnotateError
 from volproc.grid.scale import VoxelNm
-from volproc.spreadsheet import neutral, plain
+from volproc.spreadsheet import plain, table_csv
 from volproc.stages.subjects.frames import ENDINGS
 from volproc.stages.subjects.options import SubjectsOptions
-from volproc.stages.subjects.shown_regions import (
-    Region,
-    drawn_slices,
-    frames_at,
-)
+from volproc.stages.subjects.shown_regions import Region, drawn_slices, frames_at
 
 FILE_COLUMN = "Image {frame}"
 REQUIRED = ("subject", "default_frame", FILE_COLUMN.format(frame=0))
@@ -58,7 +54,10 @@ def rows_of(
         }
         if options.format == "jpeg":
             found["jpeg quality (%)"] = min(quality[frame] for frame in shown)
-        yield {key: _cell(value) for key, value in found.items()}
+        yield {
+            key: f"{value:.15g}" if isinstance(value, float) else str(value)
+            for key, value in found.items()
+        }
 
 
 def _place(region: Region, voxel_nm: VoxelNm) -> dict[str, object]:
@@ -87,21 +86,12 @@ def _published(name: str, options: SubjectsOptions, voxel_nm: VoxelNm) -> dict[s
     }
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.15g}"
-    return neutral(str(value))
-
-
 def to_csv(rows: Iterable[Row]) -> str:
     """The table; a row with fewer frames than others leaves their columns empty."""
     rows = list(rows)
-    longest = max(rows, key=len)
-    file = StringIO()
-    writer = csv.DictWriter(file, fieldnames=list(longest), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
+    columns = max((list(row) for row in rows), key=len)
+    cells = ([row.get(column, "") for column in columns] for row in rows)
+    return table_csv(columns, cells, end="\n")
 
 
 def from_csv(text: str, *, name: str) -> list[Row]:

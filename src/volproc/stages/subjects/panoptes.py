@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from volproc.errors import AnnotateError
+from volproc.errors import INSTALL, AnnotateError
 from volproc.volume.access import first_line
 
 PAUSES_S = (2.0, 4.0, 8.0, 16.0)
@@ -185,7 +185,7 @@ def _client_class() -> Any:
         from panoptes_client import Panoptes
     except ImportError as error:
         raise AnnotateError(
-            "uploading needs panoptes-client: pip install 'volproc[zooniverse]'"
+            f"uploading needs panoptes-client: {INSTALL.format('zooniverse')}"
         ) from error
     finally:
         logging.disable(silent)

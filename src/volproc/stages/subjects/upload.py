@@ -17,7 +17,7 @@ from typing import Any
 
 from volproc.engine.events import BlockDone, Event, StepFinished, StepStarted, Watcher
 from volproc.engine.ledger import digest
-from volproc.engine.records import Lines, record_log
+from volproc.engine.records import RecordLog, record_log
 from volproc.errors import AnnotateError
 from volproc.stages.subjects.manifest import Row, files_of, from_csv
 from volproc.stages.subjects.panoptes import MEDIA, Zooniverse, signed_in
@@ -26,7 +26,7 @@ from volproc.volume.file_io import read_file
 
 STEP = "upload"
 LINK_TOGETHER = 10
-MAX_BYTES = 2**20
+MAX_IMAGE_BYTES = 2**20
 """Of an image; Zooniverse's own limit."""
 
 
@@ -42,7 +42,7 @@ class UploadRecord:
     """What an upload did so far: its set, subjects by their row, and which are in the set."""
 
     def __init__(self, url: str, *, head: Mapping[str, str]) -> None:
-        self._lines: Lines = record_log(url)
+        self._lines: RecordLog = record_log(url)
         found = [json.loads(line) for line in self._lines.read()]
         self.subject_set = ""
         self.subjects: dict[int, str] = {}
@@ -170,8 +170,8 @@ def _check_files(job: _Job) -> None:
 
 def _image(folder: str, name: str) -> bytes:
     content = read_file(f"{folder}/{name}")
-    if not 0 < len(content) <= MAX_BYTES:
+    if not 0 < len(content) <= MAX_IMAGE_BYTES:
         raise AnnotateError(
-            f"{name} has {len(content)} bytes; Zooniverse takes images of 1 to {MAX_BYTES}"
+            f"{name} has {len(content)} bytes; Zooniverse takes images of 1 to {MAX_IMAGE_BYTES}"
         )
     return content

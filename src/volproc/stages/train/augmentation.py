@@ -1,6 +1,7 @@
-"""Changes a patch may suffer without changing what it shows. All are pure functions of `rng`.
+"""Augmentations: changes to a patch that do not change what it shows. Pure functions of `rng`.
 
-Patches are float32 stacks of planes (slices, height, width), normalised to mean 0, spread 1.
+Patches are float32 stacks of planes (slices, height, width), normalised to mean 0 and standard
+deviation 1.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Strengths:
-    """How much of what; every number is in normalised grey values unless stated."""
+    """The strength of each augmentation, in normalised grey values unless stated."""
 
     brightness: float = 0.25
     contrast: float = 0.2
@@ -46,8 +47,8 @@ DEFAULT = Strengths()
 def shade_sections(block: Tensor, *, axis: int, rng: Rng, by: Strengths = DEFAULT) -> Tensor:
     """Sections brightened one by one; one may be missing.
 
-    Sections are planes across `axis`, the cutting direction. Done in the volume's own
-    orientation: seen from the side a section is a row of pixels.
+    Sections are planes across `axis`, the cutting direction. Applied in the volume's own
+    orientation: viewed along another axis a section is a row of pixels.
     """
     sections = block.shape[axis]
     shape = [sections if a == axis else 1 for a in range(3)]
@@ -103,9 +104,9 @@ def _from_middle(size: int) -> Tensor:
 
 
 def curved(planes: Tensor, *, rng: Rng, by: Strengths = DEFAULT) -> Tensor:
-    """Smooth closed surfaces drawn over the patch: saturated, or smeared as if mended.
+    """Smooth closed surfaces drawn over the patch: saturated, or smeared as if retouched.
 
-    Recovered images have such curves along nuclei. Drawn anywhere, they tell nothing.
+    Some recovered images have such curves along nuclei. Drawn anywhere, they mean nothing.
     """
     if rng.random() >= by.curves:
         return planes

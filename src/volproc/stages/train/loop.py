@@ -1,10 +1,10 @@
 """The training loop: steps, checkpoints, a log. Killed and started again, it ends the same.
 
     step n:  batch(n) -> loss -> optimiser -> average of the weights
-    every `checkpoint` steps: the whole state, written beside and renamed into place
+    every `checkpoint` steps: the whole state, in a file of its own that is renamed into place
 
-A step depends on the state before it and on its number, on nothing else (no global random
-numbers, no clock), so going on from a checkpoint is the same as not having been interrupted.
+A step depends on the state before it and on its number, and on nothing else (no global random
+numbers, no clock), so resuming from a checkpoint gives the same as an uninterrupted training.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ from volproc.retry import patient
 from volproc.stages.train.losses import bce_dice
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""Planes, truth, and what each voxel of the truth counts."""
+"""Planes, ground truth, and the weight of each of its voxels."""
 Batches = Callable[[int], Batch]
 """The batch of a step, from its number alone."""
 Scores = Callable[[UNet], Mapping[str, float]]
 """Scores of a network by name."""
 Watch = Callable[[Mapping[str, Any]], None]
-"""Told after every step: {"step", "steps", "loss"} and, where validated, the scores."""
+"""Called after every step: {"step", "steps", "loss"} and, if validated, the scores."""
 
 AHEAD = 2
-"""Batches being made while the network works on one."""
+"""Batches prepared while the network trains on one."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to learn; everything in steps."""
+    """How long and how fast to train; everything in steps."""
 
     steps: int
     learning_rate: float = 2e-3
-    """The highest one, reached after `warmup`, then a half cosine down to 0."""
+    """The peak, reached after `warmup`, then a half cosine down to 0."""
     warmup: int = 50
     weight_decay: float = 1e-4
     average: float = 0.998
     """The kept weights are a running average over about 1 / (1 - average) steps."""
     border_weight: float = 0.0
-    """How much more a voxel on an object's border counts in the loss."""
+    """How much more a voxel on an object's border weighs in the loss."""
     checkpoint: int = 100
     validate: int = 500
 
@@ -102,7 +102,7 @@ def new_state(
     device: torch.device,
     trained: UNet | None = None,
 ) -> State:
-    """A network to begin with: `trained`, or an untrained one that depends on `seed` only."""
+    """The state to start from: `trained`, or a new network that depends on `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = trained or UNet(spec)
@@ -124,16 +124,16 @@ def train(
     key: str,
     scores: Scores | None = None,
     watch: Watch = lambda _: None,
-    anew: bool = False,
+    from_scratch: bool = False,
 ) -> UNet:
-    """The averaged network after `schedule.steps` steps, going on from `folder` where it can.
+    """The averaged network after `schedule.steps` steps, resumed from `folder` if possible.
 
-    `folder` gets checkpoint.pt and log.jsonl. `key` names what the training depends on: where
-    the checkpoint belongs to another one it is dropped if `anew`, else ModelError.
+    `folder` gets checkpoint.pt and log.jsonl. `key` names what the training depends on: a
+    checkpoint with another one is dropped if `from_scratch`, else ModelError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    resume(state, folder, key=key, anew=anew)
-    for batch in ahead(batches, first=state.step, last=schedule.steps):
+    resume(state, folder, key=key, from_scratch=from_scratch)
+    for batch in prefetched(batches, first=state.step, last=schedule.steps):
         record: dict[str, Any] = {"loss": one_step(state, schedule, batch)}
         last = state.step == schedule.steps
         if scores and (last or state.step % schedule.validate == 0):
@@ -145,8 +145,8 @@ def train(
     return state.average
 
 
-def ahead(batches: Batches, *, first: int, last: int) -> Iterator[Batch]:
-    """The batches of steps `first` up to `last`, made in the background while others are used."""
+def prefetched(batches: Batches, *, first: int, last: int) -> Iterator[Batch]:
+    """The batches of steps `first` up to `last`, prepared in the background."""
     with ThreadPoolExecutor(AHEAD) as pool:
         waiting = deque(
             pool.submit(batches, step) for step in range(first, min(first + AHEAD, last))
@@ -160,12 +160,12 @@ def ahead(batches: Batches, *, first: int, last: int) -> Iterator[Batch]:
 def one_step(state: State, schedule: Schedule, batch: Batch) -> float:
     """The loss before the step; `state` is one step further."""
     device = next(state.network.parameters()).device
-    planes, truth, weight = (part.to(device) for part in batch)
+    planes, ground_truth, weight = (part.to(device) for part in batch)
     for group in state.optimiser.param_groups:
         group["lr"] = schedule.rate(state.step)
     state.network.train()
     logits = state.network(planes.to(memory_format=torch.channels_last))
-    loss = bce_dice(logits, truth, weight, border_weight=schedule.border_weight)
+    loss = bce_dice(logits, ground_truth, weight, border_weight=schedule.border_weight)
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     clip_grad_norm_(state.network.parameters(), 1.0)
@@ -188,7 +188,7 @@ def update_average(state: State, *, decay: float) -> None:
 
 @patient
 def save(state: State, folder: Path, *, key: str) -> None:
-    """Write the checkpoint beside the old one and rename it into place."""
+    """Write the checkpoint next to the old one and rename it into place."""
     content = BytesIO()  # torch makes a write that fails an error that nobody tries again
     torch.save({"key": key, **state.dump()}, content)
     unfinished = folder / "checkpoint.pt.part"
@@ -201,10 +201,10 @@ def save(state: State, folder: Path, *, key: str) -> None:
 
 
 @patient
-def resume(state: State, folder: Path, *, key: str, anew: bool = False) -> None:
+def resume(state: State, folder: Path, *, key: str, from_scratch: bool = False) -> None:
     """Bring `state` and the log to the last checkpoint in `folder`, if there is one.
 
-    A checkpoint of another `key` is dropped if `anew`, else ModelError.
+    A checkpoint with another `key` is dropped if `from_scratch`, else ModelError.
     """
     path = folder / "checkpoint.pt"
     if path.exists():
@@ -217,7 +217,7 @@ def resume(state: State, folder: Path, *, key: str, anew: bool = False) -> None:
             ) from error
         if saved["key"] == key:
             state.load(saved)
-        elif anew:
+        elif from_scratch:
             path.unlink()
         else:
             raise ModelError(

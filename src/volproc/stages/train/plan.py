@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from volproc.engine.protocol import Cost
+from volproc.engine.ledger import digest
+from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm
 from volproc.model.network import Network
 from volproc.model.predictor import described
 from volproc.model.unet import UNetSpec
-from volproc.model.weights import Card, TrainedOn, card_for
+from volproc.model.weights import CARD, Card, TrainedOn, card_for, load_card
 from volproc.stages.claims import Claim
+from volproc.stages.provenance import read_provenance
 from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.training_sources import Source
 
@@ -32,12 +34,9 @@ class TrainPlan:
     peak_bytes: int
     bytes_read: int
     flop: int
-    anew: bool
-    """Where the folder holds a training of another plan: begin anew, else it is refused."""
-    bytes_written: int = 0
+    from_scratch: bool
+    """Whether a training of another plan in the folder may be dropped, else it is refused."""
     notes: tuple[str, ...] = ()
-    name: str = "train"
-    recorded: int = 0
 
     @property
     def digest(self) -> str:
@@ -52,16 +51,23 @@ class TrainPlan:
         return Claim(self.recipe, inputs, folders=(str(self.folder),))
 
     @property
-    def blocks(self) -> Tiling:
-        """The voxels that each step answers, one step after the other."""
+    def steps(self) -> tuple[Step, ...]:
+        """What a plan shows: as blocks the voxels that each step predicts, one after the other."""
         options = self.options
-        step = (options.batch * options.slices_out, options.patch, options.patch)
-        return Tiling((options.steps * step[0], *step[1:]), step)
-
-    @property
-    def steps(self) -> tuple[Cost, ...]:
-        """What a plan shows."""
-        return (self,)
+        core = (options.batch * options.slices_out, options.patch, options.patch)
+        blocks = Tiling((options.steps * core[0], *core[1:]), core)
+        return (
+            Step(
+                name="train",
+                task=None,
+                blocks=blocks,
+                digest=self.digest,
+                peak_bytes=self.peak_bytes,
+                bytes_read=self.bytes_read,
+                flop=self.flop,
+                notes=self.notes,
+            ),
+        )
 
     @property
     def folder(self) -> Path:
@@ -85,3 +91,15 @@ class TrainPlan:
     def network(self) -> Network:
         """The network that will be in its folder."""
         return described(self.card(), self.folder)
+
+    def finished_card(self) -> Card | None:
+        """The card of the model in the folder, if it is the finished one that the plan makes."""
+        if self.claim.state != "done" or not (self.folder / CARD).is_file():
+            return None
+        card, record = load_card(self.folder), read_provenance(str(self.folder))
+        return card if self.finished_record(card).items() <= record.items() else None
+
+    def finished_record(self, card: Card) -> dict[str, str]:
+        """For the provenance of the finished model: digests of its card and weights."""
+        words = self.card().model_dump(mode="json", exclude={"scores"})
+        return {"card": digest(words), "weights_sha256": card.weights_sha256}

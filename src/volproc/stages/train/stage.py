@@ -21,12 +21,10 @@ from volproc.engine.memory import check_memory_here
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
-from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.device import device_for
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import (
-    CARD,
     Card,
     load_card,
     load_model,
@@ -36,7 +34,6 @@ from volproc.model.weights import (
 from volproc.stages.claims import remove_left, require_apart, require_free
 from volproc.stages.description import Request
 from volproc.stages.provenance import (
-    read_provenance,
     write_provenance,
 )
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
@@ -47,15 +44,15 @@ from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.training_sources import (
     Source,
     held_out_of,
+    identity_of,
     learnt,
+    part_of,
     require_fit,
     sources_of,
 )
 from volproc.stages.train.validation import Validator
 from volproc.volume.access import relative_url
-from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import itemsize
-from volproc.volume.resampling import resampling_to
 
 __all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
@@ -64,16 +61,16 @@ ALGORITHM = 1
 KEPT_BYTES = 1
 """Per voxel of the model's grid, of each volume of a source."""
 WORKING_BYTES = 4
-"""More per voxel of the source that is being read: copies, and the search for surfaces."""
-NO_MATTER = {
+"""More per voxel of the source being read: copies, and the search for surfaces."""
+CARD_OPTIONS = {
     *("model_out", "start_from", "checkpoint_steps", "validate_steps"),
     *("name", "object_name", "trained_on", "licence", "notes"),
 }
-"""Options that change no weight: a training goes on though they change."""
-NAMED_BY_IDENTITY = {
+"""Options that change no weight: a training is resumed though they change."""
+VOLUME_OPTIONS = {
     *("images", "labels", "ignore", "agreement", "validation_images", "validation_labels"),
 }
-"""Options that name volumes: what counts is what is in them, not where they lie."""
+"""Options that name volumes: their fingerprints count, not their URLs."""
 
 
 def plan_train(
@@ -81,7 +78,7 @@ def plan_train(
     options: TrainOptions,
     *,
     validation: Sequence[Source] = (),
-    anew: bool = False,
+    from_scratch: bool = False,
 ) -> TrainPlan:
     """Check that volumes and network fit, and add up the costs. Reads metadata only."""
     spec = UNetSpec(options.slices_in, options.slices_out, options.widths, options.stem)
@@ -101,10 +98,10 @@ def plan_train(
         require_fit(source, voxel_nm)
     grids = [learnt(source, voxel_nm).size for source in everything]
     kept = sum(n * len(s.volumes) for n, s in zip(grids, everything, strict=True))
-    # a step back costs two steps forth, and what went forth is kept until it is back
+    # a backward pass costs two forward ones, and activations are stored until then
     passes = 3 * options.batch
     side = options.patch
-    lasting = options.model_dump(mode="json", exclude=NO_MATTER | NAMED_BY_IDENTITY)
+    lasting = options.model_dump(mode="json", exclude=CARD_OPTIONS | VOLUME_OPTIONS)
     return TrainPlan(
         options=options,
         sources=tuple(sources),
@@ -115,7 +112,7 @@ def plan_train(
             "train",
             ALGORITHM,
             {
-                "volumes": digest(*(_described(s, voxel_nm) for s in everything)),
+                "volumes": digest(*(identity_of(s, voxel_nm) for s in everything)),
                 "start": _start(options, spec),
             },
             lasting,
@@ -126,7 +123,7 @@ def plan_train(
         + passes * spec.activation_bytes(side, side),
         bytes_read=sum(prod(v.shape) * itemsize(v.dtype) for s in everything for v in s.volumes),
         flop=options.steps * passes * spec.flop(side, side),
-        anew=anew,
+        from_scratch=from_scratch,
         notes=tuple(_notes(everything, voxel_nm)),
     )
 
@@ -137,12 +134,12 @@ def run_training(
     """Train, or go on training, and write the model; returns its card.
 
     A finished model of the same plan is left alone; OutputError where the folder holds anything
-    else, unless volproc made it and `overwrite` or the plan's `anew` says that it may go.
+    else, unless volproc made it and `overwrite` or the plan's `from_scratch` says that it may go.
     """
     require_apart(plan.claim)
-    require_free(plan.claim, overwrite=overwrite, own=plan.anew)
+    require_free(plan.claim, overwrite=overwrite, own=plan.from_scratch)
     remove_left(plan.claim)
-    card = _finished(plan) or _made(plan, watch)
+    card = plan.finished_card() or _made(plan, watch)
     torch.cuda.empty_cache()  # what torch keeps for later, another process may want: predict's
     return card
 
@@ -182,30 +179,12 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         key=plan.digest,
         scores=validator if plan.validation else None,
         watch=watch,
-        anew=True,  # whether it may go was asked before
+        from_scratch=True,  # whether it may go was asked before
     )
     card = save_model(plan.folder, network, plan.card(validator(network)))
-    _note_finished(plan, card)
+    finished = plan.finished_record(card)
+    write_provenance(str(plan.folder), plan.recipe, finished=True, folder=True, **finished)
     return card
-
-
-def _finished(plan: TrainPlan) -> Card | None:
-    """The card of the model in the plan's folder, if it is the one that the plan makes."""
-    if plan.claim.state != "done" or not (plan.folder / CARD).is_file():
-        return None
-    card, told = load_card(plan.folder), read_provenance(str(plan.folder))
-    made = _what_was_made(plan, card)
-    return card if made.items() <= told.items() else None
-
-
-def _note_finished(plan: TrainPlan, card: Card) -> None:
-    told = _what_was_made(plan, card)
-    write_provenance(str(plan.folder), plan.recipe, finished=True, folder=True, **told)
-
-
-def _what_was_made(plan: TrainPlan, card: Card) -> dict[str, str]:
-    words = plan.card().model_dump(mode="json", exclude={"scores"})
-    return {"card": digest(words), "weights_sha256": card.weights_sha256}
 
 
 def _start(options: TrainOptions, spec: UNetSpec) -> str:
@@ -228,25 +207,12 @@ def _trained(plan: TrainPlan) -> UNet | None:
     return network if isinstance(network, UNet) else None  # its description was compared before
 
 
-def _part(source: Source, voxel_nm: VoxelNm) -> Box | None:
-    """The voxels of the model's grid that are learnt from, if they are not all of the image's."""
-    box = learnt(source, voxel_nm)
-    whole = whole_box(resampling_to(source.image, voxel_nm).shape_out)
-    return None if box == whole else box
-
-
-def _described(source: Source, voxel_nm: VoxelNm) -> tuple[object, ...]:
-    part = _part(source, voxel_nm)
-    where = (part.start, part.stop) if part else ()
-    return (*(fingerprint(volume) for volume in source.volumes), source.weight, *where)
-
-
 def _notes(sources: Sequence[Source], voxel_nm: VoxelNm) -> Iterator[str]:
     for source in sources:
-        if part := _part(source, voxel_nm):
+        if part := part_of(source, voxel_nm):
             yield (
-                f"of {source.image.url}, voxels {part} at {voxel_nm[0]:g} nm are used: there lies "
-                "all that belongs to it"
+                f"of {source.image.url}, voxels {part} at {voxel_nm[0]:g} nm are used: all of its "
+                "volumes overlap there"
             )
 
 
@@ -257,7 +223,7 @@ def plan_from(request: Request) -> TrainPlan:
         sources_of(options, request.opened),
         options,
         validation=held_out_of(options, request.opened),
-        anew=bool(request.run) and options.model_out == request.run.path("model"),
+        from_scratch=bool(request.run) and options.model_out == request.run.path("model"),
     )
 
 
@@ -266,8 +232,9 @@ def run_train(plan: TrainPlan, runner: Runner) -> Card:
     for note in plan.notes:
         runner.note(note)
     if plan.claim.state == "other" and not runner.own:
-        runner.note(f"{plan.options.model_out} is made anew: {plan.claim.why}")
-    with ProgressMeter(plan.name, runner.watchers, voxels=plan.blocks[0].core.size) as tell:
+        runner.note(f"{plan.options.model_out} is remade: {plan.claim.why}")
+    (step,) = plan.steps
+    with ProgressMeter(step.name, runner.watchers, voxels=step.blocks[0].core.size) as tell:
         return run_training(
             plan,
             watch=lambda done: tell(done["step"], done["steps"], f"loss {done['loss']:.3f}"),

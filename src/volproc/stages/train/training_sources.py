@@ -9,6 +9,7 @@ from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.stages.train.options import TrainOptions
+from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import require_labels
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.resampling import resampling_to
@@ -35,7 +36,7 @@ class Source:
 
     @property
     def volumes(self) -> tuple[VolumeInfo, ...]:
-        """All that there are."""
+        """All volumes that are given."""
         return tuple(v for v in (self.image, self.labels, self.ignore, self.agreement) if v)
 
 
@@ -49,7 +50,7 @@ def opened(url: str) -> VolumeInfo:
 
 
 def sources_of(options: TrainOptions, find: Find = opened) -> tuple[Source, ...]:
-    """What a network is to learn from; ConfigError unless there is one of all for every image."""
+    """The training data; ConfigError unless there is one of each kind per image."""
     weights = options.weights or (1.0,) * len(options.images)
     _require_as_many(options.images, labels=options.labels, weights=weights)
     ignore = options.ignore or ("",) * len(options.images)
@@ -71,14 +72,14 @@ def sources_of(options: TrainOptions, find: Find = opened) -> tuple[Source, ...]
 
 
 def held_out_of(options: TrainOptions, find: Find = opened) -> tuple[Source, ...]:
-    """What the network is scored on; ConfigError unless there are labels for every image."""
+    """The validation data; ConfigError unless there are labels for every image."""
     images, labels = options.validation_images, options.validation_labels
     _require_as_many(images, validation_labels=labels)
     return tuple(Source(find(a), find(b)) for a, b in zip(images, labels, strict=True))
 
 
 def require_fit(source: Source, voxel_nm: VoxelNm) -> None:
-    """ConfigError or VolumeError unless a source's volumes are what they should be, and meet."""
+    """ConfigError or VolumeError unless a source's volumes are of the right kind and overlap."""
     image, labels = source.image, source.labels
     if labels.kind != "labels":
         raise ConfigError(f"[train] labels: {labels.url} is an image; expected a label volume")
@@ -97,25 +98,39 @@ def require_fit(source: Source, voxel_nm: VoxelNm) -> None:
 
 
 def learnt(source: Source, voxel_nm: VoxelNm) -> Box:
-    """Voxels of the model's grid on the image where all volumes of a source lie.
+    """The voxels of the model's grid that are in all volumes of a source.
 
-    VolumeError or ConfigError, one line, where that is nowhere.
+    VolumeError or ConfigError, one line, if there are none.
     """
     shape = resampling_to(source.image, voxel_nm).shape_out
     found = whole_box(shape)
     for other in source.volumes[1:]:
-        found = found.clip(way_of(other, source.image, voxel_nm)[1])
+        found = found.clip(sampling_of(other, source.image, voxel_nm)[1])
     if not found.size:
         urls = ", ".join(volume.url for volume in source.volumes)
         raise ConfigError(
-            f"nothing to learn from: no voxel lies in all of {urls}; name volumes "
+            f"nothing to learn from: no voxel is in all of {urls}; name volumes "
             "of one place, or correct the translations in their metadata"
         )
     return found
 
 
-def way_of(info: VolumeInfo, image: VolumeInfo, voxel_nm: VoxelNm) -> tuple[Sampling, Box]:
-    """How to see `info` on the model's grid on `image`, and the voxels of that grid in both."""
+def part_of(source: Source, voxel_nm: VoxelNm) -> Box | None:
+    """The voxels of the model's grid that are trained on, if they are not the whole image."""
+    box = learnt(source, voxel_nm)
+    whole = whole_box(resampling_to(source.image, voxel_nm).shape_out)
+    return None if box == whole else box
+
+
+def identity_of(source: Source, voxel_nm: VoxelNm) -> tuple[object, ...]:
+    """All of a source that weights depend on, for a digest."""
+    part = part_of(source, voxel_nm)
+    where = (part.start, part.stop) if part else ()
+    return (*(fingerprint(volume) for volume in source.volumes), source.weight, *where)
+
+
+def sampling_of(info: VolumeInfo, image: VolumeInfo, voxel_nm: VoxelNm) -> tuple[Sampling, Box]:
+    """How to sample `info` on the model's grid on `image`, and the voxels of that grid in both."""
     shape = resampling_to(image, voxel_nm).shape_out
     return overlap(info, image, grid=(shape, voxel_nm), slack=SLACK)
 

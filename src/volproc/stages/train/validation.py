@@ -1,4 +1,4 @@
-"""How well a network does on volumes it does not learn from."""
+"""The score of a network on volumes that it is not trained on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Validator:
     def _dice(self, network: UNet, axis: int) -> float:
         counts = [
             dice_counts(
-                predicted(network, pair, axis), torch.from_numpy(np.moveaxis(pair.truth, axis, 0))
+                predicted(network, pair, axis),
+                torch.from_numpy(np.moveaxis(pair.ground_truth, axis, 0)),
             )
             for pair in self.pairs
         ]
@@ -37,7 +38,7 @@ class Validator:
 
 @torch.inference_mode()
 def predicted(network: UNet, pair: Pair, axis: int) -> torch.Tensor:
-    """Logits of a whole pair seen along `axis`, which comes first; mirrored at the borders."""
+    """Logits of a whole pair viewed along `axis`, which comes first; mirrored at the borders."""
     spec = network.spec
     planes = pair.normalisation.apply(torch.from_numpy(pair.image).movedim(axis, 0))
     count, height, width = planes.shape

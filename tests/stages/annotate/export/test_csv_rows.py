@@ -7,10 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volproc.stages.annotate.export import csv_rows
-from volproc.stages.annotate.export.csv_rows import (
-    MAX_ROW_BYTES,
-    read_rows,
-)
+from volproc.stages.annotate.export.csv_rows import MAX_ROW_BYTES, read_rows
 
 cells = st.text(st.sampled_from("ab1,\"\n 'é=") | st.characters(exclude_categories=["Cs"]))
 

@@ -21,10 +21,9 @@ from volproc.stages.annotate.page.slice_pictures import (
     level_picture,
     panel_of,
 )
-from volproc.stages.annotate.quality.comparison import MethodDistance, MethodScores
 from volproc.stages.annotate.quality.level_sets import Level
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
-from volproc.stages.annotate.quality.slice_scores import SliceScores
+from volproc.stages.annotate.quality.slice_scores import MethodDistance, MethodScores, SliceScores
 from volproc.stages.annotate.quality.volunteers_needed import Subsample
 
 SUMMARY = Summary(

@@ -3,22 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.drawing import (
-    SliceVotes,
-    Stroke,
-    Vote,
-    Window,
-)
-from volproc.stages.annotate.geometry.rasterisation import (
-    fill,
-    paint,
-)
-from volproc.stages.annotate.quality.level_sets import (
-    MAX_SHOWN,
-    inside_counts,
-    level_sets,
-    shown,
-)
+from volproc.drawing import SliceVotes, Stroke, Vote, Window
+from volproc.stages.annotate.geometry.rasterisation import fill, paint
+from volproc.stages.annotate.quality.level_sets import MAX_SHOWN, inside_counts, level_sets, shown
 
 NM = (10.0, 10.0)
 SHAPE = (60, 80)

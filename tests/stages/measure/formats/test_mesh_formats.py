@@ -68,5 +68,5 @@ def test_without_a_package_the_extra_is_named(monkeypatch, package, kind, error_
     require_format(kind, error_nm=error_nm)
     monkeypatch.setitem(__import__("sys").modules, package, None)
     require_format("ply", error_nm=0)
-    with pytest.raises(ConfigError, match=r"pip install 'volproc\[mesh\]', or take"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[mesh\]' in .*, or take"):
         require_format(kind, error_nm=error_nm)

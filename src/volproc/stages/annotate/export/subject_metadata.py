@@ -10,11 +10,7 @@ from io import StringIO
 from typing import Any, TypeVar
 
 from volproc.errors import AnnotateError, VolprocError
-from volproc.grid.box import (
-    Box,
-    Shape,
-    each,
-)
+from volproc.grid.box import Box, Shape, each
 from volproc.location import filesystem_of
 from volproc.retry import patient
 from volproc.spreadsheet import plain

@@ -35,7 +35,7 @@ from volproc.stages.annotate.export.vote_selection import (
 from volproc.stages.annotate.export.vote_store import pack_strokes, unpack_strokes, write_votes
 from volproc.stages.annotate.export.zooniverse import Classification, read_export
 from volproc.stages.annotate.options import AnnotateOptions
-from volproc.stages.pictures import GOLDEN
+from volproc.volume.display_window import GOLDEN
 from volproc.volume.file_io import read_file, write_file
 from volproc.volume.metadata import PositionNm
 

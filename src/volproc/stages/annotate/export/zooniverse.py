@@ -20,23 +20,10 @@ import fsspec
 from volproc.drawing import Stroke
 from volproc.errors import AnnotateError
 from volproc.location import filesystem_of
-from volproc.stages.annotate.export.csv_rows import (
-    CsvRow,
-    read_rows,
-)
-from volproc.stages.annotate.export.drawing_tasks import (
-    DrawingTasks,
-    FrameMarks,
-)
-from volproc.stages.annotate.export.marks import (
-    MAX_COORDINATE,
-    Size,
-)
-from volproc.stages.annotate.export.rejections import (
-    MarkFault,
-    Rejection,
-    UnusableRow,
-)
+from volproc.stages.annotate.export.csv_rows import CsvRow, read_rows
+from volproc.stages.annotate.export.drawing_tasks import DrawingTasks, FrameMarks
+from volproc.stages.annotate.export.marks import MAX_COORDINATE, Size
+from volproc.stages.annotate.export.rejections import MarkFault, Rejection, UnusableRow
 from volproc.stages.annotate.export.subject_metadata import (
     first_positive,
     reading,

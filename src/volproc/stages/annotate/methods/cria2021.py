@@ -10,11 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from volproc.drawing import Patch, Skills, SliceVotes
-from volproc.stages.annotate.geometry.rasterisation import (
-    bounds,
-    fill,
-    weighted_sum,
-)
+from volproc.stages.annotate.geometry.rasterisation import bounds, fill, weighted_sum
 from volproc.stages.annotate.methods.cria.stroke_joining import join_greedy
 from volproc.stages.annotate.options import AnnotateOptions
 

@@ -10,11 +10,7 @@ import numpy as np
 
 from volproc.drawing import SliceVotes
 from volproc.grid.blocks import Block
-from volproc.stages.annotate.page.slice_pictures import (
-    DrawnSlice,
-    level_panel_of,
-    level_picture,
-)
+from volproc.stages.annotate.page.slice_pictures import DrawnSlice, level_panel_of, level_picture
 from volproc.stages.annotate.quality.ground_truth import box_of_slice
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
 from volproc.stages.annotate.tasks import Drawings

@@ -19,10 +19,9 @@ from volproc.stages.annotate.page.score_tables import (
     region_rows,
 )
 from volproc.stages.annotate.page.slice_pictures import DrawnSlice, level_panel_of, panel_of
-from volproc.stages.annotate.quality.comparison import MethodDistance, MethodScores
 from volproc.stages.annotate.quality.level_sets import Level
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
-from volproc.stages.annotate.quality.slice_scores import FORMULAS
+from volproc.stages.annotate.quality.slice_scores import FORMULAS, MethodDistance, MethodScores
 from volproc.stages.annotate.quality.volunteers_needed import (
     CurvePoint,
     Subsample,

@@ -15,30 +15,19 @@ from volproc.stages.annotate.page.level_files import shown_slice
 from volproc.stages.annotate.page.quality_page import Quality, VolunteerSkill, quality_page
 from volproc.stages.annotate.page.slice_pictures import DrawnSlice, Line
 from volproc.stages.annotate.plan import AnnotatePlan
-from volproc.stages.annotate.quality.comparison import (
+from volproc.stages.annotate.quality.level_sets import Level
+from volproc.stages.annotate.quality.skills import Errors
+from volproc.stages.annotate.quality.slice_quality import SliceQuality, best_and_worst, spread
+from volproc.stages.annotate.quality.slice_scores import (
     MethodDistance,
     MethodScores,
     distances_csv,
     scores_csv,
     scores_json,
 )
-from volproc.stages.annotate.quality.level_sets import Level
-from volproc.stages.annotate.quality.skills import Errors
-from volproc.stages.annotate.quality.slice_quality import (
-    SliceQuality,
-    best_and_worst,
-    spread,
-)
-from volproc.stages.annotate.quality.volunteers_needed import (
-    Subsample,
-    volunteers_needed_csv,
-)
+from volproc.stages.annotate.quality.volunteers_needed import Subsample, volunteers_needed_csv
 from volproc.stages.annotate.tasks import Drawings
-from volproc.volume.file_io import (
-    read_file,
-    sibling,
-    write_file,
-)
+from volproc.volume.file_io import read_file, sibling, write_file
 from volproc.volume.store import Volume
 
 MAX_LEVEL_SETS = 20

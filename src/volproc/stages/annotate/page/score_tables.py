@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from volproc.stages.annotate.page.charts import Axis, Strip, line, strips
-from volproc.stages.annotate.quality.comparison import (
+from volproc.stages.annotate.quality.slice_scores import (
     MeanDistance,
+    MeanScores,
     MethodDistance,
     MethodScores,
     by_method,
     by_region,
     distances,
 )
-from volproc.stages.annotate.quality.slice_scores import MeanScores
 
 CHART = (1180.0, 150.0)
 """Width and height of the errors along z of a region."""

@@ -23,7 +23,7 @@ TOLERANCE = 0.01
 class GroundTruth:
     """A label volume, and which of its values are the object (all but 0 if none is named).
 
-    It is known at the voxels `where` of the image.
+    It covers the voxels `where` of the image.
     """
 
     volume: Volume
@@ -32,7 +32,7 @@ class GroundTruth:
     where: Box
 
     def part(self, votes: SliceVotes) -> Box:
-        """The voxels of a region's slice that the truth covers; none where it does not."""
+        """The voxels of a region's slice that the ground truth covers; none where it does not."""
         return box_of_slice(votes).clip(self.where)
 
     def on(self, votes: SliceVotes) -> npt.NDArray[np.bool_]:
@@ -49,10 +49,10 @@ def box_of_slice(votes: SliceVotes) -> Box:
 
 
 def ground_truth_of(info: VolumeInfo, labels: tuple[int, ...], *, image: VolumeInfo) -> GroundTruth:
-    """The truth in `info`, wherever it and the image lie.
+    """The ground truth in `info`, wherever it and the image are.
 
-    VolumeError for what holds no labels or lies elsewhere, AnnotateError for voxels of another
-    size, and for another shape than that of an image which is blank and so lies nowhere.
+    VolumeError for what holds no labels or is elsewhere; AnnotateError for voxels of another size,
+    and for another shape than that of a blank image, which has no place.
     """
     require_labels(info)
     refuse_image(info, labels)
@@ -62,8 +62,8 @@ def ground_truth_of(info: VolumeInfo, labels: tuple[int, ...], *, image: VolumeI
     differs = any(abs(a - b) > TOLERANCE * b for a, b in pairs)
     if differs or (blank and info.shape != image.shape):
         raise AnnotateError(
-            f"the truth {info.url} has {_grid(info)}, the image {_grid(image)}; scores slice by "
-            "slice need a truth on the image's grid"
+            f"the ground truth {info.url} has {_grid(info)}, the image {_grid(image)}; scores "
+            "slice by slice need it on the image's grid"
         )
     # one voxel size for both, or a rounded one adds up over thousands of voxels
     like = replace(info, levels=(replace(info.levels[0], voxel_nm=image.voxel_nm),))

@@ -12,9 +12,13 @@ import numpy as np
 from volproc.drawing import SliceVotes
 from volproc.grid.blocks import Block
 from volproc.stages.annotate.geometry.outline import INSIDE
-from volproc.stages.annotate.quality.comparison import MethodDistance, MethodScores
 from volproc.stages.annotate.quality.ground_truth import GroundTruth, box_of_slice
-from volproc.stages.annotate.quality.slice_scores import radius_nm, score_slice
+from volproc.stages.annotate.quality.slice_scores import (
+    MethodDistance,
+    MethodScores,
+    radius_nm,
+    score_slice,
+)
 from volproc.stages.annotate.quality.volunteers_needed import Subsample
 from volproc.stages.annotate.tasks import Drawings, RecordTask
 from volproc.stages.scores.surface_distances import Mask, compare

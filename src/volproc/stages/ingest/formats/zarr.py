@@ -24,7 +24,7 @@ from volproc.stages.ingest.voxel_source import (
     stamp,
 )
 from volproc.volume.access import last_change
-from volproc.volume.arrays import PlainArray, level_array, n5_array, what_lies_at, zarr_array
+from volproc.volume.arrays import PlainArray, level_array, n5_array, what_is_at, zarr_array
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.metadata_reader import (
     listed_levels,
@@ -75,7 +75,7 @@ def open_zarr(url: str, *, axes: str = "", channel: int | None = None) -> ZarrSo
 
 
 def _found(url: str, axes: str, channel: int | None) -> ZarrSource:
-    found = what_lies_at(url)
+    found = what_is_at(url)
     if found == "ome":
         return _ome(url, "", axes, channel)
     inside = _level_inside(url, axes, channel) if found == "array" else None

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.errors import ConfigError
+from volproc.errors import INSTALL, ConfigError
 from volproc.stages.measure.formats.grid_cut import cut_at_grid
 from volproc.stages.measure.mesh.isosurface import Indices
 from volproc.stages.measure.mesh.simplification import simplify
@@ -62,7 +62,7 @@ def require_draco() -> None:
         import DracoPy  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            "precomputed meshes need Draco: pip install 'volproc[mesh]', or take another format, "
+            f"precomputed meshes need Draco: {INSTALL.format('mesh')}, or take another format, "
             "such as meshes = glb"
         ) from error
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from volproc.errors import ConfigError
+from volproc.errors import INSTALL, ConfigError
 from volproc.stages.measure.mesh.triangle_mesh import Mesh, used_vertices
 
 SHARES = (0.5, 0.7)
@@ -42,7 +42,7 @@ def require_libigl() -> None:
         _libigl()
     except ImportError as error:
         raise ConfigError(
-            "simplifying meshes needs libigl: pip install 'volproc[mesh]', or take mesh_error_nm = "
+            f"simplifying meshes needs libigl: {INSTALL.format('mesh')}, or take mesh_error_nm = "
             "0 ([measure]), which leaves them as they are"
         ) from error
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.errors import ConfigError, VolumeError
+from volproc.errors import INSTALL, ConfigError, VolumeError
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
 from volproc.stages.measure.mesh.surface_sums import (
@@ -118,7 +118,7 @@ def require_parquet() -> None:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            "[measure] parquet = true needs pyarrow: pip install 'volproc[parquet]'"
+            f"[measure] parquet = true needs pyarrow: {INSTALL.format('parquet')}"
         ) from error
 
 

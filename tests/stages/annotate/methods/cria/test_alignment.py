@@ -94,3 +94,26 @@ def test_points_are_even_along_a_closed_line(count, step):
     assert (
         np.linalg.norm(points - np.roll(points, 1, axis=0), axis=1).max() < around / len(points) + 1
     )
+
+
+def test_points_of_a_drawing_know_the_one_before():
+    """A closed line goes on at its end; an open one begins anew, once in each direction."""
+    square = np.array([[0.0, 0.0], [0.0, 80.0], [80.0, 80.0], [80.0, 0.0]])
+    line = np.array([[500.0, 0.0], [500.0, 320.0]])
+    drawing = Drawing.of([square], [line], step=40.0)
+    there, back = range(8, 17), range(17, 26)
+    assert drawing.before.tolist() == [7, *range(7), -1, *there[:-1], -1, *back[:-1]]
+    assert np.flatnonzero(drawing.ends).tolist() == [8, 16, 17, 25]
+    assert drawing.points[8:17, 1] == pytest.approx(np.arange(0, 321, 40))
+    assert (drawing.points[17:] == drawing.points[8:17][::-1]).all()
+
+
+@pytest.mark.parametrize("first", range(0, 60, 7))
+def test_an_outline_smaller_than_the_reach_is_matched_to_itself(first):
+    """Every point of the drawing is within reach of every one of the reference."""
+    angle = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    circle = 250 * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    drawing = Drawing.of([circle], [], step=25.0)
+    reference = np.roll(drawing.points, -first, axis=0)
+    places = matched(reference, drawing, step=25.0, reach=600.0)
+    np.testing.assert_array_equal(places, reference)

@@ -268,7 +268,7 @@ def test_nothing_drawn_is_nothing_inside(votes):
 def test_a_frozen_crowd_errs_as_far_as_it_did():
     """Nine typical volunteers of `volproc crowd` draw a nucleus with bays on 16 slices.
 
-    MASD in nm. A change of any rule shows here: if it is meant, the number is written anew.
+    MASD in nm. A change of any rule shows here: if it is meant, the number is rewritten.
     """
     shape, people = (560, 560), volunteers("typical", seed=1)
     truths = [bays(shape, z) for z in range(16)]
@@ -283,3 +283,31 @@ def test_a_frozen_crowd_errs_as_far_as_it_did():
         for truth, votes in zip(truths, drawn)
     ]
     assert np.mean(errors) == pytest.approx(27.0, abs=1)
+
+
+def test_lines_a_third_of_a_small_outline_away_do_not_move_it():
+    """Rings of 1.26 um, whose reach is 419 nm; open arcs around them, 480 nm away, are no match."""
+    small, around = [ring(150, 100, 10)], [ring(150, 100, 34, part=0.6)]
+    alone, seen = by(small, small, small), by(small, small, small, around, around)
+    expected = cria(alone, NM, {}, OPTIONS).onto(SHAPE)
+    np.testing.assert_array_equal(cria(seen, NM, {}, OPTIONS).onto(SHAPE), expected)
+    assert dice(expected >= 0.5, disc(150, 100, 10)) > 0.95
+
+
+def test_an_open_line_near_by_moves_the_outline_but_proves_no_point_of_it():
+    """Two rings of 1.2 um radius and two open arcs 200 nm outside: the mean lies between."""
+    closed, opened = [ring(*LEFT)], [ring(150, 100, 70, part=0.7)]
+    moved = label(by(closed, closed, opened, opened))
+    assert disc(*LEFT).sum() < moved.sum() < disc(150, 100, 70).sum()
+    # open lines alone are not believed
+    assert not label(by(opened, opened, opened)).any()
+
+
+def test_the_share_falls_evenly_over_the_slips_of_the_crowd():
+    """Rings 80 nm apart: half at the middle one, from 1 to 0 over 2 sqrt(3) spreads of 75 nm."""
+    votes = by(*([ring(150, 100, radius)] for radius in (56, 60, 64)))
+    column = cria(votes, NM, {}, OPTIONS).onto(SHAPE)[150:225, 100]
+    edge = np.interp(0.5, column[::-1], np.arange(75)[::-1])
+    assert edge + 0.5 == pytest.approx(60, abs=0.5)
+    steps = -np.diff(column[(column > 0.05) & (column < 0.95)])
+    assert steps == pytest.approx(20 / (2 * np.sqrt(3) * 75.4), rel=0.01)

@@ -94,3 +94,53 @@ def test_a_line_that_stays_open_is_told():
 def test_nothing_drawn_is_no_piece():
     assert match([], []) == []
     assert match([], [1.0, 1.0]) == []
+
+
+def box(y, x, rows=40, columns=40):
+    corners = [[y, x], [y, x + columns], [y + rows, x + columns], [y + rows, x]]
+    return Stroke(np.float32(corners), closed=True)
+
+
+def components(*votes):
+    found = [loop for n, drawn in enumerate(votes) for loop in lines(drawn, number=n).loops]
+    return [sorted(one.by_vote) for one in match(found, [1.0] * len(votes))]
+
+
+ONE = (box(100, 100),)
+
+
+@pytest.mark.parametrize(
+    ("shift", "found"),
+    [
+        (26, [[0, 1, 2]]),  # IoU 14 / 66 = 0.212
+        (27, [[0, 1], [2]]),  # IoU 13 / 67 = 0.194
+    ],
+)
+def test_a_fifth_in_common_may_mean_the_same(shift, found):
+    assert components(ONE, ONE, (box(100, 100 + shift),)) == found
+
+
+@pytest.mark.parametrize(
+    ("inside", "found"),
+    [
+        (11, [[0, 1]]),  # of 20 columns: it is about the component, but says too little to see it
+        (9, [[0, 1], [2]]),
+    ],
+)
+def test_half_of_a_line_inside_belongs_to_the_component(inside, found):
+    assert components(ONE, ONE, (box(110, 140 - inside, rows=10, columns=20),)) == found
+
+
+@pytest.mark.parametrize(
+    ("rows", "saw"),
+    [(21, [0, 1, 2]), (19, [0, 1])],  # of 40
+)
+def test_half_of_a_component_around_which_a_line_runs_is_seen(rows, saw):
+    """Two boxes in one line, far longer than the component: the overlap (IoU) says nothing."""
+    around = (box(60, 100, rows=40 + rows, columns=200),)
+    assert components(ONE, ONE, around)[0] == saw
+
+
+@pytest.mark.parametrize(("shift", "count"), [(13, 1), (14, 2)])  # IoU 0.509 and 0.481
+def test_half_in_common_is_one_outline_drawn_twice(shift, count):
+    assert len(lines((*ONE, box(100, 100 + shift))).loops) == count

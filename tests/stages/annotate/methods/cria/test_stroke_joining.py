@@ -262,3 +262,41 @@ def test_lines_keep_their_places_whatever_the_voxels():
     np.testing.assert_allclose(found.left_open[0] * [4, 2], half, atol=1e-3)
     (loop,) = found.loops
     np.testing.assert_allclose((loop * [4, 2]).mean(axis=0), (200, 200), atol=1)
+
+
+def wall(x, top=0.0, bottom=400.0):
+    """A line down the image, a point every four voxels."""
+    y = np.linspace(top, bottom, 101)
+    return np.stack([y, np.full_like(y, x)], axis=1).astype(np.float32)
+
+
+def test_two_lines_across_the_image_are_joined_along_its_border():
+    """A band that leaves the image at the top and at the bottom; its sides are 100 voxels apart."""
+    joined = limited(wall(150), wall(250)[::-1])
+    assert joined.left_open == ()
+    assert size(joined.loops) == 400 * 100
+    # the ends of a line that stays within the image are not joined along its border
+    inner = limited(wall(150, 100, 300), wall(250, 100, 300))
+    assert (inner.loops, len(inner.left_open)) == ((), 2)
+
+
+@pytest.mark.parametrize(
+    ("gap", "loops"),
+    [(29, 1), (31, 0)],  # the limit is 30
+)
+def test_ends_up_to_the_limit_are_joined(gap, loops):
+    """Two sides of a square of 100 voxels, too straight to be closed one by one."""
+    low = np.float32([[100, 100], [100, 200], [200, 200]])
+    high = np.float32([[200, 200 - gap], [200, 100], [100 + gap, 100]])
+    assert len(limited(low, high).loops) == loops
+
+
+@pytest.mark.parametrize(
+    ("share", "loops"),
+    [(0.45, 1), (0.55, 0)],  # ends farther apart than half of the line's length
+)
+def test_a_line_too_straight_is_not_closed(share, loops):
+    """An arc of 24 voxels whose ends are this share of it apart, all within the limit."""
+    angle = next(a for a in np.linspace(0.1, 6.2, 2000) if 2 * np.sin(a / 2) / a < share)
+    arc = circle((200, 200), 24 / angle, 0, angle)
+    assert len(limited(arc).loops) == loops

@@ -1,0 +1,25 @@
+"""The network that a name stands for: one of our own, or one that others made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from volproc.model.foreign.loader import open_foreign
+from volproc.model.network import Network
+from volproc.model.predictor import own_network
+from volproc.model.weights import CARD, SHIPPED, model_folder
+from volproc.retry import patient
+
+
+@patient
+def open_network(name: str, *, card: str = "", trust: bool = False) -> Network:
+    """The network called `name`: a shipped model, a model folder, or what others made.
+
+    Others' are bioimage.io packages and files of ONNX, torch.export and TorchScript; `card` is a
+    TOML file that says about them what they do not, and the last two are programs, read only
+    with `trust`. ModelError names what is wrong.
+    """
+    path = Path(name)
+    shipped = "/" not in name and (SHIPPED / name / CARD).is_file()
+    own = shipped or (path / CARD).is_file() or not path.exists()
+    return own_network(model_folder(name)) if own else open_foreign(path, card=card, trust=trust)

@@ -1,0 +1,127 @@
+"""`volproc.store`: where the voxel size comes from, and what goes in."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import dask.array as da
+import numpy as np
+import pytest
+
+import volproc
+from volproc.config.running import ClusterOptions
+from volproc.errors import VolumeError
+
+HERE = {"cluster": ClusterOptions(kind="serial")}
+
+
+@pytest.fixture
+def image(save_volume, noise):
+    return save_volume("a.zarr", noise, voxel_nm=(50, 10, 20), corner_nm=(0, 30, 0))
+
+
+def test_a_result_lies_where_what_it_is_like_does(image, noise, tmp_path):
+    made = volproc.store(image.dask() // 2, tmp_path / "b.zarr", like=image, **HERE)
+    assert np.array_equal(made[...], noise // 2)
+    assert made.voxel_nm == (50, 10, 20)
+    np.testing.assert_allclose(made.info.corner_nm, image.info.corner_nm)
+    by_path = volproc.store(noise, tmp_path / "c.zarr", like=image.info.url, **HERE)
+    np.testing.assert_allclose(by_path.info.corner_nm, image.info.corner_nm)
+
+
+def test_a_coarser_level_has_its_own_voxel_size(tmp_path):
+    values = np.random.default_rng(0).integers(0, 255, (20, 300, 300)).astype("u1")
+    image = volproc.store(values, tmp_path / "a.zarr", voxel_nm=(50, 10, 10), **HERE)
+    made = volproc.store(image.dask(1) > 99, tmp_path / "b.zarr", like=image, kind="mask", **HERE)
+    assert made.voxel_nm == (50, 20, 20)
+    np.testing.assert_allclose(made.info.corner_nm, image.info.corner_nm)
+
+
+def test_labels_inside_their_image_are_listed_there(image, tmp_path):
+    url = f"{image.info.url}/labels/bright"
+    made = volproc.store(image.dask() > 99, url, like=image, kind="labels", **HERE)
+    assert made.info.kind == "labels"
+    assert volproc.check(image.info.url, **HERE) == ()
+
+
+def test_numpy_and_xarray_are_taken(image, noise, tmp_path):
+    pytest.importorskip("xarray")
+    one = volproc.store(noise, tmp_path / "n.zarr", voxel_nm=(50, 10, 20), **HERE)
+    two = volproc.store(image.to_xarray() + 1, tmp_path / "x.zarr", like=image, **HERE)
+    assert np.array_equal(one[...] + 1, two[...])
+
+
+@pytest.mark.parametrize(
+    ("array", "how", "words"),
+    [
+        (da.zeros((4, 4)), {"voxel_nm": (1, 1, 1)}, r"shape \(4, 4\) is no volume"),
+        (da.zeros((2, 4, 4, 4)), {"voxel_nm": (1, 1, 1)}, "channels one by one"),
+        (da.zeros((9,) * 3)[da.ones(9) > 0], {"voxel_nm": (1, 1, 1)}, "compute_chunk_sizes"),
+        (da.zeros((4, 4, 4)), {}, "needs like=VOLUME, or voxel_nm"),
+    ],
+)
+def test_what_is_no_volume_is_refused(tmp_path, array, how, words):
+    with pytest.raises(VolumeError, match=words):
+        volproc.store(array, tmp_path / "a.zarr", **how, **HERE)
+
+
+def test_another_shape_needs_its_voxel_size(image, tmp_path):
+    part = image.dask()[:7]
+    with pytest.raises(VolumeError, match=r"shape \(7, 70, 90\).*give voxel_nm"):
+        volproc.store(part, tmp_path / "b.zarr", like=image, **HERE)
+    made = volproc.store(part, tmp_path / "b.zarr", like=image, voxel_nm=(50, 10, 20), **HERE)
+    assert made.shape == (7, 70, 90)
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+import volproc, dask.array as da
+
+def slowly(block):
+    with open(sys.argv[3], "a") as log:
+        log.write("x")
+    time.sleep(float(sys.argv[4]))
+    return block // 2
+
+if __name__ == "__main__":
+    lazy = volproc.open_volume(sys.argv[1]).dask(chunks=(32, 128, 128)).map_blocks(slowly)
+    volproc.array.store(lazy, sys.argv[2], like=sys.argv[1],
+                        cluster=volproc.ClusterOptions(kind="serial"))
+"""
+
+
+def contents(folder):
+    kept = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
+
+
+def test_killed_and_called_again_it_ends_with_the_same_bytes(tmp_path):
+    """Another process, which makes the array anew: dask names it the same, so it goes on."""
+    values = np.random.default_rng(0).integers(0, 255, (64, 700, 700)).astype("u1")
+    values = values.repeat(2, 1).repeat(2, 2)
+    image = volproc.store(values, tmp_path / "a.zarr", voxel_nm=(50, 10, 10), **HERE)
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    log = tmp_path / "log"
+
+    def start(out, seconds):
+        args = [image.info.url, str(tmp_path / out / "b.zarr"), str(log), str(seconds)]
+        return subprocess.Popen([sys.executable, str(script), *args], env=dict(os.environ))
+
+    assert start("whole", 0).wait() == 0
+    chunks = len(log.read_text())
+    log.unlink()
+    running = start("out", 0.02)
+    shards = tmp_path / "out/b.zarr/0/c"
+    while not list(shards.rglob("[0-9]*/[0-9]*/[0-9]*")):
+        assert running.poll() is None, "ended before it was killed"
+        time.sleep(0.01)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert 0 < len(log.read_text()) < chunks
+    assert start("out", 0).wait() == 0
+    assert len(log.read_text()) < 2 * chunks
+    assert contents(tmp_path / "out/b.zarr") == contents(tmp_path / "whole/b.zarr")
