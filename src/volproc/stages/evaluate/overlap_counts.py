@@ -12,12 +12,15 @@ import numpy.typing as npt
 from volproc.errors import VolumeError
 from volproc.fusion import FUSIONS
 from volproc.grid.blocks import Block
-from volproc.grid.box import Box
+from volproc.grid.box import Box, Shape
 from volproc.stages.evaluate.overlap import foregrounds_in, overlap_by_slice
 from volproc.volume.kinds import foreground, foreground_level, labelled
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import Sampling, overlap
 from volproc.volume.store import Volume
+
+BLOCK_VOXELS = 2**24
+THICKNESS = 32
 
 
 @dataclass(frozen=True)
@@ -118,3 +121,15 @@ class CountOverlap:
             for result in self.results
         )
         return box.size * itemsize(self.truth.info.dtype) + sum(sources)
+
+
+def block_of(truth: VolumeInfo) -> Shape:
+    """Whole chunks of `truth`: few slices, and as wide as 16 million voxels allow.
+
+    Wide rather than thick, because a block's record holds counts for each of its slices.
+    """
+    (thick, rows, columns), (_, height, width) = truth.levels[0].chunks, truth.shape
+    depth = thick * -(-THICKNESS // thick)
+    across = min(-(-width // columns), max(1, BLOCK_VOXELS // (depth * rows * columns)))
+    down = min(-(-height // rows), max(1, BLOCK_VOXELS // (depth * rows * columns * across)))
+    return depth, rows * down, columns * across

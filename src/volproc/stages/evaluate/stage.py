@@ -14,7 +14,7 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
-from volproc.grid.box import Box, Shape
+from volproc.grid.box import Box
 from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
 from volproc.stages.empty_result import (
@@ -26,6 +26,7 @@ from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.overlap_counts import (
     CountOverlap,
     Result,
+    block_of,
     result_of,
 )
 from volproc.stages.evaluate.overlap_scores import (
@@ -49,8 +50,6 @@ from volproc.volume.store import Volume
 ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other scores."""
 TRUTH_LABELS = "[evaluate] ground_truth_labels"
-BLOCK_VOXELS = 2**24
-THICKNESS = 32
 WORKING_BYTES = 8
 """Per voxel of either: the sum of votes in uint16, its rounding, and three masks."""
 
@@ -232,18 +231,6 @@ def _explained(plan: EvaluatePlan, scores: Scores) -> Scores:
             search = search_in(info, threshold=threshold, else_=known)
             notes.append(empty_result_reason(search, what=f"{score.name}: nothing found"))
     return replace(scores, about={**scores.about, "notes": notes}) if notes else scores
-
-
-def block_of(truth: VolumeInfo) -> Shape:
-    """Whole chunks of `truth`: few slices, and as wide as 16 million voxels allow.
-
-    Wide rather than thick, because a block's record holds counts for each of its slices.
-    """
-    (thick, rows, columns), (_, height, width) = truth.levels[0].chunks, truth.shape
-    depth = thick * -(-THICKNESS // thick)
-    across = min(-(-width // columns), max(1, BLOCK_VOXELS // (depth * rows * columns)))
-    down = min(-(-height // rows), max(1, BLOCK_VOXELS // (depth * rows * columns * across)))
-    return depth, rows * down, columns * across
 
 
 def plan_from(request: Request) -> EvaluatePlan:

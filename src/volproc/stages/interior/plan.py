@@ -175,12 +175,8 @@ class InteriorPlan:
 
     def region_numbering(self, axis: int | None, cores: Volume) -> Planned:
         """How regions are numbered: those that share faces, within a slice where there are any."""
-        options = {
-            "input": "mask" if axis is None else "classes",
-            "connectivity": 6,
-            "min_volume_um3": 0,
-            "block": self.options.block,
-        }
+        kind, block = "mask" if axis is None else "classes", self.options.block
+        options = {"input": kind, "connectivity": 6, "min_volume_um3": 0, "block": block}
         url = self.part(named("numbered", axis), "uint32").url
         return self.labelling.plan(cores.info, url, options)
 

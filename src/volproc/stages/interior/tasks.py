@@ -33,7 +33,7 @@ from volproc.volume.store import Volume
 
 @dataclass(frozen=True)
 class Envelope:
-    """The mask or probability that an interior is sought in, and from which value it counts."""
+    """A mask or probability of envelopes, and the value from which a voxel is one."""
 
     volume: Volume
     level: float
@@ -52,7 +52,7 @@ def cores(envelope: Mask, *, gap_nm: float, voxel_nm: VoxelNm) -> Mask:
 def by_slice(regions: Mask, *, axis: int, first: int) -> npt.NDArray[np.uint8]:
     """The regions as 1 or 2, other ones in each slice than in the next, from slice `first` on.
 
-    Where only equal values connect, a region then ends with its slice.
+    Where only equal values connect, a region then ends with its slice: 1 1 1 / 2 2 2 / 1 1 1.
     """
     slices = (first + np.arange(regions.shape[axis])) % 2 + 1
     shape = [-1 if at == axis else 1 for at in range(3)]
@@ -177,5 +177,5 @@ class AddEnvelope:
         return found[block.core.within(block.read.start).slices]
 
     def store(self, block: Block, result: npt.NDArray[Any] | None) -> None:
-        """Write the block, without nuclei too: what a volume lacks is lost."""
+        """Write the block, also one without nuclei: a chunk that is absent is an error."""
         self.output.write(block.core, 0 if result is None else result)

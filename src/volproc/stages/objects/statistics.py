@@ -197,6 +197,7 @@ def _add_run(row: Integers, lowest: Shape, length: int, place: int) -> None:
         # z never falls while the block is read, so the first run has the lowest
         row[2], row[3] = min(row[2], y), min(row[3], x)
         row[4], row[5], row[6] = z + 1, max(row[5], y + 1), max(row[6], x + length)
+    # the run is x, x + 1 to x + n - 1: closed forms of the sums of 0 to n - 1 and of their squares
     steps = length * (length - 1) // 2
     along = length * x + steps
     row[0] += length

@@ -188,7 +188,7 @@ def update_average(state: State, *, decay: float) -> None:
 
 @patient
 def save(state: State, folder: Path, *, key: str) -> None:
-    """Write the checkpoint beside the old one and rename it into place."""
+    """Write the checkpoint next to the old one and rename it into place."""
     content = BytesIO()  # torch makes a write that fails an error that nobody tries again
     torch.save({"key": key, **state.dump()}, content)
     unfinished = folder / "checkpoint.pt.part"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.stages.measure.shapes import area_nm2, ellipsoid, volume_nm3, whole_mesh
 
+from volproc.stages.measure.formats import precomputed
 from volproc.stages.measure.formats.precomputed import (
     MAX_WHOLE,
     SMALL,
@@ -152,6 +153,14 @@ def test_cells_have_parents_where_the_coarser_mesh_has_nothing():
     assert found.cells == [(0, 0, 0), (1, 0, 0), (0, 2, 1)]
     assert [len(content) > 0 for content in found.contents] == [True, False, False]
     assert fragments_of(mesh, 1, origin, cell, []).cells == [(0, 0, 0)]
+
+
+def test_the_first_level_that_is_small_is_the_last(monkeypatch):
+    mesh = whole_mesh(np.pad(np.ones((6, 6, 6), bool), 1), VOXEL_NM)
+    count = len(mesh.triangles)
+    for small, levels in ((count, 1), (count - 1, 2)):
+        monkeypatch.setattr(precomputed, "SMALL", small)
+        assert len(levels_of_detail(mesh, error_nm=5)) == levels
 
 
 def test_a_very_small_object_has_one_level(tmp_path):

@@ -12,7 +12,8 @@ from tests.stages.measure.shapes import (
     whole_surface,
 )
 
-from volproc.stages.measure.mesh.isosurface import points
+from volproc.grid.box import Box
+from volproc.stages.measure.mesh.isosurface import extract, points
 
 CUBE = (50.0, 50.0, 50.0)
 FLAT = (50.0, 10.0, 10.0)
@@ -38,6 +39,41 @@ def test_vertices_lie_between_a_voxel_inside_and_one_outside(mask):
     upper = -(-place // 256) + 1
     assert (np.abs(upper - lower).sum(axis=1) == 1).all()
     assert (padded[tuple(lower.T)] != padded[tuple(upper.T)]).all()
+
+
+def expected_share(mask, field, lower, axis):
+    """The rule in plain words: between both voxels as the field says, but half of what is thin."""
+    upper = lower + np.eye(3, dtype=int)[axis]
+    low = mask[tuple(lower)]
+    inner, outer = (lower, upper) if low else (upper, lower)
+
+    def beyond(voxel, step, at_the_end):
+        there = voxel + step
+        held = ((there >= 0) & (there < mask.shape)).all()
+        return mask[tuple(there)] if held else at_the_end
+
+    within = max(field[tuple(inner)], np.float32(0.501))
+    without = min(field[tuple(outer)], np.float32(0.499))
+    share = (within - np.float32(0.5)) / (within - without)
+    if not beyond(inner, inner - outer, at_the_end=True):
+        share = max(share, np.float32(0.5))
+    if beyond(outer, outer - inner, at_the_end=False):
+        share = min(share, np.float32(0.5))
+    parts = min(max(int(share * 256 + np.float32(0.5)), 8), 248)
+    return parts if low else 256 - parts
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32), shape=st.tuples(*[st.integers(2, 5)] * 3))
+def test_every_vertex_is_where_the_field_and_the_thin_parts_put_it(seed, shape):
+    rng = np.random.default_rng(seed)
+    mask, field = rng.random(shape) < 0.5, rng.random(shape, dtype=np.float32)
+    whole = Box((0, 0, 0), shape)
+    surface = extract(mask, field, window=whole, origin=(0, 0, 0), shape=shape)
+    voxels, axes = np.divmod(surface.codes, 3)
+    lower = np.stack(np.unravel_index(voxels, [n + 1 for n in shape]), axis=1) - 1
+    rows = zip(lower, axes, surface.shares, strict=True)
+    assert [expected_share(mask, field, one, axis) for one, axis, _ in rows] == [*surface.shares]
 
 
 @pytest.mark.parametrize(

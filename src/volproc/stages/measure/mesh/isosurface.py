@@ -127,6 +127,7 @@ def _place(
                 if mark == 0:
                     continue
                 a, b, c = z + start[0], y + start[1], x + start[2]
+                # of the raster that begins a voxel before the volume, where closed surfaces end
                 row = (np.int64(a + origin[0] + 1) * (shape[1] + 1)) + b + origin[1] + 1
                 voxel = row * (shape[2] + 1) + c + origin[2] + 1
                 for axis in range(3):
@@ -138,7 +139,7 @@ def _place(
 
 @compiled
 def _share(inside: Bytes, field: Field, lower: Shape, axis: int) -> int:
-    """How far along its edge a vertex lies; the middle where the edge leaves the volume."""
+    """The share of its edge at which a vertex is; the middle where the edge leaves the volume."""
     dz, dy, dx = int(axis == 0), int(axis == 1), int(axis == 2)
     z, y, x = lower
     along = field.shape[axis]
@@ -151,8 +152,12 @@ def _share(inside: Bytes, field: Field, lower: Shape, axis: int) -> int:
     within = max(ends[0] if low else ends[1], np.float32(0.501))
     without = min(ends[1] if low else ends[0], np.float32(0.499))
     share = (within - np.float32(0.5)) / (within - without)
-    # of what is one voxel thin, an object or a gap, half a voxel is left on either side: the
-    # field may not reach 0.5 there. Beyond the volume things go on as they end.
+    # Along the edge, the vertex x lies between two voxels:
+    #   behind  inner  x  outer  beyond
+    #     .       o          .      .      an object one voxel thin: behind is outside
+    #     o       o          .      o      a gap one voxel thin: beyond is inside
+    # Either keeps half a voxel on that side, for the field may not reach 0.5 there. Beyond the
+    # volume all goes on as it ends.
     back = inside[z + 1 - dz, y + 1 - dy, x + 1 - dx] if at > 0 else np.uint8(low)
     ahead = inside[z + 1 + 2 * dz, y + 1 + 2 * dy, x + 1 + 2 * dx]
     if at + 2 >= along:
