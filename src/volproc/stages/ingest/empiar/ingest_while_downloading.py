@@ -41,7 +41,7 @@ def open_entry(
     """The one image in an entry, of which up to three files are fetched now for their headers.
 
     IngestError, one line, if the entry holds several series (`fetch.pattern` chooses), or if
-    files would have to be kept for what the options ask.
+    files would have to be kept for what the options request.
     """
     if not options.keep and (options.match_slices or options.unequal == "pad"):
         raise IngestError(

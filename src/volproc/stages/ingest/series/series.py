@@ -27,12 +27,7 @@ from volproc.stages.ingest.series.slice_headers import (
     unequal,
 )
 from volproc.stages.ingest.series.slice_numbers import Numbering, filled_slices, number_names
-from volproc.stages.ingest.voxel_source import (
-    PixelNm,
-    Source,
-    Stamp,
-    refuse_other_pixels,
-)
+from volproc.stages.ingest.voxel_source import PixelNm, Source, Stamp, refuse_other_pixels
 
 if TYPE_CHECKING:
     from volproc.stages.ingest.formats.registry import Opener
@@ -51,7 +46,7 @@ def open_series(
 
     Headers are read of the first and last file, and of those whose size in bytes is not the
     commonest (at most `most_headers` of them, evenly spread); with `unequal` = pad, of all. What
-    remains is checked when it is read. `taken` is what else their folder holds.
+    remains is checked when it is read. `taken` is what else their folder contains.
     IngestError for gaps, doubled numbers and unequal slices, unless an option fills or pads.
     """
     by_name = {name_of(url): url for url in files}
@@ -98,11 +93,11 @@ def open_series(
 
 @dataclass(frozen=True, kw_only=True)
 class Series(Source):
-    """Files along z. Slices that no file holds (`filled`) are repeated, or blank.
+    """Files along z. Slices that are in no file (`filled`) are repeated, or blank.
 
     It travels with every block, so it is kept small: `middles` has what differs in the URLs,
-    separated by NUL, between two common `ends`; `depths` is empty where every file holds
-    one plane.
+    separated by NUL, between two common `ends`; `depths` is empty where every file
+    has one plane.
     """
 
     opener: Opener
@@ -174,8 +169,8 @@ class Series(Source):
             raise IngestError(unequal(url, source, self.dtype, (depth, *self.shape[1:])))
         refuse_other_pixels(url, source, self.pixels_nm)
         first = planes[0][1]
-        wanted = Box((first, *box.start[1:]), (planes[-1][1] + 1, *box.stop[1:]))
-        part = wanted.clip(Box((0, 0, 0), source.shape))
+        requested = Box((first, *box.start[1:]), (planes[-1][1] + 1, *box.stop[1:]))
+        part = requested.clip(Box((0, 0, 0), source.shape))
         if part.size == 0:  # in the padding
             return
         values = source.read(part)
@@ -185,7 +180,7 @@ class Series(Source):
 
 
 def _opened(opener: Opener, url: str) -> Source:
-    """The source of a file. Headers are kept a while: the bands of a plane come one by one."""
+    """The source of a file. Headers are cached, since a plane is read in several bands."""
     if is_remote(url):
         return opener(url)
     status = os.stat(filesystem_of(url)[1])

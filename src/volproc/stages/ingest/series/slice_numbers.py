@@ -18,7 +18,7 @@ from volproc.errors import IngestError
 class Numbering:
     """Names in the order of their numbers, which rise in steps of `step` where none is missing.
 
-    Of decimal numbers the last `digits` stand behind the point: 0.05 is 5 with two digits.
+    Of decimal numbers the last `digits` are behind the point: 0.05 is 5 with two digits.
     """
 
     names: tuple[str, ...]
@@ -68,7 +68,7 @@ def number_names(names: Sequence[str]) -> Numbering:
 
 
 def filled_slices(numbering: Numbering, missing: str, *, where: str) -> tuple[int, ...]:
-    """Which slices of the volume no file holds.
+    """Which slices of the volume are in no file.
 
     IngestError if there are any and `missing` is "refuse", or if more are missing than there
     are: then the numbers are hardly those of slices.
@@ -107,7 +107,7 @@ def _sorted_by(column: tuple[int, ...], names: Sequence[str], digits: int) -> Nu
 
 
 def parts_of(name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """What stands between the numbers of a name, without its ending, and the numbers.
+    """The text between the numbers of a name, without its ending, and the numbers.
 
     >>> parts_of("ROI_1_z0010.tif")
     (('roi_', '_z', ''), (1, 10))
