@@ -149,9 +149,7 @@ def _has_chunks(url: str) -> bool:
         names = [name_of(inner) for inner, _ in entries(url)]
     except FileNotFoundError:
         return False
-    except (
-        Exception
-    ):  # each file system fails with errors of its own: most web servers list nothing
+    except Exception:  # file systems have errors of their own: most web servers list nothing
         return True
     return any(name not in (*DESCRIPTIONS, ".zgroup", ".zmetadata") for name in names)
 
