@@ -151,7 +151,7 @@ def _open_zarr(url: str, options: IngestOptions) -> Source:
 def _opener_of_one(url: str, options: IngestOptions) -> Opener:
     """What opens a file that is all there is, where a look at it may cost half a second."""
     if format_of(url).module == "hdf5":
-        from volproc.stages.ingest.formats.hdf5_probe import refuse_deadly
+        from volproc.stages.ingest.formats.hdf5 import refuse_deadly
 
         refuse_deadly(url)
     return opener_of(url, options)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import posixpath
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +32,14 @@ _GREY = {"bool", "float16", "float32", "float64"}
 _GREY |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _MANY = 8
 """Data sets that a message lists."""
+
+
+_WALK = """
+import sys, h5py
+with h5py.File(sys.argv[1], "r", locking=False) as file:
+    file.visititems(lambda name, item: (getattr(item, "shape", 0), dict(item.attrs), None)[2])
+"""
+"""What a process of its own runs, since the library may crash on a damaged file."""
 
 
 def is_hdf5(head: bytes) -> bool:
@@ -105,6 +116,18 @@ def open_hdf5(url: str, *, axes: str = "", channel: int | None = None) -> Hdf5Da
             inner=inner,
             places=places,
         )
+
+
+def refuse_deadly(url: str) -> None:
+    """IngestError for a file on this machine that ends a process which only looks through it."""
+    filesystem, path = filesystem_of(url)
+    if "file" not in filesystem.protocol:
+        return
+    walk = [sys.executable, "-I", "-c", _WALK, path]
+    end = subprocess.run(walk, capture_output=True, check=False).returncode
+    if end < 0:  # any other trouble the reader names better
+        name = signal.Signals(-end).name
+        raise IngestError(f"{url} is damaged: HDF5's library crashes on it ({name}); copy it again")
 
 
 @contextmanager
