@@ -194,13 +194,7 @@ def _opened_state(opener: Opener, url: str, modified_ns: int, size: int) -> Sour
 
 def _shortened(urls: Sequence[str]) -> tuple[str, tuple[str, str]]:
     """What differs in the URLs, joined by NUL, and what all of them begin and end with."""
-    begin = _common_start(urls)
+    begin = os.path.commonprefix(list(urls))  # noqa: RUF071 - letter by letter is meant
     rest = [url[len(begin) :] for url in urls]
-    end = _common_start([url[::-1] for url in rest])[::-1]
-    return "\0".join(url[: len(url) - len(end)] for url in rest), (begin, end)
-
-
-def _common_start(texts: Sequence[str]) -> str:
-    first, last = min(texts), max(texts)
-    same = (a == b for a, b in zip(first, last, strict=False))
-    return first[: next((i for i, equal in enumerate(same) if not equal), len(first))]
+    end = os.path.commonprefix([url[::-1] for url in rest])[::-1]  # noqa: RUF071
+    return "\0".join(url.removesuffix(end) for url in rest), (begin, end)
