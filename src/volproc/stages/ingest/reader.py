@@ -7,7 +7,7 @@ from collections import defaultdict
 from volproc.errors import IngestError
 from volproc.location import filesystem_of, matching, name_of
 from volproc.retry import patient
-from volproc.stages.ingest.formats.registry import (
+from volproc.stages.ingest.formats.file_formats import (
     FORMATS,
     FORMATS_READ,
     Opener,

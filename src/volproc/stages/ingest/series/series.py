@@ -30,7 +30,7 @@ from volproc.stages.ingest.series.slice_numbers import Numbering, filled_slices,
 from volproc.stages.ingest.voxel_source import PixelNm, Source, Stamp, refuse_other_pixels
 
 if TYPE_CHECKING:
-    from volproc.stages.ingest.formats.registry import Opener
+    from volproc.stages.ingest.formats.file_formats import Opener
     from volproc.stages.ingest.options import IngestOptions  # workers need not know of options
 
 

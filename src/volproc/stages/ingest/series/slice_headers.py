@@ -12,7 +12,7 @@ from volproc.grid.box import Shape
 from volproc.stages.ingest.voxel_source import Source, Stamp
 
 if TYPE_CHECKING:
-    from volproc.stages.ingest.formats.registry import Opener
+    from volproc.stages.ingest.formats.file_formats import Opener
 
 CONNECTIONS = 8
 """Remote files that are read at once; local ones are read one after the other, which is as fast."""
