@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.voxel_source import Calibration, Source, refuse_other_pixels
+from volproc.stages.ingest.voxel_source import Calibration, Source, refuse_other_pixels, stamp_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +76,17 @@ def test_stamps_stay_behind():
     assert (back.shape, back.voxel_nm, back.note, back.filled) == (
         (1, 2, 3), (50, 8, 8), "all of them", (3,)
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("facts", "stamp"),
+    [
+        ({"size": 5, "mtime": 7.5, "ETag": "x"}, ("b.tif", 5, "7.5")),
+        ({"size": 5, "mtime": 0}, ("b.tif", 5, "0")),
+        ({"size": None, "mtime": None, "LastModified": "2026"}, ("b.tif", 0, "2026")),
+        ({"size": 5, "ETag": "x"}, ("b.tif", 5, "x")),
+        ({"size": 5}, ("b.tif", 5, "")),
+    ],
+)
+def test_a_stamp_has_the_first_date_that_is_known(facts, stamp):
+    assert stamp_of("memory://a/b.tif", facts) == stamp

@@ -238,7 +238,7 @@ def _grey_range(plan: IngestPlan, runner: Runner) -> GreyRange | None:
 
 def _provenance(source: Source) -> dict[str, Any]:
     """For the output's metadata: what tells the same files from changed ones; what became of files
-    and values; slices that no file holds.
+    and values; slices that are in no file.
     """
     sizes = [size for _, size, _ in source.identity]
     listing = {"files": len(sizes), "bytes": sum(sizes), "digest": digest(source.identity)}

@@ -1,6 +1,6 @@
 """Randomness that is a pure function of place: integer hashes and gradient noise.
 
-Nothing here has a state, so a value does not depend on which block asks for it. All arithmetic
+Nothing here has a state, so a value is the same in every block. All arithmetic
 is + - * / and whole numbers: the same bits whether the compiler vectorises a loop or not.
 """
 

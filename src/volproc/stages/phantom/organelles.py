@@ -12,7 +12,7 @@ from volproc.stages.phantom.shapes import BLEBS, Around, along_line, room_for, w
 
 RESIN, CYTOPLASM, NUCLEUS = 0, 1, 2
 
-PITCH_NM = 720.0  # one cube of this size holds up to one of each kind
+PITCH_NM = 720.0  # a cube of this size has at most one of each kind
 REACH_NM = 2_000.0  # no organelle reaches farther from the corner of its cube
 
 # columns: 0-2 centre, 3-5 half axis, 6 radius, 7 wall, 8 grey inside, 9 grey of the wall,
@@ -72,7 +72,7 @@ def _propose(out: Array, kind: Whole, k: Whole, j: Whole, i: Whole, seed: Whole)
 
 @compiled
 def _has_room(capsule: Array, around: Around, tables: Tables, seed: Whole) -> bool:
-    """Whether its middle and both ends lie in its ground, clear of the surfaces."""
+    """Whether its middle and both ends are in its ground, clear of the surfaces."""
     clear = capsule[6] + 50.0
     for end in range(-1, 2):
         z = capsule[0] + end * capsule[3]
@@ -104,7 +104,7 @@ def capsules_near(start: Array, stop: Array, tables: Tables, seed: Whole) -> Arr
     around = room_for(1)
     n = 0
     # Each cube proposes on its own, and a proposal stands if its ground has room for it: so what a
-    # place shows never depends on what was drawn before, or on the region asked for.
+    # place shows never depends on what was drawn before, or on the region that is rendered.
     for kind in range(KINDS):
         for k in range(first[0], last[0]):
             for j in range(first[1], last[1]):

@@ -29,7 +29,7 @@ JITTER_NM: Nm3 = (1_000.0, 1_300.0, 1_300.0)
 """How far a cell may be from its place in the grid."""
 
 CELL_REACH_NM = 12_200.0
-"""No part of a cell lies farther from its centre."""
+"""No part of a cell is farther from its centre."""
 
 
 class Fold(NamedTuple):

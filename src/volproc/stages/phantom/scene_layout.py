@@ -67,7 +67,7 @@ def _with_ids(scene: Scene, ids: Iterable[int | None]) -> Scene:
 
 
 def _voxels_about(cell: Cell, scene: Scene) -> Iterator[Shape]:
-    """Voxels near a nucleus's centre, the nearest inside the volume where it lies outside.
+    """Voxels near a nucleus's centre, the nearest inside the volume where it is outside.
 
     Several, since a fold may run through the centre itself.
     """
@@ -244,6 +244,6 @@ def _chromosomes(centre: Nm3, rng: np.random.Generator) -> Iterator[Rod]:
         radius, turn = 3_600 * np.sqrt(rng.uniform()), rng.uniform(0, 2 * np.pi)
         at = np.array(centre) + rng.normal(0, 380) * across
         at += radius * (np.cos(turn) * along + np.sin(turn) * np.array([1.0, 0, 0]))
-        way = rng.normal(0, 1, 3)
-        way *= rng.uniform(400, 1000) / np.linalg.norm(way)
-        yield Rod(_triple(at), _triple(way), rng.uniform(280, 420))
+        half_axis = rng.normal(0, 1, 3)
+        half_axis *= rng.uniform(400, 1000) / np.linalg.norm(half_axis)
+        yield Rod(_triple(at), _triple(half_axis), rng.uniform(280, 420))

@@ -109,7 +109,7 @@ def _meet_cell(
         d, _ = _ellipsoid(rz, ry, rx, c0, c1, c2)
         around.other_cell[i] = min(around.other_cell[i], max(around.cell[i], d))
         around.cell[i] = min(around.cell[i], d)
-        # a nucleus lies at least RIM_NM inside its cell
+        # a nucleus is at least RIM_NM inside its cell
         if label == 0 or d > FAR_NM - RIM_NM:
             continue
         d, scale = _ellipsoid(rz, ry, rx, n0, n1, n2)
@@ -143,7 +143,7 @@ def with_blebs(cell: Real, nucleus: Real, blebs: Real) -> Real:
 def fold_depth(
     folds: npt.NDArray[np.float32], k: Whole, z: Real, y: Real, x: Real, warp: Real
 ) -> Real:
-    """How deep a place lies in fold `k`, positive in its cytoplasm; all in float32.
+    """How deep a place is in fold `k`, positive in its cytoplasm; all in float32.
 
     The place counts from the nucleus's centre; `warp` bends the sheet and varies its width.
     """

@@ -68,7 +68,7 @@ class NucleusRow:
 
 @dataclass(frozen=True)
 class RenderBlock(Task):
-    """Image and ground truth of one block; its record states which nuclei it holds."""
+    """Image and ground truth of one block; its record states which nuclei are in it."""
 
     scene: Scene
     image: Volume
@@ -127,8 +127,8 @@ def plan_phantom(url: str, options: PhantomOptions) -> PhantomPlan:
     )
     cutting = cutting_of(image.write_unit, image, truth)
     recipe = Recipe("phantom", ALGORITHM, {}, options.model_dump(), cutting)
-    name, told = recipe.digest, {"scene": story, "recipe": recipe.record()}
-    image, truth = image.with_provenance(**told), truth.with_provenance(**told)
+    name, provenance = recipe.digest, {"scene": story, "recipe": recipe.record()}
+    image, truth = image.with_provenance(**provenance), truth.with_provenance(**provenance)
     steps = (
         _render_step(scene, image, truth, name),
         *pyramid_steps(image, digest=name, name="the phantom"),

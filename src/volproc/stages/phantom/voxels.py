@@ -49,7 +49,7 @@ class Lines(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Where the voxels of a box lie on its lattice: index and fraction per axis, and in nm."""
+    """Where the voxels of a box are on its lattice: index and fraction per axis, and in nm."""
 
     place: tuple[Indices, Indices, Indices]
     fraction: tuple[Array, Array, Array]
@@ -71,7 +71,7 @@ def membrane_lines(width_nm: float) -> Lines:
     rim = np.clip(1 - (-fine - ENVELOPE_NM) / 240, 0, 1) * (fine < -ENVELOPE_NM)
     envelope = -34.0 * inside + 17.0 * cleft - 8.0 * rim
     plasma = -30.0 * ((fine < 0) & (fine >= -28))
-    # a flat sack: two membranes, and what lies between them
+    # a flat sack: two membranes, and what is between them
     reticulum = -32.0 * (np.abs(fine) < 34) + 24.0 * (np.abs(fine) < 12)
     return Lines(seen(envelope), seen(plasma), seen(reticulum), np.float32(width_nm / 2))
 
@@ -179,7 +179,7 @@ def _cytoplasm(
 
 @compiled
 def voxels_per_id(truth: npt.NDArray[Any], count: Whole) -> npt.NDArray[np.int64]:
-    """How many voxels hold each id below `count`."""
+    """How many voxels have each id below `count`."""
     found = np.zeros(count, np.int64)
     for label in truth.flat:
         found[label] += 1

@@ -71,6 +71,9 @@ def test_the_photometric_tag_decides():
     assert whole(in_greys(INDICES, [page("MINISWHITE", 4)], "a")).tolist() == [[[15, 14, 13]]]
     signed = array(np.array([[[-2, 0, 1]]], np.int16))
     assert whole(in_greys(signed, [page("MINISWHITE", 16)], "a")).tolist() == [[[1, -1, -2]]]
+    palette = page("PALETTE")
+    palette.colormap = np.array([[257 * 7, 0, 257 * 9]] * 3, "u2")  # red, green, blue
+    assert whole(in_greys(INDICES, [palette], "a")).tolist() == [[[7, 0, 9]]]
     with pytest.raises(IngestError, match="planes of minisblack and miniswhite"):
         in_greys(INDICES, [page("MINISBLACK"), page("MINISWHITE")], "a")
     with pytest.raises(IngestError, match="does not state which value is black"):

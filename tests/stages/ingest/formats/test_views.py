@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 
 from volproc.errors import IngestError
 from volproc.grid.box import Box, whole_box
-from volproc.stages.ingest.formats.views import (
-    ByPalette,
-    Inverted,
-    Nibbles,
-    WithoutNaN,
-    turned,
-)
+from volproc.stages.ingest.formats.views import ByPalette, Inverted, Nibbles, WithoutNaN, turned
 from volproc.stages.ingest.voxel_source import Calibration, Source
 
 

@@ -33,7 +33,7 @@ def fetch_files(
     *,
     watch: Watch | None = None,
 ) -> tuple[RemoteFile, ...]:
-    """The files as they now lie in `folder`, each at its path; complete ones are left as they are.
+    """The files as they now are in `folder`, each at its path; complete ones are left as they are.
 
     `options.connections` at once. One that breaks off continues from there, after growing pauses.
     If some fail for good the others are still downloaded, then IngestError names the first; what
@@ -148,7 +148,7 @@ class DownloadAhead:
             return tuple(self._came[path] for path in paths)
 
     def drop(self, paths: Iterable[str]) -> None:
-        """Delete these files and make room for others. One that is under way stays and counts."""
+        """Delete these files and make room for others. One that is under way is left and counts."""
         with self._change:
             for path in paths:
                 file = self._known(path)

@@ -9,7 +9,7 @@ TIFFs state 65 nm, has 650.0), details. The fields and their words are those of
 empiar_deposition.schema.json (github.com/emdb-empiar/empiar-depositor); any of them may be missing
 or null. The thickness of slices is stated in prose only.
 
-The files lie under https://ftp.ebi.ac.uk/empiar/world_availability/10094/ (ftp:// the same): an
+The files are under https://ftp.ebi.ac.uk/empiar/world_availability/10094/ (ftp:// the same): an
 NNNNN.xml with the same description, and the folder data. The pages are Apache's, with rounded
 sizes; they come from several machines, and a page may lack a file that was added lately. EMPIAR
 has no checksums: a list made by md5sum among the files is used where there is one.
@@ -41,7 +41,7 @@ class ImageSet:
     voxel_type: str
     """EMPIAR's words: UNSIGNED BYTE."""
     images: int | None
-    """Images, or tilt series; a file may hold several."""
+    """Images, or tilt series; a file may have several."""
     shape_yx: tuple[int, int] | None
     """Pixels of an image."""
     pixel_nm_yx: tuple[float, float] | None

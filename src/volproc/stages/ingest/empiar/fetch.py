@@ -84,7 +84,7 @@ def plan_fetch(
 
 
 def run_fetch(plan: FetchPlan, *, watch: Watch | None = None) -> tuple[RemoteFile, ...]:
-    """The files as they lie in the folder, each at its path in the entry.
+    """The files as they are in the folder, each at its path in the entry.
 
     IngestError before the first byte if the disk is too small; see `fetch_files` for the others.
     """

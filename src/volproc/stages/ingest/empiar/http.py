@@ -97,7 +97,7 @@ class Http:
                     continue  # another machine with ETags of its own: the date is next
                 yield Response(found, begins, self._chunks(response))
                 return
-        raise ConnectionBroken("the server does not send the part that was asked for")
+        raise ConnectionBroken("the server does not send the part that was requested")
 
     @contextmanager
     def _response(

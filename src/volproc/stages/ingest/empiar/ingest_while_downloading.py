@@ -16,10 +16,6 @@ from volproc.grid.blocks import Block
 from volproc.stages.ingest.empiar.download_ahead import DownloadAhead, fetch_files
 from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.remote_file import RemoteFile
-from volproc.stages.ingest.formats.registry import (
-    FORMATS,
-    opener_of,
-)
 from volproc.stages.ingest.options import (
     FetchOptions,
     IngestOptions,
@@ -32,6 +28,10 @@ from volproc.stages.ingest.tasks import (
     CopyBlock,
     MeasureSlices,
     SampleGreys,
+)
+from volproc.stages.ingest.formats.file_formats import (
+    FORMATS,
+    opener_of,
 )
 from volproc.stages.ingest.voxel_source import Source
 
@@ -63,7 +63,7 @@ def open_entry(
     """The one image in an entry, of which up to three files are fetched now for their headers.
 
     IngestError, one line, if the entry holds several series (`fetch.pattern` chooses), or if
-    files would have to be kept for what the options ask.
+    files would have to be kept for what the options request.
     """
     if not options.keep and (options.match_slices or options.unequal == "pad"):
         raise IngestError(

@@ -55,7 +55,7 @@ class Record:
         self._file.close()
 
     def place(self, file: RemoteFile) -> str:
-        """Where the file lies once it is complete."""
+        """Where the file is once it is complete."""
         return os.path.join(self.folder, *file.path.split("/"))
 
     def begun(self, file: RemoteFile) -> RemoteFile | None:
@@ -64,7 +64,7 @@ class Record:
         return _relisted(known, file) if state == "begun" and known.same(file) else None
 
     def complete(self, file: RemoteFile) -> RemoteFile | None:
-        """The file as it lies in the folder, if that is whole and still what the server has.
+        """The file as it is in the folder, if that is whole and still what the server has.
 
         Known from the record, or from size and date, as other programs leave them.
         """

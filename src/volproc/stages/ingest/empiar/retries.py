@@ -1,4 +1,4 @@
-"""Tries and pauses, shared by all connections: what a server asks of one of them, all obey.
+"""Tries and pauses, shared by all connections: what a server requests of one of them, all obey.
 
 volproc's own, since no library that is there resumes with If-Range, obeys Retry-After across
 connections and ends an open transfer from another thread.
@@ -19,9 +19,9 @@ FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
 """Pauses grow up to this."""
 MAX_RETRY_AFTER_S = 600.0
-"""The longest pause a server may ask for (Retry-After) that is waited for."""
+"""The longest pause requested by a server (Retry-After) that is waited for."""
 GAIN_BYTES = 8 * 2**20
-"""A try that brought this much did not fail in vain: tries are counted from 1 again."""
+"""A try that downloaded this much did not fail in vain: tries are counted from 1 again."""
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class Retries:
     def run(self, what: str, attempt: Callable[[], T], *, tries: int | None = None) -> T:
         """What `attempt` returns, at last; IngestError, one line, once `tries` broke off in a row.
 
-        Tries that brought much before they broke off do not count.
+        Tries that downloaded much before they broke off do not count.
         """
         failed = 0
         while True:

@@ -1,4 +1,4 @@
-"""Servers that hold files, by https, http and ftp alike."""
+"""Servers of files, by https, http and ftp alike."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from volproc.stages.ingest.options import FetchOptions
 
 
 class Server(Protocol):
-    """What a scheme's servers can be asked for. Thread-safe.
+    """What the servers of a scheme can send. Thread-safe.
 
     All but `open` try several times; NotFound, or IngestError, one line each.
     """

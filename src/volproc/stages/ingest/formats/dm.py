@@ -67,8 +67,8 @@ def open_dm(url: str) -> RawPlanes:
         data = find(image, "ImageData/Data")
         expected = prod(shape) * np.dtype(stored).itemsize
         if not isinstance(data, Placed) or data.nbytes != expected:
-            held = data.nbytes if isinstance(data, Placed) else 0
-            raise ValueError(f"its image has {held} bytes, its size and type say {expected}")
+            found = data.nbytes if isinstance(data, Placed) else 0
+            raise ValueError(f"its image has {found} bytes, its size and type say {expected}")
         # the origin is where 0 is, in voxels from the first one
         centre = each(lambda axis: 0.0 - axis.origin, axes)
         return raw_planes(

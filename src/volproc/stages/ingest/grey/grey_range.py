@@ -17,7 +17,7 @@ PERCENTILES = (0.1, 99.9)
 """Of the sample: dust and charging beyond them are cut off."""
 SAMPLED_PLANES = 16
 QUANTILES = 2001
-"""Of one plane; fine enough to hold both percentiles."""
+"""Of one plane; fine enough for both percentiles."""
 
 
 @dataclass(frozen=True)

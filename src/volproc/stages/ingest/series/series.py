@@ -42,7 +42,7 @@ from volproc.stages.ingest.voxel_source import (
 )
 
 if TYPE_CHECKING:
-    from volproc.stages.ingest.formats.registry import Opener
+    from volproc.stages.ingest.formats.file_formats import Opener
     from volproc.stages.ingest.options import IngestOptions  # workers need not know of options
 
 
@@ -58,7 +58,7 @@ def open_series(
 
     Headers are read of the first and last file, and of those whose size in bytes is not the
     commonest (at most `most_headers` of them, evenly spread); with `unequal` = pad, of all. What
-    remains is checked when it is read. `taken` is what else their folder holds.
+    remains is checked when it is read. `taken` is what else their folder contains.
     IngestError for gaps, doubled numbers and unequal slices, unless an option fills or pads.
     """
     by_name = {name_of(url): url for url in files}
@@ -105,11 +105,11 @@ def open_series(
 
 @dataclass(frozen=True, kw_only=True)
 class Series(Source):
-    """Files along z. Slices that no file holds (`filled`) are repeated, or blank.
+    """Files along z. Slices that are in no file (`filled`) are repeated, or blank.
 
     It travels with every block, so it is kept small: `middles` has what differs in the URLs,
-    separated by NUL, between two common `ends`; `depths` is empty where every file holds
-    one plane.
+    separated by NUL, between two common `ends`; `depths` is empty where every file
+    has one plane.
     """
 
     opener: Opener
@@ -181,8 +181,8 @@ class Series(Source):
             raise IngestError(unequal(url, source, self.dtype, (depth, *self.shape[1:])))
         refuse_other_pixels(url, source, self.pixels_nm)
         first = planes[0][1]
-        wanted = Box((first, *box.start[1:]), (planes[-1][1] + 1, *box.stop[1:]))
-        part = wanted.clip(Box((0, 0, 0), source.shape))
+        requested = Box((first, *box.start[1:]), (planes[-1][1] + 1, *box.stop[1:]))
+        part = requested.clip(Box((0, 0, 0), source.shape))
         if part.size == 0:  # in the padding
             return
         values = source.read(part)
@@ -192,7 +192,7 @@ class Series(Source):
 
 
 def _opened(opener: Opener, url: str) -> Source:
-    """The source of a file. Headers are kept a while: the bands of a plane come one by one."""
+    """The source of a file. Headers are cached, since a plane is read in several bands."""
     if is_remote(url):
         return opener(url)
     status = os.stat(filesystem_of(url)[1])
@@ -206,13 +206,7 @@ def _opened_state(opener: Opener, url: str, modified_ns: int, size: int) -> Sour
 
 def _shortened(urls: Sequence[str]) -> tuple[str, tuple[str, str]]:
     """What differs in the URLs, joined by NUL, and what all of them begin and end with."""
-    begin = _common_start(urls)
+    begin = os.path.commonprefix(list(urls))  # noqa: RUF071 - letter by letter is meant
     rest = [url[len(begin) :] for url in urls]
-    end = _common_start([url[::-1] for url in rest])[::-1]
-    return "\0".join(url[: len(url) - len(end)] for url in rest), (begin, end)
-
-
-def _common_start(texts: Sequence[str]) -> str:
-    first, last = min(texts), max(texts)
-    same = (a == b for a, b in zip(first, last, strict=False))
-    return first[: next((i for i, equal in enumerate(same) if not equal), len(first))]
+    end = os.path.commonprefix([url[::-1] for url in rest])[::-1]  # noqa: RUF071
+    return "\0".join(url.removesuffix(end) for url in rest), (begin, end)

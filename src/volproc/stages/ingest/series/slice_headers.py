@@ -12,10 +12,10 @@ from volproc.grid.box import Shape
 from volproc.stages.ingest.voxel_source import Source, Stamp
 
 if TYPE_CHECKING:
-    from volproc.stages.ingest.formats.registry import Opener
+    from volproc.stages.ingest.formats.file_formats import Opener
 
 CONNECTIONS = 8
-"""Remote files that are read at once; local ones are read one by one, which is as fast."""
+"""Remote files that are read at once; local ones are read one after the other, which is as fast."""
 
 MAX_REMOTE_HEADERS = 64
 """At most so many headers of remote slices are read before the run, evenly spread."""
@@ -67,7 +67,7 @@ def unequal(url: str, source: Source, dtype: str, shape: Shape) -> str:
 def depths_of(
     urls: Sequence[str], files: Mapping[str, Stamp], sources: Mapping[str, Source]
 ) -> tuple[int, ...]:
-    """Planes of each file, where some hold more than one; files of one size hold as many."""
+    """Planes of each file, where some have more than one; files of one size have as many."""
     if all(source.shape[0] == 1 for source in sources.values()):
         return ()
     by_size = {files[url][1]: source.shape[0] for url, source in sources.items()}
