@@ -58,10 +58,6 @@ INPUTS = {
 """What lies in the folder under the names of a page, besides README's run."""
 
 
-MADE_LATER = {ROOT / "docs" / "arrays.md"}
-"""Comes with the last of dask arrays."""
-
-
 def blocks(page, *languages):
     """Language and content of the code blocks of a page."""
     return [found for found in BLOCK.findall(page.read_text()) if found[0] in languages]
@@ -114,7 +110,7 @@ def test_links_lead_somewhere(page):
     for link in LINK.findall(page.read_text()):
         place, _, anchor = link.partition("#")
         target = (page.parent / place).resolve() if place else page
-        assert target.exists() or target in MADE_LATER, link
+        assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link
 
