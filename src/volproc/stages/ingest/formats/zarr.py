@@ -135,21 +135,21 @@ def _refuse_absent_voxels(info: VolumeInfo) -> None:
     """
     if info.provenance or len(info.levels) == 1:
         return
-    held = [level.path for level in info.levels if _has_chunks(f"{info.url}/{level.path}")]
-    if held and held[0] != info.levels[0].path:
+    there = [level.path for level in info.levels if _has_chunks(f"{info.url}/{level.path}")]
+    if there and there[0] != info.levels[0].path:
         raise IngestError(
             f"{info.url}: no chunk of level {info.levels[0].path} is there, as if it had not been "
-            f"downloaded; copy it again, or ingest {info.url}/{held[0]}"
+            f"downloaded; copy it again, or ingest {info.url}/{there[0]}"
         )
 
 
 def _has_chunks(url: str) -> bool:
-    """Whether anything but descriptions lies in an array's folder; True where none can look."""
+    """Whether anything but descriptions is in an array's folder; True where none can look."""
     try:
         names = [name_of(inner) for inner, _ in entries(url)]
     except FileNotFoundError:
         return False
-    except Exception:  # each file system has its own way to say no: most web servers list nothing
+    except Exception:  # file systems have errors of their own: most web servers list nothing
         return True
     return any(name not in (*DESCRIPTIONS, ".zgroup", ".zmetadata") for name in names)
 
