@@ -227,7 +227,7 @@ def test_the_order_of_rows_changes_nothing(small_scene, tmp_path, runner):
     np.random.default_rng(1).shuffle(rows)
     with open(tmp_path / "shuffled.csv", "w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
-    options = {"compare": True, "along_z": True, "truth": ground_truth_of(tmp_path)}
+    options = {"compare": True, "along_z": True, "ground_truth": ground_truth_of(tmp_path)}
     once = annotated(small_scene, tmp_path, runner, "a.zarr", **options)
     again = annotated((image, tmp_path / "shuffled.csv"), tmp_path, runner, "b.zarr", **options)
     assert once.scores == again.scores
