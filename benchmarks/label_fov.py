@@ -36,9 +36,9 @@ from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.phantom.render import truth_into
-from volproc.stages.phantom.scene import make_scene
-from volproc.stages.phantom.scene_objects import Scene
+from volproc.stages.phantom.render import render_into
+from volproc.stages.phantom.scene import Scene
+from volproc.stages.phantom.scene_layout import make_scene
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import Volume
 
@@ -61,7 +61,7 @@ class MakeMask:
         (z, y, x), (zz, yy, xx), n = block.core.start, block.core.stop, self.repeats
         drawn = Box((z, y // n, x // n), (zz, -(-yy // n), -(-xx // n)))
         truth = np.empty(drawn.shape, np.uint16)
-        truth_into(self.scene, drawn, truth)
+        render_into(self.scene, drawn, None, truth)
         inside = (slice(None), slice(y % n, y % n + yy - y), slice(x % n, x % n + xx - x))
         return np.ascontiguousarray(truth.repeat(n, axis=1).repeat(n, axis=2)[inside])
 

@@ -40,7 +40,7 @@ from volproc.engine.serial import SerialEngine
 from volproc.errors import VolprocError
 from volproc.grid.box import Box, whole_box
 from volproc.stages.check.stage import plan_check, run_check
-from volproc.stages.ingest.formats import hdf5_probe
+from volproc.stages.ingest.formats import hdf5
 from volproc.stages.ingest.reader import open_source
 
 ROOT = Path(__file__).parents[1]
@@ -365,7 +365,7 @@ def run_cases(reader: str, first: int, number: int) -> Iterator[tuple[int, str]]
 def _limited_run(reader: str, first: int, number: int, results: Path, *, probing: bool) -> None:
     """In a child: the cases under a limit of memory, each noted before the next begins."""
     if not probing:  # this child is as good, and 100 times as fast
-        hdf5_probe.refuse_deadly = lambda url: None
+        hdf5.refuse_deadly = lambda url: None
     for _ in run_cases(reader, 0, 3):  # everything is imported and warm
         pass
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -68,12 +68,12 @@ def tiny(tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path) -> tuple[list[int], int]:
+def run(folder: Path, code: str = RUN) -> tuple[list[int], int]:
     """What the kernels return in a process of its own, and how often `kernel` was compiled."""
     paths = f"{folder.parent}{os.pathsep}{Path(volproc.__file__).parents[1]}"
     known = {"PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(folder.parent / "cache")}
     known["PYTHONDONTWRITEBYTECODE"] = "1"
-    command = [sys.executable, "-c", RUN]
+    command = [sys.executable, "-c", code]
     ended = subprocess.run(
         command, env=os.environ | known, capture_output=True, text=True, check=False
     )
@@ -113,3 +113,22 @@ def test_shifted_line_leaves_no_file_behind(tiny: Path) -> None:
     assert run(tiny)[0] == [309, 9, 12, 11, 12]
     assert sorted(path.name for path in tiny.parent.glob("cache/**/kernel.kernel*")) == files
     assert len(files) == 2
+
+
+def test_a_type_that_moved_is_compiled_for_again(tiny: Path) -> None:
+    """The cache's index names the types of arguments: of a module that is gone, too."""
+    pair = "from typing import NamedTuple\n\nclass Pair(NamedTuple):\n    a: int\n    b: int\n"
+    (tiny / "old.py").write_text(pair)
+    (tiny / "sums.py").write_text(
+        "from volproc.compiled import compiled\n\n@compiled\ndef total(p):\n    return p.a + p.b\n"
+    )
+    code = """
+from tiny.old import Pair
+from tiny.sums import total
+print([total(Pair(2, 3))], sum(total.stats.cache_misses.values()))
+"""
+    assert run(tiny, code) == ([5], 1)
+    (tiny / "old.py").rename(tiny / "new.py")
+    moved = code.replace("tiny.old", "tiny.new")
+    assert run(tiny, moved) == ([5], 1)
+    assert run(tiny, moved) == ([5], 0)

@@ -32,7 +32,7 @@ def test_the_loop_works_on_the_volume_that_its_comment_makes():
     workflow = load_workflow(EXAMPLES / "crowd.toml", environment={})
     image = (EXAMPLES.parent / made).resolve()
     assert Path(workflow.run.source).resolve() == image
-    for truth in (workflow.crowd.truth, workflow.evaluate.ground_truth):
+    for truth in (workflow.crowd.ground_truth, workflow.evaluate.ground_truth):
         assert Path(truth).resolve() == image / "labels" / "nuclei"
     assert workflow.crowd.slices[1] == workflow.evaluate.slices[0]
 

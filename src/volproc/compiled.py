@@ -73,8 +73,12 @@ class _Cache(FunctionCache):  # type: ignore[misc]
     _impl_class = _Result
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        # two processes that compile for other types at once may give their files one name
-        found = super().load_overload(sig, target_context)
+        try:
+            # two processes that compile for other types at once may give their files one name
+            found = super().load_overload(sig, target_context)
+        except (ImportError, AttributeError):  # the index names types that have moved since
+            self._cache_file.flush()
+            return None
         args, _ = normalize_signature(sig)
         return found if found is not None and tuple(found.signature.args) == args else None
 

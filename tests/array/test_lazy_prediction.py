@@ -49,6 +49,7 @@ def lazy(tiny_model):
         {},
         {"fusion": "majority", "threshold": 0.4},
         {"axes": "zx", "flips": True},
+        {"box": "4:16,8:30,10:40"},
         {"skip_empty_std": 1.6},
         {"fusion": "weighted", "weights": (2, 1, 1), "block": None},
     ],

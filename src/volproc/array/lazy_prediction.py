@@ -110,7 +110,7 @@ def _ready(task: Predict, given: Constants | None, parts: Parts | None) -> Predi
 
 def _add_block(plan: PredictPlan, image: Image, layer: Blocks, block: Block, ready: Any) -> None:
     """The task of a block: what it reads of the image, and of its coarse look if it has one."""
-    window = plan.layout.window(block.core, plan.options.axes)
+    window = plan.layout.window(block.core.shift(plan.box.start), plan.options.axes)
     reads = [(plan.resampler.level, plan.resampler.source(window))]
     if plan.options.skip_empty_std:
         coarse = coarse_resampler(plan.image, plan.output.voxel_nm)

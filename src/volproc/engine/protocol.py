@@ -35,9 +35,11 @@ class Task(Protocol):
 
     def compute(self, block: Block, loaded: Any) -> Any:
         """Work on it. Only one block of a process is here at a time: it owns the device."""
+        return loaded
 
     def store(self, block: Block, result: Any) -> Any:
         """Write the core; return a small record that JSON can represent."""
+        return result
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ ONCE_WRONG = {
 def test_damaged_files_are_one_line_or_read(reader, monkeypatch):
     if reader == "n5":
         pytest.importorskip("tensorstore", reason="N5 needs the extra n5")
-    monkeypatch.setattr(fuzz.hdf5_probe, "refuse_deadly", lambda url: None)  # half a second each
+    monkeypatch.setattr(fuzz.hdf5, "refuse_deadly", lambda url: None)  # half a second each
     said = [said for _, said in fuzz.run_cases(reader, 0, 60)]
     said += [s for n in ONCE_WRONG.get(reader, []) for _, s in fuzz.run_cases(reader, n, 1)]
     assert [one for one in said if one.startswith("WRONG")] == []

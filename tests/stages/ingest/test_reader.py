@@ -14,7 +14,7 @@ from RangeHTTPServer import RangeRequestHandler
 from volproc import IngestOptions
 from volproc.errors import IngestError, LocationError, VolprocError
 from volproc.grid.box import Box, whole_box
-from volproc.stages.ingest.formats.registry import FORMATS
+from volproc.stages.ingest.formats.file_formats import FORMATS
 from volproc.stages.ingest.reader import open_source
 
 STACK = np.random.default_rng(8).integers(1, 250, (6, 20, 30), dtype="uint8")

@@ -16,7 +16,7 @@ from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.phantom import render as render_module
 from volproc.stages.phantom.render import render, render_into
-from volproc.stages.phantom.scene import make_scene
+from volproc.stages.phantom.scene_layout import make_scene
 
 NATIVE = parse_voxel_nm([50, 10, 10])
 ISOTROPIC = parse_voxel_nm([50, 50, 50])

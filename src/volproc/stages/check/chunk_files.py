@@ -9,16 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from volproc.location import (
-    entries,
-    filesystem_of,
-    name_of,
-)
-from volproc.stages.check.findings import (
-    Finding,
-    error,
-    warning,
-)
+from volproc.location import entries, filesystem_of, name_of
+from volproc.stages.check.findings import Finding, error, warning
 from volproc.stages.check.level_metadata import FoundImage
 from volproc.volume.stored_arrays import StoredArray
 
@@ -55,9 +47,9 @@ def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], l
     try:
         for array, name, size in _walk(url, below):
             found += _about(url, array, name, size, below)
-    except Exception as problem:  # each file system has its own way to say no
-        said = str(problem) or type(problem).__name__
-        what = f"its files cannot be listed, so missing ones go unseen ({said.splitlines()[0]})"
+    except Exception as problem:  # each file system fails with errors of its own
+        reason = str(problem) or type(problem).__name__
+        what = f"its files cannot be listed, so missing ones go unseen ({reason.splitlines()[0]})"
         return [warning(url, what)], []
     complete = {
         level.array.url
@@ -73,7 +65,7 @@ def list_files(url: str, images: Iterable[FoundImage]) -> tuple[list[Finding], l
 
 
 def _walk(url: str, arrays: Iterable[str]) -> Iterator[tuple[str, str, int | None]]:
-    """The array that a file is in ("" if none), its name below that or `url`, its bytes if told."""
+    """Array that a file is in ("" if none), its name below that or `url`, its bytes if known."""
     filesystem_of(url)[0].invalidate_cache()  # what another process wrote since must be seen
     arrays = set(arrays)
     left: list[tuple[str, tuple[str, ...]]] = [("", ())]
@@ -91,7 +83,7 @@ def _walk(url: str, arrays: Iterable[str]) -> Iterator[tuple[str, str, int | Non
 
 
 def _split(folder: str, arrays: set[str]) -> tuple[str, str]:
-    """The array that a folder is in and the way down from it; "" and the folder if none.
+    """The array that a folder is in and the path below it; "" and the folder if none.
 
     >>> _split("labels/a/0/c/1", {"0", "labels/a/0"}), _split("OME", {"0"})
     (('labels/a/0', 'c/1'), ('', 'OME'))

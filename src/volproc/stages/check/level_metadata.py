@@ -10,11 +10,7 @@ from typing import Any
 from volproc.errors import VolprocError
 from volproc.grid.box import each
 from volproc.grid.scale import VoxelNm
-from volproc.stages.check.findings import (
-    Finding,
-    error,
-    warning,
-)
+from volproc.stages.check.findings import Finding, error, warning
 from volproc.volume.metadata import Kind
 from volproc.volume.ome import Triple, scale_and_translation, spatial_axes
 from volproc.volume.stored_arrays import StoredArray, array_at
@@ -79,7 +75,7 @@ def levels_of(multiscale: dict[str, Any], url: str) -> tuple[list[Finding], list
 
 
 def _axes(multiscale: dict[str, Any], url: str) -> tuple[list[Finding], int, Triple]:
-    """Findings, how many axes stand before z, y, x, and the nm in their units: 1 if unknown."""
+    """Findings, how many axes are before z, y, x, and the nm in their units: 1 if unknown."""
     try:
         leading, nm = spatial_axes(multiscale, url=url)
     except VolprocError as problem:
@@ -87,8 +83,8 @@ def _axes(multiscale: dict[str, Any], url: str) -> tuple[list[Finding], int, Tri
         unstated = [a["name"] for a in axes][-3:] == ["z", "y", "x"] and not any(
             "unit" in axis for axis in axes[-3:]
         )
-        said = warning if unstated else error
-        return [said(url, str(problem))], len(axes) - 3, (1.0, 1.0, 1.0)
+        severity = warning if unstated else error
+        return [severity(url, str(problem))], len(axes) - 3, (1.0, 1.0, 1.0)
     return [], leading, nm
 
 

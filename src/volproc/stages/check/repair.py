@@ -26,7 +26,7 @@ def repair(plan: CheckPlan, findings: Iterable[Finding]) -> tuple[str, ...]:
     if damaged and strangers:
         raise VolumeError(
             f"{strangers[0]} was not written by volproc, which cannot make its blocks again; "
-            "bring the damaged files from where they came"
+            "copy the damaged files again from where they came"
         )
     arrays = {level.array.url for image in plan.images for level in image.levels}
     for one in damaged:

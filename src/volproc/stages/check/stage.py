@@ -25,7 +25,7 @@ from volproc.stages.check.second_opinion import second_opinion
 from volproc.stages.check.structure import structure_of
 from volproc.stages.check.tasks import (
     CheckBlock,
-    Way,
+    Comparison,
 )
 from volproc.volume.metadata import shard_shape
 from volproc.volume.stored_arrays import StoredArray
@@ -65,16 +65,20 @@ class CheckPlan:
         arrays = [level.array for level in image.levels]
         coarser_ones = [*arrays[1:], None][: len(arrays)]  # none is readable: none is compared
         for array, coarser in zip(arrays, coarser_ones, strict=True):
-            task = CheckBlock(array, coarser or array, image.kind, self._way(array, coarser, image))
+            task = CheckBlock(
+                array, coarser or array, image.kind, self._comparison(array, coarser, image)
+            )
             if self.depth == "samples":
                 yield self._step("sample", task, _samples(task))
-            elif task.way == "within":
+            elif task.comparison == "within":
                 yield self._step("compare", task, _samples(task))
-                yield self._step("read", replace(task, way="read"), _all(task))
+                yield self._step("read", replace(task, comparison="read"), _all(task))
             else:
                 yield self._step("read", task, _all(task))
 
-    def _way(self, array: StoredArray, coarser: StoredArray | None, image: FoundImage) -> Way:
+    def _comparison(
+        self, array: StoredArray, coarser: StoredArray | None, image: FoundImage
+    ) -> Comparison:
         if coarser is None or array.shape[:-3] != coarser.shape[:-3]:
             return "read"
         if any(one.lost and one.array in (array, coarser) for one in self.chunks):
@@ -128,7 +132,9 @@ def _all(task: CheckBlock) -> Tiling:
     """Whole files, about 64 MB of them; even, so that they end where coarser voxels do."""
     array = task.finer
     unit = each(
-        lambda u, s: u if u % s == 0 or task.way == "read" else u * s, array.file_space, task.step
+        lambda u, s: u if u % s == 0 or task.comparison == "read" else u * s,
+        array.file_space,
+        task.step,
     )
     return Tiling(
         array.space, shard_shape(array.space, chunks=unit, bytes_per_voxel=array.bytes_per_voxel)
@@ -137,7 +143,7 @@ def _all(task: CheckBlock) -> Tiling:
 
 def _samples(task: CheckBlock) -> tuple[Block, ...]:
     """The first block, the last, and others spread over the level: always the same."""
-    halo = task.windows.halo if task.way == "within" else (0, 0, 0)
+    halo = task.windows.halo if task.comparison == "within" else (0, 0, 0)
     blocks = Tiling(task.finer.space, SAMPLE, halo)
     spread = (int(len(blocks) * (GOLDEN * n % 1)) for n in range(1, SAMPLES - 1))
     return tuple(blocks[i] for i in sorted({0, len(blocks) - 1, *spread}))
@@ -148,7 +154,7 @@ def _findings(task: Any, records: Iterable[dict[str, Any]]) -> Iterator[Finding]
     first = None
     for record in records:
         yield from (
-            error(file, f"cannot be read: {said}", file=True) for file, said in record["damaged"]
+            error(file, f"cannot be read: {why}", file=True) for file, why in record["damaged"]
         )
         nan += record["nan"]
         wrong += record["wrong"]
@@ -156,7 +162,7 @@ def _findings(task: Any, records: Iterable[dict[str, Any]]) -> Iterator[Finding]
         first = first or record["first"]
     if nan:
         yield warning(task.finer.url, f"{nan} voxels are not a number (NaN)")
-    allowed = 0 if task.way == "exact" else ALLOWED_OUTSIDE
+    allowed = 0 if task.comparison == "exact" else ALLOWED_OUTSIDE
     if first and wrong > allowed * compared:
         z, y, x, value = first
         yield error(

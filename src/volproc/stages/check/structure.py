@@ -1,4 +1,4 @@
-"""What can be told without reading a voxel: groups, metadata, levels, the list of files."""
+"""What is known without reading a voxel: groups, metadata, levels, the list of files."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ from math import isfinite
 from typing import Any
 
 from volproc.errors import VolprocError
-from volproc.stages.check.findings import (
-    Finding,
-    error,
-    warning,
-)
-from volproc.stages.check.level_metadata import (
-    FoundImage,
-    compared,
-    levels_of,
-)
+from volproc.stages.check.findings import Finding, error, warning
+from volproc.stages.check.level_metadata import FoundImage, compared, levels_of
 from volproc.volume.metadata import Kind
 from volproc.volume.ome import multiscales_of
 from volproc.volume.presence import has_all_chunks
@@ -32,7 +24,7 @@ Found = tuple[list[Finding], list[FoundImage]]
 def structure_of(url: str) -> Found:
     """Every image at and below `url`: one, with its labels, or a bioformats2raw series of them.
 
-    VolumeError if nothing lies at `url`.
+    VolumeError if nothing is at `url`.
     """
     group = group_at(url)
     if group is None:
@@ -64,23 +56,23 @@ def _image(group: StoredGroup, *, kind: Kind) -> Found:
             found += more
             images.append(image)
     except (*ODD, VolprocError) as problem:
-        said = model_error(group.url, labels=kind == "labels") or str(problem)
-        return [error(group.url, f"its metadata is not OME-Zarr: {said}")], []
+        reported = model_error(group.url, labels=kind == "labels") or str(problem)
+        return [error(group.url, f"its metadata is not OME-Zarr: {reported}")], []
     labels = _labels(group) if kind == "image" else ([], [])
     found += labels[0]
     if len(images) > 1:
-        said = f"holds {len(images)} multiscale images, of which viewers show the first"
-        found.append(warning(group.url, said))
+        reported = f"holds {len(images)} multiscale images, of which viewers show the first"
+        found.append(warning(group.url, reported))
     if not found:  # what is wrong already has a better name
         found += _by_models(images[0])
     return found, [*images, *labels[1]]
 
 
 def _by_models(image: FoundImage) -> list[Finding]:
-    """What else ome-zarr-models asks for; much that others wrote lacks a detail and can be read."""
-    said = model_error(image.url, labels=image.kind == "labels")
+    """What else ome-zarr-models requires; much that others wrote lacks a detail and can be read."""
+    reported = model_error(image.url, labels=image.kind == "labels")
     severity = error if image.ours else warning
-    return [severity(image.url, f"ome-zarr-models refuses it: {said}")] if said else []
+    return [severity(image.url, f"ome-zarr-models refuses it: {reported}")] if reported else []
 
 
 def _image_itself(

@@ -1,4 +1,4 @@
-"""One block: its files read, and the coarser level compared with what they hold."""
+"""One block: its files read, and the coarser level compared with them."""
 
 from __future__ import annotations
 
@@ -10,33 +10,31 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from volproc.engine.protocol import Task
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
-from volproc.stages.check.level_voxels import (
-    Windows,
-    outside,
-)
+from volproc.stages.check.level_voxels import Windows, outside
 from volproc.volume.metadata import Kind
 from volproc.volume.pyramid import coarsen
 from volproc.volume.stored_arrays import StoredArray
 
-Way = Literal["read", "exact", "within"]
+Comparison = Literal["read", "exact", "within"]
 """Only read; compare with volproc's own mean or mode, bit by bit; or compare with the range."""
 
 
 @dataclass(frozen=True)
-class CheckBlock:
-    """Task: decode the files under a block of `finer`, and compare `coarser` with their voxels.
+class CheckBlock(Task):
+    """Decode the files under a block of `finer`, and compare `coarser` with their voxels.
 
-    The axes before z, y, x are gone through file by file, so memory holds one file's worth of
+    The axes before z, y, x are gone through file by file, so memory has one file's worth of
     them. Nothing is written; the record says what was found.
     """
 
     finer: StoredArray
     coarser: StoredArray
     kind: Kind
-    way: Way
+    comparison: Comparison
 
     @property
     def step(self) -> Shape:
@@ -58,22 +56,14 @@ class CheckBlock:
             core = values[(Ellipsis, *block.core.within(block.read.start).slices)]
             if core.dtype.kind == "f":
                 record["nan"] += int(np.isnan(core).sum())
-            if self.way != "read":
+            if self.comparison != "read":
                 self._compare(block, lead, values, record)
         return record
-
-    def compute(self, block: Block, loaded: dict[str, Any]) -> dict[str, Any]:
-        """Nothing more."""
-        return loaded
-
-    def store(self, block: Block, result: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to write: what was found is the record."""
-        return result
 
     def _read(
         self, block: Block, lead: tuple[slice, ...], record: dict[str, Any]
     ) -> npt.NDArray[Any] | None:
-        """The voxels; None where files are damaged, which are noted one by one."""
+        """The voxels; None where files are damaged, each of which is recorded."""
         try:
             return self.finer.read(block.read, lead=lead)
         except VolumeError:
@@ -88,8 +78,8 @@ class CheckBlock:
             try:
                 self.finer.read(file.core.clip(block.read), lead=lead)
             except VolumeError as error:
-                said = str(error.__cause__ or error).splitlines()[0]
-                yield self.finer.file((*first, *files.position(file.index))), said
+                reason = str(error.__cause__ or error).splitlines()[0]
+                yield self.finer.file((*first, *files.position(file.index))), reason
 
     def _compare(
         self,
@@ -116,7 +106,7 @@ class CheckBlock:
                 record["first"] = [*at, str(coarse[tuple(place)])]
 
     def _coarser_box(self, block: Block) -> Box:
-        if self.way == "within":
+        if self.comparison == "within":
             return self.windows.under(block.core)
         start = each(lambda a, s: a // s, block.core.start, self.step)
         return Box(start, each(lambda b, s: -(-b // s), block.core.stop, self.step))
@@ -124,7 +114,7 @@ class CheckBlock:
     def _wrong(
         self, block: Block, box: Box, fine: npt.NDArray[Any], coarse: npt.NDArray[Any]
     ) -> npt.NDArray[np.bool_]:
-        if self.way == "exact":
+        if self.comparison == "exact":
             expected = coarsen(fine, self.step, kind=self.kind)
             same = expected == coarse
             if fine.dtype.kind == "f":
@@ -142,7 +132,7 @@ class CheckBlock:
 
 
 def leads(array: StoredArray) -> Iterator[tuple[slice, ...]]:
-    """The axes before z, y, x, as many at a time as one file holds."""
+    """The axes before z, y, x, as many at a time as one file has."""
     along = zip(array.shape[:-3], array.unit[:-3], strict=True)
     parts = ([slice(a, min(n, a + u)) for a in range(0, n, u)] for n, u in along)
     return product(*parts)

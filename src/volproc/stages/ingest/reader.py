@@ -1,4 +1,4 @@
-"""What lies at a path or URL: a file, a folder of slices, a Zarr, or something inside one."""
+"""What is at a path or URL: a file, a folder of slices, a Zarr, or something inside one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from volproc.errors import IngestError
 from volproc.location import filesystem_of, matching, name_of
 from volproc.retry import patient
-from volproc.stages.ingest.formats.registry import (
+from volproc.stages.ingest.formats.file_formats import (
     FORMATS,
     FORMATS_READ,
     Opener,
@@ -63,21 +63,23 @@ def _open_file(url: str, options: IngestOptions) -> Source:
 
 
 def _open_pattern(folder: str, pattern: str, options: IngestOptions) -> Source:
-    """The files that a pattern names are all that is wanted: nothing is missing."""
+    """The files that a pattern names are all that is requested: nothing is missing."""
     if set(name_of(folder)) & set("*?") and _kind(folder) is None:
         raise IngestError(f"{pattern}: only file names may have * and ?; name one folder")
-    held = _listed(folder)
-    wanted = set(matching(map(name_of, held.files), name_of(pattern)))
-    return _open_series([u for u in held.files if name_of(u) in wanted], held, pattern, options)
+    listed = _listed(folder)
+    requested = set(matching(map(name_of, listed.files), name_of(pattern)))
+    return _open_series(
+        [u for u in listed.files if name_of(u) in requested], listed, pattern, options
+    )
 
 
 def _open_folder(url: str, options: IngestOptions) -> Source:
-    held = _listed(url)
-    return _open_series(list(held.files), held, url, options, complete=True)
+    listed = _listed(url)
+    return _open_series(list(listed.files), listed, url, options, complete=True)
 
 
 def _open_inside(url: str, options: IngestOptions) -> Source:
-    """What lies inside the nearest file or Zarr above a URL that does not exist by itself."""
+    """What is inside the nearest file or Zarr above a URL that does not exist by itself."""
     above = url
     while "/" in above.partition("://")[2] or ("://" not in above and "/" in above):
         above = above.rpartition("/")[0]
@@ -92,7 +94,7 @@ def _open_inside(url: str, options: IngestOptions) -> Source:
 
 
 def _open_series(
-    urls: list[str], held: Folder, where: str, options: IngestOptions, *, complete: bool = False
+    urls: list[str], listed: Folder, where: str, options: IngestOptions, *, complete: bool = False
 ) -> Source:
     """The series of those files that a format claims by their names; `complete` with all others."""
     found: dict[str, list[str]] = defaultdict(list)
@@ -101,7 +103,7 @@ def _open_series(
             if known.named(url):
                 found[known.name].append(url)
     if not found:
-        raise IngestError(f"{where} holds no image file among {held}; {FORMATS_READ}")
+        raise IngestError(f"{where} holds no image file among {listed}; {FORMATS_READ}")
     if len(found) > 1:
         names = " and ".join(f"{name} ({len(urls)} files)" for name, urls in found.items())
         raise IngestError(
@@ -110,29 +112,29 @@ def _open_series(
     ((name, taken),) = found.items()
     suffixes = next(known.suffixes for known in FORMATS if known.name == name)
     if complete:
-        refuse_missing_parts(held, [name_of(url) for url in taken], suffixes)
-        _refuse_missing_ome(held, taken[0])
+        refuse_missing_parts(listed, [name_of(url) for url in taken], suffixes)
+        _refuse_missing_ome(listed, taken[0])
     return open_series(
-        {url: held.files[url] for url in taken},
+        {url: listed.files[url] for url in taken},
         opener_of(taken[0], options),
         options,
-        taken=taken_of(held, set(taken), suffixes),
+        taken=taken_of(listed, set(taken), suffixes),
     )
 
 
-def _refuse_missing_ome(held: Folder, url: str) -> None:
-    there = {name_of(one) for one in held.files}
+def _refuse_missing_ome(listed: Folder, url: str) -> None:
+    there = {name_of(one) for one in listed.files}
     gone = [name for name in _named_in(url) if name not in there]
     if gone:
         raise IngestError(
-            f"{held.url}: {name_of(url)} names {len(gone)} more files of its OME-TIFF that are not "
-            f"there ({few(gone)}); add them, or name those to take "
-            f"({held.url}/{pattern_of(name_of(url))})"
+            f"{listed.url}: {name_of(url)} names {len(gone)} more files of its OME-TIFF that are "
+            f"not there ({few(gone)}); add them, or name those to take "
+            f"({listed.url}/{pattern_of(name_of(url))})"
         )
 
 
 def _named_in(url: str) -> tuple[str, ...]:
-    """Other files that a TIFF says its image lies in."""
+    """Other files in which the image of a TIFF is, as it states."""
     if format_of(url).module != "tiff":
         return ()
     from volproc.stages.ingest.formats.tiff_metadata import other_files
@@ -149,7 +151,7 @@ def _open_zarr(url: str, options: IngestOptions) -> Source:
 def _opener_of_one(url: str, options: IngestOptions) -> Opener:
     """What opens a file that is all there is, where a look at it may cost half a second."""
     if format_of(url).module == "hdf5":
-        from volproc.stages.ingest.formats.hdf5_probe import refuse_deadly
+        from volproc.stages.ingest.formats.hdf5 import refuse_deadly
 
         refuse_deadly(url)
     return opener_of(url, options)
@@ -166,7 +168,7 @@ def _listed(folder: str) -> Folder:
 
 @patient
 def _kind(url: str) -> str | None:
-    """Whether "file", "folder", "zarr", or nothing lies at a URL."""
+    """Whether "file", "folder", "zarr", or nothing is at a URL."""
     filesystem, path = filesystem_of(url)
     try:
         info = filesystem.info(path)

@@ -10,8 +10,8 @@ from volproc.volume.metadata import SHARD_BYTES, VolumeInfo, itemsize
 from volproc.volume.pyramid import step_between
 
 SLAB_BYTES = 512 * 2**20
-"""Whole planes that a task may hold, where planes cannot be read by rows."""
-SHALLOWEST = 8
+"""Bytes of whole planes in a task, where planes cannot be read by rows."""
+MIN_DEPTH = 8
 """Planes of the flattest chunk."""
 
 
@@ -19,7 +19,7 @@ SHALLOWEST = 8
 class Layout:
     """`block` is what one task reads and writes: whole shards over the volume's full width.
 
-    Rows lie one after the other in a file, so a block as wide as the volume reads them in one go.
+    Rows are one after the other in a file, so a block as wide as the volume reads them in one go.
     """
 
     chunks: Shape
@@ -30,14 +30,14 @@ class Layout:
 def layout_of(info: VolumeInfo, *, by_rows: bool) -> Layout:
     """The layout for files that are read by rows, or only by whole planes (compressed ones).
 
-    A shard is as wide as the volume and holds as many rows of chunks as make 64 MB; small planes
+    A shard is as wide as the volume and has as many rows of chunks as make 64 MB; small planes
     are stacked. Where planes are decoded whole, a block takes whole planes, and chunks get flatter
     until those are below 512 MB.
     """
     plane = info.shape[1] * info.shape[2] * itemsize(info.dtype)
     depth, height, width = each(min, info.levels[0].chunks, info.shape)
-    while not by_rows and depth * plane > SLAB_BYTES and depth > SHALLOWEST:
-        depth = max(SHALLOWEST, depth // 2)
+    while not by_rows and depth * plane > SLAB_BYTES and depth > MIN_DEPTH:
+        depth = max(MIN_DEPTH, depth // 2)
     chunks = (depth, height, width)
     shards = shards_along_rows(info.shape, chunks=chunks, bytes_per_voxel=itemsize(info.dtype))
     rows = shards[1] if by_rows else info.shape[1]

@@ -10,45 +10,35 @@ from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
-from volproc.errors import IngestError
 from volproc.grid.blocks import Tiling
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.box import Box, each, whole_box
+from volproc.grid.crop import box_in
+from volproc.grid.scale import VoxelNm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
 from volproc.stages.ingest.empiar.entry import accession
 from volproc.stages.ingest.empiar.fetch import FETCH
 from volproc.stages.ingest.empiar.ingest_while_downloading import (
-    Delivery,
-    delivered,
+    EntryFiles,
+    downloading,
     open_entry,
 )
-from volproc.stages.ingest.formats.views import WithoutNaN
-from volproc.stages.ingest.grey.grey_range import (
-    GreyRange,
-    SampleGreys,
-    grey_range,
-    sample_blocks,
-)
-from volproc.stages.ingest.grey.slice_matching import (
-    SliceTable,
-    matching,
-)
-from volproc.stages.ingest.options import (
-    FetchOptions,
-    IngestOptions,
-)
+from volproc.stages.ingest.formats.views import Part, WithoutNaN, part_of
+from volproc.stages.ingest.grey.grey_range import GreyRange, grey_range, sample_blocks
+from volproc.stages.ingest.grey.slice_matching import SliceTable, matching
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
 from volproc.stages.ingest.reader import open_source
+from volproc.stages.ingest.refusals import (
+    refuse_changed,
+    refuse_labels_that_change,
+    required_voxel_nm,
+)
 from volproc.stages.ingest.shard_layout import Layout, laid_out, layout_of
-from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices
+from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices, SampleGreys
 from volproc.stages.ingest.voxel_source import Source
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.volume.access import relative_url
-from volproc.volume.creation import provenance_of
-from volproc.volume.metadata import (
-    VolumeInfo,
-    itemsize,
-    new_volume,
-)
+from volproc.volume.metadata import PositionNm, VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
 
@@ -68,19 +58,18 @@ class IngestPlan:
     options: IngestOptions
     recipe: Recipe
     path: str
-    delivery: Delivery | None = None
-    """How the files come, if they are not here yet."""
+    entry: EntryFiles | None = None
+    """The files to download, if they are not here yet."""
 
     @property
     def digest(self) -> str:
-        """Names everything that the image depends on."""
+        """Of the recipe."""
         return self.recipe.digest
 
     @property
     def claim(self) -> Claim:
         """What it reads and writes."""
-        fetched = accession(self.path) is not None
-        return Claim(self.recipe, () if fetched else (self.path,), (self.output,))
+        return Claim(self.recipe, () if self.entry else (self.path,), (self.output,))
 
     @property
     def blocks(self) -> Tiling:
@@ -94,15 +83,10 @@ class IngestPlan:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps, with what they cost."""
-        return (*self.measurements, self.copy_step(), *self.pyramid)
-
-    @property
-    def measurements(self) -> tuple[Step, ...]:
-        """The steps that find constants of the volume, before a voxel is written."""
+        """All steps, with what they cost: constants of the volume come before its voxels."""
         measure = (self.measure_step,) if self.options.match_slices else ()
         sample = (self.sample_step,) if self.maps_greys and not self.options.grey_range else ()
-        return (*measure, *sample)
+        return (*measure, *sample, self.copy_step(), *self.pyramid)
 
     @property
     def voxels(self) -> Source:
@@ -120,28 +104,27 @@ class IngestPlan:
     @property
     def measure_step(self) -> Step:
         """The step that finds every slice's mean and spread."""
-        depth, _, _ = self.layout.block
-        blocks = Tiling(shape=self.source.shape, core=(depth, *self.source.shape[1:]))
+        depth, plane = self.layout.block[0], self._plane_bytes
         return Step(
             name="measure slices",
             task=MeasureSlices(self.voxels),
-            blocks=blocks,
+            blocks=Tiling(shape=self.source.shape, core=(depth, *self.source.shape[1:])),
             digest=self.digest,
-            peak_bytes=3 * self._plane_bytes,
-            bytes_read=self.source.shape[0] * self._plane_bytes,
+            peak_bytes=3 * plane,
+            bytes_read=self.source.shape[0] * plane,
         )
 
     @property
     def sample_step(self) -> Step:
         """The step that samples grey values."""
-        blocks = sample_blocks(self.source.shape)
+        blocks, plane = sample_blocks(self.source.shape), self._plane_bytes
         return Step(
             name="sample grey values",
             task=SampleGreys(self.voxels),
             blocks=blocks,
             digest=self.digest,
-            peak_bytes=self._plane_bytes + 17 * prod(self.source.shape[1:]),
-            bytes_read=len(blocks) * self._plane_bytes,
+            peak_bytes=plane + 17 * prod(self.source.shape[1:]),
+            bytes_read=len(blocks) * plane,
         )
 
     def copy_step(self, table: SliceTable = (), greys: GreyRange | None = None) -> Step:
@@ -149,23 +132,28 @@ class IngestPlan:
         block, shard = self.blocks[0].core.size, prod(self.layout.shards)
         stored, read = itemsize(self.output.dtype), itemsize(self.source.dtype)
         changing = 4 * block if self.options.match_slices or self.maps_greys else 0
+        levels = self.output.levels[:2]
+        decoded = self.output.is_part and not self.source.by_rows
         return Step(
             name="ingest",
             task=CopyBlock(self.voxels, Volume(self.output), table, greys),
             blocks=self.blocks,
             digest=self.digest,
-            writes=tuple(
-                WrittenLevel(self.output, n, n) for n in range(len(self.output.levels[:2]))
-            ),
-            # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded
-            peak_bytes=block * (read + stored) + changing + 4 * shard * stored,
+            writes=tuple(WrittenLevel(self.output, n, n) for n in range(len(levels))),
+            # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded;
+            # of a part, a plane that is decoded whole
+            peak_bytes=block * (read + stored)
+            + changing
+            + 4 * shard * stored
+            + (self._plane_bytes if decoded else 0),
             bytes_read=prod(self.output.shape) * read,
-            bytes_written=sum(prod(level.shape) for level in self.output.levels[:2]) * stored,
+            bytes_written=sum(prod(level.shape) for level in levels) * stored,
         )
 
     @property
     def _plane_bytes(self) -> int:
-        return prod(self.source.shape[1:]) * itemsize(self.source.dtype)
+        source = self.source.inside if isinstance(self.source, Part) else self.source
+        return prod(source.shape[1:]) * itemsize(source.dtype)
 
 
 def plan_ingest(
@@ -175,52 +163,53 @@ def plan_ingest(
 
     IngestError if they cannot be read, or if `url` was begun from other files.
     """
-    source, delivery = _opened(path, url, options, fetch)
+    source: Source
+    files = None
+    if entry := accession(path):
+        source, files = open_entry(entry, url, options, fetch)
+    else:
+        source = open_source(path, options)
     if source.kind == "labels":  # averaged, ids would become others
         options = options.model_copy(update={"labels": True})
-    voxel_nm = _voxel_nm(source, options, path)
-    _refuse_labels_that_change(source, options, path)
+    voxel_nm = required_voxel_nm(source, options, path)
+    refuse_labels_that_change(source, options, path)
+    box, whole = box_in(options.box, source.shape, voxel_nm), whole_box(source.shape)
+    source, files = part_of(source, box), files and files.within(box.start[0], box.stop[0])
     output = new_volume(
         url,
         shape=source.shape,
         voxel_nm=voxel_nm,
-        dtype=_stored_type(source, options),
+        dtype="uint8" if options.dtype == "uint8" else STORED.get(source.dtype, source.dtype),
         kind="labels" if options.labels else "image",
         version=options.ome_zarr,
-        corner_nm=source.stated.corner_nm(voxel_nm),
+        corner_nm=_corner_nm(source, voxel_nm, box),
+        part=box != whole,
     )
     layout = layout_of(output, by_rows=source.by_rows)
-    output = laid_out(output, layout).with_provenance(source=_listing(source), **_noted(source))
-    _refuse_changed(output, options)
-    lasting = options.model_dump(exclude={"changed", "keep"}) | {"voxel_nm": voxel_nm}
-    files = digest(source.identity, source.shape, source.dtype)
+    output = laid_out(output, layout).with_provenance(**_provenance(source))
+    refuse_changed(output, options)
+    lasting = options.model_dump(exclude={"changed", "keep", "box"}) | {"voxel_nm": voxel_nm}
+    if box != whole:  # recipes of whole sources stay as they were
+        lasting |= {"box": [box.start, box.stop]}
+    inputs = {"files": digest(source.identity, whole.shape, source.dtype)}
+    places = {"files": path if files else relative_url(path, url)}
     cutting = cutting_of(layout.block, output)
-    places = {"files": path if accession(path) else relative_url(path, url)}
-    recipe = Recipe("ingest", ALGORITHM, {"files": files}, lasting, cutting, places)
+    recipe = Recipe("ingest", ALGORITHM, inputs, lasting, cutting, places)
     output = output.with_provenance(recipe=recipe.record())
-    return IngestPlan(source, output, layout, options, recipe, path, delivery)
-
-
-def _opened(
-    path: str, url: str, options: IngestOptions, fetch: FetchOptions
-) -> tuple[Source, Delivery | None]:
-    entry = accession(path)
-    if entry is None:
-        return open_source(path, options), None
-    return open_entry(entry, url, options, fetch)
+    return IngestPlan(source, output, layout, options, recipe, path, files)
 
 
 def run_ingest(plan: IngestPlan, runner: Runner) -> Volume:
     """The finished image."""
     admit(plan.claim, replace(runner, own=runner.own or plan.options.changed == "redo"))
-    if plan.delivery is None:
+    if plan.entry is None:
         return _run(plan, runner)
-    with delivered(plan.delivery, runner) as waiting:
+    with downloading(plan.entry, runner) as waiting:
         return _run(plan, waiting)
 
 
 def _run(plan: IngestPlan, runner: Runner) -> Volume:
-    table, greys = _constants(plan, runner)
+    table, greys = _slice_table(plan, runner), _grey_range(plan, runner)
     info = plan.output
     if table:
         info = info.with_provenance(slice_scale_offset=table)
@@ -233,77 +222,38 @@ def _run(plan: IngestPlan, runner: Runner) -> Volume:
     return finish_volume(runner, volume, plan.pyramid)
 
 
-def _constants(plan: IngestPlan, runner: Runner) -> tuple[SliceTable, GreyRange | None]:
-    table: SliceTable = ()
-    if plan.options.match_slices:
-        found = [pair for record in runner.run(plan.measure_step) for pair in record]
-        table = matching([(mean, spread) for mean, spread in found])
+def _slice_table(plan: IngestPlan, runner: Runner) -> SliceTable:
+    if not plan.options.match_slices:
+        return ()
+    found = [pair for record in runner.run(plan.measure_step) for pair in record]
+    return matching([(mean, spread) for mean, spread in found])
+
+
+def _grey_range(plan: IngestPlan, runner: Runner) -> GreyRange | None:
     if not plan.maps_greys:
-        return table, None
-    if plan.options.grey_range:
-        return table, GreyRange(*plan.options.grey_range)
-    return table, grey_range(runner.run(plan.sample_step))
+        return None
+    stated = plan.options.grey_range
+    return GreyRange(*stated) if stated else grey_range(runner.run(plan.sample_step))
 
 
-def _voxel_nm(source: Source, options: IngestOptions, path: str) -> VoxelNm:
-    if options.voxel_nm is None and source.voxel_nm is None:
-        raise IngestError(
-            f"{path} states no voxel size{_what_it_states(source)}; give it with "
-            "--voxel-nm Z Y X, or [ingest] voxel_nm"
-        )
-    return parse_voxel_nm(options.voxel_nm or source.voxel_nm or ())
-
-
-def _what_it_states(source: Source) -> str:
-    known = source.pixel_nm
-    return f" but pixels of {known[0]:g} x {known[1]:g} nm (y, x)" if known else ""
-
-
-def _noted(source: Source) -> dict[str, Any]:
-    """What became of files and values, and slices that none holds, for the output's metadata."""
+def _provenance(source: Source) -> dict[str, Any]:
+    """For the output's metadata: what tells the same files from changed ones; what became of files
+    and values; slices that are in no file.
+    """
+    sizes = [size for _, size, _ in source.identity]
+    listing = {"files": len(sizes), "bytes": sum(sizes), "digest": digest(source.identity)}
     found = {"files_taken": source.note, "filled_slices": list(source.filled)}
-    return {key: value for key, value in found.items() if value}
+    return {"source": listing, **{key: value for key, value in found.items() if value}}
 
 
-def _stored_type(source: Source, options: IngestOptions) -> str:
-    if options.dtype == "uint8":
-        return "uint8"
-    return STORED.get(source.dtype, source.dtype)
-
-
-def _refuse_labels_that_change(source: Source, options: IngestOptions, path: str) -> None:
-    if not options.labels:
-        return
-    if source.dtype.startswith("float"):
-        raise IngestError(
-            f"{path} holds {source.dtype} voxels; labels are whole numbers: convert them, or "
-            "ingest it as an image"
-        )
-    if options.match_slices or options.dtype == "uint8":
-        raise IngestError(
-            f"{path}: labels are numbers that must not change; drop match_slices and dtype"
-        )
-
-
-def _listing(source: Source) -> dict[str, Any]:
-    """What tells the same files from changed ones, kept in the output's metadata."""
-    return {
-        "files": len(source.identity),
-        "bytes": sum(size for _, size, _ in source.identity),
-        "digest": digest(source.identity),
-    }
-
-
-def _refuse_changed(output: VolumeInfo, options: IngestOptions) -> None:
-    begun, now = provenance_of(output.url).get("source"), output.provenance["source"]
-    if not begun or begun == now or options.changed == "redo":
-        return
-    was, are = (f"{one['files']} files of {one['bytes']:,} bytes" for one in (begun, now))
-    what = f"{was} then, {are} now" if was != are else "other names or dates"
-    raise IngestError(
-        f"{output.url} was made from files that have changed since ({what}); write to another "
-        "place, or remake it with --changed redo, or [ingest] changed"
-    )
+def _corner_nm(source: Source, voxel_nm: VoxelNm, box: Box) -> PositionNm | None:
+    """Where `box` of what the files hold begins; None where they state no place and it is all."""
+    corner = source.stated.corner_nm(voxel_nm)
+    if corner is None and not any(box.start):
+        return None
+    # where no place is stated, the centre of the first voxel is at 0
+    corner = corner or each(lambda v: -v / 2, voxel_nm)
+    return each(lambda c, n, v: c + n * v, corner, box.start, voxel_nm)
 
 
 def plan_from(request: Request) -> IngestPlan:

@@ -1,4 +1,4 @@
-"""What is done to a block of an ingest: slices measured, voxels copied to shards."""
+"""The tasks of an ingest: slices measured, grey values sampled, voxels copied to shards."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from volproc.engine.protocol import Task
 from volproc.errors import IngestError
 from volproc.grid.blocks import Block, Tiling
-from volproc.stages.ingest.grey.grey_range import GreyRange
+from volproc.stages.ingest.grey.grey_range import GreyRange, quantiles
 from volproc.stages.ingest.grey.slice_matching import SliceTable, matched, moments
 from volproc.stages.ingest.voxel_source import Source
 from volproc.volume.pyramid import coarsen, coarsened_box, step_between
@@ -18,30 +19,33 @@ from volproc.volume.store import Volume
 
 
 @dataclass(frozen=True)
-class MeasureSlices:
-    """Task: mean and spread of some slices."""
+class MeasureSlices(Task):
+    """Mean and spread of each slice of a block."""
 
     source: Source
 
     def load(self, block: Block) -> list[tuple[float, float]]:
-        """Mean and spread of each plane, read one at a time."""
+        """Read one plane at a time."""
         return [moments(self.source.read(plane)[0]) for plane in block.core.slabs(1)]
-
-    def compute(self, block: Block, loaded: list[tuple[float, float]]) -> list[tuple[float, float]]:
-        """Nothing is left to do."""
-        return loaded
-
-    def store(self, block: Block, result: list[tuple[float, float]]) -> list[tuple[float, float]]:
-        """Nothing but the record."""
-        return result
 
 
 @dataclass(frozen=True)
-class CopyBlock:
-    """Task: files to shards of the two finest levels.
+class SampleGreys(Task):
+    """How the grey values of one plane are distributed: its quantiles, none for a blank plane."""
+
+    source: Source
+
+    def load(self, block: Block) -> list[float]:
+        """Read the plane."""
+        return quantiles(self.source.read(block.core))
+
+
+@dataclass(frozen=True)
+class CopyBlock(Task):
+    """Files to shards of the two finest levels.
 
     Each slice is scaled by its row of `table` if there is one; then grey values are mapped to
-    uint8 if there is a range. Level 1 is made here because its voxels are at hand: reading them
+    uint8 if there is a range. Level 1 is made here because its voxels are in memory: reading them
     back for it took a third of an ingest's time.
     """
 

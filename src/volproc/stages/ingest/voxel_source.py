@@ -15,19 +15,9 @@ import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.faults import renamed
-from volproc.grid.box import (
-    Box,
-    Shape,
-    each,
-)
-from volproc.grid.scale import (
-    VoxelNm,
-    parse_voxel_nm,
-)
-from volproc.location import (
-    filesystem_of,
-    name_of,
-)
+from volproc.grid.box import Box, Shape, each
+from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.location import filesystem_of, name_of
 from volproc.retry import PatientFile, patient
 from volproc.volume.metadata import Kind, PositionNm
 
@@ -93,7 +83,7 @@ class Source(ABC):
     note: str = ""
     """For people: which files were taken, or what was done to the values."""
     filled: tuple[int, ...] = ()
-    """Slices that no file holds."""
+    """Slices that are in no file."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "identity": ()}
@@ -111,7 +101,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, box: Box) -> npt.NDArray[Any]:
-        """The voxels of `box`, touching only the files and, `by_rows`, the rows that hold them."""
+        """The voxels of `box`, from only the files and, `by_rows`, the rows that contain them."""
 
 
 def refuse_other_pixels(url: str, source: Source, pixel_nm: PixelNm | None) -> None:
@@ -154,7 +144,7 @@ def not_a(format: str, url: str, head: bytes) -> IngestError:
     """The error for a file that begins with `head` and is of another format than its name says."""
     if head.startswith(_POINTERS):
         return IngestError(
-            f"{url} is only a pointer to its content; bring that with git lfs pull, git annex get "
+            f"{url} is only a pointer to its content; fetch that with git lfs pull, git annex get "
             "or datalad get"
         )
     return IngestError(f"{url} is not a {format} file, whatever its name says")

@@ -1,7 +1,12 @@
 """Smooth fields of a scene on a lattice of 100 nm, from which every voxel is interpolated.
 
-The lattice is anchored at the volume's corner and counts in nm, so it is the same for every
-block and every voxel size. Values are signed distances in nm (negative inside) or grey levels.
+    o - - - - - o - - - - - o    o: lattice points, 100 nm apart, from the volume's corner on
+    | . . . . . | . . . . . |    .: voxels, whatever their size: each is a blend of the 8 lattice
+    | . . . . . | . . . . . |       points around it, which is 20 to 1000 times cheaper than the
+    o - - - - - o - - - - - o       noise itself
+
+The lattice counts in nm, so it is the same for every block and every voxel size. Values are
+signed distances in nm (negative inside) or grey levels.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import numpy.typing as npt
 from volproc.compiled import Real, Whole, compiled
 from volproc.grid.box import Shape, each
 from volproc.stages.phantom.noise import add_octaves, hashed
+from volproc.stages.phantom.scene import Tables
 from volproc.stages.phantom.shapes import (
     BLEBS,
     Around,
@@ -22,7 +28,6 @@ from volproc.stages.phantom.shapes import (
     room_for,
     with_blebs,
 )
-from volproc.stages.phantom.tables import Tables
 
 LATTICE_NM = 100.0
 
@@ -65,6 +70,7 @@ def make_fields(first: Shape, count: Shape, tables: Tables, *, seed: int) -> Fie
     _fill(wide, np.array(first) - 1, tables, np.uint32(seed & 0xFFFFFFFF))
     inner = (slice(1, -1),) * 3
     smooth = np.ascontiguousarray(wide.smooth[:, *inner])
+    # noise is a distance only near its zeros, and there up to its slope
     for field, lowest in ((TO_NUCLEUS, 0.6), (TO_CELL, 0.5), (TO_RETICULUM, 0.25)):
         _scale_to_slope(smooth[field], wide.smooth[field], lowest)
     return Fields(
@@ -115,7 +121,8 @@ def _fill_line(
     for i in range(line.shape[1]):
         nucleus = around.nucleus[i]
         grain = _grain(k, j, first + i, seed)
-        # slow changes, and the dark smears that charging leaves in empty resin
+        # slow changes, and the dark smears that charging leaves in empty resin: a smear is where
+        # one noise passes 0 while another one is bright
         smear = max(0.0, 1.0 - abs(waves[7, i]) / 0.09) * max(0.0, waves[6, i] - 0.05)
         line[TO_NUCLEUS, i] = nucleus
         line[TO_CELL, i] = with_blebs(around.cell[i], nucleus, waves[0, i])
@@ -139,7 +146,7 @@ def _fill_nuclei(
 ) -> None:
     """Nucleoli, and bits of the folds whose cytoplasm or envelope may be a lattice step away."""
     for i in range(line.shape[1]):
-        if around.nucleus[i] > 300.0:
+        if around.nucleus[i] > 300.0:  # no voxel between here and the next point is inside one
             continue
         owner = around.owner[i]
         at_x = x + i * LATTICE_NM

@@ -1,6 +1,6 @@
 """Randomness that is a pure function of place: integer hashes and gradient noise.
 
-Nothing here has a state, so a value does not depend on which block asks for it. All arithmetic
+Nothing here has a state, so a value is the same in every block. All arithmetic
 is + - * / and whole numbers: the same bits whether the compiler vectorises a loop or not.
 """
 
@@ -117,6 +117,8 @@ def _add_wave(
     out: Row, z: Real, y: Real, x: Real, step: Real, amplitude: Real, seed: Whole
 ) -> None:
     """One wave of length 1. Between two lattice points along x it is a blend of two lines."""
+    # Along x only the position in the lattice cell changes: the two ends of a cell are kept, and
+    # the right one of a cell is the left one of the next.
     edges, hashes = np.empty((4, 3)), np.empty(4, np.uint32)
     _edges_around(z, y, seed, edges, hashes)
     cell = np.int64(-(2**62))

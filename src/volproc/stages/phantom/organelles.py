@@ -7,12 +7,12 @@ import numpy.typing as npt
 
 from volproc.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import octaves, unit
+from volproc.stages.phantom.scene import Tables
 from volproc.stages.phantom.shapes import BLEBS, Around, along_line, room_for, with_blebs
-from volproc.stages.phantom.tables import Tables
 
 RESIN, CYTOPLASM, NUCLEUS = 0, 1, 2
 
-PITCH_NM = 720.0  # one cube of this size holds up to one of each kind
+PITCH_NM = 720.0  # a cube of this size has at most one of each kind
 REACH_NM = 2_000.0  # no organelle reaches farther from the corner of its cube
 
 # columns: 0-2 centre, 3-5 half axis, 6 radius, 7 wall, 8 grey inside, 9 grey of the wall,
@@ -72,7 +72,7 @@ def _propose(out: Array, kind: Whole, k: Whole, j: Whole, i: Whole, seed: Whole)
 
 @compiled
 def _has_room(capsule: Array, around: Around, tables: Tables, seed: Whole) -> bool:
-    """Whether its middle and both ends lie in its ground, clear of the surfaces."""
+    """Whether its middle and both ends are in its ground, clear of the surfaces."""
     clear = capsule[6] + 50.0
     for end in range(-1, 2):
         z = capsule[0] + end * capsule[3]
@@ -103,6 +103,8 @@ def capsules_near(start: Array, stop: Array, tables: Tables, seed: Whole) -> Arr
     out = np.empty((most, WIDTH), np.float64)
     around = room_for(1)
     n = 0
+    # Each cube proposes on its own, and a proposal stands if its ground has room for it: so what a
+    # place shows never depends on what was drawn before, or on the region that is rendered.
     for kind in range(KINDS):
         for k in range(first[0], last[0]):
             for j in range(first[1], last[1]):
@@ -129,6 +131,7 @@ def _reaches(capsule: Array, start: Array, stop: Array) -> bool:
 @compiled
 def _shade(c: Array, n: Whole, dz: Real, dy: Real, dx: Real, sharp: Real, grey: Real) -> Real:
     """The grey of a voxel at (dz, dy, dx) from the centre of capsule `n`, over ground of `grey`."""
+    # t: where along the rod the voxel is, from -1 to 1; 0 in a ball, whose half axis is 0
     length2 = c[n, 3] * c[n, 3] + c[n, 4] * c[n, 4] + c[n, 5] * c[n, 5]
     t = 0.0
     if length2 > 0.0:
@@ -152,6 +155,7 @@ def _shade(c: Array, n: Whole, dz: Real, dy: Real, dx: Real, sharp: Real, grey: 
         turn = (t * np.sqrt(length2) + 0.5 * ry) / 85.0 + rx * ry / (c[n, 6] * c[n, 6])
         wave = abs(turn - np.floor(turn) - 0.5) * 4.0 - 1.0
         own -= c[n, 10] * wave * 10.0 / max(sharp, 10.0)
+    # some of the ground's own texture shows through, so that capsules do not look painted on
     texture = 0.4 * (grey - 150.0) if c[n, 11] == CYTOPLASM else 0.3 * (grey - 200.0)
     if c[n, 10] < 0.0:
         texture *= 0.2

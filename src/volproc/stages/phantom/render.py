@@ -1,4 +1,4 @@
-"""Any box of a made volume, image and truth, voxel by voxel a pure function of place and seed."""
+"""Any box of a synthetic volume, image and ground truth: pure functions of place and seed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from volproc.errors import GridError
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.stages.phantom.fields import LATTICE_NM, Fields, make_fields
 from volproc.stages.phantom.organelles import REACH_NM, capsules_near, draw_capsules
-from volproc.stages.phantom.scene_objects import Nm3, Scene
+from volproc.stages.phantom.scene import Scene, Tables, tables_near
 from volproc.stages.phantom.sensor import add_noise, noise_of, row_offsets
-from volproc.stages.phantom.tables import Tables, tables_near
 from volproc.stages.phantom.voxels import Steps, draw_ground, membrane_lines
 
 SLAB_LATTICE_POINTS = 1_500_000  # a box is made in slabs with fields of at most about 60 MB
 
 
 def render(scene: Scene, box: Box) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
-    """Image and truth of `box` (global voxels): grey levels, and ids of the filled nuclei.
+    """Image and ground truth of `box` (global voxels): grey levels, and ids of filled nuclei.
 
     A nucleus is everything inside the outer surface of its envelope. The dividing cell has none.
     """
@@ -32,46 +31,30 @@ def render(scene: Scene, box: Box) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
 
 
 def render_into(
-    scene: Scene, box: Box, image: npt.NDArray[np.uint8], truth: npt.NDArray[Any]
+    scene: Scene, box: Box, image: npt.NDArray[np.uint8] | None, truth: npt.NDArray[Any]
 ) -> None:
     """`render` into arrays of the box's shape; `truth` of any type that holds the ids.
 
-    GridError unless `box` lies inside the volume.
+    Without an image, what only it shows is left out. GridError unless `box` is inside the volume.
     """
     whole = whole_box(scene.shape)
     if not (box.size and whole.contains(box)):
         raise GridError(f"cannot render {box}: it must be a part of the volume, {whole}")
     for slab in _slabs(box, scene):
         part = slab.within(box.start).slices
-        _render_slab(scene, slab, image[part], truth[part])
-    if scene.lost_slice is not None and box.start[0] <= scene.lost_slice < box.stop[0]:
-        image[scene.lost_slice - box.start[0]] = _lost_image(scene, box)
+        _render_slab(scene, slab, None if image is None else image[part], truth[part])
+    lost = scene.lost_slice
+    if image is not None and lost is not None and box.start[0] <= lost < box.stop[0]:
+        # the slice before it stands in, which may be in no slab of this box
+        before = Box((lost - 1, *box.start[1:]), (lost, *box.stop[1:]))
+        image[lost - box.start[0]] = render(scene, before)[0][0]
 
 
 def truth_at(scene: Scene, voxel: Shape) -> int:
     """The id of the nucleus that holds one voxel, 0 for none."""
     truth = np.empty((1, 1, 1), np.uint32)
-    truth_into(scene, Box(voxel, each(lambda v: v + 1, voxel)), truth)
+    render_into(scene, Box(voxel, each(lambda v: v + 1, voxel)), None, truth)
     return int(truth[0, 0, 0])
-
-
-def truth_into(scene: Scene, box: Box, truth: npt.NDArray[Any]) -> None:
-    """The truth of `box` alone, without what only the image shows."""
-    grey, ground = np.empty(box.shape[1:], np.float32), np.empty(box.shape[1:], np.uint8)
-    for slab in _slabs(box, scene):
-        fields, steps, tables = _prepared(scene, slab)
-        part = truth[slab.within(box.start).slices]
-        for k in range(slab.shape[0]):
-            _draw(scene, k, fields, steps, tables, grey, ground, part[k])
-
-
-def _lost_image(scene: Scene, box: Box) -> npt.NDArray[np.uint8]:
-    """What stands in for the lost slice: the one before it, once more."""
-    assert scene.lost_slice is not None
-    start = (scene.lost_slice - 1, *box.start[1:])
-    stop = (scene.lost_slice, *box.stop[1:])
-    before: npt.NDArray[np.uint8] = render(scene, Box(start, stop))[0][0]
-    return before
 
 
 def _slabs(box: Box, scene: Scene) -> list[Box]:
@@ -91,51 +74,30 @@ def _prepared(scene: Scene, box: Box) -> tuple[Fields, Steps, Tables]:
     fraction = each(lambda c, i: (c / LATTICE_NM - i).astype(np.float32), centres, lattice)
     first: Shape = each(lambda i: int(i[0]), lattice)
     count: Shape = each(lambda i, f: int(i[-1]) + 2 - f, lattice, first)
-    tables = tables_near(scene, *_region(scene, box))
+    # cells count as far as the organelles reach that they may keep out, there and back
+    margin = 2 * REACH_NM
+    region_start = each(lambda a, v: a * v - margin, box.start, scene.voxel_nm)
+    region_stop = each(lambda b, v: b * v + margin, box.stop, scene.voxel_nm)
+    tables = tables_near(scene, region_start, region_stop)
     steps = Steps(each(lambda i, f: i - f, lattice, first), fraction, centres)
     return make_fields(first, count, tables, seed=scene.seed), steps, tables
 
 
-def _region(scene: Scene, box: Box) -> tuple[Nm3, Nm3]:
-    """The part of space whose cells may matter to a box, organelles beyond its border included."""
-    margin = 2 * REACH_NM
-    return (
-        each(lambda a, v: a * v - margin, box.start, scene.voxel_nm),
-        each(lambda b, v: b * v + margin, box.stop, scene.voxel_nm),
-    )
-
-
 def _render_slab(
-    scene: Scene, box: Box, image: npt.NDArray[np.uint8], truth: npt.NDArray[Any]
+    scene: Scene, box: Box, image: npt.NDArray[np.uint8] | None, truth: npt.NDArray[Any]
 ) -> None:
     fields, steps, tables = _prepared(scene, box)
+    width_nm = float(np.sqrt(scene.voxel_nm[1] * scene.voxel_nm[2]))
+    lines, (side, spread) = membrane_lines(width_nm), noise_of(width_nm)
     seed = np.uint32(scene.seed & 0xFFFFFFFF)
     voxel_nm, start = np.array(scene.voxel_nm, np.float64), np.array(box.start)
-    capsules = capsules_near(start * voxel_nm, np.array(box.stop) * voxel_nm, tables, seed)
     grey, ground = np.empty(box.shape[1:], np.float32), np.empty(box.shape[1:], np.uint8)
-    side, spread = noise_of(_width_nm(scene))
+    if image is not None:
+        capsules = capsules_near(start * voxel_nm, np.array(box.stop) * voxel_nm, tables, seed)
     for k in range(box.shape[0]):
-        z = box.start[0] + k
-        _draw(scene, k, fields, steps, tables, grey, ground, truth[k])
-        draw_capsules(grey, ground, capsules, steps.nm[0][k], start, voxel_nm)
-        offsets = row_offsets(scene, z, steps.nm[1])
-        add_noise(image[k], grey, offsets, z, start, side, spread, seed)
-
-
-def _draw(
-    scene: Scene,
-    k: int,
-    fields: Fields,
-    steps: Steps,
-    tables: Tables,
-    grey: npt.NDArray[np.float32],
-    ground: npt.NDArray[np.uint8],
-    truth: npt.NDArray[Any],
-) -> None:
-    profiles = membrane_lines(_width_nm(scene))
-    draw_ground(grey, ground, truth, fields, tables, profiles, k, steps)
-
-
-def _width_nm(scene: Scene) -> float:
-    """How wide a voxel is in plane."""
-    return float(np.sqrt(scene.voxel_nm[1] * scene.voxel_nm[2]))
+        draw_ground(grey, ground, truth[k], fields, tables, lines, k, steps)
+        if image is not None:
+            z = box.start[0] + k
+            draw_capsules(grey, ground, capsules, steps.nm[0][k], start, voxel_nm)
+            offsets = row_offsets(scene, z, steps.nm[1])
+            add_noise(image[k], grey, offsets, z, start, side, spread, seed)

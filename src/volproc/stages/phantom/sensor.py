@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.compiled import Real, Whole, compiled
+from volproc.grid.box import Shape
 from volproc.stages.phantom.noise import mixed, unit
-from volproc.stages.phantom.scene_objects import Scene
+from volproc.stages.phantom.scene import Nm3, Scene, Stripe, random_at
 
 Array = npt.NDArray[np.float32]
 
@@ -31,6 +32,24 @@ def row_offsets(scene: Scene, z: int, y_nm: npt.NDArray[np.float64]) -> npt.NDAr
     strength = {0: stripe.strength, 1: 0.5 * stripe.strength}.get(z - stripe.slice, 0.0)
     across = np.abs(y_nm - stripe.centre_nm) / stripe.half_width_nm
     return np.asarray(step + strength * np.maximum(0.0, 1.0 - across**2))
+
+
+def stripe_in(shape: Shape, extent: Nm3, seed: int) -> Stripe:
+    """The charging stripe: a slice and a band of its rows."""
+    rng = random_at(seed, 6)
+    return Stripe(
+        slice=int(shape[0] * rng.uniform(0.2, 0.45)),
+        centre_nm=extent[1] * rng.uniform(0.25, 0.75),
+        half_width_nm=min(1_500.0, extent[1] / 4) * rng.uniform(0.5, 1.0),
+        strength=rng.uniform(28, 40),
+    )
+
+
+def lost_slice_in(shape: Shape, seed: int) -> int | None:
+    """A slice away from the stripe and the ends; volumes below 8 slices lose none."""
+    if shape[0] < 8:
+        return None
+    return int(shape[0] * random_at(seed, 7).uniform(0.55, 0.85))
 
 
 @compiled
@@ -76,6 +95,8 @@ def add_noise(
     ring = np.empty((3, columns), np.float32)
     side = np.float32(side)
     scale = np.float32(spread / (1 + 2 * side * side))
+    # a voxel sees its eight neighbours' noise too: rows are smeared along x, then three of them
+    # along y; neighbours beyond the box have their noise as well, so borders do not show
     for n in range(-1, 1):
         _smeared_row(ring[(n + 3) % 3], raw, z, first[1] + n, first[2], side, seed)
     for j in range(rows):

@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from volproc.compiled import Real, Whole, compiled
 from volproc.stages.phantom.noise import octaves
-from volproc.stages.phantom.scene_objects import CELL_REACH_NM
-from volproc.stages.phantom.tables import Tables
+from volproc.stages.phantom.scene import CELL_REACH_NM, Tables
 
 FAR_NM = 3_000.0  # distances beyond are not worth knowing
 NUCLEI_APART_NM = 1_000.0
@@ -70,6 +69,8 @@ def along_line(around: Around, z: Real, y: Real, x: Real, step: Real, tables: Ta
         dz, dy = z - tables.cells[n, 0], y - tables.cells[n, 1]
         if dz * dz + dy * dy < CELL_REACH_NM * CELL_REACH_NM:
             _meet_cell(around, n, tables.cells, tables.ids[n], tables.salts[n], dz, dy, x, step)
+    # Neighbours keep apart: where a second one is nearly as near, both withdraw from the middle
+    # between them, so that no two nuclei or cells ever merge.
     for i in range(len(around.cell)):
         nucleus, cell = around.nucleus[i], around.cell[i]
         nearer = 0.5 * (nucleus - around.other_nucleus[i] + NUCLEI_APART_NM)
@@ -94,6 +95,7 @@ def _meet_cell(
     c0, c1, c2, n0, n1, n2 = (
         cells[n, 3], cells[n, 4], cells[n, 5], cells[n, 6], cells[n, 7], cells[n, 8],
     )  # fmt: skip
+    # in the cell's own axes a place is linear in x: what is constant along the line comes first
     z0 = cells[n, 9] * dz + cells[n, 10] * dy
     y0 = cells[n, 12] * dz + cells[n, 13] * dy
     x0 = cells[n, 15] * dz + cells[n, 16] * dy
@@ -107,7 +109,7 @@ def _meet_cell(
         d, _ = _ellipsoid(rz, ry, rx, c0, c1, c2)
         around.other_cell[i] = min(around.other_cell[i], max(around.cell[i], d))
         around.cell[i] = min(around.cell[i], d)
-        # a nucleus lies at least RIM_NM inside its cell
+        # a nucleus is at least RIM_NM inside its cell
         if label == 0 or d > FAR_NM - RIM_NM:
             continue
         d, scale = _ellipsoid(rz, ry, rx, n0, n1, n2)
@@ -141,7 +143,7 @@ def with_blebs(cell: Real, nucleus: Real, blebs: Real) -> Real:
 def fold_depth(
     folds: npt.NDArray[np.float32], k: Whole, z: Real, y: Real, x: Real, warp: Real
 ) -> Real:
-    """How deep a place lies in fold `k`, positive in its cytoplasm; all in float32.
+    """How deep a place is in fold `k`, positive in its cytoplasm; all in float32.
 
     The place counts from the nucleus's centre; `warp` bends the sheet and varies its width.
     """

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.engine.protocol import Step
+from volproc.engine.protocol import Step, Task
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Block, Tiling
@@ -21,8 +21,8 @@ from volproc.stages.description import Request
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.phantom.options import PhantomOptions
 from volproc.stages.phantom.render import render_into
-from volproc.stages.phantom.scene import make_scene
-from volproc.stages.phantom.scene_objects import Scene
+from volproc.stages.phantom.scene import Scene
+from volproc.stages.phantom.scene_layout import make_scene
 from volproc.stages.phantom.voxels import voxels_per_id
 from volproc.volume.file_io import sibling, write_file
 from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
@@ -67,8 +67,8 @@ class NucleusRow:
 
 
 @dataclass(frozen=True)
-class RenderBlock:
-    """Task: image and truth of one block; its record says which nuclei it holds."""
+class RenderBlock(Task):
+    """Image and ground truth of one block; its record states which nuclei are in it."""
 
     scene: Scene
     image: Volume
@@ -127,8 +127,8 @@ def plan_phantom(url: str, options: PhantomOptions) -> PhantomPlan:
     )
     cutting = cutting_of(image.write_unit, image, truth)
     recipe = Recipe("phantom", ALGORITHM, {}, options.model_dump(), cutting)
-    name, told = recipe.digest, {"scene": story, "recipe": recipe.record()}
-    image, truth = image.with_provenance(**told), truth.with_provenance(**told)
+    name, provenance = recipe.digest, {"scene": story, "recipe": recipe.record()}
+    image, truth = image.with_provenance(**provenance), truth.with_provenance(**provenance)
     steps = (
         _render_step(scene, image, truth, name),
         *pyramid_steps(image, digest=name, name="the phantom"),

@@ -1,4 +1,4 @@
-"""The loops over voxels: what ground a voxel is, its grey level, and the sensor's noise."""
+"""The loops over voxels: what ground a voxel is on, its grey level and its ground truth."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from volproc.stages.phantom.fields import (
     Fields,
 )
 from volproc.stages.phantom.organelles import CYTOPLASM, NUCLEUS, RESIN
+from volproc.stages.phantom.scene import Tables
 from volproc.stages.phantom.shapes import fold_depth
-from volproc.stages.phantom.tables import Tables
 
 RESIN_GREY = np.float32(203.0)
 CYTOPLASM_GREY = np.float32(150.0)
@@ -49,7 +49,7 @@ class Lines(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Where the voxels of a box lie on its lattice: index and fraction per axis, and in nm."""
+    """Where the voxels of a box are on its lattice: index and fraction per axis, and in nm."""
 
     place: tuple[Indices, Indices, Indices]
     fraction: tuple[Array, Array, Array]
@@ -71,7 +71,7 @@ def membrane_lines(width_nm: float) -> Lines:
     rim = np.clip(1 - (-fine - ENVELOPE_NM) / 240, 0, 1) * (fine < -ENVELOPE_NM)
     envelope = -34.0 * inside + 17.0 * cleft - 8.0 * rim
     plasma = -30.0 * ((fine < 0) & (fine >= -28))
-    # a flat sack: two membranes, and what lies between them
+    # a flat sack: two membranes, and what is between them
     reticulum = -32.0 * (np.abs(fine) < 34) + 24.0 * (np.abs(fine) < 12)
     return Lines(seen(envelope), seen(plasma), seen(reticulum), np.float32(width_nm / 2))
 
@@ -122,6 +122,7 @@ def draw_ground(
     steps: Steps,
 ) -> None:
     """Grey level (noiseless), ground and truth of slice `k`, into the first three arrays."""
+    # blended axis by axis: z once per slice, y once per row, x only for the fields a voxel needs
     kz = steps.place[0][k]
     plane = np.empty((SMOOTH_FIELDS, *fields.owner.shape[1:]), np.float32)
     row = np.empty((SMOOTH_FIELDS, plane.shape[2]), np.float32)
@@ -138,11 +139,12 @@ def draw_ground(
             outside = _between(row[TO_CELL], ix, t)
             resin = RESIN_GREY + _between(row[IN_RESIN], ix, t)
             truth[j, i] = 0
-            if outside >= lines.half_width:
+            if outside >= lines.half_width:  # most voxels are done here
                 ground[j, i], grey[j, i] = RESIN, resin
                 continue
             depth = _between(row[TO_NUCLEUS], ix, t)
             if depth < 0:
+                # a fold costs more than all fields: only those within reach of this lattice cube
                 bits = fields.near_folds[kz, jy, ix]
                 owner = fields.owner[kz, jy, ix]
                 if bits:
@@ -157,7 +159,7 @@ def draw_ground(
                     continue
             tone = _between(row[IN_CYTOPLASM], ix, t)
             value = _cytoplasm(lines, tone, _between(row[TO_RETICULUM], ix, t), depth, outside)
-            if outside > -lines.half_width:
+            if outside > -lines.half_width:  # the surface runs through the voxel: it shows both
                 share = np.float32(0.5) - np.float32(0.5) * outside / lines.half_width
                 value = resin + share * (value - resin)
             ground[j, i] = CYTOPLASM if outside < 0 else RESIN
@@ -177,7 +179,7 @@ def _cytoplasm(
 
 @compiled
 def voxels_per_id(truth: npt.NDArray[Any], count: Whole) -> npt.NDArray[np.int64]:
-    """How many voxels hold each id below `count`."""
+    """How many voxels have each id below `count`."""
     found = np.zeros(count, np.int64)
     for label in truth.flat:
         found[label] += 1

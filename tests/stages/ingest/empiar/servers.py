@@ -1,6 +1,6 @@
 """An EMPIAR entry on local servers, http and ftp, that fail as told; they count what is asked.
 
-Connections drop or stall, answers lie, files change.
+Connections drop or stall, responses lie, files change.
 """
 
 import json

@@ -14,9 +14,10 @@ from tests.stages.ingest.empiar.servers import ROOT, Fault, FtpArchive, HttpArch
 
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar import retries
-from volproc.stages.ingest.empiar.download import PARTIAL, fetch_files
+from volproc.stages.ingest.empiar.download import PARTIAL
+from volproc.stages.ingest.empiar.download_ahead import fetch_files
 from volproc.stages.ingest.empiar.listing import listing
-from volproc.stages.ingest.empiar.record import RECORD, Fetched
+from volproc.stages.ingest.empiar.record import RECORD, Record
 
 ONE = "data/one.dm4"
 CONTENT = np.random.default_rng(1).bytes(300_000)
@@ -122,7 +123,7 @@ def test_a_file_that_changed_between_runs_is_noticed_and_fetched(archive, tmp_pa
     fetch(archive, tmp_path)
     archive.files[f"{ROOT}10094/{ONE}"] = Served(OTHER, date=1_600_000_000, version=2)
     files = listing("EMPIAR-10094", archive.options())
-    assert Fetched(str(tmp_path)).changed(files) == (ONE,)
+    assert Record(str(tmp_path)).changed(files) == (ONE,)
     fetch_files(files, str(tmp_path), archive.options())
     assert whole(tmp_path, OTHER)
 
@@ -159,7 +160,7 @@ def test_a_server_that_is_busy_is_given_the_time_it_asks_for(archive, tmp_path):
 def test_a_file_that_is_gone_is_one_line_and_the_others_come(tmp_path):
     with HttpArchive({ONE: CONTENT, "data/two.dm4": OTHER}) as archive:
         fail(archive, Fault(status=404))
-        with pytest.raises(IngestError, match=r"one.dm4: the server answers 404 \(Not Found\)"):
+        with pytest.raises(IngestError, match=r"one.dm4: the server responds 404 \(Not Found\)"):
             fetch(archive, tmp_path)
         assert len(archive.gets(ONE)) == 1
     assert whole(tmp_path, OTHER, "data/two.dm4")
@@ -170,7 +171,7 @@ def test_many_failures_are_one_line(tmp_path):
     with HttpArchive(files) as archive:
         for path in files:
             archive.faults[f"{ROOT}10094/{path}"] = [Fault(status=403)]
-        with pytest.raises(IngestError, match=r"answers 403 .*\(3 of 3 files failed\)$"):
+        with pytest.raises(IngestError, match=r"responds 403 .*\(3 of 3 files failed\)$"):
             fetch(archive, tmp_path)
 
 
@@ -185,7 +186,7 @@ def test_a_size_unlike_the_listing_s_is_refused(archive, tmp_path, length):
 def test_a_server_that_always_promises_more_than_it_has_is_refused(archive, tmp_path):
     archive.heads[f"{ROOT}10094/{ONE}"] = {"Content-Length": "300100"}
     fail(archive, *[Fault(length=300_100)] * 9)
-    with pytest.raises(IngestError, match="promised 300100 bytes, but has no more than 300000"):
+    with pytest.raises(IngestError, match="stated 300100 bytes, but has no more than 300000"):
         fetch(archive, tmp_path)
     assert not (tmp_path / ONE).exists()
 
@@ -193,7 +194,7 @@ def test_a_server_that_always_promises_more_than_it_has_is_refused(archive, tmp_
 def test_a_body_longer_than_listed_is_refused(archive, tmp_path):
     archive.heads[f"{ROOT}10094/{ONE}"] = {"Content-Length": "299500"}  # the page says 293K
     fail(archive, Fault(length=-1))  # none at all: the body ends with the connection
-    with pytest.raises(IngestError, match="more than the 299500 bytes it promised"):
+    with pytest.raises(IngestError, match="more than the 299500 bytes it stated"):
         fetch(archive, tmp_path)
     assert not (tmp_path / ONE).exists()
     assert not (tmp_path / (ONE + PARTIAL)).exists()
@@ -237,7 +238,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_came(archive, tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(IngestError, match=r"one.dm4.partial: no space left on device; mend that"):
+    with pytest.raises(IngestError, match=r"one.dm4.partial: no space left on device; fix that"):
         fetch(archive, tmp_path)
     monkeypatch.undo()
     fetch(archive, tmp_path)
@@ -253,7 +254,7 @@ def test_a_file_in_place_of_the_folder_is_one_line(archive, tmp_path):
 
 def test_a_folder_in_use_is_refused(archive, tmp_path):
     with (
-        Fetched(str(tmp_path)),
+        Record(str(tmp_path)),
         pytest.raises(IngestError, match="another volproc is fetching into"),
     ):
         fetch(archive, tmp_path)
@@ -285,7 +286,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # though whoever runs the tests ignores it
 from volproc import FetchOptions
 from volproc.stages.ingest.empiar.listing import listing
-from volproc.stages.ingest.empiar.download import fetch_files
+from volproc.stages.ingest.empiar.download_ahead import fetch_files
 options = FetchOptions(archive=sys.argv[1], timeout_s=30)
 fetch_files(listing("EMPIAR-10094", options), sys.argv[2], options)
 """
@@ -302,8 +303,9 @@ def test_a_fetch_that_is_killed_goes_on(archive, tmp_path, sent):
         while process.poll() is None and not (partial.exists() and partial.stat().st_size):
             pass
         process.send_signal(sent)
-        process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=20)
         assert process.returncode != 0
+    assert partial.exists(), errors
     begun = partial.stat().st_size
     assert 0 < begun <= 100_000
     fetch(archive, tmp_path)
@@ -360,5 +362,5 @@ def test_a_file_that_is_gone_from_an_ftp_server_is_one_line(ftp, tmp_path):
     options = ftp.options()
     files = listing("EMPIAR-10094", options)
     (tmp_path / "served" / "10094" / ONE).unlink()
-    with pytest.raises(IngestError, match=r"one.dm4: the server answers '550"):
+    with pytest.raises(IngestError, match=r"one.dm4: the server responds '550"):
         fetch_files(files, str(tmp_path / "here"), options)

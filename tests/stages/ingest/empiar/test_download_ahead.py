@@ -6,7 +6,7 @@ import pytest
 from tests.stages.ingest.empiar.servers import ROOT, Fault, HttpArchive
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar.download_ahead import Arrivals
+from volproc.stages.ingest.empiar.download_ahead import DownloadAhead
 from volproc.stages.ingest.empiar.listing import listing
 
 PATHS = [f"data/{number:02}.tif" for number in range(12)]
@@ -20,10 +20,10 @@ def archive(quick):
 
 
 @pytest.fixture
-def arrivals(archive, tmp_path):
+def downloads(archive, tmp_path):
     def make(**more):
         options = archive.options(connections=2)
-        return Arrivals(listing("EMPIAR-10094", options), str(tmp_path), options, **more)
+        return DownloadAhead(listing("EMPIAR-10094", options), str(tmp_path), options, **more)
 
     return make
 
@@ -36,9 +36,9 @@ def here(folder):
     return sorted(f"data/{path.name}" for path in folder.glob("data/*.tif"))
 
 
-def test_all_come_and_none_twice(arrivals, archive, tmp_path):
-    with arrivals(ahead=3) as coming:
-        coming.want(PATHS)
+def test_all_come_and_none_twice(downloads, archive, tmp_path):
+    with downloads(ahead=3) as coming:
+        coming.request(PATHS)
         for path in PATHS:
             (file,) = coming.wait([path])
             assert file.path == path
@@ -48,7 +48,7 @@ def test_all_come_and_none_twice(arrivals, archive, tmp_path):
     assert len(came(archive)) == len(set(came(archive))) == len(PATHS)
 
 
-def test_no_more_come_ahead_than_there_is_room(arrivals, tmp_path):
+def test_no_more_come_ahead_than_there_is_room(downloads, tmp_path):
     most = []
     done = threading.Event()
 
@@ -57,8 +57,8 @@ def test_no_more_come_ahead_than_there_is_room(arrivals, tmp_path):
         if progress.files == 3:
             done.set()
 
-    with arrivals(ahead=3, watch=watch) as coming:
-        coming.want(PATHS)
+    with downloads(ahead=3, watch=watch) as coming:
+        coming.request(PATHS)
         assert done.wait(30)
         coming.wait(PATHS[:3])
         assert here(tmp_path) == PATHS[:3]
@@ -68,9 +68,9 @@ def test_no_more_come_ahead_than_there_is_room(arrivals, tmp_path):
     assert max(most) <= 3
 
 
-def test_what_one_waits_for_comes_though_there_is_no_room(arrivals, archive, tmp_path):
-    with arrivals(ahead=2) as coming:
-        coming.want(PATHS)
+def test_what_one_waits_for_comes_though_there_is_no_room(downloads, archive, tmp_path):
+    with downloads(ahead=2) as coming:
+        coming.request(PATHS)
         coming.wait(PATHS[-5:])
         assert set(PATHS[-5:]) <= set(here(tmp_path))
         coming.drop(PATHS[-5:])
@@ -83,41 +83,41 @@ def test_what_one_waits_for_comes_though_there_is_no_room(arrivals, archive, tmp
 def test_files_come_in_the_order_wanted(archive, tmp_path):
     options = archive.options(connections=1)
     order = PATHS[::-1]
-    with Arrivals(listing("EMPIAR-10094", options), str(tmp_path), options) as coming:
-        coming.want(order)
+    with DownloadAhead(listing("EMPIAR-10094", options), str(tmp_path), options) as coming:
+        coming.request(order)
         coming.wait(order)
     assert [path.removeprefix(f"{ROOT}10094/") for path in came(archive)] == order
 
 
-def test_a_failure_reaches_who_waits_and_may_be_tried_again(arrivals, archive):
+def test_a_failure_reaches_who_waits_and_may_be_tried_again(downloads, archive):
     archive.faults[f"{ROOT}10094/{PATHS[1]}"] = [Fault(status=404)]
-    with arrivals() as coming:
-        coming.want(PATHS)
+    with downloads() as coming:
+        coming.request(PATHS)
         coming.wait(PATHS[2:])
-        with pytest.raises(IngestError, match=r"01.tif: the server answers 404"):
+        with pytest.raises(IngestError, match=r"01.tif: the server responds 404"):
             coming.wait(PATHS[:2])
-        coming.want(PATHS[:2])
+        coming.request(PATHS[:2])
         coming.wait(PATHS[:2])
 
 
-def test_another_run_fetches_only_what_it_wants(arrivals, archive, tmp_path):
-    with arrivals() as coming:
-        coming.want(PATHS[:4])
+def test_another_run_fetches_only_what_it_wants(downloads, archive, tmp_path):
+    with downloads() as coming:
+        coming.request(PATHS[:4])
         coming.wait(PATHS[:4])
         coming.drop(PATHS[:2])
-    with arrivals() as coming:
-        coming.want(PATHS[2:6])
+    with downloads() as coming:
+        coming.request(PATHS[2:6])
         coming.wait(PATHS[2:6])
     assert len(came(archive)) == 6
     assert here(tmp_path) == PATHS[2:6]
 
 
-def test_an_unknown_file_is_refused(arrivals):
-    with arrivals() as coming, pytest.raises(IngestError, match=r"data/x.tif is not among the 12"):
-        coming.want(["data/x.tif"])
+def test_an_unknown_file_is_refused(downloads):
+    with downloads() as coming, pytest.raises(IngestError, match=r"data/x.tif is not among the 12"):
+        coming.request(["data/x.tif"])
 
 
-def test_the_end_does_not_wait_for_a_slow_server(arrivals, archive, tmp_path):
+def test_the_end_does_not_wait_for_a_slow_server(downloads, archive, tmp_path):
     slow = threading.Event()
     fault = Fault(after=1000, stall=True, then=slow.set)
     archive.faults[f"{ROOT}10094/{PATHS[0]}"] = [fault]
@@ -129,13 +129,13 @@ def test_the_end_does_not_wait_for_a_slow_server(arrivals, archive, tmp_path):
         except IngestError as error:
             errors.append(str(error))
 
-    with arrivals() as coming:
+    with downloads() as coming:
         waiter = threading.Thread(target=wait, args=(coming,))
         waiter.start()
         assert slow.wait(30)
     waiter.join(30)
     assert errors == ["the transfer was ended; run the same command again"]
     assert not archive.over.is_set()  # the server still stalls: it was not waited for
-    with arrivals() as coming:
+    with downloads() as coming:
         coming.wait(PATHS[:1])
     assert (tmp_path / PATHS[0]).read_bytes() == FILES[PATHS[0]]

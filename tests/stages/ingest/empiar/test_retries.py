@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar.retries import BrokenOff, Patience, RemoteFile, Stopped
+from volproc.stages.ingest.empiar.remote_file import RemoteFile
+from volproc.stages.ingest.empiar.retries import ConnectionBroken, Retries, Stopped
 
 FILE = RemoteFile("data/a.tif", "https://host/a.tif", 100, 0, "2017-05-16T10:32:11Z", '"1"')
 
@@ -43,45 +44,45 @@ def test_a_stamp_has_name_size_and_date():
 
 
 def test_attempts_are_counted(quick):
-    assert Patience(3).insist("it", failing(BrokenOff("no"), BrokenOff("no"))) == "came"
+    assert Retries(3).run("it", failing(ConnectionBroken("no"), ConnectionBroken("no"))) == "came"
     with pytest.raises(IngestError, match=r"^it: no; tried 3 times; run the same command again"):
-        Patience(3).insist("it", failing(*[BrokenOff("no")] * 3))
+        Retries(3).run("it", failing(*[ConnectionBroken("no")] * 3))
 
 
 def test_the_pause_a_server_asks_for_is_made_by_all_connections():
-    patience = Patience(1)
+    retries = Retries(1)
     began = time.monotonic()
-    assert Patience(2).insist("it", failing(BrokenOff("busy", pause_s=0.1))) == "came"
+    assert Retries(2).run("it", failing(ConnectionBroken("busy", pause_s=0.1))) == "came"
     assert time.monotonic() >= began + 0.1  # never earlier; how much later is no matter
     began = time.monotonic()
     with pytest.raises(IngestError, match="busy"):
-        patience.insist("one", failing(BrokenOff("busy", pause_s=0.1)))
-    assert patience.insist("another", failing()) == "came"
+        retries.run("one", failing(ConnectionBroken("busy", pause_s=0.1)))
+    assert retries.run("another", failing()) == "came"
     assert time.monotonic() >= began + 0.1
 
 
 def test_a_server_that_asks_for_hours_is_not_asked_again():
-    patience = Patience(3)
+    retries = Retries(3)
     with pytest.raises(IngestError, match="one: the server asks for a pause of 7200 s"):
-        patience.insist("one", failing(BrokenOff("busy", pause_s=7200)))
+        retries.run("one", failing(ConnectionBroken("busy", pause_s=7200)))
     with pytest.raises(IngestError, match="two: the server asks for a pause"):
-        patience.insist("two", lambda: pytest.fail("asked"))
+        retries.run("two", lambda: pytest.fail("asked"))
 
 
 def test_the_end_comes_in_the_middle_of_a_pause():
-    patience = Patience(3)
+    retries = Retries(3)
     ended = []
 
     def wait():
         try:
-            patience.insist("it", failing(BrokenOff("busy", pause_s=500)))
+            retries.run("it", failing(ConnectionBroken("busy", pause_s=500)))
         except Stopped:
             ended.append(True)
 
     thread = threading.Thread(target=wait)
     thread.start()
-    patience.stop()
+    retries.stop()
     thread.join(30)
     assert ended == [True]
     with pytest.raises(Stopped):
-        patience.insist("it", failing())
+        retries.run("it", failing())

@@ -140,6 +140,15 @@ def test_an_origin_is_where_0_is_in_voxels(dm_file):
     assert unplaced.stated.corner_nm((50, 8, 8)) is None
 
 
+@pytest.mark.parametrize(("origin", "corner"), [(0.5, None), (-0.5, None), (0.75, -0.75 * 8 - 4)])
+def test_half_a_voxel_is_no_place(dm_file, origin, corner):
+    """Files of DigitalMicrograph 3 have Origin = -0.5 on every axis: centres, not corners."""
+    scales = [(8.0, "nm", origin), (8.0, "nm", -0.5), (50.0, "nm", 0.5)]
+    source = open_dm(dm_file({"ImageList": listed(image(np.zeros((2, 3, 4), np.uint8), scales))}))
+    found = source.stated.corner_nm(source.voxel_nm)
+    assert found == (None if corner is None else (-25, -4, corner))
+
+
 @st.composite
 def volumes(draw):
     """An array of two or three dimensions in any type a file can hold, and a box in it."""

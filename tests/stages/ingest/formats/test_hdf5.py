@@ -223,7 +223,9 @@ def test_a_virtual_data_set_is_read_while_its_parts_are_there(tmp_path):
     np.testing.assert_array_equal(everything(source), values)
     assert [name for name, _, _ in source.identity] == ["whole.h5/raw", "part0.h5", "part1.h5"]
     (tmp_path / "part1.h5").unlink()
-    with pytest.raises(IngestError, match=r"has parts in part1\.h5, which is not beside it"):
+    with pytest.raises(
+        IngestError, match=r"has parts in part1\.h5, which is not in the same folder"
+    ):
         open_hdf5(str(tmp_path / "whole.h5"))
 
 

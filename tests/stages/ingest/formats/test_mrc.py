@@ -30,7 +30,7 @@ def mrc_bytes(
     extended=0,
     ends=(0, -1),
     imod=None,
-    with_provenance=True,
+    mapped=True,
     sizes=None,
     start=(0, 0, 0),
     origin=(0, 0, 0),
@@ -49,7 +49,7 @@ def mrc_bytes(
     struct.pack_into(order + "3f", head, 196, *origin)
     if imod is not None:
         struct.pack_into(order + "2i", head, 152, 1146047817, imod)
-    if with_provenance:
+    if mapped:
         head[208:216] = b"MAP " + (b"\x44\x44\0\0" if order == "<" else b"\x11\x11\0\0")
     voxels = values.astype(values.dtype.newbyteorder(order)).tobytes()
     return bytes(head) + b"x" * extended + voxels
@@ -88,13 +88,13 @@ def volumes(draw):
 @given(
     volumes(), st.sampled_from("<>"), st.sampled_from([0, 80, 1000]), st.booleans(), st.booleans()
 )
-def test_what_is_written_is_read(tmp_path_factory, made, order, extended, with_provenance, zipped):
+def test_what_is_written_is_read(tmp_path_factory, made, order, extended, mapped, zipped):
     values, box = made
-    whole = mrc_bytes(values, order=order, extended=extended, with_provenance=with_provenance)
+    whole = mrc_bytes(values, order=order, extended=extended, mapped=mapped)
     path = tmp_path_factory.getbasetemp() / "round.mrc"
     path.write_bytes(gzip.compress(whole, 1) if zipped else whole)
     source = open_mrc(str(path))
-    assert is_mrc(whole[:512]) == with_provenance
+    assert is_mrc(whole[:512]) == mapped
     assert (source.shape, source.dtype) == (values.shape, str(values.dtype))
     assert source.by_rows != zipped
     np.testing.assert_array_equal(source.read(box), values[box.slices])
@@ -186,7 +186,7 @@ def test_voxel_size_is_cell_by_sampling(mrc, cell, sampling, voxel_nm, order):
         ({"origin": (300, 16, -5), "imod": 3}, (0.5, -1.6, -30)),
         ({"origin": (300, 16, -5), "imod": 4}, (-0.5, 1.6, 30)),  # and where it says otherwise
         ({"origin": (300, 16, -5), "imod": 0, "version": 20141}, (-0.5, 1.6, 30)),
-        ({"origin": (300, 16, -5), "stamped": False}, (0, 0, 0)),  # other fields lie there
+        ({"origin": (300, 16, -5), "mapped": False}, (0, 0, 0)),  # other fields lie there
         ({"origin": (float("nan"), 16, 5)}, (0.5, 1.6, 0)),
         ({"start": (2, 3, -4)}, (-4 * 90, 3 * 8, 2 * 10)),
         ({"start": (2, 3, -4), "origin": (0, 16, 0)}, (0, 1.6, 0)),  # the origin counts

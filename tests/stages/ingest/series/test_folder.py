@@ -106,7 +106,7 @@ MISSING = {
     "zip": (keep("s_5.zip"), r"s_5\.zip"),
     "another format": (keep("s_5.bmp"), r"s_5\.bmp; .*convert"),
     "a backup alone": (keep("s_5.tif~"), r"s_5\.tif~"),
-    "annex": (lose_the_last, r"links to nothing: s_5\.tif; bring their files"),
+    "annex": (lose_the_last, r"links to nothing: s_5\.tif; fetch their files"),
     "folder": (move_the_last, r"a folder rest that goes on: s_5\.tif; put all slices into one"),
     "linked folder": (link_the_rest, r"a folder rest that goes on: s_5\.tif"),
 }

@@ -11,6 +11,7 @@ from PIL import Image
 from volproc import IngestOptions
 from volproc.errors import IngestError
 from volproc.grid.box import Box, whole_box
+from volproc.location import name_of
 from volproc.stages.ingest.formats.image import open_image
 from volproc.stages.ingest.formats.tiff import open_tiff
 from volproc.stages.ingest.series.folder import list_folder
@@ -281,3 +282,36 @@ def test_real_sections(real_data, name, opener):
     source = series(str(real_data / "drosophila-vnc" / name), opener)
     assert (source.shape, source.dtype) == ((14, 1024, 1024), "uint8")
     assert source.read(Box((3, 0, 0), (5, 200, 1024))).any()
+
+
+@pytest.mark.parametrize(
+    ("odd", "most", "headers"),
+    [
+        (0, 4, 2),
+        (4, 4, 6),
+        (5, 4, 5),
+        (8, 4, 6),
+        (10, 3, 5),
+        (10, 1, 3),
+        (10, 0, 2),
+        (10, None, 12),
+    ],
+)
+def test_headers_are_read_of_odd_sizes_evenly_spread_up_to_a_limit(tmp_path, odd, most, headers):
+    """Always of the first and the last; with a limit of every second, third, ... that is odd."""
+    names = [f"{n:02}.tif" for n in range(20)]
+    folder = tmp_path / "s"
+    write_slices(folder, names, [STACK[0]] * 20)
+    for name in names[1 : 1 + odd]:
+        with (folder / name).open("ab") as file:
+            file.write(b"more")
+    seen = []
+
+    def opener(url):
+        seen.append(url)
+        return open_tiff(url)
+
+    open_series(list_folder(str(folder)).files, opener, IngestOptions(), most_headers=most)
+    assert len(seen) == len(set(seen)) == headers
+    assert {name_of(url) for url in seen} >= {"00.tif", "19.tif"}
+    assert {name_of(url) for url in seen} <= {"00.tif", "19.tif", *names[1 : 1 + odd]}

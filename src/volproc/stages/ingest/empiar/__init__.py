@@ -1,1 +1,1 @@
-"""Entries of EMPIAR: described, listed, fetched, and brought file by file while they are read."""
+"""Entries of EMPIAR: described, listed, fetched, and downloaded while they are read."""

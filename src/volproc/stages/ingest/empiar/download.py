@@ -1,4 +1,4 @@
-"""Files from a server into a folder: in parallel, checked, and going on where they broke off."""
+"""One file from a server into a folder: checked, and continued where it broke off."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.record import (
-    Fetched,
-    FolderError,
+    Record,
     writing,
 )
-from volproc.stages.ingest.empiar.retries import (
-    Answer,
-    BrokenOff,
+from volproc.stages.ingest.empiar.remote_file import (
     RemoteFile,
+    Response,
     seconds,
 )
-from volproc.stages.ingest.empiar.servers import Archive
-from volproc.stages.ingest.options import FetchOptions
+from volproc.stages.ingest.empiar.retries import ConnectionBroken
+from volproc.stages.ingest.empiar.servers import Servers
 
 PARTIAL = ".partial"
-TOLD_BYTES = 4 * 2**20
-"""A watcher hears of every file that ends, and in between after as many bytes."""
+REPORTED_BYTES = 4 * 2**20
+"""A watcher is called for every file that ends, and in between after so many bytes."""
 
 
 @dataclass(frozen=True)
@@ -44,45 +41,6 @@ class FetchProgress:
 Watch = Callable[[FetchProgress], None]
 
 
-def fetch_files(
-    files: Sequence[RemoteFile],
-    folder: str,
-    options: FetchOptions,
-    *,
-    watch: Watch | None = None,
-) -> tuple[RemoteFile, ...]:
-    """The files as they now lie in `folder`, each at its path; complete ones are left as they are.
-
-    `options.connections` at once. One that breaks off goes on from there, after growing pauses. If
-    some fail for good the others still come, then IngestError names the first; what came of it
-    stays as PATH.partial, and another call goes on. `watch` is called from several threads, one at
-    a time.
-    """
-    tally = Tally(files, watch)
-    with Archive(options) as archive, Fetched(folder) as fetched:
-        fetch = Fetch(archive, fetched, tally)
-        with ThreadPoolExecutor(options.connections) as pool:
-            coming = [pool.submit(fetch, file) for file in files]
-            try:
-                _await(coming)
-            except BaseException:  # a folder that cannot be written, or Ctrl-C
-                pool.shutdown(wait=False, cancel_futures=True)
-                archive.patience.stop()
-                raise
-    failed = [error for one in coming if isinstance(error := one.exception(), IngestError)]
-    if failed:
-        more = f" ({len(failed)} of {len(files)} files failed)" if len(failed) > 1 else ""
-        raise IngestError(f"{failed[0]}{more}") from failed[0]
-    return tuple(one.result() for one in coming)
-
-
-def _await(coming: Sequence[Future[RemoteFile]]) -> None:
-    for one in as_completed(coming):
-        error = one.exception()
-        if error and (isinstance(error, FolderError) or not isinstance(error, IngestError)):
-            raise error
-
-
 class Tally:
     """Counts files and bytes of a transfer for its watcher. Thread-safe."""
 
@@ -90,76 +48,63 @@ class Tally:
         self._watch = watch
         self._lock = threading.Lock()
         self._expected = {file.path: file.bytes or 0 for file in files}
-        self._there: dict[str, int] = {}
+        self._there = dict.fromkeys(self._expected, 0)
         self._done: set[str] = set()
-        self._untold = 0
+        self._unreported = 0
 
     def at(self, path: str, nbytes: int, *, done: bool = False) -> None:
         """`nbytes` of a file are there."""
         if self._watch is None:
             return
         with self._lock:
-            self._untold += abs(nbytes - self._there.get(path, 0))
+            self._unreported += abs(nbytes - self._there[path])
             self._there[path] = nbytes
-            self._expected[path] = max(nbytes, self._expected.get(path, 0))
+            self._expected[path] = max(nbytes, self._expected[path])
             if done:
                 self._done.add(path)
-            if done or self._untold >= TOLD_BYTES:
-                self._untold = 0
-                self._watch(
-                    FetchProgress(
-                        files=len(self._done),
-                        files_total=len(self._expected),
-                        bytes=sum(self._there.values()),
-                        bytes_total=sum(self._expected.values()),
-                    )
-                )
+            if done or self._unreported >= REPORTED_BYTES:
+                self._unreported = 0
+                there, expected = sum(self._there.values()), sum(self._expected.values())
+                self._watch(FetchProgress(len(self._done), len(self._expected), there, expected))
 
 
-@dataclass(frozen=True)
-class Fetch:
-    """Brings one file: call it with the file as listed. Thread-safe."""
+class Download:
+    """A file as far as it has been downloaded: the part on disk, and the state it belongs to."""
 
-    archive: Archive
-    fetched: Fetched
-    tally: Tally
+    def __init__(self, listed: RemoteFile, servers: Servers, record: Record, tally: Tally) -> None:
+        self._listed = listed
+        self._servers = servers
+        self._record = record
+        self._tally = tally
+        self._place = record.place(listed)
+        self._partial = self._place + PARTIAL
+        self._begun = record.begun(listed)
 
-    def __call__(self, file: RemoteFile) -> RemoteFile:
+    def run(self) -> RemoteFile:
         """The file as it came, in its place and recorded; IngestError, one line, if it did not."""
-        came = self.fetched.complete(file)
+        came = self._record.complete(self._listed)
         if came is None:
-            under_way = _UnderWay(file, self)
-            came = self.archive.patience.insist(file.url, under_way.attempt)
-            under_way.finish(came)
-        self.tally.at(file.path, came.bytes or 0, done=True)
+            came = self._servers.retries.run(self._listed.url, self._attempt)
+            self._finish(came)
+        self._tally.at(came.path, came.bytes or 0, done=True)
         return came
 
-
-class _UnderWay:
-    """A file as far as it came: the part on disk, and the state of the file it belongs to."""
-
-    def __init__(self, listed: RemoteFile, fetch: Fetch) -> None:
-        self._listed = listed
-        self._fetch = fetch
-        self._place = fetch.fetched.place(listed)
-        self._partial = self._place + PARTIAL
-        self._begun = fetch.fetched.begun(listed)
-
-    def attempt(self) -> RemoteFile:
-        """The file, all of it on disk; BrokenOff if it needs another attempt."""
+    def _attempt(self) -> RemoteFile:
+        """The file, all of it on disk; ConnectionBroken if it needs another try."""
         begun = self._begun
         start = _size(self._partial) if begun else 0
         if begun and begun.bytes is not None and start >= begun.bytes:
             if start == begun.bytes:  # killed between its last byte and its name
                 return begun
             start = 0
-        with self._fetch.archive.open(begun or self._listed, start) as answer:
-            if begun is None or answer.start == 0:
-                begun = self._begin(answer.file)
-            nbytes = self._receive(answer, begun)
+        file = begun or self._listed
+        with self._servers.of(file.url).open(file, start) as response:
+            if begun is None or response.start == 0:
+                begun = self._begin(response.file)
+            nbytes = self._receive(response, begun)
         return replace(begun, bytes=nbytes, slack=0)
 
-    def finish(self, came: RemoteFile) -> None:
+    def _finish(self, came: RemoteFile) -> None:
         """Check the whole file and give it its name."""
         with writing(self._place):
             if came.md5 and (found := _md5(self._partial)) != came.md5:
@@ -171,7 +116,7 @@ class _UnderWay:
             os.replace(self._partial, self._place)
             if came.date:
                 os.utime(self._place, (seconds(came.date),) * 2)
-        self._fetch.fetched.add("done", came)
+        self._record.add("done", came)
 
     def _begin(self, found: RemoteFile) -> RemoteFile:
         listed = self._listed
@@ -180,42 +125,41 @@ class _UnderWay:
                 f"{listed.url}: the server sends {found.bytes} bytes, but its listing says "
                 f"{listed.bytes} of the same file; nothing is kept: try again later"
             )
-        begun = replace(found, md5=listed.md5 or found.md5)
+        self._begun = begun = replace(found, md5=listed.md5 or found.md5)
         with writing(self._partial):
             os.makedirs(os.path.dirname(self._partial), exist_ok=True)
             with open(self._partial, "wb"):  # nothing of another state may stay
                 pass
-        self._fetch.fetched.add("begun", begun)
-        self._begun = begun
+        self._record.add("begun", begun)
         return begun
 
-    def _receive(self, answer: Answer, file: RemoteFile) -> int:
-        at = answer.start
+    def _receive(self, response: Response, file: RemoteFile) -> int:
+        at = response.start
         try:
             with writing(self._partial), open(self._partial, "r+b") as out:
                 out.seek(at)
-                for chunk in answer.chunks:
+                for chunk in response.chunks:
                     out.write(chunk)
                     at += len(chunk)
-                    self._fetch.tally.at(file.path, at)
+                    self._tally.at(file.path, at)
                     if file.bytes is not None and at > file.bytes:
-                        raise IngestError(self._too_long(file))
+                        raise self._too_long(file)
                 out.flush()
                 os.fsync(out.fileno())
             if file.bytes is not None and at < file.bytes:
-                raise BrokenOff("the server ended")
-        except BrokenOff as error:
+                raise ConnectionBroken("the server ended")
+        except ConnectionBroken as error:
             reason = f"{error} at {at} of {'?' if file.bytes is None else file.bytes} bytes"
-            gained = at - answer.start
-            raise BrokenOff(reason, pause_s=error.pause_s, gained=gained) from error
+            gained = at - response.start
+            raise ConnectionBroken(reason, pause_s=error.pause_s, gained=gained) from error
         return at
 
-    def _too_long(self, file: RemoteFile) -> str:
+    def _too_long(self, file: RemoteFile) -> IngestError:
         with suppress(OSError):
             os.remove(self._partial)
-        return (
-            f"{file.url}: the server sends more than the {file.bytes} bytes it promised; nothing "
-            "is kept: try again later"
+        return IngestError(
+            f"{file.url}: the server sends more than the {file.bytes} bytes it stated; nothing is "
+            "kept: try again later"
         )
 
 

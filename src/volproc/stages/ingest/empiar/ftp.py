@@ -10,17 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar.retries import (
-    DATE,
-    Answer,
-    BrokenOff,
-    NotThere,
-    Patience,
-    RemoteFile,
-)
+from volproc.stages.ingest.empiar.remote_file import DATE, RemoteFile, Response
+from volproc.stages.ingest.empiar.retries import ConnectionBroken, NotFound, Retries
 
 CHUNK_BYTES = 2**20
 
@@ -28,43 +22,43 @@ CHUNK_BYTES = 2**20
 class Ftp:
     """Connections to an ftp server, one per file in transfer. Thread-safe."""
 
-    def __init__(self, timeout_s: float, patience: Patience) -> None:
+    def __init__(self, timeout_s: float, retries: Retries) -> None:
         self._timeout_s = timeout_s
-        self._patience = patience
+        self._retries = retries
 
-    def folder(self, url: str) -> tuple[dict[str, Any], ...]:
-        """fsspec's description of every file and folder in the folder `url`, exact sizes included.
+    def folder(self, url: str) -> Iterator[tuple[RemoteFile, bool]]:
+        """See `Server.folder`; sizes are exact."""
+        for entry in self._retries.run(url, partial(self._entries, url)):
+            name, is_folder = entry["name"].rpartition("/")[2], entry["type"] == "directory"
+            place, date = url + quote(name) + "/" * is_folder, ftp_date(entry.get("modify", ""))
+            if name not in (".", ".."):
+                yield RemoteFile(name, place, int(entry["size"]), date=date), is_folder
 
-        NotThere, or IngestError after some tries; one line each.
-        """
-        return self._patience.insist(url, partial(self._folder, url))
-
-    def page(self, url: str) -> bytes:
-        """The whole of a small file, after some tries; NotThere, or IngestError, one line."""
-
-        def attempt() -> bytes:
-            with self.open(RemoteFile(url, url), 0) as answer:
-                return b"".join(answer.chunks)
-
-        return self._patience.insist(url, attempt)
-
-    def _folder(self, url: str) -> tuple[dict[str, Any], ...]:
+    def _entries(self, url: str) -> list[dict[str, Any]]:
         from fsspec.implementations.ftp import FTPFileSystem
 
         host, port, path = _place(url)
         with self._renamed(url):
             files = FTPFileSystem(host, port, timeout=self._timeout_s)
             with closing(files.ftp):
-                inside = files.ls(path, detail=True)
-                return tuple(one for one in inside if not one["name"].endswith(("/.", "/..")))
+                return list(files.ls(path, detail=True))
+
+    def page(self, url: str) -> bytes:
+        """See `Server.page`."""
+
+        def attempt() -> bytes:
+            with self.open(RemoteFile(url, url), 0) as response:
+                return b"".join(response.chunks)
+
+        return self._retries.run(url, attempt)
+
+    def look(self, file: RemoteFile) -> RemoteFile:
+        """The file: its folder stated all."""
+        return file
 
     @contextmanager
-    def open(self, file: RemoteFile, start: int) -> Iterator[Answer]:
-        """The file's bytes from `start` on, if it still is in the state `file` describes.
-
-        From 0 on if it has changed, or if the server cannot start elsewhere. One attempt:
-        BrokenOff where another may help.
-        """
+    def open(self, file: RemoteFile, start: int) -> Iterator[Response]:
+        """See `Server.open`."""
         host, port, path = _place(file.url)
         with self._renamed(file.url), closing(ftplib.FTP(timeout=self._timeout_s)) as server:
             server.connect(host, port)
@@ -75,17 +69,17 @@ class Ftp:
                 start = 0
             with (
                 closing(server.transfercmd(f"RETR {path}", rest=start or None)) as data,
-                self._patience.interruptible(partial(_shut, data)),
+                self._retries.interruptible(partial(_shut, data)),
             ):
-                yield Answer(found, start, self._chunks(server, data))
+                yield Response(found, start, self._chunks(server, data))
 
     def _chunks(self, server: ftplib.FTP, data: socket.socket) -> Iterator[bytes]:
         while chunk := data.recv(CHUNK_BYTES):
-            self._patience.check()
+            self._retries.check()
             yield chunk
-        self._patience.check()  # else an end that `stop` made would pass for the file's
+        self._retries.check()  # else an end that `stop` made would pass for the file's
         data.close()
-        server.voidresp()  # the server's word that this was all
+        server.voidresp()  # the server confirms that this was all
 
     @contextmanager
     def _renamed(self, url: str) -> Iterator[None]:
@@ -93,17 +87,17 @@ class Ftp:
             yield
         except (FileNotFoundError, ftplib.error_perm) as error:
             if str(error).startswith("530"):  # too many guests
-                raise BrokenOff(f"the server answers {str(error)[:80]!r}") from error
-            raise NotThere(
-                f"{url}: the server answers {str(error)[:80]!r}; expected a file that is there and "
-                "open to all"
+                raise ConnectionBroken(f"the server responds {str(error)[:80]!r}") from error
+            raise NotFound(
+                f"{url}: the server responds {str(error)[:80]!r}; expected a file that is there "
+                "and open to all"
             ) from error
         except TimeoutError as error:
-            raise BrokenOff(f"no byte came for {self._timeout_s:g} s") from error
+            raise ConnectionBroken(f"no byte came for {self._timeout_s:g} s") from error
         except ftplib.Error as error:
-            raise BrokenOff(f"the server answers {str(error)[:80]!r}") from error
-        except (EOFError, OSError) as error:  # a folder's errors have other names by now
-            raise BrokenOff(f"the connection broke off ({type(error).__name__})") from error
+            raise ConnectionBroken(f"the server responds {str(error)[:80]!r}") from error
+        except (EOFError, OSError) as error:  # fsspec has renamed those of a folder
+            raise ConnectionBroken(f"the connection broke off ({type(error).__name__})") from error
 
 
 def _place(url: str) -> tuple[str, int, str]:

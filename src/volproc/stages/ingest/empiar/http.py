@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from functools import partial
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -19,30 +19,24 @@ from urllib3 import exceptions as failures
 
 from volproc import __version__
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar.retries import (
-    DATE,
-    Answer,
-    BrokenOff,
-    NotThere,
-    Patience,
-    RemoteFile,
-    seconds,
-)
+from volproc.stages.ingest.empiar.index import parse_index
+from volproc.stages.ingest.empiar.remote_file import DATE, RemoteFile, Response, seconds
+from volproc.stages.ingest.empiar.retries import ConnectionBroken, NotFound, Retries
 from volproc.stages.ingest.options import FetchOptions
 
 CHUNK_BYTES = 2**20
 MAX_PAGE_BYTES = 2**28
 
 
-class Web:
+class Http:
     """Connections to http and https servers, kept open, at most `options.connections` to each.
 
     Proxies of the environment are used (https_proxy, no_proxy). Thread-safe.
     """
 
-    def __init__(self, options: FetchOptions, patience: Patience) -> None:
+    def __init__(self, options: FetchOptions, retries: Retries) -> None:
         self._options = options
-        self._patience = patience
+        self._retries = retries
         self._pools: dict[str, urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -51,29 +45,32 @@ class Web:
         for pool in self._pools.values():
             pool.clear()
 
+    def folder(self, url: str) -> Iterator[tuple[RemoteFile, bool]]:
+        """See `Server.folder`; sizes are those of the page, rounded."""
+        for link in parse_index(self.page(url).decode(errors="replace"), url):
+            place = url + quote(link.name) + "/" * link.folder
+            yield RemoteFile(link.name, place, link.bytes, link.slack), link.folder
+
     def page(self, url: str) -> bytes:
-        """The whole of a small answer, after some tries; NotThere, or IngestError, one line."""
+        """See `Server.page`."""
 
         def attempt() -> bytes:
-            with self._answer("GET", url) as response:
+            with self._response("GET", url) as response:
                 return b"".join(self._chunks(response, most=MAX_PAGE_BYTES))
 
-        return self._patience.insist(url, attempt, tries=min(3, self._options.tries))
+        return self._retries.run(url, attempt, tries=min(3, self._options.tries))
 
     def look(self, file: RemoteFile) -> RemoteFile:
-        """The file with its exact size and date; unchanged if the server does not tell.
-
-        IngestError if the size is not the one of the listing.
-        """
+        """See `Server.look`; one request for each file."""
 
         def attempt() -> RemoteFile:
             try:
-                with self._answer("HEAD", file.url) as response:
+                with self._response("HEAD", file.url) as response:
                     return _described(file, response)
-            except NotThere:  # not all servers know HEAD; what is wrong with the file, GET tells
+            except NotFound:  # not all servers know HEAD; what is wrong with the file, GET tells
                 return file
 
-        found = self._patience.insist(file.url, attempt)
+        found = self._retries.run(file.url, attempt)
         if not file.agrees(found):
             raise IngestError(
                 f"{file.url}: the server says {found.bytes} bytes, but its listing about "
@@ -82,19 +79,15 @@ class Web:
         return found
 
     @contextmanager
-    def open(self, file: RemoteFile, start: int) -> Iterator[Answer]:
-        """The file's bytes from `start` on, if it still is in the state `file` describes.
-
-        From 0 on if it has changed, or if the server cannot start elsewhere. One attempt:
-        BrokenOff where another may help.
-        """
+    def open(self, file: RemoteFile, start: int) -> Iterator[Response]:
+        """See `Server.open`."""
         for headers in _conditions(file, start):
-            with self._answer("GET", file.url, headers) as response:
+            with self._response("GET", file.url, headers) as response:
                 if response.status == 416 and file.bytes is None:
                     continue  # it may be complete: only all of it can tell
                 if response.status == 416:
                     raise IngestError(
-                        f"{file.url}: the server promised {file.bytes} bytes, but has no more than "
+                        f"{file.url}: the server stated {file.bytes} bytes, but has no more than "
                         f"{start}; the file is not complete: try again later"
                     )
                 found, begins = _described(file, response), _begins(response)
@@ -102,12 +95,12 @@ class Web:
                     continue  # no part of what was begun
                 if headers.get("If-Range") == file.etag != found.etag and found.same(file):
                     continue  # another machine with ETags of its own: the date is next
-                yield Answer(found, begins, self._chunks(response))
+                yield Response(found, begins, self._chunks(response))
                 return
-        raise BrokenOff("the server does not send the part that was asked for")
+        raise ConnectionBroken("the server does not send the part that was requested")
 
     @contextmanager
-    def _answer(
+    def _response(
         self, method: str, url: str, headers: dict[str, str] | None = None
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         timeout_s = self._options.timeout_s
@@ -118,16 +111,16 @@ class Web:
                 headers={"User-Agent": f"volproc/{__version__}", **(headers or {})},
                 preload_content=False,
                 timeout=urllib3.Timeout(connect=timeout_s, read=timeout_s),
-                # failures are counted in one place, Patience; here only redirects are followed
+                # failures are counted in one place, Retries: urllib3 only follows redirects
                 retries=urllib3.Retry(None, connect=False, read=False, redirect=5, other=False),
             )
             try:
                 if response.status != 416 or not headers:  # no such part: `open` sees to it
                     _refuse(url, response)
-                with self._patience.interruptible(partial(_shut, response)):
+                with self._retries.interruptible(partial(_shut, response)):
                     yield response
             finally:
-                # what was not read to its end cannot carry another answer
+                # a connection whose response was not read to its end cannot carry another one
                 if method == "GET" and response.length_remaining != 0:
                     response.close()
                 response.release_conn()
@@ -136,12 +129,12 @@ class Web:
         got = 0
         with _renamed(self._options.timeout_s):
             while chunk := response.read1(CHUNK_BYTES, decode_content=False):
-                self._patience.check()
+                self._retries.check()
                 got += len(chunk)
                 if most and got > most:
                     raise IngestError(f"{response.url} is larger than {most} bytes: not a page")
                 yield chunk
-        self._patience.check()  # else an end that `stop` made would pass for the file's
+        self._retries.check()  # else an end that `stop` made would pass for the file's
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)
@@ -158,7 +151,7 @@ class Web:
 
 
 def _conditions(file: RemoteFile, start: int) -> Iterator[dict[str, str]]:
-    """Headers to ask with, the best first: a part, if the file is as it was; then all of it."""
+    """Headers to try in turn: a part, if the file is as it was; then all of it."""
     if start:
         part = {"Range": f"bytes={start}-"}
         if file.etag and not file.etag.startswith("W/"):
@@ -199,13 +192,13 @@ def _refuse(url: str, response: urllib3.BaseHTTPResponse) -> None:
     status = response.status
     if status in (200, 206):
         return
-    words = f"the server answers {status}" + (f" ({response.reason})" if response.reason else "")
+    words = f"the server responds {status}" + (f" ({response.reason})" if response.reason else "")
     if status in (408, 416, 429) or status >= 500:
-        raise BrokenOff(words, pause_s=_asked(response))
-    raise NotThere(f"{url}: {words}; expected a file that is there and open to all")
+        raise ConnectionBroken(words, pause_s=_retry_after(response))
+    raise NotFound(f"{url}: {words}; expected a file that is there and open to all")
 
 
-def _asked(response: urllib3.BaseHTTPResponse) -> float:
+def _retry_after(response: urllib3.BaseHTTPResponse) -> float:
     text = response.headers.get("Retry-After", "")
     try:
         return urllib3.Retry().parse_retry_after(text) if text else 0.0
@@ -223,10 +216,10 @@ def _renamed(timeout_s: float) -> Iterator[None]:
     try:
         yield
     except failures.NewConnectionError as error:
-        raise BrokenOff("no connection: is there a network?") from error
+        raise ConnectionBroken("no connection: is there a network?") from error
     except failures.TimeoutError as error:
-        raise BrokenOff(f"no byte came for {timeout_s:g} s") from error
+        raise ConnectionBroken(f"no byte came for {timeout_s:g} s") from error
     except (failures.SSLError, failures.ProxyError) as error:
-        raise BrokenOff(f"no connection ({error})") from error
+        raise ConnectionBroken(f"no connection ({error})") from error
     except failures.HTTPError as error:
-        raise BrokenOff(f"the connection broke off ({type(error).__name__})") from error
+        raise ConnectionBroken(f"the connection broke off ({type(error).__name__})") from error

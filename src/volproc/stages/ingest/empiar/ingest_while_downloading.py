@@ -1,4 +1,4 @@
-"""An entry ingested while it arrives: blocks wait for their files, which may go thereafter."""
+"""An entry ingested while it is downloaded: blocks wait for their files, which may then go."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from volproc.engine.events import BlockDone, Event
 from volproc.engine.protocol import Engine, Outcomes, Step, Task
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Block
-from volproc.stages.ingest.empiar.download import fetch_files
-from volproc.stages.ingest.empiar.download_ahead import Arrivals
+from volproc.stages.ingest.empiar.download_ahead import DownloadAhead, fetch_files
 from volproc.stages.ingest.empiar.listing import listing
-from volproc.stages.ingest.empiar.retries import RemoteFile
-from volproc.stages.ingest.formats.registry import (
+from volproc.stages.ingest.empiar.remote_file import RemoteFile
+from volproc.stages.ingest.formats.file_formats import (
     FORMATS,
     opener_of,
 )
-from volproc.stages.ingest.grey.grey_range import SampleGreys
 from volproc.stages.ingest.options import (
     FetchOptions,
     IngestOptions,
@@ -33,33 +31,39 @@ from volproc.stages.ingest.series.series import (
 from volproc.stages.ingest.tasks import (
     CopyBlock,
     MeasureSlices,
+    SampleGreys,
 )
 from volproc.stages.ingest.voxel_source import Source
 
 
 @dataclass(frozen=True)
-class Delivery:
+class EntryFiles:
     """Where the files of a source come from, and whether they stay once they are converted."""
 
     files: tuple[RemoteFile, ...]
     folder: str
     options: FetchOptions
     keep: bool
-    planes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    planes: dict[str, tuple[int, int]]
     """First and one past the last plane of each file."""
 
-    def place(self, file: RemoteFile) -> str:
-        """Where the file will lie."""
-        return os.path.join(self.folder, *file.path.split("/"))
+    def within(self, first: int, stop: int) -> EntryFiles:
+        """The same for planes `first` to `stop` only, counted from `first`."""
+        planes = {
+            path: (a - first, b - first)
+            for path, (a, b) in self.planes.items()
+            if a < stop and b > first
+        }
+        return replace(self, planes=planes)
 
 
 def open_entry(
     entry: str, out: str, options: IngestOptions, fetch: FetchOptions
-) -> tuple[Series, Delivery]:
+) -> tuple[Series, EntryFiles]:
     """The one image in an entry, of which up to three files are fetched now for their headers.
 
     IngestError, one line, if the entry holds several series (`fetch.pattern` chooses), or if
-    files would have to be kept for what the options ask.
+    files would have to be kept for what the options request.
     """
     if not options.keep and (options.match_slices or options.unequal == "pad"):
         raise IngestError(
@@ -67,56 +71,48 @@ def open_entry(
             "converted; keep them (--keep)"
         )
     files = _one_series(entry, listing(entry, fetch))
-    delivery = Delivery(files, _folder(out, fetch), fetch, options.keep)
-    by_place = {delivery.place(file): file for file in files}
+    folder = _folder(out, fetch)
+    by_place = {os.path.join(folder, *file.path.split("/")): file for file in files}
 
-    def opened(url: str) -> Source:
-        fetch_files([by_place[url]], delivery.folder, fetch)
+    def fetched(url: str) -> Source:
+        fetch_files([by_place[url]], folder, fetch)
         return opener_of(url, options)(url)
 
     stamps = {place: file.stamp for place, file in by_place.items()}
-    source = open_series(stamps, opened, options, most_headers=0)
+    source = open_series(stamps, fetched, options, most_headers=0)
     identity = tuple(stamps[url] for url in source.urls)
     planes = {by_place[url].path: span for url, span in source.spans().items()}
     source = replace(source, opener=opener_of(source.urls[0], options), identity=identity)
-    return source, replace(delivery, planes=planes)
+    return source, EntryFiles(files, folder, fetch, options.keep, planes)
 
 
 @contextmanager
-def delivered(delivery: Delivery, runner: Runner) -> Iterator[Runner]:
+def downloading(entry: EntryFiles, runner: Runner) -> Iterator[Runner]:
     """A runner whose blocks wait for their files, which are fetched in the order of the blocks.
 
     Unless they are to be kept, files are deleted once every block they are part of is recorded.
     """
-    with Arrivals(delivery.files, delivery.folder, delivery.options) as arrivals:
-        gate = Gate(runner.engine, arrivals, delivery.planes, keep=delivery.keep)
-        yield replace(runner, engine=gate, watchers=(gate.heard, *runner.watchers))
+    with DownloadAhead(entry.files, entry.folder, entry.options) as downloads:
+        engine = WaitingEngine(runner.engine, downloads, entry)
+        yield replace(runner, engine=engine, watchers=(engine.recorded, *runner.watchers))
 
 
-class Gate:
-    """An engine that hands a block on when its files have come.
+class WaitingEngine:
+    """An engine that hands a block on once its files are there.
 
-    `planes` has the first and one past the last plane of each file. Blocks come in the order of
-    their planes, so a file is done with when no block before its end is waited for any more.
+    Blocks come in the order of their planes, so a file is no longer needed when no block before
+    its end is waited for.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        arrivals: Arrivals,
-        planes: dict[str, tuple[int, int]],
-        *,
-        keep: bool,
-    ) -> None:
+    def __init__(self, engine: Engine, downloads: DownloadAhead, entry: EntryFiles) -> None:
         self.worker_bytes, self.threads = engine.worker_bytes, engine.threads
         self._engine = engine
-        self._arrivals = arrivals
-        self._planes = planes
-        self._keep = keep
+        self._downloads = downloads
+        self._entry = entry
         self._open: dict[int, int] = {}  # the first plane of each block that is not recorded
         self._dropped = 0
 
-    def for_step(self, step: Step) -> Gate:
+    def for_step(self, step: Step) -> WaitingEngine:
         """This one."""
         return self
 
@@ -128,32 +124,34 @@ class Gate:
         converting = isinstance(task, CopyBlock)
         yield from self._engine.map(task, self._waiting(blocks, converting=converting))
         if converting:
-            end = max(stop for _, stop in self._planes.values())
+            end = max(stop for _, stop in self._entry.planes.values())
             self._drop_before(min(self._open.values(), default=end))
 
-    def heard(self, event: Event) -> None:
-        """A block is recorded."""
+    def recorded(self, event: Event) -> None:
+        """A watcher: of blocks that are recorded, the files may go."""
         if isinstance(event, BlockDone):
             self._open.pop(event.block, None)
 
     def _waiting(self, blocks: Iterable[Block], *, converting: bool) -> Iterator[Block]:
         for block in blocks:
             first, stop = block.core.start[0], block.core.stop[0]
-            self._arrivals.want(self._files(first, stop + 2 * (stop - first)))
-            self._arrivals.wait(self._files(first, stop))
+            # the files of the next two blocks come meanwhile
+            self._downloads.request(self._paths(first, stop + 2 * (stop - first)))
+            self._downloads.wait(self._paths(first, stop))
             if converting:
                 self._open[block.index] = first
                 self._drop_before(min(self._open.values()))
             yield block
 
-    def _files(self, first: int, stop: int) -> list[str]:
+    def _paths(self, first: int, stop: int) -> list[str]:
         """Files with planes from `first` to `stop`, in their order."""
-        return [p for p, (begin, end) in self._planes.items() if begin < stop and end > first]
+        planes = self._entry.planes.items()
+        return [path for path, (begin, end) in planes if begin < stop and end > first]
 
     def _drop_before(self, plane: int) -> None:
-        if self._keep or plane <= self._dropped:
+        if self._entry.keep or plane <= self._dropped:
             return
-        self._arrivals.drop([p for p, (_, end) in self._planes.items() if end <= plane])
+        self._downloads.drop([p for p, (_, end) in self._entry.planes.items() if end <= plane])
         self._dropped = plane
 
 

@@ -10,11 +10,9 @@ from fnmatch import fnmatchcase
 
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.entry import entry_number, unknown_entry
-from volproc.stages.ingest.empiar.retries import (
-    NotThere,
-    RemoteFile,
-)
-from volproc.stages.ingest.empiar.servers import Archive
+from volproc.stages.ingest.empiar.remote_file import RemoteFile
+from volproc.stages.ingest.empiar.retries import NotFound
+from volproc.stages.ingest.empiar.servers import Servers
 from volproc.stages.ingest.options import FetchOptions
 
 _CHECKSUMS = re.compile(r"(?i)md5|md5sums?(\.txt)?|checksums?\.txt|.*\.md5")
@@ -24,24 +22,24 @@ _CHECKSUM = re.compile(r"(?i)([0-9a-f]{32})(?:\s[ *]?(.+))?")
 def listing(entry: str, options: FetchOptions, *, exact: bool = True) -> tuple[RemoteFile, ...]:
     """The entry's files that match `options.pattern`, by path; with md5 where the entry has it.
 
-    Folders without a possible match are not looked into. Over https, sizes and dates are asked for
-    file by file; not `exact` saves that: sizes are then those of the pages, rounded. IngestError,
-    one line, if the entry is not there or nothing matches.
+    Folders without a possible match are not listed. Over https, exact sizes and dates take a
+    request per file; not `exact` saves them: sizes are then those of the pages, rounded.
+    IngestError, one line, if the entry is not there or nothing matches.
     """
     number = entry_number(entry)
     root = f"{options.archive.rstrip('/')}/{number}/"
-    with Archive(options) as archive:
+    with Servers(options) as servers:
         try:
-            found = sorted(_walk(root, options.pattern, archive), key=lambda file: file.path)
-        except NotThere as error:
+            found = sorted(_walk(root, options.pattern, servers), key=lambda file: file.path)
+        except NotFound as error:
             raise unknown_entry(number, root) from error
-        wanted = [file for file in found if matches(file.path, options.pattern)]
-        if not wanted:
+        matching = [file for file in found if matches(file.path, options.pattern)]
+        if not matching:
             raise IngestError(_nothing(entry, options.pattern, found))
         if exact:
-            wanted = _looked_at(wanted, archive, options.connections)
-        known = _checksums(found, archive)
-    return tuple(replace(file, md5=known.get(file.path, file.md5)) for file in wanted)
+            matching = _looked_at(matching, servers, options.connections)
+        known = _checksums(found, servers)
+    return tuple(replace(file, md5=known.get(file.path, file.md5)) for file in matching)
 
 
 def matches(path: str, pattern: Sequence[str]) -> bool:
@@ -65,11 +63,11 @@ def _nothing(entry: str, pattern: Sequence[str], found: Sequence[RemoteFile]) ->
     return f"{entry} has no file like {' or '.join(pattern)}{seen}; change [fetch] pattern"
 
 
-def _walk(root: str, pattern: Sequence[str], archive: Archive) -> Iterator[RemoteFile]:
+def _walk(root: str, pattern: Sequence[str], servers: Servers) -> Iterator[RemoteFile]:
     left = [("", root)]
     while left:
         above, url = left.pop()
-        for file, is_folder in archive.folder(url):
+        for file, is_folder in servers.of(url).folder(url):
             path = above + file.path
             if not is_folder:
                 yield replace(file, path=path)
@@ -83,17 +81,17 @@ def _may_hold(folder: str, pattern: Sequence[str]) -> bool:
     return not pattern or any(one.startswith(folder) or folder.startswith(one) for one in fixed)
 
 
-def _looked_at(files: Sequence[RemoteFile], archive: Archive, connections: int) -> list[RemoteFile]:
+def _looked_at(files: Sequence[RemoteFile], servers: Servers, connections: int) -> list[RemoteFile]:
     with ThreadPoolExecutor(connections) as pool:
         try:
-            return list(pool.map(archive.look, files))
+            return list(pool.map(lambda file: servers.of(file.url).look(file), files))
         except BaseException:  # also Ctrl-C: the others need not go on
             pool.shutdown(wait=False, cancel_futures=True)
-            archive.patience.stop()
+            servers.retries.stop()
             raise
 
 
-def _checksums(files: Sequence[RemoteFile], archive: Archive) -> dict[str, str]:
+def _checksums(files: Sequence[RemoteFile], servers: Servers) -> dict[str, str]:
     """md5 by path, from files that are lists of them as md5sum writes them."""
     paths = {file.path for file in files}
     known: dict[str, str] = {}
@@ -101,12 +99,15 @@ def _checksums(files: Sequence[RemoteFile], archive: Archive) -> dict[str, str]:
         folder, _, name = file.path.rpartition("/")
         if not _CHECKSUMS.fullmatch(name):
             continue
-        for line in archive.page(file.url).decode(errors="replace").splitlines():
+        for line in servers.of(file.url).page(file.url).decode(errors="replace").splitlines():
             row = _CHECKSUM.fullmatch(line.strip())
             if not row:
                 continue
-            told = (row[2] or name.removesuffix(".md5")).strip().removeprefix("./")
-            for path in (f"{folder}/{told}".lstrip("/"), told):  # seen from the list, or the root
+            name_there = (row[2] or name.removesuffix(".md5")).strip().removeprefix("./")
+            for path in (
+                f"{folder}/{name_there}".lstrip("/"),
+                name_there,
+            ):  # seen from the list, or the root
                 if path in paths:
                     known[path] = row[1].lower()
                     break

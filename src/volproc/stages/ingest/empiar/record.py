@@ -1,4 +1,4 @@
-"""The record of what was fetched into a folder: one JSON line per file begun, done or dropped."""
+"""The record of what was downloaded into a folder: one JSON line per file begun or done."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ from dataclasses import asdict, replace
 from typing import Literal, Self
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar.retries import RemoteFile, seconds
+from volproc.stages.ingest.empiar.remote_file import RemoteFile, seconds
 
 RECORD = ".volproc-fetch.jsonl"
 State = Literal["begun", "done"]
+Known = dict[str, tuple[State, RemoteFile]]
 
 
 class FolderError(IngestError):
-    """The folder cannot be written: no file will do better."""
+    """The folder cannot be written: no other file will fare better."""
 
 
-class Fetched:
+class Record:
     """What is known of the files in `folder`, from this run and those before it.
 
-    To add to it, enter it: a context manager that holds the folder for this process alone.
+    To add to it, enter it: a context manager that locks the folder for this process.
     Thread-safe. A file begun is recorded before its first byte, one that is done after its last:
     killed in between, the next run knows which state of the file the part on disk belongs to.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        self._path = os.path.join(folder, RECORD)
         self._lock = threading.Lock()
-        self._known, _ = _read(os.path.join(folder, RECORD))
+        self._known, _ = _read(self._path)
 
     def __enter__(self) -> Self:
-        path = os.path.join(self.folder, RECORD)
-        with writing(path):
+        with writing(self._path):
             os.makedirs(self.folder, exist_ok=True)
-            self._file = open(path, "ab")
+            self._file = open(self._path, "ab")
         try:
-            _hold(self._file.fileno(), self.folder)
-            self._known, whole = _read(path)
-            with writing(path):
+            _lock(self._file.fileno(), self.folder)
+            self._known, whole = _read(self._path)
+            with writing(self._path):
                 self._file.truncate(whole)  # no line may follow a killed writer's half one
         except BaseException:
             self._file.close()
@@ -54,16 +55,16 @@ class Fetched:
         self._file.close()
 
     def place(self, file: RemoteFile) -> str:
-        """Where the file lies once it is complete."""
+        """Where the file is once it is complete."""
         return os.path.join(self.folder, *file.path.split("/"))
 
     def begun(self, file: RemoteFile) -> RemoteFile | None:
         """The state of the file that its part on disk belongs to, if `file` still is in it."""
         state, known = self._known.get(file.path, ("", file))
-        return _listed_as(file, known) if state == "begun" and known.same(file) else None
+        return _relisted(known, file) if state == "begun" and known.same(file) else None
 
     def complete(self, file: RemoteFile) -> RemoteFile | None:
-        """The file as it lies in the folder, if that is whole and still what the server has.
+        """The file as it is in the folder, if that is whole and still what the server has.
 
         Known from the record, or from size and date, as other programs leave them.
         """
@@ -73,20 +74,20 @@ class Fetched:
             return None
         state, known = self._known.get(file.path, ("", file))
         if state == "done" and found.st_size == known.bytes and known.same(file):
-            return _listed_as(file, known)
+            return _relisted(known, file)
         dated = bool(file.date) and int(found.st_mtime) == seconds(file.date)
         exact = found.st_size == file.bytes and file.slack == 0
         return file if dated and exact and state != "begun" else None
 
     def changed(self, files: Sequence[RemoteFile]) -> tuple[str, ...]:
-        """Paths of files that were fetched once and now are others on the server."""
+        """Paths of files that were downloaded once and now are others on the server."""
         known = ((file, self._known.get(file.path)) for file in files)
         return tuple(file.path for file, old in known if old and not old[1].same(file))
 
     def add(self, state: State, file: RemoteFile) -> None:
         """Record the file's state."""
         line = json.dumps({"state": state, **asdict(file)}) + "\n"
-        with self._lock, writing(os.path.join(self.folder, RECORD)):
+        with self._lock, writing(self._path):
             self._file.write(line.encode())
             self._file.flush()
             self._known[file.path] = state, file
@@ -99,17 +100,17 @@ def writing(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise FolderError(
-            f"cannot write {path}: {(error.strerror or str(error)).lower()}; mend that and run the "
-            "same command again: what came so far is kept"
+            f"cannot write {path}: {(error.strerror or str(error)).lower()}; fix that and run the "
+            "same command again: what has been downloaded is kept"
         ) from error
 
 
-def _listed_as(file: RemoteFile, known: RemoteFile) -> RemoteFile:
+def _relisted(known: RemoteFile, file: RemoteFile) -> RemoteFile:
     """The state that is known, at the place where the listing has it now."""
     return replace(known, url=file.url, md5=file.md5 or known.md5)
 
 
-def _hold(descriptor: int, folder: str) -> None:
+def _lock(descriptor: int, folder: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -117,26 +118,25 @@ def _hold(descriptor: int, folder: str) -> None:
             f"another volproc is fetching into {folder}; wait for it, or choose another folder"
         ) from error
     except OSError:
-        pass  # a file system without locks: there only the user sees to it
+        pass  # a file system without locks: there it is up to the user
 
 
-def _read(path: str) -> tuple[dict[str, tuple[State, RemoteFile]], int]:
-    """What the record tells, and its length without a half line at its end."""
-    known: dict[str, tuple[State, RemoteFile]] = {}
+def _read(path: str) -> tuple[Known, int]:
+    """What the record states, and its length without a half line at its end."""
+    known: Known = {}
     try:
         with open(path, "rb") as file:
             content = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return known, 0
     whole = content.rfind(b"\n") + 1
-    for line in content[:whole].splitlines():
-        try:
-            told = json.loads(line)
-            state: State = told.pop("state")
-            known[told["path"]] = state, RemoteFile(**told)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise IngestError(
-                f"{path} is damaged; remove it and run the same command again: files are then "
-                "known by size and date"
-            ) from error
+    try:
+        for line in map(json.loads, content[:whole].splitlines()):
+            state: State = line.pop("state")
+            known[line["path"]] = state, RemoteFile(**line)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise IngestError(
+            f"{path} is damaged; remove it and run the same command again: files are then known by "
+            "size and date"
+        ) from error
     return known, whole

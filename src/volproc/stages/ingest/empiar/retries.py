@@ -1,4 +1,8 @@
-"""A file on a server, and the patience that servers ask for."""
+"""Tries and pauses, shared by all connections: what a server requests of one of them, all obey.
+
+volproc's own, since no library that is there resumes with If-Range, obeys Retry-After across
+connections and ends an open transfer from another thread.
+"""
 
 from __future__ import annotations
 
@@ -6,86 +10,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.voxel_source import Stamp
 
 FIRST_PAUSE_S = 1.0
 """After the first failure; twice as long after each further one."""
 MAX_PAUSE_S = 60.0
 """Pauses grow up to this."""
-MAX_ASKED_S = 600.0
-"""The longest pause a server may ask for (Retry-After) that is waited for."""
+MAX_RETRY_AFTER_S = 600.0
+"""The longest pause requested by a server (Retry-After) that is waited for."""
 GAIN_BYTES = 8 * 2**20
-"""An attempt that brought this much did not fail in vain: tries are counted anew."""
-
-DATE = "%Y-%m-%dT%H:%M:%SZ"
-"""How dates of files are written, always UTC."""
+"""A try that downloaded this much did not fail in vain: tries are counted from 1 again."""
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file of an entry, as its server describes it."""
-
-    path: str
-    """Inside the entry: data/Micrographs_ROI_00/slice_0001.dm4."""
-    url: str
-    bytes: int | None = None
-    slack: int = 0
-    """By how much `bytes` may be off: pages of an archive show rounded sizes."""
-    date: str = ""
-    """When it was changed, UTC: 2017-05-16T10:32:11Z."""
-    etag: str = ""
-    """The name the server gives this state of the file."""
-    md5: str | None = None
-
-    @property
-    def stamp(self) -> Stamp:
-        """Name, size and date for a source's identity."""
-        return self.path.rpartition("/")[2], self.bytes or 0, self.date or self.etag
-
-    def same(self, other: RemoteFile) -> bool:
-        """Whether two looks at this path can be at one state of the file.
-
-        Dates count before ETags: several machines behind one name may differ in the latter.
-        """
-        if self.date and other.date:
-            return self.date == other.date and self.agrees(other)
-        if self.etag and other.etag:
-            return self.etag == other.etag and self.agrees(other)
-        return self.agrees(other)
-
-    def agrees(self, other: RemoteFile) -> bool:
-        """Whether the sizes are equal, as far as they are known."""
-        if self.bytes is None or other.bytes is None:
-            return True
-        return abs(self.bytes - other.bytes) <= max(self.slack, other.slack)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Bytes of a file from `start` on, and the file as the server describes it now."""
-
-    file: RemoteFile
-    start: int
-    chunks: Iterator[bytes]
-
-
-def seconds(date: str) -> int:
-    """A file's date as Unix time.
-
-    >>> seconds("1970-01-02T00:00:01Z")
-    86401
-    """
-    return int(datetime.strptime(date, DATE).replace(tzinfo=UTC).timestamp())
-
-
-class BrokenOff(Exception):
+class ConnectionBroken(Exception):
     """A failure that may pass: try again, at the earliest after `pause_s`."""
 
     def __init__(self, reason: str, *, pause_s: float = 0.0, gained: int = 0) -> None:
@@ -94,7 +35,7 @@ class BrokenOff(Exception):
         self.gained = gained
 
 
-class NotThere(IngestError):
+class NotFound(IngestError):
     """The server has no such file or page, or does not give it."""
 
 
@@ -102,10 +43,10 @@ class Stopped(Exception):
     """The transfer is being ended."""
 
 
-class Patience:
-    """Attempts and pauses of all connections together: what a server asks of one, all obey.
+class Retries:
+    """Tries again what broke off; safe to use from several threads.
 
-    Safe to use from several threads; `stop` ends pauses and open connections from any of them.
+    `stop` ends pauses and open connections from any of them.
     """
 
     def __init__(self, tries: int) -> None:
@@ -115,24 +56,26 @@ class Patience:
         self._not_before = 0.0
         self._open: dict[int, Callable[[], Any]] = {}
 
-    def insist(self, what: str, attempt: Callable[[], T], *, tries: int | None = None) -> T:
+    def run(self, what: str, attempt: Callable[[], T], *, tries: int | None = None) -> T:
         """What `attempt` returns, at last; IngestError, one line, once `tries` broke off in a row.
 
-        Attempts that brought much before they broke off do not count.
+        Tries that downloaded much before they broke off do not count.
         """
         failed = 0
         while True:
             self._wait(what)
             try:
                 return attempt()
-            except BrokenOff as error:
+            except ConnectionBroken as error:
                 self.check()
-                self._hold(error.pause_s)
+                with self._lock:
+                    earliest = time.monotonic() + error.pause_s
+                    self._not_before = max(self._not_before, earliest)
                 failed = 1 if error.gained >= GAIN_BYTES else failed + 1
                 if failed >= (tries or self._tries):
                     raise IngestError(
                         f"{what}: {error}; tried {failed} times; run the same command again later: "
-                        "what came is kept"
+                        "what has been downloaded is kept"
                     ) from error
                 pause_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** (failed - 1))
                 if not error.pause_s and self._stop.wait(pause_s):
@@ -163,17 +106,13 @@ class Patience:
         for shut in waiting:
             shut()
 
-    def _hold(self, pause_s: float) -> None:
-        with self._lock:
-            self._not_before = max(self._not_before, time.monotonic() + pause_s)
-
     def _wait(self, what: str) -> None:
         self.check()
         while (left := self._not_before - time.monotonic()) > 0:
-            if left > MAX_ASKED_S:
+            if left > MAX_RETRY_AFTER_S:
                 raise IngestError(
                     f"{what}: the server asks for a pause of {left:.0f} s; run the same command "
-                    "again then: what came is kept"
+                    "again then: what has been downloaded is kept"
                 )
             if self._stop.wait(left):
                 raise Stopped

@@ -67,8 +67,8 @@ def open_dm(url: str) -> RawPlanes:
         data = find(image, "ImageData/Data")
         expected = prod(shape) * np.dtype(stored).itemsize
         if not isinstance(data, Placed) or data.nbytes != expected:
-            held = data.nbytes if isinstance(data, Placed) else 0
-            raise ValueError(f"its image has {held} bytes, its size and type say {expected}")
+            found = data.nbytes if isinstance(data, Placed) else 0
+            raise ValueError(f"its image has {found} bytes, its size and type say {expected}")
         # the origin is where 0 is, in voxels from the first one
         centre = each(lambda axis: 0.0 - axis.origin, axes)
         return raw_planes(
@@ -132,7 +132,10 @@ def _calibrated(image: Tag, number: int, voxels: int) -> _Axis:
     calibration = find(image, f"ImageData/Calibrations/Dimension/{number}")
     scale, units, origin = (find(calibration, name) for name in ("Scale", "Units", "Origin"))
     nm = in_nm(scale, units.text.strip("\0")) if isinstance(units, Placed) else None
-    return _Axis(voxels, nm, float(origin) if isinstance(origin, int | float) else 0.0)
+    # half a voxel tells centres from corners, as new files have it everywhere; it is no place
+    if not isinstance(origin, int | float) or abs(origin) <= 0.5:
+        origin = 0.0
+    return _Axis(voxels, nm, float(origin))
 
 
 def _number(text: str) -> float | None:

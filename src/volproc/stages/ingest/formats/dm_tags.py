@@ -26,7 +26,7 @@ _NUMBERS = dict(zip(range(2, 13), "hiHIfdbbbqQ", strict=True))
 
 _STRUCT, _STRING, _ARRAY = 15, 18, 20
 _GROUP, _DATA = 20, 21
-_DEEPEST = 64
+_MAX_DEPTH = 64
 _MAX_ENTRIES = 1_000_000
 _MAX_TYPE = 4096
 _MAX_TEXT = 1024
@@ -105,8 +105,8 @@ class _Walk:
         return typed(np.float32(value)) if letter == "f" else value
 
     def group(self, *, depth: int) -> dict[str, Tag]:
-        if depth > _DEEPEST:
-            raise ValueError(f"tags are nested deeper than {_DEEPEST} groups")
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"tags are nested deeper than {_MAX_DEPTH} groups")
         self.take(2)  # whether sorted, whether open: for the program that wrote it
         count = self.count()
         self.entries += count

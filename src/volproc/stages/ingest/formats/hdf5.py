@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import posixpath
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,24 +25,21 @@ from volproc.errors import IngestError
 from volproc.grid.axes import AxesError, Places, places_of
 from volproc.grid.box import Box
 from volproc.location import filesystem_of
-from volproc.stages.ingest.formats.hdf5_metadata import (
-    axis_names,
-    dtype_of,
-    is_labels,
-    stated_of,
-)
-from volproc.stages.ingest.voxel_source import (
-    Source,
-    Stamp,
-    opened,
-    reading,
-    stamp,
-)
+from volproc.stages.ingest.formats.hdf5_metadata import axis_names, dtype_of, is_labels, stated_of
+from volproc.stages.ingest.voxel_source import Source, Stamp, opened, reading, stamp
 
 _GREY = {"bool", "float16", "float32", "float64"}
 _GREY |= {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _MANY = 8
 """Data sets that a message lists."""
+
+
+_WALK = """
+import sys, h5py
+with h5py.File(sys.argv[1], "r", locking=False) as file:
+    file.visititems(lambda name, item: (getattr(item, "shape", 0), dict(item.attrs), None)[2])
+"""
+"""What a process of its own runs, since the library may crash on a damaged file."""
 
 
 def is_hdf5(head: bytes) -> bool:
@@ -118,6 +118,18 @@ def open_hdf5(url: str, *, axes: str = "", channel: int | None = None) -> Hdf5Da
         )
 
 
+def refuse_deadly(url: str) -> None:
+    """IngestError for a file on this machine that ends a process which only looks through it."""
+    filesystem, path = filesystem_of(url)
+    if "file" not in filesystem.protocol:
+        return
+    walk = [sys.executable, "-I", "-c", _WALK, path]
+    end = subprocess.run(walk, capture_output=True, check=False).returncode
+    if end < 0:  # any other trouble the reader names better
+        name = signal.Signals(-end).name
+        raise IngestError(f"{url} is damaged: HDF5's library crashes on it ({name}); copy it again")
+
+
 @contextmanager
 def _open(url: str) -> Iterator[h5py.File]:
     """The file, without a lock: file systems of clusters often have none, and we only read."""
@@ -139,7 +151,7 @@ def _datasets(file: h5py.File) -> list[h5py.Dataset]:
 def _chosen(url: str, file: h5py.File, axes: str) -> str:
     """The name of the data set to read where none is given."""
     every = _datasets(file)
-    # -1: of channels, times or axes that cannot be told, which its own refusal explains
+    # -1: of channels, times or unknown axes, which its own refusal explains
     for dimensions in 3, 2, -1:
         fitting = [d for d in every if _grey(d) and _dimensions(d, axes) == dimensions]
         most = max((d.size for d in fitting), default=0)
@@ -158,7 +170,7 @@ def _chosen(url: str, file: h5py.File, axes: str) -> str:
 
 
 def _grey(dataset: h5py.Dataset) -> bool:
-    """Whether it holds numbers, and any at all."""
+    """Whether it has numbers, and any at all."""
     return bool(dataset.size) and str(dataset.dtype.newbyteorder("=")) in _GREY
 
 
@@ -174,7 +186,7 @@ def _listed(datasets: list[h5py.Dataset]) -> str:
 
 
 def _dimensions(dataset: h5py.Dataset, axes: str) -> int:
-    """How many axes of space it has; -1 if that cannot be told, 0 if they are too few."""
+    """How many axes of space it has; -1 if that is not known, 0 if they are too few."""
     try:
         return len(places_of(dataset.shape, axes or axis_names(dataset)).stored)
     except AxesError:
@@ -190,7 +202,7 @@ def _by_rows(dataset: h5py.Dataset, places: Places) -> bool:
 
 
 def _refuse_unknown_filters(url: str, dataset: h5py.Dataset) -> None:
-    """IngestError for chunks compressed in a way that this HDF5 library cannot undo."""
+    """IngestError for chunks compressed by a filter that this HDF5 library lacks."""
     settings = dataset.id.get_create_plist()
     for number in range(settings.get_nfilters()):
         code, _, _, name = settings.get_filter(number)
@@ -215,6 +227,6 @@ def _identity(url: str, dataset: h5py.Dataset) -> tuple[Stamp, ...]:
             stamps.append(stamp(posixpath.join(posixpath.dirname(url), part)))
         except FileNotFoundError as error:
             raise IngestError(
-                f"{url}: {_described(dataset)} has parts in {part}, which is not beside it"
+                f"{url}: {_described(dataset)} has parts in {part}, which is not in the same folder"
             ) from error
     return tuple(stamps)

@@ -2,11 +2,11 @@
 
 - Axes: `axistags` (ilastik, vigra), `axes`, `axis_names` or `axisLabels` (openPMD), HDF5's own
   dimension labels, the names of attached dimension scales (netCDF). Slowest first.
-- Voxel size: `resolution`, in nm without a unit beside it (CREMI, https://cremi.org/data);
+- Voxel size: `resolution`, in nm if it has no unit (CREMI, https://cremi.org/data);
   `voxel_size` with a unit (funlib); `element_size_um` in µm (ImageJ's HDF5 plugin, ilastik,
   ImSwitch). Along the stored axes, or those of space alone.
 - Position: `offset` in the unit of the voxel size (CREMI, funlib).
-- Labels: what lies in a group called `labels` (CREMI).
+- Labels: what is in a group called `labels` (CREMI).
 - BigDataViewer's cells are unsigned, though stored as int16: its library knew no other.
 """
 
@@ -54,9 +54,9 @@ def _dimension(dataset: h5py.Dataset, axis: int) -> str:
 
 def stated_of(dataset: h5py.Dataset, places: Places) -> Calibration:
     """Voxel size and position, by the first of the attributes above that states all three sizes."""
-    for name, (beside, default) in _SIZES.items():
+    for name, (unit_names, default) in _SIZES.items():
         sizes = _of_space(dataset, name, places)
-        units = _units(dataset, places, beside) or [default] * 3
+        units = _units(dataset, places, unit_names) or [default] * 3
         if len(sizes) == 3 and None not in (found := each(in_nm, sizes, units)):
             offset = _of_space(dataset, "offset", places) or [0.0] * 3
             return Calibration(found, each(lambda n, u: n * (nm_per(u) or 1), offset, units))
@@ -64,7 +64,7 @@ def stated_of(dataset: h5py.Dataset, places: Places) -> Calibration:
 
 
 def is_labels(dataset: h5py.Dataset) -> bool:
-    """Whether it lies in a group of labels."""
+    """Whether it is in a group of labels."""
     return "labels" in str(dataset.name).lower().split("/")[:-1]
 
 

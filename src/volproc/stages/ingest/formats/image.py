@@ -27,7 +27,7 @@ _SAMPLES = {"LA", "RGB", "RGBA"}
 """Modes of 8 bits per sample, which may turn out grey."""
 
 MAX_PIXELS_PER_BYTE = 2**14
-"""More no PNG (1032 bytes from one, 8 pixels in each) or JPEG can hold."""
+"""More no PNG (1032 bytes from one, 8 pixels in each) or JPEG can encode."""
 
 
 def is_image(head: bytes) -> bool:
@@ -83,7 +83,7 @@ class ImagePlane(Source):
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
-        # all of the file: of a damaged one Pillow asks for as many bytes as it claims to have
+        # all of the file: of a damaged one Pillow would read as many bytes as it claims to have
         with (
             reading(self.url),
             opened(self.url) as file,

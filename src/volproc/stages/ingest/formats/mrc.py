@@ -3,7 +3,7 @@
 After https://www.ccpem.ac.uk/mrc-format/mrc2014 and
 https://bio3d.colorado.edu/imod/doc/mrc_format.txt:
 
-- Byte order: what the machine stamp says if the sizes make sense that way, else the other one.
+- Byte order: what the machine stamp states if the sizes make sense that way, else the other one.
 - Mode 0: IMOD's stamp and flag say whether bytes are signed. Without the stamp they are signed,
   as MRC2014 has it, unless the header's own minimum and maximum (0 or more, and above 127) can
   only be those of unsigned bytes.

@@ -51,7 +51,7 @@ class RawPlanes(Source):
 class ZippedPlanes(RawPlanes):
     """`RawPlanes` of the file inside a gzipped one.
 
-    A read decompresses all that lies before it and keeps its own planes only: a volume read in n
+    A read decompresses all that lies before it and returns its own planes only: a volume read in n
     blocks is decompressed n / 2 times. Unpack large files first.
     """
 

@@ -20,20 +20,8 @@ from volproc.stages.ingest.formats.tiff_decoding import (
     refuse_unbelievable,
     segment_shape,
 )
-from volproc.stages.ingest.formats.tiff_metadata import (
-    complete,
-    ome_pixels,
-    raise_heard,
-    stated_of,
-)
-from volproc.stages.ingest.voxel_source import (
-    Source,
-    described,
-    not_a,
-    opened,
-    reading,
-    stamp,
-)
+from volproc.stages.ingest.formats.tiff_metadata import complete, ome_pixels, raise_heard, stated_of
+from volproc.stages.ingest.voxel_source import Source, described, not_a, opened, reading, stamp
 
 
 def is_tiff(head: bytes) -> bool:
@@ -152,7 +140,7 @@ def _check_grey(
         extra = [axis for axis in extra if axis != "S"]
     known = "ZIQT" if times else "ZIQ"
     grey = len(extra) <= 1 and set(extra) <= set(known) and _may_be_grey(image.keyframe)
-    if file.is_ome and image.kind != "ome":  # other files hold planes too: its pages are used
+    if file.is_ome and image.kind != "ome":  # other files have planes too: its pages are used
         pixels = ome_pixels(file.ome_metadata)
         grey = grey and pixels.get("SizeC", "1") == "1"
         grey = grey and (times or pixels.get("SizeT", "1") == "1")
@@ -183,10 +171,10 @@ def _pages(images: Sequence[tifffile.TiffPageSeries], file: tifffile.TiffFile, u
     samples = images[0].keyframe.samplesperpixel
     planes = sum(image.size // prod(_plane_shape(image)) // samples for image in images)
     if None in pages or len(pages) != planes:
-        held = len(pages) - pages.count(None)
+        found = len(pages) - pages.count(None)
         raise IngestError(
-            f"{url} holds {held} pages, expected {planes} for its {planes} planes; the file may be "
-            "cut short, or its other planes lie in other files"
+            f"{url} holds {found} pages, expected {planes} for its {planes} planes; the file may "
+            "be cut short, or its other planes are in other files"
         )
     if len(images) > 1:
         pages.sort(key=lambda page: page.index)  # tifffile sorts by kind of storage first

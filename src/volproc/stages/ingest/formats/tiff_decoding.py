@@ -1,4 +1,4 @@
-"""Parts of a TIFF's plane: the strips and tiles that hold them, decoded one by one."""
+"""Parts of a TIFF's plane: the strips and tiles that contain them, decoded one after the other."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import tifffile
 
 from volproc.stages.ingest.formats.photometry import is_grey
 
-HUGE_SEGMENT, DENSEST = 2**29, 2**16
-"""Bytes of a strip or tile above which one is not believed to hold this many times its own."""
+HUGE_SEGMENT, MAX_COMPRESSION = 2**29, 2**16
+"""A strip or tile that claims more bytes than these is damaged if it is compressed beyond this."""
 
 
 def decode_into(plane: npt.NDArray[Any], page: tifffile.TiffPage, corner: tuple[int, int]) -> bool:
@@ -21,11 +21,11 @@ def decode_into(plane: npt.NDArray[Any], page: tifffile.TiffPage, corner: tuple[
     False if it has colour.
     """
     grey = True
-    wanted = _segments(page, corner, plane.shape)
+    segments = _segments(page, corner, plane.shape)
     read = page.parent.filehandle.read_segments(
-        [page.dataoffsets[i] for i in wanted],
-        [page.databytecounts[i] for i in wanted],
-        indices=wanted,
+        [page.dataoffsets[i] for i in segments],
+        [page.databytecounts[i] for i in segments],
+        indices=segments,
     )
     for data, index in read:
         segment, (_, _, y, x, _), _ = page.decode(
@@ -43,13 +43,13 @@ def decode_into(plane: npt.NDArray[Any], page: tifffile.TiffPage, corner: tuple[
 
 
 def refuse_unbelievable(page: tifffile.TiffPage, shape: tuple[int, ...]) -> None:
-    """ValueError for a plane of another size, or a strip too small for what it claims to hold."""
+    """ValueError for a plane of another size, or a strip too small for what it claims."""
     if (page.imagelength, page.imagewidth) != shape:
-        raise ValueError(f"a plane of {page.shape} stands among those of {shape}")
+        raise ValueError(f"a plane of {page.shape} is among those of {shape}")
     size = prod(segment_shape(page)) * (page.bitspersample // 8 or 1)
-    held = max(page.databytecounts, default=0)
-    if size > HUGE_SEGMENT and size > DENSEST * held:
-        raise ValueError(f"a strip or tile of {held} bytes claims {size}")
+    stored = max(page.databytecounts, default=0)
+    if size > HUGE_SEGMENT and size > MAX_COMPRESSION * stored:
+        raise ValueError(f"a strip or tile of {stored} bytes claims {size}")
 
 
 def _segments(page: tifffile.TiffPage, corner: tuple[int, int], size: tuple[int, ...]) -> list[int]:

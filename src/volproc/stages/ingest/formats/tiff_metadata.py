@@ -96,7 +96,7 @@ def _imagej(file: tifffile.TiffFile) -> Calibration:
 
 
 def other_files(url: str) -> tuple[str, ...]:
-    """Names of the files, besides this one, that the OME-XML of a TIFF says its image lies in.
+    """Names of the other files in which the image is, as the OME-XML of a TIFF states.
 
     A file is known by its UUID: names stay as they were when it is renamed.
     """

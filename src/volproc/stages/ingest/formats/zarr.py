@@ -11,26 +11,13 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.axes import axis_of
 from volproc.grid.box import Box, Shape
-from volproc.location import (
-    entries,
-    filesystem_of,
-    name_of,
-)
+from volproc.location import entries, filesystem_of, name_of
 from volproc.stages.ingest.formats.zarr_metadata import stated_of
-from volproc.stages.ingest.voxel_source import (
-    Calibration,
-    Source,
-    reading,
-    stamp,
-)
+from volproc.stages.ingest.voxel_source import Calibration, Source, reading, stamp
 from volproc.volume.access import last_change
 from volproc.volume.arrays import PlainArray, level_array, n5_array, what_is_at, zarr_array
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.metadata_reader import (
-    listed_levels,
-    read_level,
-    understanding,
-)
+from volproc.volume.metadata_reader import listed_levels, read_level, understanding
 from volproc.volume.ome import NoVoxelSizeError, OtherAxesError
 from volproc.volume.store import Volume, open_volume
 
@@ -148,21 +135,21 @@ def _refuse_absent_voxels(info: VolumeInfo) -> None:
     """
     if info.provenance or len(info.levels) == 1:
         return
-    held = [level.path for level in info.levels if _has_chunks(f"{info.url}/{level.path}")]
-    if held and held[0] != info.levels[0].path:
+    there = [level.path for level in info.levels if _has_chunks(f"{info.url}/{level.path}")]
+    if there and there[0] != info.levels[0].path:
         raise IngestError(
             f"{info.url}: no chunk of level {info.levels[0].path} is there, as if it had not been "
-            f"downloaded; copy it again, or ingest {info.url}/{held[0]}"
+            f"downloaded; copy it again, or ingest {info.url}/{there[0]}"
         )
 
 
 def _has_chunks(url: str) -> bool:
-    """Whether anything but descriptions lies in an array's folder; True where none can look."""
+    """Whether anything but descriptions is in an array's folder; True where none can look."""
     try:
         names = [name_of(inner) for inner, _ in entries(url)]
     except FileNotFoundError:
         return False
-    except Exception:  # each file system has its own way to say no: most web servers list nothing
+    except Exception:  # file systems have errors of their own: most web servers list nothing
         return True
     return any(name not in (*DESCRIPTIONS, ".zgroup", ".zmetadata") for name in names)
 

@@ -57,6 +57,6 @@ def _calibration(names: Any, sizes: Any, offsets: Any, units: Any) -> Calibratio
         at = dict(zip(letters, offsets or [0.0] * len(letters), strict=True))
         found = each(lambda a: in_nm(size[a], unit[a]), "zyx")
         centre = each(lambda a: float(at[a]) * (nm_per(unit[a]) or 1), "zyx")
-    except (TypeError, KeyError, ValueError, AttributeError):  # stated in some other way
+    except (TypeError, KeyError, ValueError, AttributeError):  # stated by some other convention
         return Calibration()
     return Calibration() if None in found else Calibration(found, centre)

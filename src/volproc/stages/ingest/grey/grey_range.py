@@ -12,13 +12,12 @@ import numpy.typing as npt
 from volproc.errors import IngestError
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box, Shape
-from volproc.stages.ingest.voxel_source import Source
 
 PERCENTILES = (0.1, 99.9)
 """Of the sample: dust and charging beyond them are cut off."""
 SAMPLED_PLANES = 16
 QUANTILES = 2001
-"""Of one plane; fine enough to hold both percentiles."""
+"""Of one plane; fine enough for both percentiles."""
 
 
 @dataclass(frozen=True)
@@ -46,25 +45,6 @@ def sample_blocks(shape: Shape) -> tuple[Block, ...]:
     places = [(2 * n + 1) * shape[0] // (2 * planes) for n in range(planes)]
     boxes = [Box((z, 0, 0), (z + 1, *shape[1:])) for z in places]
     return tuple(Block(index, box, box) for index, box in enumerate(boxes))
-
-
-@dataclass(frozen=True)
-class SampleGreys:
-    """Task: how the grey values of one plane are distributed."""
-
-    source: Source
-
-    def load(self, block: Block) -> npt.NDArray[Any]:
-        """The plane."""
-        return self.source.read(block.core)
-
-    def compute(self, block: Block, loaded: npt.NDArray[Any]) -> list[float]:
-        """Its quantiles; none for a blank plane."""
-        return quantiles(loaded)
-
-    def store(self, block: Block, result: list[float]) -> list[float]:
-        """Nothing but the record."""
-        return result
 
 
 def quantiles(plane: npt.NDArray[Any]) -> list[float]:

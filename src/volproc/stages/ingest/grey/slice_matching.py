@@ -24,7 +24,7 @@ def moments(plane: npt.NDArray[Any]) -> tuple[float, float]:
 
 
 def matching(found: Sequence[tuple[float, float]]) -> SliceTable:
-    """What brings slices of these means and spreads to the median mean and spread.
+    """The scales and offsets that give all slices the median mean and spread.
 
     A slice without spread (blank) stays as it is.
     """

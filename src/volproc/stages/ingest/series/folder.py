@@ -1,4 +1,4 @@
-"""What a folder holds, and what of it became slices: nothing is left out without a word."""
+"""What a folder contains, and which of it became slices: nothing is left out silently."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from volproc.stages.ingest.series.slice_numbers import parts_of
 from volproc.stages.ingest.voxel_source import Stamp, stamp_of
 
 NAMED = 3
-"""So many names stand in a message; the others are counted."""
+"""So many names are in a message; the others are counted."""
 
 _UNFINISHED = "part partial filepart crdownload download tmp temp aria2 incomplete !ut bc! !sync"
 _PACKED = "gz bz2 xz zst lz4 z zip 7z tgz"
@@ -26,7 +26,7 @@ _SUSPECT = {f".{one}" for one in f"{_UNFINISHED} {_PACKED} {_OTHER_IMAGES}".spli
 
 @dataclass(frozen=True)
 class Folder:
-    """What lies in a folder: `files` by URL, and the names of the rest. Links count as their ends.
+    """What is in a folder: `files` by URL, and the names of the rest. Links count as their targets.
 
     `lost` are links to nothing, `hidden` names begin with a dot.
     """
@@ -39,14 +39,12 @@ class Folder:
 
     def __str__(self) -> str:
         rest = {"folders": self.folders, "links to nothing": self.lost}
-        told = (f"{what}: {few(names)}" for what, names in rest.items() if names)
-        return "; ".join([f"{len(self.files)} files", *told])
+        counted = (f"{what}: {few(names)}" for what, names in rest.items() if names)
+        return "; ".join([f"{len(self.files)} files", *counted])
 
 
 def list_folder(url: str) -> Folder:
-    """What lies in the folder at `url`. A web server's listing has no sizes and dates: the stamps
-    then are names only.
-    """
+    """What is in the folder at `url`; web servers list no sizes and dates: stamps are names."""
     files: dict[str, Stamp] = {}
     others: dict[str, list[str]] = {"folders": [], "hidden": [], "lost": []}
     for inner, facts in entries(url):
@@ -70,10 +68,10 @@ class Taken:
 
     def line(self, slices: int, step: str) -> str:
         """The same for people, with the slices that came of it."""
-        held = f"{slices} slices" + ("" if slices == self.taken else f" in {self.taken}")
+        found = f"{slices} slices" + ("" if slices == self.taken else f" in {self.taken}")
         rest = ", ".join(f"{count} {what}" for what, count in self.left_out)
         by = f", numbered in steps of {step}" if step != "1" else ""
-        return f"{held} of {self.files} files{by}" + (f"; left out: {rest}" if rest else "")
+        return f"{found} of {self.files} files{by}" + (f"; left out: {rest}" if rest else "")
 
 
 def taken_of(folder: Folder, taken: Collection[str], suffixes: tuple[str, ...]) -> Taken:
@@ -92,8 +90,8 @@ def taken_of(folder: Folder, taken: Collection[str], suffixes: tuple[str, ...]) 
         (f"links to nothing ({few(folder.lost)})", len(folder.lost)),
         (f"folders ({few(folder.folders)})", len(folder.folders)),
     ]
-    held = len(folder.files) + len(folder.hidden) + len(folder.lost)
-    return Taken(len(taken), held, tuple((what, n) for what, n in counted if n))
+    count = len(folder.files) + len(folder.hidden) + len(folder.lost)
+    return Taken(len(taken), count, tuple((what, n) for what, n in counted if n))
 
 
 def refuse_missing_parts(folder: Folder, names: Sequence[str], suffixes: tuple[str, ...]) -> None:
@@ -104,14 +102,14 @@ def refuse_missing_parts(folder: Folder, names: Sequence[str], suffixes: tuple[s
     """
     lost = [name for name in folder.lost if name.lower().endswith(suffixes)]
     if lost:
-        _refuse(folder, names, "links to nothing", lost, "bring their files (datalad get)")
+        _refuse(folder, names, "links to nothing", lost, "fetch their files (datalad get)")
     numbers = {parts_of(name)[1] for name in names}
     words = parts_of(names[0])[0]
 
     def continuing(found: Iterable[tuple[str, str]]) -> list[str]:
         """Of names, with what each would be called as a slice: those that the series lacks."""
-        told = ((name, parts_of(would_be)) for name, would_be in found)
-        return [name for name, (text, n) in told if text == words and n and n not in numbers]
+        parsed = ((name, parts_of(would_be)) for name, would_be in found)
+        return [name for name, (text, n) in parsed if text == words and n and n not in numbers]
 
     others = {*map(name_of, folder.files), *folder.hidden} - set(names)
     parts = continuing(_finished(sorted(others), suffixes))
@@ -141,7 +139,7 @@ def _finished(names: Iterable[str], suffixes: tuple[str, ...]) -> Iterator[tuple
     """Names of files, and the name that each would have in the series: s_1.tif for s_1.tif.part."""
     ends = "|".join(map(re.escape, sorted(suffixes, key=len, reverse=True)))
     for name in names:
-        if name.startswith("._"):  # what macOS writes beside every file on a foreign disk
+        if name.startswith("._"):  # what macOS writes for every file on a foreign disk
             continue
         bare = name.lstrip(".")
         longer = re.match(rf"(.*(?:{ends}))\W", bare, re.IGNORECASE)

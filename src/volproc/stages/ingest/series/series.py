@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,12 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import IngestError
-from volproc.grid.box import Box, Shape
+from volproc.grid.box import Box
 from volproc.location import (
     filesystem_of,
     name_of,
 )
 from volproc.stages.ingest.series.folder import Taken
+from volproc.stages.ingest.series.slice_headers import (
+    CONNECTIONS,
+    depths_of,
+    is_remote,
+    plane_shape,
+    slice_headers,
+    unequal,
+)
 from volproc.stages.ingest.series.slice_numbers import (
     Numbering,
     filled_slices,
@@ -35,14 +42,8 @@ from volproc.stages.ingest.voxel_source import (
 )
 
 if TYPE_CHECKING:
-    from volproc.stages.ingest.formats.registry import Opener
+    from volproc.stages.ingest.formats.file_formats import Opener
     from volproc.stages.ingest.options import IngestOptions  # workers need not know of options
-
-CONNECTIONS = 8
-"""Remote files that are read at once; local ones are read one by one, which is as fast."""
-
-REMOTE_HEADERS = 64
-"""At most so many headers of remote slices are read before the run, evenly spread."""
 
 
 def open_series(
@@ -57,7 +58,7 @@ def open_series(
 
     Headers are read of the first and last file, and of those whose size in bytes is not the
     commonest (at most `most_headers` of them, evenly spread); with `unequal` = pad, of all. What
-    remains is checked when it is read. `taken` is what else their folder holds.
+    remains is checked when it is read. `taken` is what else their folder contains.
     IngestError for gaps, doubled numbers and unequal slices, unless an option fills or pads.
     """
     by_name = {name_of(url): url for url in files}
@@ -65,13 +66,14 @@ def open_series(
         number_names(list(by_name)) if len(files) > 1 else Numbering(tuple(by_name), (0,), 1)
     )
     urls = [by_name[name] for name in numbering.names]
-    sources = _headers(urls, files, opener, everything=options.unequal == "pad", most=most_headers)
+    pad = options.unequal == "pad"
+    sources = slice_headers(urls, files, opener, everything=pad, most=most_headers)
     first = sources[urls[0]]
-    shape = _plane_shape(sources, pad=options.unequal == "pad")
+    shape = plane_shape(sources, pad=pad)
     pixels_nm = None if options.voxel_nm else first.pixel_nm
     for url, source in sources.items():
         refuse_other_pixels(url, source, pixels_nm)
-    depths = _depths(urls, files, sources)
+    depths = depths_of(urls, files, sources)
     if depths and numbering.gaps:
         raise IngestError(
             f"numbers are missing before {urls[numbering.gaps[0][0]]}, and how many planes those "
@@ -96,18 +98,18 @@ def open_series(
         ends=ends,
         depths=depths,
         repeat=options.missing == "repeat",
-        pad=options.unequal == "pad",
+        pad=pad,
         pixels_nm=pixels_nm,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series(Source):
-    """Files along z. Slices that no file holds (`filled`) are repeated, or blank.
+    """Files along z. Slices that are in no file (`filled`) are repeated, or blank.
 
     It travels with every block, so it is kept small: `middles` has what differs in the URLs,
-    separated by NUL, between two common `ends`; `depths` is empty where every file holds
-    one plane.
+    separated by NUL, between two common `ends`; `depths` is empty where every file
+    has one plane.
     """
 
     opener: Opener
@@ -142,7 +144,7 @@ class Series(Source):
             self._fill(out, urls[file], self.depths[file] if self.depths else 1, box, planes)
 
         parts = list(self._parts(box))
-        if _is_remote(urls[0]) and len(parts) > 1:
+        if is_remote(urls[0]) and len(parts) > 1:
             with ThreadPoolExecutor(CONNECTIONS) as pool:
                 list(pool.map(fill, parts))
         else:
@@ -176,11 +178,11 @@ class Series(Source):
         source = _opened(self.opener, url)
         same_size = source.shape[1:] == self.shape[1:] or self.pad
         if source.dtype != self.dtype or source.shape[0] != depth or not same_size:
-            raise IngestError(_unequal(url, source, self.dtype, (depth, *self.shape[1:])))
+            raise IngestError(unequal(url, source, self.dtype, (depth, *self.shape[1:])))
         refuse_other_pixels(url, source, self.pixels_nm)
         first = planes[0][1]
-        wanted = Box((first, *box.start[1:]), (planes[-1][1] + 1, *box.stop[1:]))
-        part = wanted.clip(Box((0, 0, 0), source.shape))
+        requested = Box((first, *box.start[1:]), (planes[-1][1] + 1, *box.stop[1:]))
+        part = requested.clip(Box((0, 0, 0), source.shape))
         if part.size == 0:  # in the padding
             return
         values = source.read(part)
@@ -190,8 +192,8 @@ class Series(Source):
 
 
 def _opened(opener: Opener, url: str) -> Source:
-    """The source of a file. Headers are kept a while: the bands of a plane come one by one."""
-    if _is_remote(url):
+    """The source of a file. Headers are cached, since a plane is read in several bands."""
+    if is_remote(url):
         return opener(url)
     status = os.stat(filesystem_of(url)[1])
     return _opened_state(opener, url, status.st_mtime_ns, status.st_size)
@@ -202,72 +204,9 @@ def _opened_state(opener: Opener, url: str, modified_ns: int, size: int) -> Sour
     return opener(url)
 
 
-def _headers(
-    urls: Sequence[str],
-    files: Mapping[str, Stamp],
-    opener: Opener,
-    *,
-    everything: bool,
-    most: int | None,
-) -> dict[str, Source]:
-    """Sources of the files whose headers are worth reading before the run."""
-    sizes = [files[url][1] for url in urls]
-    common = Counter(sizes).most_common(1)[0][0]
-    odd = [u for u, n in zip(urls, sizes, strict=True) if n != common or n == 0 or everything]
-    some = dict.fromkeys([urls[0], urls[sizes.index(common)], urls[-1]])
-    found = {url: opener(url) for url in some}
-    remote = _is_remote(urls[0])
-    most = REMOTE_HEADERS if remote and most is None else most
-    slices = all(source.shape[0] == 1 for source in found.values())
-    if slices and not everything and most is not None:
-        odd = odd[:: -(-len(odd) // most) or 1] if most else []
-    left = [url for url in odd if url not in found]
-    with ThreadPoolExecutor(CONNECTIONS if remote else 1) as pool:
-        return found | dict(zip(left, pool.map(opener, left), strict=True))
-
-
-def _plane_shape(sources: Mapping[str, Source], *, pad: bool) -> tuple[int, int]:
-    first = next(iter(sources.values()))
-    for url, source in sources.items():
-        if source.dtype != first.dtype or (source.shape[1:] != first.shape[1:] and not pad):
-            raise IngestError(_unequal(url, source, first.dtype, first.shape))
-    shapes = [source.shape for source in sources.values()]
-    return max(y for _, y, _ in shapes), max(x for _, _, x in shapes)
-
-
-def _unequal(url: str, source: Source, dtype: str, shape: Shape) -> str:
-    way_out = '; [ingest] unequal = "pad" fills up with 0' if source.dtype == dtype else ""
-    return (
-        f"{url} is {source.dtype} of {source.shape}, others of its series {dtype} of {shape}; "
-        f"all slices need one size and type{way_out}"
-    )
-
-
-def _depths(
-    urls: Sequence[str], files: Mapping[str, Stamp], sources: Mapping[str, Source]
-) -> tuple[int, ...]:
-    """Planes of each file, where some hold more than one; files of one size hold as many."""
-    if all(source.shape[0] == 1 for source in sources.values()):
-        return ()
-    by_size = {files[url][1]: source.shape[0] for url, source in sources.items()}
-    return tuple(
-        sources[url].shape[0] if url in sources else by_size[files[url][1]] for url in urls
-    )
-
-
 def _shortened(urls: Sequence[str]) -> tuple[str, tuple[str, str]]:
     """What differs in the URLs, joined by NUL, and what all of them begin and end with."""
-    begin = _common_start(urls)
+    begin = os.path.commonprefix(list(urls))  # noqa: RUF071 - letter by letter is meant
     rest = [url[len(begin) :] for url in urls]
-    end = _common_start([url[::-1] for url in rest])[::-1]
-    return "\0".join(url[: len(url) - len(end)] for url in rest), (begin, end)
-
-
-def _common_start(texts: Sequence[str]) -> str:
-    first, last = min(texts), max(texts)
-    same = (a == b for a, b in zip(first, last, strict=False))
-    return first[: next((i for i, equal in enumerate(same) if not equal), len(first))]
-
-
-def _is_remote(url: str) -> bool:
-    return "://" in url and not url.startswith(("file://", "local://"))
+    end = os.path.commonprefix([url[::-1] for url in rest])[::-1]  # noqa: RUF071
+    return "\0".join(url.removesuffix(end) for url in rest), (begin, end)

@@ -18,7 +18,7 @@ from volproc.errors import IngestError
 class Numbering:
     """Names in the order of their numbers, which rise in steps of `step` where none is missing.
 
-    Of decimal numbers the last `digits` stand behind the point: 0.05 is 5 with two digits.
+    Of decimal numbers the last `digits` are behind the point: 0.05 is 5 with two digits.
     """
 
     names: tuple[str, ...]
@@ -51,12 +51,14 @@ def number_names(names: Sequence[str]) -> Numbering:
     >>> number_names(["a_z10_8nm.tif", "a_z9_8nm.tif"]).names
     ('a_z9_8nm.tif', 'a_z10_8nm.tif')
     """
-    decimals = _decimals(names)
-    columns = [] if decimals and not _alike(names) else _columns(names)
-    every = [*decimals, *((0, column) for column in columns)]
-    distinct = [(digits, column) for digits, column in every if len(set(column)) == len(names)]
+    whole = _columns(names, r"\d+")
+    # slices are also named by their depth: z=0.5um.tif comes behind z=0.05um.tif
+    decimals = [column for column in _columns(names, r"\d+(?:[.,]\d+)?") if column[0]]
+    if not whole and not decimals:
+        raise IngestError(_different(names))
+    distinct = [one for one in (*decimals, *whole) if len(set(one[1])) == len(names)]
     if not distinct:
-        raise IngestError(_doubled(names, columns or [column for _, column in decimals]))
+        raise IngestError(_doubled(names, [column for _, column in whole or decimals]))
     found = [_sorted_by(column, names, digits) for digits, column in reversed(distinct)]
     best = min(found, key=lambda numbering: numbering.missing)
     if any(one.missing == best.missing and one.names != best.names for one in found):
@@ -68,7 +70,7 @@ def number_names(names: Sequence[str]) -> Numbering:
 
 
 def filled_slices(numbering: Numbering, missing: str, *, where: str) -> tuple[int, ...]:
-    """Which slices of the volume no file holds.
+    """Which slices of the volume are in no file.
 
     IngestError if there are any and `missing` is "refuse", or if more are missing than there
     are: then the numbers are hardly those of slices.
@@ -107,7 +109,7 @@ def _sorted_by(column: tuple[int, ...], names: Sequence[str], digits: int) -> Nu
 
 
 def parts_of(name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """What stands between the numbers of a name, without its ending, and the numbers.
+    """The text between the numbers of a name, without its ending, and the numbers.
 
     >>> parts_of("ROI_1_z0010.tif")
     (('roi_', '_z', ''), (1, 10))
@@ -116,45 +118,33 @@ def parts_of(name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return tuple(parts[::2]), tuple(map(int, parts[1::2]))
 
 
-def _alike(names: Sequence[str]) -> bool:
-    """Whether the names differ in whole numbers only."""
-    return len({parts_of(name)[0] for name in names}) == 1
+def _columns(names: Sequence[str], number: str) -> list[tuple[int, tuple[int, ...]]]:
+    """The first number of all names, the second, and so on; none if other text differs too.
 
-
-def _columns(names: Sequence[str]) -> list[tuple[int, ...]]:
-    """The first number of all names, the second, and so on."""
-    words, _ = parts_of(names[0])
-    rows = []
-    for name in names:
-        here, numbers = parts_of(name)
-        if not numbers:
-            raise IngestError(f"{name} has no number in its name; slices are sorted by numbers")
-        if here != words:
-            raise IngestError(
-                f"{names[0]} and {name} differ in more than numbers; keep one series in a folder, "
-                "or name its files (FOLDER/slice_*.tif)"
-            )
-        rows.append(numbers)
-    return list(zip(*rows, strict=True))
-
-
-def _decimals(names: Sequence[str]) -> list[tuple[int, tuple[int, ...]]]:
-    """The same with 0.05 (or 0,05) as one number: digits behind the point, numbers without it.
-
-    Slices are also named by their depth: z=0.5um.tif comes behind z=0.05um.tif. None where all
-    numbers are whole.
+    `number` is a pattern: 0.05 (or 0,05) may be one number. Each column has its digits behind the
+    point, and its numbers as if there were no point.
     """
-    found = re.compile(r"(\d+(?:[.,]\d+)?)")
-    split = [found.split(PurePosixPath(name).stem.lower()) for name in names]
+    split = [re.split(f"({number})", PurePosixPath(name).stem.lower()) for name in names]
     if any(parts[::2] != split[0][::2] for parts in split):
         return []
     columns = []
     for texts in zip(*(parts[1::2] for parts in split), strict=True):
         numbers = [Decimal(text.replace(",", ".")) for text in texts]
-        digits = max(-int(number.as_tuple().exponent) for number in numbers)
-        if digits:
-            columns.append((digits, tuple(int(number.scaleb(digits)) for number in numbers)))
+        digits = max(-int(one.as_tuple().exponent) for one in numbers)
+        columns.append((digits, tuple(int(one.scaleb(digits)) for one in numbers)))
     return columns
+
+
+def _different(names: Sequence[str]) -> str:
+    bare = next((name for name in names if not parts_of(name)[1]), None)
+    if bare:
+        return f"{bare} has no number in its name; slices are sorted by numbers"
+    words = parts_of(names[0])[0]
+    other = next(name for name in names if parts_of(name)[0] != words)
+    return (
+        f"{names[0]} and {other} differ in more than numbers; keep one series in a folder, "
+        "or name its files (FOLDER/slice_*.tif)"
+    )
 
 
 def _doubled(names: Sequence[str], columns: Sequence[tuple[int, ...]]) -> str:

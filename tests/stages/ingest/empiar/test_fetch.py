@@ -5,9 +5,9 @@ from collections import namedtuple
 import pytest
 from tests.stages.ingest.empiar.servers import HttpArchive
 
-from volproc.stages.ingest.empiar import estimate as module
-from volproc.stages.ingest.empiar.download import fetch_files
-from volproc.stages.ingest.empiar.estimate import BYTES_PER_S, Group, estimate
+from volproc.stages.ingest.empiar import fetch as module
+from volproc.stages.ingest.empiar.download_ahead import fetch_files
+from volproc.stages.ingest.empiar.fetch import BYTES_PER_S, Group, estimate
 from volproc.stages.ingest.empiar.listing import listing
 
 FILES = {

@@ -1,16 +1,19 @@
-"""Where cells stand and what each looks like: random, but a pure function of seed and place."""
+"""Where the cells of a scene are and what each looks like: a pure function of seed and place."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
 from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 
 from volproc.grid.box import Shape, each
-from volproc.stages.phantom.scene_objects import (
+from volproc.grid.scale import VoxelNm
+from volproc.stages.phantom.render import truth_at
+from volproc.stages.phantom.scene import (
     CELL_REACH_NM,
     JITTER_NM,
     PITCH_NM,
@@ -19,14 +22,65 @@ from volproc.stages.phantom.scene_objects import (
     Nm3,
     Nucleus,
     Rod,
-    Stripe,
+    Scene,
+    random_at,
 )
+from volproc.stages.phantom.sensor import lost_slice_in, stripe_in
 
 DIVIDING_MOVES_NM = 2_500.0
-"""How far the dividing cell may leave its place to be seen; chromosomes stay clear of nuclei."""
+"""How far the dividing cell may leave its place to be seen, without touching nuclei."""
 
 
-def cells_in(extent: Nm3, *, seed: int, density: float) -> tuple[Cell, ...]:
+def make_scene(shape: Shape, voxel_nm: VoxelNm, *, seed: int, cell_density: float = 1.0) -> Scene:
+    """A HeLa-like scene for a volume; `cell_density` is the share of places that hold a cell."""
+    extent: Nm3 = each(lambda n, v: n * v, shape, voxel_nm)
+    cells = _cells_in(extent, seed, cell_density)
+    faults = stripe_in(shape, extent, seed), lost_slice_in(shape, seed)
+    return _numbered(Scene(shape, voxel_nm, seed, cells, *faults))
+
+
+def _numbered(scene: Scene) -> Scene:
+    """Ids for the nuclei that show themselves; cells whose nucleus is out of view lose it.
+
+    Decided at a few voxels about the nucleus's middle: cheap, and it makes ids dense.
+    """
+    trial = _with_ids(scene, range(1, 1 + sum(c.nucleus is not None for c in scene.cells)))
+    shown, ids = 0, []
+    for nucleus, cell in zip(trial.nuclei, trial.cells_with_nucleus, strict=True):
+        seen = any(truth_at(trial, v) == nucleus.id for v in _voxels_about(cell, trial))
+        shown += seen
+        ids.append(shown if seen else None)
+    return _with_ids(scene, ids)
+
+
+def _with_ids(scene: Scene, ids: Iterable[int | None]) -> Scene:
+    """The nuclei of a scene renumbered, in order; those with no id are taken away."""
+    left = iter(ids)
+
+    def renumbered(cell: Cell) -> Cell:
+        if cell.nucleus is None:
+            return cell
+        number = next(left)
+        return replace(cell, nucleus=None if number is None else replace(cell.nucleus, id=number))
+
+    return replace(scene, cells=tuple(map(renumbered, scene.cells)))
+
+
+def _voxels_about(cell: Cell, scene: Scene) -> Iterator[Shape]:
+    """Voxels near a nucleus's centre, the nearest inside the volume where it is outside.
+
+    Several, since a fold may run through the centre itself.
+    """
+    assert cell.nucleus is not None
+    axes = cell.nucleus.axes
+    for share in ((0.0, 0.0, 0.0), *product((-0.35, 0.35), repeat=3)):
+        place = each(lambda c, a, s: c + a * s, cell.centre, axes, share)
+        yield each(
+            lambda p, v, n: min(max(int(p // v), 0), n - 1), place, scene.voxel_nm, scene.shape
+        )
+
+
+def _cells_in(extent: Nm3, seed: int, density: float) -> tuple[Cell, ...]:
     """The cells that may be seen in a volume of `extent` nm, in raster order; nuclei have id 0."""
     sites = list(_sites(extent, seed, density))
     divides = _dividing(sites, extent, seed)
@@ -43,18 +97,14 @@ class _Site:
     nucleus_axes: Nm3
 
 
-def _random(seed: int, *place: int) -> np.random.Generator:
-    return np.random.default_rng([seed & 0xFFFFFFFF, *(p & 0xFFFFFFFF for p in place)])
-
-
 def _nucleus_axes(seed: int, place: Shape) -> Nm3:
-    rng = _random(seed, 1, *place)
+    rng = random_at(seed, 1, *place)
     return (rng.uniform(3300, 4500), rng.uniform(4200, 5300), rng.uniform(4200, 5300))
 
 
 def _anchor(extent: Nm3, seed: int) -> Nm3:
-    """Where the first cell stands: in view, and its envelope too when the view is small."""
-    rng = _random(seed, 2)
+    """The place of the first cell: in view, and its envelope too when the view is small."""
+    rng = random_at(seed, 2)
     shares = rng.uniform(0.35, 0.65, 3)
     # aside where that makes room for a neighbour, which may be the one that divides
     shares = np.where([14_000 < e < 30_000 for e in extent], 0.2 + 0.2 * shares, shares)
@@ -75,7 +125,7 @@ def _sites(extent: Nm3, seed: int, density: float) -> Iterator[_Site]:
         for a, e, p in zip(anchor, extent, PITCH_NM, strict=True)
     ]
     for place in ((k, j, i) for k in spans[0] for j in spans[1] for i in spans[2]):
-        rng = _random(seed, 3, *place)
+        rng = random_at(seed, 3, *place)
         shift = 0.5 * (place[0] % 2)
         moves = rng.uniform(-1, 1, 3) * (0 if place == (0, 0, 0) else 1)
         kept = rng.uniform() < density
@@ -88,8 +138,7 @@ def _sites(extent: Nm3, seed: int, density: float) -> Iterator[_Site]:
 
 
 def _distance_outside(centre: Nm3, extent: Nm3) -> float:
-    nearest = np.clip(centre, 0, extent)
-    return float(np.linalg.norm(np.subtract(centre, nearest)))
+    return float(np.linalg.norm(np.subtract(centre, np.clip(centre, 0, extent))))
 
 
 def _dividing(sites: list[_Site], extent: Nm3, seed: int) -> _Site | None:
@@ -97,21 +146,15 @@ def _dividing(sites: list[_Site], extent: Nm3, seed: int) -> _Site | None:
     others = [s for s in sites if s.place != (0, 0, 0)]
     inside = [s for s in others if _distance_outside(s.centre, extent) == 0]
     if inside:
-        return inside[int(_random(seed, 4).integers(len(inside)))]
+        return inside[int(random_at(seed, 4).integers(len(inside)))]
     nearest = min(others, key=lambda s: _distance_outside(s.centre, extent), default=None)
     if nearest and _distance_outside(nearest.centre, extent) < 2 * DIVIDING_MOVES_NM:
         return nearest
     return None
 
 
-def _moved_in(centre: Nm3, extent: Nm3) -> Nm3:
-    """A place as near to the volume as the neighbours allow."""
-    way = np.clip(centre, 0, extent) - np.array(centre)
-    return _triple(centre + way * min(1.0, DIVIDING_MOVES_NM / (np.linalg.norm(way) + 1e-9)))
-
-
 def _cell(site: _Site, seed: int) -> Cell:
-    rng = _random(seed, 5, *site.place)
+    rng = random_at(seed, 5, *site.place)
     nucleus = Nucleus(
         id=0,
         axes=site.nucleus_axes,
@@ -123,8 +166,11 @@ def _cell(site: _Site, seed: int) -> Cell:
 
 
 def _dividing_cell(site: _Site, extent: Nm3, seed: int) -> Cell:
-    rng = _random(seed, 8, *site.place)
-    centre = _moved_in(site.centre, extent)
+    rng = random_at(seed, 8, *site.place)
+    # as near to the volume as the neighbours allow
+    inward = np.clip(site.centre, 0, extent) - np.array(site.centre)
+    share = min(1.0, DIVIDING_MOVES_NM / (np.linalg.norm(inward) + 1e-9))
+    centre = _triple(site.centre + inward * share)
     rods = tuple(_chromosomes(centre, rng))
     return Cell(centre, _cell_axes(site, rng), _turn(rng), None, rods)
 
@@ -135,7 +181,7 @@ def _cell_axes(site: _Site, rng: np.random.Generator) -> Nm3:
 
 
 def _turn(rng: np.random.Generator) -> tuple[Nm3, Nm3, Nm3]:
-    """A turn about z by any angle, then a tilt of up to 20 degrees about x; rows are axes."""
+    """A rotation about z by any angle, then a tilt of up to 20 degrees about x; rows are axes."""
     a, b = rng.uniform(0, 2 * np.pi), rng.uniform(-0.35, 0.35)
     about_z = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     about_x = np.array([[np.cos(b), -np.sin(b), 0], [np.sin(b), np.cos(b), 0], [0, 0, 1]])
@@ -198,24 +244,6 @@ def _chromosomes(centre: Nm3, rng: np.random.Generator) -> Iterator[Rod]:
         radius, turn = 3_600 * np.sqrt(rng.uniform()), rng.uniform(0, 2 * np.pi)
         at = np.array(centre) + rng.normal(0, 380) * across
         at += radius * (np.cos(turn) * along + np.sin(turn) * np.array([1.0, 0, 0]))
-        way = rng.normal(0, 1, 3)
-        way *= rng.uniform(400, 1000) / np.linalg.norm(way)
-        yield Rod(_triple(at), _triple(way), rng.uniform(280, 420))
-
-
-def stripe_in(shape: Shape, extent: Nm3, *, seed: int) -> Stripe:
-    """The charging stripe: a slice and a band of its rows."""
-    rng = _random(seed, 6)
-    return Stripe(
-        slice=int(shape[0] * rng.uniform(0.2, 0.45)),
-        centre_nm=extent[1] * rng.uniform(0.25, 0.75),
-        half_width_nm=min(1_500.0, extent[1] / 4) * rng.uniform(0.5, 1.0),
-        strength=rng.uniform(28, 40),
-    )
-
-
-def lost_slice_in(shape: Shape, *, seed: int) -> int | None:
-    """A slice away from the stripe and the ends; volumes below 8 slices lose none."""
-    if shape[0] < 8:
-        return None
-    return int(shape[0] * _random(seed, 7).uniform(0.55, 0.85))
+        half_axis = rng.normal(0, 1, 3)
+        half_axis *= rng.uniform(400, 1000) / np.linalg.norm(half_axis)
+        yield Rod(_triple(at), _triple(half_axis), rng.uniform(280, 420))

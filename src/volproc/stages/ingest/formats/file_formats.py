@@ -1,4 +1,4 @@
-"""The file formats that are read: a line here and a file beside this one for each."""
+"""The file formats that are read: a line here and a file in this folder for each."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ FORMATS_READ = (
 
 
 def opener_of(url: str, options: IngestOptions) -> Opener:
-    """What opens the file at `url` and others of its format, as `options` ask."""
+    """What opens the file at `url` and others of its format, with `options`."""
     return format_of(url).opener(options)
 
 

@@ -10,7 +10,7 @@ import pytest
 from volproc.grid.box import whole_box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.phantom.render import render
-from volproc.stages.phantom.scene import make_scene
+from volproc.stages.phantom.scene_layout import make_scene
 
 ISOTROPIC = parse_voxel_nm([100, 100, 100])
 
