@@ -1,6 +1,6 @@
 """volproc.array.predict against the stage: bits, tasks per block, time; with dask-image; on Dask.
 
-python benchmarks/dask_arrays.py            # a volume of 32 x 192 x 192 voxels of 50 nm
+python benchmarks/dask_arrays.py            # a volume of 32 x 96 x 96 voxels of 50 nm
 """
 
 import resource
@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster
 import volproc
 from volproc.config.running import ClusterOptions
 
-SHAPE, NM, BLOCK = (32, 192, 192), (50.0, 50.0, 50.0), (32, 96, 96)
+SHAPE, NM, BLOCK = (32, 96, 96), (50.0, 50.0, 50.0), (32, 48, 48)
 SERIAL = ClusterOptions(kind="serial")
 
 
@@ -32,7 +32,7 @@ def timed(name, work):
 def main():
     folder = tempfile.mkdtemp()
     rng = np.random.default_rng(0)
-    coarse = rng.integers(60, 190, (4, 24, 24)).repeat(8, 0).repeat(8, 1).repeat(8, 2)
+    coarse = rng.integers(60, 190, (4, 12, 12)).repeat(8, 0).repeat(8, 1).repeat(8, 2)
     values = (coarse + rng.integers(-30, 30, SHAPE)).astype("uint8")
     image = volproc.store(values, f"{folder}/image.zarr", voxel_nm=NM, cluster=SERIAL)
     options = {"fusion": "mean", "block": BLOCK}
@@ -41,16 +41,16 @@ def main():
         "stage predict",
         lambda: volproc.predict(image, f"{folder}/p.zarr", votes=None, cluster=SERIAL, **options),
     )
-    lazy = volproc.array.predict(image.dask(chunks=(32, 64, 64)), voxel_nm=NM, **options)
+    lazy = volproc.array.predict(image.dask(chunks=(32, 40, 40)), voxel_nm=NM, **options)
     layer = lazy.dask.layers[lazy.name]
     print(f"{lazy.npartitions} blocks, {len(layer) / lazy.npartitions:.1f} tasks of ours each")
     found = timed("array.predict, synchronous", lambda: lazy.compute(scheduler="synchronous"))
     print("equal bits:", np.array_equal(found, made[...]))
     threads = timed("array.predict, threads", lambda: lazy.compute(scheduler="threads"))
     print("equal bits:", np.array_equal(threads, made[...]))
-    calm = ndfilters.median_filter(image.dask(chunks=(32, 64, 64)), size=(1, 3, 3))
+    calm = ndfilters.median_filter(image.dask(chunks=(32, 40, 40)), size=(1, 3, 3))
     inside = volproc.array.predict(calm, voxel_nm=NM, **options)
-    mean = ndmeasure.mean(inside, inside > 99, 1)
+    mean = ndmeasure.mean(inside, inside > 0, 1)
     print("dask-image before and after:", timed("graph", lambda: float(mean.compute())))
     with LocalCluster(n_workers=2, threads_per_worker=1) as cluster, Client(cluster) as client:
         away = timed("on a LocalCluster", lambda: client.compute(lazy).result())
