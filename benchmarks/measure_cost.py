@@ -32,7 +32,7 @@ from volproc.engine.serial import SerialEngine
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.measure.formats.mesh_formats import mesh_files
-from volproc.stages.measure.mesh.mesh_assembly import gathered, mesh_step
+from volproc.stages.measure.mesh.mesh_assembly import WriteMeshes, gathered, mesh_step
 from volproc.stages.measure.mesh.simplification import simplify
 from volproc.stages.measure.mesh.surface_files import surface_in
 from volproc.stages.measure.mesh.triangle_mesh import Mesh, joined, mesh_of
@@ -79,17 +79,10 @@ def run_pass(url: str, name: str) -> tuple[float, int, int]:
     count, surface = plan.steps
     if name == "meshes":
         surfaces = gathered(plan.files, surface.blocks)
-        step = mesh_step(
-            plan.labels,
-            surfaces,
-            plan.files,
-            surface.blocks,
-            level=plan.level,
-            folder=f"{plan.folder}/meshes",
-            kind="ply",
-            error_nm=ERROR_NM,
-            worker_bytes=runner.engine.worker_bytes,
-        )
+        folder = f"{plan.folder}/meshes"
+        task = WriteMeshes(plan.labels, plan.files, plan.level, folder, "ply", ERROR_NM)
+        worker_bytes = runner.engine.worker_bytes
+        step = mesh_step(task, surfaces, surface.blocks, worker_bytes=worker_bytes)
     else:
         step = count if name == "count" else surface
     runner.forget(step.name)

@@ -64,7 +64,8 @@ def main() -> None:
         plain = mesh(mask, voxel_nm, smooth_nm=0)
         made = [plain, taubin(plain, iterations=10), taubin(plain, iterations=50)]
         made += [mesh(mask, voxel_nm, smooth_nm=w * voxel_nm.max()) for w in WIDTHS]
-        errors = ((100 * (m.area_nm2 / area - 1), 100 * (m.volume_nm3 / volume - 1)) for m in made)
+        bodies = [Trimesh(one.xyz, one.triangles, process=False) for one in made]
+        errors = ((100 * (b.area / area - 1), 100 * (b.volume / volume - 1)) for b in bodies)
         print(f"{name:44}", *(f"{a:+7.1f} /{v:+6.2f}" for a, v in errors), flush=True)
 
 

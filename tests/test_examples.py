@@ -1,5 +1,6 @@
 """The examples parse, and say what their comments say."""
 
+import json
 import re
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def test_the_loop_works_on_the_volume_that_its_comment_makes():
     workflow = load_workflow(EXAMPLES / "crowd.toml", environment={})
     image = (EXAMPLES.parent / made).resolve()
     assert Path(workflow.run.source).resolve() == image
-    for truth in (workflow.crowd.truth, workflow.evaluate.ground_truth):
+    for truth in (workflow.crowd.ground_truth, workflow.evaluate.ground_truth):
         assert Path(truth).resolve() == image / "labels" / "nuclei"
     assert workflow.crowd.slices[1] == workflow.evaluate.slices[0]
 
@@ -49,3 +50,16 @@ def test_the_commented_options_of_own_data_are_options_with_allowed_values(tmp_p
 def _names(workflow: Workflow) -> list[str]:
     tables = [value for _, value in workflow if isinstance(value, Options)]
     return [name for table in tables for name in type(table).model_fields]
+
+
+def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path, monkeypatch):
+    pytest.importorskip("dask_image")
+    notebook = json.loads((EXAMPLES / "dask_arrays.ipynb").read_text())
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "notebook"}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert (cell["outputs"], cell["execution_count"]) == ([], None)
+            exec(compile("".join(cell["source"]), "dask_arrays.ipynb", "exec"), names)
+    assert names["labels"].info.provenance["finished"]
+    assert len(names["ids"]) == len(names["sizes"]) > 0

@@ -11,15 +11,30 @@ import numpy as np
 import pytest
 from tests.flaky import LISTS, READS, WRITES, flaky_disk, flaky_memory
 
-from volproc import IngestOptions, LabelOptions, PhantomOptions, PredictOptions
+from volproc import (
+    IngestOptions,
+    InteriorOptions,
+    LabelOptions,
+    MeasureOptions,
+    PhantomOptions,
+    PredictOptions,
+    TrainOptions,
+)
 from volproc.engine.ledger import Ledger
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.ingest.reader import open_source
+from volproc.stages.interior.labelling import Labelling
+from volproc.stages.interior.stage import plan_interior, run_interior
+from volproc.stages.label import STAGE as LABEL
 from volproc.stages.label.stage import plan_label, run_label
+from volproc.stages.measure.stage import plan_measure, run_measure
 from volproc.stages.phantom.stage import plan_phantom, run_phantom
 from volproc.stages.predict.stage import plan_predict, run_predict
+from volproc.stages.train.options import TrainedOnOptions
+from volproc.stages.train.stage import plan_train, run_training
+from volproc.stages.train.training_sources import sources_of
 from volproc.volume.file_io import read_file, write_file, write_pieces
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
@@ -45,25 +60,28 @@ def in_memory(folder):
     return {name.partition(folder)[2]: filesystem.cat_file(name) for name in found}
 
 
-def equal_on_disk(tmp_path, work, rate, *, kinds=(READS, WRITES, LISTS)):
-    """`work` on a sound disk and on a flaky one, in two folders of one name."""
+def equal_on_disk(tmp_path, work, rate, *, kinds=(READS, WRITES, LISTS), of="."):
+    """`work` on a sound disk and on a flaky one, in folders of one name; compares `of` in them."""
     for name in ("sound", "flaky"):
         (tmp_path / name / "here").mkdir(parents=True)
     work(tmp_path / "sound" / "here")
     with flaky_disk(tmp_path / "flaky", rate, seed=1) as faults:
         work(tmp_path / "flaky" / "here")
-    assert files(tmp_path / "flaky") == files(tmp_path / "sound")
+    made = files(tmp_path / "flaky" / "here" / of)
+    assert made == files(tmp_path / "sound" / "here" / of)
+    assert made
     if rate == 0.2:
         assert all(faults.count[kind] for kind in kinds)
         assert faults.pauses
 
 
-def write_volume(url, values):
+def write_volume(url, values, kind="image"):
     info = new_volume(
         str(url),
         shape=values.shape,
         voxel_nm=parse_voxel_nm((50, 50, 50)),
         dtype=str(values.dtype),
+        kind=kind,
         chunks=(16, 16, 16),
         shards=(32, 32, 32),
         max_levels=1,
@@ -173,6 +191,75 @@ def test_a_prediction(tmp_path, voxels, tiny_model, rate):
         image = open_volume(tmp_path / "image.zarr")
         plan = plan_predict(image.info, str(folder / "p.zarr"), options)
         run_predict(plan, Runner(SerialEngine(), folder / "ledger"))
+
+    equal_on_disk(tmp_path, work, rate)
+
+
+@RATES
+def test_nuclei(tmp_path, rate):
+    """Its volumes in between are written and read on the same disk."""
+    z, y, x = np.ogrid[:40, :40, :40]
+    distance = np.sqrt((z - 20) ** 2 + (y - 20) ** 2 + (x - 20) ** 2)
+    shell = write_volume(tmp_path / "e.zarr", 255 * ((distance > 9) & (distance < 12)).astype("u1"))
+
+    def work(folder):
+        options = InteriorOptions(gap_nm=200, min_volume_um3=0, block=(32, 32, 32))
+        labelling = Labelling(LABEL)
+        plan = plan_interior(shell.info, str(folder / "n.zarr"), options, labelling=labelling)
+        run_interior(plan, Runner(SerialEngine(), folder / "ledger"))
+
+    equal_on_disk(tmp_path, work, rate, of="n.zarr")  # the rest names dates of what is between
+    assert open_volume(tmp_path / "flaky" / "here" / "n.zarr").info.provenance["objects"] == 1
+
+
+@RATES
+def test_measurements_and_meshes(tmp_path, voxels, rate):
+    objects = write_volume(tmp_path / "objects.zarr", voxels // 255 * np.uint8(7), kind="labels")
+
+    def work(folder):
+        options = MeasureOptions(meshes="ply", mesh_error_nm=0)
+        plan = plan_measure(objects.info, str(folder / "out"), options, image=objects.info)
+        run_measure(plan, Runner(SerialEngine(), folder / "ledger"))
+
+    equal_on_disk(tmp_path, work, rate)
+    assert (tmp_path / "flaky" / "here" / "out" / "meshes" / "7.ply").exists()
+
+
+class Killed(Exception):
+    """Stands for a signal."""
+
+
+@RATES
+def test_a_training(tmp_path, voxels, rate):
+    image = write_volume(tmp_path / "image.zarr", voxels)
+    labels = write_volume(tmp_path / "labels.zarr", voxels // 255, kind="labels")
+
+    def work(folder):
+        options = TrainOptions(
+            images=(image.info.url,),
+            labels=(labels.info.url,),
+            model_out=str(folder / "model"),
+            trained_on=(TrainedOnOptions(name="noise", terms="free"),),
+            widths=(3, 4),
+            slices_in=4,
+            slices_out=2,
+            patch=16,
+            batch=2,
+            steps=4,
+            checkpoint_steps=1,
+            device="cpu",
+        )
+        kills = [2]
+
+        def watch(event):
+            if event["step"] in kills:
+                kills.clear()
+                raise Killed
+
+        plan = plan_train(sources_of(options), options)
+        with pytest.raises(Killed):
+            run_training(plan, watch=watch)
+        run_training(plan, watch=watch)  # goes on from its checkpoint, which is read
 
     equal_on_disk(tmp_path, work, rate)
 

@@ -5,12 +5,12 @@ from rich.console import Console
 
 from volproc import progress_bars as progress_file
 from volproc.engine.events import (
+    Advanced,
     BlockDone,
     BlockFailed,
     Note,
     ProgressMeter,
     StepFinished,
-    StepProgress,
     StepStarted,
 )
 from volproc.progress_bars import (
@@ -113,10 +113,10 @@ def test_what_was_done_before_is_told_once(watch, lines):
 def test_a_step_without_blocks_says_what_it_says(watch, lines, clock):
     watch(StepStarted("train", 0, 100))
     clock.now += 10
-    watch(StepProgress("train", 20, 100, "loss 0.321"))
+    watch(Advanced("train", 20, 100, "loss 0.321"))
     watch(StepStarted("read", 0, 0))
     clock.now += 10
-    watch(StepProgress("read", 20, 0))
+    watch(Advanced("read", 20, 0))
     assert lines == [
         "train: 0/100",
         "train: 20/100, loss 0.321, 40 s left",

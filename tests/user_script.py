@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import volproc
-from volproc import ClusterOptions, IngestOptions, PredictOptions, Volume, labels
+from volproc import ClusterOptions, IngestOptions, PredictOptions, Volume, array, labels
 
 here = Path("data")
 serial = ClusterOptions(kind="serial")
@@ -38,3 +38,7 @@ new.write(info.box, 0)
 new.finish()
 print(volproc.open_volume("new.zarr").read(volproc.Box((0, 0, 0), (4, 4, 4))))
 print(labels.statistics("labels.zarr")["volume_um3"])
+lazy = array.predict(image.dask(chunks=(64, 256, 256)), voxel_nm=image.voxel_nm, fusion="mean")
+stored = volproc.store(lazy, here / "lazy.zarr", like=image, voxel_nm=(50, 50, 50))
+volproc.store(array.label(stored, threshold=0.5), "ids.zarr", like=stored, kind="labels")
+print(image[3, ::2].mean(), image.shape, image.levels[0].voxel_nm, array.constants(image))

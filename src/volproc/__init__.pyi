@@ -22,6 +22,7 @@ from volproc.stages.crowd.options import CrowdOptions as CrowdOptions
 from volproc.stages.crowd.stage import CrowdSummary
 from volproc.stages.evaluate.options import EvaluateOptions as EvaluateOptions
 from volproc.stages.evaluate.overlap_scores import Scores
+from volproc.stages.filter.options import FilterOptions as FilterOptions
 from volproc.stages.ingest.empiar.fetch import plan_fetch as plan_fetch
 from volproc.stages.ingest.empiar.fetch import run_fetch as run_fetch
 from volproc.stages.ingest.options import FetchOptions as FetchOptions
@@ -107,6 +108,7 @@ def ingest(
     *,
     fetch: FetchOptions | None = None,
     voxel_nm: Sequence[float] | None = None,
+    box: str = "",
     match_slices: bool = False,
     labels: bool = False,
     missing: Literal["refuse", "repeat", "blank"] = "refuse",
@@ -144,6 +146,10 @@ def ingest(
         `IngestOptions`; keywords below go over it.
     voxel_nm
         Voxel size in nm (z, y, x), where the files do not state it or state it wrongly.
+    box
+        Read and convert this part only: voxels ("0:64,0:512,0:512"), lengths from the
+        corner ("0:2um,0:5um,0:5um"), or a size in the middle ("512"). It stays where it
+        was.
     match_slices
         Bring every slice to the volume's mean and spread, where slices were stretched one
         by one.
@@ -206,6 +212,60 @@ def ingest(
     -------
     Volume
         The finished volume.
+
+    Raises
+    ------
+    VolprocError
+        One line: the value, what was expected, the way out. Nothing is lost.
+    """
+
+def filter(
+    image: str | Path | Volume,
+    out: str | Path,
+    options: FilterOptions | None = None,
+    *,
+    steps: Sequence[str] = (),
+    box: str = "",
+    voxel_nm: Sequence[float] | None = None,
+    block: Sequence[int] | None = None,
+    overwrite: bool = False,
+    cluster: ClusterOptions | None = None,
+    watchers: Sequence[Watcher] = (),
+    progress: bool = True,
+) -> Volume:
+    """Filter an image's grey values before a network sees them: median, gaussian, and so on.
+
+    Parameters
+    ----------
+    image
+        The image.
+    out
+        The filtered image.
+    options
+        `FilterOptions`; keywords below go over it.
+    steps
+        Operations, applied in order: "median WIDTH", "gaussian SIGMA", "unsharp SIGMA
+        amount=1", "destripe WIDTH length=LENGTH axis=y"; lengths in nm, or with a unit.
+    box
+        Filter this part only: voxels ("0:64,0:512,0:512"), lengths ("0:2um,0:5um,0:5um"),
+        or a size in the middle ("512"). What is around it is read too.
+    voxel_nm
+        Voxel size of the image in nm (z, y, x), where its metadata lacks it.
+    block
+        Voxels of one task, a shard of the output; by default about 64 MB.
+    overwrite
+        Replace what volproc made there otherwise.
+    cluster
+        Who does the work; by default this machine.
+    watchers
+        Called with every event of the run.
+    progress
+        Show how far it is, in a terminal or a notebook.
+
+    Returns
+    -------
+    Volume
+        The filtered image, on the same grid.
 
     Raises
     ------
@@ -607,6 +667,8 @@ def predict(
     card: str = "",
     trust_model: bool = False,
     voxel_nm: Sequence[float] | None = None,
+    box: str = "",
+    mask: str = "",
     axes: Literal["z", "y", "x", "zy", "zx", "yx", "zyx"] = "zyx",
     fusion: Literal["union", "majority", "mean", "max", "weighted"] = "mean",
     weights: Sequence[float] = (1.0, 1.0, 1.0),
@@ -653,6 +715,13 @@ def predict(
         Run the program that a model of TorchScript or .pt2 is: only if you trust its maker.
     voxel_nm
         Voxel size of the image in nm (z, y, x), where its metadata lacks it.
+    box
+        Predict in this part of the image only: voxels ("0:64,0:512,0:512"), lengths
+        ("0:2um,0:5um,0:5um"), or a size in the middle ("512"). What is around it is read
+        too.
+    mask
+        Predict only where this volume (OME-Zarr, any grid) is not 0; elsewhere the result
+        is 0.
     axes
         Axes to look along.
     fusion
@@ -986,7 +1055,7 @@ def evaluate(
     ground_truth_labels
         Label values that count as foreground; all but 0 if empty.
     slices
-        Score these z slices of the truth only: first, and one past the last.
+        Score these z slices of the ground truth only: first, and one past the last.
     threshold
         Probability from which a voxel counts as foreground.
     overwrite

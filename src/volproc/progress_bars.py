@@ -21,13 +21,13 @@ from rich.progress import (
 )
 
 from volproc.engine.events import (
+    Advanced,
     BlockDone,
     BlockFailed,
     Event,
     Note,
     ProgressMeter,
     StepFinished,
-    StepProgress,
     StepStarted,
     Watcher,
 )
@@ -124,7 +124,7 @@ class _Pace:
     said: str = ""
     """What a step without blocks says of itself."""
 
-    def hear(self, event: BlockDone | StepProgress) -> None:
+    def hear(self, event: BlockDone | Advanced) -> None:
         self.done, self.total = event.done, event.total
         if isinstance(event, BlockDone):
             self.voxels += event.voxels
@@ -163,7 +163,7 @@ class ProgressLines:
             self._pause, self._next = FIRST_LINE_S, now + FIRST_LINE_S
             if event.done < event.total or not event.total:
                 self._tell(event.step, now)
-        elif isinstance(event, BlockDone | StepProgress):
+        elif isinstance(event, BlockDone | Advanced):
             self._steps[event.step].hear(event)
             if now >= self._next:
                 self._pause = min(MAX_S, 2 * self._pause)
@@ -204,7 +204,7 @@ class TerminalBar:
             bar = self._bars.add_task(event.step, total=event.total, completed=event.done, rate="")
             pace = _Pace(self._clock(), event.done, event.done, event.total)
             self._steps[event.step] = bar, pace
-        elif isinstance(event, BlockDone | StepProgress):
+        elif isinstance(event, BlockDone | Advanced):
             bar, pace = self._steps[event.step]
             pace.hear(event)
             self._bars.update(

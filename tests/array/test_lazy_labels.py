@@ -104,7 +104,7 @@ def test_the_chunks_of_a_mask_are_let_go_after_one_look(mask):
     [
         ({"min_volume_um3": 1}, r"min_volume_um3 needs voxel_nm=\(z, y, x\)"),
         ({"keep_ids": True}, "has no keep_ids: volproc.labels.filter has"),
-        ({"native": True}, "has no native: volproc.label has"),
+        ({"image_grid": True}, "has no image_grid: volproc.label has"),
         ({"smallest": 3}, "smallest"),
     ],
 )

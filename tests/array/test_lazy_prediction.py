@@ -49,7 +49,8 @@ def lazy(tiny_model):
         {},
         {"fusion": "majority", "threshold": 0.4},
         {"axes": "zx", "flips": True},
-        {"skip": 1.6},
+        {"box": "4:16,8:30,10:40"},
+        {"skip_empty_std": 1.6},
         {"fusion": "weighted", "weights": (2, 1, 1), "block": None},
     ],
     ids=str,
@@ -69,7 +70,7 @@ def test_skipped_blocks_are_skipped_here_too(save_volume, stage, lazy, noise):
     values = noise[:20, :36, :45].copy()
     values[:, :, 20:] = 120
     image = save_volume("half.zarr", values, voxel_nm=NM)
-    options = {"skip": 0.8, "block": (20, 36, 8), "tile": (12, 20, 8)}
+    options = {"skip_empty_std": 0.8, "block": (20, 36, 8), "tile": (12, 20, 8)}
     expected = stage(image, **options)
     assert not expected[:, :, -4:].any()
     assert np.array_equal(lazy(values, voxel_nm=NM, **options).compute(), expected)
@@ -135,8 +136,8 @@ def test_the_same_call_gives_the_same_keys(noise, lazy):
 
 
 def test_what_needs_files_or_is_no_number_is_refused(noise, lazy):
-    with pytest.raises(ConfigError, match="writes no files, so it takes no native, certify"):
-        lazy(noise, voxel_nm=NM, native=True, seam_check=3)
+    with pytest.raises(ConfigError, match="writes no files, so it takes no image_grid, seam_check"):
+        lazy(noise, voxel_nm=NM, image_grid=True, seam_check=3)
     with pytest.raises(ConfigError, match="fusion"):
         lazy(noise, voxel_nm=NM, fusion="sum")
     broken = noise.astype("float32")

@@ -1,9 +1,9 @@
 import pytest
 
 from volproc.engine.events import (
+    Advanced,
     ProgressMeter,
     StepFinished,
-    StepProgress,
     StepStarted,
 )
 
@@ -15,8 +15,8 @@ def test_a_step_without_blocks_is_told():
             tell(done, 999, f"{done} rows")
     started, *steps, finished = told
     assert started == StepStarted("read", 0, 999)
-    assert steps[0] == StepProgress("read", 0, 999, "0 rows")
-    assert steps[-1] == StepProgress("read", 999, 999, "999 rows")
+    assert steps[0] == Advanced("read", 0, 999, "0 rows")
+    assert steps[-1] == Advanced("read", 999, 999, "999 rows")
     assert len(steps) < 100  # twice a second
     assert isinstance(finished, StepFinished)
 

@@ -50,7 +50,7 @@ def test_a_record_that_cannot_be_written_says_so(tmp_path):
 def test_a_digest_is_the_same_in_every_process():
     things = 'digest({"b": 1, "a": (2, 3)}, Box((0, 0, 0), (1, 2, 3)), PredictOptions(axes="zy"))'
     setup = "from volproc.engine.ledger import digest\nfrom volproc.grid.box import Box\n"
-    setup += "from volproc.config import PredictOptions\n"
+    setup += "from volproc import PredictOptions\n"
     found = subprocess.run(
         [sys.executable, "-c", f"{setup}print({things})"],
         capture_output=True,

@@ -34,5 +34,5 @@ def test_another_unit_and_a_missing_package_are_told_in_one_line(volume, monkeyp
     with pytest.raises(ConfigError, match=r"unit='mm'\): expected 'nm' or 'um'"):
         volume.to_xarray(unit="mm")
     monkeypatch.setitem(sys.modules, "xarray", None)
-    with pytest.raises(ConfigError, match=r"needs xarray: pip install 'volproc\[xarray\]'"):
+    with pytest.raises(ConfigError, match=r"needs xarray: pip install '\.\[xarray\]'"):
         volume.to_xarray()

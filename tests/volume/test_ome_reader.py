@@ -51,5 +51,5 @@ def test_what_it_cannot_read_or_warns_of_is_told(save_volume, noise, tmp_path):
 def test_without_the_package_one_line_says_what_to_install(save_volume, noise, monkeypatch):
     volume = save_volume("a.zarr", noise)
     monkeypatch.setitem(sys.modules, "ome_zarr", None)
-    with pytest.raises(ConfigError, match=r"pip install 'volproc\[ome\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[ome\]'"):
         volume.ome()

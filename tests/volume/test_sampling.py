@@ -155,3 +155,15 @@ def test_what_is_not_covered_is_refused_where_all_is_needed():
 def test_voxels_under_a_volume_of_such_voxels(corner, start):
     box = box_at(corner, (3, 4, 5), origin_nm=(0.0, 0.0, 0.0), voxel_nm=(50.0, 40.0, 40.0))
     assert box == Box(start, tuple(a + n for a, n in zip(start, (3, 4, 5), strict=True)))
+
+
+def test_a_part_that_volproc_cut_out_may_begin_where_the_whole_begins():
+    """Of another volume that does the same nobody knows whether its voxel size is wrong."""
+    whole, crop = volume((10, 40, 40), (50, 10, 10)), volume((4, 10, 20), (50, 10, 10))
+    with pytest.raises(VolumeError, match="need the same field of view"):
+        sampling_to(whole, crop)
+    part = crop.with_provenance(part=True)
+    assert sampling_to(whole, part).offset == (0, 0, 0)
+    sampling, both = overlap(part, whole)
+    assert both == part.box
+    assert sampling.offset == (0, 0, 0)

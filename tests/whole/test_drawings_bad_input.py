@@ -110,7 +110,7 @@ def test_flags_that_cannot_be(refused, tmp_path):
     write_export(tmp_path / "e.csv", GOOD)
     refused("e.csv", "frame_pattern = '(' is no regular expression", flags=("--frame-pattern", "("))
     refused("e.csv", "method", flags=("--method", "vote"))
-    refused("e.csv", "no-truth.zarr", flags=("--truth", "no-truth.zarr"))
+    refused("e.csv", "no-truth.zarr", flags=("--ground-truth", "no-truth.zarr"))
     words = 'truth_labels.0 = "a": input should be a valid integer'
     refused("e.csv", words, flags=("--ground-truth-labels", "a"))
     refused("e.csv", "no row of e.csv can be used: another region", flags=("--rois", "ROI_2"))

@@ -37,6 +37,35 @@ def test_an_ingested_image_lies_in_the_run():
     assert not found.source_is_volume
 
 
+def test_the_network_learns_from_what_it_will_see():
+    assert of(**LOOP, filter={"steps": ["median 30"]}).train.images == ("out/filtered.zarr",)
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "stage"),
+    [
+        ("stack.tif", {}, "ingest"),
+        ("stack.tif", {"filter": {}}, "ingest"),
+        ("a.zarr", {}, "predict"),
+        ("a.zarr", {"filter": {}}, "filter"),
+    ],
+)
+def test_the_first_stage_that_can_takes_the_box(source, more, stage):
+    found = of(run={"source": source, "box": 512}, **more)
+    assert found.run.box == "512"
+    taken = {name for name in ("ingest", "filter", "predict") if _box(found, name)}
+    assert taken == {stage}
+    assert filled(found) == found
+    same = of(**{"run": {"source": source, "box": "512"}, **more, stage: {"box": "512"}})
+    assert _box(same, stage) == "512"
+    with pytest.raises(ConfigError, match=rf"box = '512' is for \[{stage}\], which has box = '9'"):
+        of(**{"run": {"source": source, "box": "512"}, **more, stage: {"box": "9"}})
+
+
+def _box(workflow, stage):
+    return getattr(getattr(workflow, stage), "box", "")
+
+
 def test_without_the_tables_nothing_changes():
     plain = Workflow.model_validate({"run": RUN})
     assert filled(plain) == plain

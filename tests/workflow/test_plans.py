@@ -21,6 +21,7 @@ def workflow(tmp_path, save_volume):
     tables = {
         "run": {"source": str(tmp_path / "image.tif"), "folder": str(tmp_path / "run")},
         "ingest": {"voxel_nm": [50, 50, 50]},
+        "filter": {"steps": ["median 100"]},
         "subjects": {"roi": [12, 80, 96]},
         "crowd": {"ground_truth": url},
         "annotate": {},
@@ -57,7 +58,18 @@ def test_to_run_everything_must_be_there(workflow):
     plans = Plans(filled(workflow))
     for stage in ("crowd", "ingest"):
         plans.of(stage)
-    rest = ("subjects", "annotate", "train", "predict", "interior", "label", "measure", "evaluate")
-    for stage in rest:
+    rest = ("filter", "subjects", "annotate", "train", "predict", "interior", "label", "measure")
+    for stage in (*rest, "evaluate"):
         with pytest.raises(VolumeError, match=r"run/\w+\.zarr does not exist"):
             plans.of(stage)
+
+
+def test_only_the_network_sees_the_filtered_image(workflow, tmp_path):
+    """It learns from it and predicts on it; intensities and pictures are the microscope's."""
+    plans = Plans(filled(workflow), dry_run=True)
+    image, filtered = (str(tmp_path / "run" / name) for name in ("image.zarr", "filtered.zarr"))
+    assert plans.of("filter").image.url == image
+    assert plans.of("predict").image.url == filtered
+    assert plans.of("train").sources[0].image.url == filtered
+    assert plans.claim("measure").inputs[:2] == (str(tmp_path / "run" / "objects.zarr"), image)
+    assert plans.claim("subjects").inputs == (image,)

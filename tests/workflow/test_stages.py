@@ -9,6 +9,7 @@ from volproc.workflow.workflow_file import Workflow
 
 EVERYTHING = {
     "run": {"source": "a.tif"},
+    "filter": {},
     "subjects": {},
     "crowd": {"ground_truth": "t.zarr"},
     "annotate": {},
@@ -32,7 +33,7 @@ def test_a_workflow_with_all_tables_has_all_stages():
 def test_a_stage_is_there_if_its_table_is():
     assert names({"run": {"source": "a.tif"}}) == ["ingest", "predict", "label", "report"]
     assert names({"run": {"source": "a.zarr"}}) == ["predict", "label", "report"]
-    for table in ("subjects", "crowd", "annotate", "train", "interior", "measure", "evaluate"):
+    for table in EVERYTHING.keys() - {"run"}:
         without = {key: value for key, value in EVERYTHING.items() if key != table}
         assert set(names(EVERYTHING)) - set(names(without)) == {table}
 
@@ -42,5 +43,7 @@ def test_named_stages_keep_their_order():
     assert names({"run": {"source": "a.zarr"}}, "ingest", "predict") == ["predict"]
     with pytest.raises(ConfigError, match=r"no stage 'crowd': its table \[crowd\] is missing"):
         names({"run": {"source": "a.tif"}}, "crowd")
-    with pytest.raises(ConfigError, match="unknown stage 'segment'; stages are ingest, subjects"):
+    with pytest.raises(
+        ConfigError, match="unknown stage 'segment'; stages are ingest, filter, subjects"
+    ):
         names(EVERYTHING, "segment")

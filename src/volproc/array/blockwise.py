@@ -14,6 +14,7 @@ import operator
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import dask.array
@@ -54,7 +55,7 @@ def image_of(given: Any, voxel_nm: Any) -> Image:
     source = source_of(given, voxel_nm=voxel_nm)
     if isinstance(source, Volume):
         return Image(source.info, source)
-    if not hasattr(source, "array") or isinstance(given, str):
+    if not hasattr(source, "array") or isinstance(given, str | Path):
         raise VolumeError(f"{given} is no OME-Zarr; give dask.array.from_zarr(path) and voxel_nm")
     lazy = given if isinstance(given, dask.array.Array) else dask.array.from_array(given)
     info = source.info.with_provenance(recipe={"array": lazy.name}, finished=False)

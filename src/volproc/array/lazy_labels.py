@@ -44,7 +44,7 @@ from volproc.volume.metadata import VolumeInfo
 SIZES = {"min_volume_um3", "max_volume_um3", "min_extent_nm", "max_extent_nm", "max_elongation"}
 """Criteria that need the voxel size."""
 MAX_IDS = 2**32
-ELSEWHERE = {"native": "volproc.label", "keep_ids": "volproc.labels.filter"}
+ELSEWHERE = {"image_grid": "volproc.label", "keep_ids": "volproc.labels.filter"}
 
 
 def label(

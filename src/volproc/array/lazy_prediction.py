@@ -18,7 +18,7 @@ from volproc.grid.blocks import Block
 from volproc.grid.box import Box
 from volproc.model.network import Constants
 from volproc.model.normalisation import Normalisation
-from volproc.model.opening import open_network
+from volproc.model.resolver import open_network
 from volproc.stages.predict.empty_blocks import (
     EmptyBlockRule,
     coarse_resampler,
@@ -31,7 +31,7 @@ from volproc.stages.predict.task import Predict
 from volproc.stages.volume_sample import sample_box
 from volproc.volume.metadata import VolumeInfo
 
-FILES = ("votes", "agreement", "disagreement", "regions_um", "native", "certify")
+FILES = ("votes", "agreement", "disagreement", "regions_um", "image_grid", "seam_check")
 """Options that ask for files beside the prediction."""
 
 
@@ -47,25 +47,22 @@ def predict(
 
     `array` is a dask array of (z, y, x), anything that dask makes one of, or an open volume, of
     whose pyramid the level is read that the stage reads. `voxel_nm` is needed for all but volumes.
-    `options` are those of `PredictOptions`, such as fusion, threshold, axes, tile, skip.
+    `options` are those of `PredictOptions`, such as fusion, threshold, axes, tile.
 
     The normalisation constants of the whole array are found by one task, before all others, from
     the sample that the stage takes. For a part of a volume give the whole one's as `constants`
     (`volproc.array.constants`, or mean and standard deviation): then nothing but the block and its
     halo is computed for a block. On a CPU the result has the bits of the stage `predict`.
     """
-    files = [name for name in FILES if options.get(name)]
+    chosen = PredictOptions(model=model, **{"votes": False, **options})
+    files = [name for name in FILES if getattr(chosen, name)]
     if files:
         raise ConfigError(
             f"volproc.array.predict writes no files, so it takes no {', '.join(files)}; store the "
             "array and use volproc.predict"
         )
     image = image_of(array, voxel_nm)
-    plan = plan_predict(
-        image.info,
-        "prediction",
-        PredictOptions(model=model, **{**options, **dict.fromkeys(FILES[:1], False)}),
-    )
+    plan = plan_predict(image.info, "prediction", chosen)
     layer = Blocks(
         f"predict-{tokenize(plan.digest, image.level(plan.resampler.level).name, constants)}"
     )
@@ -113,7 +110,7 @@ def _ready(task: Predict, given: Constants | None, parts: Parts | None) -> Predi
 
 def _add_block(plan: PredictPlan, image: Image, layer: Blocks, block: Block, ready: Any) -> None:
     """The task of a block: what it reads of the image, and of its coarse look if it has one."""
-    window = plan.layout.window(block.core, plan.options.axes)
+    window = plan.layout.window(block.core.shift(plan.box.start), plan.options.axes)
     reads = [(plan.resampler.level, plan.resampler.source(window))]
     if plan.options.skip_empty_std:
         coarse = coarse_resampler(plan.image, plan.output.voxel_nm)

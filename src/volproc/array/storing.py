@@ -8,11 +8,14 @@ from typing import Any
 
 import dask.array
 
+from volproc.array.shared_results import settled
 from volproc.config.running import ClusterOptions
 from volproc.engine.events import Watcher
 from volproc.errors import VolumeError
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
-from volproc.stages.store.stage import StoredKind, plan_store, run_store
+from volproc.progress_bars import shown
+from volproc.stages.store.stage import plan_store, run_store
+from volproc.stages.store.tasks import StoredKind
 from volproc.volume.metadata import PositionNm, Version
 from volproc.volume.store import Volume, open_volume
 from volproc.workflow.single_stage import LOCAL, runner_for
@@ -26,8 +29,9 @@ def store(
     voxel_nm: Sequence[float] | None = None,
     kind: StoredKind = "image",
     overwrite: bool = False,
-    cluster: ClusterOptions = LOCAL,
+    cluster: ClusterOptions | None = None,
     watchers: Sequence[Watcher] = (),
+    progress: bool = True,
 ) -> Volume:
     """The dask array `array` of (z, y, x) as the finished volume at `url`.
 
@@ -37,18 +41,24 @@ def store(
     image.
 
     Each block is computed once, by itself, in a worker: memory is bounded by the block, the chunks
-    it meets and what these are computed from. A call that was interrupted goes on where it stopped,
-    if dask gives the same names to the array again; a finished volume of another array is refused
-    unless `overwrite`. An xarray.DataArray is taken by its data.
+    it meets and what these are computed from. What all blocks need (a mean, the constants of a
+    prediction) is computed once before, by the caller's scheduler or client. A call that was
+    interrupted goes on where it stopped, if dask gives the same names to the array again; a
+    finished volume of another array is refused unless `overwrite`. An xarray.DataArray is taken by
+    its data.
     """
     lazy = _lazy(array)
     voxel, corner, version = _placed(lazy, str(url), like, voxel_nm)
     plan = plan_store(lazy, str(url), kind=kind, voxel_nm=voxel, corner_nm=corner, version=version)
-    with runner_for(str(url), cluster, watchers, overwrite=overwrite) as runner:
-        return run_store(plan, runner)
+    with (
+        shown(progress, watchers) as watchers,
+        runner_for(str(url), cluster or LOCAL, watchers, overwrite=overwrite) as runner,
+    ):
+        return run_store(plan, runner, settled=settled)
 
 
 def _lazy(given: Any) -> dask.array.Array:
+    given = given.dask() if isinstance(given, Volume) else given
     data = given.data if hasattr(given, "dims") else given
     lazy = data if isinstance(data, dask.array.Array) else dask.array.from_array(data)
     if lazy.ndim != 3 or not all(n >= 1 for n in lazy.shape):  # NaN where dask does not know it

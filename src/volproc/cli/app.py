@@ -47,6 +47,14 @@ SetFlag = Annotated[
     list[str] | None,
     typer.Option("--set", help="table.key=value, over what the file says; repeatable."),
 ]
+BoxFlag = Annotated[
+    str,
+    typer.Option(
+        "--box",
+        help='Only this part of the image: "512" in the middle, "0:64,0:512,0:512" in voxels, or '
+        '"0:2um,0:5um,:".',
+    ),
+]
 WorkersFlag = Annotated[
     int | None, typer.Option("--workers", help="Worker processes; 0 is one per core.")
 ]

@@ -74,6 +74,10 @@ def check(
             "--repair", help="Remove damaged files, so that the next run makes them again."
         ),
     ] = False,
+    ask_ome_zarr: Annotated[
+        bool,
+        typer.Option("--ask-ome-zarr", help="Also ask the package ome-zarr for its opinion."),
+    ] = False,
     workers: WorkersFlag = None,
     serial: SerialFlag = False,
 ) -> None:
@@ -84,7 +88,14 @@ def check(
     given = {"kind": "serial" if serial else None, "workers": workers}
     cluster = from_flags(ClusterOptions, "cluster", values_of(ClusterOptions, given))
     with progress() as watch:
-        found = volproc.check(url, depth=depth, repair=repair, cluster=cluster, watchers=(watch,))
+        found = volproc.check(
+            url,
+            depth=depth,
+            repair=repair,
+            ask_ome_zarr=ask_ome_zarr,
+            cluster=cluster,
+            watchers=(watch,),
+        )
     for one in found:
         show(str(one))
     if repair and any(one.file for one in found):

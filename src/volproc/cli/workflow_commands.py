@@ -12,6 +12,7 @@ from rich.table import Table
 
 import volproc
 from volproc.cli.app import (
+    BoxFlag,
     SetFlag,
     StagesFlag,
     WorkflowFile,
@@ -57,13 +58,14 @@ def run(
     redo: Annotated[
         str, typer.Option(help="Make these stages anew, separated by commas.", metavar="STAGES")
     ] = "",
+    box: BoxFlag = "",
     settings: SetFlag = None,
     quiet: bool = False,
 ) -> None:
     """Run a workflow, or go on where it stopped."""
     from volproc import workflow
 
-    options = load_workflow(file, flags=settings or ())
+    options = load_workflow(file, flags=_flags(settings, box))
     with nullcontext() if quiet else progress() as watch:
         watchers = (watch,) if watch else ()
         workflow.run(options, stages=listed(stages), redo=listed(redo), watchers=watchers)
@@ -72,11 +74,13 @@ def run(
 
 
 @app.command()
-def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) -> None:
+def plan(
+    file: WorkflowFile, stages: StagesFlag = "", box: BoxFlag = "", settings: SetFlag = None
+) -> None:
     """Say what `run` would do and what it would cost, and stop."""
     from volproc.workflow import rates
 
-    options = load_workflow(file, flags=settings or ())
+    options = load_workflow(file, flags=_flags(settings, box))
     known = rates(Path(options.run.folder) / "log.jsonl")
     columns = ("blocks", "left", "read", "written", "peak/worker", "TFLOP", "time")
     table = Table("stage", "step", *columns)
@@ -89,6 +93,11 @@ def plan(file: WorkflowFile, stages: StagesFlag = "", settings: SetFlag = None) 
         show(note)
     if not known:
         show("times are stated once a run has left its rates in the run's folder")
+
+
+def _flags(settings: list[str] | None, box: str) -> list[str]:
+    """What --set and --box say, as table.key=value."""
+    return [*(settings or ()), *([f'run.box="{box}"'] if box else [])]
 
 
 @app.command()

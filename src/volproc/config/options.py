@@ -7,11 +7,19 @@ import warnings
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic._internal._model_construction import ModelMetaclass
 
 from volproc.config.explaining import explained
-from volproc.errors import ConfigError
+from volproc.errors import ConfigError, GridError
+from volproc.grid.crop import parse_crop
 
 MOST = 1e15
 """No option is larger: 10^15 nm are 1000 km. What a volume allows is checked with the volume."""
@@ -24,6 +32,20 @@ Id = Annotated[int, Field(ge=1, lt=2**64)]
 """Of an object."""
 Triple = tuple[Positive, Positive, Positive]
 Voxels = tuple[Count, Count, Count]
+
+
+def _crop(value: Any) -> Any:
+    """A box in words; a whole number is the side of one in the middle."""
+    if isinstance(value, int | str) and value != "":
+        try:
+            return parse_crop(str(value)).text
+        except GridError as error:
+            raise ValueError(str(error)) from error
+    return value
+
+
+Crop = Annotated[str, BeforeValidator(_crop)]
+"""A part of a volume in words (`grid/crop.py`); "" is all of it."""
 
 PATH = "path"
 MODEL = "model"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from volproc.config.options import FilePath, NotNegative, Options
+from volproc.config.options import Crop, FilePath, NotNegative, Options
 
 
 class RunOptions(Options):
@@ -16,6 +16,10 @@ class RunOptions(Options):
     """The image: a file, a folder of slices, a URL of either, an OME-Zarr, an EMPIAR accession."""
     folder: FilePath = "run"
     """Where everything is written: volumes, tables, the report, and the record of what is done."""
+    box: Crop = ""
+    """Work on this part of the image only, for a first try: voxels ("0:64,0:512,0:512"), lengths
+    ("0:2um,0:5um,0:5um"), or a size in the middle ("512"). The first stage of the run takes it that
+    has a box: ingest, filter or predict."""
 
 
 class ClusterOptions(Options):

@@ -37,8 +37,11 @@ class BlockDone:
 
 
 @dataclass(frozen=True)
-class StepProgress:
-    """A step without blocks is `done` of `total` (0: unknown); `said` are more words on it."""
+class Advanced:
+    """A step without blocks is `done` of `total` (0: unknown); `said` are more words on it.
+
+    Class names of events are in log.jsonl, so they stay.
+    """
 
     step: str
     done: int
@@ -84,7 +87,7 @@ class Note:
     text: str
 
 
-Event = Note | StepStarted | BlockDone | StepProgress | BlockFailed | Crashed | StepFinished
+Event = Note | StepStarted | BlockDone | Advanced | BlockFailed | Crashed | StepFinished
 Watcher = Callable[[Event], None]
 
 REPORT_EVERY_S = 0.5
@@ -125,7 +128,7 @@ class ProgressMeter:
         self._last = done
         if now - self._reported >= REPORT_EVERY_S or done == total:
             self._reported = now
-            self._tell(StepProgress(self.step, done, total, said))
+            self._tell(Advanced(self.step, done, total, said))
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,6 @@ import time
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -29,28 +28,6 @@ PATIENCE_S = 2.0
 """Lines wait for the first one that comes this long after the last write."""
 OBJECT_BYTES = 2**18
 """An object this long is left alone, and the next one begun."""
-
-
-class RecordLog(Protocol):
-    """Lines of text, in order. LedgerError where they cannot be read or written."""
-
-    def read(self) -> list[str]:
-        """All whole lines; none if nothing was begun."""
-
-    def peek(self) -> list[str]:
-        """The same, without touching what a killed writer left: it may still be at work."""
-
-    def begin(self, first: str) -> None:
-        """Drop everything and start with a line."""
-
-    def append(self, line: str) -> None:
-        """Add a line; at a URL it may be written a little later."""
-
-    def flush(self) -> None:
-        """Write all lines that still wait."""
-
-    def forget(self) -> None:
-        """Drop everything."""
 
 
 def record_log(url: str | Path) -> RecordLog:
@@ -69,7 +46,7 @@ def recording(where: str | Path) -> AbstractContextManager[None]:
 
 
 class FileLog:
-    """A file; every line has been handed to the system when `append` returns."""
+    """A log in a file; when `append` returns the system has the line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -85,7 +62,7 @@ class FileLog:
 
     @patient
     def peek(self) -> list[str]:
-        """Lines that were written to their end."""
+        """The same, but nothing is cut off: the writer may still be at work."""
         with recording(self.path):
             return self._text().rpartition("\n")[0].splitlines()
 
@@ -118,7 +95,7 @@ class FileLog:
             self.path.touch()
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Nothing: no line waits."""
 
     @patient
     def forget(self) -> None:
@@ -200,3 +177,7 @@ class ObjectLog:
         except FileNotFoundError:
             return []
         return sorted(name for name in found if Path(name).stem.isdigit())
+
+
+RecordLog = FileLog | ObjectLog
+"""Lines of text, in order. LedgerError where they cannot be read or written."""

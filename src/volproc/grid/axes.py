@@ -92,11 +92,11 @@ def _named(
     words: Sequence[object] | None,
     channel: int | None,
 ) -> Places:
-    said = f"shape {shape} of axes {_listed(words)}"
+    given = f"shape {shape} of axes {_listed(words)}"
     twice = any(names.count(axis) > 1 for axis in "zyxct")
     if twice or not {"y", "x"} <= set(names):
         raise AxesError(
-            f"{said}; expected z, y and x, or y and x, each once: say which they are with --axes, "
+            f"{given}; expected z, y and x, or y and x, each once: say which they are with --axes, "
             "such as --axes zyx"
         )
     fixed = [0] * len(shape)
@@ -106,12 +106,12 @@ def _named(
         if name != "c":
             what = f"{length} times" if name == "t" else f"an axis {words and words[axis]!r}"
             raise AxesError(
-                f"{said}: {what}; a volume has z, y, x: save one as an array of its own, or say "
+                f"{given}: {what}; a volume has z, y, x: save one as an array of its own, or say "
                 "what the axes are with --axes, such as --axes zyx"
             )
         if channel is None or channel >= length:
             raise AxesError(
-                f"{said}: {length} channels; choose one with --channel, counted from 0, or say "
+                f"{given}: {length} channels; choose one with --channel, counted from 0, or say "
                 "what the axes are with --axes, such as --axes zyx"
             )
         fixed[axis] = channel

@@ -7,6 +7,7 @@ instead: "micron", "µm" with either letter or garbled, plurals, British spellin
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 
@@ -111,3 +112,17 @@ def typed(size: np.number) -> float:
     (0.009999999776482582, 0.01)
     """
     return float(str(size))
+
+
+def number_and_unit(text: str) -> tuple[float, str] | None:
+    """A finite number and the unit behind it, "" if there is none; None for any other text.
+
+    >>> number_and_unit("1.5 um"), number_and_unit("-20"), number_and_unit("wide")
+    ((1.5, 'um'), (-20.0, ''), None)
+    """
+    found = re.fullmatch(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(\D*)", text.strip())
+    try:
+        number = float(found[1]) if found else math.inf
+    except ValueError:  # such as 1.2.3
+        return None
+    return (number, found[2]) if found and math.isfinite(number) else None

@@ -111,7 +111,7 @@ class ArrayProtocol(ABC):
     def to_xarray(self, level: int = 0, *, unit: str = "nm", chunks: Any = None) -> Any:
         """A level as a lazy xarray.DataArray, with voxel centres in nm or um as coordinates.
 
-        Needs the package xarray: pip install 'volproc[xarray]'.
+        Needs the package xarray: the extra `xarray`.
         """
         from volproc.volume.coordinates import data_array
 
@@ -120,7 +120,7 @@ class ArrayProtocol(ABC):
     def ome(self) -> Any:
         """ome-zarr's own object of this volume: OMEZarrMultiscale, or OMEZarrLabels of labels.
 
-        Needs the package ome-zarr: pip install 'volproc[ome]'.
+        Needs the package ome-zarr: the extra `ome`.
         """
         from volproc.volume.ome_reader import multiscale_object
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from volproc.errors import ConfigError
+from volproc.errors import INSTALL, ConfigError
 from volproc.volume.metadata import VolumeInfo
 
 NM_PER = {"nm": 1.0, "um": 1000.0}
@@ -19,7 +19,7 @@ def data_array(info: VolumeInfo, level: int, lazy: Callable[[], Any], *, unit: s
     try:
         import xarray
     except ImportError as error:
-        raise ConfigError("to_xarray needs xarray: pip install 'volproc[xarray]'") from error
+        raise ConfigError(f"to_xarray needs xarray: {INSTALL.format('xarray')}") from error
     if unit not in NM_PER:
         raise ConfigError(f"to_xarray(unit={unit!r}): expected 'nm' or 'um'")
     here = info.levels[level]

@@ -44,7 +44,7 @@ def _place(leaf: Any) -> str:
     root = getattr(store, "root", None) or getattr(store, "path", None)
     protocol = getattr(getattr(store, "fs", None), "protocol", "file")
     if root is None:
-        return ""
+        return str(getattr(getattr(leaf, "info", None), "url", ""))  # of a Volume
     first = protocol if isinstance(protocol, str) else protocol[0]
     there = f"{root}/{leaf.path}".rstrip("/")
     return there if first in ("file", "local") else f"{first}://{there}"

@@ -1,4 +1,4 @@
-"""Small files beside volumes, at any path or fsspec URL: there whole or not at all."""
+"""Small files next to volumes, at any path or fsspec URL; they appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from volproc.volume.access import kind_at, local_path, reading, writing
 
 @contextmanager
 def at_once(path: str) -> Iterator[str]:
-    """A name beside `path` on this machine, to write to: at the end that becomes the file there.
+    """A temporary name next to `path` on this machine: at the end that file is renamed to `path`.
 
-    Nothing does, and nothing is left, if it fails or the output has another owner by then.
+    If it fails, or the output has another owner by then, nothing is left.
     """
     make_folder(os.path.dirname(path))
     fresh = f"{path}.{uuid4().hex}.partial"
@@ -46,7 +46,7 @@ def _put(fresh: str, path: str) -> None:
 
 @patient
 def write_file(url: str, content: bytes) -> None:
-    """Store `content` at `url`, its folder included; a killed writer leaves no half file there."""
+    """Store `content` at `url`, making its folder; a kill leaves no partial file there."""
     filesystem, path = filesystem_of(url)
     with writing(url):
         if isinstance(filesystem, LocalFileSystem):
@@ -86,7 +86,7 @@ def _upload(filesystem: Any, path: str, url: str, pieces: Iterable[bytes]) -> No
 
 @patient
 def make_folder(path: str) -> None:
-    """Make a local folder and those it lies in, if they are not there."""
+    """Make a local folder and its parents, if they are not there."""
     Path(path).mkdir(parents=True, exist_ok=True)  # os.makedirs asks isdir, which hides errors
 
 
@@ -100,21 +100,20 @@ def read_file(url: str) -> bytes:
 
 
 @patient
-def remove_files(folder: str, wanted: re.Pattern[str]) -> None:
+def remove_files(folder: str, pattern: re.Pattern[str]) -> None:
     """Remove the files and folders right in `folder` whose whole names match; others stay."""
     filesystem, path = filesystem_of(folder)
     with writing(folder):
         filesystem.invalidate_cache()
         found = filesystem.ls(path, detail=False) if kind_at(filesystem, path) else []
         for inner in found:
-            if wanted.fullmatch(inner.rstrip("/").rpartition("/")[2]):
+            if pattern.fullmatch(inner.rstrip("/").rpartition("/")[2]):
                 filesystem.rm(inner, recursive=True)
 
 
 @patient
-@patient
 def remove_partial_files(url: str) -> None:
-    """Remove the half files that a killed writer left in the folder, or beside the file, at `url`.
+    """Remove the partial files that a kill left in the folder, or next to the file, at `url`.
 
     Only local writers leave them: object stores take objects whole.
     """
@@ -138,9 +137,9 @@ def content_digest(url: str) -> str:
 def sibling(url: str, ending: str) -> str:
     """A name next to the outermost .zarr folder of `url`, ending in `ending`.
 
-    >>> beside("runs/objects.zarr", ".csv")
+    >>> sibling("runs/objects.zarr", ".csv")
     'runs/objects.csv'
-    >>> beside("image.zarr/labels/nuclei", ".csv")
+    >>> sibling("image.zarr/labels/nuclei", ".csv")
     'image-nuclei.csv'
     """
     outer, _, inner = url.rstrip("/").partition(".zarr")

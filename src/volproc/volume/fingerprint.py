@@ -106,17 +106,17 @@ def entries(folder: str) -> Iterator[Entry]:
 
 
 def _here(folder: str, below: str) -> Iterator[Entry]:
-    for name, told in _listed(folder):
-        if told is None:
+    for name, status in _listed(folder):
+        if status is None:
             yield from _here(f"{folder}/{name}", f"{below}{name}/")
         else:
-            yield f"{below}{name}", told.st_size, str(told.st_mtime_ns)
+            yield f"{below}{name}", status.st_size, str(status.st_mtime_ns)
 
 
 @patient
 def _listed(folder: str) -> list[tuple[str, os.stat_result | None]]:
-    """Names in a folder with what the system tells of files, None of folders; links are followed,
-    as a level may be one to another disk."""
+    """Names in a folder, with the status of files and None for folders. Links are followed: a level
+    may be one to another disk."""
     try:
         found = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -128,8 +128,8 @@ def _listed(folder: str) -> list[tuple[str, os.stat_result | None]]:
 
 def _elsewhere(folder: str) -> Iterator[Entry]:
     filesystem, root = filesystem_of(folder)
-    for name, told in _found(filesystem, root).items():
-        yield name[len(root) :].lstrip("/"), int(told.get("size") or 0), _stamp(told)
+    for name, facts in _found(filesystem, root).items():
+        yield name[len(root) :].lstrip("/"), int(facts.get("size") or 0), _date_or_etag(facts)
 
 
 @patient
@@ -139,9 +139,9 @@ def _found(filesystem: Any, root: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _stamp(told: dict[str, Any]) -> str:
+def _date_or_etag(facts: dict[str, Any]) -> str:
     names = ("ETag", "etag", "LastModified", "last_modified", "mtime", "created")
-    return str(next((told[name] for name in names if told.get(name)), ""))
+    return str(next((facts[name] for name in names if facts.get(name)), ""))
 
 
 def _digest(listed: Any) -> str:

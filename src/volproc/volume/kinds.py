@@ -43,6 +43,17 @@ def require_labels(info: VolumeInfo) -> None:
         )
 
 
+def require_grey(info: VolumeInfo, *, stage: str) -> None:
+    """VolumeError for anything but an image of one channel."""
+    if info.kind == "labels":
+        raise VolumeError(f"{info.url} is a label volume; {stage} needs the image it belongs to")
+    if len(info.channels) > 1:
+        raise VolumeError(
+            f"{info.url} has {len(info.channels)} channels ({', '.join(info.channels)}); "
+            f"{stage} needs one: ingest the channel you want on its own"
+        )
+
+
 def require_values(info: VolumeInfo, values: Sequence[int], *, option: str) -> None:
     """VolumeError if voxels of the type of `info` can never be one of `values`."""
     ends = np.iinfo("uint8" if info.dtype == "bool" else info.dtype)

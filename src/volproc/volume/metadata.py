@@ -83,6 +83,15 @@ class VolumeInfo:
         """Outer corner of the first voxel, (z, y, x), where viewers put the volume."""
         return each(lambda t, v: t - v / 2, self.levels[0].translation_nm, self.voxel_nm)
 
+    def corner_of(self, box: Box) -> PositionNm:
+        """Outer corner of the first voxel of `box`, where viewers put it."""
+        return each(lambda c, n, v: c + n * v, self.corner_nm, box.start, self.voxel_nm)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether volproc cut it out of a volume: then its position is known, also at 0."""
+        return bool(self.provenance.get("part"))
+
     @property
     def write_unit(self) -> Shape:
         """Voxels of one shard of the finest level."""
@@ -129,6 +138,7 @@ def new_volume(
     version: Version = "0.5",
     window: Window | None = None,
     corner_nm: PositionNm | None = None,
+    part: bool = False,
 ) -> VolumeInfo:
     """A volume to be written: its pyramid, chunks, and shards of about 64 MB of raw voxels.
 
@@ -136,7 +146,8 @@ def new_volume(
     until every axis is at most 256 long. An odd axis is rounded up; scale and translation stay
     exact. `shards` that are asked for are kept; their chunks are the divisors nearest to the usual.
     `corner_nm` is another volume's whose corner this one shares (`VolumeInfo.corner_nm`): viewers
-    then lay one over the other. By default the first voxel's centre is at 0.
+    then lay one over the other. By default the first voxel's centre is at 0. `part`: it is cut out
+    of a larger volume, or made of such a part.
     """
     voxel_nm = parse_voxel_nm(voxel_nm)
     centre = each(lambda c, v: c + v / 2, corner_nm, voxel_nm) if corner_nm else (0.0, 0.0, 0.0)
@@ -152,8 +163,9 @@ def new_volume(
         units = shards or shard_shape(size, chunks=cut, bytes_per_voxel=bytes_per_voxel)
         levels.append(Level(str(len(levels)), size, cut, units, voxel, offset))
         if max(size) <= MIN_LEVEL or len(levels) == max_levels:
+            record = {"part": True} if part else {}
             return VolumeInfo(
-                url, kind, dtype, tuple(levels), channels, version=version, window=window
+                url, kind, dtype, tuple(levels), channels, record, version=version, window=window
             )
         step = next_factor(size, voxel)
         factor = each(lambda a, b: a * b, factor, step)
@@ -164,7 +176,7 @@ def new_volume(
 def volume_like(info: VolumeInfo, url: str, **options: Any) -> VolumeInfo:
     """A volume to be written on the grid of `info`; `options` are those of `new_volume`."""
     grid: Any = {"shape": info.shape, "voxel_nm": info.voxel_nm, "corner_nm": info.corner_nm}
-    return new_volume(url, **grid, **options)
+    return new_volume(url, **grid, part=info.is_part, **options)
 
 
 def chunk_shape(voxel_nm: VoxelNm) -> Shape:

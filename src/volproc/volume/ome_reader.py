@@ -7,7 +7,7 @@ from typing import Any
 
 import zarr
 
-from volproc.errors import ConfigError
+from volproc.errors import INSTALL, ConfigError
 from volproc.volume.access import first_line, reading
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.metadata_reader import attributes_of
@@ -56,7 +56,5 @@ def _classes() -> Any:
             warnings.simplefilter("ignore")  # its own imports' are not ours to fix
             from ome_zarr import classes  # type: ignore[import-untyped]
     except ImportError as error:
-        raise ConfigError(
-            "this needs ome-zarr 0.18 or newer: pip install 'volproc[ome]'"
-        ) from error
+        raise ConfigError(f"this needs ome-zarr 0.18 or newer: {INSTALL.format('ome')}") from error
     return classes

@@ -79,11 +79,12 @@ def overlap(
     `grid` is another one with the corner of `other`: its shape and voxel size. Ends that differ by
     less than `slack` voxels of the coarser grid are the same. VolumeError where the two meet
     nowhere, or where the same first voxel and other ends leave open whether voxel sizes are wrong
-    or a position was lost: a volume at 0 does not say where it lies.
+    or a position was lost: a volume at 0 does not say where it is, unless volproc cut it out.
     """
     offset_nm, here = _offset_nm(info, other), info.levels[level]
     shape, voxel_nm = grid or (other.shape, other.voxel_nm)
-    if not any(offset_nm) and not (_is_placed(info) and _is_placed(other)):
+    sure = (_is_placed(info) and _is_placed(other)) or info.is_part or other.is_part
+    if not any(offset_nm) and not sure:
         coarsest = each(max, info.voxel_nm, other.voxel_nm, voxel_nm)
         _require_same_ends(info, other, each(lambda v: slack * v, coarsest))
     sampling = Sampling(
@@ -99,6 +100,16 @@ def overlap(
             "voxel size in the metadata of the one that is misplaced"
         )
     return sampling, both
+
+
+def level_not_coarser(info: VolumeInfo, voxel_nm: VoxelNm) -> int:
+    """The coarsest level whose voxels are no larger than `voxel_nm`, 1% aside; else the finest."""
+    fine = (
+        number
+        for number, level in enumerate(info.levels)
+        if all(here <= 1.01 * there for here, there in zip(level.voxel_nm, voxel_nm, strict=True))
+    )
+    return max(fine, default=0)
 
 
 def sampling_to(info: VolumeInfo, other: VolumeInfo, *, level: int = 0) -> Sampling:

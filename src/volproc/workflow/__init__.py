@@ -1,9 +1,9 @@
 """`run`, `plan` and `status`: which stages, in which order, on which files of the run's folder.
 
-A run's folder holds what its stages write: image.zarr, subjects/, crowd.csv, annotations.zarr
-(and its neighbours), model/, prediction.zarr, votes.zarr, nuclei.zarr, objects.zarr, objects.csv,
-measure/, scores.json and report.html; the options (workflow.json), the log (log.jsonl) and the
-record of what is done (ledger/).
+A run's folder holds what its stages write: image.zarr, filtered.zarr, subjects/, crowd.csv,
+annotations.zarr (and its neighbours), model/, prediction.zarr, votes.zarr, nuclei.zarr,
+objects.zarr, objects.csv, measure/, scores.json and report.html; the options (workflow.json), the
+log (log.jsonl) and the record of what is done (ledger/).
 
 Stages are imported when something is to be done: a finished run costs no more than looking.
 """

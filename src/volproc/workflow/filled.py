@@ -32,11 +32,27 @@ def filled(workflow: Workflow) -> Workflow:
 
     ConfigError where a stage has nothing to work on.
     """
-    place = partial(own, workflow)
+    workflow, place = _cropped(workflow), partial(own, workflow)
     stages = (stage for stage in registered().values() if stage.resolve)
     return workflow.model_copy(
         update={stage.name: workflow.resolved(stage.name, place) for stage in stages}
     )
+
+
+def _cropped(workflow: Workflow) -> Workflow:
+    """The [run] box, where the first stage takes it that can."""
+    box = workflow.run.box
+    if not box:
+        return workflow
+    stage = "ingest"
+    if workflow.source_is_volume:
+        stage = "predict" if workflow.filter is None else "filter"
+    options = getattr(workflow, stage)
+    if options.box not in ("", box):
+        raise ConfigError(
+            f"[run] box = {box!r} is for [{stage}], which has box = {options.box!r}; state one"
+        )
+    return workflow.model_copy(update={stage: options.model_copy(update={"box": box})})
 
 
 def image_url(workflow: Workflow) -> str:

@@ -11,7 +11,7 @@ from volproc.errors import ConfigError
 from volproc.stages.description import Stage
 
 OWN = (
-    *("phantom", "ingest", "subjects", "crowd", "annotate", "train"),
+    *("phantom", "ingest", "filter", "subjects", "crowd", "annotate", "train"),
     *("predict", "interior", "label", "measure", "evaluate", "report"),
 )
 """Our own, each the name of its folder in `stages/`, as help lists them."""

@@ -113,12 +113,12 @@ class Root(nn.Module):
 @pytest.mark.parametrize(
     ("module", "stated", "message"),
     [
-        (Placed(), {}, "do not move along with the image by any of"),
+        (Placed(), {}, "does not move along with the image by any of"),
         (nn.Conv2d(1, 1, 1), {"axes": "bzyx"}, "not how many is stated: state depth in a card"),
         (nn.Upsample(scale_factor=2.0), {}, "must lie in the middle of what it sees"),
         (nn.AvgPool2d(2), {}, "must lie in the middle of what it sees"),
         (nn.Flatten(2), {}, r"predicts 3 axes, .*state output_axes"),
-        (nn.Threshold(1e9, 0.5), {}, "same to any noise and to grey values from 0 to 255; check"),
+        (nn.Threshold(1e9, 0.5), {}, "same for any noise and for grey values from 0 to 255; check"),
         (Root(), {}, r"net predicts NaN or infinity for noise; state .* \[\[preprocessing\]\]"),
         (nn.Sigmoid(), {"size": 10**6}, r"net, of 1e\+06 Mvoxel, needs 64000\.0 GB of memory"),
     ],

@@ -98,7 +98,7 @@ def ground_truth_of(tmp_path):
 
 
 def test_labels_are_scored_against_a_truth(small_scene, tmp_path, runner, truth):
-    made = annotated(small_scene, tmp_path, runner, truth=ground_truth_of(tmp_path))
+    made = annotated(small_scene, tmp_path, runner, ground_truth=ground_truth_of(tmp_path))
     labels, truth = voxels(made.volumes[0]), truth[2:6]
     with open(made.written.scores.replace(".json", ".csv"), newline="") as file:
         rows = list(csv.DictReader(file))
@@ -123,7 +123,7 @@ def test_a_truth_of_a_part_of_the_image_scores_that_part(
     corner = (-25 + 50, -20 + 400, -20)
     kept = truth[2:6][cut]
     part = save_volume("part.zarr", kept, voxel_nm=(50, 40, 40), corner_nm=corner, kind="labels")
-    made = annotated(small_scene, tmp_path, runner, truth=part.info.url, compare=True)
+    made = annotated(small_scene, tmp_path, runner, ground_truth=part.info.url, compare=True)
     labels = voxels(made.volumes[0])[cut]
     with open(made.written.scores.replace(".json", ".csv"), newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["method"] == "cria"]
@@ -151,10 +151,12 @@ def test_a_truth_lies_where_its_metadata_say(small_scene, tmp_path, save_volume,
 
 def test_one_option_compares_all_methods(small_scene, tmp_path, runner):
     alone = annotated(
-        small_scene, tmp_path, runner, "a.zarr", method="em", truth=ground_truth_of(tmp_path)
+        small_scene, tmp_path, runner, "a.zarr", method="em", ground_truth=ground_truth_of(tmp_path)
     )
     options = {"method": "rasa", "compare": True, "along_z": True}
-    made = annotated(small_scene, tmp_path, runner, truth=ground_truth_of(tmp_path), **options)
+    made = annotated(
+        small_scene, tmp_path, runner, ground_truth=ground_truth_of(tmp_path), **options
+    )
     assert list(made.scores) == ["rasa, along z", *METHODS]
     assert made.scores["em"] == alone.scores["em"]
     assert made.scores["cria"].dice > 0.95
@@ -180,7 +182,12 @@ def test_trials_leave_the_volumes_and_the_votes_alone(small_scene, tmp_path, run
     begun = []
     runner.watchers = (begun.append,)
     annotated(
-        small_scene, tmp_path, runner, truth=ground_truth_of(tmp_path), compare=True, levels=True
+        small_scene,
+        tmp_path,
+        runner,
+        ground_truth=ground_truth_of(tmp_path),
+        compare=True,
+        levels=True,
     )
     done = {one.step for one in begun if isinstance(one, BlockDone)}
     assert done == {"try smaller crowds", "score and compare", "draw level sets"}
@@ -273,7 +280,9 @@ def test_a_truth_of_slices_that_nobody_drew_scores_nothing(tmp_path, runner, sav
         )
     )
     run_crowd(plan_crowd(first.info, export, CrowdOptions(volunteers=5, crowd="clean")), runner)
-    made = annotated((image.info, export), tmp_path, runner, truth=last.info.url, compare=True)
+    made = annotated(
+        (image.info, export), tmp_path, runner, ground_truth=last.info.url, compare=True
+    )
     assert made.scores == {}
 
 

@@ -10,18 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from volproc.volume.files import read_file
 
 from volproc.drawing import Stroke, Vote
 from volproc.errors import VolumeError
 from volproc.stages.crowd.export_rows import COLUMNS, Export, Parts, header
 from volproc.volume.access import exists
+from volproc.volume.file_io import read_file
 
 SHAPE = (7, 401, 600)
 points = arrays.arrays(
-    np.float32,
-    st.tuples(st.integers(1, 20), st.just(2)),
-    elements=st.floats(-10, 2000, width=32),
+    np.float32, st.tuples(st.integers(1, 20), st.just(2)), elements=st.floats(-10, 2000, width=32)
 )
 votes = st.lists(
     st.builds(

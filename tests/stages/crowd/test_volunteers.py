@@ -58,13 +58,13 @@ TABLE = {
         " / ".join(f"{100 * crowd.get(kind, 0):.3g}" for crowd in CROWDS.values()) + "%"
     ),
     "slips of the hand, nm (sd)": lambda _, habits: f"{habits.jitter_nm:g}",
-    "the whole drawing is off by, nm (sd)": lambda _, habits: f"{habits.offset_nm:g}",
-    "strokes an outline, gaps between them, nm": lambda _, habits: (
+    "error of the whole drawing's position, nm (sd)": lambda _, habits: f"{habits.offset_nm:g}",
+    "strokes per outline, gaps between them, nm": lambda _, habits: (
         f"{habits.strokes:g}, {habits.gap_nm:g}"
     ),
     "traces twice": lambda _, habits: percent(habits.double),
     "draws 40 to 85% of an outline": lambda _, habits: percent(habits.partial),
-    "misses a fragment": lambda _, habits: percent(habits.miss),
+    "misses a region": lambda _, habits: percent(habits.miss),
     "outlines something inside as well": lambda _, habits: percent(habits.stray),
     "draws the whole cell or its neighbour": lambda _, habits: percent(habits.wrong),
     "graffiti": lambda _, habits: percent(habits.graffiti),

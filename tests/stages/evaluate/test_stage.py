@@ -11,8 +11,9 @@ from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, VolprocError, VolumeError
 from volproc.fusion import FUSIONS, fuse
 from volproc.grid.scale import nearest, parse_voxel_nm
-from volproc.stages.evaluate import stage
-from volproc.stages.evaluate.stage import block_of, plan_evaluate, run_evaluate
+from volproc.stages.evaluate import overlap_counts
+from volproc.stages.evaluate.overlap_counts import block_of
+from volproc.stages.evaluate.stage import plan_evaluate, run_evaluate
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume
 
@@ -65,8 +66,8 @@ def dice(result, truth):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(stage, "BLOCK_VOXELS", 5000)
-    monkeypatch.setattr(stage, "THICKNESS", 16)
+    monkeypatch.setattr(overlap_counts, "BLOCK_VOXELS", 5000)
+    monkeypatch.setattr(overlap_counts, "THICKNESS", 16)
 
 
 def test_votes_are_scored_per_axis_and_per_mode(tmp_path, votes, truth, small_blocks):
@@ -135,8 +136,8 @@ def test_scores_do_not_depend_on_the_blocks(tmp_path, votes, truth, monkeypatch)
     result = write_volume(tmp_path / "prediction.zarr", votes[0])
     expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
     whole = evaluate(tmp_path / "one", {"prediction": result}, expert)
-    monkeypatch.setattr(stage, "BLOCK_VOXELS", 1)
-    monkeypatch.setattr(stage, "THICKNESS", 1)
+    monkeypatch.setattr(overlap_counts, "BLOCK_VOXELS", 1)
+    monkeypatch.setattr(overlap_counts, "THICKNESS", 1)
     assert block_of(expert) == (16, 16, 16)
     assert evaluate(tmp_path / "two", {"prediction": result}, expert) == whole
 

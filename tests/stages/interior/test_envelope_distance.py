@@ -10,6 +10,7 @@ from volproc.stages.interior.envelope_distance import (
     near,
     reach_voxels,
     squared_nm,
+    with_envelope,
     with_slices_apart,
 )
 
@@ -63,3 +64,41 @@ def test_three_voxels_of_a_tenth_are_within_three_tenths():
     line[0, 0, 0] = True
     found = near(line, voxel_nm=parse_voxel_nm((0.1, 0.1, 0.1)), reach_nm=0.3)
     assert found[0, 0].tolist() == [True] * 4 + [False] * 4
+
+
+VOXEL_NM = parse_voxel_nm((50, 10, 10))
+
+
+def scene(seed, shape=(8, 14, 16)):
+    rng = np.random.default_rng(seed)
+    interiors = np.where(rng.random(shape) > 0.98, rng.integers(1, 5, shape), 0).astype(np.uint32)
+    return interiors, rng.random(shape) > 0.5
+
+
+@given(st.integers(0, 2**32), st.integers(0, 120))
+@settings(max_examples=30)
+def test_envelope_goes_to_the_nearest_and_the_lowest_of_equals(seed, reach_nm):
+    interiors, envelope = scene(seed, (4, 9, 9))
+    found = with_envelope(interiors, envelope, voxel_nm=VOXEL_NM, reach_nm=reach_nm)
+    places = np.argwhere(interiors)
+    expected = interiors.copy()
+    for voxel in np.argwhere(envelope & (interiors == 0)):
+        squares = (((places - voxel) * np.array(VOXEL_NM)) ** 2).sum(axis=1)
+        if len(squares) and squares.min() <= reach_nm**2:
+            nearest = places[squares == squares.min()]
+            expected[tuple(voxel)] = min(interiors[tuple(place)] for place in nearest)
+    np.testing.assert_array_equal(found, expected)
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=10)
+def test_a_block_with_its_halo_gives_envelope_as_the_whole_does(seed):
+    interiors, envelope = scene(seed)
+    core = Box((2, 4, 5), (5, 9, 12))
+    halo = reach_voxels(60, voxel_nm=VOXEL_NM)
+    read = core.grow(halo).clip(Box((0, 0, 0), interiors.shape))
+    whole = with_envelope(interiors, envelope, voxel_nm=VOXEL_NM, reach_nm=60)
+    part = with_envelope(
+        interiors[read.slices], envelope[read.slices], voxel_nm=VOXEL_NM, reach_nm=60
+    )
+    np.testing.assert_array_equal(part[core.within(read.start).slices], whole[core.slices])

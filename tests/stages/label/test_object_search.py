@@ -243,7 +243,7 @@ def test_what_is_found_hangs_on_its_own_options_only():
     """Another filter finds no components again; other blocks, thresholds or voxels do."""
     mask = np.ones((8, 8, 8), dtype="uint8")
     name = planned(mask, min_volume_um3=1).tables.digest
-    later = {"largest": 1, "border": "drop", "max_volume_um3": 9, "native": True}
+    later = {"largest": 1, "border": "drop", "max_volume_um3": 9, "image_grid": True}
     assert planned(mask, min_volume_um3=1, **later).tables.digest == name
     others = [
         planned(mask, min_volume_um3=2),
@@ -282,7 +282,7 @@ def test_records_count_as_long_as_the_tables_are_there(tmp_path, folder, steps):
 
 
 def test_channels_are_refused_by_name():
-    with pytest.raises(VolumeError, match=r"mask has channels \(x, y\); label needs one answer"):
+    with pytest.raises(VolumeError, match=r"mask has channels \(x, y\); label needs one value"):
         planned(np.ones((2, 4, 4, 4), dtype="uint8"), channels=("x", "y"))
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import elliprg
+from trimesh import Trimesh
 
 from volproc.grid.box import Box
 from volproc.stages.measure.mesh.isosurface import extract
@@ -42,3 +43,24 @@ def whole_surface(mask, voxel_nm, *, smooth_nm=None, closed=True):
 def whole_mesh(mask, voxel_nm, **options):
     surface = whole_surface(mask, voxel_nm, **options)
     return mesh_of(surface, shape=mask.shape, voxel_nm=voxel_nm)
+
+
+def is_closed(mesh):
+    """Whether every edge belongs to exactly two triangles, which run along it in turn."""
+    body = Trimesh(mesh.xyz, mesh.triangles, process=False)
+    return not len(mesh.triangles) or (body.is_watertight and body.is_winding_consistent)
+
+
+def area_nm2(mesh):
+    return np.linalg.norm(_normals(mesh), axis=1).sum() / 2
+
+
+def volume_nm3(mesh):
+    """What a closed mesh encloses."""
+    centre = mesh.xyz[:1]  # near, or large numbers lose digits
+    return ((mesh.xyz - centre)[mesh.triangles[:, 0]] * _normals(mesh)).sum() / 6
+
+
+def _normals(mesh):
+    a, b, c = mesh.xyz[mesh.triangles].transpose(1, 0, 2)
+    return np.cross(b - a, c - a)

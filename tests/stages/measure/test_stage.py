@@ -13,7 +13,7 @@ from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, LedgerError, VolprocError, VolumeError
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.measure import stage
+from volproc.stages.measure import plan as planning
 from volproc.stages.measure.stage import plan_measure, run_measure
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
@@ -115,7 +115,7 @@ def test_blocks_never_show(tmp_path, saved, monkeypatch, core):
     rng = np.random.default_rng(3)
     votes = save_votes(tmp_path, rng.integers(0, 256, (3, *SHAPE)).astype(np.uint8))
     whole = measure(saved, tmp_path / "whole", tmp_path / "1", votes=votes)
-    monkeypatch.setattr(stage, "_core", lambda level: core)
+    monkeypatch.setattr(planning, "_core", lambda level: core)
     parts = measure(saved, tmp_path / "parts", tmp_path / "2", votes=votes)
     assert {"agreement", "surface_um2", "most_fragments"} <= set(parts.columns)
     assert Path(whole.table).read_text() == Path(parts.table).read_text()
@@ -239,7 +239,7 @@ def test_the_folder_of_meshes_holds_what_was_asked_last_whatever_was_killed(
     tmp_path, saved, monkeypatch, seed
 ):
     rng = np.random.default_rng(seed)
-    monkeypatch.setattr(stage, "_core", lambda level: (30, 32, 72))
+    monkeypatch.setattr(planning, "_core", lambda level: (30, 32, 72))
     out, ledger = tmp_path / "out", tmp_path / "ledger"
     deaths = 0
     for number in rng.permutation(len(MESHES)).tolist() * 2:

@@ -63,7 +63,7 @@ def test_only_those_that_are_wanted():
     labels = random_labels(1, (4, 5, 6))
     wanted = np.array([False, True, False, True, True])
     how = {"origin": (2, 3, 4), "shape": (9, 9, 19)}
-    some = block_statistics(labels, 5, wanted=wanted, **how)
+    some = block_statistics(labels, 5, requested=wanted, **how)
     everything = block_statistics(labels, 5, **how)
     np.testing.assert_array_equal(some.rows, everything.rows[wanted])
 

@@ -24,10 +24,11 @@ sizes = st.sampled_from([(50, 50, 50), (50, 37, 41.5), (62, 50, 33), (20, 90, 50
     voxel_nm=sizes,
     axes=st.sampled_from(["zyx", "yx", "z"]),
     halo=st.sampled_from(["exact", 8]),
+    box=st.sampled_from(["", "20", "3:20,1:23,5:24"]),
 )
-def test_kinds_of_blocks_cost_what_all_blocks_cost(shape, block, tile, voxel_nm, axes, halo):
+def test_kinds_of_blocks_cost_what_all_blocks_cost(shape, block, tile, voxel_nm, axes, halo, box):
     image = new_volume("i.zarr", shape=shape, voxel_nm=parse_voxel_nm(voxel_nm), dtype="uint16")
-    options = PredictOptions(block=block, tile=tile, axes=axes, halo=halo)
+    options = PredictOptions(block=block, tile=tile, axes=axes, halo=halo, box=box)
     plan = plan_predict(image, "p.zarr", options, votes_url="v.zarr")
     task = plan.task(Normalisation(0.0, 1.0))
     walked = Counter(cost_of(block.core, task) for block in plan.blocks)

@@ -25,7 +25,7 @@ def test_blocks_that_see_resin_only_are_zero_and_the_others_as_before(half_empty
     how = {"block": (12, 36, 20), "tile": (12, 36, 20)}
     plan, before = predict(half_empty, "all", **how)
     assert plan.steps[0].notes == ()
-    skipping, after = predict(half_empty, "few", skip=0.5, **how)
+    skipping, after = predict(half_empty, "few", skip_empty_std=0.5, **how)
     assert plan.digest != skipping.digest
     assert "spans less than 0.5 standard deviations are skipped" in skipping.steps[0].notes[0]
     record = after.info.provenance

@@ -100,7 +100,7 @@ def test_pixels_of_context_are_rounded_up_to_the_stride(small, predict, asked, g
     assert predict(small, halo=asked, plan_only=True).layout.halo == given
 
 
-@pytest.mark.parametrize("more", [{"tile": (16, 16, 16)}, {"keep": 2, "tile": None}])
+@pytest.mark.parametrize("more", [{"tile": (16, 16, 16)}, {"center_planes": 2, "tile": None}])
 def test_the_published_overlap_has_its_own_tiles(small, predict, more):
     with pytest.raises(ConfigError, match='"reference" has tiles of 128 pixels'):
         predict(small, halo="reference", plan_only=True, **more)

@@ -129,7 +129,7 @@ def test_on_its_own_grid_nothing_changes(small, predict, tmp_path):
 
 
 def test_predict_writes_it_when_asked(small, predict):
-    plan, _ = predict(small, native=True, fusion="majority")
+    plan, _ = predict(small, image_grid=True, fusion="majority")
     volume = open_volume(plan.native.output.url)
     assert volume.info.url.endswith("out-native.zarr")
     assert volume.info.shape == small.info.shape
@@ -140,10 +140,10 @@ def test_predict_writes_it_when_asked(small, predict):
 
 
 def test_what_is_cut_needs_the_votes_and_the_plan_says_what_they_cost(small, predict):
-    with pytest.raises(ConfigError, match=r"native with fusion = 'union' .* keep them .*--votes"):
-        predict(small, native=True, fusion="union", votes=False, plan_only=True)
-    mean = predict(small, native=True, votes=False, plan_only=True).native.steps[0]
-    union = predict(small, native=True, fusion="union", plan_only=True).native.steps[0]
+    with pytest.raises(ConfigError, match=r"image_grid with fusion = 'union' .*--votes"):
+        predict(small, image_grid=True, fusion="union", votes=False, plan_only=True)
+    mean = predict(small, image_grid=True, votes=False, plan_only=True).native.steps[0]
+    union = predict(small, image_grid=True, fusion="union", plan_only=True).native.steps[0]
     assert union.bytes_read == 3 * mean.bytes_read
     assert union.peak_bytes > mean.peak_bytes
     assert union.bytes_written == mean.bytes_written
@@ -151,7 +151,7 @@ def test_what_is_cut_needs_the_votes_and_the_plan_says_what_they_cost(small, pre
 
 def test_memory_is_that_of_the_votes_the_result_and_a_few_planes(small, predict):
     """Of 16 planes at a time 12 bytes a voxel and 2 a vote; the votes themselves, and 4 results."""
-    plan = predict(small, native=True, fusion="union", plan_only=True).native
+    plan = predict(small, image_grid=True, fusion="union", plan_only=True).native
     step = plan.steps[0]
     votes = plan.transform.source(step.blocks[0].core).grow((1, 1, 1)).size
     planes = -(-16 * (12 + 2 * 3) // step.blocks.core[0])

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from volproc.errors import ModelError
 from volproc.grid.blocks import Tiling
-from volproc.grid.box import whole_box
+from volproc.grid.box import (
+    Box,
+    whole_box,
+)
 from volproc.model.resolver import open_network
 from volproc.stages.predict import seam_check
 from volproc.stages.predict.geometry import lay_out
@@ -51,6 +54,31 @@ def test_places_lie_across_borders_and_elsewhere(shape, tile, stride, seed):
             assert len({(a.start[1:], a.stop[1:]) for a in answers}) == 1
     across = [place.kind for place in places[::2]]
     assert across == ["border" if len(blocks) > 1 else "elsewhere"] * 3
+
+
+@given(
+    origin=st.tuples(*[st.integers(0, 40)] * 3),
+    size=st.tuples(*[st.integers(1, 50)] * 3),
+    tile=st.tuples(*[st.integers(1, 60)] * 3) | st.none(),
+    stride=st.sampled_from([1, 4, 8]),
+    seed=st.integers(0, 2**64),
+)
+def test_places_in_a_box_lie_inside_of_it(origin, size, tile, stride, seed):
+    """Counted from the box, with tiles that begin on a multiple of the stride."""
+    box = Box(origin, tuple(a + n for a, n in zip(origin, size)))
+    how = {"halo": stride, "stride": stride, "slices_in": 3, "slices_out": 1}
+    layout = lay_out((90, 90, 90), tile=tile, box=box, **how)
+    blocks = Tiling(size, (16, 16, 16))
+    for place in places_in(layout, blocks, count=6, seed=seed, origin=origin):
+        assert place.core.size
+        assert whole_box(size).contains(place.core)
+        assert all(a % stride == 0 for a in place.layout.offset)
+        if place.kind == "border":
+            core = place.core.shift(origin)
+            tiles = zip(core.start, core.stop, layout.tile, layout.offset, strict=True)
+            cut = [(a - o) // t != (b - 1 - o) // t for a, b, t, o in tiles]
+            parts = zip(place.core.start, place.core.stop, blocks.core, strict=True)
+            assert any(cut) or any(a // t != (b - 1) // t for a, b, t in parts)
 
 
 @pytest.mark.parametrize("votes", [True, False])
@@ -116,8 +144,8 @@ def test_the_published_overlap_is_measured_but_no_error(save_volume, noise, pred
 def test_what_skipping_lost_is_noticed(small, predict):
     """A rule so coarse that it skips everything: half of a random network's answer is lost."""
     with pytest.raises(ModelError, match=r"not certified: [\d.]+% of the voxels looked at in skip"):
-        predict(small, skip=1000, seam_check=4)
-    plan = predict(small, skip=1000, plan_only=True)
+        predict(small, skip_empty_std=1000, seam_check=4)
+    plan = predict(small, skip_empty_std=1000, plan_only=True)
     found = certificate(plan)
     assert (found["skipped"], found["largest"], found["passed"]) == (4, 0, False)
     assert found["skipped_changed"] > 0.01

@@ -27,7 +27,7 @@ def test_with_flips_too_blocks_never_change_a_vote(small, predict):
 
 @pytest.mark.parametrize("keep", [2, 4])
 def test_only_the_central_planes_count(small, predict, tiny_model, keep):
-    plan, _ = predict(small, keep=keep)
+    plan, _ = predict(small, center_planes=keep)
     votes = open_volume(plan.votes.url).read(plan.votes.box)[::-1]
     wanted = whole_at_once(small, tiny_model, mirrored=4, keep=keep)
     assert np.abs(votes - wanted).max() < 0.5 + 1e-2
@@ -36,6 +36,6 @@ def test_only_the_central_planes_count(small, predict, tiny_model, keep):
 @pytest.mark.parametrize("keep", [3, 6])
 def test_planes_that_cannot_be_the_centre_are_refused(small, predict, keep):
     with pytest.raises(
-        ConfigError, match=rf"keep = {keep}: model tiny predicts 4 planes; keep an "
+        ConfigError, match=rf"center_planes = {keep}: tiny predicts 4 planes; keep an "
     ):
-        predict(small, keep=keep, plan_only=True)
+        predict(small, center_planes=keep, plan_only=True)

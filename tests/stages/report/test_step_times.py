@@ -3,11 +3,11 @@ import json
 import pytest
 
 from volproc.engine.events import (
+    Advanced,
     BlockDone,
     BlockFailed,
     JsonLines,
     StepFinished,
-    StepProgress,
     StepStarted,
 )
 from volproc.stages.report.step_times import times_of
@@ -46,9 +46,9 @@ def test_a_step_without_blocks_has_its_time_and_its_rate():
     (row,) = times_of(
         log(
             StepStarted("train", 0, 9),
-            StepProgress("train", 4, 9, "loss 1.2"),
+            Advanced("train", 4, 9, "loss 1.2"),
             StepStarted("train", 0, 9),
-            StepProgress("train", 9, 9, "loss 0.8"),
+            Advanced("train", 9, 9, "loss 0.8"),
             StepFinished("train", 0, 50, 2.5, 0),
         )
     )

@@ -113,7 +113,7 @@ def test_cut_off_for_good_the_same_call_goes_on(zooniverse, manifest, what, how)
 
 def test_an_image_that_is_refused_stops_the_upload(zooniverse, manifest):
     zooniverse.breaks = {"media": [None, 403]}
-    with pytest.raises(AnnotateError, match=r"_z00\d.jpg was not taken: answer 403"):
+    with pytest.raises(AnnotateError, match=r"_z00\d.jpg was refused: status 403"):
         upload(manifest, zooniverse)
     assert not zooniverse.members
 
@@ -129,7 +129,7 @@ def test_a_wrong_password_is_told_and_never_written(zooniverse, manifest, monkey
 
 
 def test_a_project_that_is_not_there(zooniverse, manifest):
-    with pytest.raises(AnnotateError, match="asked for project 43: Could not find project with"):
+    with pytest.raises(AnnotateError, match="request for project 43: Could not find project with"):
         upload(manifest, zooniverse, project=43)
     assert not zooniverse.sets
 
@@ -168,7 +168,7 @@ def test_a_manifest_reaches_for_no_other_file(zooniverse, manifest, tmp_path):
     text = Path(manifest).read_text()
     first = files_of(from_csv(text, name=manifest)[-1])[0]
     for bad, match in {
-        "../secret.jpg": r"names the file '../secret.jpg'; images lie beside it",
+        "../secret.jpg": r"names the file '../secret.jpg'; images are next to it",
         "subjects.json": "end in jpg or png",
         "lost.jpg": "lost.jpg is not in",
     }.items():

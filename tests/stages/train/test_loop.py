@@ -34,7 +34,12 @@ def squares(step: int) -> Batch:
 
 
 def learn(
-    folder: Path, *, steps: int = 12, key: str = "a", stop: int | None = None, anew: bool = False
+    folder: Path,
+    *,
+    steps: int = 12,
+    key: str = "a",
+    stop: int | None = None,
+    from_scratch: bool = False,
 ) -> UNet:
     """Train a tiny network, or die just before step `stop`."""
 
@@ -50,7 +55,7 @@ def learn(
         batches=batches,
         folder=folder,
         key=key,
-        from_scratch=anew,
+        from_scratch=from_scratch,
         scores=lambda network: {"bias": float(network.head.bias[0])},
     )
 
@@ -99,7 +104,7 @@ def test_another_trainings_checkpoint_is_refused(tmp_path: Path) -> None:
         learn(tmp_path, steps=5, key="b")
 
 
-def test_or_it_is_begun_anew_where_asked(tmp_path: Path) -> None:
+def test_or_it_is_begun_from_scratch_where_asked(tmp_path: Path) -> None:
     learn(tmp_path / "one", steps=5)
     other = learn(tmp_path / "one", key="b", from_scratch=True)
     assert len(losses(tmp_path / "one")) == 12

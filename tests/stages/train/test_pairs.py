@@ -24,7 +24,7 @@ def test_labels_alone_all_count() -> None:
     assert plain.soft is None
     assert plain.weight is None
     assert not len(plain.counted)
-    assert plain.truth.sum() == 4 * 6 * 4
+    assert plain.ground_truth.sum() == 4 * 6 * 4
 
 
 def test_where_people_tie_agreement_weighs_nothing() -> None:
@@ -38,7 +38,7 @@ def test_agreement_as_labels_is_kept_as_it_is() -> None:
     assert soft.soft is not None
     assert (soft.soft == AGREEMENT).all()
     assert soft.weight is None
-    assert (soft.truth == (LABELS > 0)).all()
+    assert (soft.ground_truth == (LABELS > 0)).all()
 
 
 def test_no_surface_is_seen_where_nobody_looked() -> None:

@@ -61,7 +61,7 @@ def test_borders_are_where_truth_changes(ball: Pair) -> None:
 
 
 def test_without_objects_patches_come_from_anywhere(ball: Pair) -> None:
-    empty = pair_of(ball.image, np.zeros_like(ball.truth), normalisation=ball.normalisation)
+    empty = pair_of(ball.image, np.zeros_like(ball.ground_truth), normalisation=ball.normalisation)
     assert not len(empty.borders)
     assert sampler(empty)(0)[1].sum() == 0
 
@@ -83,14 +83,16 @@ def test_a_patch_larger_than_the_volume_is_mirrored(ball: Pair) -> None:
 def test_what_is_ignored_changes_no_batch(ball: Pair) -> None:
     """Labels and agreement there may be anything: planes, truth and weight stay as they are."""
     random = np.random.default_rng(5)
-    ignored = np.zeros(ball.truth.shape, dtype=np.bool_)
+    ignored = np.zeros(ball.ground_truth.shape, dtype=np.bool_)
     ignored[:, :, 28:] = True
     ignored[12:] = True
-    agreement = random.integers(0, 256, ball.truth.shape, dtype=np.uint8)
+    agreement = random.integers(0, 256, ball.ground_truth.shape, dtype=np.uint8)
     for used in ("labels", "weights", "nothing"):
         batches = []
         for junk in (0, 7):
-            labels = np.where(ignored, random.integers(0, 1 + junk, ignored.shape), ball.truth)
+            labels = np.where(
+                ignored, random.integers(0, 1 + junk, ignored.shape), ball.ground_truth
+            )
             people = np.where(ignored, 30 * junk, agreement).astype(np.uint8)
             pair = pair_of(
                 ball.image,
@@ -108,11 +110,11 @@ def test_what_is_ignored_changes_no_batch(ball: Pair) -> None:
 
 
 def test_no_voxel_counts_into_which_an_ignored_one_was_blended(ball: Pair) -> None:
-    ignored = np.zeros(ball.truth.shape, dtype=np.bool_)
+    ignored = np.zeros(ball.ground_truth.shape, dtype=np.bool_)
     ignored[:, :, 25:] = True
     pair = pair_of(
         ball.image,
-        ball.truth,
+        ball.ground_truth,
         normalisation=ball.normalisation,
         ignored=ignored,
         agreement=np.where(ignored, 0, 255).astype(np.uint8),
@@ -124,9 +126,9 @@ def test_no_voxel_counts_into_which_an_ignored_one_was_blended(ball: Pair) -> No
 
 
 def test_patches_are_centred_on_what_counts(ball: Pair) -> None:
-    ignored = np.ones(ball.truth.shape, dtype=np.bool_)
+    ignored = np.ones(ball.ground_truth.shape, dtype=np.bool_)
     ignored[3] = False
-    pair = pair_of(ball.image, ball.truth, normalisation=ball.normalisation, ignored=ignored)
+    pair = pair_of(ball.image, ball.ground_truth, normalisation=ball.normalisation, ignored=ignored)
     rng = np.random.default_rng(0)
     assert {centre_of(pair, rng)[0] for _ in range(50)} == {3}
 

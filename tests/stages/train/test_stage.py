@@ -92,12 +92,14 @@ def options(volumes: dict[str, Any], out: Path, **more: Any) -> TrainOptions:
     )
 
 
-def trained(chosen: TrainOptions, *, stop: int | None = None, anew: bool = False) -> Any:
+def trained(chosen: TrainOptions, *, stop: int | None = None, from_scratch: bool = False) -> Any:
     def watch(event: Any) -> None:
         if event["step"] == stop:
             raise Killed
 
-    plan = plan_train(sources_of(chosen), chosen, validation=held_out_of(chosen), from_scratch=anew)
+    plan = plan_train(
+        sources_of(chosen), chosen, validation=held_out_of(chosen), from_scratch=from_scratch
+    )
     return run_training(plan, watch=watch)
 
 
@@ -149,7 +151,7 @@ def test_a_model_that_was_exchanged_is_written_again(
     assert trained(options(volumes, tmp_path / "model")) == first
 
 
-def test_other_data_begin_anew_where_asked(volumes: dict[str, Any], tmp_path: Path) -> None:
+def test_other_data_begin_from_scratch_where_asked(volumes: dict[str, Any], tmp_path: Path) -> None:
     trained(options(volumes, tmp_path / "model"))
     fresh = trained(options(volumes, tmp_path / "model", seed=5), from_scratch=True)
     assert fresh == trained(options(volumes, tmp_path / "other", seed=5))
@@ -285,7 +287,7 @@ def test_a_pair_is_learnt_from_where_both_lie(volumes: dict[str, Any], tmp_path:
     pair = load_pair(source, coarse)
     cut = (slice(4, 12), slice(4, 20), slice(0, 17))
     assert np.array_equal(pair.image, all_of_it.image[cut])
-    assert np.array_equal(pair.ground_truth, all_of_it.truth[cut])
+    assert np.array_equal(pair.ground_truth, all_of_it.ground_truth[cut])
     plan = plan_train((source,), options(given, tmp_path))
     (note,) = plan.notes
     assert "voxels z 4:12, y 4:20, x 0:17 at 50 nm are used" in note

@@ -46,8 +46,10 @@ def renamed(doing: str) -> Iterator[None]:
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         # TorchScript puts a traceback of the network's code first
-        told = next((line for line in reversed(lines) if "Error:" in line), "") or " ".join(lines)
-        raise ModelError(f"{doing}: {told[:300] or type(error).__name__}") from error
+        message = next((line for line in reversed(lines) if "Error:" in line), "") or " ".join(
+            lines
+        )
+        raise ModelError(f"{doing}: {message[:300] or type(error).__name__}") from error
 
 
 def not_finite(where: str, name: str) -> ModelError:

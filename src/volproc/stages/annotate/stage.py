@@ -71,12 +71,7 @@ class AnnotateResult:
 
 
 def plan_annotate(
-    export: str,
-    image: VolumeInfo,
-    out: str,
-    options: AnnotateOptions,
-    *,
-    content: str = "",
+    export: str, image: VolumeInfo, out: str, options: AnnotateOptions, *, content: str = ""
 ) -> AnnotatePlan:
     """Decide volumes and blocks for the drawings in `export` on the slices of `image`.
 

@@ -22,6 +22,6 @@ class EvaluateOptions(Options):
     ground_truth_labels: tuple[int, ...] = ()
     """Label values that count as foreground; all but 0 if empty."""
     slices: tuple[int, int] | None = None
-    """Score these z slices of the truth only: first, and one past the last."""
+    """Score these z slices of the ground truth only: first, and one past the last."""
     threshold: Fraction = 0.5
     """Probability from which a voxel counts as foreground."""

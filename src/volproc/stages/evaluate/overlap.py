@@ -1,4 +1,4 @@
-"""How much of a result lies on the truth, counted in voxels; and the scores made of the counts."""
+"""Overlap of a result and the ground truth in voxels, and the scores made of these counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORMULAS = {
     "precision": "TP / (TP + FP)",
     "recall": "TP / (TP + FN)",
 }
-"""TP: voxels of both, FP: of the result only, FN: of the truth only."""
+"""TP: voxels of both, FP: of the result only, FN: of the ground truth only."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Overlap:
 
     @property
     def recall(self) -> float | None:
-        """Share of the truth that was found."""
+        """Share of the ground truth that was found."""
         return _share(self.tp, self.tp + self.fn)
 
     def as_row(self) -> dict[str, float | int | None]:
@@ -72,7 +72,7 @@ def overlap_by_slice(
     return np.stack([both, found - both, true - both], axis=1)
 
 
-def answers_in(
+def foregrounds_in(
     votes: npt.NDArray[np.uint8], *, threshold: float
 ) -> Iterator[npt.NDArray[np.bool_]]:
     """Foreground of each of `votes` (axes, z, y, x) alone, then of each mode of fusing them.

@@ -1,4 +1,4 @@
-"""Counting one block: what the results say there, seen on the truth's grid, against the truth."""
+"""Counts of one block: the results, sampled on the grid of the ground truth, against it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import numpy.typing as npt
 from volproc.errors import VolumeError
 from volproc.fusion import FUSIONS
 from volproc.grid.blocks import Block
-from volproc.grid.box import Box
-from volproc.stages.evaluate.overlap import answers_in, overlap_by_slice
+from volproc.grid.box import Box, Shape
+from volproc.stages.evaluate.overlap import foregrounds_in, overlap_by_slice
 from volproc.volume.kinds import foreground, foreground_level, labelled
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import Sampling, overlap
 from volproc.volume.store import Volume
+
+BLOCK_VOXELS = 2**24
+THICKNESS = 32
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Result:
     threshold: float
 
     @property
-    def answers(self) -> tuple[str, ...]:
-        """Names of what it says: its own, or with votes one for each axis and mode of fusion."""
+    def names(self) -> tuple[str, ...]:
+        """Names of what is scored: its own, or of votes one for each axis and mode of fusion."""
         channels = self.volume.info.channels
         return (
             tuple(f"{self.name} {kind}" for kind in (*channels, *FUSIONS))
@@ -40,10 +43,10 @@ class Result:
         )
 
     def foreground(self, values: npt.NDArray[Any], box: Box) -> Iterator[npt.NDArray[np.bool_]]:
-        """Foreground of each answer on `box` of the truth's grid, from the voxels of its source."""
+        """Foreground of each mask on `box` of the common grid, from the voxels of its source."""
         info = self.volume.info
         if info.channels:
-            found = answers_in(values, threshold=self.threshold)
+            found = foregrounds_in(values, threshold=self.threshold)
         else:
             level = foreground_level(info, threshold=self.threshold)
             found = iter([foreground(values, level=level, what=info.url)])
@@ -51,7 +54,7 @@ class Result:
 
 
 def result_of(name: str, info: VolumeInfo, *, truth: VolumeInfo, threshold: float) -> Result:
-    """`info` as something to compare with `truth` where both lie; VolumeError if that cannot be."""
+    """`info` to be compared with `truth` where both are; VolumeError where that is nowhere."""
     if info.channels and info.dtype != "uint8":
         raise VolumeError(
             f"{info.url} has channels of {info.dtype}; votes are uint8, one channel per axis"
@@ -60,8 +63,8 @@ def result_of(name: str, info: VolumeInfo, *, truth: VolumeInfo, threshold: floa
     return Result(name, Volume(info), overlap(info, truth)[0], threshold)
 
 
-class Counted(NamedTuple):
-    """TP, FP and FN per slice of each answer, the labels that occur, each mask's highest value."""
+class BlockCounts(NamedTuple):
+    """TP, FP and FN per slice of each mask, the labels that occur, each volume's highest value."""
 
     counts: dict[str, npt.NDArray[np.int64]]
     labels: list[int]
@@ -70,7 +73,7 @@ class Counted(NamedTuple):
 
 @dataclass(frozen=True)
 class CountOverlap:
-    """Task: counts per answer and slice of one block, within `scored`."""
+    """Task: counts per mask and slice of one block, within `scored`."""
 
     truth: Volume
     labels: tuple[int, ...]
@@ -78,31 +81,31 @@ class CountOverlap:
     scored: Box
 
     def load(self, block: Block) -> tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]:
-        """Voxels of the truth and of every result."""
+        """Voxels of the ground truth and of every result."""
         box = block.core.clip(self.scored)
         results = [result.volume.read(result.sampling.source(box)) for result in self.results]
         return self.truth.read(box), results
 
     def compute(
         self, block: Block, loaded: tuple[npt.NDArray[Any], list[npt.NDArray[Any]]]
-    ) -> Counted:
-        """What every answer has in common with the truth, and what tells a wrong input."""
+    ) -> BlockCounts:
+        """What every mask has in common with the ground truth, and what tells a wrong input."""
         box = block.core.clip(self.scored)
         truth = labelled(loaded[0], self.labels, what=f"{self.truth.info.url}, voxels {box},")
         given = [*zip(self.results, loaded[1], strict=True)]
         counts = {
-            name: overlap_by_slice(answer, truth)
+            name: overlap_by_slice(mask, truth)
             for result, values in given
-            for name, answer in zip(result.answers, result.foreground(values, box), strict=True)
+            for name, mask in zip(result.names, result.foreground(values, box), strict=True)
         }
         masks = ((r.name, v) for r, v in given if not r.volume.info.channels)
-        return Counted(
+        return BlockCounts(
             counts,
             labels=[label for label in self.labels if (loaded[0] == label).any()],
             highest={name: int(values.max(initial=0)) for name, values in masks},
         )
 
-    def store(self, block: Block, result: Counted) -> dict[str, Any]:
+    def store(self, block: Block, result: BlockCounts) -> dict[str, Any]:
         """Nothing to write: the counts are the record."""
         counts = {name: values.tolist() for name, values in result.counts.items()}
         first = block.core.clip(self.scored).start[0]
@@ -118,3 +121,15 @@ class CountOverlap:
             for result in self.results
         )
         return box.size * itemsize(self.truth.info.dtype) + sum(sources)
+
+
+def block_of(truth: VolumeInfo) -> Shape:
+    """Whole chunks of `truth`: few slices, and as wide as 16 million voxels allow.
+
+    Wide rather than thick, because a block's record holds counts for each of its slices.
+    """
+    (thick, rows, columns), (_, height, width) = truth.levels[0].chunks, truth.shape
+    depth = thick * -(-THICKNESS // thick)
+    across = min(-(-width // columns), max(1, BLOCK_VOXELS // (depth * rows * columns)))
+    down = min(-(-height // rows), max(1, BLOCK_VOXELS // (depth * rows * columns * across)))
+    return depth, rows * down, columns * across

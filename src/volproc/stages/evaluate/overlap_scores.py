@@ -14,7 +14,7 @@ from volproc.stages.evaluate.overlap import FORMULAS, Overlap
 
 @dataclass(frozen=True)
 class Score:
-    """One answer against the truth. `slices` are z slices of the truth's grid."""
+    """One mask against the ground truth. `slices` are z slices of the ground truth's grid."""
 
     name: str
     slices: dict[int, Overlap]
@@ -31,7 +31,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Scores:
-    """What every answer scored; `about` tells against what."""
+    """What every mask scored, and `about` what was compared."""
 
     scores: tuple[Score, ...]
     about: dict[str, Any]
@@ -41,15 +41,17 @@ class Scores:
 
     @property
     def note(self) -> str:
-        """Which voxels were scored where results and truth are not of one space; else ""."""
+        """Which voxels were scored where results and ground truth are not of one space; else ""."""
         part = self.about.get("overlap")
         if not part:
             return ""
         box = Box(tuple(part["first"]), tuple(part["end"]))
-        return f"scored where results and truth overlap: voxels {box} of {self.about['truth']}"
+        return (
+            f"scored where results and ground truth overlap: voxels {box} of {self.about['truth']}"
+        )
 
     def rows(self) -> list[dict[str, Any]]:
-        """A table: one row per answer, over all scored slices."""
+        """A table: one row per mask, over all scored slices."""
         return [{"answer": score.name, **score.whole.as_row()} for score in self.scores]
 
     def to_json(self) -> str:

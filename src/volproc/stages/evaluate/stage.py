@@ -1,4 +1,7 @@
-"""Plan and run of `evaluate`: results and a truth in, scores out. Only counts leave a block."""
+"""Plan and run of `evaluate`: results and a ground truth in, scores out.
+
+Only counts leave a block.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Tiling
-from volproc.grid.box import Box, Shape
+from volproc.grid.box import Box
 from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
 from volproc.stages.empty_result import (
@@ -23,6 +26,7 @@ from volproc.stages.evaluate.overlap import Overlap
 from volproc.stages.evaluate.overlap_counts import (
     CountOverlap,
     Result,
+    block_of,
     result_of,
 )
 from volproc.stages.evaluate.overlap_scores import (
@@ -46,10 +50,8 @@ from volproc.volume.store import Volume
 ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other scores."""
 TRUTH_LABELS = "[evaluate] ground_truth_labels"
-BLOCK_VOXELS = 2**24
-THICKNESS = 32
 WORKING_BYTES = 8
-"""Per voxel of truth and result: the sum of votes in uint16, its rounding, and three masks."""
+"""Per voxel of either: the sum of votes in uint16, its rounding, and three masks."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,13 @@ class EvaluatePlan:
 
     @property
     def is_part(self) -> bool:
-        """Whether a result and the truth lie in different spaces, and their overlap is scored."""
+        """Whether a result covers another space than the ground truth: their overlap is scored."""
         shape = self.counts.truth.info.shape
         return not all(result.sampling.fills(shape) for result in self.counts.results)
 
     @property
     def step(self) -> Step:
-        """Counts of every block of the truth's grid."""
+        """Counts of every block of the ground truth's grid."""
         truth = self.counts.truth.info
         blocks = tuple(Tiling(truth.shape, block_of(truth)).over(self.counts.scored))
         read = [self.counts.bytes_read(block) for block in blocks]
@@ -114,9 +116,9 @@ def plan_evaluate(
 ) -> EvaluatePlan:
     """Decide how to score `results` (name to mask, labels, probability or votes) against `truth`.
 
-    They may be on other grids than the truth and lie elsewhere: each voxel of the truth is compared
-    with the result's voxel at its centre, where there is one of all results. `url` is where the
-    scores are written as JSON, if anywhere.
+    They may have other grids and other places than the ground truth: each of its voxels is compared
+    with the result's voxel at its centre, where all results have one. `url` is where the scores are
+    written as JSON, if anywhere.
     VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)
@@ -151,7 +153,7 @@ def plan_evaluate(
 
 
 def _scored(results: Sequence[Result], truth: VolumeInfo, slices: Box) -> Box:
-    """The voxels of `slices` of the truth that lie in all results; ConfigError if there is none."""
+    """The voxels of `slices` that are in all results; ConfigError if there is none."""
     scored = slices
     for result in results:
         scored = scored.clip(result.sampling.covered(truth.shape))
@@ -166,15 +168,15 @@ def _scored(results: Sequence[Result], truth: VolumeInfo, slices: Box) -> Box:
 
 
 def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
-    """The scores of every answer, written to the plan's `url` if it has one."""
+    """The scores of every mask, written to the plan's `url` if it has one."""
     admit(plan.claim, runner)
     slices: dict[str, dict[int, Overlap]] = {}
     records = runner.run(plan.step)
     for record in records:
         for name, counts in record["counts"].items():
-            of_answer = slices.setdefault(name, {})
+            of_name = slices.setdefault(name, {})
             for z, count in enumerate(counts, start=record["first"]):
-                of_answer[z] = of_answer.get(z, Overlap()) + Overlap(*count)
+                of_name[z] = of_name.get(z, Overlap()) + Overlap(*count)
     scores = tuple(Score(name, found) for name, found in slices.items())
     _refuse_misread(plan, scores, records)
     truth, scored = plan.counts.truth.info, plan.counts.scored
@@ -199,7 +201,7 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
 
 
 def _refuse_misread(plan: EvaluatePlan, scores: Iterable[Score], records: Sequence[Any]) -> None:
-    """A Dice of 0 that is due to what was asked for is an error, not a score."""
+    """Errors for a Dice of 0 that comes from a wrong option or a misread volume."""
     truth, options = plan.counts.truth.info, plan.options
     there = {label for record in records for label in record["labels"]}
     require_found(truth, {*options.ground_truth_labels} - there, option=TRUTH_LABELS)
@@ -229,18 +231,6 @@ def _explained(plan: EvaluatePlan, scores: Scores) -> Scores:
             search = search_in(info, threshold=threshold, else_=known)
             notes.append(empty_result_reason(search, what=f"{score.name}: nothing found"))
     return replace(scores, about={**scores.about, "notes": notes}) if notes else scores
-
-
-def block_of(truth: VolumeInfo) -> Shape:
-    """Whole chunks of `truth`: few slices, and as wide as 16 million voxels allow.
-
-    Wide rather than thick, because a block's record holds counts for each of its slices.
-    """
-    (thick, rows, columns), (_, height, width) = truth.levels[0].chunks, truth.shape
-    depth = thick * -(-THICKNESS // thick)
-    across = min(-(-width // columns), max(1, BLOCK_VOXELS // (depth * rows * columns)))
-    down = min(-(-height // rows), max(1, BLOCK_VOXELS // (depth * rows * columns * across)))
-    return depth, rows * down, columns * across
 
 
 def plan_from(request: Request) -> EvaluatePlan:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from volproc.config.options import Count, FilePath, Options, Positive, Triple
+from volproc.config.options import Count, Crop, FilePath, Options, Positive, Triple
 
 
 class IngestOptions(Options):
@@ -14,6 +14,9 @@ class IngestOptions(Options):
 
     voxel_nm: Triple | None = None
     """Voxel size in nm (z, y, x), where the files do not state it or state it wrongly."""
+    box: Crop = ""
+    """Read and convert this part only: voxels ("0:64,0:512,0:512"), lengths from the corner
+    ("0:2um,0:5um,0:5um"), or a size in the middle ("512"). It stays where it was."""
     match_slices: bool = False
     """Bring every slice to the volume's mean and spread, where slices were stretched one by one."""
     labels: bool = False

@@ -11,6 +11,9 @@ from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box, each, whole_box
+from volproc.grid.crop import box_in
+from volproc.grid.scale import VoxelNm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
 from volproc.stages.ingest.empiar.entry import accession
@@ -20,7 +23,7 @@ from volproc.stages.ingest.empiar.ingest_while_downloading import (
     downloading,
     open_entry,
 )
-from volproc.stages.ingest.formats.views import WithoutNaN
+from volproc.stages.ingest.formats.views import Part, WithoutNaN, part_of
 from volproc.stages.ingest.grey.grey_range import GreyRange, grey_range, sample_blocks
 from volproc.stages.ingest.grey.slice_matching import SliceTable, matching
 from volproc.stages.ingest.options import FetchOptions, IngestOptions
@@ -35,7 +38,7 @@ from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices, SampleGreys
 from volproc.stages.ingest.voxel_source import Source
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.volume.access import relative_url
-from volproc.volume.metadata import VolumeInfo, itemsize, new_volume
+from volproc.volume.metadata import PositionNm, VolumeInfo, itemsize, new_volume
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
 
@@ -130,21 +133,27 @@ class IngestPlan:
         stored, read = itemsize(self.output.dtype), itemsize(self.source.dtype)
         changing = 4 * block if self.options.match_slices or self.maps_greys else 0
         levels = self.output.levels[:2]
+        decoded = self.output.is_part and not self.source.by_rows
         return Step(
             name="ingest",
             task=CopyBlock(self.voxels, Volume(self.output), table, greys),
             blocks=self.blocks,
             digest=self.digest,
             writes=tuple(WrittenLevel(self.output, n, n) for n in range(len(levels))),
-            # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded
-            peak_bytes=block * (read + stored) + changing + 4 * shard * stored,
+            # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded;
+            # of a part, a plane that is decoded whole
+            peak_bytes=block * (read + stored)
+            + changing
+            + 4 * shard * stored
+            + (self._plane_bytes if decoded else 0),
             bytes_read=prod(self.output.shape) * read,
             bytes_written=sum(prod(level.shape) for level in levels) * stored,
         )
 
     @property
     def _plane_bytes(self) -> int:
-        return prod(self.source.shape[1:]) * itemsize(self.source.dtype)
+        source = self.source.inside if isinstance(self.source, Part) else self.source
+        return prod(source.shape[1:]) * itemsize(source.dtype)
 
 
 def plan_ingest(
@@ -164,6 +173,8 @@ def plan_ingest(
         options = options.model_copy(update={"labels": True})
     voxel_nm = required_voxel_nm(source, options, path)
     refuse_labels_that_change(source, options, path)
+    box, whole = box_in(options.box, source.shape, voxel_nm), whole_box(source.shape)
+    source, files = part_of(source, box), files and files.within(box.start[0], box.stop[0])
     output = new_volume(
         url,
         shape=source.shape,
@@ -171,13 +182,16 @@ def plan_ingest(
         dtype="uint8" if options.dtype == "uint8" else STORED.get(source.dtype, source.dtype),
         kind="labels" if options.labels else "image",
         version=options.ome_zarr,
-        corner_nm=source.stated.corner_nm(voxel_nm),
+        corner_nm=_corner_nm(source, voxel_nm, box),
+        part=box != whole,
     )
     layout = layout_of(output, by_rows=source.by_rows)
     output = laid_out(output, layout).with_provenance(**_provenance(source))
     refuse_changed(output, options)
-    lasting = options.model_dump(exclude={"changed", "keep"}) | {"voxel_nm": voxel_nm}
-    inputs = {"files": digest(source.identity, source.shape, source.dtype)}
+    lasting = options.model_dump(exclude={"changed", "keep", "box"}) | {"voxel_nm": voxel_nm}
+    if box != whole:  # recipes of whole sources stay as they were
+        lasting |= {"box": [box.start, box.stop]}
+    inputs = {"files": digest(source.identity, whole.shape, source.dtype)}
     places = {"files": path if files else relative_url(path, url)}
     cutting = cutting_of(layout.block, output)
     recipe = Recipe("ingest", ALGORITHM, inputs, lasting, cutting, places)
@@ -230,6 +244,16 @@ def _provenance(source: Source) -> dict[str, Any]:
     listing = {"files": len(sizes), "bytes": sum(sizes), "digest": digest(source.identity)}
     found = {"files_taken": source.note, "filled_slices": list(source.filled)}
     return {"source": listing, **{key: value for key, value in found.items() if value}}
+
+
+def _corner_nm(source: Source, voxel_nm: VoxelNm, box: Box) -> PositionNm | None:
+    """Where `box` of what the files hold begins; None where they state no place and it is all."""
+    corner = source.stated.corner_nm(voxel_nm)
+    if corner is None and not any(box.start):
+        return None
+    # where no place is stated, the centre of the first voxel is at 0
+    corner = corner or each(lambda v: -v / 2, voxel_nm)
+    return each(lambda c, n, v: c + n * v, corner, box.start, voxel_nm)
 
 
 def plan_from(request: Request) -> IngestPlan:

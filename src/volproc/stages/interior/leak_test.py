@@ -1,4 +1,4 @@
-"""Which regions are interiors: the leak test.
+"""The leak test: which regions are interiors.
 
 An envelope is open where the volume ends, and broken in dividing cells; what leaks is one region
 with the outside. So the rule is:
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -109,13 +109,13 @@ def verdict_of(
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found about the regions of a label volume, kept in a file for the tasks."""
+    """INSIDE or OUTSIDE for each region of a label volume, in a file that tasks read."""
 
     url: str
     digest: str
 
     def save(self, verdict: States) -> None:
-        """Keep it."""
+        """Store it."""
         write_file(self.url, packed({"verdict": verdict}, digest=self.digest))
 
     def of(self, labels: npt.NDArray[Any]) -> States:
@@ -127,6 +127,9 @@ class Verdict:
 @dataclass(frozen=True)
 class CountFaces:
     """Task: voxels and faces of the regions of one block, left in a file."""
+
+    working_bytes: ClassVar = 16
+    """Per voxel read: labels, their components, and ids counted from 1 in the block."""
 
     regions: Volume
     folder: str
@@ -141,7 +144,7 @@ class CountFaces:
         return block_faces(loaded, read=block)
 
     def store(self, block: Block, result: Faces) -> None:
-        """Keep them."""
+        """Leave them in a file."""
         content = packed({"ids": result.ids, "rows": result.rows}, digest=self.digest)
         write_file(f"{self.folder}/{block.index}.faces", content)
 
@@ -162,6 +165,7 @@ def _read(url: str, digest: str) -> States:
 def _most_open(free: npt.NDArray[np.float64], slices: Integers) -> npt.NDArray[np.bool_]:
     """The region of each slice with most surface on the border, the first of equals, if any has."""
     most = np.zeros(len(free), dtype=bool)
+    # by slice, most open first, of equals the lower number: the first of each slice is the outside
     order = np.lexsort((np.arange(len(free)), -free, slices))
     _, first = np.unique(slices[order], return_index=True)
     most[order[first]] = True
@@ -172,6 +176,13 @@ def _most_open(free: npt.NDArray[np.float64], slices: Integers) -> npt.NDArray[n
 def _count(
     labels: npt.NDArray[np.uint32], start: Shape, stop: Shape, origin: Shape, rows: Integers
 ) -> None:
+    """Add the voxels from `start` to `stop` to their regions' rows.
+
+        |  1  1  0  2  2  |      | the volume's border
+        o     c  c     c  o      o open and c covered faces of 1 and 2 along this row
+
+    The block is read with one voxel around it, so what is not there is beyond the volume.
+    """
     shape = labels.shape
     for z in range(start[0], stop[0]):
         for y in range(start[1], stop[1]):
@@ -189,6 +200,7 @@ def _count(
                         a = z + step * (axis == 0)
                         b = y + step * (axis == 1)
                         c = x + step * (axis == 2)
+                        # each voxel looks both ways: a face between two regions counts for both
                         if (
                             a < 0
                             or b < 0

@@ -1,14 +1,14 @@
 """Every step from an envelope to its nuclei, with what it costs.
 
-    regions    what the envelope leaves once its gaps are closed (cores.py)
+    regions    what the envelope leaves once its gaps are closed: cores (tasks.py)
     label      the regions, numbered over the whole volume by the label stage
-    faces      how much of each region lies on the volume's border: the leak test (leak_test.py)
-    inside     regions that pass, grown to the envelope (geodesic_growth.py), and the vote
+    faces      how much of each region lies on the volume's border (leak_test.py)
+    inside     regions that pass the leak test, grown to the envelope (geodesic_growth.py); the vote
     label      the interiors, numbered
-    nuclei     each voxel of the envelope to the nearest interior (nearest_interior.py)
+    nuclei     each voxel of the envelope to the nearest interior (envelope_distance.py)
 
 The first three are done in the volume as a whole and in slices across each axis that is chosen:
-what each of them finds inside is a vote. The volumes in between lie in OUT.parts and may be looked
+what each of them finds inside is a vote. The volumes in between are in OUT.parts and may be looked
 at, or removed.
 """
 
@@ -19,24 +19,17 @@ from math import ceil, hypot, prod
 from typing import Any
 
 from volproc.engine.ledger import digest
-from volproc.engine.protocol import Step, Task
+from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape, each
 from volproc.stages.claims import Claim
-from volproc.stages.interior.cores import Envelope, FindRegions
 from volproc.stages.interior.envelope_distance import reach_voxels, with_slices_apart
 from volproc.stages.interior.geodesic_growth import halo_of
 from volproc.stages.interior.labelling import Labelling, Planned
-from volproc.stages.interior.leak_test import (
-    CountFaces,
-    Verdict,
-)
+from volproc.stages.interior.leak_test import CountFaces, Verdict
 from volproc.stages.interior.options import InteriorOptions
-from volproc.stages.interior.tasks import (
-    AddEnvelope,
-    FillInside,
-)
+from volproc.stages.interior.tasks import AddEnvelope, Envelope, FillInside, FindCores
 from volproc.stages.output import cutting_of, pyramid_steps
 from volproc.volume.access import relative_url
 from volproc.volume.file_io import sibling
@@ -47,14 +40,6 @@ from volproc.volume.written_level import WrittenLevel
 ALGORITHM = 1
 """Raised by hand when the same envelope and options would give other nuclei."""
 LABEL_BYTES = 4
-REGIONS_BYTES = 10
-"""Per voxel read: distances in float32, masks before and after, and the planes they come from."""
-INSIDE_BYTES = 20
-"""Per voxel read: states before and after, length of the way, and places that are left."""
-NUCLEI_BYTES = 26
-"""Per voxel read: ids before and after, distances, masks, places of the envelope."""
-FACES_BYTES = 12
-"""Per voxel read: components of the labels, and ids counted from 1 in the block."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +56,20 @@ class InteriorPlan:
     @property
     def recipe(self) -> Recipe:
         """Everything that the nuclei depend on."""
-        envelope = relative_url(self.envelope.volume.info.url, self.output.url)
         return Recipe(
             "interior",
             ALGORITHM,
             {"envelope": self.fingerprint},
             self.options.model_dump(exclude={"block"}),
             cutting_of(self.output.write_unit, self.output),
-            {"envelope": envelope},
+            {"envelope": relative_url(self.source.url, self.output.url)},
         )
 
     @property
     def claim(self) -> Claim:
         """What it reads and writes."""
         scratch = (sibling(self.output.url, ".parts"),)
-        envelope = self.envelope.volume.info.url
-        return Claim(self.recipe, (envelope,), (self.output,), scratch=scratch)
+        return Claim(self.recipe, (self.source.url,), (self.output,), scratch=scratch)
 
     @property
     def digest(self) -> str:
@@ -94,21 +77,23 @@ class InteriorPlan:
         return self.recipe.digest
 
     @property
+    def source(self) -> VolumeInfo:
+        """The envelope's volume."""
+        return self.envelope.volume.info
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         """All steps, with what they cost."""
         found: list[Step] = []
-        regions = []
-        for axis in self.axes:
-            made = Volume(self.part(named("regions", axis), "uint8"))
-            regions.append(Volume(self.part(named("numbered", axis), "uint32")))
-            inner = self.label_plan(made, regions[-1].info.url, self.region_options(axis))
-            found += [self.regions_step(axis, made), *inner.steps]
-            found += [self.faces_step(axis, regions[-1])]
+        regions = tuple(Volume(self.part(named("numbered", axis), "uint32")) for axis in self.axes)
+        for axis, numbered in zip(self.axes, regions, strict=True):
+            cores = Volume(self.part(named("regions", axis), "uint8"))
+            inner = self.region_numbering(axis, cores).steps
+            found += [self.regions_step(axis, cores), *inner, self.faces_step(axis, numbered)]
         inside = Volume(self.part("inside", "uint8"))
         interiors = Volume(self.part("interiors", "uint32"))
-        inner = self.label_plan(inside, interiors.info.url, self.nucleus_options)
-        found += [self.inside_step(tuple(regions), inside), *inner.steps]
-        return (*found, *self.output_steps(interiors))
+        inner = self.nucleus_numbering(inside).steps
+        return (*found, self.inside_step(regions, inside), *inner, *self.output_steps(interiors))
 
     @property
     def axes(self) -> tuple[int | None, ...]:
@@ -118,9 +103,8 @@ class InteriorPlan:
 
     @property
     def gap_nm(self) -> float:
-        """The widest gap, no wider than reaches all of the volume from anywhere in it."""
-        info = self.envelope.volume.info
-        sides = (n * nm for n, nm in zip(info.shape, info.voxel_nm, strict=True))
+        """The widest gap that is closed, but no wider than the volume needs."""
+        sides = (n * nm for n, nm in zip(self.source.shape, self.source.voxel_nm, strict=True))
         return min(self.options.gap_nm, 2.1 * hypot(*sides))
 
     def regions_step(self, axis: int | None, output: Volume) -> Step:
@@ -128,31 +112,28 @@ class InteriorPlan:
         voxel_nm = with_slices_apart(output.info.voxel_nm, axis)
         return self._step(
             named("regions", axis),
-            FindRegions(self.envelope, self.gap_nm, axis, output),
+            FindCores(self.envelope, self.gap_nm, axis, output),
             halo=reach_voxels(self.gap_nm / 2, voxel_nm=voxel_nm),
-            working=REGIONS_BYTES,
             output=output.info,
             depends=self.options.model_dump(include={"gap_nm", "threshold"}),
         )
 
     def faces_step(self, axis: int | None, regions: Volume) -> Step:
         """Faces of the numbered regions, for the leak test."""
-        name = named("faces", axis)
-        made = self.faces_digest(axis)
+        name, made = named("faces", axis), self.faces_digest(axis)
         return self._step(
             name,
             CountFaces(regions, self.place(name), made),
             halo=(1, 1, 1),
-            working=FACES_BYTES + LABEL_BYTES,
-            output=None,
             depends=made,
         )
 
     def inside_step(self, regions: tuple[Volume, ...], output: Volume) -> Step:
         """Voxels inside of the envelope, from numbered regions across each axis, into `output`."""
-        options, voxel_nm = self.options, output.info.voxel_nm
+        options = self.options
+        # cores begin half a gap from the envelope: a shorter reach would leave a rim unfilled
         reach_nm = max(options.reach_nm, options.gap_nm)
-        sizes = (with_slices_apart(voxel_nm, axis) for axis in self.axes)
+        sizes = [with_slices_apart(output.info.voxel_nm, axis) for axis in self.axes]
         task = FillInside(
             envelope=self.envelope,
             axes=self.axes,
@@ -166,7 +147,6 @@ class InteriorPlan:
             "inside",
             task,
             halo=each(max, *(halo_of(reach_nm, voxel_nm=size) for size in sizes), (0, 0, 0)),
-            working=INSIDE_BYTES + (LABEL_BYTES + 1) * len(regions),
             output=output.info,
             depends=options.model_dump(exclude={"envelope_nm", "min_volume_um3", "block"}),
         )
@@ -178,7 +158,6 @@ class InteriorPlan:
             "nuclei",
             AddEnvelope(self.envelope, interiors, reach_nm, Volume(self.output)),
             halo=reach_voxels(reach_nm, voxel_nm=voxel_nm),
-            working=NUCLEI_BYTES + LABEL_BYTES,
             output=self.output,
             depends=self.digest,
         )
@@ -189,34 +168,30 @@ class InteriorPlan:
         return digest("faces", self._cores_digest, axis, self.output.write_unit)
 
     def verdict(self, axis: int | None) -> Verdict:
-        """Where it is kept which regions are interiors."""
+        """The file that says which regions are interiors."""
         rule = self.options.model_dump(include={"open_share", "max_volume_um3"})
         made = digest(self._cores_digest, axis, rule)
         return Verdict(self.place(named("verdict", axis)), made)
 
-    def region_options(self, axis: int | None) -> dict[str, Any]:
-        """How regions are numbered: those that share faces, in the slice or at all."""
-        kind: Any = "mask" if axis is None else "classes"
-        return dict(input=kind, connectivity=6, min_volume_um3=0, block=self.options.block)
+    def region_numbering(self, axis: int | None, cores: Volume) -> Planned:
+        """How regions are numbered: those that share faces, within a slice where there are any."""
+        kind, block = "mask" if axis is None else "classes", self.options.block
+        options = {"input": kind, "connectivity": 6, "min_volume_um3": 0, "block": block}
+        url = self.part(named("numbered", axis), "uint32").url
+        return self.labelling.plan(cores.info, url, options)
 
-    @property
-    def nucleus_options(self) -> dict[str, Any]:
-        """How interiors are numbered, and which are too small."""
-        least = self.options.min_volume_um3
-        return dict(connectivity=6, min_volume_um3=least, block=self.options.block)
-
-    def label_plan(self, part: Volume, url: str, options: dict[str, Any]) -> Planned:
-        """The plan that numbers a part."""
-        return self.labelling.plan(part.info, url, options)
+    def nucleus_numbering(self, inside: Volume) -> Planned:
+        """How interiors are numbered, and the small ones dropped."""
+        smallest, block = self.options.min_volume_um3, self.options.block
+        options = {"connectivity": 6, "min_volume_um3": smallest, "block": block}
+        return self.labelling.plan(inside.info, self.part("interiors", "uint32").url, options)
 
     def part(self, name: str, dtype: str) -> VolumeInfo:
         """A volume between two steps, on the envelope's grid."""
-        return volume_like(
-            self.envelope.volume.info, self.place(f"{name}.zarr"), dtype, self.options
-        )
+        return volume_like(self.source, self.place(f"{name}.zarr"), dtype, self.options)
 
     def place(self, name: str) -> str:
-        """Where a file or volume between two steps lies."""
+        """The path of a file or volume between two steps."""
         return f"{sibling(self.output.url, '.parts')}/{name}"
 
     @property
@@ -227,25 +202,24 @@ class InteriorPlan:
     def _step(
         self,
         name: str,
-        task: Task,
+        task: FindCores | CountFaces | FillInside | AddEnvelope,
         *,
         halo: Shape,
-        working: int,
-        output: VolumeInfo | None,
         depends: Any,
+        output: VolumeInfo | None = None,
     ) -> Step:
-        info = self.envelope.volume.info
-        blocks = Tiling(info.shape, self.output.write_unit, halo)
+        info, unit = self.source, self.output.write_unit
+        blocks = Tiling(info.shape, unit, halo)
         per_voxel, written = itemsize(info.dtype), itemsize(output.dtype) if output else 0
-        middle = blocks[len(blocks) // 2].read.size
-        read = max(middle, blocks[0].read.size)
+        # a block in the middle has its whole halo, the first one may have more core
+        read = max(blocks[len(blocks) // 2].read.size, blocks[0].read.size)
         return Step(
             name=name,
             task=task,
             blocks=blocks,
-            digest=digest(name, ALGORITHM, self.fingerprint, depends, halo, self.output.write_unit),
+            digest=digest(name, ALGORITHM, self.fingerprint, depends, halo, unit),
             writes=(WrittenLevel(output),) if output else (),
-            peak_bytes=read * (per_voxel + working) + 4 * blocks[0].core.size * written,
+            peak_bytes=read * (per_voxel + task.working_bytes) + 4 * blocks[0].core.size * written,
             bytes_read=read * len(blocks) * per_voxel,
             bytes_written=prod(info.shape) * written,
         )
@@ -263,6 +237,7 @@ def volume_like(
         shape=info.shape,
         voxel_nm=info.voxel_nm,
         corner_nm=info.corner_nm,
+        part=info.is_part,
         dtype=dtype,
         kind="labels",
         shards=unit,
@@ -271,5 +246,5 @@ def volume_like(
 
 
 def named(name: str, axis: int | None) -> str:
-    """What a step or volume is called that may be there once per axis."""
+    """The name of a step or volume that may be there once per axis."""
     return name if axis is None else f"{name}-{'zyx'[axis]}"

@@ -12,20 +12,12 @@ from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.stages.claims import admit
 from volproc.stages.description import Request
-from volproc.stages.empty_result import (
-    NOTHING,
-    empty_result_reason,
-    search_in,
-)
-from volproc.stages.interior.cores import Envelope
-from volproc.stages.interior.labelling import Labelled, Labelling
-from volproc.stages.interior.leak_test import (
-    joined_faces,
-    stored_faces,
-    verdict_of,
-)
+from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
+from volproc.stages.interior.labelling import Labelled, Labelling, Planned
+from volproc.stages.interior.leak_test import joined_faces, stored_faces, verdict_of
 from volproc.stages.interior.options import InteriorOptions
 from volproc.stages.interior.plan import InteriorPlan, named, volume_like
+from volproc.stages.interior.tasks import Envelope
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
 from volproc.volume.fingerprint import fingerprint
@@ -49,7 +41,7 @@ def plan_interior(
     if envelope.channels:
         raise VolumeError(
             f"{envelope.url} has channels ({', '.join(envelope.channels)}); interior needs one "
-            "answer per voxel: take the fused prediction"
+            "value per voxel: take the fused prediction"
         )
     level = foreground_level(envelope, threshold=options.threshold)
     plan = InteriorPlan(
@@ -71,21 +63,21 @@ def run_interior(plan: InteriorPlan, runner: Runner) -> Volume:
             return Volume(done)
     regions = tuple(_regions(plan, axis, runner) for axis in plan.axes)
     inside = _made(runner, plan.part("inside", "uint8"), partial(plan.inside_step, regions))
-    found = _numbered(plan, inside, "interiors", plan.nucleus_options, runner)
+    found = _numbered(plan, plan.nucleus_numbering(inside), "interiors", runner)
     interiors = found.labels
     plan = replace(plan, output=replace(plan.output, dtype=interiors.info.dtype))
     steps = plan.output_steps(interiors)
     begun = begin_volume(runner, plan.output, step="interior", digest=plan.digest, steps=steps)
     nuclei, *pyramid = replace(plan, output=begun.info).output_steps(interiors)
     runner.run(nuclei)
-    told = {} if found.objects else {NOTHING: _why(plan, found)}
-    begun = Volume(begun.info.with_provenance(objects=found.objects, **told))
+    why = {} if found.objects else {NOTHING: _why(plan, found)}
+    begun = Volume(begun.info.with_provenance(objects=found.objects, **why))
     return finish_volume(runner, begun, pyramid)
 
 
 def _why(plan: InteriorPlan, found: Labelled) -> str:
     """Why there are no nuclei."""
-    options, info = plan.options, plan.envelope.volume.info
+    options, info = plan.options, plan.source
     search = search_in(
         info,
         threshold=options.threshold,
@@ -103,8 +95,8 @@ def _regions(plan: InteriorPlan, axis: int | None, runner: Runner) -> Volume:
     """The numbered regions, judged."""
     info = plan.part(named("regions", axis), "uint8")
     regions = _made(runner, info, partial(plan.regions_step, axis), partial(_refuse_misread, plan))
-    name = named("numbered", axis)
-    numbered = _numbered(plan, regions, name, plan.region_options(axis), runner)
+    numbering = plan.region_numbering(axis, regions)
+    numbered = _numbered(plan, numbering, named("numbered", axis), runner)
     step = plan.faces_step(axis, numbered.labels)
     folder = plan.place(step.name)
     if not exists(folder):  # removed by hand: the record of them is void
@@ -134,16 +126,12 @@ def _refuse_misread(plan: InteriorPlan, records: Sequence[Any]) -> None:
     """A mask of 0 and 1 read as probabilities has no envelope: all would be inside of nothing."""
     highest = [record["highest"] for record in records]
     if -1 not in highest:
-        info, option = plan.envelope.volume.info, "[interior] threshold"
+        info, option = plan.source, "[interior] threshold"
         refuse_classes(info, level=plan.envelope.level, highest=max(highest), option=option)
 
 
-def _numbered(
-    plan: InteriorPlan, part: Volume, name: str, options: dict[str, Any], runner: Runner
-) -> Labelled:
-    """A part labelled, with a record of its own: its steps are called like those of `label`."""
-    url = plan.part(name, "uint32").url
-    chosen = plan.label_plan(part, url, options)
+def _numbered(plan: InteriorPlan, chosen: Planned, name: str, runner: Runner) -> Labelled:
+    """A part labelled, with records of its own: its steps have the names of those of `label`."""
     records = f"{runner.records}/{name}"
     inner = replace(runner, records=records, own=True, overwrite=True)  # a part is nobody's result
     return plan.labelling.run(chosen, inner)

@@ -40,7 +40,7 @@ def block_table(
     Of ids 1 to n: `at_border` and `inside` have shape (n,), those in neither are dust.
     """
     kept = at_border | inside
-    found = block_statistics(labels, len(kept), origin=origin, shape=shape, wanted=kept)
+    found = block_statistics(labels, len(kept), origin=origin, shape=shape, requested=kept)
     if values is not None:
         found = with_values(found, values[kept])
     first = at_border[kept]

@@ -185,8 +185,8 @@ def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
     runner.run(relabelled)
     _refuse_changed(plan, before)
     largest = found.largest_dropped * prod(info.voxel_nm) * 1e-9
-    told = {} if numbering.objects else {NOTHING: _why(plan, found.dropped, largest)}
-    begun = Volume(begun.info.with_provenance(objects=numbering.objects, **told))
+    record = {} if numbering.objects else {NOTHING: _why(plan, found.dropped, largest)}
+    begun = Volume(begun.info.with_provenance(objects=numbering.objects, **record))
     labels = finish_volume(runner, begun, pyramid)
     native = replace(plan, output=labels.info).native_plan(tables)
     return LabelResult(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import field_validator
+
 from volproc.config.options import Fraction, Id, NotNegative, Options, Positive
 
 MeshFormat = Literal["ply", "obj", "glb", "precomputed"]
@@ -35,3 +37,13 @@ class MeasureOptions(Options):
     """Also write objects.parquet; needs the extra parquet."""
     properties: bool = True
     """Also write a few columns into the labels' own metadata, where viewers look for them."""
+
+    @field_validator("meshes", mode="before")
+    @classmethod
+    def _single_resolution_is_gone(cls, value: object) -> object:
+        if value == "precomputed-legacy":
+            raise ValueError(
+                "[measure] meshes = 'precomputed-legacy' is no longer written; take "
+                "'precomputed', which neuroglancer and cloud-volume read as well"
+            )
+        return value

@@ -5,141 +5,45 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from volproc.engine.ledger import digest
-from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
-from volproc.grid.blocks import Tiling
-from volproc.stages.claims import Claim, admit
+from volproc.stages.claims import admit
 from volproc.stages.description import Request
 from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
 from volproc.stages.measure.formats.mesh_formats import require_format
 from volproc.stages.measure.mesh.mesh_assembly import (
-    Surfaces,
+    ObjectSurfaces,
+    WriteMeshes,
     begin_meshes,
     gathered,
     mesh_step,
     write_index,
 )
 from volproc.stages.measure.mesh.surface_extraction import (
-    Surfacing,
     require_ids,
     smoothing_nm,
     surface_level,
-    surface_step,
 )
-from volproc.stages.measure.mesh.surface_files import SurfaceFiles
 from volproc.stages.measure.options import MeasureOptions
-from volproc.stages.measure.tables.measured_columns import table_of
-from volproc.stages.measure.tables.table_files import require_parquet, write_table
+from volproc.stages.measure.plan import ALGORITHM, MeasurePlan
+from volproc.stages.measure.tables.measured_table import require_parquet, table_of, write_table
 from volproc.stages.measure.tables.voxel_sums import (
-    Counted,
-    CountObjects,
-    Values,
-    count_step,
-    counted,
-    values_under,
+    object_sums,
+    sampled_at,
 )
 from volproc.stages.objects.table import Columns
 from volproc.stages.provenance import write_provenance
 from volproc.volume.access import exists, relative_url
 from volproc.volume.fingerprint import fingerprint
-from volproc.volume.metadata import Level, VolumeInfo, shard_shape
-from volproc.volume.store import Volume
+from volproc.volume.metadata import VolumeInfo
 
-ALGORITHM = 2
-"""Raised by hand when the same volumes and options would give other numbers or meshes."""
+__all__ = ["MeasurePlan", "plan_measure", "run_measure"]
+
 MESH_ALGORITHM = 2
 """Raised by hand when the same surfaces and options would give other meshes."""
 ADDED = {"meshes", "closed", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
 """Options that add files and change no number."""
-BLOCK_BYTES_PER_VOXEL = 8
-"""Of shard_shape: blocks of 8 million voxels."""
-
-
-@dataclass(frozen=True)
-class MeasurePlan:
-    """Everything decided about a measurement before a voxel is read."""
-
-    labels: VolumeInfo
-    image: Values | None
-    votes: Values | None
-    folder: str
-    options: MeasureOptions
-    level: int
-    recipe: Recipe
-
-    @property
-    def digest(self) -> str:
-        """Names what is counted: not surfaces, which options about meshes change."""
-        threshold = self.options.threshold
-        cut = _core(self.labels.levels[0]), _core(self.surface_level)
-        return digest("measure", ALGORITHM, self.recipe.inputs, threshold, cut)
-
-    @property
-    def claim(self) -> Claim:
-        """What it reads and writes."""
-        values = (one.volume.info.url for one in (self.image, self.votes) if one)
-        return Claim(self.recipe, (self.labels.url, *values), folders=(self.folder,))
-
-    @property
-    def table(self) -> str:
-        """Where the table of objects is written (CSV)."""
-        return f"{self.folder}/objects.csv"
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """All steps that are known before the objects are; then come the meshes, if any."""
-        return (self.count_step, self.surface_step)
-
-    @property
-    def count_step(self) -> Step:
-        """Statistics, values and fragments of the objects of every block."""
-        info = self.labels
-        return count_step(
-            CountObjects(
-                labels=Volume(info),
-                image=self.image,
-                votes=self.votes,
-                threshold=self.options.threshold,
-                folder=self.parts,
-                digest=self.digest,
-            ),
-            core=_core(info.levels[0]),
-        )
-
-    @property
-    def surface_step(self) -> Step:
-        """Surfaces of the objects of every block."""
-        return surface_step(
-            Volume(self.labels),
-            self.files,
-            level=self.level,
-            core=_core(self.surface_level),
-            how=Surfacing(self._smooth_nm, self.options.closed),
-            keep=self.options.meshes != "none",
-        )
-
-    @property
-    def surface_level(self) -> Level:
-        """The level of the labels that surfaces are made of."""
-        return self.labels.levels[self.level]
-
-    @property
-    def parts(self) -> str:
-        """Where blocks leave what they found."""
-        return f"{self.folder}/parts"
-
-    @property
-    def files(self) -> SurfaceFiles:
-        """Where blocks leave surfaces."""
-        options = self.options
-        how = (self.level, self._smooth_nm, options.closed, options.meshes != "none")
-        return SurfaceFiles(f"{self.folder}/parts", digest(self.digest, *how))
-
-    @property
-    def _smooth_nm(self) -> float:
-        return smoothing_nm(self.surface_level, self.options.smooth_nm)
 
 
 @dataclass(frozen=True)
@@ -173,34 +77,19 @@ def plan_measure(
     have other voxels and be larger, but must cover the labels. VolumeError for volumes that do not
     fit, ConfigError for a package that is missing.
     """
-    if votes and not votes.channels:
-        raise VolumeError(
-            f"{votes.url} has no channels; the agreement needs the votes of several axes: "
-            "`volproc predict --votes` keeps them"
-        )
-    if image and image.channels:
-        raise VolumeError(
-            f"{image.url} has channels ({', '.join(image.channels)}); the intensity needs one "
-            "value per voxel: choose one with `volproc ingest --channel`"
-        )
+    _require_inputs(labels, image, votes)
     if options.meshes != "none":
         require_format(options.meshes, error_nm=options.mesh_error_nm)
     if options.parquet:
         require_parquet()
-    require_ids(labels)
-    if labels.kind == "image":
-        raise VolumeError(
-            f"{labels.url} is an image; give its labels (such as {labels.url}/labels/...), or make "
-            "labels of it: `volproc ingest --labels`"
-        )
     level = surface_level(labels, voxel_nm=options.mesh_voxel_nm)
     smoothing_nm(labels.levels[level], options.smooth_nm)
-    given = {"labels": labels, "image": image, "votes": votes}
-    read = {name: info for name, info in given.items() if info}
+    inputs = {"labels": labels, "image": image, "votes": votes}
+    read = {name: info for name, info in inputs.items() if info}
     return MeasurePlan(
         labels=labels,
-        image=values_under(labels, image) if image else None,
-        votes=values_under(labels, votes) if votes else None,
+        image=sampled_at(labels, image) if image else None,
+        votes=sampled_at(labels, votes) if votes else None,
         folder=folder.rstrip("/"),
         options=options,
         level=level,
@@ -214,6 +103,25 @@ def plan_measure(
     )
 
 
+def _require_inputs(labels: VolumeInfo, image: VolumeInfo | None, votes: VolumeInfo | None) -> None:
+    if votes and not votes.channels:
+        raise VolumeError(
+            f"{votes.url} has no channels; the agreement needs the votes of several axes: "
+            "`volproc predict --votes` keeps them"
+        )
+    if image and image.channels:
+        raise VolumeError(
+            f"{image.url} has channels ({', '.join(image.channels)}); the intensity needs one "
+            "value per voxel: choose one with `volproc ingest --channel`"
+        )
+    require_ids(labels)
+    if labels.kind == "image":
+        raise VolumeError(
+            f"{labels.url} is an image; give its labels (such as {labels.url}/labels/...), or make "
+            "labels of it: `volproc ingest --labels`"
+        )
+
+
 def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     """The table of all objects, in the order of their ids, and their meshes."""
     admit(plan.claim, runner)
@@ -221,14 +129,12 @@ def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     if not exists(plan.parts):  # removed by hand: the record of them is void
         for step in plan.steps:
             runner.forget(step.name)
-    count, surface = plan.steps
     for step in plan.steps:
         runner.run(step)
-    found = counted(plan.parts, plan.digest, Tiling(plan.labels.shape, count.blocks[0].core.shape))
-    surfaces = gathered(plan.files, surface.blocks)
-    columns = _columns(plan, found, surfaces)
+    surfaces = gathered(plan.files, plan.surface_step.blocks)
+    columns = _columns(plan, surfaces)
     write_table(columns, plan.labels, plan.options, url=f"{plan.folder}/objects")
-    meshes = _meshes(plan, surfaces, surface, runner) if plan.options.meshes != "none" else None
+    meshes = _meshes(plan, surfaces, runner) if plan.options.meshes != "none" else None
     write_provenance(plan.folder, plan.recipe, finished=True, folder=True)
     return MeasureResult(plan.table, columns, meshes, _why(plan.labels, columns))
 
@@ -236,50 +142,39 @@ def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
 def _why(labels: VolumeInfo, columns: Columns) -> str:
     if len(columns["id"]):
         return ""
-    known = labels.provenance.get(NOTHING)  # its own words, of its search
+    known = labels.provenance.get(NOTHING)  # what the stage that made them found out
     return known or empty_result_reason(
         search_in(labels, else_=f"every voxel of {labels.url} is 0")
     )
 
 
-def _columns(plan: MeasurePlan, found: Counted, surfaces: Surfaces) -> Columns:
-    given = (("mean_intensity", plan.image), ("agreement", plan.votes))
+def _columns(plan: MeasurePlan, surfaces: ObjectSurfaces) -> Columns:
+    named = (("mean_intensity", plan.image), ("agreement", plan.votes))
     return table_of(
-        found,
+        object_sums(plan.parts, plan.digest, plan.tiling),
         (surfaces.ids, surfaces.sums),
-        values=tuple(name for name, values in given if values),
+        values=tuple(name for name, volume in named if volume),
         voxel_nm=plan.labels.voxel_nm,
         surface_voxel_nm=plan.surface_level.voxel_nm,
         shape=plan.labels.shape,
     )
 
 
-def _meshes(plan: MeasurePlan, surfaces: Surfaces, first: Step, runner: Runner) -> str:
+def _meshes(plan: MeasurePlan, surfaces: ObjectSurfaces, runner: Runner) -> str:
     options, folder = plan.options, f"{plan.folder}/meshes"
     assert options.meshes != "none"
     chosen = surfaces.only(options.mesh_ids, what=plan.labels.url)
-    step = mesh_step(
-        plan.labels,
-        chosen,
-        plan.files,
-        first.blocks,
-        level=plan.level,
-        folder=folder,
-        kind=options.meshes,
-        error_nm=options.mesh_error_nm,
-        worker_bytes=runner.engine.worker_bytes,
+    task = WriteMeshes(
+        plan.labels, plan.files, plan.level, folder, options.meshes, options.mesh_error_nm
     )
+    blocks = plan.surface_step.blocks
+    step = mesh_step(task, chosen, blocks, worker_bytes=runner.engine.worker_bytes)
     how = options.model_dump(include={"meshes", "mesh_error_nm", "mesh_ids"})
     step = replace(step, digest=digest(step.digest, MESH_ALGORITHM, how))
     begin_meshes(runner, step, plan.files, folder=folder)
     runner.run(step)
     write_index(chosen, plan.labels, folder=folder, kind=options.meshes)
     return folder
-
-
-def _core(level: Level) -> tuple[int, int, int]:
-    """Whole chunks, up to 8 million voxels."""
-    return shard_shape(level.shape, chunks=level.chunks, bytes_per_voxel=BLOCK_BYTES_PER_VOXEL)
 
 
 def plan_from(request: Request) -> MeasurePlan:

@@ -1,7 +1,7 @@
-"""Several small arrays in one file, each compressed by itself, so that one can be had alone.
+"""Several small arrays in one file, each compressed by itself, so that one can be read alone.
 
-zip files of numpy (savez) take some 0.1 ms more per array, and deflate ten times as long as zstd:
-with a dozen arrays for each of 60,000 blocks that is most of a merge.
+numpy's zip files (savez) take some 0.1 ms more per array, and deflate ten times as long as zstd:
+with a dozen arrays for each of 60,000 blocks that would be most of a merge.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def packed(arrays: Mapping[str, npt.NDArray[Any]], *, digest: str) -> bytes:
 
 
 class Packed:
-    """What `packed` made, unpacked array by array when asked for."""
+    """What `packed` made; each array is decompressed when it is read."""
 
     def __init__(self, content: bytes) -> None:
         head, _, self._bodies = content.partition(b"\n")

@@ -128,6 +128,7 @@ def _meet(
                         continue
                     b = far[v, w, u]
                     pair = (np.uint64(a) << np.uint64(32)) | np.uint64(b)
+                    # along a border the same two components meet for many voxels: once is enough
                     if b and pair != last[k] and pair != latest:
                         out[found] = pair
                         found += 1

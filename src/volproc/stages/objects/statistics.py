@@ -116,14 +116,14 @@ def block_statistics(
     *,
     origin: Shape,
     shape: Shape,
-    wanted: npt.NDArray[np.bool_] | None = None,
+    requested: npt.NDArray[np.bool_] | None = None,
 ) -> Statistics:
     """A row per id from 1 to `count` of a block that starts at `origin` of a volume of `shape`.
 
-    Only of those that are `wanted`, shape (count,), in their order.
+    Only of those that are `requested`, shape (count,), in their order.
     """
     row = np.zeros(count + 1, dtype=np.uint32)
-    chosen = slice(1, None) if wanted is None else np.flatnonzero(wanted) + 1
+    chosen = slice(1, None) if requested is None else np.flatnonzero(requested) + 1
     row[chosen] = np.arange(1, row[chosen].size + 1)
     rows = np.zeros((int(row.max()), COLUMNS), dtype=np.int64)
     rows[:, _VALUE] = 1
@@ -197,6 +197,7 @@ def _add_run(row: Integers, lowest: Shape, length: int, place: int) -> None:
         # z never falls while the block is read, so the first run has the lowest
         row[2], row[3] = min(row[2], y), min(row[3], x)
         row[4], row[5], row[6] = z + 1, max(row[5], y + 1), max(row[6], x + length)
+    # the run is x, x + 1 to x + n - 1: closed forms of the sums of 0 to n - 1 and of their squares
     steps = length * (length - 1) // 2
     along = length * x + steps
     row[0] += length

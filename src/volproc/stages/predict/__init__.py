@@ -42,7 +42,12 @@ STAGE = Stage(
     help="Predict with a model along up to three axes, and fuse their votes.",
     options=PredictOptions,
     inputs=(
-        Input("image", "The image.", ("ingest.out", "run.source"), metavar="IMAGE.zarr"),
+        Input(
+            "image",
+            "The image.",
+            ("filter.out", "ingest.out", "run.source"),
+            metavar="IMAGE.zarr",
+        ),
         Input("model", "The model.", ("train.model_out",), required=False, kind="file"),
     ),
     outputs=(

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+import numpy as np
+import numpy.typing as npt
+
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.predict.batches import HOST_BYTES, requested_tiles
@@ -29,30 +32,40 @@ class Cost:
 
 def cost_of(core: Box, task: Predict) -> Cost:
     """The cost of doing `task` for the block of `core`."""
-    window = task.layout.window(core, task.options.axes)
+    placed = task.placed(core)
+    window = task.layout.window(placed, task.options.axes)
     source = task.resampler.source(window)
     read = source.size * itemsize(task.image.info.dtype)
+    read += task.mask.bytes_under(placed) if task.mask else 0
     votes = core.size * (len(task.options.axes) + 1)
     channels = len(task.votes.info.channels) if task.votes else 0
     encoding = 2 * prod(task.output.info.write_unit) * max(1, channels)
     if task.device == "cuda":
         # the rest is on the device; page-locked copies are rounded up to a power of two, and stay
         host = read + 2 * (read + votes) + encoding
-        return Cost(host, host, read, _flop(core, task))
+        return Cost(host, host, read, _flop(placed, task))
     peak = (
         read + _computing(window, source, task) + votes + max(_activations(window, task), encoding)
     )
-    return Cost(peak, max(read, votes + encoding), read, _flop(core, task))
+    return Cost(peak, max(read, votes + encoding), read, _flop(placed, task))
 
 
-def costs_of(blocks: Tiling, task: Predict) -> Iterator[tuple[int, Cost]]:
+def costs_of(
+    blocks: Tiling, task: Predict, inside: frozenset[int] | None = None
+) -> Iterator[tuple[int, Cost]]:
     """How many blocks there are of each kind, and the cost of one: few kinds, however many blocks.
 
-    A cost follows from lengths along z, y and x, so blocks of equal lengths cost the same.
+    A cost follows from lengths along z, y and x, so blocks of equal lengths cost the same. Only
+    blocks `inside` a mask count, if there is one.
     """
+    counted = np.full(len(blocks), inside is None)
+    counted[list(inside or ())] = True
+    by_place: npt.NDArray[np.bool_] = counted.reshape(blocks.counts)
     for kinds in product(*(_kinds(blocks, task, axis).values() for axis in range(3))):
         first = each(lambda places: places[0], kinds)
-        yield prod(map(len, kinds)), cost_of(blocks[blocks.number(first)].core, task)
+        count = int(np.count_nonzero(by_place[np.ix_(*kinds)]))
+        if count:
+            yield count, cost_of(blocks[blocks.number(first)].core, task)
 
 
 def _kinds(blocks: Tiling, task: Predict, axis: int) -> dict[object, list[int]]:
@@ -60,12 +73,13 @@ def _kinds(blocks: Tiling, task: Predict, axis: int) -> dict[object, list[int]]:
     kinds: dict[object, list[int]] = {}
     for place in range(blocks.counts[axis]):
         here: Shape = each(lambda n: place if n == axis else 0, range(3))  # noqa: B023 used at once
-        core = blocks[blocks.number(here)].core
+        core = task.placed(blocks[blocks.number(here)].core)
         window = task.layout.window(core, task.options.axes)
         views = [task.layout.spans(core, axis, in_plane=flag) for flag in (False, True)]
         lengths = tuple(tuple((w[1] - w[0], a[1] - a[0]) for w, a in spans) for spans in views)
         whole = (core.shape[axis], window.shape[axis], task.resampler.source(window).shape[axis])
-        kinds.setdefault((*whole, lengths), []).append(place)
+        masked = task.mask.lengths(core, axis) if task.mask else ()
+        kinds.setdefault((*whole, lengths, masked), []).append(place)
     return kinds
 
 

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from volproc.volume.resampling import as_tensor
-
-
-class Link(Protocol):
-    """Copies to a device and back. Both return at once; what they return waits when called."""
-
-    def to_device(self, values: npt.NDArray[Any]) -> Callable[[], torch.Tensor]:
-        """`values` on the device."""
-
-    def to_host(self, values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
-        """`values` here."""
 
 
 class CpuLink:
@@ -74,6 +64,8 @@ class GpuLink:
         return arrived
 
 
+Link = CpuLink | GpuLink
+"""Copies to a device and back. Both return at once; what they return waits when called."""
 _links: dict[str, Link] = {}
 _making = threading.Lock()
 
@@ -96,9 +88,9 @@ def is_out_of_memory(error: Exception) -> bool:
     """Whether a call failed for lack of memory, whichever library says so."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    said = str(error)
+    message = str(error)
     return isinstance(error, RuntimeError) and any(
-        words in said for words in ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+        words in message for words in ("out of memory", "can't allocate memory", "ALLOC_FAILED")
     )
 
 

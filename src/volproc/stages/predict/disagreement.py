@@ -52,6 +52,8 @@ class DisagreementPlan:
     regions: Tiling | None
     threshold: float
     digest: str
+    origin: Shape = (0, 0, 0)
+    """Where the votes begin on their grid, which begins with the image."""
 
     @property
     def table(self) -> str:
@@ -96,9 +98,14 @@ class DisagreementPlan:
 
 
 def plan_disagreement(
-    votes: VolumeInfo | None, image: VolumeInfo, options: PredictOptions, *, recipe: Recipe
+    votes: VolumeInfo | None,
+    image: VolumeInfo,
+    options: PredictOptions,
+    *,
+    recipe: Recipe,
+    origin: Shape = (0, 0, 0),
 ) -> DisagreementPlan | None:
-    """Plan what is made from the votes; None if nothing is requested.
+    """Plan what is made from the votes, which begin at `origin`; None if nothing is requested.
 
     ConfigError where votes are not written, or of one axis only.
     """
@@ -129,6 +136,7 @@ def plan_disagreement(
             regions.core if regions else None,
             votes.write_unit,
         ),
+        origin=origin,
     )
 
 
@@ -199,7 +207,7 @@ def ranking(plan: DisagreementPlan, records: Sequence[Sequence[Sequence[int]]]) 
     means = sums[:, 0] / (255 * sizes)
     rows = []
     for rank, index in enumerate(np.argsort(-means, kind="stable").tolist(), start=1):
-        box = in_image(plan.regions[index].core, plan.votes, plan.image)
+        box = in_image(plan.regions[index].core.shift(plan.origin), plan.votes, plan.image)
         shares = (f"{means[index]:.6f}", f"{sums[index, 1] / sizes[index]:.6f}")
         rows.append((rank, *box.start, *box.shape, *shares))
     return table_csv(COLUMNS, rows, end="\n")

@@ -2,6 +2,9 @@
 
     axes ─▶ halo ─▶ tile ─▶ layout ─▶ block ─▶ shard
 
+Where only a box of the volume is predicted, tiles and blocks suit the box; they are laid out on the
+grid of the whole volume all the same.
+
 [predict] halo is "exact" (what the network needs), a number of pixels, or "reference", the
 published overlap, for comparisons. It has patches of 256 x 256 pixels that keep their middle:
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from volproc.errors import ConfigError, ModelError
-from volproc.grid.box import Shape, each
+from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.model.network import Network
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.tile_size import choose_tile, shard_of, up
@@ -56,16 +59,18 @@ class Geometry:
         )
 
 
-def choose(shape: Shape, network: Network, options: PredictOptions) -> Geometry:
-    """The geometry for a volume of `shape` at the network's voxel size.
+def choose(
+    shape: Shape, network: Network, options: PredictOptions, box: Box | None = None
+) -> Geometry:
+    """The geometry for a volume of `shape` at the network's voxel size, or a `box` of it.
 
     ConfigError or ModelError where the options and the network do not fit.
     """
-    axes = _viewing_axes(shape, network, options)
+    axes, size = _viewing_axes(shape, network, options), box.shape if box else shape
     if options.halo == "reference":
         layout = _published(shape, network, options)
         # as large as a tile would be chosen, of whole patches
-        many = lay_out(shape, halo=0, stride=KEPT, slices_in=1, slices_out=1).tile
+        many = lay_out(size, halo=0, stride=KEPT, slices_in=1, slices_out=1).tile
         return Geometry(axes, layout, options.block or many)
     halo = network.halo if options.halo == "exact" else up(options.halo, network.stride)
     layout = lay_out(
@@ -76,8 +81,9 @@ def choose(shape: Shape, network: Network, options: PredictOptions) -> Geometry:
         slices_out=_planes_kept(network, options.center_planes),
         tile=options.tile,
         most=_max_tile(network, halo),
+        box=box,
     )
-    return Geometry(axes, layout, options.block or _tiles_together(layout.tile, shape))
+    return Geometry(axes, layout, options.block or _tiles_together(layout.tile, size))
 
 
 def lay_out(
@@ -89,26 +95,32 @@ def lay_out(
     slices_out: int,
     tile: Shape | None = None,
     most: int | None = None,
+    box: Box | None = None,
 ) -> Layout:
     """Tiles for a volume of `shape`: `tile` rounded up to the stride, or the cheapest.
 
     `halo` is a multiple of the stride; `most` is the longest side of a tile that the network
     takes, without the halo. ConfigError if `tile` is longer. Nothing but volume and network
-    decides, so every run has the same tiles.
+    decides, so every run has the same tiles; but where only a `box` is predicted, tiles that are
+    not stated suit the box, and begin with it.
     """
+    box = box or whole_box(shape)
+    first = each(lambda a: a // stride * stride, box.start)
     border = BORDER_STRIDES * stride
     if tile:
         chosen = each(lambda t: up(t, stride), tile)
     else:
         how = {"border": border, "stride": stride, "slices_out": slices_out, "most": most}
-        chosen = choose_tile(shape, halo=halo, **how)  # type: ignore[arg-type]
+        size = each(lambda b, a: b - a, box.stop, first)
+        chosen = choose_tile(size, halo=halo, **how)  # type: ignore[arg-type]
     if tile and most and max(chosen) > most:
         raise ConfigError(
             f"[predict] tile = {list(tile)}: with its halo of {halo} pixels on either side the "
             f"network takes no more than {most}; make it smaller or leave it out"
         )
-    whole = each(lambda n: up(n, stride), shape)
-    return Layout(shape, each(min, chosen, whole), halo, border, stride, slices_in, slices_out)
+    chosen = each(min, chosen, each(lambda n: up(n, stride), shape))
+    offset = (0, 0, 0) if tile else each(lambda a, t: a % t, first, chosen)
+    return Layout(shape, chosen, halo, border, stride, slices_in, slices_out, offset)
 
 
 def _viewing_axes(shape: Shape, network: Network, options: PredictOptions) -> str:
@@ -156,7 +168,7 @@ def _published(shape: Shape, network: Network, options: PredictOptions) -> Layou
     if options.tile or options.center_planes:
         raise ConfigError(
             f'[predict] halo = "reference" has tiles of {KEPT} pixels and keeps half of the '
-            'planes: leave tile and keep out, or take halo = "exact"'
+            'planes: leave tile and center_planes out, or take halo = "exact"'
         )
     if halo % network.stride or (network.most_pixels or PATCH) < PATCH:
         raise ModelError(

@@ -93,6 +93,12 @@ def plan_native(
             "cuts them on the image's grid: keep them (votes = true, or --votes VOTES.zarr), or "
             'take fusion = "mean"'
         )
+    if options.box:
+        raise ConfigError(
+            f"[predict] image_grid with box = {options.box!r}: voxels of the image and the model "
+            "do not end at one place inside the image; leave one of them out, or crop the image "
+            "first (volproc ingest IMAGE.zarr CROP.zarr --box)"
+        )
     output = native_volume(prediction, image, recipe)
     resampler, transform = resampler_to(source, output), None
     if options.fusion in BINARY:

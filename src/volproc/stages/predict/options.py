@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from volproc.config.options import (
+    Crop,
     FilePath,
     Fraction,
     ModelName,
@@ -38,6 +39,11 @@ class PredictOptions(Options):
     """Run the program that a model of TorchScript or .pt2 is: only if you trust its maker."""
     voxel_nm: Triple | None = None
     """Voxel size of the image in nm (z, y, x), where its metadata lacks it."""
+    box: Crop = ""
+    """Predict in this part of the image only: voxels ("0:64,0:512,0:512"), lengths
+    ("0:2um,0:5um,0:5um"), or a size in the middle ("512"). What is around it is read too."""
+    mask: FilePath = ""
+    """Predict only where this volume (OME-Zarr, any grid) is not 0; elsewhere the result is 0."""
     axes: Literal["z", "y", "x", "zy", "zx", "yx", "zyx"] = "zyx"
     """Axes to look along."""
     fusion: Fusion = "mean"

@@ -10,6 +10,7 @@ from math import prod
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box
 from volproc.model.network import Constants, Network
 from volproc.model.normalisation import Normalisation
 from volproc.stages.claims import Claim
@@ -24,6 +25,7 @@ from volproc.stages.predict.empty_blocks import (
     skip_notes,
 )
 from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.restriction import Mask
 from volproc.stages.predict.seam_check import (
     ENDING,
     Place,
@@ -49,6 +51,8 @@ class PredictPlan:
     votes: VolumeInfo | None
     resampler: Resampling
     layout: Layout
+    box: Box
+    """The part of the layout's grid that is predicted."""
     blocks: Tiling
     network: Network
     options: PredictOptions
@@ -57,6 +61,9 @@ class PredictPlan:
     """What users should know about the model, and about how it fits the image."""
     native: NativePlan | None = None
     disagreement: DisagreementPlan | None = None
+    mask: Mask | None = None
+    inside: frozenset[int] | None = None
+    """Blocks with voxels inside the mask; None if there is none."""
 
     @property
     def digest(self) -> str:
@@ -74,8 +81,9 @@ class PredictPlan:
         if self.options.seam_check:
             tables.append(sibling(self.output.url, ENDING))
         model = (self.network.source,) if exists(self.network.source) else ()
+        mask = (self.mask.volume.info.url,) if self.mask else ()
         volumes = tuple(info for info in outputs if info)
-        return Claim(self.recipe, (self.image.url, *model), volumes, siblings=tuple(tables))
+        return Claim(self.recipe, (self.image.url, *model, *mask), volumes, siblings=tuple(tables))
 
     @property
     def pyramid(self) -> tuple[Step, ...]:
@@ -109,11 +117,13 @@ class PredictPlan:
             network=self.network,
             options=self.options,
             empty=empty,
+            mask=self.mask,
+            origin=self.box.start,
         )
 
     def step(self, task: Predict) -> Step:
         """The step that predicts."""
-        costs = list(costs_of(self.blocks, task))
+        costs = list(costs_of(self.blocks, task, self.inside))
         channels = len(self.votes.channels) if self.votes else 0
         return Step(
             name="predict",
@@ -130,7 +140,17 @@ class PredictPlan:
             notes=(
                 *(f"{self.network.name}: {note}" for note in self.notes),
                 *skip_notes(self.options.skip_empty_std),
+                *self._mask_notes(),
             ),
+        )
+
+    def _mask_notes(self) -> tuple[str, ...]:
+        if self.inside is None:
+            return ()
+        return (
+            f"{len(self.inside):,} of {len(self.blocks):,} blocks have voxels inside "
+            f"{self.options.mask}; the others are written as background, and what is shown is the "
+            "cost without them",
         )
 
     def certified(self, skipped: Sequence[int] = ()) -> tuple[Place, ...]:
@@ -141,4 +161,5 @@ class PredictPlan:
             count=self.options.seam_check,
             seed=int(self.digest, 16),
             skipped=skipped,
+            origin=self.box.start,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from volproc.errors import ConfigError, ModelError, VolumeError
+from volproc.errors import ConfigError, ModelError
 from volproc.grid.scale import VoxelNm
 from volproc.model.network import Network
 from volproc.stages.predict.options import PredictOptions
@@ -10,17 +10,6 @@ from volproc.volume.metadata import VolumeInfo
 
 MAX_REFINING = 2.0
 """An image with voxels more than this many times coarser than the model's is refused."""
-
-
-def require_image(image: VolumeInfo) -> None:
-    """VolumeError for anything but an image of one channel."""
-    if image.kind == "labels":
-        raise VolumeError(f"{image.url} is a label volume; predict needs the image it belongs to")
-    if len(image.channels) > 1:
-        raise VolumeError(
-            f"{image.url} has {len(image.channels)} channels ({', '.join(image.channels)}); "
-            "predict needs one: ingest the channel you want on its own"
-        )
 
 
 def require_weights(options: PredictOptions) -> None:

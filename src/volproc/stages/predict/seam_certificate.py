@@ -75,5 +75,5 @@ def failure(found: Certificate, network: Network, url: str) -> str:
         f"{url} is kept, but not certified: with other tiles its votes differ by up to "
         f"{found.largest} of 255 (near {where}; at most {found.tolerance} expected). Model "
         f"{network.name} sees further than the halo of its tiles{notes}: give a larger one as "
-        "[predict] halo = PIXELS, or leave certify out"
+        "[predict] halo = PIXELS, or leave seam_check out"
     )

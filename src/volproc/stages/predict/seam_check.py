@@ -24,7 +24,7 @@ from volproc.engine.run import Runner
 from volproc.errors import ModelError
 from volproc.fusion import fuse, level_of
 from volproc.grid.blocks import Block, Tiling
-from volproc.grid.box import Box, Shape, each, whole_box
+from volproc.grid.box import Box, Shape, each
 from volproc.stages.predict.cost import cost_of
 from volproc.stages.predict.seam_certificate import Certificate, certificate_of, failure
 from volproc.stages.predict.task import Predict
@@ -52,45 +52,60 @@ class Place:
 
 
 def places_in(
-    layout: Layout, blocks: Tiling, *, count: int, seed: int, skipped: Sequence[int] = ()
+    layout: Layout,
+    blocks: Tiling,
+    *,
+    count: int,
+    seed: int,
+    skipped: Sequence[int] = (),
+    origin: Shape = (0, 0, 0),
 ) -> tuple[Place, ...]:
-    """Where to predict again: the same for the same `seed`, every other one across a border."""
+    """Where to predict again: the same for the same `seed`, every other one across a border.
+
+    The first block is at `origin` of the layout's grid; places are counted from there.
+    """
+    box = Box(origin, each(lambda a, n: a + n, origin, blocks.shape))
     rng = np.random.default_rng(seed)
     side = -(-SIDE // (2 * layout.stride)) * 2 * layout.stride
     borders = [
         (n, at)
         for n in range(3)
-        for at in sorted({*_borders(layout, layout.tile, n), *_borders(layout, blocks.core, n)})
+        for at in sorted(
+            {*_borders(layout.offset, layout.tile, box, n), *_borders(origin, blocks.core, box, n)}
+        )
     ]
     found = []
     for number in range(count):
-        middle = [int(rng.integers(size)) for size in layout.shape]
+        middle = [a + int(rng.integers(size)) for a, size in zip(origin, box.shape, strict=True)]
         across = bool(borders) and number % 2 == 0
         if across:
             axis, at = borders[int(rng.integers(len(borders)))]
             middle[axis] = at
-        core = _around(middle, side, layout)
-        first = core.start if across else core.grow((side // 2,) * 3).start
+        around = _around(middle, side, box, layout.stride)
+        first = around.start if across else around.grow((side // 2,) * 3).start
         again = replace(layout, tile=(side,) * 3, offset=each(lambda a: a % side, first))
+        core = around.clip(box).within(origin)
         none = any(block.index in skipped for block in blocks.over(core))
         found.append(Place(core, again, _kind(across, none)))
     return tuple(found)
 
 
-def _borders(layout: Layout, step: Shape, n: int) -> range:
-    return range(step[n], layout.shape[n], step[n])
+def _borders(first: Shape, step: Shape, box: Box, n: int) -> range:
+    """Where, inside of a box, parts end that begin at `first`."""
+    begin = (box.start[n] - first[n]) // step[n] * step[n] + first[n] + step[n]
+    return range(begin, box.stop[n], step[n])
 
 
-def _around(middle: Sequence[int], side: int, layout: Layout) -> Box:
-    """A cube around `middle` that begins on a multiple of the stride and lies in the volume."""
-    stride = layout.stride
+def _around(middle: Sequence[int], side: int, box: Box, stride: int) -> Box:
+    """A cube around `middle` that begins on a multiple of the stride and meets the box."""
 
-    def first(at: int, size: int) -> int:
-        last = -(-max(0, size - side) // stride) * stride
-        return min(max(0, at - side // 2) // stride * stride, last)
+    def first(at: int, begin: int, end: int) -> int:
+        begin = begin // stride * stride
+        last = begin - (begin - max(begin, end - side)) // stride * stride
+        return min(max(begin, at - side // 2) // stride * stride, last)
 
-    start = each(first, middle, layout.shape)
-    return Box(start, each(lambda a: a + side, start)).clip(whole_box(layout.shape))
+    start = each(first, middle, box.start, box.stop)
+    return Box(start, each(lambda a: a + side, start))
 
 
 def _kind(across: bool, skipped: bool) -> str:
@@ -125,10 +140,11 @@ class Recompute:
     def compute(self, block: Block, loaded: tuple[Any, Any]) -> tuple[Any, Any]:
         """The votes by other tiles, and the run's."""
         other, first = loaded
-        again = self._again(block).vote(block, other).cpu().numpy()
+        zeros = self.predict.zeros(block)  # outside the mask
+        again = zeros if other is None else self._again(block).vote(block, other).cpu().numpy()
         if self.predict.votes is None and first is not None:
             first = self.predict.vote(block, first).cpu().numpy()
-        return again, self.predict.zeros(block) if first is None else first
+        return again, zeros if first is None else first
 
     def store(self, block: Block, result: tuple[Any, Any]) -> dict[str, Any]:
         """How the two differ; nothing is written."""

@@ -10,6 +10,7 @@ from typing import Any
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.grid.blocks import Tiling
+from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.device import device_for
 from volproc.model.network import Network
@@ -35,10 +36,10 @@ from volproc.stages.predict.native_prediction import plan_native
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.plan import PredictPlan
 from volproc.stages.predict.requirements import (
-    require_image,
     require_reachable,
     require_weights,
 )
+from volproc.stages.predict.restriction import Mask, blocks_inside, model_box, open_mask
 from volproc.stages.predict.seam_check import (
     run_certificate,
 )
@@ -46,8 +47,9 @@ from volproc.stages.predict.task import Predict
 from volproc.stages.volume_sample import volume_sample
 from volproc.volume.access import exists, relative_url
 from volproc.volume.fingerprint import fingerprint
+from volproc.volume.kinds import require_grey
 from volproc.volume.metadata import VolumeInfo, Window, new_volume
-from volproc.volume.resampling import resampling_to
+from volproc.volume.resampling import Resampling, resampling_to
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
 
@@ -57,7 +59,7 @@ ALGORITHM = 1
 """Raised by hand when the same image, network and options would give other votes."""
 PASSING = {
     *("model", "card", "trust_model", "device", "batch", "compiled", "votes"),
-    *("agreement", "disagreement", "regions_um", "image_grid", "seam_check"),
+    *("agreement", "disagreement", "regions_um", "image_grid", "seam_check", "box", "mask"),
 }
 """Options that do not change the prediction, or are named otherwise in its digest."""
 
@@ -75,36 +77,24 @@ def plan_predict(
     `network` is one that is still to be trained. VolumeError or ModelError where image and model
     do not go together.
     """
-    require_image(image)
+    require_grey(image, stage="predict")
     require_weights(options)
     device_for(options.device)
     network = network or open_network(options.model, card=options.card, trust=options.trust_model)
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
     way = resampling_to(image, voxel_nm)
-    geometry = choose(way.shape_out, network, options)
+    box = model_box(options.box, image, way)
+    mask = open_mask(options.mask, image, way) if options.mask else None
+    geometry = choose(way.shape_out, network, options, box)
+    blocks = Tiling(shape=box.shape, core=geometry.block)
     options = options.model_copy(update={"axes": geometry.axes})
-    same = partial(
-        new_volume,
-        shape=way.shape_out,
-        voxel_nm=voxel_nm,
-        corner_nm=image.corner_nm,
-        dtype="uint8",
-        shards=geometry.shard,
-        window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
-    )
-    channels = tuple(axis for axis in "xyz" if axis in options.axes)
-    output, votes = same(url), same(votes_url, channels=channels) if votes_url else None
+    output, votes = _outputs(image, url, votes_url, way, box, geometry.shard, options.axes)
     lasting = options.recorded(exclude=PASSING) | {"votes": bool(votes_url)}
-    recipe = Recipe(
-        "predict",
-        ALGORITHM,
-        {"image": [fingerprint(image), image.corner_nm], "model": network.digest},
-        lasting,
-        cutting_of(geometry.block, output) | {"tiles": geometry.layout},
-        {"image": relative_url(image.url, url), "model": _model_place(options.model, url)},
-        renamed=options.RENAMED,
-    )
+    if box != whole_box(way.shape_out):  # recipes of whole predictions stay as they were
+        lasting |= {"box": [box.start, box.stop]}
+    cutting = cutting_of(geometry.block, output) | {"tiles": geometry.layout}
+    recipe = _recipe(image, network, mask, lasting, cutting, options.model, url)
     notes = (*network.notes, *geometry.notes)
     told = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
     output = output.with_provenance(recipe=recipe.record(), **told)
@@ -115,14 +105,60 @@ def plan_predict(
         votes=votes,
         resampler=way,
         layout=geometry.layout,
-        blocks=Tiling(shape=way.shape_out, core=geometry.block),
+        box=box,
+        blocks=blocks,
         network=network,
         options=options,
         recipe=recipe,
         notes=notes,
         native=plan_native(output, votes, image, options, recipe=recipe),
-        disagreement=plan_disagreement(votes, image, options, recipe=recipe),
+        disagreement=plan_disagreement(votes, image, options, recipe=recipe, origin=box.start),
+        mask=mask,
+        inside=blocks_inside(mask, blocks, box.start) if mask else None,
     )
+
+
+def _outputs(
+    image: VolumeInfo,
+    url: str,
+    votes_url: str | None,
+    way: Resampling,
+    box: Box,
+    shards: Shape,
+    axes: str,
+) -> tuple[VolumeInfo, VolumeInfo | None]:
+    """The prediction and, if they are written, the votes, on the part `box` of the model's grid."""
+    same = partial(
+        new_volume,
+        shape=box.shape,
+        voxel_nm=way.voxel_nm,
+        corner_nm=each(lambda c, n, v: c + n * v, image.corner_nm, box.start, way.voxel_nm),
+        part=image.is_part or box != whole_box(way.shape_out),
+        dtype="uint8",
+        shards=shards,
+        window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
+    )
+    channels = tuple(axis for axis in "xyz" if axis in axes)
+    return same(url), same(votes_url, channels=channels) if votes_url else None
+
+
+def _recipe(
+    image: VolumeInfo,
+    network: Network,
+    mask: Mask | None,
+    options: dict[str, Any],
+    cutting: dict[str, Any],
+    model: str,
+    url: str,
+) -> Recipe:
+    """Everything that a prediction at `url` depends on."""
+    inputs = {"image": [fingerprint(image), image.corner_nm], "model": network.digest}
+    places = {"image": relative_url(image.url, url), "model": _model_place(model, url)}
+    if mask:
+        inputs["mask"] = mask.fingerprint
+        places["mask"] = relative_url(mask.volume.info.url, url)
+    renamed = PredictOptions.RENAMED
+    return Recipe("predict", ALGORITHM, inputs, options, cutting, places, renamed)
 
 
 def _model_place(model: str, url: str) -> str:
@@ -149,8 +185,11 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     records = runner.run(replace(step, task=task, writes=writes))
     if plan.votes:
         finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
-    skipped = [n for n, record in enumerate(records) if record["skipped"]]
+    seen = range(len(records)) if plan.inside is None else sorted(plan.inside)
+    skipped = [n for n in seen if records[n]["skipped"]]
     told: dict[str, Any] = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    if plan.inside is not None:
+        told["blocks_outside_mask"] = len(records) - len(seen)
     if empty and empty.flat is not None:
         told[FLAT] = empty.flat
     told |= values_record(plan.output.with_provenance(**told), records)

@@ -18,6 +18,7 @@ import torch
 
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
+from volproc.grid.box import Box, Shape
 from volproc.model.device import device_for
 from volproc.model.network import Constants, Network
 from volproc.stages.predict.batches import batch_limit
@@ -28,6 +29,7 @@ from volproc.stages.predict.inference import (
     vote,
 )
 from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.restriction import Mask
 from volproc.stages.predict.tiling import Layout
 from volproc.stages.predict.tta import augmented
 from volproc.volume.kinds import refuse_not_finite
@@ -42,6 +44,14 @@ PendingVoxels = Callable[[], torch.Tensor]
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """A block on its way to the device, and which of its voxels are inside the mask: None, all."""
+
+    values: PendingVoxels
+    inside: npt.NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
 class PendingBlock:
     """A block on its way back from the device: each call waits for its part."""
 
@@ -51,7 +61,10 @@ class PendingBlock:
 
 @dataclass(frozen=True)
 class Predict:
-    """Task: one block of the prediction, and of the votes."""
+    """Task: one block of the prediction, and of the votes.
+
+    Their first voxel is at `origin` of the layout's grid; nothing is predicted outside the mask.
+    """
 
     image: Voxels
     output: Volume
@@ -62,23 +75,34 @@ class Predict:
     network: Network
     options: PredictOptions
     empty: EmptyBlockRule | None = None
+    mask: Mask | None = None
+    origin: Shape = (0, 0, 0)
 
     @property
     def device(self) -> str:
         """Where this process runs the network."""
         return device_for(self.options.device)
 
-    def load(self, block: Block) -> PendingVoxels | None:
-        """The image's voxels under the block's window; None if there is nothing in them."""
-        window = self.layout.window(block.core, self.options.axes)
+    def placed(self, core: Box) -> Box:
+        """The voxels of the layout's grid that `core` of the output is."""
+        return core.shift(self.origin)
+
+    def load(self, block: Block) -> Loaded | None:
+        """The image's voxels under the block's window; None if there is nothing in them, or the
+        block is outside the mask."""
+        inside = self.mask.read(self.placed(block.core)) if self.mask else None
+        if inside is not None and not inside.any():
+            return None
+        window = self.layout.window(self.placed(block.core), self.options.axes)
         if self.empty and self.empty.is_empty(window, self.image):
             return None
         source = self.resampler.source(window)
         values = self.image.read(source, level=self.resampler.level)
         refuse_not_finite(values, what=f"{self.image.info.url}, voxels {source},")
-        return link_to(self.device).to_device(values)
+        pending = link_to(self.device).to_device(values)
+        return Loaded(pending, None if inside is None or inside.all() else inside)
 
-    def compute(self, block: Block, loaded: PendingVoxels | None) -> PendingBlock | None:
+    def compute(self, block: Block, loaded: Loaded | None) -> PendingBlock | None:
         """The fused block and, if they are written, its votes; None if it is empty."""
         if loaded is None:
             return None
@@ -87,20 +111,28 @@ class Predict:
             link.to_host(self.fused(votes)), link.to_host(votes) if self.votes else None
         )
 
-    def vote(self, block: Block, loaded: PendingVoxels) -> torch.Tensor:
-        """uint8 votes of every axis, in the order of `options.axes`, on the device."""
-        options, window = self.options, self.layout.window(block.core, self.options.axes)
+    @torch.inference_mode()
+    def vote(self, block: Block, loaded: Loaded) -> torch.Tensor:
+        """uint8 votes of every axis, in the order of `options.axes`, on the device.
+
+        Outside the mask they are 0, and so is what any fusion makes of them.
+        """
+        options, core = self.options, self.placed(block.core)
+        window = self.layout.window(core, options.axes)
         predict = load_once(self.network, self.device, compiled=options.compiled)
-        return vote(
-            resampled(loaded(), self.resampler, window),
+        votes = vote(
+            resampled(loaded.values(), self.resampler, window),
             origin=window,
-            core=block.core,
+            core=core,
             axes=options.axes,  # type: ignore[arg-type]
             layout=self.layout,
             predict=augmented(predict, flips=options.flips, keep=self.layout.slices_out),
             constants=self.constants,
             limit=batch_limit(self.network, self.device, requested=options.batch),
         )
+        if loaded.inside is not None:
+            votes *= torch.from_numpy(loaded.inside.view(np.uint8)).to(votes.device)
+        return votes
 
     def fused(self, votes: torch.Tensor) -> torch.Tensor:
         """One value a voxel from the votes, on their device."""

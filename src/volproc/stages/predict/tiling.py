@@ -92,7 +92,7 @@ class Layout:
     slices_in: int
     slices_out: int
     offset: Shape = (0, 0, 0)
-    """Where a tile begins, a multiple of the stride: moved to compare tiles with other tiles."""
+    """Where a tile begins, a multiple of the stride: moved to suit a box, or to compare tiles."""
 
     @property
     def margin(self) -> int:

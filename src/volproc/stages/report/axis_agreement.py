@@ -15,7 +15,7 @@ from volproc.fusion import level_of
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import each
 from volproc.volume.metadata import VolumeInfo
-from volproc.volume.sampling import Sampling
+from volproc.volume.sampling import Sampling, level_not_coarser
 from volproc.volume.store import Volume
 
 MAX_VOXELS = 2**24
@@ -121,7 +121,7 @@ def _blocks(
     votes: Volume, objects: Volume | None, number: int
 ) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[Any] | None]]:
     level = votes.info.levels[number]
-    at = _same_or_finer(objects.info, level.voxel_nm) if objects else 0
+    at = level_not_coarser(objects.info, level.voxel_nm) if objects else 0
     for block in Tiling(shape=level.shape, core=BLOCK):
         codes = vote_codes(votes.read(block.core, level=number), level=level_of(0.5))
         if objects is None:
@@ -132,13 +132,3 @@ def _blocks(
         sampling = Sampling(there.shape, factor)
         values = objects.read(sampling.source(block.core), level=at)
         yield codes, sampling.sample(values, block.core)
-
-
-def _same_or_finer(info: VolumeInfo, voxel_nm: tuple[float, float, float]) -> int:
-    """The coarsest level with voxels no larger than `voxel_nm`."""
-    fine = [
-        n
-        for n, level in enumerate(info.levels)
-        if all(v <= 1.01 * w for v, w in zip(level.voxel_nm, voxel_nm, strict=True))
-    ]
-    return fine[-1] if fine else 0

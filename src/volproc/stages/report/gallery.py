@@ -20,8 +20,9 @@ from volproc.stages.pictures import (
     two_wide,
     voted,
 )
+from volproc.stages.report.field import field_of
 from volproc.stages.report.object_listing import Objects
-from volproc.stages.report.report_page import Pair, Shot, View
+from volproc.stages.report.report_page import AxisView, SlicePanel, SliceRow
 from volproc.stages.report.shown_slices import (
     Canvas,
     bytes_of_plane,
@@ -33,7 +34,6 @@ from volproc.stages.report.shown_slices import (
 )
 from volproc.volume.display_window import window
 from volproc.volume.kinds import foreground, foreground_level
-from volproc.volume.sampling import require_same_corner
 from volproc.volume.store import Volume
 
 MAX_NAMED = 12
@@ -80,9 +80,7 @@ def gallery_of(
 
     The vote of a single axis has no channels and nothing to be compared with: it is not shown.
     """
-    for other in (prediction, votes, objects):
-        if other:
-            require_same_corner(other.info, image.info)
+    image = field_of(image, [other for other in (prediction, votes, objects) if other])
     if votes and not set(votes.info.channels) <= set(COLOUR_OF_AXIS):
         raise VolumeError(
             f"{votes.info.url} has channels {', '.join(votes.info.channels)}; votes have one per "
@@ -101,7 +99,7 @@ class _Place:
     at_nm: float
 
 
-def views(gallery: Gallery, objects: Objects | None) -> tuple[View, ...]:
+def views(gallery: Gallery, objects: Objects | None) -> tuple[AxisView, ...]:
     """All pictures, axis by axis; black and white are the same in all of them."""
     places = [_places(gallery, canvas, objects) for canvas in gallery.canvases]
     planes = {
@@ -114,8 +112,8 @@ def views(gallery: Gallery, objects: Objects | None) -> tuple[View, ...]:
     found = []
     for canvas, row in zip(gallery.canvases, places, strict=True):
         images = (grey(planes[place], low=shown.start, high=shown.end) for place in row)
-        pairs = (_pair(gallery, place, image) for place, image in zip(row, images, strict=True))
-        found.append(_view(gallery, canvas, tuple(pairs)))
+        rows = (_row(gallery, place, image) for place, image in zip(row, images, strict=True))
+        found.append(_view(gallery, canvas, tuple(rows)))
     return tuple(found)
 
 
@@ -133,10 +131,10 @@ def _places(gallery: Gallery, canvas: Canvas, objects: Objects | None) -> list[_
     ]
 
 
-def _view(gallery: Gallery, canvas: Canvas, pairs: tuple[Pair, ...]) -> View:
+def _view(gallery: Gallery, canvas: Canvas, rows: tuple[SliceRow, ...]) -> AxisView:
     down, across = ("zyx"[side] for side in canvas.sides)
     bar = scale_bar(canvas.width * canvas.pixel_nm / 1000)
-    return View(
+    return AxisView(
         axis=canvas.name,
         down=down,
         across=across,
@@ -145,31 +143,33 @@ def _view(gallery: Gallery, canvas: Canvas, pairs: tuple[Pair, ...]) -> View:
         pixel_nm=canvas.pixel_nm,
         bar_um=bar,
         bar_share=bar * 1000 / (canvas.width * canvas.pixel_nm),
-        pairs=pairs,
+        rows=rows,
     )
 
 
-def _pair(gallery: Gallery, place: _Place, image: Bytes) -> Pair:
-    shots = (_first(gallery, place, image), *_second(gallery, place, image))
+def _row(gallery: Gallery, place: _Place, image: Bytes) -> SliceRow:
+    panels = (_first(gallery, place, image), *_second(gallery, place, image))
     size = gallery.image.info.shape[place.canvas.axis]
-    return Pair(place.index, size, place.at_nm / 1000, shots)
+    return SliceRow(place.index, size, place.at_nm / 1000, panels)
 
 
-def _first(gallery: Gallery, place: _Place, image: Bytes) -> Shot:
+def _first(gallery: Gallery, place: _Place, image: Bytes) -> SlicePanel:
     where = f"slice {place.canvas.name} = {place.at_nm / 1000:.2f} µm"
     if gallery.objects is None:
         nothing = np.zeros(image.shape, dtype=np.uint8)
         picture = outlined(image, nothing, nothing.astype(bool))
-        return Shot(data_uri(picture), f"Image, {where}", "Image")
+        return SlicePanel(data_uri(picture), f"Image, {where}", "Image")
     labels = read_nearest(gallery.objects, place.canvas, place.at_nm)
     ids = [int(i) for i in np.unique(labels) if i]
     picture = outlined(image, labels, two_wide(labels))
     named = ", ".join(map(str, ids[:MAX_NAMED])) + (", …" if len(ids) > MAX_NAMED else "")
     shown = f"{len(ids)} objects (ids {named})" if ids else "no objects here"
-    return Shot(data_uri(picture), f"Image, {where}, outlined: {shown}", "Image with outlines")
+    return SlicePanel(
+        data_uri(picture), f"Image, {where}, outlined: {shown}", "Image with outlines"
+    )
 
 
-def _second(gallery: Gallery, place: _Place, image: Bytes) -> Iterator[Shot]:
+def _second(gallery: Gallery, place: _Place, image: Bytes) -> Iterator[SlicePanel]:
     where = f"slice {place.canvas.name} = {place.at_nm / 1000:.2f} µm"
     if gallery.votes is not None:
         yes = _votes(gallery.votes, place)
@@ -177,10 +177,12 @@ def _second(gallery: Gallery, place: _Place, image: Bytes) -> Iterator[Shot]:
         agreed = yes[[COLOUR_OF_AXIS.index(a) for a in gallery.vote_axes]].all(axis=0).sum()
         share = f"all agree on {100 * agreed / some:.0f}% of it" if some else "none"
         alt = f"Votes of the axes over the image, {where}: {share}"
-        yield Shot(data_uri(voted(image, yes)), alt, "Votes")
+        yield SlicePanel(data_uri(voted(image, yes)), alt, "Votes")
     elif gallery.prediction is not None:
         picture = _predicted(gallery.prediction, place, image)
-        yield Shot(data_uri(picture), f"Prediction in white over the image, {where}", "Prediction")
+        yield SlicePanel(
+            data_uri(picture), f"Prediction in white over the image, {where}", "Prediction"
+        )
 
 
 def _votes(votes: Volume, place: _Place) -> npt.NDArray[np.bool_]:

@@ -32,7 +32,7 @@ VOTE_COLOURS = {
 
 
 @dataclass(frozen=True)
-class Shot:
+class SlicePanel:
     """A picture: its source as a data URI, and what it shows in words."""
 
     uri: str
@@ -41,17 +41,17 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Pair:
+class SliceRow:
     """One slice: the image with outlines, and beside it the votes if there are any."""
 
     index: int
     of: int
     at_um: float
-    shots: tuple[Shot, ...]
+    panels: tuple[SlicePanel, ...]
 
 
 @dataclass(frozen=True)
-class View:
+class AxisView:
     """All slices along one axis."""
 
     axis: str
@@ -62,11 +62,11 @@ class View:
     pixel_nm: float
     bar_um: float
     bar_share: float
-    pairs: tuple[Pair, ...]
+    rows: tuple[SliceRow, ...]
 
 
 @dataclass(frozen=True)
-class Row:
+class ObjectRow:
     """One object; lengths in um."""
 
     id: int
@@ -82,12 +82,12 @@ class Row:
 class ObjectTable:
     """Rows shown, of how many, and where all are."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ObjectRow, ...]
     total: int
     file: str
     histogram: Histogram | None
     volume_um3: float
-    look_first: tuple[Row, ...]
+    look_first: tuple[ObjectRow, ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Page:
 
     title: str
     facts: tuple[tuple[str, str, str], ...]
-    views: tuple[View, ...]
+    views: tuple[AxisView, ...]
     vote_axes: tuple[str, ...]
     agreement: Agreement | None
     objects: ObjectTable | None

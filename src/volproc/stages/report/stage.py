@@ -17,6 +17,7 @@ from volproc.stages.description import Request
 from volproc.stages.pictures import hex_colour
 from volproc.stages.report.axis_agreement import Agreement, level_to_count, measure_agreement
 from volproc.stages.report.gallery import Gallery, gallery_of, views
+from volproc.stages.report.key_figures import facts
 from volproc.stages.report.object_listing import (
     Objects,
     histogram,
@@ -28,14 +29,13 @@ from volproc.stages.report.prediction_files import (
     read_regions,
 )
 from volproc.stages.report.report_page import (
+    ObjectRow,
     ObjectTable,
     Page,
-    Row,
     render,
     toml_text,
 )
 from volproc.stages.report.step_times import times_of
-from volproc.stages.report.summary import facts
 from volproc.volume.access import exists
 from volproc.volume.file_io import read_file, write_file
 from volproc.volume.metadata import itemsize
@@ -203,17 +203,15 @@ def _table(objects: Objects | None, agreement: Agreement | None, file: str) -> O
     )
 
 
-def _row(objects: Objects, n: int, agreement: Agreement | None) -> Row:
+def _row(objects: Objects, n: int, agreement: Agreement | None) -> ObjectRow:
     number = int(objects.ids[n])
     share = float(agreement.objects[number]) if agreement and number else float("nan")
-    cz, cy, cx = objects.centroid_um[n].tolist()
-    sz, sy, sx = objects.size_um[n].tolist()
-    return Row(
+    return ObjectRow(
         id=number,
         colour=hex_colour(number),
         volume=float(objects.volume_um3[n]),
-        centroid=(cz, cy, cx),
-        size=(sz, sy, sx),
+        centroid=tuple(objects.centroid_um[n].tolist()),
+        size=tuple(objects.size_um[n].tolist()),
         border=bool(objects.touches_border[n]),
         agreement=None if np.isnan(share) else share,
     )

@@ -56,15 +56,15 @@ def times_of(lines: Iterable[str]) -> tuple[StepTime, ...]:
                 voxels=row.voxels + event["voxels"],
                 peak_bytes=max(row.peak_bytes, event["peak_bytes"]),
             )
-        elif kind == "Advanced" and step in running:
+        elif kind in ("StepProgress", "Advanced") and step in running:  # Advanced: logs of before
             running[step].last = now
         elif kind == "BlockFailed":
             row = replace(row, failed=row.failed + 1)
         elif kind == "StepFinished":
             running.pop(step, None)
-            told = 0 if event["blocks"] else event["voxels"]  # else its blocks have told
+            alone = 0 if event["blocks"] else event["voxels"]  # else its blocks were counted
             seconds = row.seconds + event["seconds"]
-            row = replace(row, seconds=seconds, voxels=row.voxels + told)
+            row = replace(row, seconds=seconds, voxels=row.voxels + alone)
         rows[step] = row
     return tuple(_closed(row, running.get(step)) for step, row in rows.items())
 

@@ -7,29 +7,28 @@ culled to the block. The array is never rechunked: blocks are chosen to fit its 
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolumeError
-from volproc.grid.blocks import Block, Tiling
+from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.stages.store.aligned_blocks import block_and_shard, computed
+from volproc.stages.store.tasks import StoreBlock, StoredKind
 from volproc.volume.access import first_line, remove_file
 from volproc.volume.dask_token import places_of, token_of
-from volproc.volume.file_io import read_file, write_file
-from volproc.volume.kinds import refuse_negative, refuse_not_finite
+from volproc.volume.file_io import write_file
 from volproc.volume.metadata import (
     PositionNm,
     Version,
@@ -50,8 +49,6 @@ GRAPH = "array.pickle"
 """Among the records while it runs: the array, for the workers."""
 TWICE = 1.5
 """From this on a plan says how often chunks are computed."""
-
-StoredKind = Literal["image", "mask", "labels"]
 
 
 @dataclass(frozen=True)
@@ -174,9 +171,13 @@ def _dtype(array: Any, kind: StoredKind) -> str:
     return str(dtype.newbyteorder("="))
 
 
-def run_store(plan: StorePlan, runner: Runner) -> Volume:
-    """The finished volume."""
+def run_store(
+    plan: StorePlan, runner: Runner, *, settled: Callable[[Any], Any] = lambda array: array
+) -> Volume:
+    """The finished volume. `settled` gives the array with what its blocks share computed."""
     admit(plan.claim, runner)
+    if len(plan.blocks) > 1 and plan.claim.state != "done":
+        plan = replace(plan, array=settled(plan.array))
     graph = "" if isinstance(runner.engine, SerialEngine) else f"{runner.records}/{GRAPH}"
     if graph:
         content = _packed(plan.array)
@@ -203,45 +204,3 @@ def _packed(array: Any) -> bytes:
             f"the array cannot travel to workers ({type(error).__name__}: {first_line(error)}); "
             "open its files inside its tasks, or give cluster=ClusterOptions(kind='serial')"
         ) from error
-
-
-@lru_cache(maxsize=1)
-def _unpacked(url: str, digest: str) -> Any:
-    """The array of a run, once in a worker."""
-    return pickle.loads(read_file(url))
-
-
-@dataclass(frozen=True)
-class StoreBlock:
-    """Task: one block of the array, computed and written."""
-
-    array: Any
-    graph_url: str
-    kind: StoredKind
-    output: Volume
-
-    def load(self, block: Block) -> None:
-        """Nothing: one block at a time is computed in a process."""
-
-    def compute(self, block: Block, loaded: None) -> npt.NDArray[Any]:
-        """The block as it is written; VolumeError for voxels that its kind has not."""
-        array = self.array
-        if self.graph_url:
-            array = _unpacked(self.graph_url, str(self.output.info.provenance["digest"]))
-        # cut from the array and culled: nothing but this block is computed
-        values = np.asarray(array[block.core.slices].compute(scheduler="synchronous"))
-        if values.shape != block.core.shape:
-            raise VolumeError(
-                f"voxels {block.core} of the array have the shape {values.shape}, which its chunks "
-                "do not state: state the chunks of what changes shapes in its graph (map_blocks)"
-            )
-        where = f"voxels {block.core} of the array"
-        refuse_negative(values if self.kind != "image" else values[:0], what=where)
-        if self.kind == "mask":
-            return np.where(values != 0, np.uint8(255), np.uint8(0))
-        refuse_not_finite(values, what=where)
-        return values.astype(self.output.info.dtype, copy=False)
-
-    def store(self, block: Block, result: npt.NDArray[Any]) -> None:
-        """Write the block."""
-        self.output.write(block.core, result)

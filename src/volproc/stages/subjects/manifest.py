@@ -1,6 +1,6 @@
 """manifest.csv: one row per subject, for uploaders and for the way back.
 
-File names stand in the columns `Image 0`, `Image 1`, ... and nowhere else in a row: Zooniverse's
+File names are in the columns `Image 0`, `Image 1`, ... and nowhere else in a row: Zooniverse's
 page takes every file name that it finds in a row, wherever it is, and panoptes every column in
 which the first row names a file.
 """

@@ -1,4 +1,4 @@
-"""Zooniverse's API through panoptes-client: what an upload needs, and errors in one line.
+"""Zooniverse's API through panoptes-client: what an upload needs, with errors in one line.
 
 panoptes-client's own `Subject.save` is not used: an image that fails to upload passes there
 unnoticed, and leaves volunteers with a blank frame.
@@ -26,14 +26,14 @@ CREDENTIALS = (
     ("PANOPTES_USERNAME", "PANOPTES_PASSWORD"),
     ("PANOPTES_CLIENT_ID", "PANOPTES_CLIENT_SECRET"),
 )
-_PASSING = "Received HTTP status code"
-"""How panoptes-client words answers of 500 and above."""
+_TRANSIENT = "Received HTTP status code"
+"""How panoptes-client words statuses of 500 and above."""
 
 T = TypeVar("T")
 
 
 class Zooniverse:
-    """A signed-in client. Every failure is an AnnotateError that says what was refused."""
+    """A signed-in client. Every failure is an AnnotateError that names what was refused."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -42,7 +42,7 @@ class Zooniverse:
         """Nothing, if there is a project of that number; AnnotateError otherwise."""
         from panoptes_client import Project
 
-        with self._asking(f"project {project}"):
+        with self._request(f"project {project}"):
             insist(lambda: Project.find(project))
 
     def create_set(self, name: str, *, project: int) -> str:
@@ -56,7 +56,7 @@ class Zooniverse:
             made.save()
             return str(made.id)
 
-        with self._asking(f"a new subject set {name!r}"):
+        with self._request(f"a new subject set {name!r}"):
             return insist(create)
 
     def create_subject(
@@ -67,13 +67,13 @@ class Zooniverse:
         An attempt that fails midway leaves a subject in no set, which volunteers never see.
         """
         kinds = [MEDIA[name.rpartition(".")[2]] for name in images]
-        wanted = {"locations": kinds, "metadata": metadata, "links": {"project": str(project)}}
+        new = {"locations": kinds, "metadata": metadata, "links": {"project": str(project)}}
 
         def create() -> Any:
-            answer, _ = self._client.post("/subjects", json={"subjects": wanted})
-            return answer["subjects"][0]
+            response, _ = self._client.post("/subjects", json={"subjects": new})
+            return response["subjects"][0]
 
-        with self._asking("a new subject"):
+        with self._request("a new subject"):
             subject = insist(create)
             places = [place[kind] for place, kind in zip(subject["locations"], kinds, strict=True)]
         with ThreadPoolExecutor(IMAGES_AT_ONCE) as pool:
@@ -84,7 +84,7 @@ class Zooniverse:
         """Add subjects to a set; those that are in it already are left alone."""
         from panoptes_client import SubjectSet
 
-        with self._asking(f"subjects of the set {subject_set}"):
+        with self._request(f"subjects of the set {subject_set}"):
             insist(lambda: SubjectSet(subject_set).add(list(subjects)))
 
     def _put(self, url: str, name: str, content: bytes, kind: str) -> None:
@@ -95,16 +95,16 @@ class Zooniverse:
         def put() -> None:
             status = requests.put(url, content, headers=headers, timeout=TIMEOUT_S).status_code
             if status >= 500:
-                raise ConnectionError(f"answer {status}")
+                raise ConnectionError(f"status {status}")
             if status >= 300:
-                raise AnnotateError(f"{name} was not taken: answer {status}; run the command again")
+                raise AnnotateError(f"{name} was refused: status {status}; run the command again")
 
         with _renamed(f"uploading {name}"):
             insist(put)
 
     @contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
-        with _renamed(f"{self._client.endpoint}, asked for {what}"), self._client:
+    def _request(self, what: str) -> Iterator[None]:
+        with _renamed(f"{self._client.endpoint}, request for {what}"), self._client:
             yield
 
 
@@ -133,22 +133,23 @@ def require_account() -> Any:
 
 
 def insist(attempt: Callable[[], T]) -> T:
-    """What `attempt` returns, tried again where the connection or the server failed."""
+    """What `attempt` returns; it is repeated where the connection or the server failed."""
     for pause in PAUSES_S:
         try:
             return attempt()
         except Exception as error:
-            if not _passes(error):
+            if not _is_transient(error):
                 raise
             time.sleep(pause)
     return attempt()
 
 
-def _passes(error: Exception) -> bool:
-    """Whether trying again may help: connections that break, and answers of 500 and above."""
+def _is_transient(error: Exception) -> bool:
+    """Whether trying again may help: broken connections, and statuses of 500 and above."""
     from requests.exceptions import RequestException
 
-    return isinstance(error, RequestException | ConnectionError) or str(error).startswith(_PASSING)
+    broken = isinstance(error, RequestException | ConnectionError)
+    return broken or str(error).startswith(_TRANSIENT)
 
 
 @contextmanager
@@ -159,17 +160,17 @@ def _renamed(what: str) -> Iterator[None]:
     except AnnotateError:
         raise
     except Exception as error:
-        if _passes(error):
+        if _is_transient(error):
             way_out = "try again later: the same command goes on from here"
         else:
             way_out = "check the account in the environment, its rights and the project's number"
-        raise AnnotateError(f"{what}: {_said(error)}; {way_out}") from error
+        raise AnnotateError(f"{what}: {_text(error)}; {way_out}") from error
 
 
-def _said(error: Exception) -> str:
-    """What an error says; a KeyError of panoptes-client is an answer without what was awaited."""
+def _text(error: Exception) -> str:
+    """The text of an error; a KeyError of panoptes-client is a response that lacks something."""
     if isinstance(error, KeyError):
-        return f"the answer lacks {error}, so the account was probably refused"
+        return f"the response lacks {error}, so the account was probably refused"
     return first_line(error)
 
 
@@ -195,12 +196,12 @@ def _client_class() -> Any:
 
 
 def _limit_waiting(session: Any) -> None:
-    """A server that falls silent is given up: panoptes-client itself would wait for ever."""
+    """Give up on a server that does not respond: panoptes-client itself would wait for ever."""
     from requests.adapters import HTTPAdapter
 
-    class Impatient(HTTPAdapter):
+    class TimeLimited(HTTPAdapter):
         def send(self, request: Any, *more: Any, **settings: Any) -> Any:
             return super().send(request, *more, **{**settings, "timeout": TIMEOUT_S})
 
     for start in ("https://", "http://"):
-        session.mount(start, Impatient())
+        session.mount(start, TimeLimited())

@@ -1,9 +1,9 @@
-"""Subjects to Zooniverse: a subject set, and each subject once, however often it is cut off.
+"""Subjects to Zooniverse: a subject set, and each subject once, however often it is interrupted.
 
     create subject ─▶ its images ─▶ noted ─▶ ... ten of them ─▶ into the set ─▶ noted
 
-What is noted lies beside the manifest, one line each. A subject counts when all its images are up;
-killed before that, it is made again, and the first one stays in no set and is never shown.
+Notes are kept next to the manifest, one line each. A subject counts when all its images are up. If
+the upload is killed before that, it is created again; the first one is in no set and never shown.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Uploaded:
 
 
 class UploadRecord:
-    """What an upload did so far: its set, subjects by their row, and which are in the set."""
+    """What an upload has done: its set, subjects by their row, and which are in the set."""
 
     def __init__(self, url: str, *, head: Mapping[str, str]) -> None:
         self._lines: RecordLog = record_log(url)
@@ -63,12 +63,12 @@ class UploadRecord:
         return [subject for subject in self.subjects.values() if subject not in self.linked]
 
     def note(self, **line: object) -> None:
-        """Keep `subject_set`; or `row` and `subject`; or `linked`."""
+        """Record `subject_set`; or `row` and `subject`; or `linked`."""
         self._lines.append(json.dumps(line))
         self._take(line)
 
     def close(self) -> None:
-        """Make sure that everything is kept."""
+        """Write what is not written yet."""
         self._lines.flush()
 
     def _take(self, line: Mapping[str, Any]) -> None:
@@ -82,7 +82,7 @@ class UploadRecord:
 
 @dataclass(frozen=True)
 class _Job:
-    """What goes where: rows of a manifest and the folder of their images, project and set."""
+    """Rows of a manifest, the folder of their images, and the project and set they go to."""
 
     rows: Sequence[Row]
     folder: str
@@ -100,9 +100,9 @@ def upload_subjects(
 ) -> Uploaded:
     """The subjects of a manifest, in a new subject set of that name in `project`.
 
-    The same call goes on where it was cut off. `endpoint` is the API's address, by default the
-    public one. AnnotateError for a manifest that will not do (before anything is sent), for an
-    account that is refused, and where the server cannot be reached.
+    The same call goes on where it was interrupted. `endpoint` is the API's address, by default the
+    public one. AnnotateError for an unusable manifest (before anything is sent), for a refused
+    account, and where the server cannot be reached.
     """
     text = read_file(manifest).decode("utf-8", errors="replace")
     folder = manifest.rpartition("/")[0] or "."
@@ -154,12 +154,12 @@ def _link(zooniverse: Zooniverse, record: UploadRecord) -> None:
 
 
 def _check_files(job: _Job) -> None:
-    """All files are there, beside the manifest: a name that leads elsewhere is refused."""
+    """AnnotateError unless all files are next to the manifest, where no name leads elsewhere."""
     names = {name for row in job.rows for name in files_of(row)}
     for name in sorted(names):
         if "/" in name or "\\" in name or name.rpartition(".")[2] not in MEDIA:
             raise AnnotateError(
-                f"the manifest names the file {name!r}; images lie beside it and end in "
+                f"the manifest names the file {name!r}; images are next to it and end in "
                 + " or ".join(MEDIA)
             )
         if not exists(f"{job.folder}/{name}"):

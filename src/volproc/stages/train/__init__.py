@@ -16,7 +16,8 @@ def _resolve(workflow: Any, place: Callable[[str], str]) -> TrainOptions:
         options = options.model_copy(update={"model_out": place("model")})
     if options.images:
         return options
-    image = workflow.image(place)
+    # what the network will predict on
+    image = place("filtered.zarr") if workflow.filter else workflow.image(place)
     if options.labels:
         return options.model_copy(update={"images": (image,)})
     if workflow.annotate is None:
@@ -42,7 +43,7 @@ STAGE = Stage(
     help="Train a model from images and their labels, or go on training it.",
     options=TrainOptions,
     outputs=(Output("model_out", "The model's folder.", "model", path_option="model_out"),),
-    after=("ingest", "annotate"),
+    after=("ingest", "filter", "annotate"),
     resolve=_resolve,
     lines=_lines,
     arguments=("config",),

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from math import cos, pi
 from pathlib import Path
 from typing import Any
@@ -188,9 +189,11 @@ def update_average(state: State, *, decay: float) -> None:
 @patient
 def save(state: State, folder: Path, *, key: str) -> None:
     """Write the checkpoint next to the old one and rename it into place."""
+    content = BytesIO()  # torch makes a write that fails an error that nobody tries again
+    torch.save({"key": key, **state.dump()}, content)
     unfinished = folder / "checkpoint.pt.part"
     with unfinished.open("wb") as file:
-        torch.save({"key": key, **state.dump()}, file)
+        file.write(content.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     lease.require()
@@ -205,8 +208,9 @@ def resume(state: State, folder: Path, *, key: str, from_scratch: bool = False) 
     """
     path = folder / "checkpoint.pt"
     if path.exists():
+        content = BytesIO(path.read_bytes())  # first: a disk that fails damages no checkpoint
         try:
-            saved = torch.load(path, weights_only=True)
+            saved = torch.load(content, weights_only=True)
         except Exception as error:
             raise ModelError(
                 f"{path} is not a checkpoint of volproc; remove it to train from the start"

@@ -136,9 +136,9 @@ def sampling_of(info: VolumeInfo, image: VolumeInfo, voxel_nm: VoxelNm) -> tuple
 
 
 def _require_as_many(images: Sequence[str], **lists: Sequence[object]) -> None:
-    def said() -> Iterator[str]:
+    def counts() -> Iterator[str]:
         yield f"{len(images)} images"
         yield from (f"{len(values)} {name}" for name, values in lists.items())
 
     if any(len(values) != len(images) for values in lists.values()):
-        raise ConfigError(f"[train] has {', '.join(said())}; give one of each per image")
+        raise ConfigError(f"[train] has {', '.join(counts())}; give one of each per image")

@@ -23,12 +23,12 @@ def slowly(loop, y, x, nm):
     return min(found)
 
 
-@given(loops, st.sampled_from([(1.0, 1.0), (3.0, 2.0)]))
-def test_it_is_the_distance_to_the_nearest_segment(loop, nm):
-    found = signed_distance(loop, Window((2, 3), (6, 8)), nm=nm, reach_nm=30.0)
+@given(loops, st.sampled_from([(1.0, 1.0), (3.0, 2.0)]), st.sampled_from([1.5, 4.0, 30.0]))
+def test_it_is_the_distance_to_the_nearest_segment_within_reach(loop, nm, reach):
+    found = signed_distance(loop, Window((2, 3), (6, 8)), nm=nm, reach_nm=reach)
     for y in range(4):
         for x in range(5):
-            expected = min(slowly(loop, y + 2.5, x + 3.5, nm), 30)
+            expected = min(slowly(loop, y + 2.5, x + 3.5, nm), reach)
             assert abs(found[y, x]) == pytest.approx(expected, rel=1e-4, abs=2e-3)
 
 
@@ -39,3 +39,15 @@ def test_it_is_negative_outside():
     assert found[1, 5] == -0.5
     assert found[5, 5] == 2
     assert found[0, 0] == -2
+
+
+@pytest.mark.parametrize("nm", [(1.0, 1.0), (4.0, 2.0)])
+def test_every_voxel_within_reach_of_a_line_and_no_other(nm):
+    """A line down the middle, drawn there and back: a band of the reach on either side."""
+    x = 10 * nm[1]
+    line = np.float32([[3, 10], [12, 10], [12, 10]])
+    found = np.abs(signed_distance(line, Window((0, 0), (15, 20)), nm=nm, reach_nm=5.0))
+    rows, columns = np.mgrid[:15, :20] + 0.5
+    beyond = np.maximum(np.maximum(3 - rows, rows - 12), 0) * nm[0]
+    expected = np.minimum(np.hypot(beyond, columns * nm[1] - x), 5.0)
+    assert found == pytest.approx(expected, abs=1e-3)

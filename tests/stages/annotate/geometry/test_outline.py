@@ -89,8 +89,9 @@ def test_a_disc_is_measured_finer_than_voxels():
 def test_nothing_marked_has_no_outline():
     empty = Patch((0, 0), np.zeros((0, 0), dtype=np.float32))
     assert outline(empty, SHAPE) == []
-    assert not envelope(empty, SHAPE, nm=(10, 10), width_nm=70).values.size
-    assert not envelope(whole(np.full(SHAPE, 0.4)), SHAPE, nm=(10, 10), width_nm=70).values.size
+    for nothing in (empty, whole(np.full(SHAPE, 0.4))):
+        drawn = envelope(nothing, SHAPE, nm=(10, 10), width_nm=70)
+        assert (drawn.origin_yx, drawn.values.shape) == ((0, 0), (0, 0))
 
 
 def test_an_object_that_fills_the_image_ends_at_its_border_and_has_no_envelope():

@@ -25,36 +25,37 @@ def counted(masks, margin=(1, 1)):
     return count_patterns(list(map(runs_of, masks)), margin_yx=margin, shape_yx=masks.shape[1:])
 
 
-def in_box(ballots):
+def in_box(found):
     return tuple(
         slice(first, first + length)
-        for first, length in zip(ballots.origin_yx, ballots.which.shape, strict=True)
+        for first, length in zip(found.origin_yx, found.which.shape, strict=True)
     )
 
 
 @given(masks=crowds.filter(np.any), margin=margins)
 def test_every_voxel_keeps_its_votes(masks, margin):
-    ballots = counted(masks, margin)
+    found = counted(masks, margin)
     votes = np.zeros((*SHAPE, len(masks)))
-    votes[in_box(ballots)] = ballots.patterns[ballots.which]
+    votes[in_box(found)] = found.patterns[found.which]
     np.testing.assert_array_equal(votes, np.moveaxis(masks, 0, -1))
+    assert found.unanimous == (masks.all(axis=0) == masks.any(axis=0)).all()
     # each pattern once: that is what makes it fast
-    assert len(np.unique(ballots.patterns, axis=0)) == len(ballots.patterns)
+    assert len(np.unique(found.patterns, axis=0)) == len(found.patterns)
 
 
 @given(masks=crowds.filter(np.any), margin=margins)
 def test_the_band_is_where_volunteers_disagree_and_around(masks, margin):
-    ballots = counted(masks, margin)
+    found = counted(masks, margin)
     disagree = masks.any(axis=0) & ~masks.all(axis=0)
     band = ndimage.binary_dilation(disagree, np.ones([2 * m + 1 for m in margin]))
-    expected = np.bincount(ballots.which[band[in_box(ballots)]], minlength=len(ballots.patterns))
-    np.testing.assert_array_equal(ballots.voxels, expected)
+    expected = np.bincount(found.which[band[in_box(found)]], minlength=len(found.patterns))
+    np.testing.assert_array_equal(found.voxels, expected)
 
 
 @given(masks=crowds.filter(np.any))
 def test_a_map_keeps_what_is_unanimous(masks):
-    ballots = counted(masks)
-    patch = ballots.map(np.full(len(ballots.patterns), 0.3))
+    found = counted(masks)
+    patch = found.map(np.full(len(found.patterns), 0.3))
     values = patch.onto(SHAPE)
     assert values.dtype == np.float32
     assert (values[masks.all(axis=0)] == 1).all()

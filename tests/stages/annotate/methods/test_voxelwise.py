@@ -268,3 +268,18 @@ def test_far_background_changes_nothing():
     small = count_patterns(runs, margin_yx=(9, 9), shape_yx=SHAPE)
     large = count_patterns(runs, margin_yx=(9, 9), shape_yx=(900, 900))
     np.testing.assert_array_equal(small.voxels, large.voxels)
+
+
+@pytest.mark.parametrize("rule", [em, staple])
+def test_who_is_always_right_is_not_believed_without_limit(rule):
+    """Three draw the same on a thousand voxels, a fourth the opposite where they say no."""
+    patterns = np.array([[0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 1], [1, 1, 1, 0]], float)
+    found = rule(patterns, np.array([1000.0, 1000.0, 10.0, 10.0]))
+    assert np.isfinite(found).all()
+    assert found == pytest.approx([0, 1, 0, 1], abs=1e-3)
+
+
+def test_nothing_marked_is_an_empty_patch_at_the_origin():
+    votes = SliceVotes(0, (0, 0), SHAPE, (Vote("a"), Vote("b")))
+    patch = METHODS["em"](votes, NM, {}, AnnotateOptions())
+    assert (patch.origin_yx, patch.values.shape) == ((0, 0), (0, 0))

@@ -142,10 +142,7 @@ def test_towards_nothing_an_object_loses_its_depth_evenly(position):
     assert radius == pytest.approx(20 * (1 - position), abs=0.7)
 
 
-@given(
-    kinds=st.lists(st.sampled_from(KINDS), max_size=14),
-    cut=st.integers(0, 14),
-)
+@given(kinds=st.lists(st.sampled_from(KINDS), max_size=14), cut=st.integers(0, 14))
 def test_blocks_with_a_halo_say_the_same_as_the_whole(kinds, cut):
     made = nucleus(14)
     others = {"nothing": NOTHING, "cell": disc(38), "speck": disc(3, (5, 5)), "unknown": None}
@@ -227,7 +224,8 @@ def test_an_object_that_leaves_the_image_goes_on_beyond():
 
 
 def test_nothing_and_everything():
-    assert not between(NOTHING, NOTHING, position=0.5, nm=NM, shape_yx=SHAPE).values.any()
+    nothing = between(NOTHING, NOTHING, position=0.5, nm=NM, shape_yx=SHAPE)
+    assert (nothing.origin_yx, nothing.values.shape) == ((0, 0), (0, 0))
     full = Patch((0, 0), np.ones(SHAPE, dtype=np.float32))
     assert mask(between(full, full, position=0.5, nm=NM, shape_yx=SHAPE)).all()
     assert mask(between(full, NOTHING, position=0.4, nm=NM, shape_yx=SHAPE)).any()

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from volproc.stages.annotate.export.export_summary import Summary
 from volproc.stages.annotate.page.quality_page import Quality
-from volproc.stages.annotate.quality.slice_quality import MIN_SPACING, SliceQuality, best_and_worst
+from volproc.stages.annotate.quality.slice_quality import (
+    MIN_SPACING,
+    SliceQuality,
+    best_and_worst,
+    spread,
+)
 from volproc.stages.annotate.quality.volunteers_needed import (
     CurvePoint,
     Subsample,
@@ -160,3 +165,18 @@ def test_the_slices_to_draw_are_apart_and_most_drew_there(rows, count):
     if best:
         others = [one.agreement for one in drawn if one not in worst]
         assert best[0].agreement == max(others)
+
+
+@pytest.mark.parametrize(("apart", "shown"), [(4, [0]), (5, [0, 5])])
+def test_slices_five_apart_are_no_neighbours(apart, shown):
+    rows = [slice_of(z, agreement=0.5 + z / 100) for z in (0, apart)]
+    _, worst = best_and_worst(rows, count=2)
+    assert [one.z for one in worst] == shown
+
+
+@pytest.mark.parametrize(
+    ("most", "found"), [(1, "a"), (3, "adg"), (4, "aceg"), (7, "abcdefg"), (9, "abcdefg")]
+)
+def test_values_are_spread_evenly(most, found):
+    assert spread("abcdefg", most) == found
+    assert spread("", most) == ""

@@ -170,3 +170,16 @@ def test_the_cache_may_be_elsewhere(tmp_path, runner):
     assert np.array_equal(volume.read(volume.info.box), SLICES)
     assert len(list(Path(tmp_path / "cache").rglob("*.tif"))) == 70
     assert not os.path.exists(tmp_path / "out.zarr.volproc/files")
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_of_a_part_only_its_files_are_fetched(tmp_path, runner, keep):
+    with entry() as archive:
+        plan = planned(tmp_path, archive, keep=keep, box="20:40,10:50,:")
+        headers = cached(tmp_path)
+        volume = run_ingest(plan, runner)
+        assert not archive.gets("data/roi/s_010.tif")
+        assert archive.gets("data/roi/s_020.tif")
+    assert np.array_equal(volume.read(volume.info.box), SLICES[20:40, 10:50])
+    part = {f"s_{n:03}.tif" for n in range(20, 40)}
+    assert set(cached(tmp_path)) == set(headers) | part if keep else set(headers) - part

@@ -4,7 +4,7 @@ import struct
 import numpy as np
 import pytest
 import trimesh
-from tests.stages.measure.shapes import ellipsoid, whole_mesh
+from tests.stages.measure.shapes import ellipsoid, volume_nm3, whole_mesh
 
 from volproc.errors import ConfigError
 from volproc.stages.measure.formats.mesh_formats import index_files, mesh_files, require_format
@@ -31,7 +31,7 @@ def test_trimesh_reads_what_was_written(tmp_path, mesh, kind, unit_nm):
     assert read.is_watertight
     assert read.is_winding_consistent
     assert len(read.faces) == len(mesh.triangles)
-    assert read.volume * unit_nm**3 == pytest.approx(mesh.volume_nm3, rel=1e-4)
+    assert read.volume * unit_nm**3 == pytest.approx(volume_nm3(mesh), rel=1e-4)
     np.testing.assert_allclose(read.bounds[0] * unit_nm, mesh.xyz.min(axis=0), atol=0.02)
     np.testing.assert_allclose(read.bounds[1] * unit_nm, mesh.xyz.max(axis=0), atol=0.02)
 

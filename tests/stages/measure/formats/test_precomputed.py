@@ -4,8 +4,9 @@ from dataclasses import dataclass
 import DracoPy
 import numpy as np
 import pytest
-from tests.stages.measure.shapes import ellipsoid, whole_mesh
+from tests.stages.measure.shapes import area_nm2, ellipsoid, volume_nm3, whole_mesh
 
+from volproc.stages.measure.formats import precomputed
 from volproc.stages.measure.formats.precomputed import (
     MAX_WHOLE,
     SMALL,
@@ -96,7 +97,7 @@ def test_every_level_is_the_mesh(mesh, manifest):
         corners = manifest.xyz(number)
         off = ERROR_NM * 4**number if number else 0.1
         assert volume(corners) == pytest.approx(
-            mesh.volume_nm3, abs=off * mesh.area_nm2, rel=1e-3 if number == 0 else None
+            volume_nm3(mesh), abs=off * area_nm2(mesh), rel=1e-3 if number == 0 else None
         )
         np.testing.assert_allclose(corners.min(axis=(0, 1)), mesh.xyz.min(axis=0), atol=2 * off)
         np.testing.assert_allclose(corners.max(axis=(0, 1)), mesh.xyz.max(axis=0), atol=2 * off)
@@ -154,6 +155,14 @@ def test_cells_have_parents_where_the_coarser_mesh_has_nothing():
     assert fragments_of(mesh, 1, origin, cell, []).cells == [(0, 0, 0)]
 
 
+def test_the_first_level_that_is_small_is_the_last(monkeypatch):
+    mesh = whole_mesh(np.pad(np.ones((6, 6, 6), bool), 1), VOXEL_NM)
+    count = len(mesh.triangles)
+    for small, levels in ((count, 1), (count - 1, 2)):
+        monkeypatch.setattr(precomputed, "SMALL", small)
+        assert len(levels_of_detail(mesh, error_nm=5)) == levels
+
+
 def test_a_very_small_object_has_one_level(tmp_path):
     mask = np.zeros((3, 3, 3), dtype=bool)
     mask[1, 1, 1] = True
@@ -177,6 +186,6 @@ def test_cloud_volume_reads_them(tmp_path, mesh):
     (tmp_path / "info").write_text(json.dumps(info))
     read = cloudvolume.CloudVolume(f"file://{tmp_path}").mesh.get(7, lod=0)[7]
     corners = np.asarray(read.vertices, float)[read.faces]
-    assert volume(corners) == pytest.approx(mesh.volume_nm3, rel=1e-3)
+    assert volume(corners) == pytest.approx(volume_nm3(mesh), rel=1e-3)
     expected = mesh.xyz.min(axis=0) + CORNER_NM[::-1]
     np.testing.assert_allclose(corners.min(axis=(0, 1)), expected, atol=0.5)

@@ -3,67 +3,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy import ndimage
-from tests.stages.measure.shapes import whole_surface
 
+from volproc.engine.memory import RESERVED_BYTES
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.errors import LedgerError, MemoryLimitError, VolprocError, VolumeError
-from volproc.grid.blocks import Tiling
-from volproc.grid.box import each
-from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.measure.mesh.mesh_assembly import gathered, mesh_step, write_index
-from volproc.stages.measure.mesh.smooth_field import reach
+from volproc.errors import MemoryLimitError, VolprocError, VolumeError
+from volproc.stages.measure.mesh.mesh_assembly import WriteMeshes, gathered, mesh_step, write_index
 from volproc.stages.measure.mesh.surface_extraction import (
-    Surfacing,
-    block_surfaces,
+    ExtractSurfaces,
     smoothing_nm,
-    surface_level,
     surface_step,
 )
 from volproc.stages.measure.mesh.surface_files import SurfaceFiles
-from volproc.stages.measure.mesh.surface_sums import areas_um2, cuts_um2, volumes_um3
-from volproc.stages.measure.mesh.triangle_mesh import joined
-from volproc.volume.metadata import Level, new_volume
+from volproc.stages.measure.mesh.surface_sums import TRIANGLES, areas_um2, cuts_um2, volumes_um3
 
 CUBE = (50.0, 50.0, 50.0)
 GB = 2**30
-
-
-def in_blocks(labels, core, *, smooth_nm=50.0, closed=True):
-    """Surfaces by id, each joined of its blocks', as the two passes do."""
-    how = Surfacing(smooth_nm, closed)
-    level = Level("0", labels.shape, labels.shape, labels.shape, parse_voxel_nm(CUBE))
-    halo = each(lambda n: n + 2, reach(smooth_nm, voxel_nm=level.voxel_nm))
-    parts = {}
-    for block in Tiling(shape=labels.shape, core=core, halo=halo):
-        values = labels[block.read.slices]
-        for identifier, part in block_surfaces(values, block, level=level, how=how, what="test"):
-            parts.setdefault(identifier, []).append(part)
-    return {identifier: joined(found) for identifier, found in parts.items()}
-
-
-@settings(max_examples=40)
-@given(
-    labels=arrays("uint16", st.tuples(*[st.integers(1, 9)] * 3), elements=st.integers(0, 3)),
-    core=st.tuples(*[st.integers(1, 9)] * 3),
-    smooth_nm=st.sampled_from([0.0, 50.0]),
-    closed=st.booleans(),
-)
-def test_blocks_never_change_a_surface(labels, core, smooth_nm, closed):
-    found = in_blocks(labels, core, smooth_nm=smooth_nm, closed=closed)
-    for identifier in np.unique(labels[labels > 0]).tolist():
-        mask = labels == identifier
-        expected = joined([whole_surface(mask, CUBE, smooth_nm=smooth_nm, closed=closed)])
-        if not len(expected.triangles):
-            assert identifier not in found
-            continue
-        np.testing.assert_array_equal(found[identifier].codes, expected.codes)
-        np.testing.assert_array_equal(found[identifier].shares, expected.shares)
-        np.testing.assert_array_equal(found[identifier].triangles, expected.triangles)
 
 
 @pytest.fixture
@@ -72,28 +28,20 @@ def blobs():
     return ndimage.label(ndimage.gaussian_filter(noise, 2) > 0.08)[0].astype("uint32")
 
 
-def make_meshes(labels, folder, *, core=None, kind="ply", ids=(), engine=None, smooth=None):
+def make_meshes(
+    labels, folder, *, core=None, kind="ply", ids=(), engine=None, smooth=None, error_nm=20
+):
     """What the stage does: two steps and the index."""
     info = labels.info
     files = SurfaceFiles(str(folder / "surfaces"), "digest")
-    how = Surfacing(smoothing_nm(info.levels[0], smooth))
     runner = Runner(engine or SerialEngine(), folder / "ledger")
-    step = surface_step(labels, files, level=0, core=core or info.shape, how=how, keep=True)
+    task = ExtractSurfaces(labels, 0, files, smoothing_nm(info.levels[0], smooth))
+    step = surface_step(task, core=core or info.shape)
     runner.run(step)
     surfaces = gathered(files, step.blocks).only(ids, what=info.url)
     out = str(folder / "meshes")
-    written = mesh_step(
-        info,
-        surfaces,
-        files,
-        step.blocks,
-        level=0,
-        folder=out,
-        kind=kind,
-        error_nm=20,
-        worker_bytes=4 * GB,
-    )
-    runner.run(written)
+    task = WriteMeshes(info, files, 0, out, kind, error_nm)
+    runner.run(mesh_step(task, surfaces, step.blocks, worker_bytes=4 * GB))
     write_index(surfaces, info, folder=out, kind=kind)
     return surfaces, Path(out)
 
@@ -127,11 +75,15 @@ def test_sums_are_those_of_the_meshes(tmp_path, save_volume):
     values[4:14, 5:15, 3:11] = 8
     values[16:, 2:9, 2:9] = 300
     labels = save_volume("l.zarr", values, kind="labels")
-    surfaces, _ = make_meshes(labels, tmp_path, core=(7, 7, 7), smooth=0)
+    surfaces, out = make_meshes(labels, tmp_path, core=(7, 7, 7), smooth=0, error_nm=0)
     assert surfaces.ids.tolist() == [8, 300]
     volumes = volumes_um3(surfaces.sums, voxel_nm=labels.info.voxel_nm)
     np.testing.assert_allclose(volumes, [800 * 1.25e-4, 196 * 1.25e-4], rtol=0.05)
     assert cuts_um2(surfaces.sums)[0] == 0
+    written = [(out / f"{n}.ply").read_bytes() for n in (8, 300)]
+    assert all(
+        b"element face %d\n" % n in ply for n, ply in zip(surfaces.sums[:, TRIANGLES], written)
+    )
     np.testing.assert_allclose(cuts_um2(surfaces.sums)[1], 49 * 0.0025, rtol=0.3)  # to the centres
     np.testing.assert_allclose(areas_um2(surfaces.sums)[0], 520 * 0.0025, rtol=0.1)
 
@@ -179,55 +131,36 @@ def test_a_full_disk_is_one_line(tmp_path, save_volume, blobs, monkeypatch):
         make_meshes(labels, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "error_nm", "bytes_per_triangle"),
+    [("ply", 0, 300), ("ply", 20, 700), ("precomputed", 0, 700)],
+)
+def test_memory_is_that_of_the_largest_object_and_of_the_files_of_a_block(
+    tmp_path, save_volume, kind, error_nm, bytes_per_triangle
+):
+    """Two objects begin in the first block, one in the last."""
+    values = np.zeros((8, 8, 40), dtype="uint32")
+    values[1:6, 1:6, 1:6], values[1:6, 1:6, 10:14], values[1:7, 1:6, 34:39] = 1, 2, 3
+    labels = save_volume("l.zarr", values, kind="labels")
+    files = SurfaceFiles(str(tmp_path / "surfaces"), "digest")
+    first = surface_step(ExtractSurfaces(labels, 0, files, 0.0), core=(8, 8, 20))
+    Runner(SerialEngine(), tmp_path / "ledger").run(first)
+    surfaces = gathered(files, first.blocks)
+    one, two, three = surfaces.sums[:, TRIANGLES].tolist()
+    assert one < three < one + two
+    task = WriteMeshes(labels.info, files, 0, str(tmp_path), kind, error_nm)
+    step = mesh_step(task, surfaces, first.blocks, worker_bytes=4 * GB)
+    assert step.peak_bytes == three * bytes_per_triangle + (one + two) * 40
+    needed = RESERVED_BYTES + three * bytes_per_triangle
+    mesh_step(task, surfaces, first.blocks, worker_bytes=needed)
+    with pytest.raises(MemoryLimitError, match="object 3"):
+        mesh_step(task, surfaces, first.blocks, worker_bytes=needed - 1)
+
+
 def test_an_object_too_large_for_a_worker(tmp_path, save_volume, blobs):
     labels = save_volume("l.zarr", blobs, kind="labels")
     surfaces, _ = make_meshes(labels, tmp_path)
     files = SurfaceFiles(str(tmp_path / "surfaces"), "digest")
+    task = WriteMeshes(labels.info, files, 0, "", "ply", error_nm=1)
     with pytest.raises(MemoryLimitError, match=r"object \d+ of .*triangles.*mesh_voxel_nm"):
-        mesh_step(
-            labels.info,
-            surfaces,
-            files,
-            [],
-            level=0,
-            folder="",
-            kind="ply",
-            error_nm=1,
-            worker_bytes=GB // 2,
-        )
-
-
-def test_surfaces_need_ids(tmp_path, save_volume):
-    files = SurfaceFiles(str(tmp_path / "surfaces"), "digest")
-    for values, what in [
-        (np.zeros((4, 4, 4), "float32"), "float32"),
-        (-np.ones((4, 4, 4), "int32"), "holds values below 0"),
-    ]:
-        labels = save_volume(f"{what[:5]}.zarr", values, kind="labels")
-        with pytest.raises(VolprocError, match=what):
-            Runner(SerialEngine(), tmp_path / what[:5]).run(
-                surface_step(labels, files, level=0, core=(4, 4, 4), how=Surfacing(50), keep=False)
-            )
-
-
-def test_files_of_another_run_are_refused(tmp_path):
-    folder = str(tmp_path / "surfaces")
-    SurfaceFiles(folder, "one").save_parts(0, np.array([1]), np.array([0]))
-    with pytest.raises(LedgerError, match="belongs to a run with other options; remove"):
-        SurfaceFiles(folder, "other").parts(0)
-
-
-@pytest.mark.parametrize(
-    ("voxel_nm", "asked", "expected"),
-    [
-        ((50, 50, 50), None, (50, 50, 50)),
-        ((50, 10, 10), None, (50, 40, 40)),
-        ((50, 10, 10), 1, (50, 10, 10)),
-        ((50, 10, 10), 20, (50, 20, 20)),
-        ((50, 10, 10), 1e9, (200, 160, 160)),
-    ],
-)
-def test_level_of_the_surfaces(voxel_nm, asked, expected):
-    size = parse_voxel_nm(voxel_nm)
-    info = new_volume("a", shape=(300, 4000, 4000), voxel_nm=size, dtype="u4", max_levels=5)
-    assert info.levels[surface_level(info, voxel_nm=asked)].voxel_nm == expected
+        mesh_step(task, surfaces, [], worker_bytes=GB // 2)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from volproc.grid.blocks import Tiling
-from volproc.stages.measure.tables.slice_components import block_pieces, fragments
+from volproc.stages.measure.tables.slice_components import block_components, slice_counts
 from volproc.stages.objects.components import equal_values
 
 shapes = st.tuples(*[st.integers(1, 9)] * 3)
@@ -13,10 +13,10 @@ shapes = st.tuples(*[st.integers(1, 9)] * 3)
 def in_blocks(labels, core):
     tiling = Tiling(labels.shape, core)
     parts = [
-        block_pieces(*equal_values(labels[block.core.slices]), first=block.core.start[0])
+        block_components(*equal_values(labels[block.core.slices]), first=block.core.start[0])
         for block in tiling
     ]
-    return fragments(
+    return slice_counts(
         tiling,
         places=lambda index: parts[index].places,
         side=lambda index, step: parts[index].sides[step],
@@ -34,13 +34,14 @@ def test_they_are_the_components_of_each_slice_in_any_blocks(seed, shape, core, 
         counts = [ndimage.label(plane == number, np.ones((3, 3)))[1] for plane in labels]
         shown = [count for count in counts if count]
         expected[number] = (len(shown), sum(shown), max(shown))
-    rows = zip(found.slices.tolist(), found.pieces.tolist(), found.most.tolist())
+    rows = zip(found.slices.tolist(), found.components.tolist(), found.most.tolist())
     assert dict(zip(found.ids.tolist(), rows)) == expected
 
 
-def test_a_ring_through_all_blocks_is_one_piece():
+def test_a_ring_through_all_blocks_is_one_component():
     labels = np.zeros((1, 12, 12), "u4")
     labels[0, 2:10, 2:10] = 5
     labels[0, 4:8, 4:8] = 0
     found = in_blocks(labels, (1, 3, 3))
-    assert (found.slices.tolist(), found.pieces.tolist(), found.most.tolist()) == ([1], [1], [1])
+    counts = (found.slices, found.components, found.most)
+    assert [one.tolist() for one in counts] == [[1], [1], [1]]

@@ -72,10 +72,7 @@ class Classification:
 
 
 def read_export(
-    url: str,
-    options: AnnotateOptions,
-    *,
-    at: Callable[[int, int], None] = lambda done, total: None,
+    url: str, options: AnnotateOptions, *, at: Callable[[int, int], None] = lambda done, total: None
 ) -> Iterator[Classification | Rejection]:
     """Every row of the CSV at a path or URL (.gz too) in their order, in bounded memory.
 

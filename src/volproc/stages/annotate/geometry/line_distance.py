@@ -37,11 +37,11 @@ def _near(points: Any, dy: float, dx: float, reach: float, squared: Any) -> None
         y1, x1 = points[k]
         ey, ex = y1 - y0, x1 - x0
         span = max(ey * ey + ex * ex, 1e-12)  # two points in one place are a point
-        # only voxels in the box around this piece of the line, grown by the reach
-        top = max(int((min(y0, y1) - reach) / dy), 0)
-        bottom = min(int((max(y0, y1) + reach) / dy) + 1, rows)
-        left = max(int((min(x0, x1) - reach) / dx), 0)
-        right = min(int((max(x0, x1) + reach) / dx) + 1, columns)
+        # voxels whose centre lies in the box around this piece of the line, grown by the reach
+        top = max(int(np.ceil((min(y0, y1) - reach) / dy - 0.5)), 0)
+        bottom = min(int(np.floor((max(y0, y1) + reach) / dy + 0.5)), rows)
+        left = max(int(np.ceil((min(x0, x1) - reach) / dx - 0.5)), 0)
+        right = min(int(np.floor((max(x0, x1) + reach) / dx + 0.5)), columns)
         for row in range(top, bottom):
             y = (row + 0.5) * dy - y0
             for column in range(left, right):

@@ -51,18 +51,18 @@ def envelope(
     inside do, so that seven voxels of 10 nm make 70 nm on straight lines too. The line is at least
     a voxel wide. Where the object only leaves the image there is none along the border.
     """
-    segments = _segments(outline(agreement, shape_yx), shape_yx)
+    lines = outline(agreement, shape_yx)
+    segments = _segments(lines, shape_yx) if lines else np.empty(0)
     if not len(segments):
         return Patch((0, 0), np.zeros((0, 0), dtype=np.bool_))
     half = max(width_nm, *nm) / 2
     ends = segments.reshape(-1, 2)
-    reach = np.ceil(half / np.asarray(nm)) + 1
-    window = Window.around(ends.min(axis=0) - reach, ends.max(axis=0) + reach, shape_yx)
+    size = np.asarray(nm, dtype=np.float64)
+    low, high = ends.min(axis=0) - half / size, ends.max(axis=0) + half / size
+    window = Window.around(low, high, shape_yx)
     inside = agreement.cut(window) >= INSIDE
     drawn = np.zeros(inside.shape, dtype=np.bool_)
-    _draw(
-        segments - np.tile(window.start, 2), inside, np.asarray(nm, dtype=np.float64), half, drawn
-    )
+    _draw(segments - np.tile(window.start, 2), inside, size, half, drawn)
     return Patch(window.start, drawn)
 
 
@@ -95,8 +95,6 @@ def _on_image(line: Points, shape_yx: tuple[int, int]) -> Points:
 
 def _segments(lines: list[Points], shape_yx: tuple[int, int]) -> Segments:
     """From (y, x) to (y, x), shape (n, 4), without those that lie on the image's border."""
-    if not lines:
-        return np.empty((0, 4))
     joined = np.vstack([np.hstack([line[:-1], line[1:]]) for line in lines])
     a, b = joined[:, :2], joined[:, 2:]
     along = ((a == b) & ((a == 0) | (a == shape_yx))).any(axis=1)
@@ -115,18 +113,17 @@ def _draw(
     """Mark the voxels whose centre lies within `half` nm of a segment."""
     ny, nx = nm
     close = 1e-4 * max(ny, nx)  # outlines of masks pass half-way between voxels: ties are common
+    down, across = (half + close) / ny, (half + close) / nx
+    rows, columns = out.shape
     for s in range(len(segments)):
         ay, ax, by, bx = segments[s]
         dy, dx = (by - ay) * ny, (bx - ax) * nx
         square = dy * dy + dx * dx
-        for i in range(
-            max(0, int(min(ay, by) - half / ny - 1)),
-            min(out.shape[0], int(max(ay, by) + half / ny + 2)),
-        ):
-            for j in range(
-                max(0, int(min(ax, bx) - half / nx - 1)),
-                min(out.shape[1], int(max(ax, bx) + half / nx + 2)),
-            ):
+        # voxels whose centre, i + 0.5, lies in the box around the segment, grown by half the width
+        top, bottom = np.ceil(min(ay, by) - down - 0.5), np.floor(max(ay, by) + down + 0.5)
+        left, right = np.ceil(min(ax, bx) - across - 0.5), np.floor(max(ax, bx) + across + 0.5)
+        for i in range(max(0, int(top)), min(rows, int(bottom))):
+            for j in range(max(0, int(left)), min(columns, int(right))):
                 y, x = (i + 0.5 - ay) * ny, (j + 0.5 - ax) * nx
                 t = (y * dy + x * dx) / square if square > 0 else 0.0
                 t = min(1.0, max(0.0, t))

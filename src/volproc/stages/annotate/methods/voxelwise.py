@@ -37,11 +37,7 @@ EQUAL_WEIGHT = 1e-5
 
 
 def by_voxel(
-    rule: Rule,
-    votes: SliceVotes,
-    nm: tuple[float, float],
-    skills: Skills,
-    options: AnnotateOptions,
+    rule: Rule, votes: SliceVotes, nm: tuple[float, float], skills: Skills, options: AnnotateOptions
 ) -> Patch:
     """The agreement by a `rule` that estimates skills by itself."""
     margin = (ceil(MARGIN_NM / nm[0]), ceil(MARGIN_NM / nm[1]))
@@ -127,7 +123,7 @@ def staple(patterns: Floats, voxels: Floats) -> Floats:
     counts the voxels of each pattern.
     """
     share = voxels / voxels.sum()
-    prior = logit(np.clip(share @ patterns.mean(axis=1), SURE / 10, 1 - SURE / 10))
+    prior = logit(share @ patterns.mean(axis=1))
     sensitivity = np.full(patterns.shape[1], STAPLE_START)
     specificity = sensitivity.copy()
     inside = np.zeros(len(patterns))

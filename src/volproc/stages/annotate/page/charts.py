@@ -1,4 +1,4 @@
-"""Places and paths of SVG charts, as pure kernels: the template only writes them down."""
+"""Positions and paths of SVG charts, computed here so that the template only writes them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Strip(Generic[T]):
-    """What one chart shows: rows in their order, and where along it each stands.
+    """What one chart shows: rows in their order, and where along it each is.
 
     `apart`: they are of several regions, so that nothing leads from one to the next.
     """

@@ -52,10 +52,10 @@ class VolunteerSkill:
 
 @dataclass(frozen=True)
 class Quality:
-    """Everything the page shows. `reference` says in words what `Subsample.error_nm` is against.
+    """Everything the page shows. `reference` names what `Subsample.error_nm` is measured against.
 
-    `target_nm` is the error that one is content with. `scored` are the labels and other methods
-    against a truth; without one, `apart` says how far methods are from one another.
+    `target_nm` is the error to reach. `scored` are the labels and other methods against a ground
+    truth; without one, `apart` has the distances between methods.
     """
 
     title: str
@@ -82,7 +82,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class RegionChart:
-    """Agreement and votes along z of one region: SVG paths and where they stand."""
+    """Agreement and votes along z of one region: SVG paths and their axes."""
 
     roi: str
     slices: int
@@ -99,7 +99,7 @@ class RegionChart:
 
 @dataclass(frozen=True)
 class CurveChart:
-    """Error against volunteers: SVG path, bars, and where they stand."""
+    """Error against volunteers: SVG path, bars and their axes."""
 
     points: tuple[CurvePoint, ...]
     volunteers: Axis
@@ -133,8 +133,8 @@ def quality_page(quality: Quality) -> str:
         ],
         best=[panel_of(one) for one in quality.best],
         worst=[panel_of(one) for one in quality.worst],
-        wanted=needy[:MAX_ROWS],
-        all_wanted=len(needy),
+        needed=needy[:MAX_ROWS],
+        all_needed=len(needy),
         version=__version__,
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
     )
@@ -204,8 +204,8 @@ def _region_chart(
     )
 
 
-def _why(want: VolunteersNeeded) -> str:
-    return f"{want.slice.roi}, slice {want.slice.z}: {want.reason}, {want.more} more wanted"
+def _why(needed: VolunteersNeeded) -> str:
+    return f"{needed.slice.roi}, slice {needed.slice.z}: {needed.reason}, {needed.more} more needed"
 
 
 def curve_chart(quality: Quality) -> CurveChart | None:

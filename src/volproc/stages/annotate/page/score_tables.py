@@ -52,7 +52,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class ErrorChart:
-    """Error along z of one region: SVG path and where it stands."""
+    """Error along z of one region: SVG path and its axes."""
 
     roi: str
     apart: bool
@@ -77,7 +77,7 @@ def method_rows(scored: Sequence[MethodScores]) -> list[ScoreRow]:
 
 
 def region_rows(scored: Sequence[MethodScores], method: str) -> list[ScoreRow]:
-    """A row for each region, of one method's answers."""
+    """A row for each region, of one method's results."""
     return _rows({roi: own[method] for roi, own in by_region(scored).items()}, best=False)
 
 
@@ -104,7 +104,7 @@ def _column(
 
 
 def error_charts(scored: Sequence[MethodScores], method: str) -> list[ErrorChart]:
-    """MASD on each slice with something to find, a chart for each region; short ones share one."""
+    """MASD on each slice with something to find: a chart per region; short ones share one."""
     own = [s for s in scored if s.method == method and s.scores.masd_nm is not None]
     return [_error_chart(strip) for strip in strips(own)]
 
@@ -123,7 +123,7 @@ def _error_chart(strip: Strip[MethodScores]) -> ErrorChart:
 def _gapped(
     strip: Strip[MethodScores], errors: Sequence[float]
 ) -> list[tuple[float, float | None]]:
-    """Points of the line, which ends where slices without anything to find lie between."""
+    """Points of the line, broken where slices without anything to find come between."""
     points = strip.points(errors)
     found: list[tuple[float, float | None]] = []
     for place, value in points:
@@ -134,7 +134,7 @@ def _gapped(
 
 
 def distance_rows(apart: Sequence[MethodDistance]) -> list[DistanceRow]:
-    """How far methods are from one another: a square table."""
+    """The distances between methods: a square table."""
     names = list(dict.fromkeys(name for one in apart for name in (one.method, one.other)))
     between = distances(apart)
     return [_distance_row(name, names, between) for name in names]

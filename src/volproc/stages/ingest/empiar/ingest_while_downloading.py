@@ -16,10 +16,23 @@ from volproc.grid.blocks import Block
 from volproc.stages.ingest.empiar.download_ahead import DownloadAhead, fetch_files
 from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.remote_file import RemoteFile
-from volproc.stages.ingest.formats.file_formats import FORMATS, opener_of
-from volproc.stages.ingest.options import FetchOptions, IngestOptions
-from volproc.stages.ingest.series.series import Series, open_series
-from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices, SampleGreys
+from volproc.stages.ingest.formats.file_formats import (
+    FORMATS,
+    opener_of,
+)
+from volproc.stages.ingest.options import (
+    FetchOptions,
+    IngestOptions,
+)
+from volproc.stages.ingest.series.series import (
+    Series,
+    open_series,
+)
+from volproc.stages.ingest.tasks import (
+    CopyBlock,
+    MeasureSlices,
+    SampleGreys,
+)
 from volproc.stages.ingest.voxel_source import Source
 
 
@@ -33,6 +46,15 @@ class EntryFiles:
     keep: bool
     planes: dict[str, tuple[int, int]]
     """First and one past the last plane of each file."""
+
+    def within(self, first: int, stop: int) -> EntryFiles:
+        """The same for planes `first` to `stop` only, counted from `first`."""
+        planes = {
+            path: (a - first, b - first)
+            for path, (a, b) in self.planes.items()
+            if a < stop and b > first
+        }
+        return replace(self, planes=planes)
 
 
 def open_entry(

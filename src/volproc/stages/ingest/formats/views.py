@@ -1,4 +1,4 @@
-"""Sources seen differently: axes in another order, packed voxels, greys by another rule."""
+"""Sources seen differently: axes in another order, a part, packed voxels, greys by another rule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import IngestError
-from volproc.grid.box import Box, Shape, each
+from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.stages.ingest.voxel_source import Source
 
 
@@ -64,6 +64,26 @@ def turned(inside: Source, axes: Shape) -> Source:
         return inside
     shape = each(lambda axis: inside.shape[axis], axes)
     return Turned.of(inside, axes=axes, shape=shape, by_rows=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(View):
+    """The voxels of `box` of another source; that one states where it begins."""
+
+    box: Box
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`, counted from the part's first."""
+        return self.inside.read(box.shift(self.box.start))
+
+
+def part_of(inside: Source, box: Box) -> Source:
+    """The part of a source in `box`; itself where that is all of it."""
+    if box == whole_box(inside.shape):
+        return inside
+    first, stop = box.start[0], box.stop[0]
+    filled = tuple(z - first for z in inside.filled if first <= z < stop)
+    return Part.of(inside, box=box, shape=box.shape, filled=filled)
 
 
 @dataclass(frozen=True, kw_only=True)

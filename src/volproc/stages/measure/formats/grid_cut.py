@@ -10,7 +10,7 @@ from volproc.stages.measure.mesh.triangle_mesh import Mesh, Positions, used_vert
 
 
 def cut_at_grid(mesh: Mesh, *, origin: Positions, cell: Positions, counts: tuple[int, ...]) -> Mesh:
-    """The mesh with triangles that cross a plane between two of `counts` cells cut in pieces.
+    """The mesh with triangles that cross a plane between two of `counts` cells cut there.
 
     Neighbours are cut at the same place: what was closed stays closed.
     """
@@ -58,7 +58,14 @@ def _lone_corner_first(
 
 
 def _pieces(triangles: Indices, cut: Indices, *, two: npt.NDArray[np.bool_]) -> list[Indices]:
-    """Two triangles where a corner lies on the plane, else three."""
+    r"""Two triangles where a corner is on the plane, else three; a is alone on its side.
+
+            a                    a
+           / \                  / \
+     ----ab---ac----      -----b---ac----    the plane
+         /     \                \   \
+        b-------c                `---c
+    """
     a, b, c = triangles.T
     ab, ac = cut.T
     split = [(a, b, ac), (b, c, ac)]

@@ -1,15 +1,19 @@
 """The surface of one object in one block, as triangles between voxels.
 
-A vertex lies on the edge from a voxel inside to its neighbour outside, and is known by that edge:
-the edges are those of the volume's grid, so neighbouring blocks find the same vertices on the
-border they share, and joining them leaves no crack. Where on the edge a vertex lies, in 256ths of
-it, says the smooth field; never beyond a voxel's centre, so the surface has every centre on its
-right side, and nothing vanishes however thin.
+A vertex is on the edge from the centre of a voxel inside to that of its neighbour outside:
+
+    o--x..o..o      o  voxel inside     .  voxel outside     x  vertex, a share of the edge away
+    |  |            the edges are those of the volume's grid, so two blocks find the same vertices
+    x--x            on the border they share, and joining their surfaces leaves no crack
+
+The smooth field places the vertex on its edge, in 256ths, never beyond a voxel's centre: so every
+centre is on its right side of the surface, and nothing vanishes however thin.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,12 +26,14 @@ from volproc.stages.measure.mesh.smooth_field import Field
 
 PARTS = 256
 """An edge of the grid in whole numbers, so that sums do not depend on their order."""
-NEAREST = 8
-"""Vertices keep this distance, in 256ths, from the voxel's centre: no triangle has no area."""
+MARGIN = 8
+"""Vertices keep this distance, in 256ths, from the voxel's centre: else triangles without area."""
 HALF = PARTS // 2
 
 _TABLE = triangle_table()
 _COUNTS = (_TABLE[:, :, 0] >= 0).sum(axis=1).astype(np.uint8)
+_CROSSINGS = np.array([0, 1, 1, 2, 1, 2, 2, 3], dtype=np.uint8)
+"""Bits of a mark."""
 
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int32]
@@ -57,15 +63,17 @@ def extract(
     object there, with a flat cut on the volume's border.
     """
     inside = np.pad(mask, 1).view(np.uint8)
-    size, start = window.shape, window.start
-    marks = np.zeros(size, dtype=np.uint8)
-    before = np.zeros(size, dtype=np.int32)
-    count = _mark(inside, start, marks, before)
-    codes = np.empty(count, dtype=np.int64)
-    shares = np.empty(count, dtype=np.uint8)
-    _place(inside, field, start, marks, origin, shape, codes, shares)
-    triangles = np.empty((_count(inside, start, size, _COUNTS), 3), dtype=np.int32)
-    _connect(inside, start, marks, before, _TABLE, _COUNTS, triangles)
+    seen = inside[window.shift((1, 1, 1)).slices]
+    marks = _crossed_edges(seen)
+    crossings = _CROSSINGS[marks]
+    before = np.cumsum(crossings, dtype=np.int32).reshape(marks.shape)
+    before -= crossings
+    cubes = _cubes(seen)
+    count = int(crossings.sum())
+    codes, shares = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.uint8)
+    _place(inside, field, window.start, marks, origin, shape, codes, shares)
+    triangles = np.empty((int(_COUNTS[cubes].sum(dtype=np.int64)), 3), dtype=np.int32)
+    _connect(cubes, marks, before, _TABLE, _COUNTS, triangles)
     return Surface(codes, shares, triangles)
 
 
@@ -80,27 +88,22 @@ def points(surface: Surface, *, shape: Shape) -> Codes:
     return place
 
 
-@compiled
-def _mark(inside: Bytes, start: Shape, marks: Bytes, before: Indices) -> int:
-    """Which edges of the window's voxels cross the surface, and how many voxels before do."""
-    depth, height, width = marks.shape
-    count = 0
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                a, b, c = z + start[0] + 1, y + start[1] + 1, x + start[2] + 1
-                here = inside[a, b, c]
-                mark = 0
-                if z + 1 < depth and inside[a + 1, b, c] != here:
-                    mark |= 1
-                if y + 1 < height and inside[a, b + 1, c] != here:
-                    mark |= 2
-                if x + 1 < width and inside[a, b, c + 1] != here:
-                    mark |= 4
-                marks[z, y, x] = mark
-                before[z, y, x] = count
-                count += (mark & 1) + (mark >> 1 & 1) + (mark >> 2)
-    return count
+def _crossed_edges(seen: Bytes) -> Bytes:
+    """Which of a voxel's edges to the next along z, y, x cross the surface: bits 1, 2 and 4."""
+    marks = np.zeros(seen.shape, dtype=np.uint8)
+    marks[:-1] |= seen[1:] ^ seen[:-1]
+    marks[:, :-1] |= (seen[:, 1:] ^ seen[:, :-1]) << 1
+    marks[:, :, :-1] |= (seen[:, :, 1:] ^ seen[:, :, :-1]) << 2
+    return marks
+
+
+def _cubes(seen: Bytes) -> Bytes:
+    """The number of the cube above each voxel but the last ones: bit n is its corner n."""
+    depth, height, width = (n - 1 for n in seen.shape)
+    cubes = np.zeros((depth, height, width), dtype=np.uint8)
+    for corner, (z, y, x) in enumerate(product((0, 1), repeat=3)):
+        cubes |= seen[z : z + depth, y : y + height, x : x + width] << corner
+    return cubes
 
 
 @compiled
@@ -124,6 +127,7 @@ def _place(
                 if mark == 0:
                     continue
                 a, b, c = z + start[0], y + start[1], x + start[2]
+                # of the raster that begins a voxel before the volume, where closed surfaces end
                 row = (np.int64(a + origin[0] + 1) * (shape[1] + 1)) + b + origin[1] + 1
                 voxel = row * (shape[2] + 1) + c + origin[2] + 1
                 for axis in range(3):
@@ -135,7 +139,7 @@ def _place(
 
 @compiled
 def _share(inside: Bytes, field: Field, lower: Shape, axis: int) -> int:
-    """How far along its edge a vertex lies; the middle where the edge leaves the volume."""
+    """The share of its edge at which a vertex is; the middle where the edge leaves the volume."""
     dz, dy, dx = int(axis == 0), int(axis == 1), int(axis == 2)
     z, y, x = lower
     along = field.shape[axis]
@@ -148,8 +152,12 @@ def _share(inside: Bytes, field: Field, lower: Shape, axis: int) -> int:
     within = max(ends[0] if low else ends[1], np.float32(0.501))
     without = min(ends[1] if low else ends[0], np.float32(0.499))
     share = (within - np.float32(0.5)) / (within - without)
-    # of what is one voxel thin, an object or a gap, half a voxel is left on either side: the
-    # field may not reach 0.5 there. Beyond the volume things go on as they end.
+    # Along the edge, the vertex x lies between two voxels:
+    #   behind  inner  x  outer  beyond
+    #     .       o          .      .      an object one voxel thin: behind is outside
+    #     o       o          .      o      a gap one voxel thin: beyond is inside
+    # Either keeps half a voxel on that side, for the field may not reach 0.5 there. Beyond the
+    # volume all goes on as it ends.
     back = inside[z + 1 - dz, y + 1 - dy, x + 1 - dx] if at > 0 else np.uint8(low)
     ahead = inside[z + 1 + 2 * dz, y + 1 + 2 * dy, x + 1 + 2 * dx]
     if at + 2 >= along:
@@ -160,51 +168,30 @@ def _share(inside: Bytes, field: Field, lower: Shape, axis: int) -> int:
     if beyond == 1:
         share = min(share, np.float32(0.5))
     parts = int(share * PARTS + np.float32(0.5))
-    parts = min(max(parts, NEAREST), PARTS - NEAREST)
+    parts = min(max(parts, MARGIN), PARTS - MARGIN)
     return parts if low else PARTS - parts
 
 
 @compiled
-def _cube(inside: Bytes, a: int, b: int, c: int) -> int:
-    """The number of the cube whose lowest corner is voxel (a, b, c) of the padded mask."""
-    return int(
-        inside[a, b, c]
-        | inside[a, b, c + 1] << 1
-        | inside[a, b + 1, c] << 2
-        | inside[a, b + 1, c + 1] << 3
-        | inside[a + 1, b, c] << 4
-        | inside[a + 1, b, c + 1] << 5
-        | inside[a + 1, b + 1, c] << 6
-        | inside[a + 1, b + 1, c + 1] << 7
-    )
-
-
-@compiled
-def _count(inside: Bytes, start: Shape, size: Shape, counts: Bytes) -> int:
-    found = 0
-    for z in range(size[0] - 1):
-        for y in range(size[1] - 1):
-            for x in range(size[2] - 1):
-                found += counts[_cube(inside, z + start[0] + 1, y + start[1] + 1, x + start[2] + 1)]
-    return found
-
-
-@compiled
 def _connect(
-    inside: Bytes,
-    start: Shape,
+    cubes: Bytes,
     marks: Bytes,
     before: Indices,
     table: npt.NDArray[Any],
     counts: Bytes,
     triangles: Indices,
 ) -> None:
-    depth, height, width = marks.shape
+    """The triangles of every cube, whose corners are vertices by their number.
+
+    A vertex lies on an edge, and an edge belongs to the voxel where it begins. `before` counts the
+    vertices of all voxels before that one; the bits of its mark, those of its own earlier edges.
+    """
+    depth, height, width = cubes.shape
     n = 0
-    for z in range(depth - 1):
-        for y in range(height - 1):
-            for x in range(width - 1):
-                cube = _cube(inside, z + start[0] + 1, y + start[1] + 1, x + start[2] + 1)
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                cube = cubes[z, y, x]
                 for t in range(counts[cube]):
                     for corner in range(3):
                         edge = table[cube, t, corner]

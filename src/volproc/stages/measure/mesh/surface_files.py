@@ -1,8 +1,8 @@
 """What blocks leave on disk about surfaces: small files in one folder.
 
-FOLDER/12.sums       of block 12: ids of the objects with surface in it, their areas
+FOLDER/12.sums       of block 12: ids of the objects with surface in it, and sums over the surface
 FOLDER/12.surfaces   the surfaces themselves, object by object
-FOLDER/12.parts      for block 12: objects to be joined there, and the blocks with their parts
+FOLDER/12.parts      for block 12: objects that are assembled there, and the blocks of their parts
 FOLDER/meshes        the digest of the meshes that are, or will be, in the folder of meshes
 """
 
@@ -33,19 +33,19 @@ class SurfaceFiles:
     digest: str
 
     def save_sums(self, block: int, ids: Ids, sums: Sums) -> None:
-        """Keep numbers about the surfaces in a block, a row of `sums` for each id."""
+        """Store a row of `sums` for each of the ids with surface in a block."""
         self._save(f"{block}.sums", {"ids": ids, "sums": sums})
 
     def sums(self, block: int) -> tuple[Ids, Sums]:
-        """What `save_sums` kept."""
+        """Ids and sums of a block."""
         found = self._load(f"{block}.sums")
         return found["ids"], found["sums"]
 
     def save_surfaces(self, block: int, surfaces: Mapping[int, Surface]) -> None:
-        """Keep a block's surfaces, by id."""
+        """Store a block's surfaces, by id."""
         arrays: dict[str, npt.NDArray[Any]] = {}
         for identifier, surface in surfaces.items():
-            # neighbours differ by little: steps take half the space
+            # codes ascend by little: their differences compress to half the size
             arrays[f"{identifier} codes"] = np.diff(surface.codes, prepend=0)
             arrays[f"{identifier} shares"] = surface.shares
             arrays[f"{identifier} triangles"] = surface.triangles
@@ -56,23 +56,23 @@ class SurfaceFiles:
         return self._load(f"{block}.surfaces")
 
     def save_parts(self, block: int, ids: Ids, blocks: Blocks) -> None:
-        """Keep which objects are joined at a block: row by row an id and a block with a part."""
+        """Store which objects a block assembles: row by row an id and a block with a part."""
         self._save(f"{block}.parts", {"ids": ids, "blocks": blocks})
 
     def parts(self, block: int) -> dict[int, list[int]]:
-        """The objects joined at a block, each with the blocks that have parts of it."""
+        """The objects that a block assembles, each with the blocks that have parts of it."""
         found = self._load(f"{block}.parts")
         listed: dict[int, list[int]] = {}
         for identifier, where in zip(found["ids"].tolist(), found["blocks"].tolist(), strict=True):
             listed.setdefault(identifier, []).append(where)
         return listed
 
-    def save_meshes(self, digest: str) -> None:
-        """Keep that the folder of meshes has none but those of `digest`."""
+    def save_mesh_digest(self, digest: str) -> None:
+        """Note that the folder of meshes holds none but those of `digest`."""
         write_file(f"{self.folder}/meshes", digest.encode())
 
-    def meshes(self) -> str:
-        """What `save_meshes` kept; nothing if nothing is known of them."""
+    def mesh_digest(self) -> str:
+        """The digest that was noted; "" if none was."""
         url = f"{self.folder}/meshes"
         return read_file(url).decode() if exists(url) else ""
 

@@ -52,14 +52,16 @@ def _add(places: Codes, triangles: Indices, voxel_nm: VoxelNm, shape: Shape, sum
         a, b, c = places[triangles[t, 0]], places[triangles[t, 1]], places[triangles[t, 2]]
         uz, uy, ux = b[0] - a[0], b[1] - a[1], b[2] - a[2]
         vz, vy, vx = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-        # whole numbers first: the same in every block
+        # in whole numbers, 256ths of a voxel: the same last bit in whichever block it is added
         nz, ny, nx = ux * vy - uy * vx, uz * vx - ux * vz, uy * vz - uz * vy
         normal = (nz * dx * dy) ** 2 + (ny * dz * dx) ** 2 + (nx * dy * dz) ** 2
         area = np.int64(np.sqrt(normal) / 2 * PER_NM2 + 0.5)
         sums[TRIANGLES] += 1
         sums[AREA] += area
+        # the flat cut is half a voxel beyond the centres of the volume's first and last voxels
         for axis in range(3):
             end = shape[axis] * PARTS - HALF
             if a[axis] == b[axis] == c[axis] and (a[axis] == -HALF or a[axis] == end):
                 sums[CUT] += area
+        # divergence theorem: prisms between the triangle and the plane z = 0, signed by its side
         sums[VOLUME] += (a[0] + b[0] + c[0]) * nz

@@ -1,4 +1,4 @@
-"""The pass over the voxels: what each block knows of its objects, in sums that add up."""
+"""The pass over the voxels: what each block knows of its objects, as sums that add up."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from volproc.engine.protocol import Step
 from volproc.errors import VolumeError
 from volproc.fusion import level_of
 from volproc.grid.blocks import Block, Tiling
-from volproc.grid.box import Box, Shape
+from volproc.grid.box import Box
 from volproc.stages.measure.tables.slice_components import (
-    Fragments,
-    Pieces,
-    block_pieces,
-    fragments,
-    no_pieces,
+    BlockComponents,
+    SliceCounts,
+    block_components,
+    no_components,
+    slice_counts,
 )
 from volproc.stages.objects.array_files import Packed, packed, read_packed
 from volproc.stages.objects.components import Ids, Labels, equal_values
@@ -28,18 +28,18 @@ from volproc.stages.objects.statistics import Statistics, block_statistics, join
 from volproc.volume.file_io import write_file
 from volproc.volume.kinds import refuse_negative
 from volproc.volume.metadata import VolumeInfo, itemsize
-from volproc.volume.sampling import Sampling, sampling_to
+from volproc.volume.sampling import Sampling, level_not_coarser, sampling_to
 from volproc.volume.store import Volume
 
-Sums = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
 
 WORKING_BYTES = 40
-"""Per voxel: ids from 1, components, pieces of slices and their slices, one column as floats."""
+"""Per voxel: ids from 1, components, components of slices and their slices, a column of floats."""
 
 
 @dataclass(frozen=True)
-class Values:
-    """Another volume under the labels: the level that is not coarser than they are, and the way."""
+class SampledVolume:
+    """Another volume at the labels' voxels, from its coarsest level that is not coarser."""
 
     volume: Volume
     level: int
@@ -47,8 +47,8 @@ class Values:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Values at the centres of the labels' voxels; channels stay first."""
-        found = self.volume.read(self.sampling.source(box), self.level)
-        return self.sampling.sample(found, box)
+        values = self.volume.read(self.sampling.source(box), self.level)
+        return self.sampling.sample(values, box)
 
     def bytes_under(self, box: Box) -> int:
         """What `read` reads for a box."""
@@ -57,86 +57,83 @@ class Values:
         return self.sampling.source(box).size * per_voxel
 
 
-def values_under(labels: VolumeInfo, info: VolumeInfo) -> Values:
-    """How to see a volume at the labels; VolumeError unless it covers them."""
-    fits = [
-        number
-        for number, level in enumerate(info.levels)
-        if all(a <= b * 1.01 for a, b in zip(level.voxel_nm, labels.voxel_nm, strict=True))
-    ]
-    chosen = max(fits, default=0)
-    return Values(Volume(info), chosen, sampling_to(info, labels, level=chosen))
+def sampled_at(labels: VolumeInfo, info: VolumeInfo) -> SampledVolume:
+    """A volume at the voxels of `labels`; VolumeError unless it covers them."""
+    level = level_not_coarser(info, labels.voxel_nm)
+    return SampledVolume(Volume(info), level, sampling_to(info, labels, level=level))
 
 
-class Found(NamedTuple):
-    """What is known of a block; `sums` has a row per id, a column per volume of values."""
+class BlockSums(NamedTuple):
+    """What is known of a block; `sums` has a row per id, a column per sampled volume."""
 
     ids: Ids
     objects: Statistics
-    sums: Sums
-    pieces: Pieces
+    sums: Floats
+    components: BlockComponents
 
 
 @dataclass(frozen=True)
-class CountObjects:
-    """Task: statistics, sums of values and fragments of the objects of one block.
+class SumObjects:
+    """Task: statistics, sums of values and slice components of the objects of one block.
 
-    `image` and `votes` are None where there are none. Of the votes, the mean over the axes of
-    whether they say yes at `threshold` is summed.
+    Of the votes, the share of axes that say yes at `threshold` is summed.
     """
 
     labels: Volume
-    image: Values | None
-    votes: Values | None
+    image: SampledVolume | None
+    votes: SampledVolume | None
     threshold: float
     folder: str
     digest: str
 
-    def load(self, block: Block) -> list[npt.NDArray[Any]]:
-        """Labels; then, where there are any, the values under them."""
-        labels = self.labels.read(block.core)
-        if not labels.any():
-            return [labels]
-        return [labels, *(one.read(block.core) for one in (self.image, self.votes) if one)]
+    @property
+    def sampled(self) -> tuple[SampledVolume, ...]:
+        """Image and votes, where they are given."""
+        return tuple(one for one in (self.image, self.votes) if one)
 
-    def compute(self, block: Block, loaded: list[npt.NDArray[Any]]) -> Found:
+    def load(self, block: Block) -> list[npt.NDArray[Any]]:
+        """Labels; then, unless they are all background, the values under them."""
+        labels = self.labels.read(block.core)
+        return [labels, *(one.read(block.core) for one in self.sampled if labels.any())]
+
+    def compute(self, block: Block, loaded: list[npt.NDArray[Any]]) -> BlockSums:
         """Sums over the voxels of each object."""
         labels, *values = loaded
         refuse_negative(labels, what=f"{self.labels.info.url}, voxels {block.core},")
         local, ids = equal_values(labels)
-        if not len(ids):
-            given = sum(one is not None for one in (self.image, self.votes))
-            return Found(ids, no_statistics(), np.empty((0, given)), no_pieces(local.shape))
+        count, sums = len(ids), np.empty((len(ids), len(self.sampled)))
+        if not count:
+            return BlockSums(ids, no_statistics(), sums, no_components(local.shape))
         objects = block_statistics(
-            local, len(ids), origin=block.core.start, shape=self.labels.info.shape
+            local, count, origin=block.core.start, shape=self.labels.info.shape
         )
-        columns = []
         if self.image:
-            columns.append(self._image_sums(block, local, values[0], len(ids)))
+            sums[:, 0] = self._image_sums(block, local, values[0], count)
         if self.votes:
             yes = (values[-1] >= level_of(self.threshold)).mean(axis=0, dtype=np.float64)
-            columns.append(_sums(local, yes, len(ids)))
-        sums = np.stack(columns, axis=1) if columns else np.empty((len(ids), 0))
-        return Found(ids, objects, sums, block_pieces(local, ids, first=block.core.start[0]))
+            sums[:, -1] = _sums(local, yes, count)
+        return BlockSums(
+            ids, objects, sums, block_components(local, ids, first=block.core.start[0])
+        )
 
-    def store(self, block: Block, result: Found) -> dict[str, int]:
-        """Keep them."""
-        sides = {_named(step): side for step, side in result.pieces.sides.items()}
+    def store(self, block: Block, result: BlockSums) -> dict[str, int]:
+        """Leave them in a file."""
         arrays: dict[str, npt.NDArray[Any]] = {
             "ids": result.ids,
             "rows": result.objects.rows,
             "sums": result.sums,
-            "places": result.pieces.places,
-            **sides,
+            "places": result.components.places,
+            **{_named(step): side for step, side in result.components.sides.items()},
         }
         write_file(f"{self.folder}/{block.index}.objects", packed(arrays, digest=self.digest))
         return {"objects": len(result.ids)}
 
     def _image_sums(
         self, block: Block, local: Labels, values: npt.NDArray[Any], count: int
-    ) -> Sums:
+    ) -> Floats:
+        assert self.image
         sums = _sums(local, values, count)
-        if self.image and not np.isfinite(sums).all():
+        if not np.isfinite(sums).all():
             nan = np.isnan(values[local > 0]).any()
             found = "not a number (NaN)" if nan else "infinite or too large to add"
             raise VolumeError(
@@ -147,45 +144,43 @@ class CountObjects:
         return sums
 
 
-def count_step(task: CountObjects, *, core: Shape) -> Step:
-    """The task for every block of `core` voxels of the labels."""
-    info = task.labels.info
-    blocks = Tiling(info.shape, core)
-    voxels = blocks[0].core.size
-    under = sum(one.bytes_under(blocks[0].core) for one in (task.image, task.votes) if one)
+def count_step(task: SumObjects, *, tiling: Tiling) -> Step:
+    """The task for every block of the labels."""
+    core, label_bytes = tiling[0].core, itemsize(task.labels.info.dtype)
+    under = sum(one.bytes_under(core) for one in task.sampled)
     return Step(
         name="count",
         task=task,
-        blocks=blocks,
+        blocks=tiling,
         digest=task.digest,
-        peak_bytes=voxels * (itemsize(info.dtype) + WORKING_BYTES) + 2 * under,
-        bytes_read=len(blocks) * (voxels * itemsize(info.dtype) + under),
+        peak_bytes=core.size * (label_bytes + WORKING_BYTES) + 2 * under,
+        bytes_read=len(tiling) * (core.size * label_bytes + under),
     )
 
 
 @dataclass(frozen=True)
-class Counted:
-    """All objects of a volume, in the order of their ids."""
+class ObjectSums:
+    """All objects of a volume, by ascending id."""
 
     ids: Ids
     objects: Statistics
-    sums: Sums
-    fragments: Fragments
+    sums: Floats
+    slices: SliceCounts
 
 
-def counted(folder: str, digest: str, tiling: Tiling) -> Counted:
-    """What `CountObjects` left of all blocks, added up."""
-
+def object_sums(folder: str, digest: str, tiling: Tiling) -> ObjectSums:
+    """What `SumObjects` left of all blocks, added up."""
     blocks = [read_packed(f"{folder}/{n}.objects", digest=digest) for n in range(len(tiling))]
     ids, group = np.unique(_all(blocks, "ids"), return_inverse=True)
-    objects = joined(Statistics(block["rows"]) for block in blocks).merged(group, count=len(ids))
     parts = _all(blocks, "sums")
-    sums = [np.bincount(group, weights=part, minlength=len(ids)) for part in parts.T]
-    return Counted(
+    sums = np.empty((len(ids), parts.shape[1]))
+    for column, values in enumerate(parts.T):
+        sums[:, column] = np.bincount(group, weights=values, minlength=len(ids))
+    return ObjectSums(
         ids,
-        objects,
-        np.stack(sums, axis=1) if sums else np.empty((len(ids), 0)),
-        fragments(
+        joined(Statistics(block["rows"]) for block in blocks).merged(group, count=len(ids)),
+        sums,
+        slice_counts(
             tiling,
             places=lambda index: blocks[index]["places"],
             side=lambda index, step: blocks[index][_named(step)],
@@ -193,7 +188,7 @@ def counted(folder: str, digest: str, tiling: Tiling) -> Counted:
     )
 
 
-def _sums(local: Labels, values: npt.NDArray[Any], count: int) -> Sums:
+def _sums(local: Labels, values: npt.NDArray[Any], count: int) -> Floats:
     """Sum of the values of ids 1 to `count`: exact for whole numbers up to 2**53."""
     found = np.zeros(count + 1)
     _add(local.reshape(-1), values.reshape(-1), found)
@@ -201,7 +196,7 @@ def _sums(local: Labels, values: npt.NDArray[Any], count: int) -> Sums:
 
 
 @compiled
-def _add(local: Labels, values: npt.NDArray[Any], found: Sums) -> None:
+def _add(local: Labels, values: npt.NDArray[Any], found: Floats) -> None:
     for i in range(local.size):
         if local[i]:
             found[local[i]] += values[i]

@@ -120,6 +120,11 @@ def test_a_fifth_in_common_may_mean_the_same(shift, found):
     assert components(ONE, ONE, (box(100, 100 + shift),)) == found
 
 
+def test_exactly_a_fifth_in_common_is_enough():
+    wide = (box(100, 100, columns=60),)
+    assert components(wide, wide, (box(100, 140, columns=60),)) == [[0, 1, 2]]
+
+
 @pytest.mark.parametrize(
     ("inside", "found"),
     [
@@ -144,3 +149,18 @@ def test_half_of_a_component_around_which_a_line_runs_is_seen(rows, saw):
 @pytest.mark.parametrize(("shift", "count"), [(13, 1), (14, 2)])  # IoU 0.509 and 0.481
 def test_half_in_common_is_one_outline_drawn_twice(shift, count):
     assert len(lines((*ONE, box(100, 100 + shift))).loops) == count
+
+
+@pytest.mark.parametrize(
+    ("strokes", "says"),
+    [
+        ((), True),
+        (ONE, True),
+        ((*ONE, Stroke(circle(250, 250, 30)[:45])), True),
+        ((Stroke(circle(250, 250, 30)[:45]),), False),
+    ],
+)
+def test_open_lines_alone_do_not_say_where_something_is(strokes, says):
+    drawn = lines(strokes)
+    assert drawn.says_where == says
+    assert len(drawn.left_open) == sum(not one.closed for one in strokes)

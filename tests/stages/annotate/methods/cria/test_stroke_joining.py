@@ -300,3 +300,31 @@ def test_a_line_too_straight_is_not_closed(share, loops):
     angle = next(a for a in np.linspace(0.1, 6.2, 2000) if 2 * np.sin(a / 2) / a < share)
     arc = circle((200, 200), 24 / angle, 0, angle)
     assert len(limited(arc).loops) == loops
+
+
+@pytest.mark.parametrize(("corners", "loops"), [(2, 0), (3, 1)])
+def test_a_polygon_has_three_corners_at_least(corners, loops):
+    points = np.float32([[100, 100], [100, 200], [180, 150]])[:corners]
+    joined = join_limited(
+        (Stroke(points, closed=True),), limit_nm=30.0, nm=(1.0, 1.0), shape_yx=SHAPE
+    )
+    assert (len(joined.loops), joined.left_open) == (loops, ())
+
+
+@pytest.mark.parametrize("turned", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_joined_strokes_keep_all_their_points(turned):
+    """Two arcs of one circle, each drawn either way round: every point once, in order."""
+    arcs = circle((200, 200), 60, 0.05, 3.1), circle((200, 200), 60, 3.2, 6.2)
+    (loop,) = limited(*(arc[::one] for arc, one in zip(arcs, turned))).loops
+    given_points = {tuple(point) for arc in arcs for point in arc.tolist()}
+    assert len(loop) == len(given_points)
+    assert {tuple(point) for point in loop.tolist()} == given_points
+    steps = np.linalg.norm(loop - np.roll(loop, 1, axis=0), axis=1)
+    assert steps.max() < 8
+
+
+@pytest.mark.parametrize(("away", "loops"), [(14, 1), (16, 0)])
+def test_ends_within_half_the_limit_of_the_border_leave_the_image(away, loops):
+    """The limit is 30 voxels; the sides of the band are 100 apart."""
+    sides = (wall(x, away, 400 - away) for x in (150, 250))
+    assert len(limited(*sides).loops) == loops

@@ -129,15 +129,11 @@ def _follow(
     nothing = 0.0  # the price of a path that is off the drawing
     for r in range(steps):
         s, q = r % n, (r - 1) % n
-        back[r, none] = none
-        left = np.inf
-        if r > 0:
-            for k in range(many[q]):
-                if price[near[q, k]] + change < left:
-                    left = price[near[q, k]] + change
-                    back[r, none] = k
-            if nothing <= left:
-                back[r, none] = none
+        left, back[r, none] = nothing, none
+        for k in range(many[q]):
+            if price[near[q, k]] + change < left:
+                left = price[near[q, k]] + change
+                back[r, none] = k
         for k in range(many[s]):
             t = near[s, k]
             enter = nothing + change
@@ -146,10 +142,9 @@ def _follow(
             )
             dy, dx = points[t, 0] - reference[s, 0], points[t, 1] - reference[s, 1]
             fresh[k] += stiffness * (dy * dy + dx * dx)
-        nothing = min(nothing, left) + missing
-        if r > 0:  # points that are near q only cannot be reached from s
-            for k in range(many[q]):
-                price[near[q, k]] = np.inf
+        nothing = left + missing
+        for k in range(many[q]):  # points that are near q only cannot be reached from s
+            price[near[q, k]] = np.inf
         for k in range(many[s]):
             price[near[s, k]] = fresh[k]
             slot[near[s, k]] = k

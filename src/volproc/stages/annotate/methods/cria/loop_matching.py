@@ -121,11 +121,11 @@ def _overlaps(loops: Sequence[Loop]) -> npt.NDArray[np.float64]:
     boxes = np.array([(*w.start, *w.stop) for w in windows]).reshape(-1, 4)
     both = np.diag([float(loop.area) for loop in loops])
     for one in range(len(loops)):
-        meets = (boxes[:, :2] < boxes[one, 2:]) & (boxes[one, :2] < boxes[:, 2:])
-        for other in map(int, np.flatnonzero(meets.all(axis=1))):
-            if other > one:
-                shared = overlap(loops[one].runs, loops[other].runs)
-                both[one, other] = both[other, one] = shared
+        later = boxes[one + 1 :]
+        meets = (later[:, :2] < boxes[one, 2:]) & (boxes[one, :2] < later[:, 2:])
+        for other in (one + 1 + np.flatnonzero(meets.all(axis=1))).tolist():
+            shared = overlap(loops[one].runs, loops[other].runs)
+            both[one, other] = both[other, one] = shared
     return both
 
 

@@ -1,6 +1,17 @@
-import numpy as np
+import math
 
-from volproc.stages.measure.tables.table_files import properties_of
+import numpy as np
+import pytest
+
+from volproc.stages.measure.tables.measured_table import properties_of, sphericity
+
+
+def test_sphericity_of_a_ball_and_of_a_cube():
+    volume = np.array([4 / 3 * math.pi, 1.0, 1.0])
+    surface = np.array([4 * math.pi, 6.0, 0.0])
+    found = sphericity(volume, surface)
+    assert found[:2] == pytest.approx([1, (math.pi / 6) ** (1 / 3)])
+    assert np.isnan(found[2])
 
 
 def test_properties_leave_out_what_is_not_known():
