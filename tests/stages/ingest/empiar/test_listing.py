@@ -143,6 +143,8 @@ NGINX = """<pre><a href="../">../</a>
     [(APACHE_TABLE, 64 * 2**20, 2**20), (NGINX, 67109500, 0)],
 )
 def test_pages_of_other_servers(page, nbytes, slack):
-    links = parse_index(page, "https://host/empiar/10094/")
-    assert [(link.name, link.folder) for link in links] == [("data", True), ("a b.dm4", False)]
-    assert (links[1].bytes, links[1].slack) == (nbytes, slack)
+    root = "https://host/empiar/10094/"
+    links = list(parse_index(page, root))
+    assert [(f.path, is_folder) for f, is_folder in links] == [("data", True), ("a b.dm4", False)]
+    assert [f.url for f, _ in links] == [f"{root}data/", f"{root}a%20b.dm4"]
+    assert (links[1][0].bytes, links[1][0].slack) == (nbytes, slack)

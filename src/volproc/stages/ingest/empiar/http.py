@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from functools import partial
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -47,9 +47,7 @@ class Http:
 
     def folder(self, url: str) -> Iterator[tuple[RemoteFile, bool]]:
         """See `Server.folder`; sizes are those of the page, rounded."""
-        for link in parse_index(self.page(url).decode(errors="replace"), url):
-            place = url + quote(link.name) + "/" * link.folder
-            yield RemoteFile(link.name, place, link.bytes, link.slack), link.folder
+        yield from parse_index(self.page(url).decode(errors="replace"), url)
 
     def page(self, url: str) -> bytes:
         """See `Server.page`."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from html.parser import HTMLParser
-from urllib.parse import unquote, urljoin
+from urllib.parse import quote, unquote, urljoin
+
+from volproc.stages.ingest.empiar.remote_file import RemoteFile
 
 _ROW = re.compile(
     r"(?:\d{4}-\d\d-\d\d|\d\d-[A-Z][a-z]{2}-\d{4})\s+\d\d:\d\d(?::\d\d)?\s+(\d+(?:\.\d+)?)([KMGTP]?)"
@@ -13,25 +15,15 @@ _ROW = re.compile(
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50}
 
 
-@dataclass(frozen=True)
-class Link:
-    """A line of a folder's page. `bytes` is off by at most `slack`; None if the page lacks it."""
-
-    name: str
-    folder: bool
-    bytes: int | None
-    slack: int
-
-
-def parse_index(page: str, url: str) -> tuple[Link, ...]:
-    """The files and folders that the page of the folder `url` links to.
+def parse_index(page: str, url: str) -> Iterator[tuple[RemoteFile, bool]]:
+    """The files and folders that the page of the folder `url` links to; True for a folder.
 
     Read are the pages of Apache's mod_autoindex (sizes rounded: "67M") and nginx' (exact).
     """
     parser = _IndexParser()
     parser.feed(page)
     parser.close()
-    found: dict[str, Link] = {}
+    found: dict[str, tuple[RemoteFile, bool]] = {}
     for href, text in parser.links:
         place = urljoin(url, href)
         name = unquote(place.removeprefix(url))
@@ -42,9 +34,11 @@ def parse_index(page: str, url: str) -> tuple[Link, ...]:
         number, unit = size.groups() if size else ("", "")
         slack = int(_UNITS[unit] * (0.1 if "." in number else 1)) if unit else 0
         nbytes = int(float(number) * _UNITS[unit]) if size else None
+        is_folder = name.endswith("/")
         if plain not in found or nbytes is not None:
-            found[plain] = Link(plain, name.endswith("/"), nbytes, slack)
-    return tuple(found.values())
+            at = url + quote(plain) + "/" * is_folder
+            found[plain] = RemoteFile(plain, at, nbytes, slack), is_folder
+    yield from found.values()
 
 
 class _IndexParser(HTMLParser):
