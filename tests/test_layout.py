@@ -3,9 +3,13 @@
 import re
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
+import grimp
 import pytest
+
+from volproc.workflow.registry import registered
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(p for p in (ROOT / "scripts").iterdir() if p.is_file() and not p.suffix)
@@ -21,6 +25,20 @@ def test_imports_go_down():
     """The picture in ARCHITECTURE.md is also a set of contracts in pyproject.toml."""
     found = answer("lint-imports", "--no-cache")
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_stages_meet_on_disk_never_in_imports():
+    """Those that are registered, and what else has a folder: no chain of imports joins two."""
+    graph = grimp.build_graph("volproc", cache_dir=None)
+    folders = {p.parent.name for p in (ROOT / "src/volproc/stages").glob("*/stage.py")}
+    assert folders >= set(registered())
+    chains = {
+        (one, other): graph.find_shortest_chain(
+            f"volproc.stages.{one}", f"volproc.stages.{other}", as_packages=True
+        )
+        for one, other in permutations(sorted(folders), 2)
+    }
+    assert {pair: chain for pair, chain in chains.items() if chain} == {}
 
 
 def test_functions_are_short_and_imports_run_in_no_circle():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
+from volproc.config.running import ClusterOptions
 from volproc.engine.machine import machine_bytes
-from volproc.engine.protocol import Outcomes, Step, Task, do_block
+from volproc.engine.protocol import Engine, Outcomes, Step, Task, do_block
 from volproc.grid.blocks import Block
 
 
@@ -24,3 +26,9 @@ class SerialEngine:
     def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
         """One outcome per block, in order."""
         return (do_block(task, block) for block in blocks)
+
+
+@contextmanager
+def engine(options: ClusterOptions) -> Iterator[Engine]:
+    """This process alone."""
+    yield SerialEngine(worker_bytes=options.worker_bytes)

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import cast
 
 from volproc.config.running import ClusterOptions
 from volproc.engine.protocol import Engine
-from volproc.engine.serial import SerialEngine
+
+HOMES = {"serial": "volproc.engine.serial", "local": f"{__name__}.worker_pools"}
+"""Modules with `engine(options)`, by kind; of another kind it is `clusters/KIND.py`."""
 
 
-@contextmanager
-def engine_of(options: ClusterOptions) -> Iterator[Engine]:
-    """The engine for `options`, closed at the end."""
-    if options.kind == "serial":
-        yield SerialEngine(worker_bytes=options.worker_bytes)
-        return
-    # only here: a serial run needs no distributed
-    from volproc.engine.clusters.worker_pools import WorkerPools
-
-    with closing(WorkerPools(options)) as pools:
-        try:
-            yield pools.usual
-        except KeyboardInterrupt:
-            pools.kill()  # nobody waits for the blocks in flight
-            raise
+def engine_of(options: ClusterOptions) -> AbstractContextManager[Engine]:
+    """The engine for `options`, closed at the end; a serial run imports no distributed."""
+    home = import_module(HOMES.get(options.kind, f"{__name__}.{options.kind}"))
+    return cast(AbstractContextManager[Engine], home.engine(options))

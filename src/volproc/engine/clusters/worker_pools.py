@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 from volproc.config.running import ClusterOptions
@@ -11,7 +12,7 @@ from volproc.engine.clusters.local import local_engine
 from volproc.engine.distributed import DaskEngine
 from volproc.engine.machine import machine_bytes, machine_cores
 from volproc.engine.memory import share_of_machine
-from volproc.engine.protocol import Outcomes, Step, Task
+from volproc.engine.protocol import Engine, Outcomes, Step, Task
 from volproc.grid.blocks import Block
 
 GPU_THREADS = 4
@@ -124,3 +125,14 @@ def visible_gpus() -> tuple[str, ...]:
     given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = [name.strip() for name in given.split(",")] if given else map(str, range(count))
     return tuple(names)[:count]
+
+
+@contextmanager
+def engine(options: ClusterOptions) -> Iterator[Engine]:
+    """Worker processes of this machine, closed at the end."""
+    with closing(WorkerPools(options)) as pools:
+        try:
+            yield pools.usual
+        except KeyboardInterrupt:
+            pools.kill()  # nobody waits for the blocks in flight
+            raise
