@@ -285,8 +285,8 @@ def test_a_frozen_crowd_errs_as_far_as_it_did():
     assert np.mean(errors) == pytest.approx(27.0, abs=1)
 
 
-def test_lines_a_third_of_a_small_outline_away_do_not_move_it():
-    """Rings of 1.26 um, whose reach is 419 nm; open arcs around them, 480 nm away, are no match."""
+def test_lines_far_around_a_small_outline_do_not_move_it():
+    """Rings of 1.26 um, and open arcs around them, 480 nm away."""
     small, around = [ring(150, 100, 10)], [ring(150, 100, 34, part=0.6)]
     alone, seen = by(small, small, small), by(small, small, small, around, around)
     expected = cria(alone, NM, {}, OPTIONS).onto(SHAPE)
