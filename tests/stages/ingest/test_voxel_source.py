@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.voxel_source import Calibration, Source, refuse_other_pixels, stamp_of
+from volproc.stages.ingest.voxel_source import (
+    Calibration,
+    Source,
+    reading,
+    refuse_other_pixels,
+    stamp_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +96,14 @@ def test_stamps_stay_behind():
 )
 def test_a_stamp_has_the_first_date_that_is_known(facts, stamp):
     assert stamp_of("memory://a/b.tif", facts) == stamp
+
+
+def test_a_refusal_passes_as_it_is_and_what_a_library_raises_is_named():
+    refusal = IngestError("a.tif holds no image")
+    with pytest.raises(IngestError) as caught, reading("a.tif"):
+        raise refusal
+    assert caught.value is refusal
+    assert refusal.__cause__ is None
+    with pytest.raises(IngestError, match=r"cannot read a\.tif: odd") as caught, reading("a.tif"):
+        raise ValueError("odd")
+    assert isinstance(caught.value.__cause__, ValueError)

@@ -23,10 +23,7 @@ from volproc.stages.check.findings import Finding, error, warning
 from volproc.stages.check.level_metadata import FoundImage
 from volproc.stages.check.second_opinion import second_opinion
 from volproc.stages.check.structure import structure_of
-from volproc.stages.check.tasks import (
-    CheckBlock,
-    Comparison,
-)
+from volproc.stages.check.tasks import CheckBlock, Comparison
 from volproc.volume.metadata import shard_shape
 from volproc.volume.stored_arrays import StoredArray
 

@@ -142,6 +142,8 @@ def test_half_bytes_are_unpacked(tmp_path_factory, data, columns, zipped):
         ({}, "int8"),
         ({"ends": (-3, 100)}, "int8"),
         ({"ends": (0, 100)}, "int8"),
+        ({"ends": (0, 127)}, "int8"),
+        ({"ends": (0, 128)}, "uint8"),
         ({"ends": (0, 200)}, "uint8"),
         ({"ends": (0, 200), "imod": 1}, "int8"),
         ({"ends": (0, 300)}, "int8"),

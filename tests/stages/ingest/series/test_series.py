@@ -315,3 +315,10 @@ def test_headers_are_read_of_odd_sizes_evenly_spread_up_to_a_limit(tmp_path, odd
     assert len(seen) == len(set(seen)) == headers
     assert {name_of(url) for url in seen} >= {"00.tif", "19.tif"}
     assert {name_of(url) for url in seen} <= {"00.tif", "19.tif", *names[1 : 1 + odd]}
+
+
+def test_a_slice_of_one_pixel_is_padded_around_it(tmp_path):
+    planes = [STACK[0], STACK[1, :1, :1]]
+    source = series(write_slices(tmp_path / "s", ["1.tif", "2.tif"], planes), unequal="pad")
+    assert source.read(Box((1, 0, 0), (2, 1, 1))).tolist() == [[[STACK[1, 0, 0]]]]
+    assert not source.read(Box((1, 1, 0), (2, 20, 30))).any()

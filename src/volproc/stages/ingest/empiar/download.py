@@ -10,15 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar.record import (
-    Record,
-    writing,
-)
-from volproc.stages.ingest.empiar.remote_file import (
-    RemoteFile,
-    Response,
-    seconds,
-)
+from volproc.stages.ingest.empiar.record import Record, writing
+from volproc.stages.ingest.empiar.remote_file import RemoteFile, Response, seconds
 from volproc.stages.ingest.empiar.retries import ConnectionBroken
 from volproc.stages.ingest.empiar.servers import Servers
 

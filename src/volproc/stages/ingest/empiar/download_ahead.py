@@ -10,16 +10,8 @@ from contextlib import ExitStack, suppress
 from typing import Self
 
 from volproc.errors import IngestError
-from volproc.stages.ingest.empiar.download import (
-    Download,
-    Tally,
-    Watch,
-)
-from volproc.stages.ingest.empiar.record import (
-    FolderError,
-    Record,
-    writing,
-)
+from volproc.stages.ingest.empiar.download import Download, Tally, Watch
+from volproc.stages.ingest.empiar.record import FolderError, Record, writing
 from volproc.stages.ingest.empiar.remote_file import RemoteFile
 from volproc.stages.ingest.empiar.retries import Stopped
 from volproc.stages.ingest.empiar.servers import Servers

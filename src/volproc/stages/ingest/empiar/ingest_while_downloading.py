@@ -16,23 +16,10 @@ from volproc.grid.blocks import Block
 from volproc.stages.ingest.empiar.download_ahead import DownloadAhead, fetch_files
 from volproc.stages.ingest.empiar.listing import listing
 from volproc.stages.ingest.empiar.remote_file import RemoteFile
-from volproc.stages.ingest.formats.file_formats import (
-    FORMATS,
-    opener_of,
-)
-from volproc.stages.ingest.options import (
-    FetchOptions,
-    IngestOptions,
-)
-from volproc.stages.ingest.series.series import (
-    Series,
-    open_series,
-)
-from volproc.stages.ingest.tasks import (
-    CopyBlock,
-    MeasureSlices,
-    SampleGreys,
-)
+from volproc.stages.ingest.formats.file_formats import FORMATS, opener_of
+from volproc.stages.ingest.options import FetchOptions, IngestOptions
+from volproc.stages.ingest.series.series import Series, open_series
+from volproc.stages.ingest.tasks import CopyBlock, MeasureSlices, SampleGreys
 from volproc.stages.ingest.voxel_source import Source
 
 

@@ -10,10 +10,7 @@ from urllib.parse import urlsplit
 from volproc.errors import IngestError
 from volproc.stages.ingest.empiar.ftp import Ftp
 from volproc.stages.ingest.empiar.http import Http
-from volproc.stages.ingest.empiar.remote_file import (
-    RemoteFile,
-    Response,
-)
+from volproc.stages.ingest.empiar.remote_file import RemoteFile, Response
 from volproc.stages.ingest.empiar.retries import Retries
 from volproc.stages.ingest.options import FetchOptions
 

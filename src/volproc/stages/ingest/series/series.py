@@ -16,10 +16,7 @@ import numpy.typing as npt
 
 from volproc.errors import IngestError
 from volproc.grid.box import Box
-from volproc.location import (
-    filesystem_of,
-    name_of,
-)
+from volproc.location import filesystem_of, name_of
 from volproc.stages.ingest.series.folder import Taken
 from volproc.stages.ingest.series.slice_headers import (
     CONNECTIONS,
@@ -29,17 +26,8 @@ from volproc.stages.ingest.series.slice_headers import (
     slice_headers,
     unequal,
 )
-from volproc.stages.ingest.series.slice_numbers import (
-    Numbering,
-    filled_slices,
-    number_names,
-)
-from volproc.stages.ingest.voxel_source import (
-    PixelNm,
-    Source,
-    Stamp,
-    refuse_other_pixels,
-)
+from volproc.stages.ingest.series.slice_numbers import Numbering, filled_slices, number_names
+from volproc.stages.ingest.voxel_source import PixelNm, Source, Stamp, refuse_other_pixels
 
 if TYPE_CHECKING:
     from volproc.stages.ingest.formats.file_formats import Opener
