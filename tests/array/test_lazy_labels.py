@@ -8,6 +8,7 @@ from dask.core import keys_in_tasks
 
 import volproc.array
 from volproc import labels
+from volproc.config.running import ClusterOptions
 from volproc.errors import ConfigError, VolumeError
 
 
@@ -71,6 +72,19 @@ def test_nothing_gives_nothing_and_a_mask_of_ones_is_no_probability():
     assert not volproc.array.label(empty, largest=3).compute().any()
     with pytest.raises(VolumeError, match="set threshold = 0"):
         volproc.array.label(empty + 1, threshold=0.5).compute()
+
+
+def test_a_prediction_of_low_values_is_no_mask_of_classes(noise, tiny_model, tmp_path):
+    nm = (50, 50, 50)
+    lazy = volproc.array.predict(noise[:12, :20, :20], str(tiny_model), voxel_nm=nm)
+    lazy = lazy.map_blocks(lambda block: block % 10, name=f"predict-{lazy.name}", dtype="u1")
+    assert 0 < lazy.max().compute() < 16
+    assert not volproc.array.label(lazy, threshold=0.5).compute().any()
+    serial = ClusterOptions(kind="serial")
+    stored = volproc.store(lazy, tmp_path / "p.zarr", voxel_nm=nm, cluster=serial)
+    assert not volproc.array.label(stored, threshold=0.5).compute().any()
+    with pytest.raises(VolumeError, match="set threshold = 0"):
+        volproc.array.label(lazy + 0, threshold=0.5).compute()
 
 
 def test_tasks_per_block_do_not_grow_with_the_volume():

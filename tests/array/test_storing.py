@@ -54,6 +54,23 @@ def test_a_volume_is_taken_and_never_written_over(image, noise, tmp_path):
     assert np.array_equal(volproc.open_volume(image.info.url)[...], noise)
 
 
+def test_a_prediction_and_its_labels_are_stored_block_by_block(
+    noise, tiny_model, tmp_path, monkeypatch
+):
+    """The task of the prediction runs inside that of the block, in one process."""
+    monkeypatch.setattr(
+        "volproc.stages.store.stage.block_and_shard", lambda *_, **__: ((16, 32, 32),) * 2
+    )
+    monkeypatch.setattr("volproc.stages.store.stage.chunk_shape", lambda _: (16, 32, 32))
+    nm = (50, 50, 50)
+    lazy = volproc.array.predict(noise, str(tiny_model), voxel_nm=nm, block=(16, 32, 32))
+    made = volproc.store(lazy, tmp_path / "p.zarr", voxel_nm=nm, **HERE)
+    assert np.array_equal(made[...], lazy.compute())
+    ids = volproc.array.label(made, threshold=0.5)
+    labels = volproc.store(ids, tmp_path / "l.zarr", like=made, kind="labels", **HERE)
+    assert np.array_equal(labels[...], ids.compute())
+
+
 def test_numpy_and_xarray_are_taken(image, noise, tmp_path):
     pytest.importorskip("xarray")
     one = volproc.store(noise, tmp_path / "n.zarr", voxel_nm=(50, 10, 20), **HERE)

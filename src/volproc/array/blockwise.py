@@ -26,6 +26,7 @@ from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
 from volproc.stages.label.mask_source import source_of
+from volproc.volume.dask_token import is_prediction
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import Volume
 
@@ -58,7 +59,8 @@ def image_of(given: Any, voxel_nm: Any) -> Image:
     if not hasattr(source, "array") or isinstance(given, str | Path):
         raise VolumeError(f"{given} is no OME-Zarr; give dask.array.from_zarr(path) and voxel_nm")
     lazy = given if isinstance(given, dask.array.Array) else dask.array.from_array(given)
-    info = source.info.with_provenance(recipe={"array": lazy.name}, finished=False)
+    made: dict[str, Any] = {"recipe": {"array": lazy.name}, "finished": False}
+    info = source.info.with_provenance(**made, probabilities=is_prediction(lazy))
     return Image(info, lazy)
 
 

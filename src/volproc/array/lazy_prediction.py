@@ -29,6 +29,7 @@ from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.predict.task import Predict
 from volproc.stages.volume_sample import sample_box
+from volproc.volume.dask_token import PREDICTION
 from volproc.volume.metadata import VolumeInfo
 
 FILES = ("votes", "agreement", "disagreement", "regions_um", "image_grid", "seam_check")
@@ -64,7 +65,7 @@ def predict(
     image = image_of(array, voxel_nm)
     plan = plan_predict(image.info, "prediction", chosen)
     layer = Blocks(
-        f"predict-{tokenize(plan.digest, image.level(plan.resampler.level).name, constants)}"
+        f"{PREDICTION}{tokenize(plan.digest, image.level(plan.resampler.level).name, constants)}"
     )
     ready = (f"ready-{layer.name}", 0)
     layer.tasks[ready] = _ready_task(plan, image, layer, constants)

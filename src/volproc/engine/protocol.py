@@ -124,7 +124,7 @@ class Engine(Protocol):
 
 BLOCK_PAUSES_S = (1.0, 5.0)
 """Between the three tries of a block, besides the retries of each read and write in it."""
-_device = threading.Lock()
+_device = threading.RLock()  # a stored array may predict inside a block of its own
 
 
 def do_block(task: Task, block: Block) -> Outcome:

@@ -30,6 +30,15 @@ def token_of(array: Any) -> str:
     return str(tokenize(array.name, *described, files)) if all(files) else uuid4().hex
 
 
+PREDICTION = "predict-"
+"""How the names of arrays begin that `volproc.array.predict` made: probabilities, however low."""
+
+
+def is_prediction(array: Any) -> bool:
+    """Whether a dask array holds a network's probabilities, times 255."""
+    return str(array.name).startswith(PREDICTION)
+
+
 def places_of(array: Any) -> tuple[str, ...]:
     """Where files lie that a dask array reads, as far as its graph tells: Zarr arrays and paths."""
     leaves = list(_leaves(dict(array.dask))) if hasattr(array, "dask") else []

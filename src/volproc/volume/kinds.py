@@ -180,7 +180,8 @@ def refuse_classes(info: VolumeInfo, *, level: float, highest: int, option: str)
     `highest` is its highest value if no voxel was foreground from `level` on, else 0. A prediction
     of ours is one of probabilities, whatever is in it.
     """
-    ours = info.provenance.get("step") == "predict"
+    made = info.provenance
+    ours = made.get("step") == "predict" or made.get("probabilities")
     if level > MAX_CLASSES > highest > 0 and not ours and info.dtype == "uint8":
         raise VolumeError(
             f"no voxel of {info.url} reaches {level:g} of 255, its highest value is {highest}: "

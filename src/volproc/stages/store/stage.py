@@ -27,7 +27,7 @@ from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyram
 from volproc.stages.store.aligned_blocks import block_and_shard, computed
 from volproc.stages.store.tasks import StoreBlock, StoredKind
 from volproc.volume.access import first_line, remove_file
-from volproc.volume.dask_token import places_of, token_of
+from volproc.volume.dask_token import is_prediction, places_of, token_of
 from volproc.volume.file_io import write_file
 from volproc.volume.metadata import (
     PositionNm,
@@ -145,13 +145,9 @@ def plan_store(
         cutting_of(block, output),
         {"array": str(array.name)},
     )
-    return StorePlan(
-        array,
-        kind,
-        output.with_provenance(recipe=recipe.record()),
-        Tiling((z, y, x), block),
-        recipe,
-    )
+    told = {"probabilities": True} if is_prediction(array) else {}
+    output = output.with_provenance(recipe=recipe.record(), **told)
+    return StorePlan(array, kind, output, Tiling((z, y, x), block), recipe)
 
 
 def _dtype(array: Any, kind: StoredKind) -> str:
