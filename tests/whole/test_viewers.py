@@ -23,7 +23,7 @@ def looked_at(tmp_path_factory, scene, tiny_model):
     """A folder with all that can be looked at, as commands make it."""
     folder = tmp_path_factory.mktemp("looked at")
     commands = [
-        f"predict {scene.image} {tiny_model} prediction.zarr --votes votes.zarr --native"
+        f"predict {scene.image} {tiny_model} prediction.zarr --votes votes.zarr --image-grid"
         " --agreement --disagreement",
         "label prediction.zarr objects.zarr --min-volume-um3 0.004",
         f"measure objects.zarr measured --meshes precomputed --image {scene.image}"
@@ -103,6 +103,8 @@ def test_napari_shows_the_numbers_of_each_object(looked_at, capsys):
     found, wanted = options["properties"], table(looked_at / "measured")
     assert wanted
     assert [str(n) for n in found["index"]] == list(wanted)
+    assert {str(n) for n in options["colormap"]} == set(wanted)
+    assert all(colour[3] == 1 for colour in options["colormap"].values())
     for name in ("volume_um3", "sphericity", "agreement"):
         expected = [float(row[name]) for row in wanted.values()]
         np.testing.assert_allclose(found[name], expected, rtol=1e-5)
