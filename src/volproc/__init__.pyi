@@ -347,8 +347,8 @@ def subjects(
     """
 
 def crowd(
+    ground_truth: str | Path | Volume,
     out: str | Path,
-    ground_truth: str | Path | Volume | None = None,
     options: CrowdOptions | None = None,
     *,
     volunteers: int = 21,
@@ -408,9 +408,9 @@ def crowd(
     """
 
 def annotate(
+    export: str | Path,
     image: str | Path | Volume | None,
     out: str | Path,
-    export: str | Path | None = None,
     options: AnnotateOptions | None = None,
     *,
     method: Literal["cria", "cria-2021", "majority", "em", "rasa", "staple"] = "cria",

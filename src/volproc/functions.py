@@ -74,9 +74,12 @@ def signature(stage: Stage) -> Signature:
     """What a stage's function takes, as help() and notebooks show it."""
     later = Parameter.KEYWORD_ONLY
     found = []
-    for name, (typed, required, _) in arguments(stage).items():
+    taken = arguments(stage)
+    # the last may be left out where the options name it: evaluate(result, options)
+    last = [name for name, (_, required, _) in taken.items() if required][-1:]
+    for name, (typed, required, _) in taken.items():
         place = Parameter.POSITIONAL_OR_KEYWORD if required else later
-        needed = required and not stage.names(name)
+        needed = required and not (stage.names(name) and name in last)
         default = Parameter.empty if needed else None
         typed = typed if needed else f"{typed} | None"
         found.append(Parameter(name, place, default=default, annotation=typed))
@@ -89,7 +92,7 @@ def signature(stage: Stage) -> Signature:
     more |= {name: (default, typed) for name, (typed, default, _) in RUNNING.items()}
     for name, (default, typed) in more.items():
         found.append(Parameter(name, later, default=default, annotation=typed))
-    found.sort(key=lambda one: (one.kind, one.default is not Parameter.empty))
+    found.sort(key=lambda one: one.kind)
     return Signature(found, return_annotation=stage.returns.rpartition(".")[2])
 
 
