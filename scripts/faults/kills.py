@@ -28,7 +28,7 @@ min_volume_um3 = 0.05
 [measure]
 meshes = "none"
 [evaluate]
-truth = "phantom.zarr/labels/nuclei"
+ground_truth = "phantom.zarr/labels/nuclei"
 """
 CHOICES = {
     "predict.fusion": ("mean", "max", "majority"),

@@ -146,7 +146,7 @@ def place(tmp_path_factory, scene, tiny_model):
             block = [16, 24, 60]
             min_volume_um3 = 0.001
             [evaluate]
-            truth = "{scene.truth}"
+            ground_truth = "{scene.truth}"
             [report]
             slices = 1
             {more}

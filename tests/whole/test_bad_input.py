@@ -270,7 +270,7 @@ def test_commands_with_a_slip(tmp_path, refused, volproc, workflow):
     run = workflow("a.tif")
     for command in ("run", "plan"):
         refused(
-            "unknown stage 'segment'; stages are ingest, subjects, crowd, annotate, train",
+            "unknown stage 'segment'; stages are ingest, filter, subjects, crowd, annotate, train",
             by=(command, run[1], "--stages", "predict,segment"),
         )
     refused("--set needs table.key=value, got 'x=1'", by=(*run, "--set", "x=1"))

@@ -200,7 +200,7 @@ def test_a_card_that_lies_about_how_far_its_network_sees(theirs, volproc, refuse
 
 def test_certificates_of_none_and_of_more_places_than_blocks(tiny_model, volproc, refused, here):
     command = ("predict", "image.zarr", tiny_model, "out.zarr", "--serial", "--seam-check")
-    refused("certify = -1", "greater than or equal to 0", by=(*command, -1))
+    refused("seam_check = -1", "greater than or equal to 0", by=(*command, -1))
     assert volproc(*command, 0)[0] == 0
     assert not (here / "out-certificate.json").exists()
     assert volproc(*command, 12)[0] == 0
@@ -212,7 +212,7 @@ def test_numbers_that_are_none(tiny_model, predict_refused):
     for flags, said in (
         (("--halo", "-5"), "halo = '-5': expected exact, reference, or pixels"),
         (("--fusion", "weighted", "--weights", "inf", 1, 1), "weights.0 = Infinity"),
-        (("--skip", "nan"), "skip = NaN"),
-        (("--native", "--fusion", "union"), "--votes VOTES.zarr"),
+        (("--skip-empty-std", "nan"), "skip_empty_std = NaN"),
+        (("--image-grid", "--fusion", "union"), "--votes VOTES.zarr"),
     ):
         predict_refused(tiny_model, said, flags=flags)

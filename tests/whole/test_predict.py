@@ -42,8 +42,8 @@ def test_everything_at_once(command, votes, save_volume, noise, tmp_path):
     image = save_volume("image.zarr", noise[:20, :36, :45], voxel_nm=(50, 50, 40))
     code, said = command(
         *("--votes", votes, "--fusion", "weighted", "--weights", "2", "1", "0.5", "--flips"),
-        *("--keep", "2", "--halo", "16", "--skip", "0.01", "--agreement", "--disagreement"),
-        *("--regions-um", "0.5", "0.6", "0.6", "--native", "--seam-check", "4"),
+        *("--center-planes", "2", "--halo", "16", "--skip-empty-std", "0.01", "--agreement", "--disagreement"),
+        *("--regions-um", "0.5", "0.6", "0.6", "--image-grid", "--seam-check", "4"),
     )
     assert (code or 0) == 0, said
     assert "0 of 9 blocks hold nothing and were skipped" in said
@@ -73,10 +73,10 @@ def test_a_halo_that_is_too_short_fails_its_certificate(command, save_volume, no
     ("flags", "said"),
     [
         (["--halo", "wide"], "halo"),
-        (["--fusion", "weighted", "--weights", "0", "0", "0"], "at least one needs a weight"),
+        (["--fusion", "weighted", "--weights", "0", "0", "0"], "at least one of the viewing axes"),
         (["--agreement"], "compare the votes of the axes: keep them"),
-        (["--keep", "3"], "keep an even number of up to 4"),
-        (["--skip", "-1"], "skip"),
+        (["--center-planes", "3"], "keep an even number of up to 4"),
+        (["--skip-empty-std", "-1"], "skip"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_line(command, save_volume, noise, flags, said, tmp_path):

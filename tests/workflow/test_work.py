@@ -65,7 +65,7 @@ def test_a_finished_run_has_nothing_to_do(workflow, tmp_path):
 
 def test_a_run_ends_with_what_it_found_and_what_to_open(workflow, tmp_path, save_volume, noise):
     truth = save_volume("truth.zarr", (noise > 128).astype(np.uint8), kind="labels")
-    options = workflow(evaluate={"truth": truth.info.url})
+    options = workflow(evaluate={"ground_truth": truth.info.url})
     assert found(options) == ()
     run(options)
     lines = found(options)
