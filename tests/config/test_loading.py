@@ -3,7 +3,8 @@ from typing import get_args
 
 import pytest
 
-from volproc import (
+from volproc import ClusterOptions, PredictOptions, load_workflow
+from volproc.config.options import RenamedOptionWarning
     ClusterOptions,
     load_workflow,
 )
@@ -64,7 +65,7 @@ def test_paths_of_the_loop_are_seen_from_the_file(tmp_path):
         + '[crowd]\nground_truth = "t.zarr"\n[annotate]\nexport = "c.csv"\nmanifest = "m.csv"\n'
         '[train]\nimages = ["a.zarr"]\nignore = [""]\nagreement = ["../b.zarr"]',
     )
-    assert found.crowd.truth == str(tmp_path / "t.zarr")
+    assert found.crowd.ground_truth == str(tmp_path / "t.zarr")
     assert found.annotate.export == str(tmp_path / "c.csv")
     assert found.annotate.manifest == str(tmp_path / "m.csv")
     assert found.train.ignore == ("",)
@@ -154,3 +155,27 @@ def test_no_option_is_infinite(table, name, value):
     needed = {key: "x" for key, one in table.model_fields.items() if one.is_required()}
     with pytest.raises(ConfigError, match=rf"{table.__name__}: .*{name}"):
         table(**{**needed, name: given})
+
+
+def test_an_option_by_an_earlier_name_works_with_a_note(tmp_path):
+    old = '[evaluate]\ntruth = "t.zarr"\n[predict]\nkeep = 2\n[annotate]\nfewest_votes = 5\n'
+    with pytest.warns(RenamedOptionWarning, match="option truth is called ground_truth now"):
+        found = load(tmp_path, HEAD + old)
+    assert found.evaluate.ground_truth == str(tmp_path / "t.zarr")
+    assert (found.predict.center_planes, found.annotate.min_votes) == (2, 5)
+    with pytest.raises(ConfigError, match="keep is an earlier name of center_planes; give center_"):
+        load(tmp_path, HEAD + "[predict]\nkeep = 2\ncenter_planes = 2\n")
+
+
+@pytest.mark.parametrize("kind", options().values(), ids=lambda kind: kind.__name__)
+def test_earlier_names_are_of_options_that_are_there(kind):
+    for old, new in kind.RENAMED.items():
+        assert new in kind.model_fields
+        assert old not in kind.model_fields
+
+
+def test_recipes_keep_the_names_that_options_had_first():
+    """Else every release that renames an option would make everything anew."""
+    recorded = PredictOptions(center_planes=2, seam_check=4).recorded(exclude={"seam_check"})
+    assert recorded["keep"] == 2
+    assert not {"center_planes", "certify", "seam_check"} & set(recorded)

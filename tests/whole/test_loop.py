@@ -130,7 +130,8 @@ def test_one_file_closes_the_loop_and_only_what_depends_on_a_change_is_redone(vo
     assert not {"crowd", "annotate"} & done
     assert volproc(*RUN, "--set", "train.steps=20", "--set", "crowd.seed=1")[0] == 0
     assert {"crowd", "annotate", "train", "predict"} <= done_by(folder)
-    assert volproc("report", "run")[0] == 0
+    code, said = volproc("report", "run")
+    assert code == 0, said
 
 
 def test_a_stage_alone_needs_what_it_reads(volproc, folder):

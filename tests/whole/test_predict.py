@@ -42,7 +42,16 @@ def test_everything_at_once(command, votes, save_volume, noise, tmp_path):
     image = save_volume("image.zarr", noise[:20, :36, :45], voxel_nm=(50, 50, 40))
     code, said = command(
         *("--votes", votes, "--fusion", "weighted", "--weights", "2", "1", "0.5", "--flips"),
-        *("--center-planes", "2", "--halo", "16", "--skip-empty-std", "0.01", "--agreement", "--disagreement"),
+        *(
+            "--center-planes",
+            "2",
+            "--halo",
+            "16",
+            "--skip-empty-std",
+            "0.01",
+            "--agreement",
+            "--disagreement",
+        ),
         *("--regions-um", "0.5", "0.6", "0.6", "--image-grid", "--seam-check", "4"),
     )
     assert (code or 0) == 0, said

@@ -71,7 +71,8 @@ def anchor(tables: dict[str, Any], workflow: type[Options], folder: Path) -> Non
 
 def _marks(kind: type[BaseModel], key: str) -> set[str]:
     """What an option or its items are marked with in `config/options.py`."""
-    field = kind.model_fields.get(key)
+    renamed: Mapping[str, str] = getattr(kind, "RENAMED", {})
+    field = kind.model_fields.get(renamed.get(key, key))
     if field is None:
         return set()
     inner = getattr(field.annotation, "__args__", ())

@@ -16,7 +16,7 @@ class AnnotateOptions(Options):
     RENAMED: ClassVar[Mapping[str, str]] = {
         "truth": "ground_truth",
         "truth_labels": "ground_truth_labels",
-        "min_votes": "min_votes",
+        "fewest_votes": "min_votes",
     }
 
     export: FilePath = ""
