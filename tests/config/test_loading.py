@@ -5,9 +5,6 @@ import pytest
 
 from volproc import ClusterOptions, PredictOptions, load_workflow
 from volproc.config.options import RenamedOptionWarning
-    ClusterOptions,
-    load_workflow,
-)
 from volproc.errors import ConfigError
 from volproc.functions import options
 from volproc.workflow.workflow_file import Workflow
