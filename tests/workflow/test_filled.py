@@ -96,7 +96,7 @@ def test_subjects_tell_where_their_drawings_belong_unless_the_crowd_is_simulated
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
-        ({"crowd": {}}, r"\[crowd\] truth is missing"),
+        ({"crowd": {}}, r"\[crowd\] ground_truth is missing"),
         ({"annotate": {}}, r"\[annotate\] export is missing.*\[crowd\]"),
         ({"train": {}}, r"\[train\] has nothing to learn from.*\[annotate\]"),
         ({"train": {}, "run": {**RUN, "folder": "s3://b/run"}}, "folder lies on this machine"),
