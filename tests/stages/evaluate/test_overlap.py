@@ -53,3 +53,7 @@ def test_slices_can_be_summed():
     assert score.whole == Overlap(10, 5, 0)
     assert score.between(2, 4) == Overlap(5, 2, 0)
     assert Scores((score,), {})["mean"] is score
+
+
+def test_counts_add_up():
+    assert Overlap(1, 20, 300) + Overlap(4, 50, 600) == Overlap(5, 70, 900)

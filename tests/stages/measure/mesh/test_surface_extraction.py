@@ -85,3 +85,10 @@ def test_level_of_the_surfaces(voxel_nm, asked, expected):
     size = parse_voxel_nm(voxel_nm)
     info = new_volume("a", shape=(300, 4000, 4000), voxel_nm=size, dtype="u4", max_levels=5)
     assert info.levels[surface_level(info, voxel_nm=asked)].voxel_nm == expected
+
+
+def test_without_a_level_near_cubes_surfaces_are_of_the_finest():
+    size = parse_voxel_nm((50, 10, 10))
+    info = new_volume("a", shape=(300, 4000, 4000), voxel_nm=size, dtype="u4", max_levels=2)
+    assert [level.voxel_nm for level in info.levels] == [(50, 10, 10), (50, 20, 20)]
+    assert surface_level(info) == 0
