@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -33,6 +33,9 @@ GROUPS = st.sampled_from([1, 10, 2**20])
     connectivity=st.sampled_from([6, 18, 26]),
     minimum=st.integers(1, 6),
     most=GROUPS,
+)
+@example(  # a block of 3 voxels in a row holds 2 objects
+    seed=0, shape=(3, 3, 4), core=(2, 2, 3), share=0.5625, connectivity=18, minimum=4, most=1
 )
 def test_blocks_and_groups_give_what_the_whole_array_gives(
     label_in_blocks, label_whole, seed, shape, core, share, connectivity, minimum, most
@@ -210,10 +213,10 @@ def planned(array, core=(4, 4, 4), *, tables="tables", channels=(), **options):
 @pytest.mark.parametrize(
     ("dtype", "options", "components", "rows"),
     [
-        ("uint8", {"connectivity": 26}, 8, 7 + 8),  # an eighth of 64 voxels, of 56 at the border
-        ("uint16", {"connectivity": 6}, 32, 28 + 32),
-        ("uint16", {"connectivity": 6, "min_volume_um3": 9}, 32, 28 + 7),
-        ("uint8", {"input": "classes"}, 64, 56 + 64),  # each voxel of another class
+        ("uint8", {"connectivity": 26}, 8, 8),  # every second voxel along each axis
+        ("uint16", {"connectivity": 6}, 32, 32),
+        ("uint16", {"connectivity": 6, "min_volume_um3": 9}, 32, 32),
+        ("uint8", {"input": "classes"}, 64, 64),  # each voxel of another class
         ("uint16", {"input": "labels"}, 64, 64),
     ],
 )
@@ -233,7 +236,7 @@ def test_costs_are_sums_of_bytes_per_voxel_component_and_row(dtype, options, com
     assert label.bytes_written == merge.bytes_read == 3 * 2 * 2 * 12 * 12
 
 
-@pytest.mark.parametrize(("most", "rows"), [(10**9, 27 * 15), (100, 100), (3, 15)])
+@pytest.mark.parametrize(("most", "rows"), [(10**9, 27 * 8), (100, 100), (3, 8)])
 def test_a_group_has_the_rows_that_are_merged_at_once_or_a_blocks(most, rows):
     plan = planned(np.broadcast_to(np.uint8(1), (12, 12, 12)), min_volume_um3=0)
     assert replace(plan, most_rows=most).steps[2].peak_bytes == rows * ROW_BYTES

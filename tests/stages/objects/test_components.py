@@ -11,6 +11,8 @@ from volproc.stages.objects.components import (
     border,
     equal_values,
     label_components,
+    most_at_border,
+    most_components,
     relabel,
     touching_ids,
 )
@@ -112,3 +114,20 @@ def test_relabel_looks_every_voxel_up(dtype):
     assert result.dtype == dtype
     np.testing.assert_array_equal(result, expected)
     assert (result is labels) == (dtype == np.uint32)
+
+
+@settings(max_examples=60)
+@given(
+    shape=st.tuples(*[st.integers(1, 5)] * 3),
+    connectivity=st.sampled_from([6, 18, 26]),
+    seed=st.integers(0, 2**32 - 1),
+    share=st.floats(0.05, 0.6),
+)
+def test_no_box_holds_more_components_than_are_planned_for(shape, connectivity, seed, share):
+    mask = np.random.default_rng(seed).random(shape) < share
+    labels, count = label_components(mask, connectivity=connectivity)
+    assert count <= most_components(shape, connectivity=connectivity, classes=False)
+    inner = np.zeros(shape, dtype=bool)
+    inner[1:-1, 1:-1, 1:-1] = True
+    at_border = len(set(labels[~inner].ravel().tolist()) - {0})
+    assert at_border <= most_at_border(shape, connectivity=connectivity, classes=False)

@@ -25,6 +25,7 @@ from volproc.stages.objects.components import (
     border,
     equal_values,
     label_components,
+    most_at_border,
     most_components,
     relabel,
     values_of,
@@ -75,13 +76,12 @@ def most_rows(core: Shape, *, minimum: int, connectivity: Connectivity, input: s
     """
     z, y, x = core
     voxels = z * y * x
-    at_border = voxels - max(0, z - 2) * max(0, y - 2) * max(0, x - 2)
-    how = {"connectivity": connectivity, "classes": input != "mask"}
+    how: Any = {"connectivity": connectivity, "classes": input != "mask"}
     if input == "labels":
         worst = voxels
     else:
-        inside = min(most_components(voxels, **how), voxels // minimum)  # type: ignore[arg-type]
-        worst = most_components(at_border, **how) + inside  # type: ignore[arg-type]
+        most = most_components(core, **how)
+        worst = min(most, most_at_border(core, **how) + voxels // minimum)
     return min(worst, max(PLANNED_ROWS, voxels // 8))
 
 

@@ -121,8 +121,8 @@ class FindPlan:
         voxels = self.blocks[0].core.size
         per_voxel = itemsize(self.source.info.dtype) + FOREGROUND_BYTES + LABEL_BYTES
         classes = self.options.input != "mask"
-        how = {"connectivity": self.options.connectivity, "classes": classes}
-        found = most_components(voxels, **how)  # type: ignore[arg-type]
+        how: Any = {"connectivity": self.options.connectivity, "classes": classes}
+        found = most_components(self.blocks[0].core.shape, **how)
         return voxels * per_voxel + found * COMPONENT_BYTES
 
     @property

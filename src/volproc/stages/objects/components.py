@@ -20,14 +20,34 @@ Ids = npt.NDArray[np.uint64]
 AXES_THAT_CHANGE: dict[Connectivity, int] = {6: 1, 18: 2, 26: 3}
 
 
-def most_components(voxels: int, *, connectivity: Connectivity, classes: bool) -> int:
-    """Components that so many voxels can hold at most: the worst case of a plan.
+def most_components(shape: Shape, *, connectivity: Connectivity, classes: bool) -> int:
+    """Components that a box can hold at most: the worst case of a plan.
 
     Of a mask, single voxels that do not touch: a checkerboard, every second voxel of every second
-    row, or of every second row of every second slice. Of classes, voxels all different.
+    row, or of every second row of every second slice. Of classes, voxels all different. An odd
+    length holds one more than half: of 3 voxels in a row, 2.
+
+    >>> how = {"connectivity": 26, "classes": False}
+    >>> most_components((3, 3, 3), **how), most_components((1, 1, 3), **how)
+    (8, 2)
     """
-    apart = 1 if classes else {6: 2, 18: 4, 26: 8}[connectivity]
-    return -(-voxels // apart)
+    z, y, x = shape
+    if classes:
+        return z * y * x
+    if connectivity == 6:
+        return z * -(-y * x // 2)
+    plane = -(-y // 2) * -(-x // 2)
+    return plane * (z if connectivity == 18 else -(-z // 2))
+
+
+def most_at_border(shape: Shape, *, connectivity: Connectivity, classes: bool) -> int:
+    """Components that can touch the six faces of a box at most, each face by itself."""
+    z, y, x = shape
+    faces = ((1, y, x), (1, z, x), (1, z, y))
+    how: Any = {"connectivity": connectivity, "classes": classes}
+    of_faces = sum(2 * most_components(face, **how) for face in faces)
+    at_border = z * y * x - max(0, z - 2) * max(0, y - 2) * max(0, x - 2)
+    return min(of_faces, at_border)
 
 
 def label_components(mask: npt.NDArray[Any], *, connectivity: Connectivity) -> tuple[Labels, int]:
