@@ -35,3 +35,20 @@ def test_a_volume_goes_on_as_a_dask_array(save_volume, noise):
     lazy = volproc.open_volume(volume.info.url).dask()
     assert lazy.shape == noise.shape
     assert np.array_equal(lazy[3:9, 4:, :7].compute(scheduler="sync"), noise[3:9, 4:, :7])
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: volproc.predict(None, "out.zarr"), "volproc.predict needs image"),
+        (lambda: volproc.predict("image.zarr"), "volproc.predict needs out"),
+        (lambda: volproc.predict("a", "b", "c"), "takes image, out, options by position"),
+        (lambda: volproc.predict("a", "b", out="c"), "got out twice"),
+        (lambda: volproc.predict("a", "b", fusoin="mean"), "did you mean 'fusion'"),
+        (lambda: volproc.label("a", "b", volproc.PredictOptions()), "expected LabelOptions, got"),
+        (lambda: volproc.evaluate("a"), "volproc.evaluate needs ground_truth"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(call, said):
+    with pytest.raises(volproc.VolprocError, match=said):
+        call()

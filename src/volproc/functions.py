@@ -126,9 +126,9 @@ def _call(stage: Stage, args: Sequence[Any], given: dict[str, Any]) -> Any:
     for out in stage.outputs:
         if out.path_option:
             places[out.name] = getattr(tables[stage.name], out.path_option)
+    nullable = {one.name for one in stage.inputs if one.nullable}
     for name, (_, required, told) in arguments(stage).items():
-        nothing = name in given or len(args) > list(arguments(stage)).index(name)
-        if required and name not in places and not nothing:
+        if required and name not in places and name not in nullable:
             raise ConfigError(f"volproc.{stage.name} needs {name}: {told}")
     from volproc.workflow.single_stage import LOCAL, run_single
 
