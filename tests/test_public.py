@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,17 @@ def test_a_volume_goes_on_as_a_dask_array(save_volume, noise):
 def test_a_wrong_argument_is_one_line(call, said):
     with pytest.raises(volproc.VolprocError, match=said):
         call()
+
+
+def test_a_flag_goes_over_what_a_file_says_by_an_earlier_name(tmp_path, monkeypatch, capsys):
+    from volproc.cli import main
+
+    (tmp_path / "w.toml").write_text("[predict]\nkeep = 2\nhalo = -1\n")
+    flags = ("--config", str(tmp_path / "w.toml"), "--center-planes", "4")
+    monkeypatch.setattr(sys, "argv", ["volproc", "predict", "a", "b", "c", *flags])
+    with warnings.catch_warnings(action="always"), pytest.raises(SystemExit) as end:
+        main()
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert "option keep is called center_planes now" in said
+    assert "halo = -1" in said

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -14,7 +13,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from volproc.config.loading import parsed
-from volproc.config.options import Options, RenamedOptionWarning
+from volproc.config.options import Options
 from volproc.errors import ConfigError
 from volproc.progress_bars import shown
 from volproc.stages.description import Stage
@@ -148,7 +147,7 @@ def _call(stage: Stage, args: Sequence[Any], given: dict[str, Any]) -> Any:
 
 def _named(stage: Stage, args: Sequence[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """All that was given, by name. Options may stand at any place: so they did before keywords."""
-    given = by_names_of_today(stage, given)
+    given = stage.options.by_names_of_today(given)
     names = [name for name, (_, required, _) in arguments(stage).items() if required]
     places = [one for one in args if not isinstance(one, Options)]
     objects = [one for one in args if isinstance(one, Options)]
@@ -162,18 +161,6 @@ def _named(stage: Stage, args: Sequence[Any], given: Mapping[str, Any]) -> dict[
     if twice:
         raise ConfigError(f"volproc.{stage.name} got {twice[0]} twice, by position and by name")
     return {**found, **given}
-
-
-def by_names_of_today(stage: Stage, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given, by today's names; a RenamedOptionWarning for each earlier one."""
-    found = dict(given)
-    for old, new in stage.options.RENAMED.items():
-        value = found.pop(old, None)
-        if value is not None:
-            found[new] = value
-            told = f"{old} is called {new} now; the earlier name goes with the next release"
-            warnings.warn(told, RenamedOptionWarning, stacklevel=4)
-    return found
 
 
 def _place(value: Any) -> Any:

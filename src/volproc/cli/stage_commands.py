@@ -24,7 +24,7 @@ from volproc.cli.app import (
 from volproc.config.loading import overrule, parsed, set_option
 from volproc.config.options import Options
 from volproc.config.running import ClusterOptions
-from volproc.functions import arguments, by_names_of_today, keywords
+from volproc.functions import arguments, keywords
 from volproc.progress_bars import progress
 from volproc.stages.description import Stage
 from volproc.terminal import show
@@ -44,7 +44,8 @@ def add_commands() -> None:
 
 def _command(stage: Stage) -> Callable[..., None]:
     def command(**given: Any) -> None:
-        _run(stage, by_names_of_today(stage, given))
+        stated = {name: value for name, value in given.items() if value is not None}
+        _run(stage, stage.options.by_names_of_today(stated))
 
     flags = {**_positional(stage), **_places(stage), **_options(stage), **_running()}
     flags |= _earlier(stage, flags)
@@ -156,16 +157,18 @@ def _tables(stage: Stage, given: Mapping[str, Any]) -> dict[str, Any]:
 
     stated = tables_of(given[CONFIG]) if given.get(CONFIG) else {}
     overrule(stated, os.environ)
-    for setting in given["settings"] or ():
+    for setting in given.get("settings", ()):
         key = setting.partition("=")[0]
         set_option(stated, setting if "." in key else f"{stage.name}.{setting}")
-    cluster = {"kind": "serial" if given["serial"] else None, "workers": given["workers"]}
+    cluster = {"kind": "serial" if given["serial"] else None, "workers": given.get("workers")}
     values = {**given, **_asked(stage, given)}
     found: dict[str, Any] = {}
     kinds: dict[str, type[Options]] = {**stage.tables, "cluster": ClusterOptions}
     for table, kind in kinds.items():
         flags = values_of(kind, cluster if table == "cluster" else values)
-        found[table] = parsed(kind, {**stated.get(table, {}), **flags}, where="command line")
+        # by today's names first: a flag goes over what a file says by an earlier name
+        written = kind.by_names_of_today(stated.get(table, {}))
+        found[table] = parsed(kind, {**written, **flags}, where="command line")
     return found
 
 

@@ -85,17 +85,22 @@ class Options(BaseModel, metaclass=_Refusing):
     @model_validator(mode="before")
     @classmethod
     def _renamed(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or not set(values) & set(cls.RENAMED):
-            return values
+        return cls.by_names_of_today(values) if isinstance(values, dict) else values
+
+    @classmethod
+    def by_names_of_today(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same values by today's names, with a RenamedOptionWarning for each earlier one.
+
+        ConfigError where an option is given by both.
+        """
         found = dict(values)
-        for old, new in cls.RENAMED.items():
-            if old not in found:
-                continue
+        for old in set(cls.RENAMED) & set(found):
+            new = cls.RENAMED[old]
             if new in found:
-                raise ValueError(f"{old} is an earlier name of {new}; give {new} only")
+                raise ConfigError(f"{old} is an earlier name of {new}; give {new} only")
             found[new] = found.pop(old)
             told = f"option {old} is called {new} now; the earlier name goes with the next release"
-            warnings.warn(told, RenamedOptionWarning, stacklevel=2)
+            warnings.warn(told, RenamedOptionWarning, stacklevel=3)
         return found
 
     def recorded(self, *, exclude: Collection[str] = ()) -> dict[str, Any]:
