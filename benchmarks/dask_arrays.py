@@ -13,7 +13,7 @@ import numpy as np
 from distributed import Client, LocalCluster
 
 import volproc
-from volproc.config.running import ClusterOptions
+from volproc.config.cluster import ClusterOptions
 
 SHAPE, NM, BLOCK = (32, 96, 96), (50.0, 50.0, 50.0), (32, 48, 48)
 SERIAL = ClusterOptions(kind="serial")

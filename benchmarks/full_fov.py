@@ -38,7 +38,7 @@ from volproc import (
     MeasureOptions,
     PredictOptions,
 )
-from volproc.config.running import RunOptions
+from volproc.config.run import RunOptions
 from volproc.engine.events import (
     Event,
     StepFinished,

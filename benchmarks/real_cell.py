@@ -24,7 +24,7 @@ from volproc import (
     EvaluateOptions,
     IngestOptions,
 )
-from volproc.config.running import RunOptions
+from volproc.config.run import RunOptions
 from volproc.workflow.workflow_file import Workflow
 
 SLICES = (150, 300)

@@ -25,7 +25,7 @@ from volproc import (
     PhantomOptions,
     PredictOptions,
 )
-from volproc.config.running import RunOptions
+from volproc.config.run import RunOptions
 from volproc.workflow.workflow_file import Workflow
 
 VOXEL_NM = (50.0, 10.0, 10.0)

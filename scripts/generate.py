@@ -17,9 +17,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
+
 import volproc
 from volproc import functions
-from volproc.config.running import ClusterOptions, RunOptions
+from volproc.config.cluster import ClusterOptions
+from volproc.config.explaining import table_kind
+from volproc.config.run import RunOptions
 from volproc.workflow.registry import registered
 from volproc.workflow.workflow_file import Workflow
 
@@ -139,8 +143,10 @@ def _formatted(text: str) -> str:
 
 def options_page() -> str:
     """Every table of a workflow file, as Markdown."""
-    tables = {"run": RunOptions, "cluster": ClusterOptions}
+    tables: dict[str, Any] = {"run": RunOptions, "cluster": ClusterOptions}
     heads = {"run": "What the run works on, and where it writes.", "cluster": "Who does the work."}
+    for name, kind in inner_tables(ClusterOptions):
+        tables[f"cluster.{name}"], heads[f"cluster.{name}"] = kind, _doc(kind)
     for stage in registered().values():
         for name, kind in stage.tables.items():
             tables[name], heads[name] = kind, stage.help if name == stage.name else _doc(kind)
@@ -167,6 +173,16 @@ def options_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def inner_tables(kind: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
+    """The tables in a table, each kind of options once."""
+    found: dict[type[BaseModel], str] = {}
+    for name in kind.model_fields:
+        inner = table_kind(kind, name)
+        if inner:
+            found.setdefault(inner, name)
+    return [(name, inner) for inner, name in found.items()]
+
+
 def _doc(kind: Any) -> str:
     return str(inspect.getdoc(kind) or "")
 
@@ -175,6 +191,8 @@ def _default(field: Any) -> str:
     if field.is_required():
         return "required"
     default = field.default
+    if isinstance(default, BaseModel):
+        return "its own table"
     if default in (None, "", ()):
         return ""
     text = json.dumps(list(default) if isinstance(default, tuple) else default)

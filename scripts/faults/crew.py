@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,10 @@ def on_crew(address, folder, trouble, step):
     """Arms a command: its blocks go to the workers at `address`; one of its `step` is troubled."""
 
     def arm():
+        from distributed import Client
+
         from volproc.engine.distributed import DaskEngine
+        from volproc.engine.workers import ForeignWorkers
         from volproc.workflow import single_stage as runner
 
         class Outlived(DaskEngine):
@@ -72,19 +75,17 @@ def on_crew(address, folder, trouble, step):
 
             maps = 0
 
-            def map(self, task, blocks):
+            def map(self, of, blocks):
                 """One outcome per block."""
                 chosen = self.maps == step
                 self.maps += 1
-                return super().map(Held(task, str(folder), trouble if chosen else ""), blocks)
-
-            def close(self):
-                """Leave the workers at work."""
-                self.client.close()
+                held = Held(of.task, str(folder), trouble if chosen else "")
+                return super().map(replace(of, task=held), blocks)
 
         @contextmanager
         def engine_of(options):
-            with Outlived(address, worker_bytes=2**31) as engine:
+            workers = ForeignWorkers(Client(address, set_as_default=False), close_client=True)
+            with Outlived(workers, worker_bytes=2**31) as engine:
                 yield engine
 
         runner.engine_of = engine_of

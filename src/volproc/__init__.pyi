@@ -7,8 +7,8 @@ from typing import Any, Literal
 from volproc import array as array
 from volproc import labels as labels
 from volproc.array.storing import store as store
-from volproc.config.running import ClusterOptions as ClusterOptions
-from volproc.config.running import RunOptions as RunOptions
+from volproc.config.cluster import ClusterOptions as ClusterOptions
+from volproc.config.run import RunOptions as RunOptions
 from volproc.engine.events import Watcher
 from volproc.errors import VolprocError as VolprocError
 from volproc.functions import plan as plan

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from volproc.config.cluster import ClusterOptions
 from volproc.config.loading import parsed
-from volproc.config.running import ClusterOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError

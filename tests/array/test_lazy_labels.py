@@ -8,7 +8,7 @@ from dask.core import keys_in_tasks
 
 import volproc.array
 from volproc import labels
-from volproc.config.running import ClusterOptions
+from volproc.config.cluster import ClusterOptions
 from volproc.errors import ConfigError, VolumeError
 
 

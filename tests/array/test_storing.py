@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import volproc
-from volproc.config.running import ClusterOptions
+from volproc.config.cluster import ClusterOptions
 from volproc.errors import OutputError, VolumeError
 
 HERE = {"cluster": ClusterOptions(kind="serial")}

@@ -16,13 +16,20 @@ from distributed import Client, LocalCluster
 from volproc.engine import wire
 from volproc.engine.clusters.local import SETTINGS, local_engine
 from volproc.engine.distributed import DaskEngine
-from volproc.engine.protocol import BLOCK_PAUSES_S, Step
+from volproc.engine.protocol import BLOCK_PAUSES_S, Outcome, Step
 from volproc.engine.run import Runner
+from volproc.engine.workers import ClusterWorkers
 from volproc.errors import BlocksFailedError, MemoryLimitError, TransientError, VolprocError
 from volproc.grid.blocks import Tiling
 
 pytestmark = pytest.mark.dask
 BLOCKS = Tiling(shape=(1, 1, 8), core=(1, 1, 1))
+
+
+def outcomes(engine, task, blocks=BLOCKS):
+    """What becomes of the blocks, without what the engine waits for meanwhile."""
+    said = engine.map(Step("test", task, blocks, "d"), blocks)
+    return (one for one in said if isinstance(one, Outcome))
 
 
 def cluster_of(workers, **more):
@@ -39,7 +46,7 @@ def cluster():
 @pytest.fixture
 def engine(cluster):
     """An engine on two workers that are there for all tests; their pauses are short."""
-    engine = DaskEngine(cluster, worker_bytes=10**9)
+    engine = DaskEngine(ClusterWorkers(cluster), worker_bytes=10**9)
     engine.client.run(without_pauses)
     yield engine
     engine.client.close()
@@ -100,16 +107,16 @@ def pids(engine):
 
 
 def test_outcomes_carry_host_and_process(engine):
-    outcomes = list(engine.map(Here(), BLOCKS))
-    assert {outcome.worker for outcome in outcomes} <= pids(engine)
-    assert {outcome.host for outcome in outcomes} == {socket.gethostname()}
+    found = list(outcomes(engine, Here()))
+    assert {outcome.worker for outcome in found} <= pids(engine)
+    assert {outcome.host for outcome in found} == {socket.gethostname()}
 
 
 def test_a_block_that_one_workers_disk_fails_is_done_by_another(engine, tmp_path):
     bad = min(pids(engine))
-    outcomes = list(engine.map(BadDisk(tmp_path, bad), BLOCKS))
-    assert sorted(outcome.block.index for outcome in outcomes) == list(range(8))
-    assert {outcome.record for outcome in outcomes} == pids(engine) - {bad}
+    found = list(outcomes(engine, BadDisk(tmp_path, bad)))
+    assert sorted(outcome.block.index for outcome in found) == list(range(8))
+    assert {outcome.record for outcome in found} == pids(engine) - {bad}
     tries = [(tmp_path / str(n)).read_text().split() for n in range(8)]
     assert any(str(bad) in one for one in tries)
     assert all(one.count(str(bad)) in (0, len(BLOCK_PAUSES_S) + 1) for one in tries)
@@ -130,9 +137,9 @@ def test_a_disk_that_fails_everywhere_fails_the_block_for_now(engine, tmp_path):
 
 
 def test_a_task_that_no_worker_can_load_names_module_worker_and_versions(engine):
-    outcomes = list(engine.map(NotHere(), BLOCKS[:2]))
-    assert [outcome.blame for outcome in outcomes] == ["user", "user"]
-    for outcome in outcomes:
+    found = list(outcomes(engine, NotHere(), BLOCKS[:2]))
+    assert [outcome.blame for outcome in found] == ["user", "user"]
+    for outcome in found:
         assert "No module named 'onnxruntime'; install the package" in outcome.failure
         assert f"on {socket.gethostname()} (Python 3" in outcome.failure
         assert "numpy" in outcome.failure
@@ -157,18 +164,19 @@ def of_other_versions(engine):
 def test_a_worker_on_other_versions_is_named_and_left_out(engine, of_other_versions, caplog):
     first, second = engine.client.run(os.getpid)
     of_other_versions([first])
-    outcomes = list(engine.map(Here(), BLOCKS))
-    assert {outcome.record for outcome in outcomes} == {engine.client.run(os.getpid)[second]}
+    found = list(outcomes(engine, Here()))
+    assert {outcome.record for outcome in found} == {engine.client.run(os.getpid)[second]}
     said = [record.getMessage() for record in caplog.records if record.name == "volproc"]
     assert said == [
-        f"the worker at {first} is left out: it has numpy 1.0 (here {wire.versions()['numpy']})"
+        f"the worker at {first} is left out: it has numpy 1.0 (here {wire.versions()['numpy']}); "
+        "install the same versions there"
     ]
 
 
 def test_where_none_is_left_the_run_ends_with_one_line(engine, of_other_versions):
     of_other_versions(None)
     with pytest.raises(VolprocError, match=r"no worker is left .* numpy 1\.0 \(here"):
-        list(engine.map(Here(), BLOCKS))
+        list(outcomes(engine, Here()))
 
 
 def test_a_worker_without_volproc_is_named_and_left_out(engine, monkeypatch, caplog):
@@ -176,8 +184,8 @@ def test_a_worker_without_volproc_is_named_and_left_out(engine, monkeypatch, cap
     alone = engine.client.run(os.getpid)[second]
     monkeypatch.setattr(wire, "block_call", no_volproc_but_on(alone, wire.block_call))
     monkeypatch.setattr(wire, "versions_call", lambda: no_volproc_but_on(alone, wire.packed)(None))
-    monkeypatch.setattr(wire, "difference", lambda here, there: "")
-    assert {outcome.record for outcome in engine.map(Here(), BLOCKS)} == {alone}
+    monkeypatch.setattr(wire, "other_versions", lambda here, there: "")
+    assert {outcome.record for outcome in outcomes(engine, Here())} == {alone}
     assert f"{first} is left out: it has No module named 'volproc'" in caplog.text
 
 
@@ -203,22 +211,24 @@ def no_volproc_but_on(pid, call):
 def test_a_block_that_kills_its_workers_says_so():
     with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
         cluster = cluster_of(1)
-    with DaskEngine(cluster, worker_bytes=10**9) as engine:
-        (outcome,) = engine.map(Deadly(), BLOCKS[:1])
+    with DaskEngine(ClusterWorkers(cluster), worker_bytes=10**9) as engine:
+        (outcome,) = outcomes(engine, Deadly(), BLOCKS[:1])
     assert outcome.blame == "worker"
     assert "its worker died 2 times, last tcp://127.0.0.1:" in outcome.failure
 
 
 def test_a_scheduler_that_drops_the_blocks_is_said_to_be_gone(engine):
-    outcomes = engine.map(Here(), BLOCKS)
-    next(outcomes)
+    coming = outcomes(engine, Here())
+    next(coming)
     engine.client.restart(wait_for_workers=True)
     with pytest.raises(TransientError, match=r"scheduler at tcp://.* is gone"):
-        list(outcomes)
+        list(coming)
 
 
 def test_the_memory_limit_is_asked_of_the_smallest_worker(tmp_path):
-    with DaskEngine(cluster_of(1, memory_limit="700MB"), worker_bytes=4 * 10**9) as engine:
+    with DaskEngine(
+        ClusterWorkers(cluster_of(1, memory_limit="700MB")), worker_bytes=4 * 10**9
+    ) as engine:
         assert engine.worker_bytes == 700_000_000
         step = Step("big", Here(), BLOCKS, "d", peak_bytes=3 * 10**9)
         with pytest.raises(MemoryLimitError, match=r"needs 3\.63 GB .* a worker has 700 MB"):
@@ -231,6 +241,6 @@ def test_the_users_client_and_settings_are_left_as_they_were(cluster):
         before = {name: dask.config.get(name, None) for name in names}
         with local_engine(workers=1) as engine:
             assert distributed.default_client() is mine
-            assert len(list(engine.map(Here(), BLOCKS[:1]))) == 1
+            assert len(list(outcomes(engine, Here(), BLOCKS[:1]))) == 1
         assert distributed.default_client() is mine
         assert {name: dask.config.get(name, None) for name in names} == before

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from volproc import lease
+from volproc.engine.leased import UnderLease, leased
 from volproc.engine.ledger import Ledger
 from volproc.engine.protocol import Step, do_block
-from volproc.engine.run import Runner, UnderLease, leased
+from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import LeaseError, LeaseLostError
 from volproc.grid.blocks import Block, Tiling

@@ -12,7 +12,7 @@ import sys
 import torch
 
 from volproc import cli
-from volproc.engine.clusters import worker_pools
+from volproc.engine.clusters import local_pools
 from volproc.stages.ingest import shard_layout
 from volproc.stages.predict import stage as predict
 from volproc.volume import metadata
@@ -34,7 +34,7 @@ def die_before_write(number):
 
 def as_if_on(gpus):
     """The workers that a machine with so many GPUs has for predict; they compute on the CPU."""
-    worker_pools.visible_gpus = lambda: tuple(map(str, range(gpus)))
+    local_pools.visible_gpus = lambda: tuple(map(str, range(gpus)))
     predict.device_for = lambda requested: "cuda"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import dask.array
 
 from volproc.array.shared_results import settled
-from volproc.config.running import ClusterOptions
+from volproc.config.cluster import ClusterOptions
 from volproc.engine.events import Watcher
 from volproc.errors import VolumeError
 from volproc.grid.scale import VoxelNm, parse_voxel_nm

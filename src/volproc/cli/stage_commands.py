@@ -21,9 +21,9 @@ from volproc.cli.app import (
     flag,
     values_of,
 )
+from volproc.config.cluster import ClusterOptions
 from volproc.config.loading import overrule, parsed, set_option
 from volproc.config.options import Options
-from volproc.config.running import ClusterOptions
 from volproc.functions import arguments, keywords
 from volproc.progress_bars import progress
 from volproc.stages.description import Stage

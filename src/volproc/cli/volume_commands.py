@@ -8,8 +8,8 @@ import typer
 
 import volproc
 from volproc.cli.app import SerialFlag, WorkersFlag, app, flag, values_of
+from volproc.config.cluster import ClusterOptions
 from volproc.config.loading import from_flags
-from volproc.config.running import ClusterOptions
 from volproc.errors import ConfigError
 from volproc.progress_bars import progress, transfer_progress
 from volproc.stages.ingest.options import FetchOptions

@@ -13,9 +13,10 @@ def explained(kind: type[Any], refused: ValidationError) -> str:
     """One line on the first value that is wrong for `kind`."""
     error: Any = refused.errors()[0]
     place = [str(part) for part in error["loc"]]
-    name = ".".join(place)
-    if len(place) > 1 and table_kind(kind, place[0]):
-        name = f"[{place[0]}] {'.'.join(place[1:])}"
+    depth = _tables_in(kind, place)
+    name = ".".join(place[depth:])
+    if depth:
+        name = f"[{'.'.join(place[:depth])}] {name}"
     if error["type"] == "extra_forbidden":
         known = _names(kind, place[:-1])
         close = difflib.get_close_matches(place[-1], known, n=1)
@@ -24,6 +25,16 @@ def explained(kind: type[Any], refused: ValidationError) -> str:
     if error["type"] == "value_error":
         return str(error["msg"]).removeprefix("Value error, ")
     return f"{name} = {json.dumps(error['input'], default=str)}: {error['msg'].lower()}"
+
+
+def _tables_in(kind: type[BaseModel], place: list[str]) -> int:
+    """How many of the first names in a place are tables."""
+    for depth, name in enumerate(place[:-1]):
+        inner = table_kind(kind, name)
+        if inner is None:
+            return depth
+        kind = inner
+    return max(0, len(place) - 1)
 
 
 def _names(kind: type[BaseModel], tables: list[str]) -> list[str]:

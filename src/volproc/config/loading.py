@@ -35,10 +35,10 @@ def from_flags(
 
 
 def overrule(tables: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Set what the environment says: VOLPROC_TABLE__KEY."""
+    """Set what the environment says: VOLPROC_TABLE__KEY, or VOLPROC_TABLE__INNER__KEY."""
     for name, value in sorted(environment.items()):
         if name.startswith("VOLPROC_") and "__" in name:
-            _set(tables, name.removeprefix("VOLPROC_").lower().replace("__", ".", 1), value)
+            _set(tables, name.removeprefix("VOLPROC_").lower().replace("__", "."), value)
 
 
 def set_option(tables: dict[str, Any], flag: str) -> None:
@@ -49,7 +49,7 @@ def set_option(tables: dict[str, Any], flag: str) -> None:
     _set(tables, key, value)
 
 
-def anchor(tables: dict[str, Any], workflow: type[Options], folder: Path) -> None:
+def anchor(tables: dict[str, Any], workflow: type[BaseModel], folder: Path) -> None:
     """Make paths that are relative to a file's folder relative to where the program runs."""
 
     def seen_from(value: str) -> str:
@@ -60,6 +60,7 @@ def anchor(tables: dict[str, Any], workflow: type[Options], folder: Path) -> Non
         kind = table_kind(workflow, table)
         if kind is None or not isinstance(options, dict):
             continue
+        anchor(options, kind, folder)
         for key, value in options.items():
             marks = _marks(kind, key)
             if PATH in marks:
@@ -91,11 +92,13 @@ def _is_path(text: str) -> bool:
 
 
 def _set(tables: dict[str, Any], key: str, text: str) -> None:
-    table, _, option = key.partition(".")
+    *tables_of_key, option = key.split(".")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    options = tables.setdefault(table, {})
+    options: Any = tables
+    for table in tables_of_key:
+        options = options.setdefault(table, {}) if isinstance(options, dict) else None
     if isinstance(options, dict):  # anything else is refused when it is parsed
         options[option] = value

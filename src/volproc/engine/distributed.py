@@ -2,112 +2,105 @@
 
 from __future__ import annotations
 
-import logging
+import re
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Self
+from queue import Empty, SimpleQueue
+from statistics import median
+from typing import Self
 from uuid import uuid4
 
-from distributed import Client, Future, KilledWorker, as_completed
+from distributed import Client, Future, KilledWorker
 
+from volproc.config.devices import gpus_elsewhere
 from volproc.engine import wire
-from volproc.engine.protocol import Outcome, Outcomes, Step, Task
-from volproc.errors import TransientError, VolprocError
+from volproc.engine.events import Watcher, nobody
+from volproc.engine.leased import leased
+from volproc.engine.protocol import Outcome, Outcomes, Step, Waiting
+from volproc.engine.roster import LOOK_EVERY_S, Roster, gone
+from volproc.engine.workers import Workers
 from volproc.grid.blocks import Block
 
 IN_FLIGHT_PER_THREAD = 2
 """One is done while one waits: the worker stays busy, the scheduler's memory flat."""
-LOOK_EVERY_S = 0.1
-"""How often blocks that may not go to every worker are checked."""
 MAX_STRANDED = 10
 """As often as Dask's own `allowed-failures`, which does not count where we choose the workers."""
-
-logger = logging.getLogger("volproc")
+STRAGGLER, STRAGGLER_S = 4.0, 60.0
+"""At the end of a step a block that takes so many times the median, and so long, is tried on
+another worker as well. Writing it twice is harmless."""
+SAY_EVERY_S = 30.0
+"""How often a run says what it waits for."""
 
 
 class DaskEngine:
-    """An engine on any Dask cluster. A context manager: leaving it closes the cluster.
+    """An engine on the workers of one Dask scheduler. A context manager: leaving it lets them go.
 
-    The blocks of a worker that dies are done by another; a block that kills workers time and again
-    (`distributed.scheduler.allowed-failures`) becomes a failed block. A worker with other versions
-    than this process is named and left out.
+    As many blocks are in flight as the workers that are there now can take. The blocks of a worker
+    that dies are done by another; a block that kills workers time and again
+    (`distributed.scheduler.allowed-failures`) becomes a failed block. A worker that does not fit
+    (other versions, another file system) is named and left out.
     """
 
     def __init__(
-        self, cluster: Any, *, worker_bytes: int, threads: int = 1, held: ExitStack | None = None
+        self,
+        workers: Workers,
+        *,
+        worker_bytes: int,
+        threads: int = 1,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`held` is closed with the engine."""
-        self.cluster = cluster
-        self.client = Client(cluster, set_as_default=False)
+        """`environment` is set on workers that were started by others."""
+        self.workers = workers
         self.threads = threads
-        self.left_out: dict[str, str] = {}
-        """Why each worker that gets no blocks gets none, by its address."""
-        self._held = held or ExitStack()
+        self.roster = Roster(workers)
+        self.environment = dict(environment or {})
         self._requested_bytes = worker_bytes
+
+    @property
+    def client(self) -> Client:
+        """Dask's client."""
+        return self.workers.client
 
     @property
     def worker_bytes(self) -> int:
         """Memory that one worker may use: that of the smallest, if there is any."""
-        limits = [worker["memory_limit"] for worker in self._workers().values()]
+        self.roster.look()
+        limits = [worker["memory_limit"] for worker in self.roster.there.values()]
         return int(min([self._requested_bytes, *(limit for limit in limits if limit)]))
 
     def for_step(self, step: Step) -> DaskEngine:
         """This engine."""
         return self
 
-    def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
+    def expect(self, steps: Sequence[Step]) -> Watcher:
+        """Its workers are there already."""
+        return nobody
+
+    def map(self, step: Step, blocks: Iterable[Block]) -> Outcomes:
         """One outcome per block, as they come."""
-        flight = _Flight(self, wire.packed(task))
-        waiting = iter(blocks)
+        flight = _Flight(self, step)
+        waiting, held = iter(blocks), deque[Block]()
+        said = _Said()
         try:
-            while flight.fill(islice(waiting, max(0, self._in_flight() - len(flight.sent)))):
-                outcome = flight.land()
-                if outcome is not None:
-                    yield outcome
+            while True:
+                self.roster.look(flight.block_seconds)
+                window = IN_FLIGHT_PER_THREAD * self.roster.threads
+                room = max(window - len(flight.sent), 0 if flight.sent else 1)
+                held += islice(waiting, max(0, room - len(held)))
+                if not held and not flight.sent:
+                    return
+                while held and len(flight.sent) < window:
+                    flight.send(_Sent(held.popleft()))
+                if not window and said.is_news(why := self.workers.waiting_for()):
+                    yield Waiting(why)
+                yield from flight.landed()
+                if len(flight.sent) < window:
+                    flight.send_stragglers()
         finally:
             self.client.cancel(list(flight.sent))
-
-    def places(self, avoid: str = "") -> list[str] | None:
-        """Workers that a block may go to, not `avoid` if there are others; None for any.
-
-        VolprocError if none is left.
-        """
-        if not self.left_out and not avoid:
-            return None
-        there = [address for address in self._workers() if address not in self.left_out]
-        if self._workers() and not there:
-            address, why = next(iter(self.left_out.items()))
-            raise VolprocError(
-                f"no worker is left that has the versions of this process: {address} has {why}; "
-                "install the same versions there"
-            )
-        return [address for address in there if address != avoid] or there or None
-
-    def leave_out(self, worker: str, why: str) -> None:
-        """Give no more blocks to a worker, and say so once."""
-        if worker not in self.left_out:
-            self.left_out[worker] = why
-            logger.warning("the worker at %s is left out: it has %s", worker, why)
-
-    def leave_out_misfits(self) -> None:
-        """Leave out workers that have other versions, or cannot report theirs."""
-        reported = self.client.run(wire.load, wire.versions_call(), on_error="return")
-        for worker, found in reported.items():
-            failed = isinstance(found, Exception)
-            why = str(found) if failed else wire.difference(wire.versions(), found)
-            if why:
-                self.leave_out(worker, why)
-
-    def _workers(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.client.scheduler_info()["workers"]
-        return found
-
-    def _in_flight(self) -> int:
-        threads: int = sum(self.client.nthreads().values())
-        return max(2, IN_FLIGHT_PER_THREAD * threads)
 
     def __enter__(self) -> Self:
         return self
@@ -116,81 +109,125 @@ class DaskEngine:
         self.close()
 
     def close(self) -> None:
-        """Let the workers go; they are gone when this returns."""
-        with self._held:
-            self.client.close()
-            self.cluster.close()
+        """Let the workers go; those that are ours are gone when this returns."""
+        self.workers.close()
+
+
+@dataclass
+class _Said:
+    """What was said last, and when."""
+
+    text: str = ""
+    at: float = 0.0
+
+    def is_news(self, text: str) -> bool:
+        now = time.monotonic()
+        if text == self.text and now - self.at < SAY_EVERY_S:
+            return False
+        self.text, self.at = text, now
+        return True
 
 
 @dataclass(frozen=True)
 class _Sent:
     """A block in flight: the worker that has failed at it, the only ones it may go to, how many
-    were left out then, and how often it was sent again because those were gone."""
+    were left out then, how often it was sent again because those were gone, and since when."""
 
     block: Block
     failed_on: str = ""
     places: list[str] | None = None
     left_out: int = 0
     stranded: int = 0
+    tried_twice: bool = False
+    at: float = field(default_factory=time.monotonic)
 
 
 class _Flight:
-    """The blocks of one task that are in flight."""
+    """The blocks of one step that are in flight."""
 
-    def __init__(self, engine: DaskEngine, task: bytes) -> None:
+    def __init__(self, engine: DaskEngine, step: Step) -> None:
         self.sent: dict[Future, _Sent] = {}
-        self._engine, self._task = engine, task
-        self._running = as_completed([], loop=engine.client.loop)
-        self._given_up: list[Outcome] = []
+        self._engine, self._roster = engine, engine.roster
+        assert step.task is not None
+        self._task = wire.packed(leased(step.task))
+        self._needed = wire.expected(
+            bytes=step.projected_bytes(1),
+            gpu=step.on_gpu and gpus_elsewhere() is not None,
+            environment=engine.environment,
+        )
+        self._key = re.sub(r"\W+", "_", step.name)
+        self._landed: SimpleQueue[Future] = SimpleQueue()
+        self._seconds: deque[float] = deque(maxlen=100)
 
-    def fill(self, blocks: Iterable[Block]) -> bool:
-        """Send blocks; whether any is in flight."""
-        for block in blocks:
-            self._send(_Sent(block))
-        return bool(self.sent or self._given_up)
+    @property
+    def block_seconds(self) -> float:
+        """How long a block takes; 0 before the first is back."""
+        return median(self._seconds) if self._seconds else 0.0
 
-    def land(self) -> Outcome | None:
-        """The outcome of the next block that is back; None if it was sent again."""
-        self._wait()
-        if self._given_up:
-            return self._given_up.pop()
-        future = next(self._running)
-        if future not in self.sent:  # sent again elsewhere
+    def landed(self) -> Iterator[Outcome]:
+        """Outcomes of blocks that are back; the first is waited for, but not for long."""
+        wait = LOOK_EVERY_S
+        while True:
+            try:
+                future = self._landed.get(timeout=wait)
+            except Empty:
+                yield from self._send_stranded()
+                return
+            outcome = self._outcome(future)
+            if outcome is not None:
+                yield outcome
+            wait = 0.001 if self._landed.qsize() else 0.0
+            if not wait:
+                return
+
+    def _outcome(self, future: Future) -> Outcome | None:
+        """The outcome of a block that is back; None if it is still to come, or has come."""
+        if future not in self.sent:
             return None
         if future.status in ("pending", "lost"):
             # Its worker died between finishing it and handing over the record: the scheduler has
             # it done again.
-            self._running.add(future)
+            future.add_done_callback(self._landed.put)
             return None
         sent = self.sent.pop(future)
         if future.status != "finished":
-            return self._without_reply(future, sent)
+            return self._first(self._without_reply(future, sent), sent)
         reply: wire.Reply = future.result()
         if reply.outcome is None:
-            self._engine.leave_out(reply.worker, reply.misfit)
-            self._send(sent)
+            self._roster.leave_out(reply.worker, reply.misfit)
+            self.send(sent)
             return None
-        return self._judged(reply.outcome, reply.worker, sent)
+        self._seconds.append(reply.outcome.seconds)
+        return self._first(self._judged(reply.outcome, reply.worker, sent), sent)
+
+    def _first(self, outcome: Outcome | None, sent: _Sent) -> Outcome | None:
+        """The outcome, unless it is a failure and the block is at work elsewhere as well."""
+        if outcome is None or not sent.tried_twice:
+            return outcome
+        twins = [future for future, one in self.sent.items() if one.block.index == sent.block.index]
+        if outcome.failure is not None and twins:
+            return None
+        for twin in twins:
+            del self.sent[twin]
+            twin.cancel()
+        return outcome
 
     def _judged(self, outcome: Outcome, worker: str, sent: _Sent) -> Outcome | None:
         """The outcome; None if the block is tried on another worker, as its machine may be at
         fault."""
         if outcome.failure is None or outcome.blame != "transient":
             return outcome
-        others = self._engine.places(avoid=worker) or [worker]
+        others = self._roster.places(avoid=worker) or [worker]
         if sent.failed_on or worker in others:
             where = " on two workers" if sent.failed_on else ""
             return replace(outcome, failure=f"{outcome.failure}{where}, last {outcome.host}")
-        self._send(replace(sent, failed_on=worker))
+        self.send(replace(sent, failed_on=worker))
         return None
 
     def _without_reply(self, future: Future, sent: _Sent) -> Outcome | None:
         """What Dask reports of a block whose worker did not reply; None if it was sent again."""
         if future.status == "cancelled":
-            raise TransientError(
-                f"the Dask scheduler at {self._engine.client.scheduler.address} is gone, or has "
-                "dropped this run's blocks; run the same command again: finished blocks are kept"
-            )
+            raise gone(self._engine.client)
         error = future.exception()
         if isinstance(error, KilledWorker):
             last, times = error.last_worker, error.allowed_failures + 1
@@ -201,43 +238,56 @@ class _Flight:
                 blame="worker",
                 host=last.host,
             )
-        self._engine.leave_out_misfits()
-        if sent.left_out < len(self._engine.left_out):
-            self._send(sent)
+        self._roster.leave_out_misfits()
+        if sent.left_out < len(self._roster.left_out):
+            self.send(sent)
             return None
         return Outcome(sent.block, failure=f"{type(error).__name__}: {error}", blame="bug")
 
-    def _send(self, sent: _Sent) -> None:
+    def send(self, sent: _Sent) -> None:
+        """Put a block into flight."""
         # the task travels with each block: stored on one worker, it would die with it
-        places = self._engine.places(avoid=sent.failed_on)
+        places = self._roster.places(avoid=sent.failed_on)
         future = self._engine.client.submit(
             wire.load,
-            wire.block_call(self._task, sent.block),
-            key=f"block-{sent.block.index}-{uuid4().hex}",
+            wire.block_call(self._needed, self._task, sent.block),
+            key=f"{self._key}-{sent.block.index}-{uuid4().hex}",
             workers=places,
             pure=False,
         )
-        self.sent[future] = replace(sent, places=places, left_out=len(self._engine.left_out))
-        self._running.add(future)
+        left_out = len(self._roster.left_out)
+        self.sent[future] = replace(sent, places=places, left_out=left_out, at=time.monotonic())
+        future.add_done_callback(self._landed.put)
 
-    def _wait(self) -> None:
-        """Wait for a block. Dask alone would wait for ever for workers that are gone."""
-        while any(sent.places for sent in self.sent.values()):
-            if self._running.has_ready() or self._given_up:
-                return
-            self._send_stranded()
-            time.sleep(LOOK_EVERY_S)
+    def send_stragglers(self) -> None:
+        """Try blocks that take far too long on other workers as well, once."""
+        too_long = max(STRAGGLER_S, STRAGGLER * self.block_seconds)
+        late = [
+            (future, sent)
+            for future, sent in self.sent.items()
+            if not sent.tried_twice and time.monotonic() - sent.at > too_long and self._seconds
+        ]
+        if not late:
+            return
+        at_work = self._engine.client.processing()
+        for future, sent in late:
+            where = next((w for w, keys in at_work.items() if future.key in keys), "")
+            others = self._roster.places(avoid=where) or []
+            if where and where not in others:
+                self.sent[future] = replace(sent, tried_twice=True)
+                self.send(replace(sent, tried_twice=True, failed_on=where))
 
-    def _send_stranded(self) -> None:
-        there = self._engine.client.nthreads()
+    def _send_stranded(self) -> Iterator[Outcome]:
+        """Send blocks again whose workers are gone: Dask alone would wait for ever."""
+        there = self._roster.there
         for future, sent in list(self.sent.items()):
             if not sent.places or any(place in there for place in sent.places):
                 continue
             del self.sent[future]
             future.cancel()
             if sent.stranded < MAX_STRANDED:
-                self._send(replace(sent, stranded=sent.stranded + 1))
+                self.send(replace(sent, stranded=sent.stranded + 1))
                 continue
-            gone = f"the workers it was sent to were gone {MAX_STRANDED + 1} times, last "
-            failure = f"{gone}{', '.join(sent.places)}; their logs say why"
-            self._given_up.append(Outcome(sent.block, failure=failure, blame="worker"))
+            gone_ones = f"the workers it was sent to were gone {MAX_STRANDED + 1} times, last "
+            failure = f"{gone_ones}{', '.join(sent.places)}; their logs say why"
+            yield Outcome(sent.block, failure=failure, blame="worker")

@@ -90,6 +90,11 @@ class Note:
 Event = Note | StepStarted | BlockDone | Advanced | BlockFailed | Crashed | StepFinished
 Watcher = Callable[[Event], None]
 
+
+def nobody(event: Event) -> None:
+    """A watcher that does not look."""
+
+
 REPORT_EVERY_S = 0.5
 
 

@@ -1,4 +1,4 @@
-"""Memory and cores that this process may use, as limited by containers and batch systems."""
+"""What this process may use: memory and cores as limited by containers and jobs, and GPUs."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def machine_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if affine else os.cpu_count() or 1
     limits = (_cgroup_cores(), _batch_cores(os.environ))
     return max(1, min([cores, *(limit for limit in limits if limit)]))
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """The names of this process' GPUs in CUDA_VISIBLE_DEVICES; torch gives their number."""
+    import torch  # seconds: only those who want a GPU wait for it
+
+    count = torch.cuda.device_count()
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = [name.strip() for name in given.split(",")] if given else map(str, range(count))
+    return tuple(names)[:count]
 
 
 def _cgroup_bytes() -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from volproc import retry
+from volproc.engine.events import Watcher
 from volproc.engine.memory import process_peak_bytes
 from volproc.errors import VolprocError
 from volproc.faults import WAY_OUT, fault_of
@@ -98,9 +100,18 @@ class Outcome:
     worker: int = 0
     host: str = ""
     peak_bytes: int = 0
+    seconds: float = 0.0
+    """How long it took its worker."""
 
 
-Outcomes = Generator[Outcome, None, None]
+@dataclass(frozen=True)
+class Waiting:
+    """No worker is there, and why."""
+
+    why: str
+
+
+Outcomes = Generator[Outcome | Waiting, None, None]
 """Outcomes as they come; when it is closed early, blocks that still wait are dropped."""
 
 
@@ -118,8 +129,13 @@ class Engine(Protocol):
     def for_step(self, step: Step) -> Engine:
         """The engine for `step`: this one, unless it has several kinds of workers."""
 
-    def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
-        """One outcome per block, as they come. The call starts the workers, iterating the work."""
+    def expect(self, steps: Sequence[Step]) -> Watcher:
+        """All steps of a run, in their order, are told once; what comes back follows the run, so
+        that workers are there when a step needs them and go when none does."""
+
+    def map(self, step: Step, blocks: Iterable[Block]) -> Outcomes:
+        """One outcome per block of a step, as they come. The call starts the workers, iterating
+        the work."""
 
 
 BLOCK_PAUSES_S = (1.0, 5.0)
@@ -135,8 +151,10 @@ def do_block(task: Task, block: Block) -> Outcome:
     """
     patience = retry.Patience(BLOCK_PAUSES_S)
     while True:
+        began = time.monotonic()
         try:
-            return _outcome(block, record=done_once(task, block))
+            record = done_once(task, block)
+            return _outcome(block, record=record, seconds=time.monotonic() - began)
         except Exception as error:
             transient = fault_of(error) == "transient"
             pause = patience.pause() if transient else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from volproc.engine.events import (
+    Advanced,
     BlockDone,
     BlockFailed,
     Crashed,
@@ -22,11 +23,9 @@ from volproc.engine.events import (
 )
 from volproc.engine.ledger import Ledger, forget, ledger_path
 from volproc.engine.memory import GPU_RESERVED_BYTES, RESERVED_BYTES, check_memory
-from volproc.engine.protocol import Blame, Engine, Outcome, Outcomes, Step, Task
+from volproc.engine.protocol import Blame, Engine, Outcome, Outcomes, Step, Waiting
 from volproc.errors import REPORT, BlocksFailedError, VolprocError
 from volproc.faults import IN_THE_LOG, fault_of, first_line
-from volproc.grid.blocks import Block
-from volproc.lease import Lease, current, under
 
 BLAMED_FIRST: tuple[Blame, ...] = ("bug", "worker", "transient", "user")
 NEXT: dict[Blame, str] = {
@@ -75,8 +74,7 @@ class Runner:
             ledger.drop(place.lost(recorded))
         left = (block for block in step.blocks if block.index not in ledger.records)
         some = len(ledger.records) < len(step.blocks)
-        assert step.task is not None
-        outcomes = engine.map(leased(step.task), left) if some else _nothing()
+        outcomes = engine.map(step, left) if some else _nothing()
         began = time.monotonic()
         self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks)))
         try:
@@ -93,6 +91,10 @@ class Runner:
         failed: list[Outcome] = []
         with closing(outcomes):
             for outcome in outcomes:
+                if isinstance(outcome, Waiting):
+                    waits = Advanced(step.name, len(ledger.records), len(step.blocks), outcome.why)
+                    self._tell(waits)
+                    continue
                 peak = max(peak, outcome.peak_bytes)
                 if outcome.failure is not None:
                     failed.append(outcome)
@@ -169,31 +171,3 @@ def _failure(step: Step, failed: list[Outcome]) -> VolprocError:
         f"{step.name}: {len(failed)} of {len(step.blocks)} blocks failed: {listed}; first reason: "
         f"{first.failure}; {NEXT[first.blame]}"
     )
-
-
-@dataclass(frozen=True)
-class UnderLease:
-    """A task that may not write, wherever it runs, once its output has another owner."""
-
-    task: Task
-    leases: tuple[Lease, ...]
-
-    def load(self, block: Block) -> Any:
-        """As the task does."""
-        with under(self.leases):
-            return self.task.load(block)
-
-    def compute(self, block: Block, loaded: Any) -> Any:
-        """As the task does."""
-        with under(self.leases):
-            return self.task.compute(block, loaded)
-
-    def store(self, block: Block, result: Any) -> Any:
-        """As the task does, if the leases are still held."""
-        with under(self.leases):
-            return self.task.store(block, result)
-
-
-def leased(task: Task) -> Task:
-    """The task with the leases of this thread; itself where there are none."""
-    return UnderLease(task, current()) if current() else task

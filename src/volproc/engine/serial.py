@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from volproc.config.running import ClusterOptions
+from volproc.config.cluster import ClusterOptions
+from volproc.engine.events import Watcher, nobody
 from volproc.engine.machine import machine_bytes
-from volproc.engine.protocol import Engine, Outcomes, Step, Task, do_block
+from volproc.engine.protocol import Engine, Outcomes, Step, do_block
 from volproc.grid.blocks import Block
 
 
@@ -23,9 +24,14 @@ class SerialEngine:
         """This one."""
         return self
 
-    def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
+    def expect(self, steps: Sequence[Step]) -> Watcher:
+        """This process is there."""
+        return nobody
+
+    def map(self, step: Step, blocks: Iterable[Block]) -> Outcomes:
         """One outcome per block, in order."""
-        return (do_block(task, block) for block in blocks)
+        assert step.task is not None
+        return (do_block(step.task, block) for block in blocks)
 
 
 @contextmanager

@@ -1,21 +1,23 @@
-"""The wire format between client and Dask workers: a task as bytes, and the worker's versions.
+"""The wire format between client and Dask workers: a task as bytes, and what its worker must have.
 
 Dask unpickles its arguments before any code of ours runs, and a worker that cannot do so never
 replies: the run would wait for ever. So Dask gets `pickle.loads` and bytes. Loading them calls
-`do_packed`, which compares versions first and turns whatever fails into an outcome.
+`do_packed`, which looks first whether the worker fits, and turns whatever fails into an outcome.
 
-    client                                     worker
-    block_call(task, block)  ── Dask, bytes ──▶ pickle.loads = do_packed(versions, task, block)
-    Reply(worker, outcome or misfit) ◀─────────
+    client                                        worker
+    block_call(expected, task, block) ── bytes ──▶ pickle.loads = do_packed(expected, task, block)
+    Reply(worker, outcome or misfit) ◀─────────────
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import platform
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -24,8 +26,11 @@ from distributed import get_worker
 from distributed.protocol.pickle import dumps, loads
 
 import volproc
+from volproc.engine.machine import visible_gpus
+from volproc.engine.memory import human
 from volproc.engine.protocol import Outcome, do_block, failed
 from volproc.grid.blocks import Block
+from volproc.lease import Lease, current
 
 PACKAGES = ("dask", "distributed", "numpy", "torch", "zarr", "numba")
 """With another version of these a worker may write other voxels, or not understand its task."""
@@ -35,11 +40,56 @@ load = pickle.loads
 
 @dataclass(frozen=True)
 class Reply:
-    """From the worker at an address: the outcome of a block, or how its versions differ."""
+    """From the worker at an address: the outcome of a block, or what keeps it from doing any."""
 
     worker: str
     outcome: Outcome | None = None
     misfit: str = ""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a worker must have to do a step's blocks."""
+
+    versions: dict[str, str]
+    folder: str
+    """Where the client works: relative paths are seen from there."""
+    leases: tuple[Lease, ...] = ()
+    """Of what is written; the worker must see their files."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Set where the worker does not say otherwise, before a library is imported."""
+    bytes: int = 0
+    """Memory that the step needs."""
+    gpu: bool = False
+
+    def misfit(self) -> str:
+        """What this process lacks, in words; "" if it fits."""
+        if wrong := other_versions(self.versions, versions()):
+            return wrong
+        if self.gpu and not visible_gpus():
+            return "it sees no GPU, which this step needs; ask for one in [cluster.gpu]"
+        limit = get_worker().memory_manager.memory_limit
+        if limit and limit < self.bytes:
+            return f"it has {human(limit)} of memory, the step needs {human(self.bytes)}"
+        with suppress(OSError):  # where all paths are absolute the folder need not be there
+            if os.getcwd() != self.folder:
+                os.chdir(self.folder)
+        unseen = next((lease.root for lease in self.leases if not _sees(lease)), "")
+        if unseen:
+            return f"it does not see {unseen}; choose an output that all workers share"
+        for name, value in self.environment.items():
+            os.environ.setdefault(name, value)
+        return ""
+
+
+def expected(*, bytes: int = 0, gpu: bool = False, environment: dict[str, str]) -> Expected:
+    """What a worker must have for blocks that this thread sends."""
+    return Expected(versions(), os.getcwd(), current(), environment, bytes, gpu)
+
+
+@cache
+def _sees(lease: Lease) -> bool:
+    return lease.seconds_until_seen() is not None
 
 
 class _Call:
@@ -58,9 +108,9 @@ def packed(task: Any) -> bytes:
     return content
 
 
-def block_call(task: bytes, block: Block) -> bytes:
+def block_call(needed: Expected, task: bytes, block: Block) -> bytes:
     """The bytes that make a worker do a block and reply."""
-    return pickle.dumps(_Call(do_packed, versions(), task, pickle.dumps(block)))
+    return pickle.dumps(_Call(do_packed, needed, task, pickle.dumps(block)))
 
 
 def versions_call() -> bytes:
@@ -68,10 +118,10 @@ def versions_call() -> bytes:
     return pickle.dumps(_Call(versions))
 
 
-def do_packed(expected: dict[str, str], task: bytes, block: bytes) -> Reply:
-    """A task's block, done if this process has the client's versions."""
+def do_packed(needed: Expected, task: bytes, block: bytes) -> Reply:
+    """A task's block, done if this process has what is needed."""
     worker = get_worker().address
-    misfit = difference(expected, versions())
+    misfit = needed.misfit()
     if misfit:
         return Reply(worker, misfit=misfit)
     here: Block = pickle.loads(block)
@@ -97,15 +147,16 @@ def versions() -> dict[str, str]:
     return found
 
 
-def difference(here: dict[str, str], there: dict[str, str]) -> str:
-    """How a worker's versions differ from the client's; empty if they do not.
+def other_versions(here: dict[str, str], there: dict[str, str]) -> str:
+    """How a worker's versions differ from the client's, and what to do; "" if they do not.
 
-    >>> difference({"numpy": "2.2", "zarr": "3.1"}, {"numpy": "2.3", "zarr": "3.1"})
-    'numpy 2.3 (here 2.2)'
+    >>> other_versions({"numpy": "2.2", "zarr": "3.1"}, {"numpy": "2.3", "zarr": "3.1"})
+    'it has numpy 2.3 (here 2.2); install the same versions there'
     """
-    other = {name: there.get(name, "none") for name in here}
-    return ", ".join(
-        f"{name} {other[name]} (here {version})"
+    found = {name: there.get(name, "none") for name in here}
+    wrong = ", ".join(
+        f"{name} {found[name]} (here {version})"
         for name, version in here.items()
-        if other[name] != version
+        if found[name] != version
     )
+    return f"it has {wrong}; install the same versions there" if wrong else ""

@@ -33,6 +33,8 @@ PATIENCE_BEATS = 3
 sleep = time.sleep
 _living: set[str] = set()
 """The owners in this process."""
+SEEN_WITHIN_S = 60.0
+"""So late may a shared file system show another machine a file."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,26 @@ class Lease:
         found = parsed(text)
         return found if found and (epoch, found.owner) == (self.epoch, self.owner) else None
 
+    def seconds_until_seen(self) -> float | None:
+        """How long this machine took to see the file; None if it does not within a minute."""
+        began, pause = time.monotonic(), 0.05
+        while newest(self.root)[0] < self.epoch:
+            if time.monotonic() - began > SEEN_WITHIN_S:
+                return None
+            sleep(pause)
+            pause = min(1.0, 2 * pause)
+        return time.monotonic() - began
+
     def require(self) -> None:
-        """LeaseLostError if another owner has taken over."""
+        """LeaseLostError if another owner has taken over, or its owner has ended."""
         epoch, text = newest(self.root)
-        if self.mine(epoch, text):
+        mine = self.mine(epoch, text)
+        if mine and mine.state == "held":
             return
         found = parsed(text)
         how = f"was taken over by {found.described()}" if found else "lost its records"
+        if mine:
+            how = "was released by the process that sent this work"
         raise LeaseLostError(
             f"{guarded(self.root)} {how}, while this process was taken for dead or {self.root} was "
             "removed: nothing more is written; run the same command again when nobody else does"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
-from volproc.config.running import ClusterOptions
+from volproc.config.cluster import ClusterOptions
 from volproc.engine.clusters import engine_of
 from volproc.engine.events import Watcher
 from volproc.engine.run import Runner

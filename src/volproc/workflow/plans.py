@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
+from volproc.config.devices import planned_for
 from volproc.errors import (
     ConfigError,
     VolprocError,
@@ -45,7 +46,8 @@ class Plans:
         """The plan of a stage."""
         if name not in self._made:
             stage = registered()[name]
-            self._made[name] = stage.plan(self._request(stage))
+            with planned_for(self.workflow.cluster.gpus_elsewhere):
+                self._made[name] = stage.plan(self._request(stage))
         return self._made[name]
 
     def claim(self, name: str) -> Claim:

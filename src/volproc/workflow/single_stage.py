@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from volproc.config.cluster import ClusterOptions
+from volproc.config.devices import planned_for
 from volproc.config.options import Options
-from volproc.config.running import ClusterOptions
-from volproc.engine.clusters import engine_of
+from volproc.engine.clusters import engine_of, gpus_of
 from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.run import Runner
 from volproc.lease import holding
@@ -28,22 +29,26 @@ def run_single(
     outputs: Mapping[str, str],
     *,
     overwrite: bool = False,
-    cluster: ClusterOptions = LOCAL,
+    cluster: ClusterOptions | Any = LOCAL,
     watchers: Sequence[Watcher] = (),
 ) -> Any:
-    """The result of a stage with these options, inputs and outputs by name."""
-    chosen = stage.plan(
-        Request(tables, inputs, outputs, watchers=watchers, stages=registered()),
-    )
+    """The result of a stage with these options, inputs and outputs by name.
+
+    `cluster` is options, or a Dask client of the caller's.
+    """
     out, *also = (*outputs.values(), "")
-    with runner_for(out, cluster, watchers, overwrite=overwrite, also=also) as runner:
-        return stage.run(chosen, runner)
+    with planned_for(gpus_of(cluster)):
+        chosen = stage.plan(
+            Request(tables, inputs, outputs, watchers=watchers, stages=registered()),
+        )
+        with runner_for(out, cluster, watchers, overwrite=overwrite, also=also) as runner:
+            return stage.run(chosen, runner)
 
 
 @contextmanager
 def runner_for(
     out: str,
-    cluster: ClusterOptions,
+    cluster: ClusterOptions | Any,
     watchers: Sequence[Watcher],
     *,
     overwrite: bool = False,

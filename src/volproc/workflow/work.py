@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from volproc.config.devices import planned_for
 from volproc.engine.clusters import engine_of
 from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.memory import human
@@ -47,10 +48,16 @@ def run_stages(
     ahead = Plans(options, frozenset(names))
     claims = {name: ahead.claim(name) for name in names if name != "report"}
     _admit(options, claims, redo)
-    with holding(own(options, "ledger")), engine_of(options.cluster) as engine:
+    with (
+        planned_for(options.cluster.gpus_elsewhere),
+        holding(own(options, "ledger")),
+        engine_of(options.cluster) as engine,
+    ):
         folder = _begun(options)
         log = JsonLines(folder / "log.jsonl")
-        runner = Runner(engine, folder / "ledger", (*watchers, log), own=True)
+        expected = [step for name in claims for step in ahead.of(name).steps]
+        follows = engine.expect(expected)
+        runner = Runner(engine, folder / "ledger", (*watchers, log, follows), own=True)
         _tell(claims, redo, runner)
         for name in redo:
             _redo(ahead, name, runner)

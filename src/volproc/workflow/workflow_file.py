@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field, create_model
 
+from volproc.config.cluster import ClusterOptions
 from volproc.config.loading import anchor, overrule, parsed, set_option
 from volproc.config.options import Options
-from volproc.config.running import ClusterOptions, RunOptions
+from volproc.config.run import RunOptions
 from volproc.errors import ConfigError
 from volproc.retry import patient
 from volproc.workflow.registry import registered

@@ -297,10 +297,10 @@ def test_another_filter_does_not_find_components_again(tmp_path, mask):
 
 def test_a_mask_that_changes_between_the_passes_is_noticed(tmp_path, mask, blobs):
     class Changing(EngineThatStops):
-        def map(self, task, blocks):
-            if type(task).__name__ == "WriteLabels":
+        def map(self, step, blocks):
+            if type(step.task).__name__ == "WriteLabels":
                 mask.write(mask.info.box, np.roll(blobs, 5, axis=2))
-            return super().map(task, blocks)
+            return super().map(step, blocks)
 
     out = tmp_path / "objects.zarr"
     with pytest.raises(VolprocError, match=r"changed since components were found .* remove"):
@@ -317,11 +317,11 @@ def test_a_mask_made_anew_meanwhile_is_noticed(tmp_path, blobs):
     mask = write_volume(tmp_path / "mask.zarr", np.zeros_like(blobs))
 
     class Changing(EngineThatStops):
-        def map(self, task, blocks):
-            if type(task).__name__ == "WriteLabels":
+        def map(self, step, blocks):
+            if type(step.task).__name__ == "WriteLabels":
                 info = mask.info.with_provenance(digest="other", finished=False)
                 create_volume(info, step="test", digest="other", version="0").finish()
-            return super().map(task, blocks)
+            return super().map(step, blocks)
 
     with pytest.raises(VolumeError, match="was rewritten while it was labelled"):
         label(mask, tmp_path / "o.zarr", tmp_path, engine=Changing(1000), **EVERYTHING)
@@ -338,8 +338,8 @@ class EngineThatStops(SerialEngine):
         super().__init__()
         self.left = blocks
 
-    def map(self, task, blocks):
-        for outcome in super().map(task, blocks):
+    def map(self, step, blocks):
+        for outcome in super().map(step, blocks):
             if self.left == 0:
                 raise Interrupted
             self.left -= 1

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
-from volproc.config.running import ClusterOptions
+from volproc.config.cluster import ClusterOptions
+from volproc.engine.machine import visible_gpus
 from volproc.engine.protocol import Engine
 
-HOMES = {"serial": "volproc.engine.serial", "local": f"{__name__}.worker_pools"}
+HOMES = {"serial": "volproc.engine.serial", "local": f"{__name__}.local_pools"}
 """Modules with `engine(options)`, by kind; of another kind it is `clusters/KIND.py`."""
 
 
-def engine_of(options: ClusterOptions) -> AbstractContextManager[Engine]:
-    """The engine for `options`, closed at the end; a serial run imports no distributed."""
-    home = import_module(HOMES.get(options.kind, f"{__name__}.{options.kind}"))
-    return cast(AbstractContextManager[Engine], home.engine(options))
+def gpus_of(cluster: ClusterOptions | Any) -> bool | None:
+    """Whether workers elsewhere have GPUs; None where the workers are of this machine."""
+    if isinstance(cluster, ClusterOptions):
+        return cluster.gpus_elsewhere
+    return any(cluster.run(visible_gpus).values())
+
+
+def engine_of(cluster: ClusterOptions | Any) -> AbstractContextManager[Engine]:
+    """The engine for options, or on a Dask client of the caller's; closed at the end.
+
+    A serial run imports no distributed.
+    """
+    if not isinstance(cluster, ClusterOptions):
+        connect = import_module(f"{__name__}.connect")
+        return cast(AbstractContextManager[Engine], connect.on_client(cluster))
+    home = import_module(HOMES.get(cluster.kind, f"{__name__}.{cluster.kind}"))
+    return cast(AbstractContextManager[Engine], home.engine(cluster))

@@ -16,52 +16,23 @@ from distributed import LocalCluster, Nanny, Status
 from volproc.engine.distributed import DaskEngine
 from volproc.engine.machine import machine_cores
 from volproc.engine.memory import share_of_machine
+from volproc.engine.worker_settings import DASK, environment
+from volproc.engine.workers import ClusterWorkers
 from volproc.errors import VolprocError
 
 SETTINGS = {
-    # Blocks are sized to fit: spilling would only hide that one does not.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": 0.85,
-    "distributed.worker.memory.terminate": 0.95,
-    "distributed.scheduler.allowed-failures": 10,
-    # compiling a network can hold a worker's event loop for minutes
-    "distributed.scheduler.worker-ttl": "10 minutes",
+    **DASK,
     # A worker that is down this long after it died is given up for good, even if it was started
     # again in between and has just died anew; with none left a run would wait for ever.
     "distributed.deploy.lost-worker-timeout": "1000 days",
-    "distributed.comm.timeouts.connect": "60s",
     # A worker that is being closed complains of lost heartbeats; what matters comes as outcomes.
     "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
-    # Freed memory is kept for the next block: by default every array is taken from the system and
-    # given back, and its pages being cleared was up to a third of a worker's time. Only the main
-    # arena can keep arrays of 64 MB.
-    "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**30,
-    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**30,
-    # Nobody looks at what workers report of GPUs, and a slow driver would hold them up.
-    "distributed.diagnostics.nvml": False,
-    # Handing threads a shard's chunks one by one took a fifth of writing.
-    "distributed.nanny.pre-spawn-environ.ZARR_CODEC_PIPELINE__BATCH_SIZE": 256,
 }
+"""Dask's configuration while a cluster of this machine is there."""
 
 WORKER_PROCESS = "Dask Worker process (from Nanny)"
 """How Dask calls the processes of workers."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def thread_settings(workers: int, *, cores: int) -> dict[str, int]:
-    """How many threads of a worker decode and multiply: in all workers together one per core.
-
-    >>> set(thread_settings(2, cores=16).values())
-    {8}
-    """
-    names = ("ZARR_THREADING__MAX_WORKERS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    each = max(1, cores // workers)
-    return {
-        f"distributed.nanny.pre-spawn-environ.{name}": each
-        for name in (*names, "OPENBLAS_NUM_THREADS")
-    }
 
 
 def local_engine(
@@ -75,10 +46,11 @@ def local_engine(
     """
     workers = workers or machine_cores()
     worker_bytes = worker_bytes or share_of_machine(workers)
-    settings = {**SETTINGS, **thread_settings(workers, cores=machine_cores())}
+    environ = environment(workers, cores=machine_cores())
+    before = {f"distributed.nanny.pre-spawn-environ.{name}": environ[name] for name in environ}
     with ExitStack() as held:
         # for as long as the engine lives: scheduler and nannies read some of them late
-        held.enter_context(dask.config.set(settings))
+        held.enter_context(dask.config.set({**SETTINGS, **before}))
         held.enter_context(_main_not_run_again())
         try:
             cluster = _Workers(
@@ -96,7 +68,8 @@ def local_engine(
                 f"{workers} workers did not start on this machine ({error}); if its memory is "
                 "short set [cluster] workers lower, then run the same command again"
             ) from error
-        return DaskEngine(cluster, worker_bytes=worker_bytes, threads=threads, held=held.pop_all())
+        there = ClusterWorkers(cluster, held.pop_all())
+        return DaskEngine(there, worker_bytes=worker_bytes, threads=threads)
 
 
 @contextmanager

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from volproc.engine.events import BlockDone, Event
-from volproc.engine.protocol import Engine, Outcomes, Step, Task
+from volproc.engine.events import BlockDone, Event, Watcher
+from volproc.engine.protocol import Engine, Outcomes, Step
 from volproc.engine.run import Runner
 from volproc.errors import IngestError
 from volproc.grid.blocks import Block
@@ -103,13 +103,17 @@ class WaitingEngine:
         """This one."""
         return self
 
-    def map(self, task: Task, blocks: Iterable[Block]) -> Outcomes:
+    def expect(self, steps: Sequence[Step]) -> Watcher:
+        """As the engine inside does."""
+        return self._engine.expect(steps)
+
+    def map(self, step: Step, blocks: Iterable[Block]) -> Outcomes:
         """As the engine inside does; blocks of tasks that read files wait for them."""
-        if not isinstance(task, CopyBlock | MeasureSlices | SampleGreys):
-            yield from self._engine.map(task, blocks)
+        if not isinstance(step.task, CopyBlock | MeasureSlices | SampleGreys):
+            yield from self._engine.map(step, blocks)
             return
-        converting = isinstance(task, CopyBlock)
-        yield from self._engine.map(task, self._waiting(blocks, converting=converting))
+        converting = isinstance(step.task, CopyBlock)
+        yield from self._engine.map(step, self._waiting(blocks, converting=converting))
         if converting:
             end = max(stop for _, stop in self._entry.planes.values())
             self._drop_before(min(self._open.values(), default=end))

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from volproc import ClusterOptions
 from volproc.engine.clusters import engine_of
-from volproc.engine.clusters import worker_pools as pools_file
-from volproc.engine.clusters.worker_pools import GPU_THREADS, WorkerPool, WorkerPools, visible_gpus
-from volproc.engine.machine import machine_bytes, machine_cores
+from volproc.engine.clusters import local_pools as pools_file
+from volproc.engine.clusters.local_pools import LocalPool, LocalPools
+from volproc.engine.clusters.pools import GPU_THREADS
+from volproc.engine.machine import machine_bytes, machine_cores, visible_gpus
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import MemoryLimitError
@@ -48,7 +49,7 @@ options = st.builds(ClusterOptions, workers=counts, gpu_workers=counts, threads=
 
 @given(options=options)
 def test_a_step_without_a_gpu_has_a_worker_per_core_and_asks_for_no_gpus(options):
-    pool = WorkerPools(options, gpus=never).pool_for(step())
+    pool = LocalPools(options, gpus=never).pool_for(step())
     assert pool.workers == (options.workers or machine_cores())
     assert pool.threads == (options.threads or 1)
     assert pool.gpus == ()
@@ -57,7 +58,7 @@ def test_a_step_without_a_gpu_has_a_worker_per_core_and_asks_for_no_gpus(options
 @given(options=options, gpus=st.integers(1, 4))
 def test_a_step_on_gpus_has_a_worker_for_each_unless_the_options_say_otherwise(options, gpus):
     names = tuple("0123"[:gpus])
-    pool = WorkerPools(options, gpus=lambda: names).pool_for(step(on_gpu=True))
+    pool = LocalPools(options, gpus=lambda: names).pool_for(step(on_gpu=True))
     assert pool.gpus == names
     assert pool.threads == (options.threads or GPU_THREADS)
     if options.gpu_workers:
@@ -70,22 +71,22 @@ def test_a_step_on_gpus_has_a_worker_for_each_unless_the_options_say_otherwise(o
 
 @given(options=options, on_gpu=st.booleans(), gpus=st.integers(1, 4))
 def test_the_workers_of_a_pool_share_the_machine(options, on_gpu, gpus):
-    pool = WorkerPools(options, gpus=lambda: ("0",) * gpus).pool_for(step(on_gpu=on_gpu))
+    pool = LocalPools(options, gpus=lambda: ("0",) * gpus).pool_for(step(on_gpu=on_gpu))
     assert pool.workers * pool.worker_bytes <= 0.9 * machine_bytes()
-    own = WorkerPools(
+    own = LocalPools(
         options.model_copy(update={"worker_memory_gb": 2.5}), gpus=lambda: ("0",) * gpus
     )
     assert own.pool_for(step(on_gpu=on_gpu)).worker_bytes == 2_500_000_000
 
 
 def test_a_pool_does_what_another_would_unless_it_lacks_the_gpus():
-    with_gpus = WorkerPool(2, 4, 100, ("0", "1"))
-    without = WorkerPool(2, 4, 100)
+    with_gpus = LocalPool(4, 100, 2, ("0", "1"))
+    without = LocalPool(4, 100, 2)
     assert with_gpus.can_do(without)
     assert with_gpus.can_do(with_gpus)
     assert not without.can_do(with_gpus)
-    assert not with_gpus.can_do(WorkerPool(2, 4, 100, ("0",)))
-    assert not with_gpus.can_do(WorkerPool(2, 1, 100))
+    assert not with_gpus.can_do(LocalPool(4, 100, 2, ("0",)))
+    assert not with_gpus.can_do(LocalPool(1, 100, 2))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_nothing_is_started_for_a_step_that_is_recorded(tmp_path, monkeypatch):
 
 def test_nothing_is_started_for_a_step_that_cannot_fit(tmp_path, monkeypatch):
     monkeypatch.setattr(pools_file, "local_engine", never)
-    pools = WorkerPools(ClusterOptions(worker_memory_gb=8), gpus=lambda: ("0",))
+    pools = LocalPools(ClusterOptions(worker_memory_gb=8), gpus=lambda: ("0",))
     fits_alone = step(on_gpu=True, peak_bytes=2 * 10**9)
     with pytest.raises(MemoryLimitError, match=r"4 blocks of who need 12\.3 GB .* has 8 GB"):
         Runner(pools.usual, tmp_path).run(fits_alone)
@@ -128,7 +129,7 @@ def test_nothing_is_started_for_a_step_that_cannot_fit(tmp_path, monkeypatch):
 @pytest.mark.dask
 def test_each_worker_sees_one_gpu_and_neighbours_share_their_workers(tmp_path):
     """Two steps on the cores, two on GPUs: two pools, the first gone before the second."""
-    pools = WorkerPools(ClusterOptions(workers=2, worker_memory_gb=5), gpus=lambda: ("5", "GPU-7"))
+    pools = LocalPools(ClusterOptions(workers=2, worker_memory_gb=5), gpus=lambda: ("5", "GPU-7"))
     runner = Runner(pools.usual, tmp_path)
     seen = []
     with closing(pools):
