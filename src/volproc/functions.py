@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from volproc.workflow.stage_status import StageStatus
     from volproc.workflow.workflow_file import Workflow
 
+CLUSTER = "Who does the work, or a Dask client of your own; by default this machine."
 RUNNING: dict[str, tuple[str, Any, str]] = {
     "overwrite": ("bool", False, "Replace what volproc made there otherwise."),
-    "cluster": ("ClusterOptions | None", None, "Who does the work; by default this machine."),
+    "cluster": ("ClusterOptions | Client | None", None, CLUSTER),
     "watchers": ("Sequence[Watcher]", (), "Called with every event of the run."),
     "progress": ("bool", True, "Show how far it is, in a terminal or a notebook."),
 }

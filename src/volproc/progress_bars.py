@@ -128,6 +128,7 @@ class _Pace:
         self.done, self.total = event.done, event.total
         if isinstance(event, BlockDone):
             self.voxels += event.voxels
+            self.said = ""
         else:
             self.said = event.said
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from queue import Empty, SimpleQueue
 from statistics import median
-from typing import Self
+from typing import Any, Self
 from uuid import uuid4
 
 from distributed import Client, Future, KilledWorker
@@ -20,6 +20,7 @@ from volproc.engine import wire
 from volproc.engine.events import Watcher, nobody
 from volproc.engine.leased import leased
 from volproc.engine.protocol import Outcome, Outcomes, Step, Waiting
+from volproc.engine.reporting import report
 from volproc.engine.roster import LOOK_EVERY_S, Roster, gone
 from volproc.engine.workers import Workers
 from volproc.grid.blocks import Block
@@ -100,7 +101,7 @@ class DaskEngine:
                 if len(flight.sent) < window:
                     flight.send_stragglers()
         finally:
-            self.client.cancel(list(flight.sent))
+            flight.end()
 
     def __enter__(self) -> Self:
         return self
@@ -150,13 +151,16 @@ class _Flight:
         self._engine, self._roster = engine, engine.roster
         assert step.task is not None
         self._task = wire.packed(leased(step.task))
+        self._topic = f"volproc-{uuid4().hex}"
         self._needed = wire.expected(
+            topic=self._topic,
             bytes=step.projected_bytes(1),
             gpu=step.on_gpu and gpus_elsewhere() is not None,
             environment=engine.environment,
         )
         self._key = re.sub(r"\W+", "_", step.name)
-        self._landed: SimpleQueue[Future] = SimpleQueue()
+        self._landed: SimpleQueue[Future | tuple[int, int, str]] = SimpleQueue()
+        engine.client.subscribe_topic(self._topic, self._hear)
         self._seconds: deque[float] = deque(maxlen=100)
 
     @property
@@ -173,12 +177,25 @@ class _Flight:
             except Empty:
                 yield from self._send_stranded()
                 return
-            outcome = self._outcome(future)
-            if outcome is not None:
+            if isinstance(future, tuple):
+                report(*future)
+            elif (outcome := self._outcome(future)) is not None:
                 yield outcome
             wait = 0.001 if self._landed.qsize() else 0.0
             if not wait:
                 return
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        """Called by Dask's thread with what a block says of itself."""
+        done, total, said = event[1]
+        self._landed.put((done, total, said))
+
+    def end(self) -> None:
+        """Drop what is in flight."""
+        client = self._engine.client
+        client.cancel(list(self.sent))
+        if client.status == "running":
+            client.unsubscribe_topic(self._topic)
 
     def _outcome(self, future: Future) -> Outcome | None:
         """The outcome of a block that is back; None if it is still to come, or has come."""

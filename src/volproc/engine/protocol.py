@@ -65,6 +65,10 @@ class Step:
     """One line each on what users should know before it runs."""
     on_gpu: bool = False
     """Whether `compute` works on a GPU."""
+    alone: bool = False
+    """Whether it is one block that takes all cores: of this machine, this process does it."""
+    way_out: str = ""
+    """What users may do where it needs too much memory, if that is not a smaller block."""
     waiting_bytes: int | None = None
     """Memory of a block while another one is computed: read, waiting, or being written. None: as
     much as at its peak."""

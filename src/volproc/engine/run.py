@@ -24,6 +24,7 @@ from volproc.engine.events import (
 from volproc.engine.ledger import Ledger, forget, ledger_path
 from volproc.engine.memory import GPU_RESERVED_BYTES, RESERVED_BYTES, check_memory
 from volproc.engine.protocol import Blame, Engine, Outcome, Outcomes, Step, Waiting
+from volproc.engine.reporting import reporting_to
 from volproc.errors import REPORT, BlocksFailedError, VolprocError
 from volproc.faults import IN_THE_LOG, fault_of, first_line
 
@@ -66,6 +67,7 @@ class Runner:
             blocks=engine.threads,
             worker_bytes=engine.worker_bytes,
             reserved=GPU_RESERVED_BYTES if step.on_gpu else RESERVED_BYTES,
+            way_out=step.way_out,
         )
         url = ledger_path(self.records, step.name)
         ledger = Ledger(url, digest=step.digest, blocks=len(step.blocks))
@@ -89,11 +91,14 @@ class Runner:
         """Record blocks as they are done; the voxels of this run, and its peak memory."""
         voxels, peak = 0, 0
         failed: list[Outcome] = []
-        with closing(outcomes):
+
+        def told(done: int, total: int, said: str) -> None:
+            self._tell(Advanced(step.name, done, total, said))
+
+        with closing(outcomes), reporting_to(told):
             for outcome in outcomes:
                 if isinstance(outcome, Waiting):
-                    waits = Advanced(step.name, len(ledger.records), len(step.blocks), outcome.why)
-                    self._tell(waits)
+                    told(len(ledger.records), len(step.blocks), outcome.why)
                     continue
                 peak = max(peak, outcome.peak_bytes)
                 if outcome.failure is not None:

@@ -18,7 +18,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from typing import Any
 
@@ -29,6 +29,7 @@ import volproc
 from volproc.engine.machine import visible_gpus
 from volproc.engine.memory import human
 from volproc.engine.protocol import Outcome, do_block, failed
+from volproc.engine.reporting import reporting_to
 from volproc.grid.blocks import Block
 from volproc.lease import Lease, current
 
@@ -58,6 +59,8 @@ class Expected:
     """Of what is written; the worker must see their files."""
     environment: dict[str, str] = field(default_factory=dict)
     """Set where the worker does not say otherwise, before a library is imported."""
+    topic: str = ""
+    """Dask's topic under which blocks report how far they are."""
     bytes: int = 0
     """Memory that the step needs."""
     gpu: bool = False
@@ -82,9 +85,9 @@ class Expected:
         return ""
 
 
-def expected(*, bytes: int = 0, gpu: bool = False, environment: dict[str, str]) -> Expected:
+def expected(**more: Any) -> Expected:
     """What a worker must have for blocks that this thread sends."""
-    return Expected(versions(), os.getcwd(), current(), environment, bytes, gpu)
+    return Expected(versions(), os.getcwd(), current(), **more)
 
 
 @cache
@@ -131,7 +134,13 @@ def do_packed(needed: Expected, task: bytes, block: bytes) -> Reply:
         about = ", ".join(map(" ".join, versions().items()))
         doing = f"the worker {worker} on {socket.gethostname()} ({about}) cannot load the task: "
         return Reply(worker, failed(here, error, doing=doing))
-    return Reply(worker, do_block(done, here))
+    tell = partial(_tell, needed.topic)
+    with reporting_to(tell):
+        return Reply(worker, do_block(done, here))
+
+
+def _tell(topic: str, *report: Any) -> None:
+    get_worker().log_event(topic, report)
 
 
 @cache

@@ -11,6 +11,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm
+from volproc.model.device import device_for
 from volproc.model.network import Network
 from volproc.model.predictor import described
 from volproc.model.unet import UNetSpec
@@ -66,6 +67,9 @@ class TrainPlan:
                 bytes_read=self.bytes_read,
                 flop=self.flop,
                 notes=self.notes,
+                on_gpu=device_for(options.device, table="train") == "cuda",
+                alone=True,
+                way_out="make [train] batch or patch smaller, or train from fewer voxels",
             ),
         )
 
