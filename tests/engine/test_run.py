@@ -2,7 +2,7 @@ import json
 import os
 import signal
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,47 @@ def test_records_come_in_the_order_of_the_blocks(tmp_path, any_runner):
     records = any_runner.run(step(tmp_path))
     assert records == [{"square": n * n} for n in range(12)]
     assert set(done(tmp_path).values()) == {1}
+
+
+def chain(folder, name, *, steps=2, **task):
+    """Steps one after the other, each of which depends on what the one before it gave."""
+    total = 0
+    for n in range(steps):
+        (folder / name).mkdir(exist_ok=True)
+        one = step(folder / name, digest=f"{total}", **task)
+        records = yield replace(one, name=f"{name} {n}")
+        total += sum(record["square"] for record in records)
+    return total
+
+
+def test_chains_return_what_they_make_of_their_steps_records(tmp_path, any_runner):
+    once = sum(n * n for n in range(12))
+    chains = chain(tmp_path, "a"), chain(tmp_path, "b", steps=1), chain(tmp_path, "c", steps=0)
+    assert any_runner.run_together(*chains) == [2 * once, once, 0]
+
+
+def test_chains_take_turns_and_the_steps_of_one_do_not(tmp_path, runner):
+    events = []
+    runner = replace(runner, watchers=(events.append,))
+    runner.run_together(chain(tmp_path, "a"), chain(tmp_path, "b"))
+    said = [(type(event).__name__, event.step) for event in events]
+    first = {key: said.index(key) for key in said}
+    last = {key: len(said) - 1 - said[::-1].index(key) for key in said}
+    assert first["BlockDone", "b 0"] < last["BlockDone", "a 0"]  # side by side
+    for name in "ab":
+        assert last["StepFinished", f"{name} 0"] < first["StepStarted", f"{name} 1"]
+
+
+def test_where_a_chain_fails_what_others_did_is_recorded(tmp_path, runner):
+    with pytest.raises(VolprocError, match="block 3 is wrong"):
+        runner.run_together(chain(tmp_path, "a", wrong=(3,)), chain(tmp_path, "b"))
+    before = done(tmp_path / "b")
+    assert before
+    runner.run_together(chain(tmp_path, "b"))
+    assert {name: count for name, count in done(tmp_path / "b").items() if name in before} == {
+        name: 2
+        for name in before  # two steps write there; none was done twice
+    }
 
 
 def test_what_is_recorded_is_left_alone(tmp_path, runner):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -58,6 +60,8 @@ class DaskEngine:
         self.threads = threads
         self.roster = Roster(workers)
         self.environment = dict(environment or {})
+        self.landed = threading.Event()
+        """Set when a block of any step is back."""
         self._requested_bytes = worker_bytes
 
     @property
@@ -168,27 +172,29 @@ class _Flight:
         """How long a block takes; 0 before the first is back."""
         return median(self._seconds) if self._seconds else 0.0
 
-    def landed(self) -> Iterator[Outcome]:
-        """Outcomes of blocks that are back; the first is waited for, but not for long."""
-        wait = LOOK_EVERY_S
-        while True:
-            try:
-                future = self._landed.get(timeout=wait)
-            except Empty:
-                yield from self._send_stranded()
-                return
-            if isinstance(future, tuple):
-                report(*future)
-            elif (outcome := self._outcome(future)) is not None:
-                yield outcome
-            wait = 0.001 if self._landed.qsize() else 0.0
-            if not wait:
-                return
+    def landed(self) -> Iterator[Outcome | None]:
+        """Outcomes of blocks that are back. If none is, one is waited for, of any step: None."""
+        if self._landed.empty():
+            self._engine.landed.wait(LOOK_EVERY_S)
+            self._engine.landed.clear()
+            yield None
+        yield from self._send_stranded()
+        with suppress(Empty):
+            while True:
+                one = self._landed.get_nowait()
+                if isinstance(one, tuple):
+                    report(*one)
+                elif (outcome := self._outcome(one)) is not None:
+                    yield outcome
+
+    def _land(self, one: Future | tuple[int, int, str]) -> None:
+        self._landed.put(one)
+        self._engine.landed.set()
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Called by Dask's thread with what a block says of itself."""
         done, total, said = event[1]
-        self._landed.put((done, total, said))
+        self._land((done, total, said))
 
     def end(self) -> None:
         """Drop what is in flight."""
@@ -204,7 +210,7 @@ class _Flight:
         if future.status in ("pending", "lost"):
             # Its worker died between finishing it and handing over the record: the scheduler has
             # it done again.
-            future.add_done_callback(self._landed.put)
+            future.add_done_callback(self._land)
             return None
         sent = self.sent.pop(future)
         if future.status != "finished":
@@ -274,7 +280,7 @@ class _Flight:
         )
         left_out = len(self._roster.left_out)
         self.sent[future] = replace(sent, places=places, left_out=left_out, at=time.monotonic())
-        future.add_done_callback(self._landed.put)
+        future.add_done_callback(self._land)
 
     def send_stragglers(self) -> None:
         """Try blocks that take far too long on other workers as well, once."""

@@ -115,8 +115,9 @@ class Waiting:
     why: str
 
 
-Outcomes = Generator[Outcome | Waiting, None, None]
-"""Outcomes as they come; when it is closed early, blocks that still wait are dropped."""
+Outcomes = Generator[Outcome | Waiting | None, None, None]
+"""Outcomes as they come, None while there is none: another step may have a turn. When it is closed
+early, blocks that still wait are dropped."""
 
 
 class Engine(Protocol):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from volproc.engine.events import (
     Advanced,
@@ -35,6 +35,11 @@ NEXT: dict[Blame, str] = {
     "transient": "the finished blocks are kept, run the same command again",
 }
 
+ENDED = object()
+T = TypeVar("T")
+Chain = Generator[Step, list[Any], T]
+"""Steps one after the other."""
+
 MAX_FAILURES = 10
 """A step with this many failed blocks is given up: the next ones would fail as well."""
 
@@ -60,6 +65,40 @@ class Runner:
         MemoryLimitError before anything starts; after all other blocks are done the VolprocError of
         a block if the user can fix its cause, else BlocksFailedError.
         """
+        records: list[Any]
+        (records,) = self.run_together(only(step))
+        return records
+
+    def run_together(self, *chains: Chain[Any]) -> list[Any]:
+        """What chains of steps return that do not depend on one another; they share the workers.
+
+        A chain yields a step and is sent its records: what follows in it is done after the step.
+        """
+        ends: dict[int, Any] = {}
+        with ExitStack() as open_ones:
+            active = {n: self._follow(chain) for n, chain in enumerate(chains)}
+            for one in active.values():
+                open_ones.enter_context(closing(one))
+            while active:
+                for n in list(active):
+                    try:
+                        next(active[n])
+                    except StopIteration as end:
+                        ends[n] = end.value
+                        del active[n]
+        return [ends[n] for n in range(len(chains))]
+
+    def _follow(self, chain: Chain[Any]) -> Generator[None, None, Any]:
+        """Run a chain's steps one after the other; yields whenever others may have a turn."""
+        records: list[Any] | None = None
+        while True:
+            try:
+                step = next(chain) if records is None else chain.send(records)
+            except StopIteration as end:
+                return end.value
+            records = yield from self._running(step)
+
+    def _running(self, step: Step) -> Generator[None, None, list[Any]]:
         engine = self.engine.for_step(step)
         check_memory(
             step.name,
@@ -80,14 +119,16 @@ class Runner:
         began = time.monotonic()
         self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks)))
         try:
-            voxels, peak = self._do(step, outcomes, ledger)
+            voxels, peak = yield from self._do(step, outcomes, ledger)
         finally:
             ledger.flush()
         seconds = time.monotonic() - began
         self._tell(StepFinished(step.name, len(step.blocks), voxels, round(seconds, 3), peak))
         return [ledger.records[block.index] for block in step.blocks]
 
-    def _do(self, step: Step, outcomes: Outcomes, ledger: Ledger) -> tuple[int, int]:
+    def _do(
+        self, step: Step, outcomes: Outcomes, ledger: Ledger
+    ) -> Generator[None, None, tuple[int, int]]:
         """Record blocks as they are done; the voxels of this run, and its peak memory."""
         voxels, peak = 0, 0
         failed: list[Outcome] = []
@@ -95,21 +136,24 @@ class Runner:
         def told(done: int, total: int, said: str) -> None:
             self._tell(Advanced(step.name, done, total, said))
 
-        with closing(outcomes), reporting_to(told):
-            for outcome in outcomes:
+        with closing(outcomes):
+            while len(failed) < MAX_FAILURES:
+                with reporting_to(told):  # only here: other steps have their turns
+                    outcome = next(outcomes, ENDED)
+                if outcome is ENDED:
+                    break
                 if isinstance(outcome, Waiting):
                     told(len(ledger.records), len(step.blocks), outcome.why)
-                    continue
-                peak = max(peak, outcome.peak_bytes)
-                if outcome.failure is not None:
-                    failed.append(outcome)
-                    self._tell(_block_failed(step, failed))
-                    if len(failed) == MAX_FAILURES:
-                        break
-                    continue
-                ledger.add(outcome.block.index, outcome.record)
-                voxels += outcome.block.core.size
-                self._tell(_block_done(step, outcome, len(ledger.records)))
+                elif isinstance(outcome, Outcome):
+                    peak = max(peak, outcome.peak_bytes)
+                    if outcome.failure is not None:
+                        failed.append(outcome)
+                        self._tell(_block_failed(step, failed))
+                        continue
+                    ledger.add(outcome.block.index, outcome.record)
+                    voxels += outcome.block.core.size
+                    self._tell(_block_done(step, outcome, len(ledger.records)))
+                yield
         if failed:
             raise _failure(step, failed)
         return voxels, peak
@@ -142,6 +186,12 @@ class Runner:
 
 def _nothing() -> Outcomes:
     yield from ()
+
+
+def only(step: Step) -> Chain[list[Any]]:
+    """A chain of one step, which returns its records."""
+    records = yield step
+    return records
 
 
 def _block_done(step: Step, outcome: Outcome, done: int) -> BlockDone:
