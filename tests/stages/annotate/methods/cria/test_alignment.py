@@ -117,3 +117,20 @@ def test_an_outline_smaller_than_the_reach_is_matched_to_itself(first):
     reference = np.roll(drawing.points, -first, axis=0)
     places = matched(reference, drawing, step=25.0, reach=600.0)
     np.testing.assert_array_equal(places, reference)
+
+
+@pytest.mark.parametrize(("nearer", "matches"), [(159, True), (160, False)])
+def test_of_a_hundred_and_sixty_points_the_last_counts(nearer, matches):
+    """The reference goes to and fro, and so does a line beside it, with scribbles in between.
+
+    To stay at one point of the scribbles costs 50² a step, to match none 347, the line 14.
+    """
+    ends = np.array([[0.0, 0.0], [0.0, 50.0]])
+    beside = ends + np.array([100, 0])
+    scribbles = np.stack([np.linspace(10, 60, nearer), np.full(nearer, 25.0)], axis=1)
+    points = np.concatenate([scribbles, beside])
+    before = np.array([*[-1] * nearer, nearer + 1, nearer])
+    drawing = Drawing(points, before, np.zeros(len(points), dtype=bool))
+    places = matched(np.tile(ends, (10, 1)), drawing, step=10.0, reach=600.0)
+    expected = beside if matches else np.full_like(ends, np.nan)
+    np.testing.assert_array_equal(places, np.tile(expected, (10, 1)))
