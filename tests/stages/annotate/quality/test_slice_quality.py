@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from volproc.drawing import SliceVotes, Stroke, Vote
 from volproc.stages.annotate.quality.slice_quality import (
     MIN_SPACING,
     SliceQuality,
@@ -56,3 +58,12 @@ def test_slices_five_apart_are_no_neighbours(apart, shown):
 def test_values_are_spread_evenly(most, found):
     assert spread("abcdefg", most) == found
     assert spread("", most) == ""
+
+
+@pytest.mark.parametrize(("drew", "saw_nothing", "there"), [(2, 1, True), (2, 2, False)])
+def test_who_looked_and_who_drew(drew, saw_nothing, there):
+    line = Stroke(np.zeros((3, 2), np.float32))
+    votes = [*[Vote("a", (line, line))] * drew, *[Vote("b")] * saw_nothing]
+    found = SliceQuality.of(SliceVotes(7, (0, 0), (9, 9), tuple(votes), "A"))
+    assert found == SliceQuality("A", 7, drew + saw_nothing, saw_nothing, None, 0.0)
+    assert (found.drawn, found.there) == (drew, there)
