@@ -72,3 +72,4 @@ def test_a_line_that_goes_elsewhere_after_its_start_is_no_overrun():
 def test_a_line_that_never_returns_is_no_overrun():
     assert overrun(arc(0, 0.7), 100.0) is None
     assert overrun(np.array([[0.0, 0.0], [1.0, 1.0]]), 100.0) is None
+    assert overrun(np.zeros((3, 2)), 100.0) is None
