@@ -81,7 +81,7 @@ def broken(node):
 
 
 def mutants(path):
-    """The file, the line and what stood there, what is put there, and the whole source with it."""
+    """The file, the place and what stood there, what is put there, and the whole source with it."""
     text = path.read_bytes()
     starts = [0, *(found.end() for found in re.finditer(b"\n", text))]
     for node, new in filter(None, map(broken, rules(ast.parse(text)))):
@@ -89,7 +89,8 @@ def mutants(path):
         end = starts[node.end_lineno - 1] + node.end_col_offset
         put = ast.unparse(new) if isinstance(new, ast.stmt) else f"({ast.unparse(new)})"
         whole = text[:begin] + put.encode() + text[end:]
-        yield path, f"{path}:{node.lineno}: {ast.unparse(node)}", put, whole
+        place = f"{path}:{node.lineno}:{node.col_offset + 1}"
+        yield path, f"{place}: {ast.unparse(node)}", put, whole
 
 
 def users(path):

@@ -37,17 +37,17 @@ def slow_envelope(patch, shape, nm, width):
     """Every voxel against every part of the outline that is not on the border."""
     drawn = np.zeros(shape, dtype=bool)
     inside = patch.onto(shape) >= 0.5
+    centres = np.moveaxis(np.indices(shape), 0, -1) + 0.5
     half = max(width, *nm) / 2
     for line in outline(patch, shape):
         for a, b in pairwise(line):
             if any(a[k] == b[k] and a[k] in (0, shape[k]) for k in (0, 1)):
                 continue
-            for index in np.ndindex(*shape):
-                p, d = (np.add(index, 0.5) - a) * nm, (b - a) * nm
-                t = np.clip(p @ d / (d @ d), 0, 1)
-                distance = np.hypot(*(p - t * d))
-                tie = abs(distance - half) < 1e-4 * max(nm)
-                drawn[index] |= inside[index] if tie else distance < half
+            p, d = (centres - a) * nm, (b - a) * nm
+            t = np.clip(p @ d / (d @ d), 0, 1)
+            distance = np.linalg.norm(p - t[..., None] * d, axis=-1)
+            tie = abs(distance - half) < 1e-4 * max(nm)
+            drawn |= np.where(tie, inside, distance < half)
     return drawn
 
 
