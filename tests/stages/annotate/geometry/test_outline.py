@@ -102,12 +102,17 @@ def test_an_object_that_fills_the_image_ends_at_its_border_and_has_no_envelope()
     assert not envelope(whole(np.ones(SHAPE)), SHAPE, nm=(10, 10), width_nm=70).values.any()
 
 
-def test_no_envelope_along_the_border_where_the_object_leaves_the_image():
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("share", [1, 0.6])
+def test_no_envelope_along_the_border_where_the_object_leaves_the_image(share, turn):
+    """Not even where the crowd is so unsure that the line would lie within the image."""
     values = np.zeros((40, 60), dtype=np.float32)
-    values[:25, 10:50] = 1
-    drawn = envelope(whole(values), (40, 60), nm=(10, 10), width_nm=60).onto((40, 60))
+    values[:25, 10:50] = share
+    turned = np.rot90(values, turn)
+    drawn = envelope(whole(turned), turned.shape, nm=(10, 10), width_nm=60).onto(turned.shape)
+    drawn = np.rot90(drawn, -turn)
     assert not drawn[:20, 16:44].any()
-    assert drawn[0, 7:13].all()
+    assert drawn[0, 8:12].all()
     assert drawn[25, 13:47].all()
 
 
