@@ -66,4 +66,4 @@ def test_who_looked_and_who_drew(drew, saw_nothing, there):
     votes = [*[Vote("a", (line, line))] * drew, *[Vote("b")] * saw_nothing]
     found = SliceQuality.of(SliceVotes(7, (0, 0), (9, 9), tuple(votes), "A"))
     assert found == SliceQuality("A", 7, drew + saw_nothing, saw_nothing, None, 0.0)
-    assert (found.drawn, found.there) == (drew, there)
+    assert (found.drawn, found.there, found.replaced) == (drew, there, False)

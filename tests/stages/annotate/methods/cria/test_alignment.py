@@ -134,3 +134,13 @@ def test_of_a_hundred_and_sixty_points_the_last_counts(nearer, matches):
     places = matched(np.tile(ends, (10, 1)), drawing, step=10.0, reach=600.0)
     expected = beside if matches else np.full_like(ends, np.nan)
     np.testing.assert_array_equal(places, np.tile(expected, (10, 1)))
+
+
+@pytest.mark.parametrize(("off", "matches"), [(490, True), (505, False)])
+def test_a_point_far_off_costs_as_much_as_none(off, matches):
+    """None costs 10² + 0.0014 x (0.7 x 600)² a step: as much as a point 498 nm away."""
+    ends = np.array([[0.0, 0.0], [0.0, 50.0]])
+    drawing = Drawing(ends + np.array([off, 0]), np.array([1, 0]), np.zeros(2, dtype=bool))
+    places = matched(np.tile(ends, (100, 1)), drawing, step=10.0, reach=600.0)
+    expected = drawing.points if matches else np.full_like(ends, np.nan)
+    np.testing.assert_array_equal(places, np.tile(expected, (100, 1)))

@@ -204,6 +204,21 @@ def test_nobody_outweighs_two_others_who_agree(skill):
     assert not label(by([], [], own), known).any()
 
 
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ((4.0, 1.0, 1.0), (1.8 + 1) / 3.8),  # 0.9 of both others
+        ((4.0, 1.0, 0.05), (1 + 0.05) / 2.05),  # but no less than the second best
+        ((1.5, 1.0, 1.0), 2.5 / 3.5),
+    ],
+)
+def test_nobody_counts_for_more_than_nine_tenths_of_the_others(known, expected):
+    drawn, absent = [ring(*LEFT)], []
+    skills = {f"v{n}": skill for n, skill in enumerate(known)}
+    agreement = cria(by(drawn, absent, drawn), NM, skills, OPTIONS).onto(SHAPE)
+    assert agreement[150, 100] == pytest.approx(expected)
+
+
 def test_of_two_the_better_one_counts_more():
     drawn, absent = [ring(*LEFT)], []
     assert label(by(drawn, absent), {"v0": 1.0, "v1": 0.5}).any()
