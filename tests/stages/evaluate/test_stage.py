@@ -328,3 +328,23 @@ def test_sides_that_have_something_are_not_explained(tmp_path, votes, truth):
     result = write_volume(tmp_path / "r.zarr", votes[0])
     labels = write_volume(tmp_path / "t.zarr", truth, kind="labels")
     assert "notes" not in evaluate(tmp_path, {"result": result}, labels).about
+
+
+@pytest.mark.parametrize("finer", [1, 2])
+def test_what_a_block_reads_and_holds(tmp_path, finer):
+    """A ground truth of 2 bytes a voxel, three votes of 1; 16 for each voxel of the larger one."""
+    votes = write_volume(tmp_path / "v.zarr", np.zeros((3, 8, 10, 12), np.uint8), channels="xyz")
+    fine = np.ones((8, 10 * finer, 12 * finer), np.uint16)
+    nm = (50, 50 / finer, 50 / finer)
+    truth = write_volume(tmp_path / "t.zarr", fine, kind="labels", voxel_nm=nm)
+    step = plan_evaluate({"votes": votes}, truth, EvaluateOptions(), url="").step
+    assert step.bytes_read == fine.size * 2 + 8 * 10 * 12 * 3
+    assert step.peak_bytes == step.bytes_read + 16 * fine.size
+
+
+def test_one_result_of_another_space_makes_it_a_part(tmp_path, votes, truth):
+    expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
+    whole = write_volume(tmp_path / "whole.zarr", votes[0])
+    part = write_volume(tmp_path / "part.zarr", votes[0, 8:], corner_nm=(400, 0, 0))
+    for results, is_part in (({"a": whole}, False), ({"a": whole, "b": part}, True)):
+        assert plan_evaluate(results, expert, EvaluateOptions(), url="").is_part == is_part

@@ -144,3 +144,27 @@ def test_a_point_far_off_costs_as_much_as_none(off, matches):
     places = matched(np.tile(ends, (100, 1)), drawing, step=10.0, reach=600.0)
     expected = drawing.points if matches else np.full_like(ends, np.nan)
     np.testing.assert_array_equal(places, np.tile(expected, (100, 1)))
+
+
+@pytest.mark.parametrize(("off", "left_out"), [(46, []), (47, [50, 99])])
+def test_to_leave_a_drawing_and_to_come_back_costs_two_leaps_and_a_point(off, left_out):
+    """A circle whose second half lies aside, outwards where it begins and ends.
+
+    2 x (3 x 10)² + 347 = 2147: a leap of 46 nm, whose square is 2116, is cheaper.
+    """
+    angle = np.linspace(0, 2 * np.pi, 100, endpoint=False)
+    reference = 800 * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    points = reference + np.repeat([[0, 0], [0, off]], 50, axis=0)
+    drawing = Drawing(points, np.roll(np.arange(100), 1), np.zeros(100, dtype=bool))
+    places = matched(reference, drawing, step=10.0, reach=600.0)
+    points[left_out] = np.nan
+    np.testing.assert_array_equal(places, points)
+
+
+@pytest.mark.parametrize(("finer", "follows"), [(4, True), (5, False)])
+def test_of_a_finer_drawing_every_fourth_point_is_matched(finer, follows):
+    angle = np.linspace(0, 2 * np.pi, 100 * finer, endpoint=False)
+    points = 2000 * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    drawing = Drawing(points, np.roll(np.arange(len(points)), 1), np.zeros(len(points), dtype=bool))
+    places = matched(points[::finer], drawing, step=125.0, reach=600.0)
+    assert np.array_equal(places, points[::finer]) == follows

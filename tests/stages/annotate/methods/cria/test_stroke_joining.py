@@ -348,3 +348,10 @@ def test_a_stroke_that_goes_on_within_half_the_limit_of_its_start_draws_it_again
     kept = np.concatenate([*joined.loops, *joined.left_open])
     assert (len(kept) < len(once) + 3) == again
     assert (len(kept) == len(once) + len(more)) != again
+
+
+def test_a_stroke_whose_two_ends_leave_the_image_is_closed_along_its_border():
+    """Its ends are 100 apart, more than an eighth of the 700 around; no other point is near."""
+    joined = limited(np.float32([[100, 0], [100, 250], [200, 250], [200, 0]]))
+    assert (len(joined.loops), joined.left_open) == (1, ())
+    assert size(joined.loops) == 100 * 250
