@@ -11,9 +11,10 @@ from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, VolprocError, VolumeError
 from volproc.fusion import FUSIONS, fuse
 from volproc.grid.scale import nearest, parse_voxel_nm
+from volproc.stages.description import Request
 from volproc.stages.evaluate import overlap_counts
 from volproc.stages.evaluate.overlap_counts import block_of
-from volproc.stages.evaluate.stage import plan_evaluate, run_evaluate
+from volproc.stages.evaluate.stage import plan_evaluate, plan_from, run_evaluate
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume
 
@@ -348,3 +349,19 @@ def test_one_result_of_another_space_makes_it_a_part(tmp_path, votes, truth):
     part = write_volume(tmp_path / "part.zarr", votes[0, 8:], corner_nm=(400, 0, 0))
     for results, is_part in (({"a": whole}, False), ({"a": whole, "b": part}, True)):
         assert plan_evaluate(results, expert, EvaluateOptions(), url="").is_part == is_part
+
+
+def test_what_is_scored_is_named_for_what_it_is(tmp_path, votes, truth):
+    """By itself a result, or votes, which have channels; in a run both, as far as they are made."""
+    one = write_volume(tmp_path / "p.zarr", votes[0])
+    many = write_volume(tmp_path / "v.zarr", votes, channels=("x", "y", "z"))
+    expert = write_volume(tmp_path / "t.zarr", truth, kind="labels")
+    tables = {"evaluate": EvaluateOptions()}
+    for run, given, names in (
+        (None, {"result": one}, ["result"]),
+        (None, {"result": many}, ["votes"]),
+        ("run", {"result": one}, ["prediction"]),
+        ("run", {"result": one, "votes": many}, ["prediction", "votes"]),
+    ):
+        plan = plan_from(Request(tables, {**given, "ground_truth": expert}, run=run))
+        assert [result.name for result in plan.counts.results] == names
