@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -49,6 +50,15 @@ def _found(url: str, protocol: str) -> tuple[Any, str]:
     kind = fsspec.get_filesystem_class(protocol)
     options = kind._get_kwargs_from_urls(url)
     return fsspec.filesystem(protocol, **options), str(kind._strip_protocol(url))
+
+
+def path_or_url(place: str) -> Path | str:
+    """A path as a Path; a URL as it is, as a Path would drop one of its slashes.
+
+    >>> path_or_url("run/report.html"), path_or_url("s3://bucket/run/report.html")
+    (PosixPath('run/report.html'), 's3://bucket/run/report.html')
+    """
+    return place if "://" in place else Path(place)
 
 
 def name_of(url: str) -> str:
