@@ -195,7 +195,7 @@ class ObjectLog:
         self.flush()
         with recording(self.url):
             self._remove(name for name in self._names() if not kept or _number(name))
-        self._number, self._lines = 1, []
+        self._number, self._lines = int(bool(kept)), []
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:

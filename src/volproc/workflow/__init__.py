@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volproc.config.loading import parsed
+from volproc.credentials import without_secrets
 from volproc.engine.events import Note, Watcher
 from volproc.engine.records import record_log
 from volproc.errors import ConfigError
@@ -85,6 +86,7 @@ def running(folder: str) -> str:
 
 def saved(folder: str) -> Workflow:
     """The options that a run left in its folder; ConfigError if there are none."""
+    folder = without_secrets(folder)
     settings = f"{folder.rstrip('/')}/{SETTINGS}"
     if not exists(settings):
         raise ConfigError(

@@ -9,6 +9,7 @@ from typing import Any
 
 from volproc.config.options import Options
 from volproc.config.running import ClusterOptions
+from volproc.credentials import without_secrets
 from volproc.engine.clusters import engine_of
 from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.run import Runner
@@ -32,12 +33,17 @@ def run_single(
     watchers: Sequence[Watcher] = (),
 ) -> Any:
     """The result of a stage with these options, inputs and outputs by name."""
+    inputs, outputs = ({n: _public(place) for n, place in d.items()} for d in (inputs, outputs))
     chosen = stage.plan(
         Request(tables, inputs, outputs, watchers=watchers, stages=registered()),
     )
     out, *also = (*outputs.values(), "")
     with runner_for(out, cluster, watchers, overwrite=overwrite, also=also) as runner:
         return stage.run(chosen, runner)
+
+
+def _public(place: Any) -> Any:
+    return without_secrets(place) if isinstance(place, str) else place
 
 
 @contextmanager
