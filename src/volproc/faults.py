@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from volproc.credentials import masked
 from volproc.errors import TransientError, VolprocError
 
 Fault = Literal[
@@ -191,9 +192,9 @@ def notes_of(error: BaseException) -> list[str]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message; its type where it has none."""
+    """The first line of an error's message, without secrets; its type where it has none."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]
+    return masked(text.splitlines()[0])
 
 
 def _chain(error: BaseException) -> Iterator[tuple[BaseException, bool]]:

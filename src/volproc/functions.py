@@ -207,12 +207,12 @@ def run(
     redo: Sequence[str] = (),
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
-) -> Path:
+) -> Path | str:
     """Run a workflow (a file, or what `load_workflow` returns), or go on with it.
 
-    Returns the path of the report. `stages` limits it to some. What is recorded as done, from the
-    same inputs and options, is left alone; what was made from others is remade, and said
-    before. `redo` names stages that are remade in any case. All stages are planned before the
+    Returns the path of the report, or its URL. `stages` limits it to some. What is recorded as
+    done, from the same inputs and options, is left alone; what was made from others is remade, and
+    said before. `redo` names stages that are remade in any case. All stages are planned before the
     first byte is written: VolprocError, one line, when something is missing or wrong. `watchers`
     are called with every event; `progress` shows it, in a terminal or a notebook.
     """
@@ -235,7 +235,7 @@ def status(folder: str | Path) -> tuple[StageStatus, ...]:
     """What of a run is done, stale, begun or missing, stage by stage; nothing is written."""
     from volproc import workflow as runs
 
-    return runs.status(Path(folder))
+    return runs.status(os.fspath(folder))
 
 
 def _loaded(workflow: str | Path | Workflow) -> Workflow:

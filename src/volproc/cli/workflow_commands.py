@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from itertools import chain
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +27,7 @@ from volproc.terminal import (
 from volproc.workflow.registry import registered
 from volproc.workflow.workflow_file import load_workflow
 
+RunFolder = Annotated[str, typer.Argument(metavar="RUN/", help="Its folder, or the URL of it.")]
 IN_RUN = ", ".join(stage.name for stage in registered().values() if stage.in_run != "never")
 
 
@@ -81,7 +81,7 @@ def plan(
     from volproc.workflow import rates
 
     options = load_workflow(file, flags=_flags(settings, box))
-    known = rates(Path(options.run.folder) / "log.jsonl")
+    known = rates(options.run.folder)
     columns = ("blocks", "left", "read", "written", "peak/worker", "TFLOP", "time")
     table = Table("stage", "step", *columns)
     planned = volproc.plan(options, stages=listed(stages))
@@ -101,7 +101,7 @@ def _flags(settings: list[str] | None, box: str) -> list[str]:
 
 
 @app.command()
-def status(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
+def status(folder: RunFolder) -> None:
     """Say what of a run is done, stale, begun or missing; nothing is written."""
     from volproc.workflow import running
 
@@ -114,12 +114,12 @@ def status(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
+def report(folder: RunFolder) -> None:
     """Write a finished run's report again."""
     from volproc import workflow
 
     page = workflow.run(workflow.saved(folder), stages=("report",))
-    show(f"report: {page.resolve()}")
+    show(f"report: {page if isinstance(page, str) else page.resolve()}")
 
 
 @app.command()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from volproc import retry
+from volproc.credentials import masked
 from volproc.engine.events import Watcher
 from volproc.engine.memory import process_peak_bytes
 from volproc.errors import VolprocError
@@ -172,7 +173,7 @@ def do_block(task: Task, block: Block) -> Outcome:
 def failed(block: Block, error: Exception, *, doing: str = "", tried: str = "") -> Outcome:
     """The outcome of a block that ended with `error`, by who can act."""
     fault = fault_of(error)
-    text = " ".join(str(error).split())  # CUDA's errors have many lines
+    text = masked(" ".join(str(error).split()))  # CUDA's errors have many lines
     if not isinstance(error, VolprocError):
         way_out = f"; {WAY_OUT[fault]}" if fault else ""
         text = f"{type(error).__name__}: {text}{way_out}"

@@ -149,7 +149,7 @@ def run_training(
 def _made(plan: TrainPlan, watch: Watch) -> Card:
     options = plan.options
     device = device_for(options.device, table="train")
-    write_provenance(str(plan.folder), plan.recipe, finished=False, folder=True)
+    write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
     load = partial(load_pair, voxel_nm=plan.voxel_nm, agreement_as=options.agreement_as)
     pairs = [load(source) for source in plan.sources]
     require_foreground(pairs, plan.sources)
@@ -174,7 +174,7 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         start(device=torch.device(device)),
         schedule,
         batches=sampler,
-        folder=plan.folder / "training",
+        folder=f"{plan.folder}/training",
         key=plan.digest,
         scores=validator if plan.validation else None,
         watch=watch,
@@ -182,7 +182,7 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
     )
     card = save_model(plan.folder, network, plan.card(validator(network)))
     finished = plan.finished_record(card)
-    write_provenance(str(plan.folder), plan.recipe, finished=True, folder=True, **finished)
+    write_provenance(plan.folder, plan.recipe, finished=True, folder=True, **finished)
     return card
 
 
