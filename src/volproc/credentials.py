@@ -54,6 +54,11 @@ def with_secrets(url: str) -> str:
     return url if query is None else f"{url}?{query}"
 
 
+def secrets_here() -> dict[str, str]:
+    """The variable that holds them, for processes elsewhere; nothing where there are none."""
+    return {SECRETS: os.environ[SECRETS]} if SECRETS in os.environ else {}
+
+
 def masked(text: str) -> str:
     """A text without the secrets of the URLs in it, such as a library's message.
 

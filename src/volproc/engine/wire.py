@@ -26,6 +26,7 @@ from distributed import get_worker
 from distributed.protocol.pickle import dumps, loads
 
 import volproc
+from volproc.credentials import secrets_here
 from volproc.engine.machine import visible_gpus
 from volproc.engine.memory import human
 from volproc.engine.protocol import Outcome, do_block, failed
@@ -77,17 +78,18 @@ class Expected:
         with suppress(OSError):  # where all paths are absolute the folder need not be there
             if os.getcwd() != self.folder:
                 os.chdir(self.folder)
+        for name, value in self.environment.items():
+            os.environ.setdefault(name, value)
         unseen = next((lease.root for lease in self.leases if not _sees(lease)), "")
         if unseen:
             return f"it does not see {unseen}; choose an output that all workers share"
-        for name, value in self.environment.items():
-            os.environ.setdefault(name, value)
         return ""
 
 
-def expected(**more: Any) -> Expected:
-    """What a worker must have for blocks that this thread sends."""
-    return Expected(versions(), os.getcwd(), current(), **more)
+def expected(*, environment: dict[str, str], **more: Any) -> Expected:
+    """What a worker must have for blocks that this thread sends; it is lent the URLs' secrets."""
+    environment = {**environment, **secrets_here()}
+    return Expected(versions(), os.getcwd(), current(), environment, **more)
 
 
 @cache
