@@ -73,10 +73,7 @@ def measured(engine, task, count, *, workers, name):
 
 def main(what):
     """Print a table."""
-    print(
-        "| blocks | workers | number | s | blocks/s | utilisation | CPU ms/block | MB at a tenth | MB at most |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     if what == "lengths":
         for workers in (2, 4, 8):
             with local_engine(workers=workers, worker_bytes=10**9) as engine:
