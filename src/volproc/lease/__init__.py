@@ -57,8 +57,9 @@ class Lease:
         return found if found and (epoch, found.owner) == (self.epoch, self.owner) else None
 
     def require(self) -> None:
-        """LeaseLostError if another owner has taken over."""
-        epoch, text = newest(self.root)
+        """LeaseLostError if another owner has taken over; LeaseError where nobody can tell."""
+        with reaching(self.root):
+            epoch, text = newest(self.root)
         if self.mine(epoch, text):
             return
         found = parsed(text)
