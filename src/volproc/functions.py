@@ -235,7 +235,7 @@ def status(folder: str | Path) -> tuple[StageStatus, ...]:
     """What of a run is done, stale, begun or missing, stage by stage; nothing is written."""
     from volproc import workflow as runs
 
-    return runs.status(os.fspath(folder))
+    return runs.status(folder)
 
 
 def _loaded(workflow: str | Path | Workflow) -> Workflow:

@@ -11,6 +11,7 @@ Stages are imported when something is to be done: a finished run costs no more t
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,23 +71,23 @@ def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, t
     return steps_of(filled(workflow), stages)
 
 
-def status(folder: str) -> tuple[StageStatus, ...]:
+def status(folder: str | Path) -> tuple[StageStatus, ...]:
     """What of a run is done, stale, begun or missing, stage by stage; nothing is written."""
     from volproc.workflow.stage_status import status_of
 
     return status_of(filled(saved(folder)))
 
 
-def running(folder: str) -> str:
+def running(folder: str | Path) -> str:
     """Who works on a run at this moment, and since when; "" if nobody does."""
     from volproc.workflow.stage_status import at_work
 
     return at_work(filled(saved(folder)))
 
 
-def saved(folder: str) -> Workflow:
+def saved(folder: str | Path) -> Workflow:
     """The options that a run left in its folder; ConfigError if there are none."""
-    folder = without_secrets(folder)
+    folder = without_secrets(os.fspath(folder))
     settings = f"{folder.rstrip('/')}/{SETTINGS}"
     if not exists(settings):
         raise ConfigError(
