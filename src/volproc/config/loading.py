@@ -94,7 +94,7 @@ def _set(tables: dict[str, Any], key: str, text: str) -> None:
     table, _, option = key.partition(".")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text
     options = tables.setdefault(table, {})
     if isinstance(options, dict):  # anything else is refused when it is parsed

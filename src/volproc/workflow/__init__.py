@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volproc.config.loading import parsed
 from volproc.engine.events import Note, Watcher
 from volproc.errors import ConfigError
+from volproc.faults import MALFORMED, understanding
 from volproc.retry import patient
 from volproc.workflow.filled import SETTINGS, filled, own
 from volproc.workflow.finished import found_by, nothing_to_do
@@ -88,20 +90,20 @@ def saved(folder: Path) -> Workflow:
         raise ConfigError(
             f"{folder} is not a run's folder: it has no {SETTINGS}; see `volproc run`"
         )
-    return parsed(Workflow, json.loads(settings.read_text()), where=str(settings))
+    damaged = f"{settings} is damaged ({{}}); start the run again from its workflow file"
+    with understanding(ConfigError, damaged):
+        stated = json.loads(settings.read_text())
+    return parsed(Workflow, stated, where=str(settings))
 
 
 @patient
 def rates(log: Path) -> dict[str, float]:
     """Voxels per second of every step that the log of an earlier run tells of."""
-    done: dict[str, list[float]] = {}
-    for line in log.read_text().splitlines() if log.exists() else ():
-        try:
+    done: dict[str, tuple[float, float]] = {}
+    for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
+        with suppress(*MALFORMED):  # a full disk cut it short, say
             event: dict[str, Any] = json.loads(line)
-        except json.JSONDecodeError:  # a full disk cut it short
-            continue
-        if event["event"] == "StepFinished" and event["voxels"]:
-            total = done.setdefault(event["step"], [0.0, 0.0])
-            total[0] += event["voxels"]
-            total[1] += event["seconds"]
+            if event["event"] == "StepFinished" and event["voxels"]:
+                voxels, seconds = done.get(event["step"], (0.0, 0.0))
+                done[event["step"]] = (voxels + event["voxels"], seconds + event["seconds"])
     return {step: voxels / seconds for step, (voxels, seconds) in done.items() if seconds}
