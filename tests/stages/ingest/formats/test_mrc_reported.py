@@ -88,8 +88,8 @@ def test_bytes_with_the_flag_of_half_bytes_hold_two_voxels(tmp_path, order, zipp
     source = open_mrc(str(path))
     assert (source.shape, source.dtype) == ((2, 3, 10), "uint8")
     np.testing.assert_array_equal(everything(source), meant)
-    # of a cell of five columns that are ten
-    assert source.voxel_nm == pytest.approx((2, 2, 1))
+    # the cell counts columns as the header does: of voxels it is twice as wide
+    assert source.voxel_nm == pytest.approx((2, 2, 2))
 
 
 def test_half_bytes_with_a_sign_are_refused(made):

@@ -144,7 +144,7 @@ def test_planes_are_turned_as_their_orientation_says(tmp_path, orientation, kind
     if path.suffix == ".tif":
         tags = [(274, "H", 1, orientation, True)]
         packed = "zlib" if kind == "packed tif" else None
-        tifffile.imwrite(path, STACK[:4], extratags=tags, compression=packed)
+        write(tmp_path, [path.name], [STACK[:4]], extratags=tags, compression=packed)
         stored = STACK[:4]
     else:
         exif = Image.Exif()
