@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from volproc.engine.events import BlockFailed, JsonLines
-from volproc.engine.protocol import Step
-from volproc.engine.run import MAX_FAILURES
+from volproc.engine.protocol import Outcome, Step
+from volproc.engine.run import MAX_FAILURES, Runner
+from volproc.engine.serial import SerialEngine
 from volproc.errors import BlocksFailedError, MemoryLimitError, VolprocError
 from volproc.faults import IN_THE_LOG
 from volproc.grid.blocks import Block, Tiling
@@ -206,3 +207,21 @@ def test_watchers_hear_what_happens(tmp_path, runner):
     assert heard[-1].voxels == 48
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == [type(e).__name__ for e in heard]
+
+
+class DeadWorkers(SerialEngine):
+    """Every block ends its worker."""
+
+    def map(self, task, blocks):
+        return (Outcome(b, failure="its worker died 4 times", blame="worker") for b in blocks)
+
+
+def test_a_dead_worker_is_told_with_the_files_that_it_was_reading(tmp_path):
+    """Number 8374 of HDF5 in scripts/fuzz: its library crashes while voxels are read."""
+    dying = Runner(DeadWorkers(), tmp_path / "records")
+    with pytest.raises(BlocksFailedError) as told:
+        dying.run(replace(step(tmp_path), reads="raw.h5"))
+    assert "worker died 4 times; or raw.h5, which it was reading, is damaged" in str(told.value)
+    with pytest.raises(BlocksFailedError) as told:
+        dying.run(step(tmp_path))
+    assert "damaged" not in str(told.value)

@@ -76,6 +76,8 @@ class Step:
 
     recorded: int = 0
     """Blocks that an earlier run did, where a plan has looked (`volproc plan`)."""
+    reads: str = ""
+    """The files of other programs that it reads: a damaged one may end the process."""
     writes: tuple[Written, ...] = ()
     """Where blocks are stored: one that is recorded but no longer there is done again."""
 

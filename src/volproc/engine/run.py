@@ -222,7 +222,8 @@ def _failure(step: Step, failed: list[Outcome]) -> VolprocError:
         more = f" (and {len(failed) - 1} more blocks)" if len(failed) > 1 else ""
         return VolprocError(f"{step.name}: {first.failure}{more}")
     listed = ", ".join(f"{o.block.index} ({o.block.core})" for o in failed)
+    doubt = f"; or {step.reads}, which it was reading, is damaged" if step.reads else ""
     return BlocksFailedError(
         f"{step.name}: {len(failed)} of {len(step.blocks)} blocks failed: {listed}; first reason: "
-        f"{first.failure}; {NEXT[first.blame]}"
+        f"{first.failure}{doubt if first.blame == 'worker' else ''}; {NEXT[first.blame]}"
     )

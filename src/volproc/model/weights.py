@@ -20,7 +20,7 @@ from torch import Tensor
 
 from volproc import __version__, lease
 from volproc.errors import ModelError
-from volproc.faults import first_line
+from volproc.faults import first_line, understanding
 from volproc.location import filesystem_of
 from volproc.model.etchacell import EtchACell, EtchACellSpec
 from volproc.model.normalisation import METHOD, Method
@@ -141,7 +141,9 @@ def load_model(folder: Path | str) -> tuple[UNet | EtchACell, Card]:
         raise ModelError(
             f"{path} is not a safetensors file: {error}; copy the folder again"
         ) from error
-    with torch.device("meta"):  # a card may describe more than there is memory for
+    impossible = f"{folder}/{CARD} describes a network that cannot be made ({{}}); use the card "
+    # a card may describe more than there is memory for
+    with understanding(ModelError, f"{impossible}that came with it"), torch.device("meta"):
         requested = network_of(card.spec).state_dict()
     _require_fit(requested, tensors, path=path)
     _require_finite(tensors, where=str(path))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from volproc.credentials import without_secrets
 from volproc.engine.events import Note, Watcher
 from volproc.engine.records import record_log
 from volproc.errors import ConfigError
+from volproc.faults import MALFORMED, understanding
 from volproc.location import path_or_url
 from volproc.volume.access import exists
 from volproc.volume.file_io import read_file
@@ -93,19 +95,19 @@ def saved(folder: str | Path) -> Workflow:
         raise ConfigError(
             f"{folder} is not a run's folder: it has no {SETTINGS}; see `volproc run`"
         )
-    return parsed(Workflow, json.loads(read_file(settings)), where=settings)
+    damaged = f"{settings} is damaged ({{}}); start the run again from its workflow file"
+    with understanding(ConfigError, damaged):
+        stated = json.loads(read_file(settings))
+    return parsed(Workflow, stated, where=settings)
 
 
 def rates(folder: str) -> dict[str, float]:
     """Voxels per second of every step that the log of an earlier run in a folder tells of."""
-    done: dict[str, list[float]] = {}
+    done: dict[str, tuple[float, float]] = {}
     for line in record_log(f"{folder.rstrip('/')}/{LOG}").peek():
-        try:
+        with suppress(*MALFORMED):  # a full disk cut it short, say
             event: dict[str, Any] = json.loads(line)
-        except json.JSONDecodeError:  # a full disk cut it short
-            continue
-        if event["event"] == "StepFinished" and event["voxels"]:
-            total = done.setdefault(event["step"], [0.0, 0.0])
-            total[0] += event["voxels"]
-            total[1] += event["seconds"]
+            if event["event"] == "StepFinished" and event["voxels"]:
+                voxels, seconds = done.get(event["step"], (0.0, 0.0))
+                done[event["step"]] = (voxels + event["voxels"], seconds + event["seconds"])
     return {step: voxels / seconds for step, (voxels, seconds) in done.items() if seconds}
