@@ -365,3 +365,11 @@ def test_what_is_scored_is_named_for_what_it_is(tmp_path, votes, truth):
     ):
         plan = plan_from(Request(tables, {**given, "ground_truth": expert}, run=run))
         assert [result.name for result in plan.counts.results] == names
+
+
+@pytest.mark.parametrize(("url", "folders"), [("s.json", ("s.json",)), ("", ())])
+def test_the_file_of_scores_is_claimed(tmp_path, votes, truth, url, folders):
+    result = write_volume(tmp_path / "r.zarr", votes[0])
+    expert = write_volume(tmp_path / "t.zarr", truth, kind="labels")
+    claim = plan_evaluate({"r": result}, expert, EvaluateOptions(), url=url).claim
+    assert claim.folders == folders
