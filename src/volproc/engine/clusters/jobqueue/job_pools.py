@@ -17,7 +17,12 @@ import dask
 from distributed import Security
 
 from volproc.config.cluster import ClusterOptions
-from volproc.engine.clusters.jobqueue.job_records import JobBook, log_folder, root_of_lease
+from volproc.engine.clusters.jobqueue.job_records import (
+    JobBook,
+    key_folder,
+    log_folder,
+    root_of_lease,
+)
 from volproc.engine.clusters.jobqueue.job_scripts import Script, library, pool_script
 from volproc.engine.clusters.jobqueue.job_workers import JobWorkers
 from volproc.engine.clusters.jobqueue.queues import SYSTEMS, run
@@ -118,7 +123,9 @@ class JobPools(Pools):
     def _keys(self, script: Script) -> Security:
         """What workers need to be let in, in files that only this user can read."""
         held = self._security.get_tls_config_for_role("worker")
-        paths = {key: script.logs / f"{script.name}.{key}.pem" for key in KEY_FILES}
+        folder = key_folder(script.logs)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        paths = {key: folder / f"{script.name}.{key}.pem" for key in KEY_FILES}
         for key, path in paths.items():
             path.unlink(missing_ok=True)
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -144,14 +151,17 @@ def require(options: ClusterOptions) -> None:
 
 
 def require_accepted(pools: JobPools) -> None:
-    """VolprocError where SLURM would refuse a job, in its own words; nothing is submitted."""
+    """VolprocError where SLURM would refuse a job, in its own words; nothing is submitted.
+
+    It also refuses what it would queue, e.g. while all nodes are drained: only "invalid" counts.
+    """
     if pools.options.system != "slurm":
         return
     for name in ("cpu", "gpu") if pools.options.gpu is not None else ("cpu",):
         script = pools.script(name)
         with script.of_worker(0, "tls://here", threads=1).job_file() as file:
             done = run(["sbatch", "--test-only", file])
-        if done.returncode:
+        if done.returncode and "invalid" in done.stderr.lower():
             error = RuntimeError(f"stderr:{done.stderr}")
             raise VolprocError(refusal("sbatch", script.table, error))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from volproc.engine.clusters.jobqueue.queues import SYSTEMS, QueueError, wait_un
 from volproc.engine.records import record_log
 from volproc.errors import VolprocError
 
+WORKERS, CLIENT = "jobs.jsonl", "client.jsonl"
 GONE_WITHIN_S = 90.0
 """Jobs that were cancelled leave the queue by then: batch systems give processes 30 s to end."""
 
@@ -41,8 +41,8 @@ class RecordedJobs:
 class JobBook:
     """The record of the jobs of one output. Without a place it keeps nothing."""
 
-    def __init__(self, root: str) -> None:
-        self._log = record_log(f"{root}/jobs.jsonl") if root else None
+    def __init__(self, root: str, name: str = WORKERS) -> None:
+        self._log = record_log(f"{root}/{name}") if root else None
 
     def add(self, system: str, name: str, *ids: str) -> None:
         """Record that jobs of a name are about to be submitted, or the number of one."""
@@ -81,6 +81,11 @@ def log_folder(root: str, stated: str = "") -> Path:
     return Path(stated or here).absolute()
 
 
+def key_folder(logs: Path) -> Path:
+    """Where the keys of the connections are: apart from what error lines quote."""
+    return logs / "keys"
+
+
 def end_left_jobs() -> None:
     """End what a client that died left in the queue for the outputs that this thread writes.
 
@@ -91,8 +96,8 @@ def end_left_jobs() -> None:
         for jobs in book.read():
             end_jobs(jobs)
             book.forget(jobs.name)
-            logger.warning("%s of a client that died are ended", _described(jobs))
-            for key in log_folder(held.root).glob(f"{jobs.name}.*.pem"):
+            logger.warning("%s of a client that died are ended", described(jobs))
+            for key in key_folder(log_folder(held.root)).glob(f"{jobs.name}.*.pem"):
                 key.unlink(missing_ok=True)
 
 
@@ -105,12 +110,12 @@ def end_jobs(jobs: RecordedJobs, *, within_s: float = GONE_WITHIN_S) -> None:
         gone = not ids or wait_until_gone(system, ids, name=jobs.name, within_s=within_s)
     except QueueError as error:
         raise VolprocError(
-            f"{_described(jobs)} may still be in the queue ({error}); run volproc where "
+            f"{described(jobs)} may still be in the queue ({error}); run volproc where "
             f"{system.cancel} is, or end them by hand and remove the record jobs.jsonl"
         ) from error
     if not gone:
         raise VolprocError(
-            f"{_described(jobs)} do not leave the queue: end them with "
+            f"{described(jobs)} do not leave the queue: end them with "
             f"`{system.cancel} {' '.join(ids)}`, then run the same command again"
         )
 
@@ -123,15 +128,16 @@ def ids_in_queue(jobs: RecordedJobs) -> Sequence[str]:
     return [job.id for job in mine if job.state != "ended"]
 
 
-def _described(jobs: RecordedJobs) -> str:
+def described(jobs: RecordedJobs) -> str:
+    """Jobs for people: their system, name and numbers."""
     numbers = f" ({', '.join(jobs.ids)})" if jobs.ids else ""
     return f"{SYSTEMS[jobs.system].title} jobs {jobs.name}{numbers}"
 
 
 def state_lines(root: str) -> Iterator[str]:
     """What the queue says of each kind of job of a run, a line each."""
-    for jobs in JobBook(root).read():
-        with suppress(FileNotFoundError):
+    for book in (JobBook(root, CLIENT), JobBook(root)):
+        for jobs in book.read():
             yield f"{jobs.title}: {_counted(jobs)}"
 
 
@@ -140,7 +146,8 @@ def _counted(jobs: RecordedJobs) -> str:
     try:
         known = system.jobs(jobs.ids, name=jobs.name)
     except QueueError as error:
-        return f"{len(jobs.ids)} jobs were submitted; {error}"
+        was = "was" if len(jobs.ids) == 1 else "were"
+        return f"{counted(len(jobs.ids))} {was} submitted; {error}"
     mine = [job for job in known.values() if job.id in jobs.ids and job.state != "ended"]
     parts = []
     for state in ("runs", "waits", "ends"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -92,11 +93,12 @@ class Script:
         job._command_template = job._command_template.replace(self.python, f"exec {self.python}", 1)
         return job
 
-    def of_command(self, command: str, *, requeue: bool) -> Any:
-        """The job that runs a command instead of a worker."""
-        job = self._job(list(self.options.prologue), name=self.name, requeue=requeue)
+    def of_command(self, command: str, *, folder: str) -> Any:
+        """The job that runs a command in a folder; after a failed node it is started again."""
+        job = self._job(list(self.options.prologue), name=self.name, requeue=True)
         before = job._job_script_prologue if self.system == "htcondor" else []
-        job._command_template = "; ".join([*before, f"exec {command}"])
+        lines = [*before, f"cd {shlex.quote(folder)}", f"exec {command}"]
+        job._command_template = "; ".join(lines) if before else " && ".join(lines)
         return job
 
     @property

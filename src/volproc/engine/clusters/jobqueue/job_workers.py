@@ -139,6 +139,11 @@ class JobWorkers:
         there = self.client.scheduler_info()["workers"] if near else {}
         return [address for address, worker in there.items() if belongs(worker["name"], near)]
 
+    def seconds_left(self) -> float | None:
+        """Until the first of the jobs reaches its walltime, where that is known."""
+        left = [job.seconds_left(self.script.walltime_s) for job in self._jobs]
+        return min((one for one in left if one is not None), default=None)
+
     def _is_leaving(self, job: SentJob) -> bool:
         left = job.seconds_left(self.script.walltime_s)
         return left is not None and left < BLOCK_TIMES * self._block_seconds

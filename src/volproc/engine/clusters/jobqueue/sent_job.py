@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -63,8 +64,11 @@ def refusal(command: str, table: str, error: RuntimeError) -> str:
 
 def last_lines(folder: Path, id: str) -> str:
     """The end of a job's log, in one line."""
-    files = sorted(folder.glob(f"*{id}*"), key=lambda file: file.stat().st_mtime)
-    lines = [line.strip() for file in files for line in _lines(file) if line.strip()]
+    # a number may also stand in the run's token, or in a longer number
+    of_job = re.compile(rf"(?<![0-9a-f]){re.escape(id)}(?!\d)")
+    logs = [file for file in folder.iterdir() if file.is_file() and of_job.search(file.name)]
+    ordered = sorted(logs, key=lambda file: file.stat().st_mtime)
+    lines = [line.strip() for file in ordered for line in _lines(file) if line.strip()]
     text = " / ".join(lines[-LOG_LINES:])
     return text[-LOG_CHARACTERS:] or "nothing"
 
