@@ -65,7 +65,7 @@ def run(
     """Run a workflow, or go on where it stopped."""
     from volproc import workflow
 
-    options = load_workflow(file, flags=_flags(settings, box))
+    options = load_workflow(file, flags=flags_of(settings, box))
     with nullcontext() if quiet else progress() as watch:
         watchers = (watch,) if watch else ()
         workflow.run(options, stages=listed(stages), redo=listed(redo), watchers=watchers)
@@ -80,7 +80,7 @@ def plan(
     """Say what `run` would do and what it would cost, and stop."""
     from volproc.workflow import rates
 
-    options = load_workflow(file, flags=_flags(settings, box))
+    options = load_workflow(file, flags=flags_of(settings, box))
     known = rates(options.run.folder)
     columns = ("blocks", "left", "read", "written", "peak/worker", "TFLOP", "time")
     table = Table("stage", "step", *columns)
@@ -95,22 +95,27 @@ def plan(
         show("times are stated once a run has left its rates in the run's folder")
 
 
-def _flags(settings: list[str] | None, box: str) -> list[str]:
+def flags_of(settings: list[str] | None, box: str) -> list[str]:
     """What --set and --box say, as table.key=value."""
     return [*(settings or ()), *([f'run.box="{box}"'] if box else [])]
 
 
 @app.command()
 def status(folder: RunFolder) -> None:
-    """Say what of a run is done, stale, begun or missing; nothing is written."""
+    """Say what of a run is done, stale, begun or missing, and in the queue; nothing is written."""
     from volproc.workflow import running
+    from volproc.workflow.queued import in_queue, is_begun
 
-    table = Table("stage", "state", "")
-    for one in volproc.status(folder):
-        table.add_row(one.name, one.state, one.detail)
-    show(table)
-    who = running(folder)
-    show(f"at work: {who}" if who else "nobody is at work on it")
+    queued = in_queue(folder)
+    if not queued or is_begun(folder):
+        table = Table("stage", "state", "")
+        for one in volproc.status(folder):
+            table.add_row(one.name, one.state, one.detail)
+        show(table)
+        who = running(folder)
+        show(f"at work: {who}" if who else "nobody is at work on it")
+    for line in queued:
+        show(line)
 
 
 @app.command()

@@ -105,6 +105,8 @@ class ClusterOptions(Options):
     """The workers of all steps that use no GPU (jobqueue, kubernetes)."""
     gpu: PoolOptions | None = None
     """The workers of steps on GPUs (jobqueue, kubernetes); without, the network runs on CPUs."""
+    client: PoolOptions = PoolOptions(memory_gb=4.0)
+    """The job in which `volproc submit` runs volproc itself (jobqueue)."""
 
     @property
     def worker_bytes(self) -> int:
