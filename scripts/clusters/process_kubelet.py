@@ -184,7 +184,7 @@ class Pod:
         }
         body = {
             "phase": phase,
-            "podIP": "127.0.0.1",
+            "podIP": "10.244.0.1",
             "hostIP": "127.0.0.1",
             "startTime": now(),
             "conditions": conditions,
@@ -236,7 +236,7 @@ def follow_services() -> None:
     while not stopped.wait(0.3):
         with suppress(Exception):
             found = sorted(
-                f"{one.metadata.name}.{one.metadata.namespace}.svc"
+                f"{one.metadata.name}.{one.metadata.namespace}"
                 for one in v1.list_service_for_all_namespaces().items
                 if one.metadata.name != "kubernetes"
             )
@@ -247,7 +247,7 @@ def follow_services() -> None:
 
 def write_hosts(names: list[str]) -> None:
     lines = [line for line in HOSTS.read_text().splitlines() if MARK not in line]
-    lines += [f"127.0.0.1 {name} {name}.cluster.local {MARK}" for name in names]
+    lines += [f"127.0.0.1 {name} {name}.svc {name}.svc.cluster.local {MARK}" for name in names]
     HOSTS.write_text("\n".join(lines) + "\n")
 
 

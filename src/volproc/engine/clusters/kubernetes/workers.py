@@ -30,6 +30,8 @@ CONNECT_WITHIN_S = 60
 GONE_WITHIN_S = 120.0
 LOG_LINES = 5
 CLUSTERS = "daskclusters"
+MAKERS = ("DaskCluster", "DaskWorkerGroup", "Deployment", "ReplicaSet")
+"""What pods are made by, each by the one before it."""
 
 
 class KubernetesWorkers:
@@ -92,11 +94,14 @@ class KubernetesWorkers:
         return pod_states.why_none_runs(pods, self._warnings(), self._log, pool=self._pool)
 
     def _warnings(self) -> list[Object]:
-        """What Kubernetes and the operator complain of."""
+        """What the operator complains of, and who makes the pods."""
         with suppress(TransientError):
             events = self._api.list(CORE, "events", fields="type!=Normal")
-            return [e for e in events if e["involvedObject"].get("name", "").startswith(self.name)]
+            return [event for event in events if self._is_about_makers(event["involvedObject"])]
         return []
+
+    def _is_about_makers(self, what: Object) -> bool:
+        return what.get("kind") in MAKERS and what.get("name", "").startswith(self.name)
 
     def _log(self, pod: str) -> str:
         with suppress(Exception):  # it only adds to what is known
