@@ -11,7 +11,7 @@ from distributed import LocalCluster
 
 from volproc import lease
 from volproc.config.devices import planned_for
-from volproc.engine import distributed
+from volproc.engine import flight
 from volproc.engine.distributed import DaskEngine
 from volproc.engine.events import Advanced
 from volproc.engine.protocol import Outcome, Step, Waiting
@@ -124,7 +124,7 @@ def test_a_step_without_blocks_waits_for_no_worker(cluster, engine):
 
 
 def test_at_the_end_a_block_that_hangs_is_done_by_another_worker(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr(distributed, "STRAGGLER_S", 0.5)
+    monkeypatch.setattr(flight, "STRAGGLER_S", 0.5)
     try:
         outcomes = done(engine, step(StuckOnce(tmp_path)))
     finally:
