@@ -355,3 +355,10 @@ def test_a_stroke_whose_two_ends_leave_the_image_is_closed_along_its_border():
     joined = limited(np.float32([[100, 0], [100, 250], [200, 250], [200, 0]]))
     assert (len(joined.loops), joined.left_open) == (1, ())
     assert size(joined.loops) == 100 * 250
+
+
+@pytest.mark.parametrize(("apart", "left"), [(14, 1), (16, 2)])
+def test_a_stroke_within_half_the_limit_of_a_longer_one_repeats_it(apart, left):
+    """The limit is 30; no two ends are that near."""
+    joined = limited(wall(200, 20, 380), wall(200 + apart, 100, 300))
+    assert (joined.loops, len(joined.left_open)) == ((), left)
