@@ -14,7 +14,7 @@ from volproc.stages.ingest.voxel_source import Source
 
 COLOUR = (
     "has colour; a volume needs grey planes: convert its files to 8 or 16 bit grey first "
-    "(ImageMagick: mogrify -colorspace gray FILES)"
+    "(ImageMagick: mogrify -colorspace gray FILES), or, if colours stand for ids, to their numbers"
 )
 
 
