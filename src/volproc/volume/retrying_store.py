@@ -12,6 +12,7 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
 from volproc.credentials import with_secrets
+from volproc.location import OPTIONS
 from volproc.retry import patiently_async
 from volproc.volume.access import local_path
 
@@ -22,7 +23,10 @@ LISTS = ("list", "list_prefix", "list_dir")
 def for_zarr(url: str) -> Store:
     """zarr's store of the folder or fsspec URL `url`; nothing is made or read yet."""
     folder = local_path(url)
-    return RetryingLocalStore(folder) if folder else RetryingFsspecStore.from_url(with_secrets(url))
+    if folder:
+        return RetryingLocalStore(folder)
+    options = OPTIONS.get(url.partition("://")[0])
+    return RetryingFsspecStore.from_url(with_secrets(url), storage_options=options)
 
 
 class _Retrying:
