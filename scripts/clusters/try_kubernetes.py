@@ -373,7 +373,9 @@ def refusals(cluster: Cluster) -> None:
     refused(cluster, "broken", image(":test", ":broken"), "exit code 3", "no such library")
     refused(cluster, "other", image(":test", ":other"), "no worker is left", "volproc 9.9")
     wrong = image("jobs = 2", 'queue = "no/queue"')
-    refused(cluster, "field", wrong, "field", "kueue.x-k8s.io/queue-name", "no/queue")
+    refused(cluster, "field", wrong, "[cluster.cpu] queue", "no/queue")
+    twice = CLUSTER + 'volumes = ["data:/data", "more:/data"]'
+    refused(cluster, "spec", twice, "volumeMounts[1].mountPath", "must be unique")
 
 
 def waiting(cluster: Cluster) -> None:

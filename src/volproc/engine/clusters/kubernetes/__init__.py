@@ -20,6 +20,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from volproc.config.cluster import ClusterOptions, PoolOptions
+from volproc.config.kubernetes import LABEL, NODE_LABEL, require_form
 from volproc.engine.clusters.kubernetes.api_server import (
     CORE,
     DASK,
@@ -28,7 +29,12 @@ from volproc.engine.clusters.kubernetes.api_server import (
     Object,
     in_pod,
 )
-from volproc.engine.clusters.kubernetes.manifests import RUN_LABEL, Surroundings, dask_cluster
+from volproc.engine.clusters.kubernetes.manifests import (
+    RUN_LABEL,
+    Surroundings,
+    dask_cluster,
+    node_labels,
+)
 from volproc.engine.clusters.kubernetes.workers import (
     CLUSTERS,
     KubernetesEngine,
@@ -136,6 +142,12 @@ def require_for_pods(options: ClusterOptions) -> None:
                 f"[cluster.{table}] gpus_per_job = {pool.gpus_per_job}: a pod has one GPU; set it "
                 "to 1, and jobs to the number of GPUs"
             )
+        try:
+            require_form(f"[cluster.{table}] queue", pool.queue, LABEL, "team-a")
+            for label in node_labels(pool):
+                require_form(f"[cluster.{table}] constraint", label, NODE_LABEL, "gpu=a100")
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
 def surroundings(api: ApiServer, options: ClusterOptions) -> Surroundings:
