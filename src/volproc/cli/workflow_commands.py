@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from volproc.cli.app import (
     app,
     listed,
 )
+from volproc.config.times import moment_of
 from volproc.progress_bars import progress
 from volproc.terminal import (
     costs,
@@ -59,16 +61,27 @@ def run(
         str, typer.Option(help="Make these stages anew, separated by commas.", metavar="STAGES")
     ] = "",
     box: BoxFlag = "",
+    until: Annotated[
+        str,
+        typer.Option(
+            help="Begin no blocks from then on, finish those at work and end with exit code 75: "
+            "08:00, 2026-12-01T08:00, 2h, 90min.",
+            metavar="TIME",
+        ),
+    ] = "",
     settings: SetFlag = None,
     quiet: bool = False,
 ) -> None:
     """Run a workflow, or go on where it stopped."""
     from volproc import workflow
 
+    end = moment_of(until, now=datetime.now(), flag="--until") if until else None
     options = load_workflow(file, flags=_flags(settings, box))
     with nullcontext() if quiet else progress() as watch:
         watchers = (watch,) if watch else ()
-        workflow.run(options, stages=listed(stages), redo=listed(redo), watchers=watchers)
+        workflow.run(
+            options, stages=listed(stages), redo=listed(redo), watchers=watchers, until=end
+        )
     for line in workflow.found(options):
         show(line)
 
