@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ from volproc.cli.app import (
     app,
     listed,
 )
-from volproc.config.times import moment_of
+from volproc.config.times import length_of, moment_of
 from volproc.progress_bars import progress
 from volproc.terminal import (
     costs,
@@ -28,7 +28,7 @@ from volproc.terminal import (
     show,
 )
 from volproc.workflow.registry import registered
-from volproc.workflow.workflow_file import load_workflow
+from volproc.workflow.workflow_file import Workflow, load_workflow
 
 IN_RUN = ", ".join(stage.name for stage in registered().values() if stage.in_run != "never")
 
@@ -88,12 +88,33 @@ def run(
 
 @app.command()
 def plan(
-    file: WorkflowFile, stages: StagesFlag = "", box: BoxFlag = "", settings: SetFlag = None
+    file: WorkflowFile,
+    stages: StagesFlag = "",
+    box: BoxFlag = "",
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Hours and money on the workers of [cluster].")
+    ] = False,
+    deadline: Annotated[
+        str,
+        typer.Option(
+            help="With --cluster: the cheapest numbers of jobs that take no longer, e.g. 8h.",
+            metavar="LENGTH",
+        ),
+    ] = "",
+    gpu_tflops: Annotated[
+        float,
+        typer.Option(min=0.001, help="With --cluster: TFLOP/s of a GPU, where none was measured."),
+    ] = 30.0,
+    settings: SetFlag = None,
 ) -> None:
     """Say what `run` would do and what it would cost, and stop."""
+    options = load_workflow(file, flags=_flags(settings, box))
+    if cluster or deadline:
+        within = length_of(deadline, flag="--deadline") if deadline else None
+        _tell_cost(options, listed(stages), within, gpu_flops=gpu_tflops * 1e12)
+        return
     from volproc.workflow import rates
 
-    options = load_workflow(file, flags=_flags(settings, box))
     known = rates(Path(options.run.folder) / "log.jsonl")
     columns = ("blocks", "left", "read", "written", "peak/worker", "TFLOP", "time")
     table = Table("stage", "step", *columns)
@@ -106,6 +127,18 @@ def plan(
         show(note)
     if not known:
         show("times are stated once a run has left its rates in the run's folder")
+
+
+def _tell_cost(
+    options: Workflow, stages: tuple[str, ...], deadline: timedelta | None, *, gpu_flops: float
+) -> None:
+    """What the steps that are left cost on the workers of [cluster]."""
+    from volproc.cli.cluster_costs import told
+    from volproc.workflow.cluster_plan import cluster_plan
+
+    planned = volproc.plan(options, stages=stages)
+    for said in told(cluster_plan(options, planned, gpu_flops=gpu_flops), deadline, gpu_flops):
+        show(said)
 
 
 def _flags(settings: list[str] | None, box: str) -> list[str]:

@@ -85,7 +85,7 @@ class Runner:
             self._require_time(step, ledger)  # else workers would be started for nothing
         outcomes = engine.map(step, self._in_time(left)) if some else _nothing()
         began = time.monotonic()
-        self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks)))
+        self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks), step.on_gpu))
         try:
             voxels, peak = self._do(step, outcomes, ledger)
         finally:
@@ -180,6 +180,7 @@ def _block_done(step: Step, outcome: Outcome, done: int) -> BlockDone:
         worker=outcome.worker,
         peak_bytes=outcome.peak_bytes,
         host=outcome.host,
+        seconds=round(outcome.seconds, 3),
     )
 
 
