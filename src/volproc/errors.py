@@ -16,7 +16,8 @@ VolprocError               exit code 2 from the command line unless stated
 ├── TransientError         a disk, a network or a server failed for the moment (exit code 1)
 ├── LeaseError             an output cannot be owned: another process writes it
 │   └── LeaseLostError     another process took over what this one was writing
-└── BlocksFailedError      some blocks failed after their retries (exit code 1)
+├── BlocksFailedError      some blocks failed after their retries (exit code 1)
+└── StoppedError           the time that a run was given is over (exit code 75)
 """
 
 from __future__ import annotations
@@ -95,3 +96,10 @@ class BlocksFailedError(VolprocError):
     """Some blocks failed after their retries; the others are done and recorded."""
 
     exit_code = 1
+
+
+class StoppedError(VolprocError):
+    """The time that a run was given is over: what is done is recorded, the rest is still to do."""
+
+    exit_code = 75
+    """EX_TEMPFAIL of sysexits.h, of which batch systems and scripts know: to be run again."""

@@ -20,6 +20,8 @@ from volproc.stages.description import Stage
 from volproc.workflow.registry import registered
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from volproc.engine.events import Watcher
     from volproc.engine.protocol import Step
     from volproc.workflow.stage_status import StageStatus
@@ -207,6 +209,7 @@ def run(
     redo: Sequence[str] = (),
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
+    until: datetime | None = None,
 ) -> Path | str:
     """Run a workflow (a file, or what `load_workflow` returns), or go on with it.
 
@@ -214,12 +217,14 @@ def run(
     done, from the same inputs and options, is left alone; what was made from others is remade, and
     said before. `redo` names stages that are remade in any case. All stages are planned before the
     first byte is written: VolprocError, one line, when something is missing or wrong. `watchers`
-    are called with every event; `progress` shows it, in a terminal or a notebook.
+    are called with every event; `progress` shows it, in a terminal or a notebook. From `until` on
+    no new blocks are begun: StoppedError when those at work are recorded, and the same call goes on
+    from there.
     """
     from volproc import workflow as runs
 
-    with shown(progress, watchers) as all_watchers:
-        return runs.run(_loaded(workflow), stages=stages, redo=redo, watchers=all_watchers)
+    with shown(progress, watchers) as every:
+        return runs.run(_loaded(workflow), stages=stages, redo=redo, watchers=every, until=until)
 
 
 def plan(

@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ from volproc.engine.events import BlockFailed, JsonLines
 from volproc.engine.protocol import Outcome, Step
 from volproc.engine.run import MAX_FAILURES, Runner
 from volproc.engine.serial import SerialEngine
-from volproc.errors import BlocksFailedError, MemoryLimitError, VolprocError
+from volproc.errors import BlocksFailedError, MemoryLimitError, StoppedError, VolprocError
 from volproc.faults import IN_THE_LOG
 from volproc.grid.blocks import Block, Tiling
 
@@ -225,3 +226,63 @@ def test_a_dead_worker_is_told_with_the_files_that_it_was_reading(tmp_path):
     with pytest.raises(BlocksFailedError) as told:
         dying.run(step(tmp_path))
     assert "damaged" not in str(told.value)
+
+
+class Clock:
+    """Goes on by a second each time it is read."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+@pytest.mark.parametrize("seconds", range(2, 14))
+def test_when_the_time_is_over_no_block_is_begun_and_the_next_run_goes_on(
+    tmp_path, runner, seconds
+):
+    runner.clock, runner.until = Clock(), float(seconds)
+    with pytest.raises(StoppedError, match=r"^stopped at \d\d:\d\d as --until says: ") as caught:
+        runner.run(step(tmp_path))
+    begun = seconds - 2  # the first reading is before workers are asked for
+    assert f": {begun} of 12 blocks of tally are recorded; the same" in str(caught.value)
+    assert caught.value.exit_code == 75
+    assert len(done(tmp_path)) == begun
+    runner.until = math.inf
+    assert len(runner.run(step(tmp_path))) == 12
+    assert set(done(tmp_path).values()) == {1}
+
+
+def test_blocks_in_hand_on_workers_are_finished_and_recorded(tmp_path, any_runner):
+    any_runner.clock, any_runner.until = Clock(), 8.0
+    with pytest.raises(StoppedError, match="6 of 12 blocks"):
+        any_runner.run(step(tmp_path))
+    assert len(done(tmp_path)) == 6
+    lines = (tmp_path / "ledger" / "tally.jsonl").read_text().splitlines()
+    assert len(lines) == 1 + 6
+
+
+def test_no_worker_is_asked_for_when_the_time_is_over(tmp_path, runner):
+    class Refusing(SerialEngine):
+        def map(self, step, blocks):
+            raise AssertionError
+
+    runner.engine, runner.until = Refusing(), 0.0
+    with pytest.raises(StoppedError, match="0 of 12 blocks"):
+        runner.run(step(tmp_path))
+
+
+def test_a_step_that_is_done_when_the_time_is_over_ends_well(tmp_path, runner):
+    runner.clock, runner.until = Clock(), 14.0
+    assert len(runner.run(step(tmp_path))) == 12
+    runner.until = 0.0
+    assert len(runner.run(step(tmp_path))) == 12
+
+
+def test_a_block_that_failed_counts_for_more_than_the_time(tmp_path, runner):
+    runner.clock, runner.until = Clock(), 8.0
+    with pytest.raises(VolprocError, match=r"block 3 is wrong; mend it") as caught:
+        runner.run(step(tmp_path, wrong=(3,)))
+    assert caught.value.exit_code == 2

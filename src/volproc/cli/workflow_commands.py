@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from volproc.cli.app import (
     app,
     listed,
 )
+from volproc.config.times import length_of, moment_of
 from volproc.progress_bars import progress
 from volproc.terminal import (
     costs,
@@ -25,7 +27,7 @@ from volproc.terminal import (
     show,
 )
 from volproc.workflow.registry import registered
-from volproc.workflow.workflow_file import load_workflow
+from volproc.workflow.workflow_file import Workflow, load_workflow
 
 RunFolder = Annotated[str, typer.Argument(metavar="RUN/", help="Its folder, or the URL of it.")]
 IN_RUN = ", ".join(stage.name for stage in registered().values() if stage.in_run != "never")
@@ -59,28 +61,60 @@ def run(
         str, typer.Option(help="Make these stages anew, separated by commas.", metavar="STAGES")
     ] = "",
     box: BoxFlag = "",
+    until: Annotated[
+        str,
+        typer.Option(
+            help="Begin no blocks from then on, finish those at work and end with exit code 75: "
+            "08:00, 2026-12-01T08:00, 2h, 90min.",
+            metavar="TIME",
+        ),
+    ] = "",
     settings: SetFlag = None,
     quiet: bool = False,
 ) -> None:
     """Run a workflow, or go on where it stopped."""
     from volproc import workflow
 
+    end = moment_of(until, now=datetime.now(), flag="--until") if until else None
     options = load_workflow(file, flags=flags_of(settings, box))
     with nullcontext() if quiet else progress() as watch:
         watchers = (watch,) if watch else ()
-        workflow.run(options, stages=listed(stages), redo=listed(redo), watchers=watchers)
+        workflow.run(
+            options, stages=listed(stages), redo=listed(redo), watchers=watchers, until=end
+        )
     for line in workflow.found(options):
         show(line)
 
 
 @app.command()
 def plan(
-    file: WorkflowFile, stages: StagesFlag = "", box: BoxFlag = "", settings: SetFlag = None
+    file: WorkflowFile,
+    stages: StagesFlag = "",
+    box: BoxFlag = "",
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Hours and money on the workers of [cluster].")
+    ] = False,
+    deadline: Annotated[
+        str,
+        typer.Option(
+            help="With --cluster: the cheapest numbers of jobs that take no longer, e.g. 8h.",
+            metavar="LENGTH",
+        ),
+    ] = "",
+    gpu_tflops: Annotated[
+        float,
+        typer.Option(min=0.001, help="With --cluster: TFLOP/s of a GPU, where none was measured."),
+    ] = 30.0,
+    settings: SetFlag = None,
 ) -> None:
     """Say what `run` would do and what it would cost, and stop."""
+    options = load_workflow(file, flags=flags_of(settings, box))
+    if cluster or deadline:
+        within = length_of(deadline, flag="--deadline") if deadline else None
+        _tell_cost(options, listed(stages), within, gpu_flops=gpu_tflops * 1e12)
+        return
     from volproc.workflow import rates
 
-    options = load_workflow(file, flags=flags_of(settings, box))
     known = rates(options.run.folder)
     columns = ("blocks", "left", "read", "written", "peak/worker", "TFLOP", "time")
     table = Table("stage", "step", *columns)
@@ -93,6 +127,18 @@ def plan(
         show(note)
     if not known:
         show("times are stated once a run has left its rates in the run's folder")
+
+
+def _tell_cost(
+    options: Workflow, stages: tuple[str, ...], deadline: timedelta | None, *, gpu_flops: float
+) -> None:
+    """What the steps that are left cost on the workers of [cluster]."""
+    from volproc.cli.cluster_costs import told
+    from volproc.workflow.cluster_plan import cluster_plan
+
+    planned = volproc.plan(options, stages=stages)
+    for said in told(cluster_plan(options, planned, gpu_flops=gpu_flops), deadline, gpu_flops):
+        show(said)
 
 
 def flags_of(settings: list[str] | None, box: str) -> list[str]:

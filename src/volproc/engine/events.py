@@ -21,11 +21,13 @@ class StepStarted:
     step: str
     done: int
     total: int
+    on_gpu: bool = False
 
 
 @dataclass(frozen=True)
 class BlockDone:
-    """A block is written and recorded. `peak_bytes` is the peak memory of its worker."""
+    """A block is written and recorded: `peak_bytes` is the peak memory of its worker, `seconds` how
+    long it had the block in hand."""
 
     step: str
     block: int
@@ -35,6 +37,7 @@ class BlockDone:
     worker: int
     peak_bytes: int
     host: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,8 +27,9 @@ from volproc.engine.ledger import Ledger, forget, ledger_path
 from volproc.engine.memory import GPU_RESERVED_BYTES, RESERVED_BYTES, check_memory
 from volproc.engine.protocol import Blame, Engine, Outcome, Outcomes, Step, Waiting
 from volproc.engine.reporting import reporting_to
-from volproc.errors import REPORT, BlocksFailedError, VolprocError
+from volproc.errors import REPORT, BlocksFailedError, StoppedError, VolprocError
 from volproc.faults import IN_THE_LOG, fault_of, first_line
+from volproc.grid.blocks import Block
 
 BLAMED_FIRST: tuple[Blame, ...] = ("bug", "worker", "transient", "user")
 NEXT: dict[Blame, str] = {
@@ -58,12 +61,16 @@ class Runner:
     """Whether outputs that volproc made from other options or inputs may be replaced."""
     own: bool = False
     """Whether outputs are in a run's own folder, where the run may remake what it made."""
+    until: float = math.inf
+    """Unix time from which no new blocks are begun."""
+    clock: Callable[[], float] = time.time
 
     def run(self, step: Step) -> list[Any]:
         """Do the blocks of `step` that are not recorded yet; the records of all blocks, in order.
 
         MemoryLimitError before anything starts; after all other blocks are done the VolprocError of
-        a block if the user can fix its cause, else BlocksFailedError.
+        a block if the user can fix its cause, else BlocksFailedError. StoppedError when the time is
+        over and blocks are left.
         """
         records: list[Any]
         (records,) = self.run_together(only(step))
@@ -115,13 +122,17 @@ class Runner:
             ledger.drop(place.lost(recorded))
         left = (block for block in step.blocks if block.index not in ledger.records)
         some = len(ledger.records) < len(step.blocks)
-        outcomes = engine.map(step, left) if some else _nothing()
+        if some:
+            self._require_time(step, ledger)  # else workers would be started for nothing
+        outcomes = engine.map(step, self._in_time(left)) if some else _nothing()
         began = time.monotonic()
-        self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks)))
+        self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks), step.on_gpu))
         try:
             voxels, peak = yield from self._do(step, outcomes, ledger)
         finally:
             ledger.flush()
+        if len(ledger.records) < len(step.blocks):
+            self._require_time(step, ledger)
         seconds = time.monotonic() - began
         self._tell(StepFinished(step.name, len(step.blocks), voxels, round(seconds, 3), peak))
         return [ledger.records[block.index] for block in step.blocks]
@@ -157,6 +168,26 @@ class Runner:
         if failed:
             raise _failure(step, failed)
         return voxels, peak
+
+    def is_over(self) -> bool:
+        """Whether the time for new blocks is over."""
+        return self.clock() >= self.until
+
+    def _in_time(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The blocks that may still be begun: engines ask for the next one when they can do it."""
+        for block in blocks:
+            if self.is_over():
+                return
+            yield block
+
+    def _require_time(self, step: Step, ledger: Ledger) -> None:
+        """StoppedError if the time is over."""
+        if self.is_over():
+            at = datetime.fromtimestamp(self.until).strftime("%H:%M")
+            raise StoppedError(
+                f"stopped at {at} as --until says: {len(ledger.records)} of {len(step.blocks)} "
+                f"blocks of {step.name} are recorded; the same command goes on from here"
+            )
 
     def forget(self, step: str) -> None:
         """Drop the records of a step whose output is about to be remade."""
@@ -204,6 +235,7 @@ def _block_done(step: Step, outcome: Outcome, done: int) -> BlockDone:
         worker=outcome.worker,
         peak_bytes=outcome.peak_bytes,
         host=outcome.host,
+        seconds=round(outcome.seconds, 3),
     )
 
 

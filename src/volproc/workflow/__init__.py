@@ -11,9 +11,11 @@ Stages are imported when something is to be done: a finished run costs no more t
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +43,15 @@ def run(
     stages: Sequence[str] = (),
     redo: Sequence[str] = (),
     watchers: Sequence[Watcher] = (),
+    until: datetime | None = None,
 ) -> Path | str:
     """Run a workflow, or go on with it; returns the path of the report, or its URL.
 
     `stages` limits it to some. What is recorded as done, from the same inputs and options, is
     left alone; what was made from others is remade, and said before. `redo` names stages that
     are remade in any case. All stages are planned before the first byte is written:
-    VolprocError, one line, when something is missing or wrong.
+    VolprocError, one line, when something is missing or wrong. From `until` on no new blocks are
+    begun: StoppedError when those at work are recorded, and the same call goes on from there.
     """
     options = filled(workflow)
     page = path_or_url(own(options, "report.html"))
@@ -57,7 +61,8 @@ def run(
         return page
     from volproc.workflow.work import run_stages
 
-    run_stages(options, stages=stages, redo=redo, watchers=watchers)
+    end = until.timestamp() if until else math.inf
+    run_stages(options, stages=stages, redo=redo, watchers=watchers, until=end)
     return page
 
 

@@ -36,8 +36,9 @@ def run_stages(
     stages: Sequence[str],
     redo: Sequence[str],
     watchers: Sequence[Watcher],
+    until: float,
 ) -> None:
-    """Run the stages of a workflow whose options are filled."""
+    """Run the stages of a workflow whose options are filled; no new blocks from `until` on."""
     began = time.monotonic()
     wanted = chosen(options, stages)
     names = [stage.name for stage in wanted]
@@ -59,7 +60,7 @@ def run_stages(
         log = JsonLines(own(options, LOG))
         expected = [step for name in claims for step in ahead.of(name).steps]
         follows = engine.expect(expected)
-        runner = Runner(engine, ledger, (*watchers, log, follows), own=True)
+        runner = Runner(engine, ledger, (*watchers, log, follows), own=True, until=until)
         _tell(claims, redo, runner)
         for name in redo:
             _redo(ahead, name, runner)

@@ -1,5 +1,7 @@
 import io
+import math
 import os
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import tifffile
 from tests.stages.ingest.empiar.servers import Fault, HttpArchive
 
 from volproc import IngestOptions, lease
-from volproc.errors import IngestError
+from volproc.errors import IngestError, StoppedError
 from volproc.stages.ingest import stage
 from volproc.stages.ingest.stage import plan_ingest, run_ingest
 from volproc.volume import metadata
@@ -99,6 +101,21 @@ def test_what_was_converted_is_not_fetched_again(tmp_path, runner, monkeypatch):
         asked = len(archive.gets("data/roi/s_016.tif"))
         volume = run_ingest(planned(tmp_path, archive, keep=False), runner)
         assert len(archive.gets("data/roi/s_016.tif")) == asked == 1
+    assert np.array_equal(volume.read(volume.info.box), SLICES)
+    assert cached(tmp_path) == []
+
+
+def test_files_of_blocks_that_had_no_time_stay(tmp_path, runner):
+    with entry() as archive:
+        plan = planned(tmp_path, archive, keep=False)
+        runner.clock, runner.until = count().__next__, 4
+        with pytest.raises(StoppedError, match="3 of"):
+            run_ingest(plan, runner)
+        next_one = f"s_{3 * plan.blocks.core[0]:03}.tif"
+        assert next_one in cached(tmp_path)
+        runner.until = math.inf
+        volume = run_ingest(planned(tmp_path, archive, keep=False), runner)
+        assert len(archive.gets(f"data/roi/{next_one}")) == 1
     assert np.array_equal(volume.read(volume.info.box), SLICES)
     assert cached(tmp_path) == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -80,7 +80,7 @@ def downloading(entry: EntryFiles, runner: Runner) -> Iterator[Runner]:
     Unless they are to be kept, files are deleted once every block they are part of is recorded.
     """
     with DownloadAhead(entry.files, entry.folder, entry.options) as downloads:
-        engine = WaitingEngine(runner.engine, downloads, entry)
+        engine = WaitingEngine(runner.engine, downloads, entry, is_over=runner.is_over)
         yield replace(runner, engine=engine, watchers=(engine.recorded, *runner.watchers))
 
 
@@ -91,13 +91,23 @@ class WaitingEngine:
     its end is waited for.
     """
 
-    def __init__(self, engine: Engine, downloads: DownloadAhead, entry: EntryFiles) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        downloads: DownloadAhead,
+        entry: EntryFiles,
+        *,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`is_over` says whether the time for new blocks is over."""
+        self._is_over = is_over
         self.worker_bytes, self.threads = engine.worker_bytes, engine.threads
         self._engine = engine
         self._downloads = downloads
         self._entry = entry
         self._open: dict[int, int] = {}  # the first plane of each block that is not recorded
         self._dropped = 0
+        self._handed = 0  # one past the last plane that was handed on
 
     def for_step(self, step: Step) -> WaitingEngine:
         """This one."""
@@ -115,7 +125,8 @@ class WaitingEngine:
         converting = isinstance(step.task, CopyBlock)
         yield from self._engine.map(step, self._waiting(blocks, converting=converting))
         if converting:
-            end = max(stop for _, stop in self._entry.planes.values())
+            every = max(stop for _, stop in self._entry.planes.values())
+            end = self._handed if self._is_over() else every  # files of blocks to come stay
             self._drop_before(min(self._open.values(), default=end))
 
     def recorded(self, event: Event) -> None:
@@ -130,7 +141,7 @@ class WaitingEngine:
             self._downloads.request(self._paths(first, stop + 2 * (stop - first)))
             self._downloads.wait(self._paths(first, stop))
             if converting:
-                self._open[block.index] = first
+                self._open[block.index], self._handed = first, stop
                 self._drop_before(min(self._open.values()))
             yield block
 

@@ -1,0 +1,105 @@
+"""How fast a worker does each step: measured in the log of an earlier run, or stated.
+
+The stated figures are those of two cores of a Xeon (docs/scaling.md#rates has where each is from).
+They serve a first estimate; a run on one's own machines, of a part of the image too, measures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+CORE_FLOPS = 107e9
+"""A second, of float32 on one core, in the network alone: 0.177 TFLOP/s of the step predict on two
+cores, of which the network takes 82.4%."""
+GPU_FLOPS = 30e12
+"""A second on one GPU: assumed, a tenth of the peak of an A100. No GPU has been measured."""
+BYTES_A_SECOND = {
+    "predict": 72e6,
+    "pyramid": 180e6,
+    "label": 70e6,
+    "relabel": 386e6,
+    "measure: count": 253e6,
+    "measure: surfaces": 106e6,
+    "ingest": 122e6,
+}
+"""Bytes read and written in a second on one core, by how the name of a step begins."""
+OTHERS = 70e6
+"""Of steps that the table does not name: that of the slowest."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What an earlier run measured of a step: voxels a second of one worker."""
+
+    voxels: float
+    workers: int
+    on_gpu: bool
+
+
+@dataclass
+class _Worker:
+    """The blocks that a worker did of a step, and from when to when."""
+
+    began: float
+    ended: float
+    voxels: int = 0
+
+
+def speeds(lines: Iterable[str]) -> dict[str, Speed]:
+    """The speed of every step that the lines of a log.jsonl tell of; the last run of each counts.
+
+    A worker counts from the beginning of its first block to the end of its last one: neither the
+    time in a queue nor that of workers who came later makes a step look slow.
+    """
+    found: dict[str, tuple[bool, dict[tuple[str, int], _Worker]]] = {}
+    began: dict[str, float] = {}
+    for event in _events(lines):
+        step = event.get("step", "")
+        if event["event"] == "StepStarted":
+            began[step] = event["time"]
+            if event["done"] < event["total"]:
+                found[step] = event.get("on_gpu", False), {}
+        elif event["event"] == "BlockDone" and step in found:
+            _add(found[step][1], event, began[step])
+    return {step: _speed(*one) for step, one in found.items() if _seconds(one[1])}
+
+
+def _events(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:  # a full disk cut it short
+            continue
+
+
+def _add(workers: dict[tuple[str, int], _Worker], event: dict[str, Any], began: float) -> None:
+    end = event["time"]
+    start = max(began, end - event["seconds"]) if event.get("seconds") else began
+    one = workers.setdefault((event.get("host", ""), event["worker"]), _Worker(start, end))
+    one.began, one.ended = min(one.began, start), max(one.ended, end)
+    one.voxels += event["voxels"]
+
+
+def _seconds(workers: dict[tuple[str, int], _Worker]) -> float:
+    return sum(one.ended - one.began for one in workers.values())
+
+
+def _speed(on_gpu: bool, workers: dict[tuple[str, int], _Worker]) -> Speed:
+    voxels = sum(one.voxels for one in workers.values())
+    return Speed(voxels / _seconds(workers), len(workers), on_gpu)
+
+
+def stated_seconds(
+    name: str, *, flop: float, bytes_moved: float, cores: float, gpu_flops: float = 0.0
+) -> float:
+    """Seconds of one worker for so much of a step, by the stated figures.
+
+    On a GPU (`gpu_flops`) the worker's cores read and write while it computes; on cores they do one
+    after the other.
+    """
+    rates = (rate for start, rate in BYTES_A_SECOND.items() if name.startswith(start))
+    moving = bytes_moved / next(rates, OTHERS) / cores
+    return max(flop / gpu_flops, moving) if gpu_flops else flop / CORE_FLOPS / cores + moving
