@@ -114,6 +114,12 @@ def test_strokes_of_one_point_or_none_do_no_harm():
     assert not joined.left_open
 
 
+@pytest.mark.parametrize(("long", "left"), [(0, 0), (0.8, 1)])
+def test_a_stroke_in_one_place_is_no_line(long, left):
+    joined = limited(np.float32([[150, 150], [150, 150 + long]]))
+    assert (joined.loops, len(joined.left_open)) == ((), left)
+
+
 def test_two_nuclei_whose_gaps_face_one_another_stay_two():
     """The gaps are wider than the nuclei are apart."""
     left = circle((200, 100), 60, 0.3, 2 * np.pi - 0.3)
