@@ -7,7 +7,7 @@ import zarr
 from volproc.volume.retrying_store import for_zarr
 
 
-@pytest.mark.parametrize("claim", [(8, 2**40), (80, 8), (0, 2**31)])
+@pytest.mark.parametrize("claim", [(8, 2**40), (0, 2**31)])
 def test_an_index_that_claims_too_much_is_an_error_and_takes_no_memory(tmp_path, claim):
     """Numbers 1279 and 3753 of Zarr in scripts/fuzz: room was made for all that it claimed."""
     values = np.arange(64, dtype="u1").reshape(8, 8)
