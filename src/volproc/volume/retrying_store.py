@@ -6,9 +6,11 @@ Here rather than around a whole read: of a shard's hundred chunks only the faile
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
-from zarr.abc.store import Store
+from zarr.abc.store import ByteRequest, RangeByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore
 
 from volproc.credentials import with_secrets
@@ -60,7 +62,28 @@ def _retrying_list(cls: type, name: str) -> Callable[..., AsyncIterator[str]]:
     return again
 
 
-class RetryingLocalStore(_Retrying, LocalStore):
+class _SizedLocalStore(LocalStore):
+    """Asks for no more than a file holds: Python makes room for all that a damaged index claims."""
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """What is stored there; ValueError for a range that ends behind the file."""
+        if isinstance(byte_range, RangeByteRequest):
+            with suppress(FileNotFoundError, NotADirectoryError):  # of those the store itself says
+                size = (self.root / key).stat().st_size
+                if not byte_range.start <= byte_range.end <= size:
+                    raise ValueError(
+                        f"the index of {key} names bytes {byte_range.start} to {byte_range.end}, "
+                        f"it has {size}"
+                    )
+        return await super().get(key, prototype, byte_range)
+
+
+class RetryingLocalStore(_Retrying, _SizedLocalStore):
     """A folder of this machine's file system, made when the first file is written."""
 
     async def _open(self, **_: Any) -> None:
