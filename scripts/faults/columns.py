@@ -20,8 +20,6 @@ RUN = """
 kind = "serial"
 [label]
 threshold = 0.4
-[measure]
-meshes = "ply"
 [report]
 slices = 1
 """
