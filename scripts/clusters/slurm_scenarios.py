@@ -426,7 +426,8 @@ def main():
     if given.list:
         print("\n".join(SCENARIOS))
         return 0
-    chosen = [n for n in SCENARIOS if not given.names or any(part in n for part in given.names)]
+    parts = given.names or [""]
+    chosen = dict.fromkeys(name for part in parts for name in SCENARIOS if part in name)
     return sum(judged(name) for name in chosen)
 
 

@@ -134,9 +134,12 @@ def test_fewer_jobs_than_wanted_are_enough(queue, pools):
     workers._wanted = 3
     queue.refuse("sbatch: error: QOSMaxSubmitJobPerUserLimit\n")
     assert not workers.look()
+    queue.set(1, "PREEMPTED")
+    assert not workers.look()
+    assert "QOSMaxSubmitJobPerUserLimit" in workers.waiting_for()
     (queue.folder / "refuse").unlink()
     assert workers.look()
-    assert queue.states() == ["PENDING"] * 3
+    assert queue.states() == ["PREEMPTED", *["PENDING"] * 3]
 
 
 def test_nothing_is_left_at_the_end(queue, pools):

@@ -102,7 +102,7 @@ class JobWorkers:
             raise VolprocError(self._gave_up)
         with self._changing:
             parts = list(self._described())
-        return "; ".join(parts) or f"another job of {self.pool} is asked for"
+        return "; ".join(parts) or self._refused or f"another job of {self.pool} is asked for"
 
     def _described(self) -> Iterator[str]:
         now = time.monotonic()
@@ -133,7 +133,7 @@ class JobWorkers:
             )
         with self._changing:
             near = {job.name for job in self._jobs if self._is_leaving(job)}
-        there = self.client.scheduler_info()["workers"] if near else {}
+        there = self.client.scheduler_info(n_workers=-1)["workers"] if near else {}
         return [address for address, worker in there.items() if belongs(worker["name"], near)]
 
     def seconds_left(self) -> float | None:
@@ -187,7 +187,10 @@ class JobWorkers:
     def look(self) -> bool:
         """Ask queue and scheduler once, and replace what is lost; whether jobs were sent."""
         known = self.system.jobs([job.id for job in self._jobs], name=self.script.name)
-        there = {worker["name"] for worker in self.client.scheduler_info()["workers"].values()}
+        there = {
+            worker["name"]
+            for worker in self.client.scheduler_info(n_workers=-1)["workers"].values()
+        }
         now = time.monotonic()
         with self._changing:
             for job in self._jobs:
@@ -210,7 +213,7 @@ class JobWorkers:
             return
         busy = {
             worker["name"]
-            for address, worker in self.client.scheduler_info()["workers"].items()
+            for address, worker in self.client.scheduler_info(n_workers=-1)["workers"].items()
             if self.client.processing().get(address)
         }
         for job in near:
@@ -242,7 +245,7 @@ class JobWorkers:
     def _fill(self) -> bool:
         """Submit up to the wanted number; whether any was accepted."""
         with self._changing:
-            before = self._numbers
+            before, self._refused = self._numbers, ""
             try:
                 while len(self._jobs) < self._wanted and not self._stop.is_set():
                     self._jobs.append(self._sent())
