@@ -26,6 +26,8 @@ from volproc.grid.blocks import Block
 
 LOOK_EVERY_S = 5.0
 """How often the API server is asked for the pods."""
+PAUSE_S = 1.0
+"""Between two looks for a scheduler that has to come."""
 CONNECT_WITHIN_S = 60
 GONE_WITHIN_S = 120.0
 LOG_LINES = 5
@@ -50,7 +52,7 @@ class KubernetesWorkers:
     def client(self) -> Client:
         """Dask's client; the first one to ask waits until the scheduler answers."""
         for _ in self.connecting():
-            time.sleep(1.0)
+            time.sleep(PAUSE_S)
         return self.client
 
     def connecting(self) -> Iterator[str]:
@@ -139,7 +141,7 @@ class KubernetesEngine(DaskEngine):
             if why != before:
                 yield Waiting(why)
             before = why
-            time.sleep(1.0)
+            time.sleep(PAUSE_S)
         yield from super().map(step, blocks)
 
 
