@@ -355,7 +355,11 @@ def refused(
 
 @contextmanager
 def ended(process: subprocess.Popen) -> Iterator[tuple[int, str]]:
-    said = process.communicate(timeout=PATIENCE_S)[1]
+    try:
+        said = process.communicate(timeout=PATIENCE_S)[1]
+    except subprocess.TimeoutExpired as error:
+        process.send_signal(signal.SIGINT)
+        raise Failed(f"still there after {PATIENCE_S} s: {process.communicate()[1]}") from error
     yield process.returncode, said
 
 

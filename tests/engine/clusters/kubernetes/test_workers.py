@@ -137,9 +137,15 @@ def test_a_scheduler_that_cannot_be_reached_may_be_later(workers, fake, monkeypa
     fake.objects["pods"] = []
 
 
-def test_only_what_makes_the_pods_of_this_cluster_is_asked_for_warnings(workers, fake):
+def test_complaints_are_those_about_this_cluster(workers, fake):
     fake.objects["events"] = [
-        {"involvedObject": {"kind": kind, "name": name}, "message": "x is invalid: y"}
-        for kind, name in (("Endpoints", "one-scheduler"), ("ReplicaSet", "two-scheduler"))
+        {"involvedObject": {"name": "two-scheduler"}, "message": "exceeded quota: other"},
     ]
     assert "has not made any" in workers.waiting_for()
+    fake.objects["events"] += [
+        {"involvedObject": {"name": "one-scheduler"}, "message": "exceeded quota: few"},
+    ]
+    assert workers.waiting_for() == "no pod of [cluster.cpu] can be made: exceeded quota: few"
+    note = {"kopf.zalando.org/x": '{"success": false, "message": "may not"}'}
+    fake.objects["daskclusters"] = [{"metadata": {"name": "one", "annotations": note}}]
+    assert workers.waiting_for() == "no pod of [cluster.cpu] can be made: may not"
