@@ -169,12 +169,12 @@ class Cluster:
     def objects(self, kinds: str = "pods,daskclusters,daskworkergroups,deployments") -> list[dict]:
         return json.loads(self.kubectl("get", kinds, "-o", "json"))["items"]
 
-    def pods(self, part: str) -> list[str]:
-        """Names of pods of a component that run, without those that are being deleted."""
+    def pods(self, kind: str) -> list[str]:
+        """Pods of schedulers, workers or clients that run, without those being deleted."""
         return [
             pod["metadata"]["name"]
             for pod in self.objects("pods")
-            if part in pod["metadata"]["name"]
+            if pod["metadata"].get("labels", {}).get("dask.org/component", "client") == kind
             and pod["status"].get("phase") == "Running"
             and "deletionTimestamp" not in pod["metadata"]
         ]
@@ -355,7 +355,11 @@ def refused(
 
 @contextmanager
 def ended(process: subprocess.Popen) -> Iterator[tuple[int, str]]:
-    said = process.communicate(timeout=PATIENCE_S)[1]
+    try:
+        said = process.communicate(timeout=PATIENCE_S)[1]
+    except subprocess.TimeoutExpired as error:
+        process.send_signal(signal.SIGINT)
+        raise Failed(f"still there after {PATIENCE_S} s: {process.communicate()[1]}") from error
     yield process.returncode, said
 
 

@@ -83,7 +83,7 @@ def api(fake, tmp_path, monkeypatch):
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         use_kubeconfig(tmp_path, monkeypatch, f"http://127.0.0.1:{server.server_port}")
         with ApiServer("lab") as api:

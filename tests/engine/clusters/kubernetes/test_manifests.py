@@ -52,7 +52,9 @@ def strict(schema):
 @pytest.fixture(scope="module")
 def operators_schema():
     text = (CRDS / "crds/daskcluster.yaml").read_text()
-    schema = strict(yaml.safe_load(text)["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+    schema = strict(
+        yaml.load(text, yaml.CSafeLoader)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    )
     schema["properties"] |= {"apiVersion": {}, "kind": {}, "metadata": {}}
     return OAS30Validator(schema)
 

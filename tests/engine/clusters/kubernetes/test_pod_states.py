@@ -1,14 +1,18 @@
 import pytest
 from tests.engine.clusters.kubernetes.conftest import pod
 
-from volproc.engine.clusters.kubernetes.pod_states import is_leaving, why_none_runs
+from volproc.engine.clusters.kubernetes.pod_states import (
+    is_leaving,
+    operator_failures,
+    why_none_runs,
+)
 from volproc.errors import VolprocError
 
 OOM = {"reason": "OOMKilled", "exitCode": 137}
 
 
-def why(*pods, events=(), pool="cpu"):
-    return why_none_runs(pods, events, lambda name: f"{name} said\nthis", pool=pool)
+def why(*pods, complaints=(), pool="cpu"):
+    return why_none_runs(pods, complaints, lambda name: f"{name} said\nthis", pool=pool)
 
 
 def test_a_pool_says_why_its_pods_do_not_run():
@@ -23,9 +27,9 @@ def test_a_pool_says_why_its_pods_do_not_run():
 
 
 def test_a_quota_is_the_reason_where_no_pod_could_be_made():
-    quota = {"reason": "FailedCreate", "message": "exceeded quota: few, used: pods=1"}
-    said = why(pod(kind="scheduler", ready=True), events=[quota])
-    assert said == "no pod of [cluster.cpu] may be created: exceeded quota: few, used: pods=1"
+    quota = "exceeded quota: few, used: pods=1"
+    said = why(pod(kind="scheduler", ready=True), complaints=[quota])
+    assert said == "no pod of [cluster.cpu] can be made: exceeded quota: few, used: pods=1"
 
 
 @pytest.mark.parametrize(
@@ -74,9 +78,20 @@ def test_what_may_pass_is_waited_for(passing):
 
 
 def test_what_the_operator_cannot_make_is_an_error():
-    event = {"message": 'Deployment.apps "one" is invalid: spec.template: Required value'}
+    said = 'Deployment.apps "one" is invalid: spec.template: Required value'
     with pytest.raises(VolprocError, match=r"refuses a field: .*spec\.template: Required value"):
-        why(events=[event])
+        why(complaints=[said])
+
+
+def test_the_operator_notes_at_a_cluster_what_it_failed_at():
+    notes = {
+        "kopf.zalando.org/a": '{"success": false, "message": "is forbidden"}',
+        "kopf.zalando.org/b": '{"success": true, "message": "in the end"}',
+        "kopf.zalando.org/c": '{"success": true, "failure": false}',
+        "another": "text",
+    }
+    assert list(operator_failures({"metadata": {"annotations": notes}})) == ["is forbidden"]
+    assert list(operator_failures({"metadata": {}})) == []
 
 
 def test_a_pod_leaves_when_it_is_deleted_or_its_node_is_taken_away():
