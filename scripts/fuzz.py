@@ -1,4 +1,4 @@
-"""Damaged files for every reader of ingest, and for `check`. See scripts/fuzz.
+"""Damaged files for every reader of ingest, `check`, and all documents. See scripts/fuzz.
 
 File number n of a reader is always the same: a sound one, damaged by a generator seeded with n.
 What is right: a VolprocError of one line, or an array of the shape and type that the source
@@ -9,8 +9,8 @@ not as announced, more than 10 s, and a need of more than 2 GB. Files that were 
 from __future__ import annotations
 
 import argparse
+import csv
 import gzip
-import importlib.util
 import io
 import json
 import os
@@ -29,9 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import imagecodecs
 import numpy as np
 import tifffile
 import zarr
+from fuzz_documents import DOCUMENTS
+from fuzz_documents import tests_file as _tests
 from PIL import Image
 
 from volproc import IngestOptions
@@ -54,24 +57,12 @@ Files = dict[str, bytes]
 """Names and contents; a reader opens the first, or the folder where they have one in common."""
 
 
-def _tests(name: str) -> Any:
-    """A test file as a module: it has writers that are not written twice."""
-    spec = importlib.util.spec_from_file_location(
-        f"writers_{name}", ROOT / f"tests/stages/{name}.py"
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _tiff(values: Any = STACK, **how: Any) -> bytes:
     file = io.BytesIO()
     bigtiff, order = how.pop("bigtiff", False), how.pop("byteorder", "<")
     kinds = {key: how.pop(key) for key in ("imagej", "ome") if key in how}
     with tifffile.TiffWriter(file, bigtiff=bigtiff, byteorder=order, **kinds) as tiff:
-        tiff.write(values, **({} if kinds else {"photometric": "minisblack"}), **how)
+        tiff.write(values, **({} if kinds else {"photometric": "minisblack"}) | how)
     return file.getvalue()
 
 
@@ -182,9 +173,49 @@ def series() -> Iterator[tuple[Files, Any]]:
         yield {f"s/{names.format(n)}": _tiff(plane) for n, plane in enumerate(STACK)}, None
 
 
+def colours() -> Iterator[tuple[Files, Any]]:
+    """Palettes, colour that is grey, white as 0, and pixels that are turned."""
+    ramp = np.arange(256, dtype="u2")
+    grey = np.array([ramp * 257] * 3)
+    rgb = np.stack([STACK] * 3, axis=-1)
+    for number, how in enumerate(
+        [
+            {"photometric": "palette", "colormap": grey},
+            {"photometric": "palette", "colormap": grey, "compression": "zlib"},
+            {"photometric": "miniswhite", "rowsperstrip": 5},
+            {"photometric": "minisblack", "extratags": [(274, "H", 1, 6, True)]},
+        ]
+    ):
+        yield {f"a{number}.tif": _tiff(STACK, **how)}, None
+    yield {"b.tif": _tiff(rgb, photometric="rgb", compression="zlib")}, None
+    yield {"c.png": imagecodecs.png_encode(rgb[0].astype("u2") * 257)}, None
+    yield {"d.png": imagecodecs.png_encode(rgb[0, ..., :2].copy())}, None
+    for bits in 2, 8:
+        file = io.BytesIO()
+        indexed = Image.fromarray(STACK[0] & (2**bits - 1), "P")
+        indexed.putpalette(np.repeat(np.arange(2**bits, dtype="u1"), 3).tobytes())
+        indexed.save(file, "PNG", bits=bits)
+        yield {f"e{bits}.png": file.getvalue()}, None
+
+
+def slices() -> Iterator[tuple[Files, Any]]:
+    """Series of each format, and an OME-TIFF in several files: contents of one are damaged."""
+    planes = dict(enumerate(STACK))
+    yield {f"s/a{n}.tif": _tiff(one, compression="zlib") for n, one in planes.items()}, None
+    made = _tests("ingest/formats/test_mrc").mrc_bytes
+    yield {f"s/b{n}.mrc": made(one[None].astype("i2")) for n, one in planes.items()}, None
+    pngs = {f"s/c{n}.png": imagecodecs.png_encode(one) for n, one in planes.items()}
+    yield pngs, None
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "s").mkdir()
+        _tests("ingest/formats/test_tiff_metadata").write(Path(folder) / "s")
+        yield _packed(folder, "s"), None
+
+
 READERS: dict[str, Callable[[], Iterator[tuple[Files, Any]]]] = {
     "tiff": tiffs, "image": images, "dm": dms, "mrc": mrcs, "hdf5": hdf5s, "zarr": zarrs,
-    "n5": n5s, "series": series, "check": zarrs,
+    "n5": n5s, "series": series, "colour": colours, "slices": slices, "check": zarrs,
+    **{name: one.sound for name, one in DOCUMENTS.items()},
 }  # fmt: skip
 
 ODD_NUMBERS = [0, 1, 2, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**63]
@@ -227,6 +258,44 @@ def damaged(data: bytes, chance: random.Random) -> tuple[bytes, bool]:
                 other = chance.randrange(len(out))
                 out[place : place + 16] = out[other : other + 16]
     return bytes(out), False
+
+
+def damaged_lines(data: bytes, chance: random.Random) -> bytes:
+    """Lines of JSON, one of them damaged."""
+    lines = data.splitlines()
+    number = chance.randrange(len(lines))
+    lines[number] = damaged_json(lines[number], chance)
+    return b"\n".join(lines) + b"\n"
+
+
+def damaged_cells(data: bytes, chance: random.Random) -> bytes:
+    """A table in which a cell of JSON is damaged, or another one is replaced by an odd value."""
+    rows = list(csv.reader(io.StringIO(data.decode())))
+    row = chance.choice(rows[1:])
+    number = chance.randrange(len(row))
+    if row[number].startswith(("{", "[")):
+        row[number] = damaged_json(row[number].encode(), chance).decode()
+    else:
+        row[number] = str(chance.choice(ODD_JSON))
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def damaged_toml(data: bytes, chance: random.Random) -> bytes:
+    """Keys of a TOML file with values gone, doubled or odd: as JSON writes most of them."""
+    lines = data.decode().splitlines()
+    number = chance.choice([n for n, line in enumerate(lines) if "=" in line])
+    key, _, value = lines[number].partition("=")
+    odd = [value, json.dumps(chance.choice(ODD_JSON)), "[" * 5000, "1979-05-27", "1_000", "-nan"]
+    lines[number] = f"{key} = {chance.choice(odd)}"
+    if chance.random() < 0.2:
+        lines[number] = lines[chance.randrange(len(lines))]
+    return "\n".join(lines).encode()
+
+
+DAMAGE = {".jsonl": damaged_lines, ".csv": damaged_cells, ".toml": damaged_toml}
+DESCRIBED = ("json", ".zarray", ".zattrs", ".zgroup", *DAMAGE)
 
 
 def damaged_json(data: bytes, chance: random.Random) -> bytes:
@@ -275,13 +344,15 @@ def one_case(reader: str, number: int, sound: list[tuple[Files, Any]]) -> tuple[
                 files[f"{folder}/{damaged_name(last, chance)}"] = files.pop(name)
         return files, None
     names = list(files)
-    described = [name for name in names if name.endswith(("json", ".zarray", ".zattrs", ".zgroup"))]
+    described = [name for name in names if name.endswith(DESCRIBED)]
     name = chance.choice(described if described and chance.random() < 0.7 else names)
     if len(names) > 1 and chance.random() < 0.05:
         del files[name]
         return files, None
     if name in described and chance.random() < 0.8:
-        files[name] = damaged_json(files[name], chance)
+        kind = next(end for end in DESCRIBED if name.endswith(end))
+        change = DAMAGE.get(kind, damaged_json)
+        files[name] = change(files[name], chance)
         return files, None
     files[name], cut = damaged(files[name], chance)
     return files, values if cut and len(names) == 1 else None
@@ -336,6 +407,8 @@ def _has_memory_error(error: BaseException | None) -> bool:
 
 
 def _tried(reader: str, top: str, values: Any, folder: Path) -> str:
+    if reader in DOCUMENTS:
+        return DOCUMENTS[reader].read(folder)
     if reader == "check":
         found = run_check(plan_check(top, depth="deep"), Runner(SerialEngine(), folder / "records"))
         return "refused: findings" if found else "read"

@@ -34,6 +34,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from distributed import Client
+
 {imports}
 
 __version__: str

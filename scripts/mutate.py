@@ -18,9 +18,12 @@ from pathlib import Path
 
 import distributed  # noqa: F401  what tests import is imported once, and then forked
 import numba
+import numba.core.caching as caching
 import pytest
 import skimage.measure  # noqa: F401
 import torch  # noqa: F401
+import zarr  # noqa: F401
+from hypothesis import Phase, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SIGNS = "Lt LtE, Gt GtE, Eq NotEq, Is IsNot, In NotIn, Add Sub, Mult Div, And Or, BitAnd BitOr"
@@ -31,6 +34,12 @@ WORDS = (ast.JoinedStr, ast.Raise, ast.Import, ast.ImportFrom)
 HARMLESS = ("annotation", "returns", "decorator_list", "strict", "copy", "order", "kind")
 PYTEST = ["-xq", "-Wignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider"]
 PYTEST += ["--hypothesis-seed=0", "-m", "not dask and not gpu and not slow"]
+PYTEST += ["--hypothesis-profile=mutate"]  # one failure is enough: none is looked for in short
+# numba compiles a whole file again when its date changes; volproc's cache knows what has changed
+caching._SourceFileBackedLocatorMixin.get_source_stamp = lambda _: 0
+settings.register_profile(
+    "mutate", deadline=None, database=None, phases=[Phase.explicit, Phase.generate]
+)
 
 
 def rules(node):
@@ -72,7 +81,7 @@ def broken(node):
 
 
 def mutants(path):
-    """The file, the line and what stood there, what is put there, and the whole source with it."""
+    """The file, the place and what stood there, what is put there, and the whole source with it."""
     text = path.read_bytes()
     starts = [0, *(found.end() for found in re.finditer(b"\n", text))]
     for node, new in filter(None, map(broken, rules(ast.parse(text)))):
@@ -80,7 +89,8 @@ def mutants(path):
         end = starts[node.end_lineno - 1] + node.end_col_offset
         put = ast.unparse(new) if isinstance(new, ast.stmt) else f"({ast.unparse(new)})"
         whole = text[:begin] + put.encode() + text[end:]
-        yield path, f"{path}:{node.lineno}: {ast.unparse(node)}", put, whole
+        place = f"{path}:{node.lineno}:{node.col_offset + 1}"
+        yield path, f"{place}: {ast.unparse(node)}", put, whole
 
 
 def users(path):
@@ -119,9 +129,10 @@ def killed(path, source, tests, warm, seconds):
     """Whether a test fails with the mutant."""
     cache = warm.with_name("cache")
     shutil.copytree(warm, cache, copy_function=os.link)
+    whole = path.read_bytes()
     path.write_bytes(source)
     passed = passes(tests, cache, seconds)
-    shutil.copy2(ROOT / path, path)
+    path.write_bytes(whole)
     shutil.rmtree(cache)
     return not passed
 
@@ -131,6 +142,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, help="files or folders, seen from the root")
     parser.add_argument("--count", type=int, default=20, help="mutants, drawn by lot")
+    parser.add_argument("--seed", type=int, default=0, help="of the lot: another one, other places")
     parser.add_argument("--seconds", type=float, default=120, help="for the tests of one")
     parser.add_argument("--tests", nargs="+", help="instead of those of the files' names")
     parser.add_argument("--log", type=Path, default=Path("mutants.jsonl"), help="goes on from here")
@@ -147,15 +159,15 @@ def main():
             file for one in given.files for file in (one.rglob("*.py") if one.is_dir() else [one])
         ]
         tests = {file: given.tests or tests_of(file) for file in sorted(files)}
-        files = [file for file in tests if tests[file]]
-        if not passes({test for file in files for test in tests[file]}, warm, 3600):
+        found = [mutant for file in tests if tests[file] for mutant in mutants(file)]
+        drawn = random.Random(given.seed).sample(found, min(given.count, len(found)))
+        left = [one for one in drawn if f"{one[1]} -> {one[2]}" not in done]
+        if left and not passes({test for one in left for test in tests[one[0]]}, warm, 3600):
             sys.exit("the tests fail before anything is broken")
-        found = [mutant for file in files for mutant in mutants(file)]
-        for path, was, put, source in random.Random(0).sample(found, min(given.count, len(found))):
-            if f"{was} -> {put}" not in done:
-                done[f"{was} -> {put}"] = killed(path, source, tests[path], warm, given.seconds)
-                with log.open("a") as lines:
-                    print(json.dumps([f"{was} -> {put}", done[f"{was} -> {put}"]]), file=lines)
+        for path, was, put, source in left:
+            done[f"{was} -> {put}"] = killed(path, source, tests[path], warm, given.seconds)
+            with log.open("a") as lines:
+                print(json.dumps([f"{was} -> {put}", done[f"{was} -> {put}"]]), file=lines)
     print(*(f"survived: {mutant}" for mutant, dead in done.items() if not dead), sep="\n")
     print(f"{sum(done.values())} of {len(done)} killed")
 

@@ -1,19 +1,21 @@
 """What errors of the system and of libraries mean: by who can act, with a fitting way out."""
 
 import errno
+import json
 import socket
 import subprocess
 import sys
 import urllib.error
 
 import aiohttp
+import h5py
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from s3fs.errors import translate_boto_error
 from yarl import URL
 
-from volproc.errors import ModelError, TransientError, VolprocError, VolumeError
-from volproc.faults import WAY_OUT, fault_of, is_bug, is_transient, renamed
+from volproc.errors import LedgerError, ModelError, TransientError, VolprocError, VolumeError
+from volproc.faults import WAY_OUT, fault_of, is_bug, is_transient, renamed, understanding
 from volproc.volume.access import reading, writing
 
 
@@ -159,3 +161,32 @@ def test_nothing_is_imported_to_tell_errors_apart():
     code = "import sys, volproc.faults as f; f.fault_of(OSError(5)); print([*sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not [name for name in ("botocore", "aiohttp", "dask") if f"'{name}'" in found.stdout]
+
+
+def test_an_error_of_a_compiled_module_is_no_bug(tmp_path):
+    """silx-kit/silx#2262: of a damaged file h5py raises a KeyError, from a source not here."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["a"] = [1]
+    with h5py.File(path) as file, pytest.raises(KeyError) as caught:
+        h5py.h5o.open(file.id, b"nothing")
+    assert not is_bug(caught.value)
+    with pytest.raises(KeyError) as caught:
+        {}["a"]
+    assert is_bug(caught.value)
+
+
+@pytest.mark.parametrize("content", ['{"a": 1}', "[]", "{", "[" * 100_000, '{"a": [0]}', '"a"'])
+def test_malformed_content_is_one_line(content):
+    with pytest.raises(LedgerError) as told, understanding(LedgerError, "f is damaged ({}); redo"):
+        json.loads(content)["a"][1]
+    assert str(told.value).startswith("f is damaged (")
+    assert "\n" not in str(told.value)
+
+
+def test_what_is_wrong_outside_is_not_taken_for_malformed_content():
+    with (
+        pytest.raises(ValueError, match="hidden"),
+        understanding(LedgerError, "{}"),
+    ):
+        raise ValueError("hidden") from system("EIO")

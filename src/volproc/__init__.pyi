@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from distributed import Client
+
 from volproc import array as array
 from volproc import labels as labels
 from volproc.array.storing import store as store
@@ -60,7 +62,7 @@ def phantom(
     seed: int = 0,
     cell_density: float = 1.0,
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> Any:
@@ -84,7 +86,7 @@ def phantom(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress
@@ -130,7 +132,7 @@ def ingest(
     api: str = "https://www.ebi.ac.uk/empiar/api/entry/",
     archive: str = "https://ftp.ebi.ac.uk/empiar/world_availability/",
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> Volume:
@@ -202,7 +204,7 @@ def ingest(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress
@@ -229,7 +231,7 @@ def filter(
     voxel_nm: Sequence[float] | None = None,
     block: Sequence[int] | None = None,
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> Volume:
@@ -256,7 +258,7 @@ def filter(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress
@@ -289,7 +291,7 @@ def subjects(
     largest_bytes: int = 1000000,
     attribution: str = "",
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> str:
@@ -329,7 +331,7 @@ def subjects(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress
@@ -359,7 +361,7 @@ def crowd(
     labels: Sequence[int] = (),
     scale: float = 0.5,
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> CrowdSummary:
@@ -390,7 +392,7 @@ def crowd(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress
@@ -439,7 +441,7 @@ def annotate(
     levels: bool = False,
     block_slices: int = 16,
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> AnnotateResult:
@@ -513,7 +515,7 @@ def annotate(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress
@@ -563,7 +565,7 @@ def train(
     notes: str = "",
     trained_on: Sequence[TrainedOnOptions] = (),
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> Card:
@@ -640,7 +642,7 @@ def train(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress
@@ -688,7 +690,7 @@ def predict(
     compiled: bool = False,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> Volume:
@@ -770,7 +772,7 @@ def predict(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress
@@ -804,7 +806,7 @@ def interior(
     envelope_nm: float = 250.0,
     block: Sequence[int] | None = None,
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> Volume:
@@ -848,7 +850,7 @@ def interior(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress
@@ -884,7 +886,7 @@ def label(
     keep_ids: bool = False,
     block: Sequence[int] | None = None,
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> LabelResult:
@@ -931,7 +933,7 @@ def label(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress
@@ -965,7 +967,7 @@ def measure(
     parquet: bool = False,
     properties: bool = True,
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> MeasureResult:
@@ -1009,7 +1011,7 @@ def measure(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress
@@ -1036,7 +1038,7 @@ def evaluate(
     slices: Sequence[int] | None = None,
     threshold: float = 0.5,
     overwrite: bool = False,
-    cluster: ClusterOptions | None = None,
+    cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
 ) -> Scores:
@@ -1061,7 +1063,7 @@ def evaluate(
     overwrite
         Replace what volproc made there otherwise.
     cluster
-        Who does the work; by default this machine.
+        Who does the work, or a Dask client of your own; by default this machine.
     watchers
         Called with every event of the run.
     progress

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 import sysconfig
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
+from volproc.credentials import masked
 from volproc.errors import TransientError, VolprocError
 
 Fault = Literal[
@@ -143,8 +147,10 @@ def is_bug(error: BaseException) -> bool:
     while trace and trace.tb_next:
         trace = trace.tb_next
     file = trace.tb_frame.f_code.co_filename if trace else ""
+    # compiled modules, h5py's for instance, name their source: volproc has none of those
     return isinstance(error, _MISTAKES) and (
-        file.startswith(_OURS) or not file.startswith((*_LIBRARIES, "<"))
+        file.startswith(_OURS)
+        or not (file.startswith((*_LIBRARIES, "<")) or file.endswith((".pyx", ".pxd")))
     )
 
 
@@ -185,15 +191,35 @@ def renaming(
         raise line from error
 
 
+MALFORMED = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError),
+    *(BadZipFile, struct.error, zlib.error),
+)
+"""What content of an unexpected form makes Python raise, in our own code too."""
+
+
+@contextmanager
+def understanding(kind: type[VolprocError], line: str) -> Iterator[None]:
+    """Raise what malformed content leads to as a `kind`; `line` has a place for the cause, {}."""
+    try:
+        yield
+    except MALFORMED as error:
+        if fault_of(error):
+            raise
+        cause = first_line(error)
+        named = cause if isinstance(error, ValueError) else f"{type(error).__name__}: {cause}"
+        raise kind(line.replace("{}", named)) from error
+
+
 def notes_of(error: BaseException) -> list[str]:
     """The notes added to an error, or to those it was raised from."""
     return [note for link, _ in _chain(error) for note in getattr(link, "__notes__", ())]
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message; its type where it has none."""
+    """The first line of an error's message, without secrets; its type where it has none."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]
+    return masked(text.splitlines()[0])
 
 
 def _chain(error: BaseException) -> Iterator[tuple[BaseException, bool]]:

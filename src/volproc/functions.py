@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from volproc.workflow.stage_status import StageStatus
     from volproc.workflow.workflow_file import Workflow
 
+CLUSTER = "Who does the work, or a Dask client of your own; by default this machine."
 RUNNING: dict[str, tuple[str, Any, str]] = {
     "overwrite": ("bool", False, "Replace what volproc made there otherwise."),
-    "cluster": ("ClusterOptions | None", None, "Who does the work; by default this machine."),
+    "cluster": ("ClusterOptions | Client | None", None, CLUSTER),
     "watchers": ("Sequence[Watcher]", (), "Called with every event of the run."),
     "progress": ("bool", True, "Show how far it is, in a terminal or a notebook."),
 }
@@ -209,12 +210,12 @@ def run(
     watchers: Sequence[Watcher] = (),
     progress: bool = True,
     until: datetime | None = None,
-) -> Path:
+) -> Path | str:
     """Run a workflow (a file, or what `load_workflow` returns), or go on with it.
 
-    Returns the path of the report. `stages` limits it to some. What is recorded as done, from the
-    same inputs and options, is left alone; what was made from others is remade, and said
-    before. `redo` names stages that are remade in any case. All stages are planned before the
+    Returns the path of the report, or its URL. `stages` limits it to some. What is recorded as
+    done, from the same inputs and options, is left alone; what was made from others is remade, and
+    said before. `redo` names stages that are remade in any case. All stages are planned before the
     first byte is written: VolprocError, one line, when something is missing or wrong. `watchers`
     are called with every event; `progress` shows it, in a terminal or a notebook. From `until` on
     no new blocks are begun: StoppedError when those at work are recorded, and the same call goes on
@@ -239,7 +240,7 @@ def status(folder: str | Path) -> tuple[StageStatus, ...]:
     """What of a run is done, stale, begun or missing, stage by stage; nothing is written."""
     from volproc import workflow as runs
 
-    return runs.status(Path(folder))
+    return runs.status(folder)
 
 
 def _loaded(workflow: str | Path | Workflow) -> Workflow:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import fsspec
 
+from volproc.credentials import masked, with_secrets
 from volproc.errors import INSTALL, LocationError
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "http": "http", "https": "http"}
 """What reads the URLs of a protocol: the extra that brings it."""
 
+BUCKETS = {"s3", "s3a", "gs", "gcs"}
+"""Protocols whose URLs begin with the name of a bucket."""
 CHAINS = {"zip", "tar", "libarchive", "simplecache", "filecache", "blockcache", "dir", "reference"}
 """Protocols that take another address after "::"; elsewhere "::" is a part of a name."""
 
@@ -21,12 +25,18 @@ CHAINS = {"zip", "tar", "libarchive", "simplecache", "filecache", "blockcache", 
 def filesystem_of(url: str) -> tuple[Any, str]:
     """The file system of a path or fsspec URL, and the path on it.
 
-    Credentials come from the environment, as the file system's package documents. LocationError
-    for an unknown protocol, or one whose package is not installed.
+    Credentials come from the environment, as the file system's package documents, or from the URL
+    as it was given (`credentials.py`). LocationError for an unknown protocol, or one whose package
+    is not installed.
     """
-    protocol = url.partition("://")[0] if "://" in url else "file"
+    protocol, _, path = masked(url).partition("://") if "://" in url else ("file", "", url)
+    if protocol in BUCKETS and "@" in path.partition("/")[0]:
+        raise LocationError(
+            f"{masked(url)} has a key before its bucket; leave it out, keys come from the "
+            "environment: for s3:// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
+        )
     try:
-        filesystem, path = _found(url, protocol)
+        filesystem, path = _found(with_secrets(url), protocol)
     except ImportError as error:
         extra = EXTRAS.get(protocol)
         way_out = INSTALL.format(extra) if extra else str(error)
@@ -38,7 +48,7 @@ def filesystem_of(url: str) -> tuple[Any, str]:
             f"{url}: {protocol}:// is not known; a path, or s3://, gs://, https:// are read"
         ) from error
     except OSError as error:  # what a chain begins with is opened at once
-        raise LocationError(f"cannot reach {url}: {error}") from error
+        raise LocationError(f"cannot reach {url}: {masked(str(error))}") from error
     return filesystem, path
 
 
@@ -49,6 +59,15 @@ def _found(url: str, protocol: str) -> tuple[Any, str]:
     kind = fsspec.get_filesystem_class(protocol)
     options = kind._get_kwargs_from_urls(url)
     return fsspec.filesystem(protocol, **options), str(kind._strip_protocol(url))
+
+
+def path_or_url(place: str) -> Path | str:
+    """A path as a Path; a URL as it is, as a Path would drop one of its slashes.
+
+    >>> path_or_url("run/report.html"), path_or_url("s3://bucket/run/report.html")
+    (PosixPath('run/report.html'), 's3://bucket/run/report.html')
+    """
+    return place if "://" in place else Path(place)
 
 
 def name_of(url: str) -> str:

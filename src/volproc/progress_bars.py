@@ -122,14 +122,13 @@ class _Pace:
     total: int
     voxels: int = 0
     said: str = ""
-    """What a step without blocks says of itself."""
+    """What a step without blocks says of itself, or why no block is at work."""
 
     def hear(self, event: BlockDone | Advanced) -> None:
         self.done, self.total = event.done, event.total
+        self.said = event.said if isinstance(event, Advanced) else ""
         if isinstance(event, BlockDone):
             self.voxels += event.voxels
-        else:
-            self.said = event.said
 
     def rate(self, now: float) -> str:
         return self.said or rate(self.done - self.first, self.voxels, now - self.began)

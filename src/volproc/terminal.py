@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.progress import TransferSpeedColumn as Speed
 from rich.table import Table
 
+from volproc.credentials import masked
 from volproc.engine.memory import human
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 def note(message: str) -> None:
     """One line on standard error."""
-    plain = "".join(one if one.isprintable() else " " for one in message)
+    plain = "".join(one if one.isprintable() else " " for one in masked(message))
     Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
         f"volproc: {' '.join(plain.split())}"
     )

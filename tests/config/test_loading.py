@@ -176,3 +176,32 @@ def test_recipes_keep_the_names_that_options_had_first():
     recorded = PredictOptions(center_planes=2, seam_check=4).recorded(exclude={"seam_check"})
     assert recorded["keep"] == 2
     assert not {"center_planes", "certify", "seam_check"} & set(recorded)
+
+
+def test_tables_in_tables_are_set_from_all_places(tmp_path):
+    file = tmp_path / "my.toml"
+    file.write_text(
+        '[cluster]\nkind = "jobqueue"\n[cluster.cpu]\njobs = 2\nlog_directory = "logs"\n'
+    )
+    options = load_workflow(
+        file,
+        flags=["cluster.gpu.jobs=3"],
+        environment={"VOLPROC_CLUSTER__CPU__CORES": "8", "VOLPROC_CLUSTER__GPU__QUEUE": "gpu"},
+    ).cluster
+    assert (options.cpu.jobs, options.cpu.cores) == (2, 8)
+    assert options.cpu.log_directory == str(tmp_path / "logs")
+    assert (options.gpu.jobs, options.gpu.queue) == (3, "gpu")
+    assert options.gpus_elsewhere
+
+
+def test_a_mistake_in_a_table_in_a_table_names_both(tmp_path):
+    file = tmp_path / "my.toml"
+    file.write_text("[cluster.cpu]\njobs = 0\n")
+    with pytest.raises(ConfigError, match=r"\[cluster\.cpu\] jobs = 0"):
+        load_workflow(file)
+    file.write_text("[cluster.gpu]\njob = 1\n")
+    with pytest.raises(ConfigError, match=r"unknown key \[cluster\.gpu\] job; did you mean 'jobs'"):
+        load_workflow(file)
+    file.write_text('[cluster.gpu]\nwalltime = "soon"\n')
+    with pytest.raises(ConfigError, match="walltime 'soon': give hours:minutes:seconds"):
+        load_workflow(file)

@@ -3,14 +3,15 @@ import math
 import os
 import signal
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from volproc.engine.events import BlockFailed, JsonLines
-from volproc.engine.protocol import Step
-from volproc.engine.run import MAX_FAILURES
+from volproc.engine.protocol import Outcome, Step
+from volproc.engine.run import MAX_FAILURES, Runner, only
 from volproc.engine.serial import SerialEngine
 from volproc.errors import BlocksFailedError, MemoryLimitError, StoppedError, VolprocError
 from volproc.faults import IN_THE_LOG
@@ -61,6 +62,47 @@ def test_records_come_in_the_order_of_the_blocks(tmp_path, any_runner):
     records = any_runner.run(step(tmp_path))
     assert records == [{"square": n * n} for n in range(12)]
     assert set(done(tmp_path).values()) == {1}
+
+
+def chain(folder, name, *, steps=2, **task):
+    """Steps one after the other, each of which depends on what the one before it gave."""
+    total = 0
+    for n in range(steps):
+        (folder / name).mkdir(exist_ok=True)
+        one = step(folder / name, digest=f"{total}", **task)
+        records = yield replace(one, name=f"{name} {n}")
+        total += sum(record["square"] for record in records)
+    return total
+
+
+def test_chains_return_what_they_make_of_their_steps_records(tmp_path, any_runner):
+    once = sum(n * n for n in range(12))
+    chains = chain(tmp_path, "a"), chain(tmp_path, "b", steps=1), chain(tmp_path, "c", steps=0)
+    assert any_runner.run_together(*chains) == [2 * once, once, 0]
+
+
+def test_chains_take_turns_and_the_steps_of_one_do_not(tmp_path, runner):
+    events = []
+    runner = replace(runner, watchers=(events.append,))
+    runner.run_together(chain(tmp_path, "a"), chain(tmp_path, "b"))
+    said = [(type(event).__name__, event.step) for event in events]
+    first = {key: said.index(key) for key in said}
+    last = {key: len(said) - 1 - said[::-1].index(key) for key in said}
+    assert first["BlockDone", "b 0"] < last["BlockDone", "a 0"]  # side by side
+    for name in "ab":
+        assert last["StepFinished", f"{name} 0"] < first["StepStarted", f"{name} 1"]
+
+
+def test_where_a_chain_fails_what_others_did_is_recorded(tmp_path, runner):
+    with pytest.raises(VolprocError, match="block 3 is wrong"):
+        runner.run_together(chain(tmp_path, "a", wrong=(3,)), chain(tmp_path, "b"))
+    before = done(tmp_path / "b")
+    assert before
+    runner.run_together(chain(tmp_path, "b"))
+    assert {name: count for name, count in done(tmp_path / "b").items() if name in before} == {
+        name: 2
+        for name in before  # two steps write there; none was done twice
+    }
 
 
 def test_what_is_recorded_is_left_alone(tmp_path, runner):
@@ -227,3 +269,49 @@ def test_a_block_that_failed_counts_for_more_than_the_time(tmp_path, runner):
     with pytest.raises(VolprocError, match=r"block 3 is wrong; mend it") as caught:
         runner.run(step(tmp_path, wrong=(3,)))
     assert caught.value.exit_code == 2
+
+
+class DeadWorkers(SerialEngine):
+    """Every block ends its worker."""
+
+    def map(self, task, blocks):
+        return (Outcome(b, failure="its worker died 4 times", blame="worker") for b in blocks)
+
+
+def test_a_dead_worker_is_told_with_the_files_that_it_was_reading(tmp_path):
+    """Number 8374 of HDF5 in scripts/fuzz: its library crashes while voxels are read."""
+    dying = Runner(DeadWorkers(), tmp_path / "records")
+    with pytest.raises(BlocksFailedError) as told:
+        dying.run(replace(step(tmp_path), reads="raw.h5"))
+    assert "worker died 4 times; or raw.h5, which it was reading, is damaged" in str(told.value)
+    with pytest.raises(BlocksFailedError) as told:
+        dying.run(step(tmp_path))
+    assert "damaged" not in str(told.value)
+
+
+class Ahead(SerialEngine):
+    """Has up to four blocks in hand, as Dask has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = 0
+
+    def map(self, step, blocks):
+        waiting = iter(blocks)
+        while held := list(islice(waiting, 4)):
+            self.taken += len(held)
+            yield from super().map(step, held)
+
+
+def test_blocks_in_hand_of_steps_that_share_the_workers_are_all_recorded(tmp_path, runner):
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    runner.engine, runner.clock, runner.until = Ahead(), Clock(), 16.0
+    steps = [replace(step(folder), name=folder.name) for folder in folders]
+    with pytest.raises(StoppedError, match="the same command goes on"):
+        runner.run_together(*(only(one) for one in steps))
+    ledgers = [tmp_path / "ledger" / f"{folder.name}.jsonl" for folder in folders]
+    recorded = sum(len(path.read_text().splitlines()) - 1 for path in ledgers)
+    assert recorded == runner.engine.taken == sum(len(done(folder)) for folder in folders)
+    assert recorded > 8

@@ -206,6 +206,16 @@ def test_who_was_taken_for_dead_writes_no_more_and_does_not_come_back(root):
     assert newest(root) == (2, ELSEWHERE.text())
 
 
+def test_work_that_outlives_its_owner_writes_nothing_once_that_has_ended(root):
+    """As a block that was tried on two workers, of which the slower one is still at it."""
+    with lease.holding(root):
+        (ghost,) = lease.current()
+        record(root)
+        ghost.require()
+    with pytest.raises(LeaseLostError, match="was released by the process that sent this work"):
+        ghost.require()
+
+
 def test_records_removed_and_begun_again_are_another_owners(tmp_path):
     """The number is the same then; the owner is not."""
     root = f"{tmp_path}/out.volproc"

@@ -134,6 +134,8 @@ def test_outputs_do_not_depend_on_the_rest_of_the_batch() -> None:
         ({"widths": ()}, "at least 1"),
         ({"widths": (8, 0)}, "at least 1"),
         ({"stem": 0}, "at least 1"),
+        ({"stem": 2**70}, "may be larger than 4096"),  # making it would take for ever
+        ({"widths": (8,) * 13}, "levels more than 12"),
     ],
 )
 def test_impossible_networks_are_refused(values: dict[str, object], message: str) -> None:

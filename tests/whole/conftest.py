@@ -5,14 +5,19 @@ import multiprocessing
 import os
 import runpy
 import signal
+import socket
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+import fsspec
 import psutil
 import pytest
 import tifffile
+from tests.whole.s3_server import SECRET, tell
 
 from volproc import PhantomOptions, cli
 from volproc.engine.run import Runner
@@ -260,3 +265,51 @@ def same_results():
             assert [f for f in wanted if wanted[f] != found[f]] == []
 
     return compare
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The address of an S3 server of our own."""
+    for module, what in (("s3fs", "the extra s3"), ("moto", "moto[server]")):
+        if not find_spec(module):
+            pytest.skip(f"{module} is not installed: pip install {what}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (tmp_path_factory.mktemp("s3") / "log").open("w")
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        _wait_for(port, process)
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+
+
+def _wait_for(port, process):
+    end = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    process.kill()
+    pytest.fail("the S3 server did not start")
+
+
+@pytest.fixture
+def s3(server, monkeypatch, tmp_path):
+    """The URL of an empty bucket, reached by what the environment says."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testkey")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    tell(server, "reset")
+    filesystem = fsspec.filesystem("s3")
+    filesystem.invalidate_cache()
+    filesystem.mkdir("cells")
+    return "s3://cells"

@@ -5,20 +5,16 @@ Credentials and address come from the environment only, as on a cluster.
 
 import gc
 import json
-import os
-import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.request
 from dataclasses import replace
-from importlib.util import find_spec
 
 import fsspec
 import numpy as np
 import pytest
 import tifffile
+from tests.whole.s3_server import SECRET, content, tell
 
 import volproc
 from volproc import (
@@ -43,65 +39,8 @@ from volproc.volume.file_io import write_pieces
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
 
-PATIENCE_S = 60
 SERIAL = ClusterOptions(kind="serial")
 SMALL = PhantomOptions(shape=(24, 130, 140))
-SECRET = "not-to-be-seen-anywhere"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The address of an S3 server of our own."""
-    for module, what in (("s3fs", "the extra s3"), ("moto", "moto[server]")):
-        if not find_spec(module):
-            pytest.skip(f"{module} is not installed: pip install {what}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("s3") / "log").open("w")
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        _wait_for(port, process)
-        yield f"http://127.0.0.1:{port}"
-        process.terminate()
-
-
-def _wait_for(port, process):
-    end = time.monotonic() + PATIENCE_S
-    while process.poll() is None and time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    process.kill()
-    pytest.fail("the S3 server did not start")
-
-
-def tell(server, what, value=""):
-    """Something that moto's server does besides being an S3 server."""
-    plain = {"Content-Type": "text/plain"}
-    request = urllib.request.Request(f"{server}/moto-api/{what}", value.encode(), plain)
-    urllib.request.urlopen(request).close()
-
-
-@pytest.fixture
-def s3(server, monkeypatch, tmp_path):
-    """The URL of an empty bucket, reached by what the environment says."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testkey")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    tell(server, "reset")
-    filesystem = fsspec.filesystem("s3")
-    filesystem.invalidate_cache()
-    filesystem.mkdir("cells")
-    return "s3://cells"
 
 
 @pytest.fixture
@@ -109,13 +48,6 @@ def many_blocks(monkeypatch):
     """Shards of one chunk and more levels: small volumes have many blocks."""
     monkeypatch.setattr(metadata, "SHARD_BYTES", 1)
     monkeypatch.setattr(metadata, "MIN_LEVEL", 64)
-
-
-def content(url):
-    """Every object or file below `url`: its name there, and its bytes."""
-    filesystem, root = fsspec.core.url_to_fs(url)
-    filesystem.invalidate_cache()
-    return {name.removeprefix(root): filesystem.cat_file(name) for name in filesystem.find(root)}
 
 
 def checked(url, folder, depth="deep"):

@@ -99,7 +99,6 @@ def test_subjects_tell_where_their_drawings_belong_unless_the_crowd_is_simulated
         ({"crowd": {}}, r"\[crowd\] ground_truth is missing"),
         ({"annotate": {}}, r"\[annotate\] export is missing.*\[crowd\]"),
         ({"train": {}}, r"\[train\] has nothing to learn from.*\[annotate\]"),
-        ({"train": {}, "run": {**RUN, "folder": "s3://b/run"}}, "folder lies on this machine"),
     ],
 )
 def test_a_stage_without_anything_to_work_on_is_refused(tables, message):

@@ -5,22 +5,24 @@ Those are imported when first used (see `volproc`), so that --help does not wait
 
 from __future__ import annotations
 
+import sys
 import traceback
 import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-from volproc.cli import volume_commands, workflow_commands
+from volproc.cli import cluster_commands, volume_commands, workflow_commands
 from volproc.cli.app import app
 from volproc.cli.stage_commands import add_commands
 from volproc.cli.stopping import STOPPED, stoppable
 from volproc.config.options import RenamedOptionWarning
+from volproc.credentials import masked
 from volproc.errors import REPORT, VolprocError
 from volproc.faults import IN_THE_LOG, WAY_OUT, fault_of, first_line, is_transient, notes_of
 from volproc.terminal import fail, note
 
-__all__ = ["app", "main", "volume_commands", "workflow_commands"]
+__all__ = ["app", "cluster_commands", "main", "volume_commands", "workflow_commands"]
 
 add_commands()
 
@@ -58,5 +60,5 @@ def _fail_unforeseen(error: Exception) -> NoReturn:
     if fault:
         fail(f"{first_line(error)}; {WAY_OUT[fault]}", 1 if fault == "transient" else 2)
     if IN_THE_LOG not in notes_of(error):
-        traceback.print_exc()
+        sys.stderr.write(masked(traceback.format_exc()))
     fail(f"{type(error).__name__}: {first_line(error)}; {REPORT}", 1)

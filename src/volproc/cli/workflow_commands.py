@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from itertools import chain
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +29,7 @@ from volproc.terminal import (
 from volproc.workflow.registry import registered
 from volproc.workflow.workflow_file import Workflow, load_workflow
 
+RunFolder = Annotated[str, typer.Argument(metavar="RUN/", help="Its folder, or the URL of it.")]
 IN_RUN = ", ".join(stage.name for stage in registered().values() if stage.in_run != "never")
 
 
@@ -76,7 +76,7 @@ def run(
     from volproc import workflow
 
     end = moment_of(until, now=datetime.now(), flag="--until") if until else None
-    options = load_workflow(file, flags=_flags(settings, box))
+    options = load_workflow(file, flags=flags_of(settings, box))
     with nullcontext() if quiet else progress() as watch:
         watchers = (watch,) if watch else ()
         workflow.run(
@@ -108,14 +108,14 @@ def plan(
     settings: SetFlag = None,
 ) -> None:
     """Say what `run` would do and what it would cost, and stop."""
-    options = load_workflow(file, flags=_flags(settings, box))
+    options = load_workflow(file, flags=flags_of(settings, box))
     if cluster or deadline:
         within = length_of(deadline, flag="--deadline") if deadline else None
         _tell_cost(options, listed(stages), within, gpu_flops=gpu_tflops * 1e12)
         return
     from volproc.workflow import rates
 
-    known = rates(Path(options.run.folder) / "log.jsonl")
+    known = rates(options.run.folder)
     columns = ("blocks", "left", "read", "written", "peak/worker", "TFLOP", "time")
     table = Table("stage", "step", *columns)
     planned = volproc.plan(options, stages=listed(stages))
@@ -141,31 +141,36 @@ def _tell_cost(
         show(said)
 
 
-def _flags(settings: list[str] | None, box: str) -> list[str]:
+def flags_of(settings: list[str] | None, box: str) -> list[str]:
     """What --set and --box say, as table.key=value."""
     return [*(settings or ()), *([f'run.box="{box}"'] if box else [])]
 
 
 @app.command()
-def status(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
-    """Say what of a run is done, stale, begun or missing; nothing is written."""
+def status(folder: RunFolder) -> None:
+    """Say what of a run is done, stale, begun or missing, and in the queue; nothing is written."""
     from volproc.workflow import running
+    from volproc.workflow.queued import in_queue, is_begun
 
-    table = Table("stage", "state", "")
-    for one in volproc.status(folder):
-        table.add_row(one.name, one.state, one.detail)
-    show(table)
-    who = running(folder)
-    show(f"at work: {who}" if who else "nobody is at work on it")
+    queued = in_queue(folder)
+    if not queued or is_begun(folder):
+        table = Table("stage", "state", "")
+        for one in volproc.status(folder):
+            table.add_row(one.name, one.state, one.detail)
+        show(table)
+        who = running(folder)
+        show(f"at work: {who}" if who else "nobody is at work on it")
+    for line in queued:
+        show(line)
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="RUN/")]) -> None:
+def report(folder: RunFolder) -> None:
     """Write a finished run's report again."""
     from volproc import workflow
 
     page = workflow.run(workflow.saved(folder), stages=("report",))
-    show(f"report: {page.resolve()}")
+    show(f"report: {page if isinstance(page, str) else page.resolve()}")
 
 
 @app.command()

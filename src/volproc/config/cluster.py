@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from volproc.config.kubernetes import KubernetesOptions
 from volproc.config.options import Count, FilePath, NotNegative, Options, Positive
 
 
@@ -38,13 +39,13 @@ class PoolOptions(Options):
     walltime: Walltime = ""
     """How long a job may take; a worker gets no block that it could not finish."""
     queue: str = ""
-    """Partition or queue."""
+    """Partition or queue; in Kubernetes the queue of Kueue."""
     account: str = ""
     """Account or project that is charged."""
     qos: str = ""
     """Quality of service (SLURM)."""
     constraint: str = ""
-    """Features of nodes (SLURM)."""
+    """Features of nodes (SLURM); labels of nodes, e.g. "gpu=a100,zone=b" (kubernetes)."""
     gres: str = ""
     """Generic resources in SLURM's words, e.g. "gpu:a100:1"; by default gpus_per_job, any kind."""
     directives: tuple[str, ...] = ()
@@ -105,6 +106,10 @@ class ClusterOptions(Options):
     """The workers of all steps that use no GPU (jobqueue, kubernetes)."""
     gpu: PoolOptions | None = None
     """The workers of steps on GPUs (jobqueue, kubernetes); without, the network runs on CPUs."""
+    client: PoolOptions = PoolOptions(memory_gb=4.0)
+    """The job in which `volproc submit` runs volproc itself (jobqueue)."""
+    kubernetes: KubernetesOptions = KubernetesOptions()
+    """What the pods of kind = "kubernetes" are made of."""
 
     @property
     def worker_bytes(self) -> int:

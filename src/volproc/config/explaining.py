@@ -8,6 +8,8 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from volproc.credentials import masked
+
 
 def explained(kind: type[Any], refused: ValidationError) -> str:
     """One line on the first value that is wrong for `kind`."""
@@ -24,7 +26,8 @@ def explained(kind: type[Any], refused: ValidationError) -> str:
         return f"unknown key {name}; {hint}"
     if error["type"] == "value_error":
         return str(error["msg"]).removeprefix("Value error, ")
-    return f"{name} = {json.dumps(error['input'], default=str)}: {error['msg'].lower()}"
+    given = masked(json.dumps(error["input"], default=str))
+    return f"{name} = {given}: {error['msg'].lower()}"
 
 
 def _tables_in(kind: type[BaseModel], place: list[str]) -> int:

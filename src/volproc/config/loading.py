@@ -95,7 +95,7 @@ def _set(tables: dict[str, Any], key: str, text: str) -> None:
     *tables_of_key, option = key.split(".")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text
     options: Any = tables
     for table in tables_of_key:

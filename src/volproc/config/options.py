@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +19,7 @@ from pydantic import (
 from pydantic._internal._model_construction import ModelMetaclass
 
 from volproc.config.explaining import explained
+from volproc.credentials import without_secrets
 from volproc.errors import ConfigError, GridError
 from volproc.grid.crop import parse_crop
 
@@ -49,9 +51,9 @@ Crop = Annotated[str, BeforeValidator(_crop)]
 
 PATH = "path"
 MODEL = "model"
-FilePath = Annotated[str, PATH]
+FilePath = Annotated[str, PATH, AfterValidator(without_secrets)]
 """A path or URL; in a file relative to its folder."""
-ModelName = Annotated[str, MODEL]
+ModelName = Annotated[str, MODEL, AfterValidator(without_secrets)]
 """A model: a path relative to the file, or the name of a shipped one."""
 
 ACCESSION = re.compile(r"EMPIAR-(\d{5,})", re.IGNORECASE)

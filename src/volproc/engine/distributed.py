@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import re
+import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from queue import Empty, SimpleQueue
-from statistics import median
 from typing import Self
-from uuid import uuid4
 
-from distributed import Client, Future, KilledWorker
+from distributed import Client
 
-from volproc.config.devices import gpus_elsewhere
-from volproc.engine import wire
 from volproc.engine.events import Watcher, nobody
-from volproc.engine.leased import leased
-from volproc.engine.protocol import Outcome, Outcomes, Step, Waiting
-from volproc.engine.roster import LOOK_EVERY_S, Roster, gone
+from volproc.engine.flight import Flight, Sent
+from volproc.engine.protocol import Outcomes, Step, Waiting
+from volproc.engine.roster import Roster
 from volproc.engine.workers import Workers
 from volproc.grid.blocks import Block
 
 IN_FLIGHT_PER_THREAD = 2
 """One is done while one waits: the worker stays busy, the scheduler's memory flat."""
-MAX_STRANDED = 10
-"""As often as Dask's own `allowed-failures`, which does not count where we choose the workers."""
-STRAGGLER, STRAGGLER_S = 4.0, 60.0
-"""At the end of a step a block that takes so many times the median, and so long, is tried on
-another worker as well. Writing it twice is harmless."""
 SAY_EVERY_S = 30.0
 """How often a run says what it waits for."""
 
@@ -57,6 +47,7 @@ class DaskEngine:
         self.threads = threads
         self.roster = Roster(workers)
         self.environment = dict(environment or {})
+        self._landed = threading.Event()
         self._requested_bytes = worker_bytes
 
     @property
@@ -81,7 +72,13 @@ class DaskEngine:
 
     def map(self, step: Step, blocks: Iterable[Block]) -> Outcomes:
         """One outcome per block, as they come."""
-        flight = _Flight(self, step)
+        flight = Flight(
+            step,
+            client=self.client,
+            roster=self.roster,
+            wake=self._landed,
+            environment=self.environment,
+        )
         waiting, held = iter(blocks), deque[Block]()
         said = _Said()
         try:
@@ -93,14 +90,14 @@ class DaskEngine:
                 if not held and not flight.sent:
                     return
                 while held and len(flight.sent) < window:
-                    flight.send(_Sent(held.popleft()))
+                    flight.send(Sent(held.popleft()))
                 if not window and said.is_news(why := self.workers.waiting_for()):
                     yield Waiting(why)
                 yield from flight.landed()
                 if len(flight.sent) < window:
                     flight.send_stragglers()
         finally:
-            self.client.cancel(list(flight.sent))
+            flight.end()
 
     def __enter__(self) -> Self:
         return self
@@ -126,168 +123,3 @@ class _Said:
             return False
         self.text, self.at = text, now
         return True
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """A block in flight: the worker that has failed at it, the only ones it may go to, how many
-    were left out then, how often it was sent again because those were gone, and since when."""
-
-    block: Block
-    failed_on: str = ""
-    places: list[str] | None = None
-    left_out: int = 0
-    stranded: int = 0
-    tried_twice: bool = False
-    at: float = field(default_factory=time.monotonic)
-
-
-class _Flight:
-    """The blocks of one step that are in flight."""
-
-    def __init__(self, engine: DaskEngine, step: Step) -> None:
-        self.sent: dict[Future, _Sent] = {}
-        self._engine, self._roster = engine, engine.roster
-        assert step.task is not None
-        self._task = wire.packed(leased(step.task))
-        self._needed = wire.expected(
-            bytes=step.projected_bytes(1),
-            gpu=step.on_gpu and gpus_elsewhere() is not None,
-            environment=engine.environment,
-        )
-        self._key = re.sub(r"\W+", "_", step.name)
-        self._landed: SimpleQueue[Future] = SimpleQueue()
-        self._seconds: deque[float] = deque(maxlen=100)
-
-    @property
-    def block_seconds(self) -> float:
-        """How long a block takes; 0 before the first is back."""
-        return median(self._seconds) if self._seconds else 0.0
-
-    def landed(self) -> Iterator[Outcome]:
-        """Outcomes of blocks that are back; the first is waited for, but not for long."""
-        wait = LOOK_EVERY_S
-        while True:
-            try:
-                future = self._landed.get(timeout=wait)
-            except Empty:
-                yield from self._send_stranded()
-                return
-            outcome = self._outcome(future)
-            if outcome is not None:
-                yield outcome
-            wait = 0.001 if self._landed.qsize() else 0.0
-            if not wait:
-                return
-
-    def _outcome(self, future: Future) -> Outcome | None:
-        """The outcome of a block that is back; None if it is still to come, or has come."""
-        if future not in self.sent:
-            return None
-        if future.status in ("pending", "lost"):
-            # Its worker died between finishing it and handing over the record: the scheduler has
-            # it done again.
-            future.add_done_callback(self._landed.put)
-            return None
-        sent = self.sent.pop(future)
-        if future.status != "finished":
-            return self._first(self._without_reply(future, sent), sent)
-        reply: wire.Reply = future.result()
-        if reply.outcome is None:
-            self._roster.leave_out(reply.worker, reply.misfit)
-            self.send(sent)
-            return None
-        self._seconds.append(reply.outcome.seconds)
-        return self._first(self._judged(reply.outcome, reply.worker, sent), sent)
-
-    def _first(self, outcome: Outcome | None, sent: _Sent) -> Outcome | None:
-        """The outcome, unless it is a failure and the block is at work elsewhere as well."""
-        if outcome is None or not sent.tried_twice:
-            return outcome
-        twins = [future for future, one in self.sent.items() if one.block.index == sent.block.index]
-        if outcome.failure is not None and twins:
-            return None
-        for twin in twins:
-            del self.sent[twin]
-            twin.cancel()
-        return outcome
-
-    def _judged(self, outcome: Outcome, worker: str, sent: _Sent) -> Outcome | None:
-        """The outcome; None if the block is tried on another worker, as its machine may be at
-        fault."""
-        if outcome.failure is None or outcome.blame != "transient":
-            return outcome
-        others = self._roster.places(avoid=worker) or [worker]
-        if sent.failed_on or worker in others:
-            where = " on two workers" if sent.failed_on else ""
-            return replace(outcome, failure=f"{outcome.failure}{where}, last {outcome.host}")
-        self.send(replace(sent, failed_on=worker))
-        return None
-
-    def _without_reply(self, future: Future, sent: _Sent) -> Outcome | None:
-        """What Dask reports of a block whose worker did not reply; None if it was sent again."""
-        if future.status == "cancelled":
-            raise gone(self._engine.client)
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            last, times = error.last_worker, error.allowed_failures + 1
-            return Outcome(
-                sent.block,
-                failure=f"its worker died {times} times, last {last.address} on {last.host}; often "
-                "that is too little memory: see the log of the worker",
-                blame="worker",
-                host=last.host,
-            )
-        self._roster.leave_out_misfits()
-        if sent.left_out < len(self._roster.left_out):
-            self.send(sent)
-            return None
-        return Outcome(sent.block, failure=f"{type(error).__name__}: {error}", blame="bug")
-
-    def send(self, sent: _Sent) -> None:
-        """Put a block into flight."""
-        # the task travels with each block: stored on one worker, it would die with it
-        places = self._roster.places(avoid=sent.failed_on)
-        future = self._engine.client.submit(
-            wire.load,
-            wire.block_call(self._needed, self._task, sent.block),
-            key=f"{self._key}-{sent.block.index}-{uuid4().hex}",
-            workers=places,
-            pure=False,
-        )
-        left_out = len(self._roster.left_out)
-        self.sent[future] = replace(sent, places=places, left_out=left_out, at=time.monotonic())
-        future.add_done_callback(self._landed.put)
-
-    def send_stragglers(self) -> None:
-        """Try blocks that take far too long on other workers as well, once."""
-        too_long = max(STRAGGLER_S, STRAGGLER * self.block_seconds)
-        late = [
-            (future, sent)
-            for future, sent in self.sent.items()
-            if not sent.tried_twice and time.monotonic() - sent.at > too_long and self._seconds
-        ]
-        if not late:
-            return
-        at_work = self._engine.client.processing()
-        for future, sent in late:
-            where = next((w for w, keys in at_work.items() if future.key in keys), "")
-            others = self._roster.places(avoid=where) or []
-            if where and where not in others:
-                self.sent[future] = replace(sent, tried_twice=True)
-                self.send(replace(sent, tried_twice=True, failed_on=where))
-
-    def _send_stranded(self) -> Iterator[Outcome]:
-        """Send blocks again whose workers are gone: Dask alone would wait for ever."""
-        there = self._roster.there
-        for future, sent in list(self.sent.items()):
-            if not sent.places or any(place in there for place in sent.places):
-                continue
-            del self.sent[future]
-            future.cancel()
-            if sent.stranded < MAX_STRANDED:
-                self.send(replace(sent, stranded=sent.stranded + 1))
-                continue
-            gone_ones = f"the workers it was sent to were gone {MAX_STRANDED + 1} times, last "
-            failure = f"{gone_ones}{', '.join(sent.places)}; their logs say why"
-            yield Outcome(sent.block, failure=failure, blame="worker")

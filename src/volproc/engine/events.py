@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from volproc.credentials import masked
 from volproc.engine.records import record_log
 
 
@@ -109,9 +110,10 @@ class JsonLines:
 
     def __call__(self, event: Event) -> None:
         """Append the event."""
-        line = {"event": type(event).__name__, "time": round(time.time(), 3), **asdict(event)}
+        told = {key: masked(v) if isinstance(v, str) else v for key, v in asdict(event).items()}
+        line = {"event": type(event).__name__, "time": round(time.time(), 3), **told}
         self._lines.append(json.dumps(line))
-        if isinstance(event, StepFinished | BlockFailed | Crashed):
+        if isinstance(event, StepFinished | BlockFailed | Crashed | Note):
             self._lines.flush()
 
 

@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from volproc.engine.records import record_log
 from volproc.errors import LedgerError
+from volproc.faults import MALFORMED, understanding
 
 
 class Ledger:
@@ -31,10 +32,14 @@ class Ledger:
         self.records: dict[int, Any] = {}
         self._lines = record_log(url)
         head = {"digest": digest, "blocks": blocks}
-        found = [self._parsed(line) for line in self._lines.read()]
-        if found and found[0] == head:
-            self.records = {line["block"]: line["record"] for line in found[1:]}
-        else:
+        lines = self._lines.read()
+        damaged = f"{url} is damaged ({{}}); remove it and run the same command again: the step is "
+        with understanding(LedgerError, f"{damaged}done again"):
+            found = [json.loads(line) for line in lines]
+            fits = bool(found) and found[0] == head
+            records = [_recorded(line, blocks) for line in found[1:]] if fits else []
+        self.records = dict(records)
+        if not fits:
             self._lines.begin(json.dumps(head))
 
     def add(self, block: int, record: Any) -> None:
@@ -53,26 +58,24 @@ class Ledger:
         """Write all records that still wait."""
         self._lines.flush()
 
-    def _parsed(self, line: str) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise LedgerError(
-                f"{self.url} is damaged; remove it and run the same command again: the step is "
-                "done again"
-            ) from error
-        return found
+
+def _recorded(line: Mapping[str, Any], blocks: int) -> tuple[int, Any]:
+    """A block and its record; ValueError for a block that the step does not have."""
+    block = line["block"]
+    if type(block) is not int or not 0 <= block < blocks:
+        raise ValueError(f"a line of block {block!r}, expected 0 to {blocks - 1}")
+    return block, line["record"]
 
 
 def recorded_blocks(folder: str | Path, step: str, *, digest: str) -> tuple[int, ...]:
     """Blocks of `step` that are recorded under `digest`; a read-only look."""
     try:
         found = [json.loads(line) for line in record_log(ledger_path(folder, step)).peek()]
-    except json.JSONDecodeError:
+        if not found or found[0].get("digest") != digest:
+            return ()
+        return tuple(dict(_recorded(line, found[0]["blocks"]) for line in found[1:]))
+    except (LedgerError, *MALFORMED):  # the step itself will say so
         return ()
-    if not found or found[0].get("digest") != digest:
-        return ()
-    return tuple({line["block"] for line in found[1:]})
 
 
 def forget(folder: str | Path, step: str) -> None:

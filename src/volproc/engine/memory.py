@@ -43,16 +43,17 @@ def check_memory(
     blocks: int,
     worker_bytes: int,
     reserved: int = RESERVED_BYTES,
+    way_out: str = "",
 ) -> None:
     """MemoryLimitError if `blocks` of `step` in flight and the idle worker need too much."""
     needed = projected_bytes + reserved
     if needed > worker_bytes:
         what = f"a block of {step} needs" if blocks == 1 else f"{blocks} blocks of {step} need"
         fewer = "" if blocks == 1 else f"[cluster] threads fewer than {blocks}, "
+        usual = f"make {fewer}the block smaller or [cluster] worker_memory_gb larger"
         raise MemoryLimitError(
             f"{what} {human(needed)} ({human(reserved)} of it for the libraries), a worker has "
-            f"{human(worker_bytes)}; make {fewer}the block smaller or [cluster] worker_memory_gb "
-            "larger"
+            f"{human(worker_bytes)}; {way_out or usual}"
         )
 
 

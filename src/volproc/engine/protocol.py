@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from volproc import retry
+from volproc.credentials import masked
 from volproc.engine.events import Watcher
 from volproc.engine.memory import process_peak_bytes
 from volproc.errors import VolprocError
@@ -65,12 +66,18 @@ class Step:
     """One line each on what users should know before it runs."""
     on_gpu: bool = False
     """Whether `compute` works on a GPU."""
+    alone: bool = False
+    """Whether it is one block that takes all cores: of this machine, this process does it."""
+    way_out: str = ""
+    """What users may do where it needs too much memory, if that is not a smaller block."""
     waiting_bytes: int | None = None
     """Memory of a block while another one is computed: read, waiting, or being written. None: as
     much as at its peak."""
 
     recorded: int = 0
     """Blocks that an earlier run did, where a plan has looked (`volproc plan`)."""
+    reads: str = ""
+    """The files of other programs that it reads: a damaged one may end the process."""
     writes: tuple[Written, ...] = ()
     """Where blocks are stored: one that is recorded but no longer there is done again."""
 
@@ -111,8 +118,9 @@ class Waiting:
     why: str
 
 
-Outcomes = Generator[Outcome | Waiting, None, None]
-"""Outcomes as they come; when it is closed early, blocks that still wait are dropped."""
+Outcomes = Generator[Outcome | Waiting | None, None, None]
+"""Outcomes as they come, None while there is none: another step may have a turn. When it is closed
+early, blocks that still wait are dropped."""
 
 
 class Engine(Protocol):
@@ -167,7 +175,7 @@ def do_block(task: Task, block: Block) -> Outcome:
 def failed(block: Block, error: Exception, *, doing: str = "", tried: str = "") -> Outcome:
     """The outcome of a block that ended with `error`, by who can act."""
     fault = fault_of(error)
-    text = " ".join(str(error).split())  # CUDA's errors have many lines
+    text = masked(" ".join(str(error).split()))  # CUDA's errors have many lines
     if not isinstance(error, VolprocError):
         way_out = f"; {WAY_OUT[fault]}" if fault else ""
         text = f"{type(error).__name__}: {text}{way_out}"

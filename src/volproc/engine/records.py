@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,11 @@ class FileLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def place(self) -> str:
+        """Where it lies."""
+        return str(self.path)
 
     @patient
     def read(self) -> list[str]:
@@ -98,6 +104,17 @@ class FileLog:
         """Nothing: no line waits."""
 
     @patient
+    def cut(self, lines: int) -> None:
+        """Keep the first lines only."""
+        lease.require()
+        with recording(self.path):
+            if self.path.exists():
+                fresh = self.path.with_suffix(".new")
+                kept = self._text().splitlines(keepends=True)[:lines]
+                fresh.write_text("".join(kept))
+                os.replace(fresh, self.path)
+
+    @patient
     def forget(self) -> None:
         """Remove the file."""
         lease.require()
@@ -113,10 +130,15 @@ class ObjectLog:
         with recording(self.url):
             self._filesystem, self._folder = filesystem_of(self.url)
             names = self._names()
-        self._number = 1 + int(Path(names[-1]).stem) if names else 0
+        self._number = _number(names[-1]) + 1 if names else 0
         self._lines: list[str] = []
         self._waiting = False
         self._written = -PATIENCE_S
+
+    @property
+    def place(self) -> str:
+        """Where its objects lie."""
+        return self.url
 
     def read(self) -> list[str]:
         """The lines of all objects."""
@@ -160,9 +182,25 @@ class ObjectLog:
         """Remove the objects, first the first one: the others mean nothing without it."""
         lease.require()
         with recording(self.url):
-            for name in self._names():
-                with suppress(FileNotFoundError):  # removed by a try that seemed to fail
-                    patiently(partial(self._filesystem.rm_file, name))
+            self._remove(self._names())
+
+    @patient
+    def cut(self, lines: int) -> None:
+        """Keep the first lines only, as the first object.
+
+        Killed before the others are removed, the first lines are still the same.
+        """
+        kept = self.read()[:lines]
+        self._number, self._lines, self._waiting = 0, kept, bool(kept)
+        self.flush()
+        with recording(self.url):
+            self._remove(name for name in self._names() if not kept or _number(name))
+        self._number, self._lines = int(bool(kept)), []
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            with suppress(FileNotFoundError):  # removed by a try that seemed to fail
+                patiently(partial(self._filesystem.rm_file, name))
 
     @patient
     def _text(self, name: str) -> str:
@@ -177,6 +215,10 @@ class ObjectLog:
         except FileNotFoundError:
             return []
         return sorted(name for name in found if Path(name).stem.isdigit())
+
+
+def _number(name: str) -> int:
+    return int(Path(name).stem)
 
 
 RecordLog = FileLog | ObjectLog

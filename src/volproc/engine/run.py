@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from volproc.engine.events import (
     Advanced,
@@ -26,6 +26,7 @@ from volproc.engine.events import (
 from volproc.engine.ledger import Ledger, forget, ledger_path
 from volproc.engine.memory import GPU_RESERVED_BYTES, RESERVED_BYTES, check_memory
 from volproc.engine.protocol import Blame, Engine, Outcome, Outcomes, Step, Waiting
+from volproc.engine.reporting import reporting_to
 from volproc.errors import REPORT, BlocksFailedError, StoppedError, VolprocError
 from volproc.faults import IN_THE_LOG, fault_of, first_line
 from volproc.grid.blocks import Block
@@ -36,6 +37,11 @@ NEXT: dict[Blame, str] = {
     "worker": "the finished blocks are kept, the same command goes on from here",
     "transient": "the finished blocks are kept, run the same command again",
 }
+
+ENDED = object()
+T = TypeVar("T")
+Chain = Generator[Step, list[Any], T]
+"""Steps one after the other."""
 
 MAX_FAILURES = 10
 """A step with this many failed blocks is given up: the next ones would fail as well."""
@@ -66,6 +72,46 @@ class Runner:
         a block if the user can fix its cause, else BlocksFailedError. StoppedError when the time is
         over and blocks are left.
         """
+        records: list[Any]
+        (records,) = self.run_together(only(step))
+        return records
+
+    def run_together(self, *chains: Chain[Any]) -> list[Any]:
+        """What chains of steps return that do not depend on one another; they share the workers.
+
+        A chain yields a step and is sent its records: what follows in it is done after the step.
+        """
+        ends: dict[int, Any] = {}
+        over: list[StoppedError] = []
+        with ExitStack() as open_ones:
+            active = {n: self._follow(chain) for n, chain in enumerate(chains)}
+            for one in active.values():
+                open_ones.enter_context(closing(one))
+            while active:
+                for n in list(active):
+                    try:
+                        next(active[n])
+                    except StopIteration as end:
+                        ends[n] = end.value
+                        del active[n]
+                    except StoppedError as stopped:  # the others still have blocks at work
+                        over.append(stopped)
+                        del active[n]
+        if over:
+            raise over[0]
+        return [ends[n] for n in range(len(chains))]
+
+    def _follow(self, chain: Chain[Any]) -> Generator[None, None, Any]:
+        """Run a chain's steps one after the other; yields whenever others may have a turn."""
+        records: list[Any] | None = None
+        while True:
+            try:
+                step = next(chain) if records is None else chain.send(records)
+            except StopIteration as end:
+                return end.value
+            records = yield from self._running(step)
+
+    def _running(self, step: Step) -> Generator[None, None, list[Any]]:
         engine = self.engine.for_step(step)
         check_memory(
             step.name,
@@ -73,6 +119,7 @@ class Runner:
             blocks=engine.threads,
             worker_bytes=engine.worker_bytes,
             reserved=GPU_RESERVED_BYTES if step.on_gpu else RESERVED_BYTES,
+            way_out=step.way_out,
         )
         url = ledger_path(self.records, step.name)
         ledger = Ledger(url, digest=step.digest, blocks=len(step.blocks))
@@ -87,7 +134,7 @@ class Runner:
         began = time.monotonic()
         self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks), step.on_gpu))
         try:
-            voxels, peak = self._do(step, outcomes, ledger)
+            voxels, peak = yield from self._do(step, outcomes, ledger)
         finally:
             ledger.flush()
         if len(ledger.records) < len(step.blocks):
@@ -96,26 +143,34 @@ class Runner:
         self._tell(StepFinished(step.name, len(step.blocks), voxels, round(seconds, 3), peak))
         return [ledger.records[block.index] for block in step.blocks]
 
-    def _do(self, step: Step, outcomes: Outcomes, ledger: Ledger) -> tuple[int, int]:
+    def _do(
+        self, step: Step, outcomes: Outcomes, ledger: Ledger
+    ) -> Generator[None, None, tuple[int, int]]:
         """Record blocks as they are done; the voxels of this run, and its peak memory."""
         voxels, peak = 0, 0
         failed: list[Outcome] = []
+
+        def told(done: int, total: int, said: str) -> None:
+            self._tell(Advanced(step.name, done, total, said))
+
         with closing(outcomes):
-            for outcome in outcomes:
+            while len(failed) < MAX_FAILURES:
+                with reporting_to(told):  # only here: other steps have their turns
+                    outcome = next(outcomes, ENDED)
+                if outcome is ENDED:
+                    break
                 if isinstance(outcome, Waiting):
-                    waits = Advanced(step.name, len(ledger.records), len(step.blocks), outcome.why)
-                    self._tell(waits)
-                    continue
-                peak = max(peak, outcome.peak_bytes)
-                if outcome.failure is not None:
-                    failed.append(outcome)
-                    self._tell(_block_failed(step, failed))
-                    if len(failed) == MAX_FAILURES:
-                        break
-                    continue
-                ledger.add(outcome.block.index, outcome.record)
-                voxels += outcome.block.core.size
-                self._tell(_block_done(step, outcome, len(ledger.records)))
+                    told(len(ledger.records), len(step.blocks), outcome.why)
+                elif isinstance(outcome, Outcome):
+                    peak = max(peak, outcome.peak_bytes)
+                    if outcome.failure is not None:
+                        failed.append(outcome)
+                        self._tell(_block_failed(step, failed))
+                        continue
+                    ledger.add(outcome.block.index, outcome.record)
+                    voxels += outcome.block.core.size
+                    self._tell(_block_done(step, outcome, len(ledger.records)))
+                yield
         if failed:
             raise _failure(step, failed)
         return voxels, peak
@@ -170,6 +225,12 @@ def _nothing() -> Outcomes:
     yield from ()
 
 
+def only(step: Step) -> Chain[list[Any]]:
+    """A chain of one step, which returns its records."""
+    records = yield step
+    return records
+
+
 def _block_done(step: Step, outcome: Outcome, done: int) -> BlockDone:
     return BlockDone(
         step=step.name,
@@ -199,7 +260,8 @@ def _failure(step: Step, failed: list[Outcome]) -> VolprocError:
         more = f" (and {len(failed) - 1} more blocks)" if len(failed) > 1 else ""
         return VolprocError(f"{step.name}: {first.failure}{more}")
     listed = ", ".join(f"{o.block.index} ({o.block.core})" for o in failed)
+    doubt = f"; or {step.reads}, which it was reading, is damaged" if step.reads else ""
     return BlocksFailedError(
         f"{step.name}: {len(failed)} of {len(step.blocks)} blocks failed: {listed}; first reason: "
-        f"{first.failure}; {NEXT[first.blame]}"
+        f"{first.failure}{doubt if first.blame == 'worker' else ''}; {NEXT[first.blame]}"
     )

@@ -18,7 +18,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from typing import Any
 
@@ -26,9 +26,11 @@ from distributed import get_worker
 from distributed.protocol.pickle import dumps, loads
 
 import volproc
+from volproc.credentials import secrets_here
 from volproc.engine.machine import visible_gpus
 from volproc.engine.memory import human
 from volproc.engine.protocol import Outcome, do_block, failed
+from volproc.engine.reporting import reporting_to
 from volproc.grid.blocks import Block
 from volproc.lease import Lease, current
 
@@ -58,6 +60,8 @@ class Expected:
     """Of what is written; the worker must see their files."""
     environment: dict[str, str] = field(default_factory=dict)
     """Set where the worker does not say otherwise, before a library is imported."""
+    topic: str = ""
+    """Dask's topic under which blocks report how far they are."""
     bytes: int = 0
     """Memory that the step needs."""
     gpu: bool = False
@@ -74,17 +78,18 @@ class Expected:
         with suppress(OSError):  # where all paths are absolute the folder need not be there
             if os.getcwd() != self.folder:
                 os.chdir(self.folder)
+        for name, value in self.environment.items():
+            os.environ.setdefault(name, value)
         unseen = next((lease.root for lease in self.leases if not _sees(lease)), "")
         if unseen:
             return f"it does not see {unseen}; choose an output that all workers share"
-        for name, value in self.environment.items():
-            os.environ.setdefault(name, value)
         return ""
 
 
-def expected(*, bytes: int = 0, gpu: bool = False, environment: dict[str, str]) -> Expected:
-    """What a worker must have for blocks that this thread sends."""
-    return Expected(versions(), os.getcwd(), current(), environment, bytes, gpu)
+def expected(*, environment: dict[str, str], **more: Any) -> Expected:
+    """What a worker must have for blocks that this thread sends; it is lent the URLs' secrets."""
+    environment = {**environment, **secrets_here()}
+    return Expected(versions(), os.getcwd(), current(), environment, **more)
 
 
 @cache
@@ -131,7 +136,13 @@ def do_packed(needed: Expected, task: bytes, block: bytes) -> Reply:
         about = ", ".join(map(" ".join, versions().items()))
         doing = f"the worker {worker} on {socket.gethostname()} ({about}) cannot load the task: "
         return Reply(worker, failed(here, error, doing=doing))
-    return Reply(worker, do_block(done, here))
+    tell = partial(_tell, needed.topic)
+    with reporting_to(tell):
+        return Reply(worker, do_block(done, here))
+
+
+def _tell(topic: str, *report: Any) -> None:
+    get_worker().log_event(topic, report)
 
 
 @cache

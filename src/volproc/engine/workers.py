@@ -12,7 +12,9 @@ from distributed import Client
 class Workers(Protocol):
     """The workers of one scheduler."""
 
-    client: Client
+    @property
+    def client(self) -> Client:
+        """Dask's client."""
 
     def waiting_for(self) -> str:
         """Why no worker is there yet, for people; VolprocError if none will come."""

@@ -69,8 +69,10 @@ class Lease:
         return time.monotonic() - began
 
     def require(self) -> None:
-        """LeaseLostError if another owner has taken over, or its owner has ended."""
-        epoch, text = newest(self.root)
+        """LeaseLostError if another owner has taken over, or its owner has ended; LeaseError where
+        nobody can tell."""
+        with reaching(self.root):
+            epoch, text = newest(self.root)
         mine = self.mine(epoch, text)
         if mine and mine.state == "held":
             return

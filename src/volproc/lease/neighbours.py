@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -43,27 +42,32 @@ def around(root: str) -> Iterator[str]:
         if place.endswith(("/", ":")) or not place or (url and place.count("/") < 3):
             return
         yield place + BESIDE
-        if not url:  # a run lies on this machine
-            yield place + OF_RUN
+        yield place + OF_RUN
 
 
 def inside(root: str) -> Iterator[str]:
     """The records of outputs inside an output: labels in an image, the volumes of a run."""
     output = guarded(root)
+    images = [output]
     if root.endswith(OF_RUN):
-        for pattern in (f"*{BESIDE}", f"*.zarr/labels/*{BESIDE}"):
-            yield from _found(output, pattern)
-        return
-    filesystem, folder = filesystem_of(f"{output}/labels")
-    with suppress(FileNotFoundError, NotADirectoryError):
-        for name in filesystem.ls(folder, detail=False):
+        names = _names(output)
+        yield from (f"{output}/{name}" for name in names if name.endswith(BESIDE))
+        images = [f"{output}/{name}" for name in names if name.endswith(".zarr")]
+    for image in images:
+        for name in _names(f"{image}/labels"):
             if name.endswith(BESIDE):
-                yield f"{output}/labels/{name.rpartition('/')[2]}"
+                yield f"{image}/labels/{name}"
 
 
 @patient
-def _found(folder: str, pattern: str) -> list[str]:
-    return [str(path) for path in Path(folder).glob(pattern)]
+def _names(folder: str) -> list[str]:
+    filesystem, path = filesystem_of(folder)
+    filesystem.invalidate_cache(path)  # other processes write there too
+    try:
+        found = filesystem.ls(path, detail=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(name.rstrip("/").rpartition("/")[2] for name in found)
 
 
 def reaching(root: str) -> AbstractContextManager[None]:

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from volproc.faults import MALFORMED
+
 JOBS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 """Where batch systems state the number of the job."""
 
@@ -63,8 +65,10 @@ def parsed(text: bytes) -> Owner | None:
     """The owner in a lease file; None for a file that is cut short or no lease."""
     try:
         found: dict[str, Any] = json.loads(text)
-        return Owner(**{one.name: found[one.name] for one in fields(Owner)})
-    except (ValueError, KeyError, TypeError):
+        owner = Owner(**{one.name: found[one.name] for one in fields(Owner)})
+        owner.described()
+        return owner if isinstance(owner.pid, int) else None
+    except (*MALFORMED, OSError):  # dates before or after all calendars are an OSError
         return None
 
 

@@ -23,7 +23,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from volproc.errors import ModelError
 from volproc.model.output_window import OutputWindow, regions
 from volproc.model.spec import PlaneSpec
 
@@ -49,8 +48,7 @@ class EtchACellSpec(PlaneSpec):
     """Tells its card from another network's."""
 
     def __post_init__(self) -> None:
-        if min(self.slices_in, self.slices_out, self.start, self.levels) < 1:
-            raise ModelError(f"every number of a network needs to be at least 1, got {self}")
+        self._require_usual(self.levels, self.start)
         super().__post_init__()
 
     @property

@@ -19,8 +19,7 @@ from volproc.model.network import Constants, Network, Predict
 from volproc.model.normalisation import constants_from
 from volproc.model.output_window import OutputWindow
 from volproc.model.unet import UNet, UNetSpec
-from volproc.model.weights import WEIGHTS, Card, load_card, load_model
-from volproc.retry import patient
+from volproc.model.weights import WEIGHTS, Card, file_bytes, load_card, load_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +42,7 @@ class UNetNetwork(Network):
 
     def load(self, device: str) -> Predict:
         """The U-Net on `device`, ready to predict."""
-        module, card = load_model(Path(self.source))
+        module, card = load_model(self.source)
         if card.weights_sha256 != self.digest:
             raise ModelError(
                 f"the model {self.source} changed after the run was planned; run again"
@@ -51,15 +50,13 @@ class UNetNetwork(Network):
         return Predictor(module, device, name=self.name)
 
 
-def own_network(folder: Path) -> UNetNetwork:
+def own_network(folder: Path | str) -> UNetNetwork:
     """The network in one of our model folders; ModelError if its card is missing or unusable."""
     return described(load_card(folder), folder)
 
 
-@patient
-def described(card: Card, folder: Path) -> UNetNetwork:
+def described(card: Card, folder: Path | str) -> UNetNetwork:
     """The network of a `card`, though nothing may be in its `folder` yet."""
-    weights = folder / WEIGHTS
     return UNetNetwork(
         name=card.name,
         source=str(folder),
@@ -70,7 +67,7 @@ def described(card: Card, folder: Path) -> UNetNetwork:
         stride=card.stride,
         digest=card.weights_sha256,
         classes=card.classes,
-        weight_bytes=weights.stat().st_size if weights.is_file() else 0,
+        weight_bytes=file_bytes(f"{folder}/{WEIGHTS}"),
         spec=card.spec,
     )
 

@@ -13,12 +13,14 @@ from volproc.retry import patient
 
 @patient
 def open_network(name: str, *, card: str = "", trust: bool = False) -> Network:
-    """The network called `name`: a shipped model, a model folder, or what others made.
+    """The network called `name`: a shipped model, a model folder or its URL, or what others made.
 
     Others' are bioimage.io packages and files of ONNX, torch.export and TorchScript; `card` is a
     TOML file that says about them what they do not, and the last two are programs, read only
     with `trust`. ModelError names what is wrong.
     """
+    if "://" in name:
+        return own_network(model_folder(name))
     path = Path(name)
     shipped = "/" not in name and (SHIPPED / name / CARD).is_file()
     own = shipped or (path / CARD).is_file() or not path.exists()

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 
 from volproc.errors import ModelError
 
+LARGEST = 4096
+"""Number in a description: more no network has, and making one would take for ever."""
+MAX_LEVELS = 12
+"""Its stride doubles with every level."""
+
 
 @dataclass(frozen=True)
 class PlaneSpec(ABC):
@@ -16,6 +21,17 @@ class PlaneSpec(ABC):
     """Neighbouring planes read, as channels."""
     slices_out: int = 1
     """Planes predicted: the central ones of those read."""
+
+    def _require_usual(self, levels: int, *numbers: int) -> None:
+        """ModelError for numbers that no network has."""
+        everything = (self.slices_in, self.slices_out, levels, *numbers)
+        if min(everything) < 1:
+            raise ModelError(f"every number of a network needs to be at least 1, got {self}")
+        if max(everything) > LARGEST or levels > MAX_LEVELS:
+            raise ModelError(
+                f"no number of a network may be larger than {LARGEST}, nor its levels more than "
+                f"{MAX_LEVELS}, got {self}"
+            )
 
     def __post_init__(self) -> None:
         if self.slices_out > self.slices_in or (self.slices_in - self.slices_out) % 2:

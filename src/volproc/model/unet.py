@@ -25,7 +25,6 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from volproc.errors import ModelError
 from volproc.model.output_window import OutputWindow, regions
 from volproc.model.spec import PlaneSpec
 
@@ -45,9 +44,8 @@ class UNetSpec(PlaneSpec):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
-        numbers = (self.slices_in, self.slices_out, self.stem, self.convs_down, self.convs_up)
-        if not self.widths or min(*numbers, *self.widths) < 1:
-            raise ModelError(f"every number of a network needs to be at least 1, got {self}")
+        levels = len(self.widths)
+        self._require_usual(levels, self.stem, self.convs_down, self.convs_up, *self.widths)
         super().__post_init__()
 
     @property

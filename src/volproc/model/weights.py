@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
+from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -19,6 +20,8 @@ from torch import Tensor
 
 from volproc import __version__, lease
 from volproc.errors import ModelError
+from volproc.faults import first_line, understanding
+from volproc.location import filesystem_of
 from volproc.model.etchacell import EtchACell, EtchACellSpec
 from volproc.model.normalisation import METHOD, Method
 from volproc.model.unet import UNet, UNetSpec
@@ -101,8 +104,8 @@ def card_for(
     )
 
 
-def save_model(folder: Path, module: UNet | EtchACell, card: Card) -> Card:
-    """Write the model and return its card, now with the weights' digest.
+def save_model(folder: Path | str, module: UNet | EtchACell, card: Card) -> Card:
+    """Write the model to a path or URL and return its card, now with the weights' digest.
 
     The card is written last: a folder with a card is complete. ModelError for weights that are
     not numbers or a card of another network.
@@ -117,16 +120,15 @@ def save_model(folder: Path, module: UNet | EtchACell, card: Card) -> Card:
     _require_finite(tensors, where=card.name)
     data = save_tensors(tensors)
     final = card.model_copy(update={"weights_sha256": hashlib.sha256(data).hexdigest()})
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / WEIGHTS, data)
-    _replace(folder / CARD, final.model_dump_json(indent=2).encode() + b"\n")
+    _replace(f"{folder}/{WEIGHTS}", data)
+    _replace(f"{folder}/{CARD}", final.model_dump_json(indent=2).encode() + b"\n")
     return final
 
 
-def load_model(folder: Path) -> tuple[UNet | EtchACell, Card]:
+def load_model(folder: Path | str) -> tuple[UNet | EtchACell, Card]:
     """The network, in eval mode on the CPU, and its card; ModelError names what is wrong."""
     card = load_card(folder)
-    path = folder / WEIGHTS
+    path = f"{folder}/{WEIGHTS}"
     data = _read(path)
     if hashlib.sha256(data).hexdigest() != card.weights_sha256:
         raise ModelError(
@@ -139,7 +141,9 @@ def load_model(folder: Path) -> tuple[UNet | EtchACell, Card]:
         raise ModelError(
             f"{path} is not a safetensors file: {error}; copy the folder again"
         ) from error
-    with torch.device("meta"):  # a card may describe more than there is memory for
+    impossible = f"{folder}/{CARD} describes a network that cannot be made ({{}}); use the card "
+    # a card may describe more than there is memory for
+    with understanding(ModelError, f"{impossible}that came with it"), torch.device("meta"):
         requested = network_of(card.spec).state_dict()
     _require_fit(requested, tensors, path=path)
     _require_finite(tensors, where=str(path))
@@ -153,9 +157,9 @@ def network_of(spec: UNetSpec | EtchACellSpec) -> UNet | EtchACell:
     return UNet(spec) if isinstance(spec, UNetSpec) else EtchACell(spec)
 
 
-def load_card(folder: Path) -> Card:
+def load_card(folder: Path | str) -> Card:
     """The card of a model folder, checked; ModelError if it is missing or not usable."""
-    path = folder / CARD
+    path = f"{folder}/{CARD}"
     try:
         card = Card.model_validate_json(_read(path))
     except ValidationError as error:
@@ -176,8 +180,13 @@ def load_card(folder: Path) -> Card:
 
 
 @patient
-def model_folder(name: str) -> Path:
-    """The folder of a shipped model, or `name` as a path; ModelError if there is neither."""
+def model_folder(name: str) -> Path | str:
+    """The folder of a shipped model, or `name` as a path; ModelError if there is neither.
+
+    A URL is returned as it is: what lies there, `load_card` finds out.
+    """
+    if "://" in name:
+        return name.rstrip("/")
     shipped = SHIPPED / name
     folder = shipped if "/" not in name and (shipped / CARD).is_file() else Path(name)
     if not folder.is_dir():
@@ -186,7 +195,7 @@ def model_folder(name: str) -> Path:
     return folder
 
 
-def _require_fit(requested: dict[str, Tensor], found: dict[str, Tensor], *, path: Path) -> None:
+def _require_fit(requested: dict[str, Tensor], found: dict[str, Tensor], *, path: str) -> None:
     odd = sorted(requested.keys() ^ found.keys())
     if odd:
         side = "lacks" if odd[0] in requested else "has the unknown"
@@ -217,17 +226,38 @@ def _require_finite(tensors: dict[str, Tensor], *, where: str) -> None:
 
 
 @patient
-def _read(path: Path) -> bytes:
+def _read(url: str) -> bytes:
+    filesystem, path = filesystem_of(url)
     try:
-        return path.read_bytes()
+        content: bytes = filesystem.cat_file(path)
     except OSError as error:
+        only = ", the only kind that is read at a URL" if "://" in url else ""
         raise ModelError(
-            f"cannot read {path}: {error.strerror}; a model is a folder with {WEIGHTS} and {CARD}"
+            f"cannot read {url}: {error.strerror or first_line(error)}; a model is a folder with "
+            f"{WEIGHTS} and {CARD}{only}"
         ) from error
+    return content
 
 
 @patient
-def _replace(path: Path, data: bytes) -> None:
+def file_bytes(url: str) -> int:
+    """The size of a file at a path or URL; 0 where there is none."""
+    filesystem, path = filesystem_of(url)
+    try:
+        return int(filesystem.info(path)["size"] or 0)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+@patient
+def _replace(url: str, data: bytes) -> None:
+    filesystem, place = filesystem_of(url)
+    if not isinstance(filesystem, LocalFileSystem):
+        lease.require()
+        filesystem.pipe_file(place, data)  # object stores take objects whole
+        return
+    path = Path(place)
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
     with unfinished.open("wb") as file:
         file.write(data)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
-from volproc.engine.run import Runner
+from volproc.engine.run import Chain, Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box
-from volproc.stages.output import pyramid_steps, write_volume
+from volproc.stages.output import pyramid_steps, writing
 from volproc.volume.file_io import sibling
 from volproc.volume.metadata import VolumeInfo, itemsize, volume_like
 from volproc.volume.store import Volume
@@ -79,11 +79,18 @@ def native_volume(source: VolumeInfo, image: VolumeInfo, recipe: Recipe) -> Volu
 
 def run_native(plan: NativePlan, runner: Runner) -> Volume:
     """The finished volume on the other grid."""
+    made: Volume
+    (made,) = runner.run_together(writing_native(plan, runner))
+    return made
+
+
+def writing_native(plan: NativePlan, runner: Runner) -> Chain[Volume]:
+    """The same as a chain of steps, which may share the workers with others."""
 
     def steps(output: VolumeInfo) -> tuple[Step, ...]:
         return replace(plan, output=output).steps
 
-    return write_volume(runner, plan.output, steps, step=plan.stage, digest=plan.digest)
+    return writing(runner, plan.output, steps, step=plan.stage, digest=plan.digest)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from volproc import __version__
 from volproc.engine.protocol import Step
-from volproc.engine.run import Runner
+from volproc.engine.run import Chain, Runner
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape
 from volproc.volume.creation import update_provenance
@@ -40,10 +40,24 @@ def write_volume(
     digest: str,
 ) -> Volume:
     """The finished volume: `steps` are the one that writes its finest level, and its pyramid's."""
+    made: Volume
+    (made,) = runner.run_together(writing(runner, info, steps, step=step, digest=digest))
+    return made
+
+
+def writing(
+    runner: Runner,
+    info: VolumeInfo,
+    steps: Callable[[VolumeInfo], Sequence[Step]],
+    *,
+    step: str,
+    digest: str,
+) -> Chain[Volume]:
+    """The same as a chain of steps, which may share the workers with others."""
     begun = begin_volume(runner, info, step=step, digest=digest, steps=steps(info))
     finest, *pyramid = steps(begun.info)
-    runner.run(finest)
-    return finish_volume(runner, begun, pyramid)
+    yield finest
+    return (yield from finishing(runner, begun, pyramid))
 
 
 def begin_volumes(
@@ -74,8 +88,15 @@ def cutting_of(block: Shape, *infos: VolumeInfo | None) -> dict[str, Any]:
 
 def finish_volume(runner: Runner, volume: Volume, pyramid: Iterable[Step]) -> Volume:
     """Make the pyramid of a volume whose finest level is written, and mark it finished."""
-    for step in pyramid:
-        runner.run(step)
+    made: Volume
+    (made,) = runner.run_together(finishing(runner, volume, pyramid))
+    return made
+
+
+def finishing(runner: Runner, volume: Volume, pyramid: Iterable[Step]) -> Chain[Volume]:
+    """The same as a chain of steps, which may share the workers with others."""
+    for step in pyramid:  # noqa: UP028  a tuple cannot be sent records
+        yield step
     if volume.info.provenance.get("finished"):
         return volume
     note_content(str(runner.records), volume.info)

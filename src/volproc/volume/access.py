@@ -97,9 +97,17 @@ def relative_url(url: str, output: str) -> str:
 
     >>> relative_url("runs/a/image.zarr", "runs/a/objects.zarr"), relative_url("s3://b/i.zarr", "o")
     ('../image.zarr', 's3://b/i.zarr')
+    >>> relative_url("s3://b/i.zarr", "s3://b/o.zarr"), relative_url("s3://a/i.zarr", "s3://b/o")
+    ('../i.zarr', 's3://a/i.zarr')
     """
-    here, there = local_path(url), local_path(output)
-    return os.path.relpath(canonical(url), canonical(output)) if here and there else canonical(url)
+    here, there = canonical(url), canonical(output)
+    return os.path.relpath(here, there) if _bucket(here) == _bucket(there) else here
+
+
+def _bucket(canonical_url: str) -> str:
+    """Protocol and bucket or host of a URL; "" for a path."""
+    protocol, _, path = canonical_url.rpartition("://")
+    return f"{protocol}://{path.partition('/')[0]}" if protocol else ""
 
 
 @patient

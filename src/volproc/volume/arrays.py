@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
+from volproc.credentials import with_secrets
 from volproc.errors import INSTALL, VolumeError
 from volproc.grid.axes import AxesError, Places, places_of
 from volproc.grid.box import Box, Shape
@@ -209,6 +210,8 @@ def _open_n5(url: str) -> Any:
             f"{url} is N5, which tensorstore reads: {INSTALL.format('n5')}"
         ) from error
     folder = local_path(url)
-    store: Any = {"driver": "file", "path": str(Path(folder).absolute())} if folder else url
+    store: Any = with_secrets(url)
+    if folder:
+        store = {"driver": "file", "path": str(Path(folder).absolute())}
     with reading(url):
         return tensorstore.open({"driver": "n5", "kvstore": store}, open=True, read=True).result().T

@@ -22,15 +22,19 @@ from volproc.volume.access import kind_at, local_path, reading, writing
 
 
 @contextmanager
-def at_once(path: str) -> Iterator[str]:
+def at_once(path: str, *, sync: bool = False) -> Iterator[str]:
     """A temporary name next to `path` on this machine: at the end that file is renamed to `path`.
 
-    If it fails, or the output has another owner by then, nothing is left.
+    If it fails, or the output has another owner by then, nothing is left. With `sync` it is on the
+    disk before, so that it outlives a power cut as well.
     """
     make_folder(os.path.dirname(path))
     fresh = f"{path}.{uuid4().hex}.partial"
     try:
         yield fresh
+        if sync:
+            with open(fresh, "rb") as file:
+                os.fsync(file.fileno())
         _put(fresh, path)
     except BaseException:
         with suppress(OSError):
@@ -45,12 +49,15 @@ def _put(fresh: str, path: str) -> None:
 
 
 @patient
-def write_file(url: str, content: bytes) -> None:
-    """Store `content` at `url`, making its folder; a kill leaves no partial file there."""
+def write_file(url: str, content: bytes, *, sync: bool = False) -> None:
+    """Store `content` at `url`, making its folder; a kill leaves no partial file there.
+
+    With `sync` a power cut does not either.
+    """
     filesystem, path = filesystem_of(url)
     with writing(url):
         if isinstance(filesystem, LocalFileSystem):
-            with at_once(path) as fresh:
+            with at_once(path, sync=sync) as fresh:
                 filesystem.pipe_file(fresh, content)
         else:
             lease.require()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count, takewhile
 from math import prod
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from volproc import faults
 from volproc.errors import VolumeError
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
@@ -124,16 +125,10 @@ def listed_levels(url: str) -> list[str]:
         return [path for one in every for path in paths_of(one)]
 
 
-@contextmanager
-def understanding(url: str) -> Iterator[None]:
+def understanding(url: str) -> AbstractContextManager[None]:
     """Whatever Python raises for metadata of an unexpected form becomes a VolumeError."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise VolumeError(
-            f"{url} has metadata that are not OME-Zarr's ({type(error).__name__}: "
-            f"{first_line(error)}); convert it with `volproc ingest SOURCE OUT.zarr`"
-        ) from error
+    line = f"{url} has metadata that are not OME-Zarr's ({{}}); convert it with `volproc ingest "
+    return faults.understanding(VolumeError, f"{line}SOURCE OUT.zarr`")
 
 
 def _image_group(url: str) -> tuple[str, zarr.Group]:

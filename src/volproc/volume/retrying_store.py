@@ -11,6 +11,7 @@ from typing import Any
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
+from volproc.credentials import with_secrets
 from volproc.retry import patiently_async
 from volproc.volume.access import local_path
 
@@ -21,7 +22,7 @@ LISTS = ("list", "list_prefix", "list_dir")
 def for_zarr(url: str) -> Store:
     """zarr's store of the folder or fsspec URL `url`; nothing is made or read yet."""
     folder = local_path(url)
-    return RetryingLocalStore(folder) if folder else RetryingFsspecStore.from_url(url)
+    return RetryingLocalStore(folder) if folder else RetryingFsspecStore.from_url(with_secrets(url))
 
 
 class _Retrying:

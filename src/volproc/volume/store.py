@@ -16,6 +16,7 @@ import numpy.typing as npt
 import zarr
 
 from volproc import lease
+from volproc.credentials import without_secrets
 from volproc.errors import GridError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
@@ -194,11 +195,11 @@ def open_volume(
     misstates it, the place in voxels is kept; `level` names the only one to open.
     VolumeError, one line, if there is no such volume or a run has not finished it.
     """
-    info = read_info(str(url), voxel_nm=voxel_nm, level=level)
+    info = read_info(without_secrets(str(url)), voxel_nm=voxel_nm, level=level)
     if info.provenance and not info.provenance.get("finished"):
         raise VolumeError(
-            f"{url} is unfinished: the {info.provenance.get('step', 'volproc')} step that writes "
-            "it was interrupted; run the same command again to complete it"
+            f"{info.url} is unfinished: the {info.provenance.get('step', 'volproc')} step that "
+            "writes it was interrupted; run the same command again to complete it"
         )
     return Volume(placed_by_image(info))
 

@@ -3,7 +3,7 @@
 A run's folder holds what its stages write: image.zarr, filtered.zarr, subjects/, crowd.csv,
 annotations.zarr (and its neighbours), model/, prediction.zarr, votes.zarr, nuclei.zarr,
 objects.zarr, objects.csv, measure/, scores.json and report.html; the options (workflow.json), the
-log (log.jsonl) and the record of what is done (ledger/).
+log (log.jsonl) and the record of what is done (ledger/). The folder may be at any fsspec URL.
 
 Stages are imported when something is to be done: a finished run costs no more than looking.
 """
@@ -12,16 +12,23 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volproc.config.loading import parsed
+from volproc.credentials import without_secrets
 from volproc.engine.events import Note, Watcher
+from volproc.engine.records import record_log
 from volproc.errors import ConfigError
-from volproc.retry import patient
-from volproc.workflow.filled import SETTINGS, filled, own
+from volproc.faults import MALFORMED, understanding
+from volproc.location import path_or_url
+from volproc.volume.access import exists
+from volproc.volume.file_io import read_file
+from volproc.workflow.filled import LOG, SETTINGS, filled, own
 from volproc.workflow.finished import found_by, nothing_to_do
 from volproc.workflow.workflow_file import Workflow
 
@@ -37,8 +44,8 @@ def run(
     redo: Sequence[str] = (),
     watchers: Sequence[Watcher] = (),
     until: datetime | None = None,
-) -> Path:
-    """Run a workflow, or go on with it; returns the path of the report.
+) -> Path | str:
+    """Run a workflow, or go on with it; returns the path of the report, or its URL.
 
     `stages` limits it to some. What is recorded as done, from the same inputs and options, is
     left alone; what was made from others is remade, and said before. `redo` names stages that
@@ -47,7 +54,7 @@ def run(
     begun: StoppedError when those at work are recorded, and the same call goes on from there.
     """
     options = filled(workflow)
-    page = Path(own(options, "report.html"))
+    page = path_or_url(own(options, "report.html"))
     if not redo and nothing_to_do(options, stages):
         for watch in watchers:
             watch(Note("nothing to do: everything is finished and nothing changed since"))
@@ -71,42 +78,41 @@ def plan(workflow: Workflow, *, stages: Sequence[str] = ()) -> list[tuple[str, t
     return steps_of(filled(workflow), stages)
 
 
-def status(folder: Path) -> tuple[StageStatus, ...]:
+def status(folder: str | Path) -> tuple[StageStatus, ...]:
     """What of a run is done, stale, begun or missing, stage by stage; nothing is written."""
     from volproc.workflow.stage_status import status_of
 
     return status_of(filled(saved(folder)))
 
 
-def running(folder: Path) -> str:
+def running(folder: str | Path) -> str:
     """Who works on a run at this moment, and since when; "" if nobody does."""
     from volproc.workflow.stage_status import at_work
 
     return at_work(filled(saved(folder)))
 
 
-@patient
-def saved(folder: Path) -> Workflow:
+def saved(folder: str | Path) -> Workflow:
     """The options that a run left in its folder; ConfigError if there are none."""
-    settings = folder / SETTINGS
-    if not settings.exists():
+    folder = without_secrets(os.fspath(folder))
+    settings = f"{folder.rstrip('/')}/{SETTINGS}"
+    if not exists(settings):
         raise ConfigError(
             f"{folder} is not a run's folder: it has no {SETTINGS}; see `volproc run`"
         )
-    return parsed(Workflow, json.loads(settings.read_text()), where=str(settings))
+    damaged = f"{settings} is damaged ({{}}); start the run again from its workflow file"
+    with understanding(ConfigError, damaged):
+        stated = json.loads(read_file(settings))
+    return parsed(Workflow, stated, where=settings)
 
 
-@patient
-def rates(log: Path) -> dict[str, float]:
-    """Voxels per second of every step that the log of an earlier run tells of."""
-    done: dict[str, list[float]] = {}
-    for line in log.read_text().splitlines() if log.exists() else ():
-        try:
+def rates(folder: str) -> dict[str, float]:
+    """Voxels per second of every step that the log of an earlier run in a folder tells of."""
+    done: dict[str, tuple[float, float]] = {}
+    for line in record_log(f"{folder.rstrip('/')}/{LOG}").peek():
+        with suppress(*MALFORMED):  # a full disk cut it short, say
             event: dict[str, Any] = json.loads(line)
-        except json.JSONDecodeError:  # a full disk cut it short
-            continue
-        if event["event"] == "StepFinished" and event["voxels"]:
-            total = done.setdefault(event["step"], [0.0, 0.0])
-            total[0] += event["voxels"]
-            total[1] += event["seconds"]
+            if event["event"] == "StepFinished" and event["voxels"]:
+                voxels, seconds = done.get(event["step"], (0.0, 0.0))
+                done[event["step"]] = (voxels + event["voxels"], seconds + event["seconds"])
     return {step: voxels / seconds for step, (voxels, seconds) in done.items() if seconds}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
 from volproc.config.cluster import ClusterOptions
+from volproc.credentials import without_secrets
 from volproc.engine.clusters import engine_of
 from volproc.engine.events import Watcher
 from volproc.engine.run import Runner
@@ -33,6 +34,7 @@ def check(
     volume of volproc are removed, so that the command that made it makes them again.
     With `ask_ome_zarr` the package ome-zarr is asked for a second opinion.
     """
+    url = without_secrets(url)
     chosen = plan_check(url, depth=depth, ask_ome_zarr=ask_ome_zarr)
     with TemporaryDirectory() as records, engine_of(cluster) as engine:
         found = run_check(chosen, Runner(engine, records, watchers))

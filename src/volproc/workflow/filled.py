@@ -14,17 +14,13 @@ from volproc.workflow.workflow_file import Workflow
 
 SETTINGS = "workflow.json"
 """The options of a run, kept in its folder: `volproc report RUN/` reads them."""
+LOG = "log.jsonl"
+"""What happened in a run; at a URL it is a folder of objects (`engine/records.py`)."""
 
 
 def own(workflow: Workflow, name: str) -> str:
-    """The place of a file or volume in the run's folder; ConfigError where that is a URL."""
-    folder = workflow.run.folder
-    if "://" in folder:
-        raise ConfigError(
-            f"[run] folder = {folder}: a run's folder lies on this machine; give a path, or "
-            "run the stages one by one, which take URLs"
-        )
-    return f"{folder.rstrip('/') or '/'}/{name}"
+    """The path or URL of a file or volume in the run's folder."""
+    return f"{workflow.run.folder.rstrip('/')}/{name}"
 
 
 def filled(workflow: Workflow) -> Workflow:

@@ -14,6 +14,7 @@ from pathlib import Path
 import volproc
 from volproc.engine.ledger import digest
 from volproc.errors import VolprocError
+from volproc.faults import MALFORMED
 from volproc.retry import patient
 from volproc.volume.access import canonical, exists, local_path
 from volproc.volume.file_io import read_file, write_file
@@ -32,14 +33,17 @@ def nothing_to_do(options: Workflow, stages: Sequence[str]) -> bool:
         if told.get("key") != _key(options, stages):
             return False
         return all(_stamp(url) == stamp for url, stamp in told["files"].items())
-    except (ValueError, KeyError, OSError, VolprocError):
+    except (*MALFORMED, OSError, VolprocError):
         return False
 
 
 def found_by(options: Workflow) -> tuple[str, ...]:
     """What the last run that came to its end found, in a few lines."""
     place = own(options, NOTE)
-    return tuple(json.loads(read_file(place)).get("found", ())) if exists(place) else ()
+    try:
+        return tuple(map(str, json.loads(read_file(place))["found"])) if exists(place) else ()
+    except MALFORMED:  # of a note that is damaged nothing is told
+        return ()
 
 
 def note_finished(

@@ -10,6 +10,7 @@ from typing import Any
 from volproc.config.cluster import ClusterOptions
 from volproc.config.devices import planned_for
 from volproc.config.options import Options
+from volproc.credentials import without_secrets
 from volproc.engine.clusters import engine_of, gpus_of
 from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.run import Runner
@@ -36,6 +37,7 @@ def run_single(
 
     `cluster` is options, or a Dask client of the caller's.
     """
+    inputs, outputs = ({n: _public(place) for n, place in d.items()} for d in (inputs, outputs))
     out, *also = (*outputs.values(), "")
     with planned_for(gpus_of(cluster)):
         chosen = stage.plan(
@@ -43,6 +45,10 @@ def run_single(
         )
         with runner_for(out, cluster, watchers, overwrite=overwrite, also=also) as runner:
             return stage.run(chosen, runner)
+
+
+def _public(place: Any) -> Any:
+    return without_secrets(place) if isinstance(place, str) else place
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 
+from volproc.errors import VolumeError
+from volproc.faults import understanding
 from volproc.stages.empty_result import NOTHING
 from volproc.stages.webpage import duration
 from volproc.volume.file_io import read_file
@@ -39,8 +41,12 @@ def _objects(options: Workflow) -> Iterator[str]:
 
 def _scores(options: Workflow) -> Iterator[str]:
     """The Dice of the prediction; or why there is none."""
-    found = json.loads(read_file(own(options, "scores.json")))
-    for row in found["scores"]:
-        if row["answer"] == "prediction" and row["dice"] is not None:
-            yield f"Dice {row['dice']:.4f} against {options.evaluate.ground_truth}"
-    yield from found.get("notes", ())
+    place = own(options, "scores.json")
+    content = read_file(place)
+    damaged = f"{place} is damaged ({{}}); remove it and run the same command again"
+    with understanding(VolumeError, damaged):
+        found = json.loads(content)
+        for row in found["scores"]:
+            if row["answer"] == "prediction" and row["dice"] is not None:
+                yield f"Dice {row['dice']:.4f} against {options.evaluate.ground_truth}"
+        yield from found.get("notes", ())

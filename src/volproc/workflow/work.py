@@ -17,8 +17,9 @@ from volproc.lease import holding, left_by_dead
 from volproc.retry import patient
 from volproc.stages.claims import Claim, remove_made, require_apart, require_free
 from volproc.stages.description import Stage
+from volproc.volume.access import local_path
 from volproc.volume.file_io import write_file
-from volproc.workflow.filled import SETTINGS, own
+from volproc.workflow.filled import LOG, SETTINGS, own
 from volproc.workflow.finished import note_finished
 from volproc.workflow.plans import Plans, chosen
 from volproc.workflow.summary import summary
@@ -49,16 +50,17 @@ def run_stages(
     ahead = Plans(options, frozenset(names))
     claims = {name: ahead.claim(name) for name in names if name != "report"}
     _admit(options, claims, redo)
+    ledger = own(options, "ledger")
     with (
         planned_for(options.cluster.gpus_elsewhere),
-        holding(own(options, "ledger")),
+        holding(ledger),
         engine_of(options.cluster) as engine,
     ):
-        folder = _begun(options)
-        log = JsonLines(folder / "log.jsonl")
+        _begin(options)
+        log = JsonLines(own(options, LOG))
         expected = [step for name in claims for step in ahead.of(name).steps]
         follows = engine.expect(expected)
-        runner = Runner(engine, folder / "ledger", (*watchers, log, follows), own=True, until=until)
+        runner = Runner(engine, ledger, (*watchers, log, follows), own=True, until=until)
         _tell(claims, redo, runner)
         for name in redo:
             _redo(ahead, name, runner)
@@ -72,8 +74,13 @@ def _admit(options: Workflow, claims: dict[str, Claim], redo: Sequence[str]) -> 
     for name, claim in claims.items():
         require_apart(claim)
         require_free(claim, overwrite=name in redo, own=_is_own(options, claim))
+    folder = local_path(own(options, ""))
+    if folder:
+        _require_room(options, claims, _free_bytes(folder))
+
+
+def _require_room(options: Workflow, claims: dict[str, Claim], free: int) -> None:
     needed = sum(_bytes_of(claim) for claim in claims.values())
-    free = _free_bytes(Path(own(options, "")))
     if needed > free:
         raise OutputError(
             f"{options.run.folder} will take {human(needed)} at the least, and {human(free)} are "
@@ -132,11 +139,13 @@ def _places(options: Workflow, names: Sequence[str]) -> list[str]:
 
 
 @patient
-def _begun(options: Workflow) -> Path:
-    """The run's folder with its options in it, and without half files of a killed run."""
+def _begin(options: Workflow) -> None:
+    """Put the options into the run's folder, and remove half files of a killed run.
+
+    Only a folder of this machine has those: object stores take objects whole.
+    """
     write_file(own(options, SETTINGS), options.model_dump_json(indent=1).encode())
-    folder = Path(own(options, SETTINGS)).parent
-    for pattern in LEFT_BY_KILLED if left_by_dead() else ():
-        for path in folder.glob(pattern):
+    folder = local_path(own(options, ""))
+    for pattern in LEFT_BY_KILLED if folder and left_by_dead() else ():
+        for path in folder.glob(pattern) if folder else ():
             path.unlink(missing_ok=True)
-    return folder

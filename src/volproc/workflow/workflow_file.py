@@ -114,7 +114,7 @@ def tables_of(path: str | Path) -> dict[str, Any]:
         tables: dict[str, Any] = tomllib.loads(Path(path).read_text())
     except OSError as error:
         raise ConfigError(f"cannot read the workflow file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not a TOML file: {error}") from error
     anchor(tables, Workflow, Path(path).parent)
     return tables

@@ -11,9 +11,10 @@ from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, VolprocError, VolumeError
 from volproc.fusion import FUSIONS, fuse
 from volproc.grid.scale import nearest, parse_voxel_nm
+from volproc.stages.description import Request
 from volproc.stages.evaluate import overlap_counts
 from volproc.stages.evaluate.overlap_counts import block_of
-from volproc.stages.evaluate.stage import plan_evaluate, run_evaluate
+from volproc.stages.evaluate.stage import plan_evaluate, plan_from, run_evaluate
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume
 
@@ -328,3 +329,47 @@ def test_sides_that_have_something_are_not_explained(tmp_path, votes, truth):
     result = write_volume(tmp_path / "r.zarr", votes[0])
     labels = write_volume(tmp_path / "t.zarr", truth, kind="labels")
     assert "notes" not in evaluate(tmp_path, {"result": result}, labels).about
+
+
+@pytest.mark.parametrize("finer", [1, 2])
+def test_what_a_block_reads_and_holds(tmp_path, finer):
+    """A ground truth of 2 bytes a voxel, three votes of 1; 16 for each voxel of the larger one."""
+    votes = write_volume(tmp_path / "v.zarr", np.zeros((3, 8, 10, 12), np.uint8), channels="xyz")
+    fine = np.ones((8, 10 * finer, 12 * finer), np.uint16)
+    nm = (50, 50 / finer, 50 / finer)
+    truth = write_volume(tmp_path / "t.zarr", fine, kind="labels", voxel_nm=nm)
+    step = plan_evaluate({"votes": votes}, truth, EvaluateOptions(), url="").step
+    assert step.bytes_read == fine.size * 2 + 8 * 10 * 12 * 3
+    assert step.peak_bytes == step.bytes_read + 16 * fine.size
+
+
+def test_one_result_of_another_space_makes_it_a_part(tmp_path, votes, truth):
+    expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
+    whole = write_volume(tmp_path / "whole.zarr", votes[0])
+    part = write_volume(tmp_path / "part.zarr", votes[0, 8:], corner_nm=(400, 0, 0))
+    for results, is_part in (({"a": whole}, False), ({"a": whole, "b": part}, True)):
+        assert plan_evaluate(results, expert, EvaluateOptions(), url="").is_part == is_part
+
+
+def test_what_is_scored_is_named_for_what_it_is(tmp_path, votes, truth):
+    """By itself a result, or votes, which have channels; in a run both, as far as they are made."""
+    one = write_volume(tmp_path / "p.zarr", votes[0])
+    many = write_volume(tmp_path / "v.zarr", votes, channels=("x", "y", "z"))
+    expert = write_volume(tmp_path / "t.zarr", truth, kind="labels")
+    tables = {"evaluate": EvaluateOptions()}
+    for run, given, names in (
+        (None, {"result": one}, ["result"]),
+        (None, {"result": many}, ["votes"]),
+        ("run", {"result": one}, ["prediction"]),
+        ("run", {"result": one, "votes": many}, ["prediction", "votes"]),
+    ):
+        plan = plan_from(Request(tables, {**given, "ground_truth": expert}, run=run))
+        assert [result.name for result in plan.counts.results] == names
+
+
+@pytest.mark.parametrize(("url", "folders"), [("s.json", ("s.json",)), ("", ())])
+def test_the_file_of_scores_is_claimed(tmp_path, votes, truth, url, folders):
+    result = write_volume(tmp_path / "r.zarr", votes[0])
+    expert = write_volume(tmp_path / "t.zarr", truth, kind="labels")
+    claim = plan_evaluate({"r": result}, expert, EvaluateOptions(), url=url).claim
+    assert claim.folders == folders

@@ -97,10 +97,12 @@ def test_of_equally_open_ones_the_first_is_the_outside():
     assert verdict.tolist() == [0, OUTSIDE, INSIDE]
 
 
-def test_what_is_too_large_for_a_nucleus_is_no_interior():
+@pytest.mark.parametrize(("largest", "expected"), [(0.32, OUTSIDE), (0.33, INSIDE)])
+def test_what_is_too_large_for_a_nucleus_is_no_interior(largest, expected):
+    """16 x 16 x 16 voxels of 50 x 40 x 40 nm are 0.328 um³."""
     labels = np.zeros((20, 20, 20), np.uint32)
     labels[2:18, 2:18, 2:18] = 1
     faces = faces_in_blocks(labels, labels.shape)
-    options = InteriorOptions(max_volume_um3=0.3)
+    options = InteriorOptions(max_volume_um3=largest)
     verdict = verdict_of(faces, options=options, voxel_nm=VOXEL_NM, axis=None)
-    assert verdict.tolist() == [0, OUTSIDE]
+    assert verdict.tolist() == [0, expected]

@@ -158,6 +158,26 @@ def test_the_plan_lists_every_step_before_there_is_a_voxel(save_volume, envelope
     assert all(step.peak_bytes > 0 for step in plan.steps)
 
 
+STEPS = [  # bytes held per voxel besides the voxel itself, and bytes of what is written
+    ("regions", 10, 1),
+    ("faces", 16, 0),
+    ("inside", 20 + 5, 1),
+    ("nuclei", 30, 4),
+]
+
+
+@pytest.mark.parametrize(("name", "held", "written"), STEPS)
+def test_what_a_step_reads_holds_and_writes(save_volume, name, held, written):
+    """One block of all voxels; what is written is held four times."""
+    info = save_volume("envelope.zarr", np.zeros((20, 30, 40), np.uint8)).info
+    options = InteriorOptions(axes="")
+    plan = plan_interior(info, "n.zarr", options, labelling=Labelling(LABEL))
+    (step,) = (step for step in plan.steps if step.name == name)
+    assert len(step.blocks) == 1
+    assert step.peak_bytes == 24000 * (1 + held + 4 * written)
+    assert (step.bytes_read, step.bytes_written) == (24000, 24000 * written)
+
+
 @pytest.mark.parametrize("value", [0, 255])
 def test_no_envelope_and_nothing_but_envelope_give_no_nuclei(tmp_path, save_volume, value):
     mask = save_volume("mask.zarr", np.full((20, 20, 20), value, np.uint8))

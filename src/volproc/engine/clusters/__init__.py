@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, cast
 
 from volproc.config.cluster import ClusterOptions
+from volproc.engine.clusters.jobqueue.job_records import end_left_jobs
 from volproc.engine.machine import visible_gpus
 from volproc.engine.protocol import Engine
 
@@ -24,8 +25,10 @@ def gpus_of(cluster: ClusterOptions | Any) -> bool | None:
 def engine_of(cluster: ClusterOptions | Any) -> AbstractContextManager[Engine]:
     """The engine for options, or on a Dask client of the caller's; closed at the end.
 
-    A serial run imports no distributed.
+    Jobs that a client left behind which wrote the same output are ended first. A serial run
+    imports no distributed.
     """
+    end_left_jobs()
     if not isinstance(cluster, ClusterOptions):
         connect = import_module(f"{__name__}.connect")
         return cast(AbstractContextManager[Engine], connect.on_client(cluster))

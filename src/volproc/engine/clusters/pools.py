@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from volproc.engine.distributed import DaskEngine
 from volproc.engine.events import BlockDone, Event, StepStarted, Watcher
 from volproc.engine.protocol import Engine, Outcomes, Step
+from volproc.engine.serial import SerialEngine
 from volproc.grid.blocks import Block
 
 GPU_THREADS = 4
@@ -104,8 +105,10 @@ class PoolEngine:
         """Blocks in flight on one worker."""
         return self.pool.threads
 
-    def for_step(self, step: Step) -> PoolEngine:
+    def for_step(self, step: Step) -> Engine:
         """The engine on the pool for `step`; nothing is started yet."""
+        if step.alone and self.pools.one_at_a_time:
+            return SerialEngine()
         return PoolEngine(self.pools, self.pools.pool_for(step))
 
     def expect(self, steps: Sequence[Step]) -> Watcher:

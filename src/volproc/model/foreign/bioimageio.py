@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from volproc.errors import ModelError
+from volproc.faults import understanding
 from volproc.model.foreign.model_card import Description, Extent, Weights, checked
 from volproc.model.foreign.package import Package, read_yaml
 from volproc.model.foreign.tensors import Axis, Tensor04, Tensor05
@@ -50,6 +51,12 @@ def describe(package: Package) -> Described:
     if package.path.name != package.description:
         where += f": {package.description}"
     content = read_yaml(package.read(package.description), where=where)
+    malformed = f"{where} is not what bioimage.io describes a model by ({{}}); download it again"
+    with understanding(ModelError, malformed):
+        return _described(content, where)
+
+
+def _described(content: dict[str, Any], where: str) -> Described:
     version = str(content.get("format_version", ""))
     if content.get("type", "model") != "model" or not version.startswith(("0.4", "0.5")):
         raise ModelError(

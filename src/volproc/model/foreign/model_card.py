@@ -142,7 +142,7 @@ def with_card(description: Description, path: Path) -> Description:
         stated = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"cannot read the card {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"the card {path} is not TOML: {error}") from error
     return checked(
         Description, {**description.model_dump(exclude_unset=True), **stated}, where=path

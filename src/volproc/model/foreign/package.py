@@ -16,6 +16,7 @@ import psutil
 import yaml
 
 from volproc.errors import ModelError
+from volproc.faults import MALFORMED
 from volproc.retry import patient
 
 DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "rdf.yml", "model.yaml", "metadata.json")
@@ -88,7 +89,7 @@ class Package:
                 if stat.S_ISLNK(archive.getinfo(where).external_attr >> 16):
                     raise _link(self.path, name)
                 return archive.read(where)
-        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except (OSError, *MALFORMED) as error:
             raise ModelError(f"cannot read {name} in {self.path}: {error}") from error
 
 
@@ -118,7 +119,7 @@ def _zip_names(path: Path) -> dict[str, int]:
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, *MALFORMED) as error:
         raise ModelError(f"{path} is not a .zip file: {error}; download it again") from error
     for name in sizes:
         if _climbs(name):

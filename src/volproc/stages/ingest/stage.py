@@ -110,6 +110,7 @@ class IngestPlan:
             task=MeasureSlices(self.voxels),
             blocks=Tiling(shape=self.source.shape, core=(depth, *self.source.shape[1:])),
             digest=self.digest,
+            reads=self.path,
             peak_bytes=3 * plane,
             bytes_read=self.source.shape[0] * plane,
         )
@@ -123,6 +124,7 @@ class IngestPlan:
             task=SampleGreys(self.voxels),
             blocks=blocks,
             digest=self.digest,
+            reads=self.path,
             peak_bytes=plane + 17 * prod(self.source.shape[1:]),
             bytes_read=len(blocks) * plane,
         )
@@ -139,6 +141,7 @@ class IngestPlan:
             task=CopyBlock(self.voxels, Volume(self.output), table, greys),
             blocks=self.blocks,
             digest=self.digest,
+            reads=self.path,
             writes=tuple(WrittenLevel(self.output, n, n) for n in range(len(levels))),
             # the files' voxels, a changed copy of them, level 1, and a shard while it is encoded;
             # of a part, a plane that is decoded whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import isclose, isfinite
@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy.typing as npt
 
 from volproc.errors import IngestError
-from volproc.faults import renamed
+from volproc.faults import renamed, understanding
 from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.location import filesystem_of, name_of
@@ -129,15 +129,9 @@ def reading(url: str) -> Iterator[None]:
         raise line from error
 
 
-@contextmanager
-def described(url: str) -> Iterator[None]:
+def described(url: str) -> AbstractContextManager[None]:
     """What damaged metadata make Python raise, also in our own code, becomes an IngestError."""
-    try:
-        yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise IngestError(
-            f"cannot read {url}: {str(error) or type(error).__name__}; the file may be cut short"
-        ) from error
+    return understanding(IngestError, f"cannot read {url}: {{}}; the file may be cut short")
 
 
 def not_a(format: str, url: str, head: bytes) -> IngestError:

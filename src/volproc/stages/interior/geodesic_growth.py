@@ -57,7 +57,7 @@ def halo_of(reach_nm: float, *, voxel_nm: VoxelNm) -> Shape:
 def _in_units(voxel_nm: VoxelNm, reach_nm: float) -> tuple[Shape, int]:
     """The three steps between neighbours, and the reach, as whole numbers."""
     unit = min(voxel_nm) / UNITS
-    steps = each(lambda size: min(max(1, round(size / unit)), MAX_STEP), voxel_nm)
+    steps = each(lambda size: min(round(size / unit), MAX_STEP), voxel_nm)
     return steps, int(reach_nm * (1 + 1e-6) / unit)
 
 

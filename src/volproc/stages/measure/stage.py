@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from volproc.engine.ledger import digest
 from volproc.engine.recipe import Recipe
-from volproc.engine.run import Runner
+from volproc.engine.run import Runner, only
 from volproc.errors import VolumeError
 from volproc.stages.claims import admit
 from volproc.stages.description import Request
@@ -129,8 +129,7 @@ def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     if not exists(plan.parts):  # removed by hand: the record of them is void
         for step in plan.steps:
             runner.forget(step.name)
-    for step in plan.steps:
-        runner.run(step)
+    runner.run_together(*map(only, plan.steps))
     surfaces = gathered(plan.files, plan.surface_step.blocks)
     columns = _columns(plan, surfaces)
     write_table(columns, plan.labels, plan.options, url=f"{plan.folder}/objects")

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from volproc.errors import VolumeError
+from volproc.faults import understanding
 from volproc.stages.description import Input, Output, Stage, lines_of_volume
 from volproc.stages.predict.options import PredictOptions
 
@@ -27,13 +29,17 @@ def _certificate(prediction: str) -> str:
     """The seam certificate beside `prediction`, in a line."""
     from volproc.volume.file_io import read_file, sibling
 
-    found = json.loads(read_file(sibling(prediction, "-certificate.json")))
-    said = {True: "certified", False: "NOT certified", None: "measured"}[found["passed"]]
-    return (
-        f"seams {said}: {found['places']} places predicted again with other tiles, votes differ by "
-        f"up to {found['largest']} of 255, {found['mean']:.3g} on average; "
-        f"{100 * found['changed']:.3g}% of the voxels change sides"
-    )
+    place = sibling(prediction, "-certificate.json")
+    content = read_file(place)
+    damaged = f"{place} is damaged ({{}}); remove it and run the same command again"
+    with understanding(VolumeError, damaged):
+        found = json.loads(content)
+        said = {True: "certified", False: "NOT certified", None: "measured"}[found["passed"]]
+        return (
+            f"seams {said}: {found['places']} places predicted again with other tiles, votes "
+            f"differ by up to {found['largest']} of 255, {found['mean']:.3g} on average; "
+            f"{100 * found['changed']:.3g}% of the voxels change sides"
+        )
 
 
 STAGE = Stage(

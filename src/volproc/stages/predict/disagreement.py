@@ -20,13 +20,13 @@ import numpy.typing as npt
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
-from volproc.engine.run import Runner
+from volproc.engine.run import Chain, Runner
 from volproc.errors import ConfigError
 from volproc.fusion import count_yes, spread
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.spreadsheet import table_csv
-from volproc.stages.output import begin_volumes, finish_volume, pyramid_steps
+from volproc.stages.output import begin_volumes, finishing, pyramid_steps
 from volproc.stages.predict.options import PredictOptions
 from volproc.volume.file_io import (
     sibling,
@@ -140,8 +140,8 @@ def plan_disagreement(
     )
 
 
-def run_disagreement(plan: DisagreementPlan, runner: Runner) -> None:
-    """Write the volumes that are requested, and the table of regions."""
+def comparing_votes(plan: DisagreementPlan, runner: Runner) -> Chain[None]:
+    """Steps that write the volumes that are requested, and the table of regions."""
     outputs = [info for info in (plan.agreement, plan.disagreement) if info]
     how = {"step": "predict", "digest": plan.digest}
     begun = begin_volumes(runner, outputs, steps=plan.steps, **how)
@@ -151,9 +151,9 @@ def run_disagreement(plan: DisagreementPlan, runner: Runner) -> None:
         agreement=plan.agreement and made[plan.agreement.url],
         disagreement=plan.disagreement and made[plan.disagreement.url],
     )
-    records = runner.run(plan.step)
+    records = yield plan.step
     for volume in begun:
-        finish_volume(runner, volume, plan.pyramid(volume.info))
+        yield from finishing(runner, volume, plan.pyramid(volume.info))
     if plan.regions:
         write_file(plan.table, ranking(plan, records).encode())
 

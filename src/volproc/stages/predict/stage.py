@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from volproc.engine.recipe import Recipe
-from volproc.engine.run import Runner
+from volproc.engine.run import Chain, Runner
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.grid.scale import parse_voxel_nm
@@ -22,11 +22,11 @@ from volproc.stages.empty_result import (
     model_record,
     values_record,
 )
-from volproc.stages.native_grid import run_native
-from volproc.stages.output import begin_volumes, cutting_of, finish_volume
+from volproc.stages.native_grid import writing_native
+from volproc.stages.output import begin_volumes, cutting_of, finishing
 from volproc.stages.predict.disagreement import (
+    comparing_votes,
     plan_disagreement,
-    run_disagreement,
 )
 from volproc.stages.predict.empty_blocks import (
     empty_block_rule,
@@ -43,7 +43,6 @@ from volproc.stages.predict.restriction import Mask, blocks_inside, model_box, o
 from volproc.stages.predict.seam_check import (
     run_certificate,
 )
-from volproc.stages.predict.task import Predict
 from volproc.stages.volume_sample import volume_sample
 from volproc.volume.access import exists, relative_url
 from volproc.volume.fingerprint import fingerprint
@@ -183,8 +182,6 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     # what it costs depends on no constant of the volume
     writes = tuple(map(WrittenLevel, written))
     records = runner.run(replace(step, task=task, writes=writes))
-    if plan.votes:
-        finish_volume(runner, Volume(plan.votes), plan.votes_pyramid)
     seen = range(len(records)) if plan.inside is None else sorted(plan.inside)
     skipped = [n for n in seen if records[n]["skipped"]]
     told: dict[str, Any] = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
@@ -193,19 +190,22 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     if empty and empty.flat is not None:
         told[FLAT] = empty.flat
     told |= values_record(plan.output.with_provenance(**told), records)
-    made = finish_volume(runner, Volume(plan.output.with_provenance(**told)), plan.pyramid)
-    _run_extras(plan, task, runner, skipped)
-    return made
-
-
-def _run_extras(plan: PredictPlan, task: Predict, runner: Runner, skipped: Sequence[int]) -> None:
-    """Everything made from the finished prediction and votes; the certificate last: it may fail."""
-    if plan.native:
-        run_native(plan.native, runner)
-    if plan.disagreement:
-        run_disagreement(plan.disagreement, runner)
-    if places := plan.certified(skipped):
+    prediction = Volume(plan.output.with_provenance(**told))
+    chains = [finishing(runner, prediction, plan.pyramid)]
+    if plan.votes:
+        chains.append(finishing(runner, Volume(plan.votes), plan.votes_pyramid))
+    made, *_ = runner.run_together(*chains, *_extras(plan, runner))
+    if places := plan.certified(skipped):  # last: it may fail
         run_certificate(task, places, runner, digest=plan.digest)
+    return cast(Volume, made)
+
+
+def _extras(plan: PredictPlan, runner: Runner) -> Iterator[Chain[Any]]:
+    """What is made of the finest levels of prediction and votes."""
+    if plan.native:
+        yield writing_native(plan.native, runner)
+    if plan.disagreement:
+        yield comparing_votes(plan.disagreement, runner)
 
 
 def plan_from(request: Request) -> PredictPlan:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from volproc.engine.records import record_log
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
+from volproc.location import name_of
 from volproc.stages.description import Request
 from volproc.stages.pictures import hex_colour
 from volproc.stages.report.axis_agreement import Agreement, level_to_count, measure_agreement
@@ -74,7 +76,7 @@ class ReportPlan:
     """Everything decided about a report before a voxel is read. `absent` names missing parts."""
 
     inputs: ReportInputs
-    out: Path
+    out: Path | str
     options: ReportOptions
     gallery: Gallery
     absent: tuple[str, ...]
@@ -95,13 +97,13 @@ class ReportPlan:
         return prod(level.shape) * (len(info.channels) + labels)
 
 
-def plan_report(inputs: ReportInputs, out: Path, options: ReportOptions) -> ReportPlan:
+def plan_report(inputs: ReportInputs, out: Path | str, options: ReportOptions) -> ReportPlan:
     """Decide what the page at `out` will show; reads metadata only.
 
     VolumeError if there is no finished image, or a volume covers another space than the image.
     """
     parts = {name: getattr(inputs, name) for name in _OPTIONAL}
-    there = {name: url for name, url in parts.items() if url and exists(url)}
+    there = {name: url for name, url in parts.items() if url and exists(_stored(name, url))}
     image = open_volume(inputs.image)
     volumes = {
         name: open_volume(there[name]) if name in there else None
@@ -126,22 +128,22 @@ _OPTIONAL = {
 }
 
 
-def run_report(plan: ReportPlan, runner: Runner | None = None) -> Path:
-    """The page, written whole or not at all; its path.
+def run_report(plan: ReportPlan, runner: Runner | None = None) -> Path | str:
+    """The page, written whole or not at all; its path or URL.
 
     VolumeError where a volume, the table or the scores cannot be read.
     """
     inputs, gallery = plan.inputs, plan.gallery
     objects = _objects(inputs.table)
     agreement = _agreement(gallery.votes, gallery.objects, objects)
-    steps = times_of(_text(inputs.log).splitlines())
+    steps = times_of(record_log(inputs.log).peek() if inputs.log else ())
     page = Page(
         title=plan.options.title or inputs.title or gallery.image.info.url,
         facts=facts(gallery, inputs.settings or {}, objects, steps),
         views=views(gallery, objects),
         vote_axes=gallery.vote_axes,
         agreement=agreement,
-        objects=_table(objects, agreement, Path(inputs.table or "").name),
+        objects=_table(objects, agreement, name_of(inputs.table or "")),
         scores=_scores(inputs.scores),
         steps=steps,
         settings=toml_text(inputs.settings or {}),
@@ -153,6 +155,11 @@ def run_report(plan: ReportPlan, runner: Runner | None = None) -> Path:
     )
     write_file(str(plan.out), render(page).encode())
     return plan.out
+
+
+def _stored(name: str, url: str) -> str:
+    """Where a part lies: the lines of a log at a URL are several objects."""
+    return str(record_log(url).place) if name == "log" else url
 
 
 def _text(url: str | None) -> str:
@@ -219,7 +226,7 @@ def _row(objects: Objects, n: int, agreement: Agreement | None) -> ObjectRow:
 
 def plan_from(request: Request) -> ReportPlan:
     """The plan for what a command, a function or a run asks for."""
-    return plan_report(_left(request), Path(request.out()), request.table(ReportOptions))
+    return plan_report(_left(request), request.out(), request.table(ReportOptions))
 
 
 def _left(request: Request) -> ReportInputs:
@@ -231,7 +238,7 @@ def _left(request: Request) -> ReportInputs:
 
     def there(name: str, *stages: str) -> str | None:
         old = any(stale.get(stage) for stage in stages)
-        return run.path(name) if exists(run.path(name)) and not old else None
+        return None if old else run.path(name)  # what is not there, its plan leaves out
 
     predict, evaluate = run.workflow.predict, run.workflow.evaluate
     return ReportInputs(
@@ -246,5 +253,5 @@ def _left(request: Request) -> ReportInputs:
         regions=there("votes-regions.csv", "predict") if predict.regions_um else None,
         settings=run.workflow.model_dump(mode="json"),
         stale=tuple(f"{name}: {why}" for name, why in stale.items() if why),
-        title=request.table(ReportOptions).title or Path(run.workflow.run.source).name,
+        title=request.table(ReportOptions).title or name_of(run.workflow.run.source),
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
+
+from volproc.faults import MALFORMED
 
 
 @dataclass(frozen=True)
@@ -36,37 +39,44 @@ class _Open:
 def times_of(lines: Iterable[str]) -> tuple[StepTime, ...]:
     """One row per step, in the order they first began; levels of a pyramid are one step.
 
-    A run that was killed counts until its last block. Lines that are cut short are left out.
+    A run that was killed counts until its last block. Lines that are cut short or damaged are left
+    out.
     """
     rows: dict[str, StepTime] = {}
     running: dict[str, _Open] = {}
-    for event in _events(lines):
-        step = re.sub(r", level \d+$", "", event["step"])
-        row = rows.get(step, StepTime(step))
-        kind, now = event["event"], event["time"]
-        if kind == "StepStarted":
-            row = replace(_closed(row, running.pop(step, None)), runs=row.runs + _new_run(event))
-            running[step] = _Open(now, now)
-        elif kind == "BlockDone":
-            if step in running:
-                running[step].last = now
-            row = replace(
-                row,
-                blocks=row.blocks + 1,
-                voxels=row.voxels + event["voxels"],
-                peak_bytes=max(row.peak_bytes, event["peak_bytes"]),
-            )
-        elif kind in ("StepProgress", "Advanced") and step in running:  # Advanced: logs of before
-            running[step].last = now
-        elif kind == "BlockFailed":
-            row = replace(row, failed=row.failed + 1)
-        elif kind == "StepFinished":
-            running.pop(step, None)
-            alone = 0 if event["blocks"] else event["voxels"]  # else its blocks were counted
-            seconds = row.seconds + event["seconds"]
-            row = replace(row, seconds=seconds, voxels=row.voxels + alone)
-        rows[step] = row
+    for line in lines:
+        with suppress(*MALFORMED):
+            event = json.loads(line)
+            if isinstance(event, dict) and "step" in event:
+                _count(event, rows, running)
     return tuple(_closed(row, running.get(step)) for step, row in rows.items())
+
+
+def _count(event: dict[str, Any], rows: dict[str, StepTime], running: dict[str, _Open]) -> None:
+    step = re.sub(r", level \d+$", "", event["step"])
+    row = rows.get(step, StepTime(step))
+    kind, now = event["event"], float(event["time"])
+    if kind == "StepStarted":
+        row = replace(_closed(row, running.pop(step, None)), runs=row.runs + _new_run(event))
+        running[step] = _Open(now, now)
+    elif kind == "BlockDone":
+        if step in running:
+            running[step].last = now
+        row = replace(
+            row,
+            blocks=row.blocks + 1,
+            voxels=row.voxels + event["voxels"],
+            peak_bytes=max(row.peak_bytes, event["peak_bytes"]),
+        )
+    elif kind in ("StepProgress", "Advanced") and step in running:  # Advanced: logs of before
+        running[step].last = now
+    elif kind == "BlockFailed":
+        row = replace(row, failed=row.failed + 1)
+    elif kind == "StepFinished":
+        running.pop(step, None)
+        alone = 0 if event["blocks"] else event["voxels"]  # else its blocks were counted
+        row = replace(row, seconds=row.seconds + event["seconds"], voxels=row.voxels + alone)
+    rows[step] = row
 
 
 def _new_run(event: dict[str, Any]) -> int:
@@ -78,13 +88,3 @@ def _new_run(event: dict[str, Any]) -> int:
 def _closed(row: StepTime, left: _Open | None) -> StepTime:
     """The row with the time of a run that never finished."""
     return replace(row, seconds=row.seconds + left.last - left.began) if left else row
-
-
-def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(event, dict) and "step" in event:
-            yield event

@@ -19,6 +19,7 @@ from volproc.engine.events import BlockDone, Event, StepFinished, StepStarted, W
 from volproc.engine.ledger import digest
 from volproc.engine.records import RecordLog, record_log
 from volproc.errors import AnnotateError
+from volproc.faults import understanding
 from volproc.stages.subjects.manifest import Row, files_of, from_csv
 from volproc.stages.subjects.panoptes import MEDIA, Zooniverse, signed_in
 from volproc.volume.access import exists
@@ -43,7 +44,13 @@ class UploadRecord:
 
     def __init__(self, url: str, *, head: Mapping[str, str]) -> None:
         self._lines: RecordLog = record_log(url)
-        found = [json.loads(line) for line in self._lines.read()]
+        self._damaged = (
+            f"{url} is damaged ({{}}); take it from a backup, or remove it and give another "
+            "--subject-set: everything is uploaded again"
+        )
+        lines = self._lines.read()
+        with understanding(AnnotateError, self._damaged):
+            found = [json.loads(line) for line in lines]
         self.subject_set = ""
         self.subjects: dict[int, str] = {}
         self.linked: set[str] = set()
@@ -54,8 +61,9 @@ class UploadRecord:
                 f"{url} notes the upload of another manifest under the same name; give another "
                 "--subject-set, or remove that file to upload everything again"
             )
-        for line in found[1:]:
-            self._take(line)
+        with understanding(AnnotateError, self._damaged):
+            for line in found[1:]:
+                self._take(line)
 
     @property
     def waiting(self) -> list[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,12 +24,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from volproc import lease
 from volproc.engine.records import record_log
 from volproc.errors import ModelError
 from volproc.model.unet import UNet, UNetSpec
-from volproc.retry import patient
 from volproc.stages.train.losses import bce_dice
+from volproc.volume.access import exists, remove_file
+from volproc.volume.file_io import read_file, write_file
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Planes, ground truth, and the weight of each of its voxels."""
@@ -120,7 +119,7 @@ def train(
     schedule: Schedule,
     *,
     batches: Batches,
-    folder: Path,
+    folder: Path | str,
     key: str,
     scores: Scores | None = None,
     watch: Watch = lambda _: None,
@@ -128,18 +127,20 @@ def train(
 ) -> UNet:
     """The averaged network after `schedule.steps` steps, resumed from `folder` if possible.
 
-    `folder` gets checkpoint.pt and log.jsonl. `key` names what the training depends on: a
-    checkpoint with another one is dropped if `from_scratch`, else ModelError.
+    `folder`, a path or URL, gets checkpoint.pt and log.jsonl. `key` names what the training
+    depends on: a checkpoint with another one is dropped if `from_scratch`, else ModelError.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     resume(state, folder, key=key, from_scratch=from_scratch)
+    log = record_log(f"{folder}/log.jsonl")
+    log.cut(state.step)  # later lines will be written again
     for batch in prefetched(batches, first=state.step, last=schedule.steps):
         record: dict[str, Any] = {"loss": one_step(state, schedule, batch)}
         last = state.step == schedule.steps
         if scores and (last or state.step % schedule.validate == 0):
             record |= scores(state.average)
-        log(folder, {"step": state.step, **record})
+        log.append(json.dumps({"step": state.step, **record}))
         if last or state.step % schedule.checkpoint == 0:
+            log.flush()
             save(state, folder, key=key)
         watch({"step": state.step, "steps": schedule.steps, **record})
     return state.average
@@ -186,29 +187,21 @@ def update_average(state: State, *, decay: float) -> None:
             kept.copy_(newest[name])
 
 
-@patient
-def save(state: State, folder: Path, *, key: str) -> None:
-    """Write the checkpoint next to the old one and rename it into place."""
+def save(state: State, folder: Path | str, *, key: str) -> None:
+    """Write the checkpoint in place of the old one."""
     content = BytesIO()  # torch makes a write that fails an error that nobody tries again
     torch.save({"key": key, **state.dump()}, content)
-    unfinished = folder / "checkpoint.pt.part"
-    with unfinished.open("wb") as file:
-        file.write(content.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
-    lease.require()
-    unfinished.replace(folder / "checkpoint.pt")
+    write_file(f"{folder}/checkpoint.pt", content.getvalue(), sync=True)
 
 
-@patient
-def resume(state: State, folder: Path, *, key: str, from_scratch: bool = False) -> None:
-    """Bring `state` and the log to the last checkpoint in `folder`, if there is one.
+def resume(state: State, folder: Path | str, *, key: str, from_scratch: bool = False) -> None:
+    """Bring `state` to the last checkpoint in `folder`, if there is one.
 
     A checkpoint with another `key` is dropped if `from_scratch`, else ModelError.
     """
-    path = folder / "checkpoint.pt"
-    if path.exists():
-        content = BytesIO(path.read_bytes())  # first: a disk that fails damages no checkpoint
+    path = f"{folder}/checkpoint.pt"
+    if exists(path):
+        content = BytesIO(read_file(path))  # first: a disk that fails damages no checkpoint
         try:
             saved = torch.load(content, weights_only=True)
         except Exception as error:
@@ -218,25 +211,9 @@ def resume(state: State, folder: Path, *, key: str, from_scratch: bool = False) 
         if saved["key"] == key:
             state.load(saved)
         elif from_scratch:
-            path.unlink()
+            remove_file(path)
         else:
             raise ModelError(
                 f"{path} belongs to a training with other options or data; "
                 "remove the folder or train into another one"
             )
-    cut_log(folder / "log.jsonl", steps=state.step)
-
-
-def log(folder: Path, record: Mapping[str, Any]) -> None:
-    """Add one line to log.jsonl."""
-    record_log(folder / "log.jsonl").append(json.dumps(record))
-
-
-@patient
-def cut_log(path: Path, *, steps: int) -> None:
-    """Keep the lines of the first `steps` steps: later ones will be written again."""
-    if path.exists():
-        lines = path.read_text().splitlines(keepends=True)[:steps]
-        unfinished = path.with_suffix(".part")
-        unfinished.write_text("".join(lines))
-        unfinished.replace(path)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm
+from volproc.model.device import device_for
 from volproc.model.network import Network
 from volproc.model.predictor import described
 from volproc.model.unet import UNetSpec
@@ -19,6 +19,7 @@ from volproc.stages.claims import Claim
 from volproc.stages.provenance import read_provenance
 from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.training_sources import Source
+from volproc.volume.access import exists
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class TrainPlan:
         """What it reads and writes."""
         volumes = (v.url for s in (*self.sources, *self.validation) for v in s.volumes)
         inputs = (*volumes, *filter(None, [self.options.start_from]))
-        return Claim(self.recipe, inputs, folders=(str(self.folder),))
+        return Claim(self.recipe, inputs, folders=(self.folder,))
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -66,13 +67,16 @@ class TrainPlan:
                 bytes_read=self.bytes_read,
                 flop=self.flop,
                 notes=self.notes,
+                on_gpu=device_for(options.device, table="train") == "cuda",
+                alone=True,
+                way_out="make [train] batch or patch smaller, or train from fewer voxels",
             ),
         )
 
     @property
-    def folder(self) -> Path:
-        """Where the model goes."""
-        return Path(self.options.model_out)
+    def folder(self) -> str:
+        """Where the model goes, a path or URL."""
+        return self.options.model_out.rstrip("/")
 
     def card(self, scores: Mapping[str, float] | None = None) -> Card:
         """The model's card, with the scores it is to state."""
@@ -94,9 +98,9 @@ class TrainPlan:
 
     def finished_card(self) -> Card | None:
         """The card of the model in the folder, if it is the finished one that the plan makes."""
-        if self.claim.state != "done" or not (self.folder / CARD).is_file():
+        if self.claim.state != "done" or not exists(f"{self.folder}/{CARD}"):
             return None
-        card, record = load_card(self.folder), read_provenance(str(self.folder))
+        card, record = load_card(self.folder), read_provenance(self.folder)
         return card if self.finished_record(card).items() <= record.items() else None
 
     def finished_record(self, card: Card) -> dict[str, str]:

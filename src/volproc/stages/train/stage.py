@@ -9,18 +9,20 @@ Killed at any moment and started again, it ends with the same weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
+from typing import Any
 
 import torch
 
-from volproc.engine.events import ProgressMeter
 from volproc.engine.ledger import digest
-from volproc.engine.memory import check_memory_here
 from volproc.engine.recipe import Recipe
+from volproc.engine.reporting import report
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
+from volproc.grid.blocks import Block, Tiling
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.device import device_for
 from volproc.model.unet import UNet, UNetSpec
@@ -147,10 +149,7 @@ def run_training(
 def _made(plan: TrainPlan, watch: Watch) -> Card:
     options = plan.options
     device = device_for(options.device, table="train")
-    if device == "cpu":
-        way_out = "make [train] batch or patch smaller, or train from fewer voxels"
-        check_memory_here("training", plan.peak_bytes, way_out=way_out)
-    write_provenance(str(plan.folder), plan.recipe, finished=False, folder=True)
+    write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
     load = partial(load_pair, voxel_nm=plan.voxel_nm, agreement_as=options.agreement_as)
     pairs = [load(source) for source in plan.sources]
     require_foreground(pairs, plan.sources)
@@ -175,7 +174,7 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         start(device=torch.device(device)),
         schedule,
         batches=sampler,
-        folder=plan.folder / "training",
+        folder=f"{plan.folder}/training",
         key=plan.digest,
         scores=validator if plan.validation else None,
         watch=watch,
@@ -183,7 +182,7 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
     )
     card = save_model(plan.folder, network, plan.card(validator(network)))
     finished = plan.finished_record(card)
-    write_provenance(str(plan.folder), plan.recipe, finished=True, folder=True, **finished)
+    write_provenance(plan.folder, plan.recipe, finished=True, folder=True, **finished)
     return card
 
 
@@ -227,16 +226,39 @@ def plan_from(request: Request) -> TrainPlan:
     )
 
 
+@dataclass(frozen=True)
+class Train:
+    """Task: the whole training, in one process that has all cores of its job, or a GPU."""
+
+    plan: TrainPlan
+    overwrite: bool
+
+    def load(self, block: Block) -> None:
+        """Volumes are read by the training itself."""
+
+    def compute(self, block: Block, loaded: None) -> str:
+        """The digest of the weights, once the model is in its folder."""
+
+        def watch(done: Mapping[str, Any]) -> None:
+            report(done["step"], done["steps"], f"loss {done['loss']:.3f}")
+
+        return run_training(self.plan, watch=watch, overwrite=self.overwrite).weights_sha256
+
+    def store(self, block: Block, result: str) -> dict[str, str]:
+        """The digest."""
+        return {"weights_sha256": result}
+
+
 def run_train(plan: TrainPlan, runner: Runner) -> Card:
-    """The card of the finished model, trained in this process, which has all cores and the GPU."""
+    """The card of the finished model; a training that was killed goes on from its checkpoint."""
     for note in plan.notes:
         runner.note(note)
     if plan.claim.state == "other" and not runner.own:
         runner.note(f"{plan.options.model_out} is remade: {plan.claim.why}")
+    if card := plan.finished_card():
+        return card
     (step,) = plan.steps
-    with ProgressMeter(step.name, runner.watchers, voxels=step.blocks[0].core.size) as tell:
-        return run_training(
-            plan,
-            watch=lambda done: tell(done["step"], done["steps"], f"loss {done['loss']:.3f}"),
-            overwrite=runner.overwrite,
-        )
+    runner.forget(step.name)  # its own checkpoint says how far it is
+    whole = Tiling(step.blocks[-1].core.stop, step.blocks[-1].core.stop)
+    runner.run(replace(step, blocks=whole, task=Train(plan, runner.overwrite)))
+    return load_card(plan.folder)

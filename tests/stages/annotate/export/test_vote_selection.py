@@ -107,3 +107,12 @@ def test_regions_of_unknown_place_must_not_lie_on_one_another():
     with pytest.raises(AnnotateError, match=r"2 regions, A, B, would lie on one another; .*rois"):
         drop_other_regions([*many, *[stray] * 5])
     assert drop_other_regions([known, said(1, piece(region="D"))])[1] == []
+
+
+@pytest.mark.parametrize(
+    ("count", "named"), [(5, "A, B, C, D, E, would"), (7, "A, B, C, D, E and 2 more, would")]
+)
+def test_five_regions_are_named(count, named):
+    rows = [said(n, piece(region="ABCDEFG"[n], assumed=True)) for n in range(count)]
+    with pytest.raises(AnnotateError, match=f"{count} regions, {named}"):
+        drop_other_regions(rows)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,3 +48,24 @@ def test_what_ends_near_the_border_or_beyond_leaves_it():
     assert FRAME.leaves(np.array([3.0, 30.0]))
     assert FRAME.leaves(np.array([50.0, 63.0]))
     assert not FRAME.leaves(np.array([5.0, 30.0]))
+
+
+CORNERS = {  # of the image, and the points on the way around them, from the side before
+    (-4, -4): ((100 / 3, 0), (0, 20), (100 / 3, -4), (-4, 20)),
+    (-4, 64): ((0, 40), (100 / 3, 60), (-4, 40), (100 / 3, 64)),
+    (104, 64): ((200 / 3, 60), (100, 40), (200 / 3, 64), (104, 40)),
+    (104, -4): ((100, 20), (200 / 3, 0), (104, 20), (200 / 3, -4)),
+}
+
+
+@pytest.mark.parametrize(("corner", "way"), CORNERS.items())
+def test_the_way_around_a_corner(corner, way):
+    start, end, first, last = map(np.array, way)
+    assert FRAME.path(start, end) == pytest.approx(np.array([first, corner, last]))
+    assert FRAME.path(end, start) == pytest.approx(np.array([last, corner, first]))
+    assert FRAME.distance(start, end) == pytest.approx(100 / 3 + 20)
+
+
+@pytest.mark.parametrize(("y", "leaves"), [(4, True), (4.1, False), (95.9, False), (96, True)])
+def test_what_ends_within_the_margin_leaves(y, leaves):
+    assert FRAME.leaves(np.array([y, 30.0])) == leaves

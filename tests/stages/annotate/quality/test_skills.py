@@ -37,9 +37,13 @@ def test_an_error_is_about_the_distance_from_the_majority():
     assert found["v5"] == pytest.approx(250, rel=0.1)  # half the radius
 
 
-def square(y, x, size=10):
-    corners = np.array([[0, 0], [0, size], [size, size], [size, 0]])
+def rectangle(y, x, rows, columns):
+    corners = np.array([[0, 0], [0, columns], [rows, columns], [rows, 0]])
     return (Stroke((corners + np.array([y, x])).astype(np.float32), closed=True),)
+
+
+def square(y, x, size=10):
+    return rectangle(y, x, size, size)
 
 
 @pytest.mark.parametrize("at", [0, 40, 100])
@@ -54,6 +58,16 @@ def test_an_error_is_the_area_apart_over_the_longer_outline(at):
     expected = {"up": 40 / around, "none": 100 / around, "large": (1600 - 100) / 80}
     same = dict.fromkeys("abc", 0.0)
     assert found == pytest.approx(same | {who: 10 * apart for who, apart in expected.items()})
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(10, 30), (30, 10)])
+def test_sides_along_both_axes_are_outline(rows, columns):
+    """80 sides, of which pi / 4 are a length; two columns too many and two too few."""
+    label, moved = rectangle(30, 50, rows, columns), rectangle(30, 52, rows, columns)
+    drawn = [label, label, label, moved, square(10, 40, size=60)]
+    votes = tuple(Vote(f"v{n}", strokes) for n, strokes in enumerate(drawn))
+    found = dict(slice_errors(SliceVotes(0, (0, 0), SHAPE, votes), NM, OPTIONS))
+    assert found["v3"] == pytest.approx(10 * 4 * rows / (80 * np.pi / 4))
 
 
 def test_who_draws_what_all_draw_is_not_off():

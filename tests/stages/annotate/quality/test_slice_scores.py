@@ -66,6 +66,14 @@ def test_fragments_are_counted_as_a_loop_over_all_pairs_does(truth, answer):
     assert fragments(truth, answer, nm=NM) == (found, made_up, len(real))
 
 
+@pytest.mark.parametrize(("columns", "found"), [(4, 0), (5, 1)])
+def test_more_than_half_in_common_is_found(columns, found):
+    """Of a rectangle with 8 columns: half of it is not enough."""
+    truth, answer = np.zeros((2, 9, 12), bool)
+    truth[2:7, 2:10] = answer[2:7, 2 : 2 + columns] = True
+    assert fragments(truth, answer, nm=NM) == (found, 1 - found, 1)
+
+
 @given(mask=masks)
 def test_the_truth_itself_is_perfect(mask):
     scores = score_slice(mask, mask, nm=NM)

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from tests.stages.ingest.empiar.servers import Fault, HttpArchive
 
-from volproc import IngestOptions
+from volproc import IngestOptions, lease
 from volproc.errors import IngestError, StoppedError
 from volproc.stages.ingest import stage
 from volproc.stages.ingest.stage import plan_ingest, run_ingest
@@ -52,6 +52,7 @@ def cached(tmp_path):
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_an_entry_is_ingested_while_it_arrives(tmp_path, any_runner, quick, keep):
+    """As commands do it: under a lease."""
     with entry() as archive:
         archive.faults["/empiar/world_availability/10094/data/roi/s_020.tif"] += [
             Fault(after=1000),
@@ -59,7 +60,8 @@ def test_an_entry_is_ingested_while_it_arrives(tmp_path, any_runner, quick, keep
         ]
         plan = planned(tmp_path, archive, keep=keep)
         assert len(cached(tmp_path)) <= 3
-        volume = run_ingest(plan, any_runner)
+        with lease.holding(f"{tmp_path}/out.zarr.volproc/lease"):
+            volume = run_ingest(plan, any_runner)
     assert np.array_equal(volume.read(volume.info.box), SLICES)
     assert len(cached(tmp_path)) == (70 if keep else 0)
 

@@ -17,6 +17,7 @@ from typing import IO
 from volproc.drawing import SliceVotes, Vote
 from volproc.engine.events import ProgressMeter, Watcher
 from volproc.errors import AnnotateError
+from volproc.faults import understanding
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
 from volproc.stages.annotate.export.export_summary import Summary, Tally
@@ -100,8 +101,13 @@ def store_votes(
 
 def read_vote_index(folder: str) -> VoteIndex:
     """What `store_votes` found, from `folder`; VolumeError if it was not finished there."""
-    found = json.loads(read_file(f"{folder}/votes.json"))
-    return VoteIndex(tuple(found["blocks"]), tuple(found["telling"]), Summary(**found["summary"]))
+    name = f"{folder}/votes.json"
+    content = read_file(name)
+    damaged = f"{name} is damaged ({{}}); remove its folder, and the same command makes it again"
+    with understanding(AnnotateError, damaged):
+        found = json.loads(content)
+        summary = Summary(**found["summary"])
+        return VoteIndex(tuple(found["blocks"]), tuple(found["telling"]), summary)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from volproc.drawing import SliceVotes, Stroke, Vote
 from volproc.errors import AnnotateError
+from volproc.faults import understanding
 from volproc.volume.file_io import read_file, write_file
 
 Array = npt.NDArray[Any]
@@ -43,27 +43,27 @@ def write_votes(folder: str, block: int, slices: Sequence[SliceVotes]) -> None:
 def read_votes(folder: str, block: int) -> list[SliceVotes]:
     """What `write_votes` stored, in the same order. VolumeError if there is no such file."""
     name = _name(folder, block)
-    try:
-        with np.load(BytesIO(read_file(name)), allow_pickle=False) as file:
+    content = read_file(name)
+    damaged = f"{name} is damaged ({{}}); remove its folder, and the same command makes it again"
+    with understanding(AnnotateError, damaged):
+        with np.load(BytesIO(content), allow_pickle=False) as file:
             found = dict(file)
-    except (ValueError, BadZipFile, EOFError, KeyError) as error:
-        raise AnnotateError(
-            f"{name} is damaged ({error}); remove its folder, and the same command makes it again"
-        ) from error
-    strokes = _unpacked(found)
-    votes = [
-        Vote(str(name), tuple(own))
-        for name, own in zip(found["volunteers"], _parts(strokes, found["strokes"]), strict=True)
-    ]
-    return [
-        SliceVotes(z, (y, x), (height, width), tuple(own), region)
-        for (z, y, x, height, width), region, own in zip(
-            found["slices"].tolist(),
-            found["regions"].tolist(),
-            _parts(votes, found["votes"]),
-            strict=True,
-        )
-    ]
+        strokes = _unpacked(found)
+        votes = [
+            Vote(str(name), tuple(own))
+            for name, own in zip(
+                found["volunteers"], _parts(strokes, found["strokes"]), strict=True
+            )
+        ]
+        return [
+            SliceVotes(z, (y, x), (height, width), tuple(own), region)
+            for (z, y, x, height, width), region, own in zip(
+                found["slices"].tolist(),
+                found["regions"].tolist(),
+                _parts(votes, found["votes"]),
+                strict=True,
+            )
+        ]
 
 
 def pack_strokes(strokes: Sequence[Stroke]) -> bytes:

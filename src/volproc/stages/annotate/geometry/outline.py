@@ -125,8 +125,7 @@ def _draw(
         for i in range(max(0, int(top)), min(rows, int(bottom))):
             for j in range(max(0, int(left)), min(columns, int(right))):
                 y, x = (i + 0.5 - ay) * ny, (j + 0.5 - ax) * nx
-                t = (y * dy + x * dx) / square if square > 0 else 0.0
-                t = min(1.0, max(0.0, t))
+                t = min(1.0, max(0.0, (y * dy + x * dx) / square))
                 distance = np.hypot(y - t * dy, x - t * dx)
                 if distance < half - close or (inside[i, j] and distance <= half + close):
                     out[i, j] = True

@@ -73,7 +73,7 @@ _MRC = (".mrc", ".rec", ".map", ".st", ".ali", ".mrcs", ".preali")
 FORMATS = (
     Format("TIFF", (".tif", ".tiff", ".btf", ".tf8"), "tiff", ("labels", "times")),
     Format("PNG", (".png",), "image", ("labels",)),
-    Format("JPEG", (".jpg", ".jpeg"), "image"),
+    Format("JPEG", (".jpg", ".jpeg"), "image", ("labels",)),
     Format("DM3/DM4", (".dm3", ".dm4"), "dm"),
     Format("MRC", (*_MRC, *(f"{suffix}.gz" for suffix in _MRC)), "mrc"),
     Format("HDF5", (".h5", ".hdf5", ".hdf"), "hdf5", ("axes", "channel")),

@@ -10,13 +10,21 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from imagecodecs import png_decode
+from PIL.Image import Exif
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from volproc.errors import IngestError
 from volproc.grid.box import Box, whole_box
-from volproc.stages.ingest.formats.photometry import COLOUR, by_palette, is_grey
+from volproc.stages.ingest.formats.photometry import (
+    COLOUR,
+    by_palette,
+    is_grey,
+    refuse_lossy_labels,
+)
+from volproc.stages.ingest.formats.views import oriented
 from volproc.stages.ingest.voxel_source import Source, not_a, opened, reading, stamp
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -24,7 +32,9 @@ _JPEG = b"\xff\xd8\xff"
 _GREY = {"1": "uint8", "L": "uint8", "I;16": "uint16"}
 """numpy's type of Pillow's grey modes."""
 _SAMPLES = {"LA", "RGB", "RGBA"}
-"""Modes of 8 bits per sample, which may turn out grey."""
+"""Modes of several samples, which may turn out grey."""
+_ORIENTATION = 274
+"""The number of EXIF's entry."""
 
 MAX_PIXELS_PER_BYTE = 2**14
 """More no PNG (1032 bytes from one, 8 pixels in each) or JPEG can encode."""
@@ -41,6 +51,8 @@ def open_image(url: str, *, labels: bool = False) -> Source:
     Red, green and blue count as grey where they are equal, which is looked at here. A palette of
     greys gives its greys, and with `labels` its indices.
 
+    Planes are turned as EXIF says, if it does.
+
     These formats state dots per inch at best, so there is no voxel size. Fewer than
     eight bits per pixel are spread over 0 to 255, as the PNG specification scales samples:
     programs save masks with one bit or eight as it comes, within one series.
@@ -53,13 +65,30 @@ def open_image(url: str, *, labels: bool = False) -> Source:
             raise IngestError(
                 f"{url} claims {width} x {height} pixels in {found[1]} bytes; it is damaged"
             )
+        if labels and isinstance(image, JpegImageFile):
+            refuse_lossy_labels(url)
         palette = _palette(image) if mode == "P" else None
+        # of 16 bits per sample Pillow drops 8
+        deep = mode in _SAMPLES and ";16" in str(image.tile[0].args)
+        orientation = _orientation(image)
     plane = ImagePlane(
-        shape=(1, height, width), dtype=_GREY.get(mode, "uint8"), identity=(found,), url=url
+        shape=(1, height, width),
+        dtype="uint16" if deep else _GREY.get(mode, "uint8"),
+        identity=(found,),
+        url=url,
+        deep=deep,
     )
     if mode in _SAMPLES:  # here rather than when the run comes to it
         plane.read(whole_box(plane.shape))
-    return plane if palette is None or labels else by_palette(plane, palette, url)
+    greys = plane if palette is None or labels else by_palette(plane, palette, url)
+    return oriented(greys, orientation)
+
+
+def _orientation(image: ImageFile) -> int | None:
+    """What EXIF says in front of the pixels: looking behind them would decode them all."""
+    exif = Exif()
+    exif.load(image.info.get("exif", b""))
+    return exif.get(_ORIENTATION)
 
 
 def _palette(image: ImageFile) -> npt.NDArray[np.uint8]:
@@ -80,22 +109,25 @@ class ImagePlane(Source):
     """The plane of a PNG or JPEG; its rows can be had only by decoding all before them."""
 
     url: str
+    deep: bool = False
+    """Whether it has several samples of 16 bits."""
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels of `box`."""
         # all of the file: of a damaged one Pillow would read as many bytes as it claims to have
-        with (
-            reading(self.url),
-            opened(self.url) as file,
-            _image(BytesIO(file.read()), self.url) as image,
-        ):
-            grey = image.convert("L") if image.mode == "1" else image
-            values = np.asarray(grey, dtype=self.dtype)
+        with reading(self.url), opened(self.url) as file:
+            content = file.read()
+            values = png_decode(content) if self.deep else self._by_pillow(content)
         if values.ndim == 3:
             if not is_grey(values):
                 raise IngestError(f"{self.url} {COLOUR}")
             values = values[..., 0]
         return values[None][box.slices]
+
+    def _by_pillow(self, content: bytes) -> npt.NDArray[Any]:
+        with _image(BytesIO(content), self.url) as image:
+            grey = image.convert("L") if image.mode == "1" else image
+            return np.asarray(grey, dtype=self.dtype)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ https://bio3d.colorado.edu/imod/doc/mrc_format.txt:
 - Mode 0: IMOD's stamp and flag say whether bytes are signed. Without the stamp they are signed,
   as MRC2014 has it, unless the header's own minimum and maximum (0 or more, and above 127) can
   only be those of unsigned bytes.
+- Half bytes: mode 101, or mode 0 with IMOD's flag 16, where the header counts bytes.
 - Axes: columns, rows and sections are turned to x, y and z where mapc, mapr, maps say otherwise.
 - Voxel size: cell / sampling of each axis; an image stack (one section sampled, space group 0)
   states none along z. Exactly 1 x 1 x 1 Å is what many programs write for "not known", and counts
@@ -39,6 +40,7 @@ _FIELDS = {
     "start": (16, "3i4"),
     "sampling": (28, "3i4"),
     "cell": (40, "3f4"),
+    "angles": (52, "3f4"),
     "axes": (64, "3i4"),
     "lowest": (76, "f4"),
     "highest": (80, "f4"),
@@ -64,7 +66,7 @@ _PACKED = 101
 _TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2", _PACKED: "u1"}
 _NOT_GREY = {3: "complex", 4: "complex", 16: "RGB"}
 _IMOD = 1146047817
-_SIGNED_BYTES, _MRC2014_ORIGIN = 1, 4
+_SIGNED_BYTES, _MRC2014_ORIGIN, _HALF_BYTES = 1, 4, 16
 """IMOD's flags."""
 _MRC2014 = range(20140, 20300)
 """Versions of the header since that standard."""
@@ -87,17 +89,23 @@ def open_mrc(url: str) -> Source:
                     head = stream.read(_BYTES)
         header, order = _header(head)
         x, y, z = header["sizes"].tolist()
-        packed, axes = int(header["mode"]) == _PACKED, _axes(url, header)
+        _refuse_slanted(url, header)
+        axes = _axes(url, header)
+        halves = int(header["mode"]) == _PACKED
+        width = 2 * x if _counts_bytes(header) else x
+        offset = _BYTES + int(header["extended"])
         planes: Source = raw_planes(
             url,
-            offsets=(_BYTES + int(header["extended"]),),
+            offsets=(offset,),
             stored=order + _stored(url, header),
-            shape=(z, y, -(-x // 2) if packed else x),
+            shape=(z, y, -(-x // 2) if halves else x),
             stated=_stated(header, axes),
             identity=(stamp(url),),
             zipped=zipped,
         )
-        return turned(Nibbles.of(planes, shape=(z, y, x)) if packed else planes, axes)
+        packed = halves or width > x
+        inside = Nibbles.of(planes, shape=(z, y, width)) if packed else planes
+        return turned(inside, axes)
 
 
 def _header(head: bytes) -> tuple[npt.NDArray[Any], str]:
@@ -132,9 +140,34 @@ def _stored(url: str, header: npt.NDArray[Any]) -> str:
         )
     if mode != 0:
         return _TYPES[mode]
+    if _counts_bytes(header):
+        if header["imod_flags"] & _SIGNED_BYTES:
+            raise IngestError(
+                f"{url} states half bytes in signed bytes, which do not exist; write it again "
+                "with IMOD's newstack -mode 0"
+            )
+        return "u1"
     if header["imod_stamp"] == _IMOD:
         return "i1" if header["imod_flags"] & _SIGNED_BYTES else "u1"
     return "u1" if header["lowest"] >= 0 and 127 < header["highest"] <= 255 else "i1"
+
+
+def _counts_bytes(header: npt.NDArray[Any]) -> bool:
+    """Whether its bytes hold two voxels each, as IMOD's flag says, and its columns are bytes."""
+    ours = header["mode"] == 0 and header["imod_stamp"] == _IMOD
+    return bool(ours and header["imod_flags"] & _HALF_BYTES)
+
+
+def _refuse_slanted(url: str, header: npt.NDArray[Any]) -> None:
+    """IngestError for a cell, as of a crystal, whose axes are not at right angles."""
+    angles = [typed(angle) for angle in header["angles"]]
+    # many programs leave them out
+    if any(0 < angle < 180 and not math.isclose(angle, 90, abs_tol=0.1) for angle in angles):
+        said = ", ".join(f"{angle:g}" for angle in angles)
+        raise IngestError(
+            f"{url} has a cell with angles of {said} degrees, and a volume has right ones; "
+            "resample it to a cell of 90 degrees first (gemmi, ChimeraX)"
+        )
 
 
 def _axes(url: str, header: npt.NDArray[Any]) -> Shape:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,14 @@ COLOUR = (
     "has colour; a volume needs grey planes: convert its files to 8 or 16 bit grey first "
     "(ImageMagick: mogrify -colorspace gray FILES)"
 )
+
+
+def refuse_lossy_labels(url: str) -> NoReturn:
+    """IngestError for labels that were compressed with loss: their ids are others now."""
+    raise IngestError(
+        f"{url} is JPEG, which changes values: its labels are no longer what they were; save them "
+        "as PNG, or as TIFF without loss"
+    )
 
 
 def is_grey(pixels: npt.NDArray[Any]) -> bool:

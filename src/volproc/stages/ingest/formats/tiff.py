@@ -13,7 +13,7 @@ import tifffile
 
 from volproc.errors import IngestError
 from volproc.grid.box import Box
-from volproc.stages.ingest.formats.photometry import COLOUR, in_greys
+from volproc.stages.ingest.formats.photometry import COLOUR, in_greys, refuse_lossy_labels
 from volproc.stages.ingest.formats.raw import raw_planes
 from volproc.stages.ingest.formats.tiff_decoding import (
     decode_into,
@@ -21,6 +21,7 @@ from volproc.stages.ingest.formats.tiff_decoding import (
     segment_shape,
 )
 from volproc.stages.ingest.formats.tiff_metadata import complete, ome_pixels, raise_heard, stated_of
+from volproc.stages.ingest.formats.views import oriented
 from volproc.stages.ingest.voxel_source import Source, described, not_a, opened, reading, stamp
 
 
@@ -49,7 +50,13 @@ def open_tiff(
         with tifffile.TiffFile(raw, name=name, _multifile=False) as file:
             images = _images(file, url, times=times == "slices")
             source = _source(file, images, url)
-            return source if labels else in_greys(source, [i.keyframe for i in images], url)
+            first = [image.keyframe for image in images]
+            if labels and any(map(_is_lossy, first)):
+                refuse_lossy_labels(url)
+            greys = source if labels else in_greys(source, first, url)
+            # OME and ImageJ have axes of their own, and do not know of it
+            known = not (file.is_ome or file.is_imagej)
+            return oriented(greys, first[0].tags.valueof(274)) if known else greys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +166,14 @@ def _may_be_grey(page: Any) -> bool:
     colours = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
     side_by_side = page.samplesperpixel in (3, 4) and page.planarconfig == 1
     return page.samplesperpixel == 1 or (side_by_side and page.photometric in colours)
+
+
+def _is_lossy(page: Any) -> bool:
+    """Whether values came out otherwise than they went in; of 16 bits JPEG has no other kind."""
+    compression = tifffile.COMPRESSION(page.compression)
+    always = (tifffile.COMPRESSION.JPEG_2000_LOSSY, tifffile.COMPRESSION.JPEG_LOSSY)
+    jpeg = (tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG)
+    return compression in always or (compression in jpeg and page.bitspersample <= 12)
 
 
 def _plane_shape(image: tifffile.TiffPageSeries) -> tuple[int, int]:

@@ -67,6 +67,44 @@ def turned(inside: Source, axes: Shape) -> Source:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Flipped(View):
+    """A source whose `flips` axes (z, y, x) run the other way."""
+
+    flips: tuple[bool, bool, bool]
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """The voxels of `box`."""
+        ends = self.flips, self.shape, box.start, box.stop
+        start = each(lambda flip, n, start, stop: n - stop if flip else start, *ends)
+        stop = each(lambda flip, n, start, stop: n - start if flip else stop, *ends)
+        values = self.inside.read(Box(start, stop))
+        return np.ascontiguousarray(np.flip(values, tuple(np.flatnonzero(self.flips).tolist())))
+
+
+_AS_STORED, _TRANSPOSED = (0, 1, 2), (0, 2, 1)
+_ORIENTATIONS = {
+    2: ((False, False, True), _AS_STORED),
+    3: ((False, True, True), _AS_STORED),
+    4: ((False, True, False), _AS_STORED),
+    5: ((False, False, False), _TRANSPOSED),
+    6: ((False, True, False), _TRANSPOSED),
+    7: ((False, True, True), _TRANSPOSED),
+    8: ((False, False, True), _TRANSPOSED),
+}
+"""By the number that TIFF and EXIF state: which axes run the other way, and their order then."""
+
+
+def oriented(inside: Source, orientation: Any) -> Source:
+    """The planes as their file says that they are to be looked at; 1, and no number, as stored."""
+    if orientation not in _ORIENTATIONS:
+        return inside
+    flips, axes = _ORIENTATIONS[orientation]
+    said = f"its orientation tag is {orientation}: planes were turned as it says"
+    note = "; ".join(filter(None, (inside.note, said)))
+    return turned(Flipped.of(inside, flips=flips, note=note), axes)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Part(View):
     """The voxels of `box` of another source; that one states where it begins."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,8 +115,13 @@ def parts_of(name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     >>> parts_of("ROI_1_z0010.tif")
     (('roi_', '_z', ''), (1, 10))
     """
-    parts = re.split(r"(\d+)", PurePosixPath(name).stem.lower())
+    parts = re.split(r"(\d+)", _stem(name))
     return tuple(parts[::2]), tuple(map(int, parts[1::2]))
+
+
+def _stem(name: str) -> str:
+    """A name as it is compared: macOS writes letters and their accents apart, others together."""
+    return unicodedata.normalize("NFC", PurePosixPath(name).stem.lower())
 
 
 def _columns(names: Sequence[str], number: str) -> list[tuple[int, tuple[int, ...]]]:
@@ -124,7 +130,7 @@ def _columns(names: Sequence[str], number: str) -> list[tuple[int, tuple[int, ..
     `number` is a pattern: 0.05 (or 0,05) may be one number. Each column has its digits behind the
     point, and its numbers as if there were no point.
     """
-    split = [re.split(f"({number})", PurePosixPath(name).stem.lower()) for name in names]
+    split = [re.split(f"({number})", _stem(name)) for name in names]
     if any(parts[::2] != split[0][::2] for parts in split):
         return []
     columns = []

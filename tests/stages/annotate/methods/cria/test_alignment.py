@@ -9,10 +9,10 @@ from volproc.stages.annotate.methods.cria.alignment import Drawing, matched
 STEP = 40.0
 
 
-def shape(turn=0.0):
-    """An outline of about 30 um with bays."""
+def shape(turn=0.0, size=4000):
+    """An outline of about 30 um with bays; or of another size."""
     a = np.linspace(0, 2 * np.pi, 700, endpoint=False) + turn
-    radius = 4000 * (1 + 0.2 * np.cos(3 * a) + 0.1 * np.sin(7 * a))
+    radius = size * (1 + 0.2 * np.cos(3 * a) + 0.1 * np.sin(7 * a))
     return 10000 + radius[:, None] * np.stack([np.sin(a), np.cos(a)], axis=1)
 
 
@@ -27,8 +27,8 @@ def apart(places, expected):
 
 @given(st.floats(0, 6.3), st.floats(-150, 150), st.floats(-150, 150))
 def test_a_moved_outline_is_matched_point_by_point_wherever_it_begins(turn, y, x):
-    reference = evenly(shape(), STEP)
-    places = match(reference, [shape(turn) + np.array([y, x])])
+    reference = evenly(shape(size=2000), STEP)
+    places = match(reference, [shape(turn, size=2000) + np.array([y, x])])
     assert apart(places, reference + np.array([y, x])).max() < 2.5 * STEP
 
 
@@ -117,3 +117,54 @@ def test_an_outline_smaller_than_the_reach_is_matched_to_itself(first):
     reference = np.roll(drawing.points, -first, axis=0)
     places = matched(reference, drawing, step=25.0, reach=600.0)
     np.testing.assert_array_equal(places, reference)
+
+
+@pytest.mark.parametrize(("nearer", "matches"), [(159, True), (160, False)])
+def test_of_a_hundred_and_sixty_points_the_last_counts(nearer, matches):
+    """The reference goes to and fro, and so does a line beside it, with scribbles in between.
+
+    To stay at one point of the scribbles costs 50² a step, to match none 347, the line 14.
+    """
+    ends = np.array([[0.0, 0.0], [0.0, 50.0]])
+    beside = ends + np.array([100, 0])
+    scribbles = np.stack([np.linspace(10, 60, nearer), np.full(nearer, 25.0)], axis=1)
+    points = np.concatenate([scribbles, beside])
+    before = np.array([*[-1] * nearer, nearer + 1, nearer])
+    drawing = Drawing(points, before, np.zeros(len(points), dtype=bool))
+    places = matched(np.tile(ends, (10, 1)), drawing, step=10.0, reach=600.0)
+    expected = beside if matches else np.full_like(ends, np.nan)
+    np.testing.assert_array_equal(places, np.tile(expected, (10, 1)))
+
+
+@pytest.mark.parametrize(("off", "matches"), [(490, True), (505, False)])
+def test_a_point_far_off_costs_as_much_as_none(off, matches):
+    """None costs 10² + 0.0014 x (0.7 x 600)² a step: as much as a point 498 nm away."""
+    ends = np.array([[0.0, 0.0], [0.0, 50.0]])
+    drawing = Drawing(ends + np.array([off, 0]), np.array([1, 0]), np.zeros(2, dtype=bool))
+    places = matched(np.tile(ends, (100, 1)), drawing, step=10.0, reach=600.0)
+    expected = drawing.points if matches else np.full_like(ends, np.nan)
+    np.testing.assert_array_equal(places, np.tile(expected, (100, 1)))
+
+
+@pytest.mark.parametrize(("off", "left_out"), [(46, []), (47, [50, 99])])
+def test_to_leave_a_drawing_and_to_come_back_costs_two_leaps_and_a_point(off, left_out):
+    """A circle whose second half lies aside, outwards where it begins and ends.
+
+    2 x (3 x 10)² + 347 = 2147: a leap of 46 nm, whose square is 2116, is cheaper.
+    """
+    angle = np.linspace(0, 2 * np.pi, 100, endpoint=False)
+    reference = 800 * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    points = reference + np.repeat([[0, 0], [0, off]], 50, axis=0)
+    drawing = Drawing(points, np.roll(np.arange(100), 1), np.zeros(100, dtype=bool))
+    places = matched(reference, drawing, step=10.0, reach=600.0)
+    points[left_out] = np.nan
+    np.testing.assert_array_equal(places, points)
+
+
+@pytest.mark.parametrize(("finer", "follows"), [(4, True), (5, False)])
+def test_of_a_finer_drawing_every_fourth_point_is_matched(finer, follows):
+    angle = np.linspace(0, 2 * np.pi, 100 * finer, endpoint=False)
+    points = 2000 * np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    drawing = Drawing(points, np.roll(np.arange(len(points)), 1), np.zeros(len(points), dtype=bool))
+    places = matched(points[::finer], drawing, step=125.0, reach=600.0)
+    assert np.array_equal(places, points[::finer]) == follows

@@ -98,3 +98,27 @@ def test_equal_drawings_are_their_mean():
     found = average(places([0, 0, 0]))
     assert np.allclose(found.line, CIRCLE)
     assert (found.spreads > 0).all()
+
+
+def test_the_line_and_the_spreads_are_those_of_the_model():
+    """What expectation maximisation ends at, point by point and drawing by drawing."""
+    drawn, skills = places([30, 60, 120]), [1.0, 0.5, 0.4]
+    drawn[0, :90] = drawn[2, 60:300] = np.nan
+    found = average(drawn, skills)
+    known = np.isfinite(drawn[..., 0])
+    apart = np.where(known, np.square(np.nan_to_num(drawn) - found.line).sum(axis=2), 0)
+    precision = known / np.square(found.spreads)[:, None]
+    heavy = np.ones(known.shape)
+    for _ in range(50):  # the line's own uncertainty depends on the weights, and they on it
+        squares = apart + 2 / (heavy * precision).sum(axis=0)
+        heavy = (8 + 2) / (8 + squares * precision)
+    weights = (heavy * precision)[..., None]
+    line = (weights * np.nan_to_num(drawn)).sum(axis=0) / weights.sum(axis=0)
+    np.testing.assert_allclose(found.line, line, atol=0.5)
+    slips = np.array(
+        [(own * far)[there].mean() / 2 for own, far, there in zip(heavy, squares, known)]
+    )
+    typical = np.median(slips * skills) / skills
+    independent = known.sum(axis=1) * STEP / 1500
+    expected = (4 * typical + independent * slips) / (4 + independent) + 10**2
+    assert found.spreads == pytest.approx(np.sqrt(expected), rel=0.003)

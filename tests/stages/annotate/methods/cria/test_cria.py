@@ -204,6 +204,21 @@ def test_nobody_outweighs_two_others_who_agree(skill):
     assert not label(by([], [], own), known).any()
 
 
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ((4.0, 1.0, 1.0), (1.8 + 1) / 3.8),  # 0.9 of both others
+        ((4.0, 1.0, 0.05), (1 + 0.05) / 2.05),  # but no less than the second best
+        ((1.5, 1.0, 1.0), 2.5 / 3.5),
+    ],
+)
+def test_nobody_counts_for_more_than_nine_tenths_of_the_others(known, expected):
+    drawn, absent = [ring(*LEFT)], []
+    skills = {f"v{n}": skill for n, skill in enumerate(known)}
+    agreement = cria(by(drawn, absent, drawn), NM, skills, OPTIONS).onto(SHAPE)
+    assert agreement[150, 100] == pytest.approx(expected)
+
+
 def test_of_two_the_better_one_counts_more():
     drawn, absent = [ring(*LEFT)], []
     assert label(by(drawn, absent), {"v0": 1.0, "v1": 0.5}).any()
@@ -313,3 +328,33 @@ def test_the_share_falls_evenly_over_the_slips_of_the_crowd():
     steps = -np.diff(column[(column > 0.5) & (column < 0.95)])
     assert len(steps) > 3
     assert steps == pytest.approx(20 / (2 * np.sqrt(3) * 75.4), rel=0.01)
+
+
+def polygon(*corners):
+    return Stroke(np.float32(corners), closed=True)
+
+
+@pytest.mark.parametrize(("rows", "counts"), [(28, False), (29, True)])
+def test_a_loop_of_less_than_a_tenth_beside_the_outline_does_not_move_it(rows, counts):
+    """A square of 200 x 200; the third drew a bay into it, and a box of 140 voxels in the bay."""
+    square = polygon([50, 60], [50, 260], [250, 260], [250, 60])
+    bay = [50, 80], [110, 80], [110, 240], [50, 240]
+    outline = polygon([50, 60], *bay, [50, 260], [250, 260], [250, 60])
+    small = polygon([54, 90], [54, 230], [54 + rows, 230], [54 + rows, 90])
+    alone, beside = (
+        cria(by([square], [square], own), NM, {}, OPTIONS).onto(SHAPE)
+        for own in ([outline], [outline, small])
+    )
+    assert (alone != beside).any() == counts
+
+
+@pytest.mark.parametrize(("shift", "moves"), [(18, True), (19, True), (22, False)])
+def test_lines_within_a_third_of_a_small_outline_move_it(shift, moves):
+    """Squares of 1.28 um around, a third of it 427 nm; two sides, off by some voxels of 20 nm."""
+    square = polygon([100, 100], [100, 116], [116, 116], [116, 100])
+    sides = Stroke(square.points[:3] + np.float32([0, shift]))
+    alone, seen = (
+        cria(by([square], [square], *more), NM, {}, OPTIONS).onto(SHAPE)
+        for more in ([], [[sides], [sides]])
+    )
+    assert (alone != seen).any() == moves

@@ -328,3 +328,30 @@ def test_ends_within_half_the_limit_of_the_border_leave_the_image(away, loops):
     """The limit is 30 voxels; the sides of the band are 100 apart."""
     sides = (wall(x, away, 400 - away) for x in (150, 250))
     assert len(limited(*sides).loops) == loops
+
+
+@pytest.mark.parametrize("turned", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_single_ends_at_the_border_are_joined_along_it(turned):
+    """Each stroke has one; the gap of the others, 50, is too long until they are one line."""
+    upper = np.float32([[100, 0], [100, 250], [125, 250]])
+    lower = np.float32([[200, 0], [200, 250], [175, 250]])
+    joined = limited(upper[:: turned[0]], lower[:: turned[1]])
+    assert (len(joined.loops), joined.left_open) == (1, ())
+    assert size(joined.loops) == 100 * 250
+
+
+@pytest.mark.parametrize(("apart", "again"), [(14, True), (16, False)])
+def test_a_stroke_that_goes_on_within_half_the_limit_of_its_start_draws_it_again(apart, again):
+    """A circle and a third of a wider one, in one stroke; the limit is 30."""
+    once, more = circle((200, 200), 100), circle((200, 200), 100 + apart, 0, 2 * np.pi / 3)
+    joined = limited(np.concatenate([once, more]))
+    kept = np.concatenate([*joined.loops, *joined.left_open])
+    assert (len(kept) < len(once) + 3) == again
+    assert (len(kept) == len(once) + len(more)) != again
+
+
+def test_a_stroke_whose_two_ends_leave_the_image_is_closed_along_its_border():
+    """Its ends are 100 apart, more than an eighth of the 700 around; no other point is near."""
+    joined = limited(np.float32([[100, 0], [100, 250], [200, 250], [200, 0]]))
+    assert (len(joined.loops), joined.left_open) == (1, ())
+    assert size(joined.loops) == 100 * 250

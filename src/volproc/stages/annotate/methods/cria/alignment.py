@@ -66,7 +66,7 @@ def matched(
     """Where each point of the reference is on a drawing; nan where it is not within `reach`."""
     if not len(drawing.points):
         return np.full_like(reference, np.nan)
-    which = np.full(len(reference), -1, dtype=np.int64)
+    which = np.empty(len(reference), dtype=np.int64)
     near, many = _within(reference, drawing.points, reach)
     prices = (STIFFNESS, (LEAP_STEPS * step) ** 2, step**2 + STIFFNESS * (GAP_REACH * reach) ** 2)
     _follow(reference, drawing.points, drawing.before, near, many, prices, which)

@@ -51,7 +51,7 @@ def mean(
     values = np.where(known[..., None], places, 0.0)
     counts = np.maximum(known.sum(axis=1), 1)
     independent = counts * step / SLIP_NM
-    centre = _median(reference, places, known, skills)
+    centre = _median(places, known, skills)
     squares = np.where(known, np.square(values - centre).sum(axis=2), 0.0)
     # y and x are two samples of one variance: hence / 2
     variance = _expected(squares.sum(axis=1) / counts / 2, skills) + MIN_SPREAD_NM**2
@@ -75,10 +75,8 @@ def _expected(slips: Floats, skills: Floats) -> Floats:
     return np.asarray(np.median(slips * skills) / skills)
 
 
-def _median(
-    reference: Floats, places: Floats, known: npt.NDArray[np.bool_], skills: Floats
-) -> Floats:
-    """Per coordinate, half the skill on either side; the reference where nothing is known."""
+def _median(places: Floats, known: npt.NDArray[np.bool_], skills: Floats) -> Floats:
+    """Per coordinate, half the skill on either side; nan where nothing is known."""
     order = np.argsort(places, axis=0)  # nan comes last
     weights = np.take_along_axis((skills[:, None] * known)[..., None], order, axis=0)
     below = np.cumsum(weights, axis=0)
@@ -87,5 +85,5 @@ def _median(
     low = (below >= half * (1 - 1e-9)).argmax(axis=0)
     high = (below > half * (1 + 1e-9)).argmax(axis=0)
     which = np.take_along_axis(order, np.stack([low, high]), axis=0)
-    both = np.take_along_axis(places, which, axis=0)
-    return np.where((known.sum(axis=0) > 0)[:, None], both.mean(axis=0), reference)
+    middle: Floats = np.take_along_axis(places, which, axis=0).mean(axis=0)
+    return middle

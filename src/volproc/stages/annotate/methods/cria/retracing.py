@@ -22,8 +22,6 @@ def without_retraces(lines: Sequence[Line], tolerance: float) -> list[Line]:
     >>> len(without_retraces([top, again], tolerance=3))
     1
     """
-    if len(lines) < 2:
-        return list(lines)
     kept: list[int] = []
     for n in sorted(range(len(lines)), key=lambda n: -length(lines[n])):
         if not kept or not _retraces(lines[n], [lines[k] for k in kept], tolerance):

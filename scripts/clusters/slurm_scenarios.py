@@ -1,0 +1,456 @@
+"""A small phantom workflow on a real SLURM, disturbed: same bytes, empty queue, extra seconds.
+
+Each scenario runs in a folder of its own and is compared with a run of the same options on local
+workers. scripts/clusters-slurm starts SLURM and calls this.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import tifffile
+import torch
+
+from volproc import PhantomOptions
+from volproc.engine.run import Runner
+from volproc.engine.serial import SerialEngine
+from volproc.model.unet import UNet, UNetSpec
+from volproc.model.weights import card_for, save_model
+from volproc.stages.phantom.stage import plan_phantom, run_phantom
+from volproc.volume.store import open_volume
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ROOT / "tests/whole/small.py"
+RESULTS = ("image.zarr", "prediction.zarr", "votes.zarr", "objects.zarr", "objects.csv")
+PATIENCE_S = 600
+OTHER = "--set", "label.min_volume_um3=0.01"
+SHORT, LONG = 600, 1500
+"""Sides of the phantom: some 20 s of work, and more than a minute."""
+SCENARIOS = {}
+
+
+class Wrong(Exception):
+    """A scenario did not do what it should."""
+
+
+def scenario(name):
+    def keep(function):
+        SCENARIOS[name] = function
+        return function
+
+    return keep
+
+
+@dataclass
+class Place:
+    """A folder with a workflow; its client runs in a process of its own."""
+
+    folder: Path
+    clients: list = field(default_factory=list)
+
+    @property
+    def run(self):
+        return self.folder / "run"
+
+    def start(self, *more):
+        """A client at work."""
+        said = (self.folder / f"said-{len(self.clients)}.txt").open("w")
+        command = [sys.executable, str(SMALL), "run", "w.toml", *more]
+        self.clients.append(subprocess.Popen(command, cwd=self.folder, stdout=said, stderr=said))
+        return self.clients[-1]
+
+    def said(self, number=-1):
+        numbers = range(len(self.clients))
+        return (self.folder / f"said-{numbers[number]}.txt").read_text()
+
+    def ends(self, client, code=0):
+        """Wait for a client to end with this exit code."""
+        if client.wait(PATIENCE_S) != code:
+            raise Wrong(f"exit code {client.returncode}, not {code}: {self.said()[-1500:]}")
+
+    def blocks(self, step):
+        log = self.run / "log.jsonl"
+        lines = log.read_text().splitlines() if log.exists() else []
+        done = [line for line in lines if '"BlockDone"' in line and f'"step": "{step}"' in line]
+        return len(done)
+
+    def until(self, happened, client=None):
+        end = time.monotonic() + PATIENCE_S
+        while not happened():
+            if time.monotonic() > end or (client and client.poll() is not None):
+                raise Wrong(f"it did not come to that: {self.said()[-1500:]}")
+            time.sleep(0.05)
+
+    def until_at_work(self, client=None, blocks=6, step="predict"):
+        self.until(lambda: self.blocks(step) >= blocks, client)
+
+
+def sh(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def resume(node):
+    """Give a node back; SLURM may have done so itself."""
+    while "down" in (state := sh("sinfo", "-h", "-n", node, "-o", "%T")) or "drain" in state:
+        with suppress(subprocess.CalledProcessError):
+            sh("scontrol", "update", f"nodename={node}", "state=resume")
+        time.sleep(0.5)
+
+
+def jobs(state="all"):
+    return sh("squeue", "-h", "-t", state, "-o", "%i %j %T").split("\n")[:-1]
+
+
+def in_queue():
+    """Jobs of volproc that have not ended."""
+    over = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL")
+    return [job for job in jobs() if " vp-" in job and not job.endswith(over)]
+
+
+def running():
+    return [job.split()[0] for job in in_queue() if job.endswith("RUNNING")]
+
+
+@cache
+def scene(side):
+    """A folder with the phantom and a tiny network."""
+    folder = Path(mkdtemp(prefix="slurm-scene-", dir=WORK))
+    torch.manual_seed(1)
+    spec = UNetSpec(slices_in=6, slices_out=4, widths=(6, 8), stem=2)
+    card = card_for(spec, name="tiny", voxel_nm=(50, 50, 50))
+    save_model(folder / "tiny", UNet(spec).eval(), card)
+    options = PhantomOptions(shape=(16, side, side), voxel_nm=(50, 20, 20), seed=4)
+    plan = plan_phantom(str(folder / "phantom.zarr"), options)
+    run_phantom(plan, Runner(SerialEngine(), folder / "ledger"))
+    volume = open_volume(folder / "phantom.zarr")
+    tifffile.imwrite(folder / "phantom.tif", volume.read(volume.info.box))
+    return folder
+
+
+KIND = 'kind = "jobqueue"\n[cluster.cpu]\n'
+POOL = 'jobs = 2\ncores = 1\nmemory_gb = 3\ninterface = "lo"\n'
+
+
+def place(side=SHORT, *, cluster=KIND + POOL):
+    here = Place(Path(mkdtemp(prefix="slurm-run-", dir=WORK)))
+    for name in ("tiny", "phantom.tif"):
+        (here.folder / name).symlink_to(scene(side) / name)
+    (here.folder / "w.toml").write_text(
+        '[run]\nsource = "phantom.tif"\n'
+        f"[cluster]\n{cluster}\n"
+        "[ingest]\nvoxel_nm = [50.0, 20.0, 20.0]\n"
+        '[predict]\nmodel = "./tiny"\ntile = [16, 40, 40]\nblock = [16, 40, 40]\n'
+        "[label]\nblock = [16, 24, 60]\nmin_volume_um3 = 0.001\n"
+        "[report]\nslices = 1\n"
+    )
+    return here
+
+
+@cache
+def calm(side, more=()):
+    """An undisturbed run on local workers, and its seconds."""
+    here = place(side, cluster='kind = "local"\nworkers = 2\n')
+    began = time.monotonic()
+    here.ends(here.start(*more))
+    return here.run, time.monotonic() - began
+
+
+@cache
+def undisturbed(side):
+    """The seconds of an undisturbed run on SLURM."""
+    here = place(side)
+    began = time.monotonic()
+    here.ends(here.start())
+    same(here, side)
+    return time.monotonic() - began
+
+
+def same(here, side=SHORT, more=()):
+    """Fails unless the results are those of the undisturbed run, and the queue is empty."""
+    wanted = calm(side, more)[0]
+    for name in RESULTS:
+        one, other = files(wanted / name), files(here.run / name)
+        if not one or one.keys() != other.keys():
+            raise Wrong(f"{name}: other files")
+        if bad := [file for file in one if one[file] != other[file]]:
+            raise Wrong(f"{name}: {len(bad)} files differ, e.g. {bad[0]}")
+    if left := in_queue():
+        raise Wrong(f"left in the queue: {left}")
+    if list(here.run.glob("ledger/jobs/keys/*.pem")):
+        raise Wrong("keys are left")
+
+
+def files(path):
+    paths = [path] if path.is_file() else sorted(path.rglob("*"))
+    return {str(p.relative_to(path)): p.read_bytes() for p in paths if p.is_file()}
+
+
+@scenario("two jobs")
+def two_jobs():
+    here = place()
+    here.ends(here.start())
+    same(here)
+
+
+@scenario("jobs that start 30 s apart")
+def apart():
+    sh("scontrol", "update", "nodename=n2", "state=drain", "reason=test")
+    here = place(cluster=KIND + POOL.replace("cores = 1", "cores = 4"))
+    try:
+        client = here.start()
+        here.until(lambda: running(), client)
+        time.sleep(30)
+    finally:
+        resume("n2")
+    here.ends(client)
+    same(here)
+
+
+@scenario("no job starts for 30 s")
+def late():
+    for node in ("n1", "n2"):
+        sh("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+    here = place()
+    try:
+        client = here.start()
+        here.until(lambda: in_queue(), client)
+        time.sleep(30)
+    finally:
+        for node in ("n1", "n2"):
+            resume(node)
+    here.ends(client)
+    same(here)
+    if "2 jobs of cpu wait: " not in here.said():
+        raise Wrong(f"no reason was said: {here.said()}")
+
+
+@scenario("scancel in mid-run")
+def scancel():
+    here = place()
+    client = here.start()
+    here.until_at_work(client)
+    sh("scancel", running()[0])
+    here.ends(client)
+    same(here)
+
+
+@scenario("scancel of all jobs in mid-run")
+def scancel_all():
+    here = place()
+    client = here.start()
+    here.until_at_work(client)
+    sh("scancel", *running())
+    here.ends(client)
+    same(here)
+
+
+@scenario("node DOWN")
+def node_down():
+    here = place(cluster=KIND + POOL.replace("cores = 1", "cores = 3"))
+    client = here.start()
+    here.until_at_work(client)
+    sh("scontrol", "update", "nodename=n1", "state=down", "reason=test")
+    time.sleep(3)
+    resume("n1")
+    here.ends(client)
+    same(here)
+
+
+@scenario("walltime of one minute, a longer run")
+def walltime():
+    here = place(LONG, cluster='kind = "jobqueue"\n[cluster.cpu]\nwalltime = "00:01:00"\n' + POOL)
+    here.ends(here.start())
+    same(here, LONG)
+
+
+@scenario("SIGKILL of the client, started again at once with another option")
+def killed():
+    here = place()
+    client = here.start()
+    here.until_at_work(client)
+    client.kill()
+    client.wait()
+    old = in_queue()
+    here.ends(here.start(*OTHER))
+    if not old:
+        raise Wrong("no job outlived the client: nothing was shown")
+    same(here, more=OTHER)
+
+
+@scenario("SIGKILL of the client, never started again")
+def orphans():
+    here = place()
+    client = here.start()
+    here.until_at_work(client)
+    client.kill()
+    client.wait()
+    began = time.monotonic()
+    here.until(lambda: not in_queue())
+    print(f"  orphans ended after {time.monotonic() - began:.0f} s")
+    here.ends(here.start())
+    same(here)
+
+
+@scenario("SIGTERM of the client")
+def sigterm():
+    interrupted(signal.SIGTERM)
+
+
+@scenario("SIGINT of the client")
+def sigint():
+    interrupted(signal.SIGINT)
+
+
+def interrupted(number):
+    here = place()
+    client = here.start()
+    here.until_at_work(client)
+    client.send_signal(number)
+    here.ends(client, 128 + number)
+    here.until(lambda: not in_queue())
+    here.ends(here.start())
+    same(here)
+
+
+@scenario("two clients")
+def two_clients():
+    here = place()
+    client = here.start()
+    here.until_at_work(client)
+    second = here.start(*OTHER)
+    here.ends(second, 2)
+    if "is being written by" not in here.said(1):
+        raise Wrong(here.said(1))
+    here.ends(client)
+    same(here)
+
+
+def shell(here, *command):
+    """volproc from another shell."""
+    done = subprocess.run(
+        [sys.executable, "-m", "volproc", *command],
+        cwd=here.folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise Wrong(done.stdout + done.stderr)
+    return done.stdout
+
+
+@scenario("submit, log out, status, cancel, submit again")
+def submitted():
+    wrapper = WORK / "small-python"
+    wrapper.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} {SMALL} "$@"\n')
+    wrapper.chmod(0o755)
+    table = f'[cluster.client]\nmemory_gb = 2\npython = "{wrapper}"\n'
+    here = place(cluster=KIND + POOL + table)
+    said = shell(here, "submit", "w.toml")
+    here.until_at_work()
+    status = shell(here, "status", "run")
+    for words in ("client: 1 job runs", "cpu: 2 jobs run", "at work: "):
+        if words not in status:
+            raise Wrong(f"{words!r} is not in: {status}")
+    ended = shell(here, "cancel", "run")
+    if in_queue():
+        raise Wrong(f"in the queue after cancel: {in_queue()}, {ended}")
+    shell(here, "submit", "w.toml")
+    here.until(lambda: (here.run / "report.html").exists() and not in_queue())
+    same(here)
+    print("  " + said.strip())
+
+
+@scenario("cluster check")
+def checked():
+    here = place()
+    print("  " + shell(here, "cluster", "check", "w.toml").strip().replace("\n", "\n  "))
+    if in_queue():
+        raise Wrong(f"left in the queue: {in_queue()}")
+
+
+def refused(here, *words):
+    client = here.start()
+    here.ends(client, 2)
+    line = here.said().strip().splitlines()[-1]
+    if not line.startswith("volproc: ") or any(word not in line for word in words):
+        raise Wrong(f"{words} are not in: {here.said()}")
+    if "Traceback" in here.said() or in_queue():
+        raise Wrong(f"{here.said()} {in_queue()}")
+    print(f"  {line[:400]}")
+
+
+@scenario("bad input: unknown queue")
+def unknown_queue():
+    here = place(cluster='kind = "jobqueue"\n[cluster.cpu]\nqueue = "nosuch"\n' + POOL)
+    refused(here, "invalid partition specified: nosuch", "[cluster.cpu]")
+
+
+@scenario("bad input: a worker that cannot start")
+def no_worker():
+    here = place(cluster='kind = "jobqueue"\n[cluster.cpu]\nprologue = ["exit 7"]\n' + POOL)
+    refused(here, "jobs of cpu ended before their worker connected", "ExitCode 7:0")
+
+
+@scenario("bad input: another Python on the workers")
+def other_python():
+    wrapper = WORK / "other-python"
+    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={WORK}/lie:$PYTHONPATH exec {sys.executable} "$@"\n')
+    wrapper.chmod(0o755)
+    (WORK / "lie").mkdir(exist_ok=True)
+    (WORK / "lie/sitecustomize.py").write_text(
+        "import importlib.metadata as m\nreal = m.version\n"
+        "m.version = lambda name: '1.0' if name == 'numpy' else real(name)\n"
+    )
+    here = place(cluster=f'kind = "jobqueue"\n[cluster.cpu]\npython = "{wrapper}"\n' + POOL)
+    refused(here, "it has numpy 1.0", "install the same versions there")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", help="parts of names; all without")
+    parser.add_argument("--list", action="store_true")
+    given = parser.parse_args()
+    if given.list:
+        print("\n".join(SCENARIOS))
+        return 0
+    chosen = [n for n in SCENARIOS if not given.names or any(part in n for part in given.names)]
+    return sum(judged(name) for name in chosen)
+
+
+def judged(name):
+    """Whether a scenario went wrong; one line on it."""
+    side = LONG if SCENARIOS[name] is walltime else SHORT
+    try:
+        calm(side)  # compiles what all runs need
+        usual = undisturbed(side) if not name.startswith(("bad", "cluster")) else 0.0
+        began = time.monotonic()
+        SCENARIOS[name]()
+        seconds = time.monotonic() - began
+    except Exception as error:
+        print(
+            f"WRONG {name}: {error if isinstance(error, Wrong) else traceback.format_exc()}",
+            flush=True,
+        )
+        for job in in_queue():
+            with suppress(subprocess.CalledProcessError):
+                sh("scancel", job.split()[0])
+        return 1
+    extra = f", {seconds - usual:+.0f} s more than undisturbed ({usual:.0f} s)" if usual else ""
+    print(f"ok    {name}: {seconds:.0f} s{extra}", flush=True)
+    return 0
+
+
+WORK = Path(os.environ.get("CLUSTER_DIR", ".cluster")).resolve() / "scenarios"
+
+if __name__ == "__main__":
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir(parents=True)
+    sys.exit(main())

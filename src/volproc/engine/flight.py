@@ -1,0 +1,223 @@
+"""The blocks of one step that are in flight: sent, landed, and sent again where a worker fails."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from queue import Empty, SimpleQueue
+from statistics import median
+from typing import Any
+from uuid import uuid4
+
+from distributed import Client, Future, KilledWorker
+
+from volproc.config.devices import gpus_elsewhere
+from volproc.engine import wire
+from volproc.engine.leased import leased
+from volproc.engine.protocol import Outcome, Step
+from volproc.engine.reporting import report
+from volproc.engine.roster import LOOK_EVERY_S, Roster, gone
+from volproc.grid.blocks import Block
+
+MAX_STRANDED = 10
+"""As often as Dask's own `allowed-failures`, which does not count where we choose the workers."""
+STRAGGLER, STRAGGLER_S = 4.0, 60.0
+"""At the end of a step a block that takes so many times the median, and so long, is tried on
+another worker as well. Writing it twice is harmless."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A block in flight: the worker that has failed at it, the only ones it may go to, how many
+    were left out then, how often it was sent again because those were gone, and since when."""
+
+    block: Block
+    failed_on: str = ""
+    places: list[str] | None = None
+    left_out: int = 0
+    stranded: int = 0
+    tried_twice: bool = False
+    at: float = field(default_factory=time.monotonic)
+
+
+class Flight:
+    """The blocks of one step that are in flight."""
+
+    def __init__(
+        self,
+        step: Step,
+        *,
+        client: Client,
+        roster: Roster,
+        wake: threading.Event,
+        environment: Mapping[str, str],
+    ) -> None:
+        """`wake` is set when a block of any step is back."""
+        self.sent: dict[Future, Sent] = {}
+        self._client, self._roster, self._wake = client, roster, wake
+        assert step.task is not None
+        self._task = wire.packed(leased(step.task))
+        self._topic = f"volproc-{uuid4().hex}"
+        self._needed = wire.expected(
+            topic=self._topic,
+            bytes=step.projected_bytes(1),
+            gpu=step.on_gpu and gpus_elsewhere() is not None,
+            environment=dict(environment),
+        )
+        self._key = re.sub(r"\W+", "_", step.name)
+        self._landed: SimpleQueue[Future | tuple[int, int, str]] = SimpleQueue()
+        client.subscribe_topic(self._topic, self._hear)
+        self._seconds: deque[float] = deque(maxlen=100)
+
+    @property
+    def block_seconds(self) -> float:
+        """How long a block takes; 0 before the first is back."""
+        return median(self._seconds) if self._seconds else 0.0
+
+    def landed(self) -> Iterator[Outcome | None]:
+        """Outcomes of blocks that are back. If none is, one is waited for, of any step: None."""
+        if self._landed.empty():
+            self._wake.wait(LOOK_EVERY_S)
+            self._wake.clear()
+            yield None
+        yield from self._send_stranded()
+        with suppress(Empty):
+            while True:
+                one = self._landed.get_nowait()
+                if isinstance(one, tuple):
+                    report(*one)
+                elif (outcome := self._outcome(one)) is not None:
+                    yield outcome
+
+    def _land(self, one: Future | tuple[int, int, str]) -> None:
+        self._landed.put(one)
+        self._wake.set()
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        """Called by Dask's thread with what a block says of itself."""
+        done, total, said = event[1]
+        self._land((done, total, said))
+
+    def end(self) -> None:
+        """Drop what is in flight."""
+        client = self._client
+        client.cancel(list(self.sent))
+        if client.status == "running":
+            client.unsubscribe_topic(self._topic)
+
+    def _outcome(self, future: Future) -> Outcome | None:
+        """The outcome of a block that is back; None if it is still to come, or has come."""
+        if future not in self.sent:
+            return None
+        if future.status in ("pending", "lost"):
+            # Its worker died between finishing it and handing over the record: the scheduler has
+            # it done again.
+            future.add_done_callback(self._land)
+            return None
+        sent = self.sent.pop(future)
+        if future.status != "finished":
+            return self._first(self._without_reply(future, sent), sent)
+        reply: wire.Reply = future.result()
+        if reply.outcome is None:
+            self._roster.leave_out(reply.worker, reply.misfit)
+            self.send(sent)
+            return None
+        self._seconds.append(reply.outcome.seconds)
+        return self._first(self._judged(reply.outcome, reply.worker, sent), sent)
+
+    def _first(self, outcome: Outcome | None, sent: Sent) -> Outcome | None:
+        """The outcome, unless it is a failure and the block is at work elsewhere as well."""
+        if outcome is None or not sent.tried_twice:
+            return outcome
+        twins = [future for future, one in self.sent.items() if one.block.index == sent.block.index]
+        if outcome.failure is not None and twins:
+            return None
+        for twin in twins:
+            del self.sent[twin]
+            twin.cancel()
+        return outcome
+
+    def _judged(self, outcome: Outcome, worker: str, sent: Sent) -> Outcome | None:
+        """The outcome; None if the block is tried on another worker, as its machine may be at
+        fault."""
+        if outcome.failure is None or outcome.blame != "transient":
+            return outcome
+        others = self._roster.places(avoid=worker) or [worker]
+        if sent.failed_on or worker in others:
+            where = " on two workers" if sent.failed_on else ""
+            return replace(outcome, failure=f"{outcome.failure}{where}, last {outcome.host}")
+        self.send(replace(sent, failed_on=worker))
+        return None
+
+    def _without_reply(self, future: Future, sent: Sent) -> Outcome | None:
+        """What Dask reports of a block whose worker did not reply; None if it was sent again."""
+        if future.status == "cancelled":
+            raise gone(self._client)
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            last, times = error.last_worker, error.allowed_failures + 1
+            return Outcome(
+                sent.block,
+                failure=f"its worker died {times} times, last {last.address} on {last.host}; often "
+                "that is too little memory: see the log of the worker",
+                blame="worker",
+                host=last.host,
+            )
+        self._roster.leave_out_misfits()
+        if sent.left_out < len(self._roster.left_out):
+            self.send(sent)
+            return None
+        return Outcome(sent.block, failure=f"{type(error).__name__}: {error}", blame="bug")
+
+    def send(self, sent: Sent) -> None:
+        """Put a block into flight."""
+        # the task travels with each block: stored on one worker, it would die with it
+        places = self._roster.places(avoid=sent.failed_on)
+        future = self._client.submit(
+            wire.load,
+            wire.block_call(self._needed, self._task, sent.block),
+            key=f"{self._key}-{sent.block.index}-{uuid4().hex}",
+            workers=places,
+            pure=False,
+        )
+        left_out = len(self._roster.left_out)
+        self.sent[future] = replace(sent, places=places, left_out=left_out, at=time.monotonic())
+        future.add_done_callback(self._land)
+
+    def send_stragglers(self) -> None:
+        """Try blocks that take far too long on other workers as well, once."""
+        too_long = max(STRAGGLER_S, STRAGGLER * self.block_seconds)
+        late = [
+            (future, sent)
+            for future, sent in self.sent.items()
+            if not sent.tried_twice and time.monotonic() - sent.at > too_long and self._seconds
+        ]
+        if not late:
+            return
+        at_work = self._client.processing()
+        for future, sent in late:
+            where = next((w for w, keys in at_work.items() if future.key in keys), "")
+            others = self._roster.places(avoid=where) or []
+            if where and where not in others:
+                self.sent[future] = replace(sent, tried_twice=True)
+                self.send(replace(sent, tried_twice=True, failed_on=where))
+
+    def _send_stranded(self) -> Iterator[Outcome]:
+        """Send blocks again whose workers are gone: Dask alone would wait for ever."""
+        there = self._roster.there
+        for future, sent in list(self.sent.items()):
+            if not sent.places or any(place in there for place in sent.places):
+                continue
+            del self.sent[future]
+            future.cancel()
+            if sent.stranded < MAX_STRANDED:
+                self.send(replace(sent, stranded=sent.stranded + 1))
+                continue
+            gone_ones = f"the workers it was sent to were gone {MAX_STRANDED + 1} times, last "
+            failure = f"{gone_ones}{', '.join(sent.places)}; their logs say why"
+            yield Outcome(sent.block, failure=failure, blame="worker")
