@@ -4,13 +4,14 @@ import os
 import signal
 import socket
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from volproc.engine.events import BlockFailed, JsonLines
 from volproc.engine.protocol import Outcome, Step
-from volproc.engine.run import MAX_FAILURES, Runner
+from volproc.engine.run import MAX_FAILURES, Runner, only
 from volproc.engine.serial import SerialEngine
 from volproc.errors import BlocksFailedError, MemoryLimitError, StoppedError, VolprocError
 from volproc.faults import IN_THE_LOG
@@ -210,24 +211,6 @@ def test_watchers_hear_what_happens(tmp_path, runner):
     assert [line["event"] for line in lines] == [type(e).__name__ for e in heard]
 
 
-class DeadWorkers(SerialEngine):
-    """Every block ends its worker."""
-
-    def map(self, task, blocks):
-        return (Outcome(b, failure="its worker died 4 times", blame="worker") for b in blocks)
-
-
-def test_a_dead_worker_is_told_with_the_files_that_it_was_reading(tmp_path):
-    """Number 8374 of HDF5 in scripts/fuzz: its library crashes while voxels are read."""
-    dying = Runner(DeadWorkers(), tmp_path / "records")
-    with pytest.raises(BlocksFailedError) as told:
-        dying.run(replace(step(tmp_path), reads="raw.h5"))
-    assert "worker died 4 times; or raw.h5, which it was reading, is damaged" in str(told.value)
-    with pytest.raises(BlocksFailedError) as told:
-        dying.run(step(tmp_path))
-    assert "damaged" not in str(told.value)
-
-
 class Clock:
     """Goes on by a second each time it is read."""
 
@@ -286,3 +269,49 @@ def test_a_block_that_failed_counts_for_more_than_the_time(tmp_path, runner):
     with pytest.raises(VolprocError, match=r"block 3 is wrong; mend it") as caught:
         runner.run(step(tmp_path, wrong=(3,)))
     assert caught.value.exit_code == 2
+
+
+class DeadWorkers(SerialEngine):
+    """Every block ends its worker."""
+
+    def map(self, task, blocks):
+        return (Outcome(b, failure="its worker died 4 times", blame="worker") for b in blocks)
+
+
+def test_a_dead_worker_is_told_with_the_files_that_it_was_reading(tmp_path):
+    """Number 8374 of HDF5 in scripts/fuzz: its library crashes while voxels are read."""
+    dying = Runner(DeadWorkers(), tmp_path / "records")
+    with pytest.raises(BlocksFailedError) as told:
+        dying.run(replace(step(tmp_path), reads="raw.h5"))
+    assert "worker died 4 times; or raw.h5, which it was reading, is damaged" in str(told.value)
+    with pytest.raises(BlocksFailedError) as told:
+        dying.run(step(tmp_path))
+    assert "damaged" not in str(told.value)
+
+
+class Ahead(SerialEngine):
+    """Has several blocks in hand, as Dask has; of each step another number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = 0
+
+    def map(self, step, blocks):
+        waiting = iter(blocks)
+        while held := list(islice(waiting, {"a": 2, "b": 3, "c": 5}[step.name])):
+            self.taken += len(held)
+            yield from super().map(step, held)
+
+
+def test_blocks_in_hand_of_steps_that_share_the_workers_are_all_recorded(tmp_path, runner):
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    runner.engine, runner.clock, runner.until = Ahead(), Clock(), 16.0
+    steps = [replace(step(folder), name=folder.name) for folder in folders]
+    with pytest.raises(StoppedError, match="the same command goes on"):
+        runner.run_together(*(only(one) for one in steps))
+    ledgers = [tmp_path / "ledger" / f"{folder.name}.jsonl" for folder in folders]
+    recorded = sum(len(path.read_text().splitlines()) - 1 for path in ledgers)
+    assert recorded == runner.engine.taken == sum(len(done(folder)) for folder in folders)
+    assert recorded > 8

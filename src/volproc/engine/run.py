@@ -82,6 +82,7 @@ class Runner:
         A chain yields a step and is sent its records: what follows in it is done after the step.
         """
         ends: dict[int, Any] = {}
+        over: list[StoppedError] = []
         with ExitStack() as open_ones:
             active = {n: self._follow(chain) for n, chain in enumerate(chains)}
             for one in active.values():
@@ -93,6 +94,11 @@ class Runner:
                     except StopIteration as end:
                         ends[n] = end.value
                         del active[n]
+                    except StoppedError as stopped:  # the others still have blocks at work
+                        over.append(stopped)
+                        del active[n]
+        if over:
+            raise over[0]
         return [ends[n] for n in range(len(chains))]
 
     def _follow(self, chain: Chain[Any]) -> Generator[None, None, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from volproc.config.cluster import ClusterOptions, PoolOptions
 from volproc.engine.machine import machine_cores, visible_gpus
@@ -13,7 +12,7 @@ from volproc.engine.records import record_log
 from volproc.errors import ConfigError
 from volproc.workflow import saved
 from volproc.workflow.cluster_costs import PoolSize, Work
-from volproc.workflow.filled import filled, own
+from volproc.workflow.filled import LOG, filled, own
 from volproc.workflow.speeds import Speed, speeds, stated_seconds
 from volproc.workflow.workflow_file import Workflow
 
@@ -36,10 +35,10 @@ def cluster_plan(workflow: Workflow, planned: Planned, *, gpu_flops: float) -> C
     A step is as fast as in the earlier run whose log lies in the run's folder, a worker with
     more cores in proportion; what that run did not do is estimated from stated figures.
     """
-    known = speeds(record_log(own(filled(workflow), "log.jsonl")).peek())
+    known = speeds(record_log(own(filled(workflow), LOG)).peek())
     uses_gpus = any(step.on_gpu for _, steps in planned for step in steps)
     pools = dict(_pools(workflow.cluster, uses_gpus=uses_gpus))
-    cores = _worker_cores(saved(Path(workflow.run.folder)).cluster) if known else 1.0
+    cores = _worker_cores(saved(workflow.run.folder).cluster) if known else 1.0
     speed = _Speeds(known, cores, gpu_flops)
     return ClusterPlan(tuple(_work(planned, speed, pools)), pools)
 

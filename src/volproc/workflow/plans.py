@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, cast
 
 from volproc.config.devices import planned_for
+from volproc.engine.protocol import Step
 from volproc.errors import (
     ConfigError,
     VolprocError,
@@ -54,8 +55,14 @@ class Plans:
         """What a stage reads and writes, and what is there."""
         key = f"claim of {name}"
         if key not in self._made:
-            self._made[key] = self.of(name).claim
+            with planned_for(self.workflow.cluster.gpus_elsewhere):
+                self._made[key] = self.of(name).claim
         return cast(Claim, self._made[key])
+
+    def steps(self, name: str) -> tuple[Step, ...]:
+        """The steps of a stage; some plans make them only now."""
+        with planned_for(self.workflow.cluster.gpus_elsewhere):
+            return tuple(self.of(name).steps)
 
     def path(self, name: str) -> str:
         """A file or volume of the run."""

@@ -21,8 +21,8 @@ BYTES_A_SECOND = {
     "pyramid": 180e6,
     "label": 70e6,
     "relabel": 386e6,
-    "measure: count": 253e6,
-    "measure: surfaces": 106e6,
+    "count": 253e6,
+    "surfaces": 106e6,
     "ingest": 122e6,
 }
 """Bytes read and written in a second on one core, by how the name of a step begins."""

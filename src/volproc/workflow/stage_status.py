@@ -51,7 +51,7 @@ def steps_of(options: Workflow, stages: Sequence[str]) -> list[tuple[str, tuple[
 
 def _counted(options: Workflow, plans: Plans, name: str) -> Iterator[Step]:
     done = plans.claim(name).state == "done"
-    for step in plans.of(name).steps:
+    for step in plans.steps(name):
         recorded = len(step.blocks) if done else blocks_done(options, step)
         yield replace(step, recorded=min(recorded, len(step.blocks)))
 
@@ -86,7 +86,7 @@ def _edited(claim: Claim) -> str:
 
 
 def _progress(options: Workflow, plans: Plans, name: str) -> Iterator[str]:
-    for step in plans.of(name).steps:
+    for step in plans.steps(name):
         done = blocks_done(options, step)
         if 0 < done < len(step.blocks):
             yield f"{step.name}: {done:,} of {len(step.blocks):,} blocks"

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+from volproc.workflow.speeds import CORE_FLOPS, GPU_FLOPS, OTHERS, speeds, stated_seconds
+
+
+def started(time, *, done=0, total=4, **more):
+    return {"event": "StepStarted", "time": time, "step": "a", "done": done, "total": total, **more}
+
+
+def block(time, worker, *, voxels=100, host="n1", **more):
+    return {
+        "event": "BlockDone", "time": time, "step": "a", "worker": worker, "host": host,
+        "voxels": voxels, **more,
+    }  # fmt: skip
+
+
+def measured(*events):
+    return speeds(json.dumps(event) for event in events)
+
+
+def test_a_worker_counts_from_its_first_block_to_its_last():
+    """The second one came an hour later: the step was no slower for it."""
+    found = measured(
+        started(0, on_gpu=True),
+        block(10, 1, seconds=10),
+        block(20, 1, seconds=10),
+        block(3610, 2, seconds=10),
+    )["a"]
+    assert (found.voxels, found.workers, found.on_gpu) == (10.0, 2, True)
+
+
+def test_blocks_that_a_worker_has_in_hand_together_count_once():
+    found = measured(started(0), block(10, 1, seconds=10), block(12, 1, seconds=12))["a"]
+    assert found.voxels == 200 / 12
+
+
+def test_equal_process_ids_on_two_hosts_are_two_workers():
+    found = measured(started(0), block(10, 1, seconds=5), block(10, 1, seconds=5, host="n2"))["a"]
+    assert (found.workers, found.voxels) == (2, 20.0)
+
+
+def test_a_log_without_seconds_counts_from_the_beginning_of_the_step():
+    assert measured(started(5), block(10, 1), block(15, 1))["a"].voxels == 20.0
+
+
+def test_the_last_run_that_did_something_counts():
+    first = started(0), block(10, 1, seconds=10)
+    second = started(100), block(105, 1, seconds=5)
+    nothing = (started(200, done=4),)
+    assert measured(*first, *second, *nothing)["a"].voxels == 20.0
+
+
+def test_torn_lines_and_steps_without_blocks_are_left_out():
+    lines = [json.dumps(started(0)), '{"event": "Block', json.dumps(block(10, 1, seconds=10))[:-9]]
+    assert speeds(lines) == {}
+
+
+def test_stated_figures_are_those_of_the_benchmark():
+    """The field of view of benchmarks/LOG.md: 32 TFLOP and 4.48 GB in 180.7 s on two cores."""
+    seconds = stated_seconds("predict", flop=0.177e12 * 180.7, bytes_moved=4.48e9, cores=2)
+    assert seconds == pytest.approx(180.7, rel=0.01)
+    for name, moved, measured_s in (
+        ("pyramid of prediction, level 1", 1.78e9, 4.9),
+        ("label", 1.42e9, 10.2),
+        ("relabel", 6.95e9, 9.0),
+        ("count", 9.57e9, 18.9),
+        ("surfaces", 5.56e9, 26.3),
+    ):
+        seconds = stated_seconds(name, flop=0, bytes_moved=moved, cores=2)
+        assert seconds == pytest.approx(measured_s, rel=0.02), name
+
+
+def test_cores_compute_then_move_and_a_gpu_does_both_at_once():
+    given = {"flop": 2 * GPU_FLOPS, "bytes_moved": 3 * OTHERS}
+    assert stated_seconds("x", cores=1, **given) == 2 * GPU_FLOPS / CORE_FLOPS + 3
+    assert stated_seconds("x", cores=1, gpu_flops=GPU_FLOPS, **given) == 3
+    assert stated_seconds("x", cores=2, gpu_flops=GPU_FLOPS, **given) == 2
