@@ -203,7 +203,7 @@ def resume(state: State, folder: Path | str, *, key: str, from_scratch: bool = F
     if exists(path):
         content = BytesIO(read_file(path))  # first: a disk that fails damages no checkpoint
         try:
-            saved = torch.load(content, weights_only=True)
+            saved = torch.load(content, weights_only=True, map_location="cpu")
         except Exception as error:
             raise ModelError(
                 f"{path} is not a checkpoint of volproc; remove it to train from the start"
