@@ -71,6 +71,17 @@ def test_surfaces_need_ids(tmp_path, save_volume):
             )
 
 
+def test_what_a_step_reads_and_holds(tmp_path, save_volume):
+    """Blocks of 4 x 8 x 10 voxels with a halo of 4 + 2, in a volume of 10 slices: 51 bytes each."""
+    values = np.zeros((10, 40, 40), "uint32")
+    labels = save_volume("labels.zarr", values, voxel_nm=CUBE, kind="labels")
+    files = SurfaceFiles(str(tmp_path / "surfaces"), "digest")
+    step = surface_step(ExtractSurfaces(labels, 0, files, 50), core=(4, 8, 10))
+    assert step.blocks.halo == (6, 6, 6)
+    assert step.peak_bytes == 10 * 20 * 22 * (4 + 47)
+    assert step.bytes_read == 10 * 40 * 40 * 4
+
+
 @pytest.mark.parametrize(
     ("voxel_nm", "asked", "expected"),
     [
