@@ -17,8 +17,8 @@ from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm, covered, covering, nearest
 from volproc.volume.metadata import PositionNm, VolumeInfo
 
-POSITION = "translation in its metadata, or ingest it with --position-nm Z Y X"
-"""How a position is corrected."""
+PLACES = "in the metadata, or ingest it with --position-nm Z Y X"
+"""Where a translation is corrected."""
 TOLERANCE = 0.01
 """Voxels by which places may differ and still be one: what writers round."""
 
@@ -98,8 +98,8 @@ def overlap(
     both = sampling.covered(shape, slack=slack)
     if not both.size:
         raise VolumeError(
-            f"{_place(info)}, {_place(other)}: they meet nowhere; correct the voxel size or the "
-            f"position of the one that is misplaced ({POSITION})"
+            f"{_place(info)}, {_place(other)}: they meet nowhere; correct the translation or the "
+            f"voxel size of the one that is misplaced, {PLACES}"
         )
     return sampling, both
 
@@ -123,7 +123,7 @@ def sampling_to(info: VolumeInfo, other: VolumeInfo, *, level: int = 0) -> Sampl
     if both != other.box:
         raise VolumeError(
             f"{_place(info)}, {_place(other)}, of which it covers a part only; crop the second to "
-            f"the first, or correct the voxel size or the position ({POSITION})"
+            f"the first, or correct the translation or the voxel size {PLACES}"
         )
     return sampling
 
@@ -133,7 +133,7 @@ def require_same_corner(info: VolumeInfo, other: VolumeInfo) -> None:
     if any(sampling_to(info, other).offset):
         raise VolumeError(
             f"{_place(info)}, {_place(other)}; they need the same first voxel: crop one, or "
-            f"correct its position ({POSITION})"
+            f"correct the translation {PLACES}"
         )
 
 
@@ -185,7 +185,8 @@ def _require_same_ends(info: VolumeInfo, other: VolumeInfo, slack_nm: PositionNm
             raise VolumeError(
                 f"{info.url} is {ends[0]:g} nm long along {name}, {other.url} is {ends[1]:g} nm, "
                 "and both begin at the same place; they need the same field of view: check the "
-                f"voxel sizes, say where the smaller lies ({POSITION}), or crop one"
+                "voxel sizes, or crop one, or say where the smaller lies (translation) "
+                f"{PLACES}"
             )
 
 
