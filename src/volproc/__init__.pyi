@@ -110,6 +110,7 @@ def ingest(
     *,
     fetch: FetchOptions | None = None,
     voxel_nm: Sequence[float] | None = None,
+    position_nm: Sequence[float] | None = None,
     box: str = "",
     match_slices: bool = False,
     labels: bool = False,
@@ -148,6 +149,9 @@ def ingest(
         `IngestOptions`; keywords below go over it.
     voxel_nm
         Voxel size in nm (z, y, x), where the files do not state it or state it wrongly.
+    position_nm
+        Position of the first voxel's centre in nm (z, y, x), where the files do not state
+        it or state it wrongly; 0 0 0 for none.
     box
         Read and convert this part only: voxels ("0:64,0:512,0:512"), lengths from the
         corner ("0:2um,0:5um,0:5um"), or a size in the middle ("512"). It stays where it

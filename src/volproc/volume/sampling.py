@@ -17,6 +17,8 @@ from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm, covered, covering, nearest
 from volproc.volume.metadata import PositionNm, VolumeInfo
 
+PLACES = "in the metadata, or ingest it with --position-nm Z Y X"
+"""Where a translation is corrected."""
 TOLERANCE = 0.01
 """Voxels by which places may differ and still be one: what writers round."""
 
@@ -97,7 +99,7 @@ def overlap(
     if not both.size:
         raise VolumeError(
             f"{_place(info)}, {_place(other)}: they meet nowhere; correct the translation or the "
-            "voxel size in the metadata of the one that is misplaced"
+            f"voxel size of the one that is misplaced, {PLACES}"
         )
     return sampling, both
 
@@ -121,7 +123,7 @@ def sampling_to(info: VolumeInfo, other: VolumeInfo, *, level: int = 0) -> Sampl
     if both != other.box:
         raise VolumeError(
             f"{_place(info)}, {_place(other)}, of which it covers a part only; crop the second to "
-            "the first, or correct the translation or the voxel size in the metadata"
+            f"the first, or correct the translation or the voxel size {PLACES}"
         )
     return sampling
 
@@ -131,7 +133,7 @@ def require_same_corner(info: VolumeInfo, other: VolumeInfo) -> None:
     if any(sampling_to(info, other).offset):
         raise VolumeError(
             f"{_place(info)}, {_place(other)}; they need the same first voxel: crop one, or "
-            "correct the translation in the metadata"
+            f"correct the translation {PLACES}"
         )
 
 
@@ -183,7 +185,8 @@ def _require_same_ends(info: VolumeInfo, other: VolumeInfo, slack_nm: PositionNm
             raise VolumeError(
                 f"{info.url} is {ends[0]:g} nm long along {name}, {other.url} is {ends[1]:g} nm, "
                 "and both begin at the same place; they need the same field of view: check the "
-                "voxel sizes, say in the metadata (translation) where the smaller lies, or crop one"
+                "voxel sizes, or crop one, or say where the smaller lies (translation) "
+                f"{PLACES}"
             )
 
 

@@ -25,7 +25,7 @@ ONCE_WRONG = {
     "zarr": [215, 402, 675, 1394, 2548, 4950],
     "check": [48, 170, 612, 3064],
     "hdf5": [700, 2496, 4612, 6206],  # errors of a compiled module were taken for our own
-    "card": [183, 226, 715],
+    "card": [183, 226, 715, 3454, 3885],
 }
 """Cases that ended in a traceback, a hang or too much memory."""
 

@@ -417,3 +417,40 @@ def test_axes_are_no_option_of_files_whose_axes_are_fixed(tmp_path):
     path = imagej(tmp_path / "a.tif", unit="nm", spacing=50)
     with pytest.raises(IngestError, match="--axes names the axes of arrays"):
         open_source(path, IngestOptions(axes="xyz"))
+
+
+@pytest.mark.parametrize("steps", [[scale(*NM), shift(1000, 2000, 3000)], [scale(*NM)]])
+def test_a_position_may_be_given_and_taken_away(tmp_path, steps):
+    """janelia heinrich-2021a#1: an image states its place, its ground truth none."""
+    path = ome(tmp_path / "a.zarr", steps)
+    assert finest(path, tmp_path, position_nm=(7, -8, 9)).translation_nm == (7, -8, 9)
+    assert finest(path, tmp_path, position_nm=(0, 0, 0)).translation_nm == (0, 0, 0)
+    cut = finest(path, tmp_path, position_nm=(0, 0, 20), box="1:3,2:8,0:10")
+    assert cut.translation_nm == (50, 20, 20)
+
+
+def test_a_position_changes_no_recipe_where_none_is_given(tmp_path):
+    path = ome(tmp_path / "a.zarr", [scale(*NM)])
+
+    def digest(**options):
+        return plan_ingest(path, str(tmp_path / "o.zarr"), IngestOptions(**options)).digest
+
+    kept = plan_ingest(path, str(tmp_path / "o.zarr"), IngestOptions()).recipe.record()
+    assert "position_nm" not in json.dumps(kept)
+    assert digest() != digest(position_nm=(1, 2, 3))
+
+
+def test_a_ground_truth_without_a_place_is_given_that_of_its_image(tmp_path):
+    from volproc.volume.sampling import overlap
+
+    def info(name, steps, **options):
+        path = ome(tmp_path / f"{name}.zarr", steps)
+        options = IngestOptions(**options)
+        return plan_ingest(path, str(tmp_path / f"{name}-o.zarr"), options).output
+
+    image = info("image", [scale(*NM), shift(1000, 2000, 3000)])
+    with pytest.raises(VolumeError, match=r"meet nowhere.*--position-nm Z Y X"):
+        overlap(image, info("truth", [scale(*NM)]))
+    truth = info("truth", [scale(*NM)], position_nm=(1000, 2000, 3000))
+    _, both = overlap(image, truth)
+    assert both == truth.box

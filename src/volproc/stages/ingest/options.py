@@ -14,6 +14,9 @@ class IngestOptions(Options):
 
     voxel_nm: Triple | None = None
     """Voxel size in nm (z, y, x), where the files do not state it or state it wrongly."""
+    position_nm: tuple[float, float, float] | None = None
+    """Position of the first voxel's centre in nm (z, y, x), where the files do not state it or
+    state it wrongly; 0 0 0 for none."""
     box: Crop = ""
     """Read and convert this part only: voxels ("0:64,0:512,0:512"), lengths from the corner
     ("0:2um,0:5um,0:5um"), or a size in the middle ("512"). It stays where it was."""

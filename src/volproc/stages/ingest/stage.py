@@ -44,6 +44,8 @@ from volproc.volume.written_level import WrittenLevel
 
 ALGORITHM = 1
 """Raised by hand when the same files and options would give other voxels."""
+_APART = {"changed", "keep", "box", "position_nm"}
+"""Options that are in no recipe, or only where they are given."""
 STORED = {"bool": "uint8", "float16": "float32"}
 """Types that few readers of OME-Zarr know, and what they become without loss."""
 
@@ -185,15 +187,16 @@ def plan_ingest(
         dtype="uint8" if options.dtype == "uint8" else STORED.get(source.dtype, source.dtype),
         kind="labels" if options.labels else "image",
         version=options.ome_zarr,
-        corner_nm=_corner_nm(source, voxel_nm, box),
+        corner_nm=_corner_nm(source, options, voxel_nm, box),
         part=box != whole,
     )
     layout = layout_of(output, by_rows=source.by_rows)
     output = laid_out(output, layout).with_provenance(**_provenance(source))
     refuse_changed(output, options)
-    lasting = options.model_dump(exclude={"changed", "keep", "box"}) | {"voxel_nm": voxel_nm}
-    if box != whole:  # recipes of whole sources stay as they were
-        lasting |= {"box": [box.start, box.stop]}
+    lasting = options.model_dump(exclude=_APART) | {"voxel_nm": voxel_nm}
+    # recipes of what was made without these options stay as they were
+    lasting |= {"box": [box.start, box.stop]} if box != whole else {}
+    lasting |= {"position_nm": options.position_nm} if options.position_nm else {}
     inputs = {"files": digest(source.identity, whole.shape, source.dtype)}
     places = {"files": path if files else relative_url(path, url)}
     cutting = cutting_of(layout.block, output)
@@ -249,9 +252,14 @@ def _provenance(source: Source) -> dict[str, Any]:
     return {"source": listing, **{key: value for key, value in found.items() if value}}
 
 
-def _corner_nm(source: Source, voxel_nm: VoxelNm, box: Box) -> PositionNm | None:
-    """Where `box` of what the files hold begins; None where they state no place and it is all."""
+def _corner_nm(
+    source: Source, options: IngestOptions, voxel_nm: VoxelNm, box: Box
+) -> PositionNm | None:
+    """Where `box` of what the files hold begins; None where no place is stated and it is all."""
+    stated = options.position_nm
     corner = source.stated.corner_nm(voxel_nm)
+    if stated is not None:
+        corner = each(lambda p, v: p - v / 2, stated, voxel_nm) if any(stated) else None
     if corner is None and not any(box.start):
         return None
     # where no place is stated, the centre of the first voxel is at 0
