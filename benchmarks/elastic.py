@@ -1,8 +1,8 @@
 """Workers that come one by one, and a queue that lets wait: what of them is used, and saved.
 
-    python benchmarks/elastic.py             six minutes; the tasks sleep, so few cores are enough
+    python benchmarks/elastic.py             eight minutes; the tasks sleep, so few cores are enough
 
-1. Eight workers arrive over 60 s while blocks of 2 s are done: the share of their time in which
+1. Eight workers arrive over 60 s while blocks are done: the share of their time in which
    they are at work, from 10 s after the last one came.
 2. A step on CPUs of 80 s, then one on GPUs whose workers wait 60 s in the queue: seconds until both
    are done, when the GPU pool is asked for with its first block, and when it is asked for ahead.
@@ -29,7 +29,8 @@ from volproc.engine.workers import ClusterWorkers
 from volproc.grid.blocks import Block, Tiling
 
 WORKERS, OVER_S, SETTLED_S = 8, 60.0, 10.0
-BLOCKS, ELASTIC_S = 320, 2.0
+BLOCKS = {2.0: 320, 10.0: 100}
+"""How many blocks of so many seconds."""
 QUEUE_S, CPU_BLOCKS, GPU_BLOCKS, BLOCK_S = 60.0, 40, 5, 2.0
 BYTES = 10**10
 
@@ -67,7 +68,7 @@ def cluster() -> Any:
     )
 
 
-def elastic(folder: Path) -> float:
+def elastic(folder: Path, seconds: float) -> float:
     """The share of their time that all workers are at work, once they are there."""
     workers = ClusterWorkers(cluster())
     with DaskEngine(workers, worker_bytes=BYTES) as engine:
@@ -76,10 +77,10 @@ def elastic(folder: Path) -> float:
         pause = OVER_S / (WORKERS - 1)
         for n in range(WORKERS):
             threading.Timer(n * pause, workers.cluster.scale, [n + 1]).start()
-        done = Runner(engine, folder).run(step("blocks", BLOCKS, ELASTIC_S))
+        done = Runner(engine, folder).run(step("blocks", BLOCKS[seconds], seconds))
     start = began + OVER_S + SETTLED_S
     # the last blocks leave workers idle, which is no matter of how they are used
-    end = max(end for _, end in done) - 3 * ELASTIC_S
+    end = max(end for _, end in done) - 2 * seconds
     busy = sum(max(0.0, min(b, end) - max(a, start)) for a, b in done)
     return busy / (WORKERS * (end - start))
 
@@ -124,8 +125,12 @@ def queued(folder: Path, *, ask_ahead_s: float) -> float:
 
 if __name__ == "__main__":
     with TemporaryDirectory() as folder:
-        share = elastic(Path(folder, "elastic"))
-        print(f"{WORKERS} workers over {OVER_S:.0f} s: {share:.1%} of their time at work")
+        for seconds in BLOCKS:
+            share = elastic(Path(folder, f"elastic-{seconds}"), seconds)
+            print(
+                f"{WORKERS} workers over {OVER_S:.0f} s, blocks of {seconds:.0f} s: {share:.1%} of "
+                "their time at work"
+            )
         late = queued(Path(folder, "late"), ask_ahead_s=0.0)
         early = queued(Path(folder, "early"), ask_ahead_s=QUEUE_S)
         print(

@@ -14,6 +14,10 @@ COMMANDS = {
         name=$(sed -n 's/^#SBATCH -J //p' "$1")
         cp "$1" {at}/scripts/$number.sh
         echo "$number|$(cat {at}/state)|$name" > {at}/jobs/$number
+        if [ -e {at}/pids ]; then
+          setsid bash {at}/scripts/$number.sh >{at}/log-$number 2>&1 </dev/null &
+          echo $! > {at}/pids/$number
+        fi
         echo "Submitted batch job $number"
         """,
     "squeue": """
@@ -21,12 +25,16 @@ COMMANDS = {
         for last; do :; done
         for job in $(ls {at}/jobs); do
           IFS='|' read id word reason left name < {at}/jobs/$job
+          if [ -e {at}/pids/$job ] && ! kill -0 -- -$(cat {at}/pids/$job) 2>/dev/null; then
+            word=COMPLETED
+          fi
           [ "$name" = "$last" ] && echo "$id|$word|$reason|$left"
         done
         true
         """,
     "scancel": """
         for id; do
+          [ -e {at}/pids/$id ] && kill -- -$(cat {at}/pids/$id) 2>/dev/null
           name=$(cut -d'|' -f5 {at}/jobs/$id)
           echo "$id|CANCELLED|None|INVALID|$name" > {at}/jobs/$id
         done
@@ -57,6 +65,16 @@ class FakeQueue:
     def new_jobs(self, word, reason="None", left="INVALID"):
         """What the queue says of jobs that are submitted from now on."""
         (self.folder / "state").write_text(f"{word}|{reason}|{left}")
+
+    def launch(self):
+        """Jobs that are submitted from now on run, each in a process group of its own."""
+        (self.folder / "pids").mkdir()
+        self.new_jobs("RUNNING")
+
+    def groups(self):
+        """The process group of each job."""
+        found = sorted((self.folder / "pids").iterdir(), key=lambda file: int(file.name))
+        return [int(file.read_text()) for file in found]
 
     def refuse(self, line):
         (self.folder / "refuse").write_text(line)

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import dask
-from distributed import get_worker
 
 from volproc.config.cluster import ClusterOptions
 from volproc.engine import wire
@@ -45,7 +45,8 @@ class Finding:
 
     def __str__(self) -> str:
         mark = "WRONG " if self.wrong else ""
-        return f"{mark}{self.pool}: {self.what}: {self.said}; [cluster.{self.pool}] {self.option}"
+        table = "" if self.option.startswith("[") else f"[cluster.{self.pool}] "
+        return f"{mark}{self.pool}: {self.what}: {self.said}; {table}{self.option}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def check(options: ClusterOptions, folder: str) -> Iterator[Finding]:
     with dask.config.set(SETTINGS), closing(JobPools(options)) as pools:
         require_accepted(pools)
         for name in ("cpu", "gpu") if options.gpu is not None else ("cpu",):
-            yield from _of_pool(pools, name, Path(folder))
+            yield from _of_pool(pools, name, Path(folder).absolute())
 
 
 def _of_pool(pools: JobPools, name: str, folder: Path) -> Iterator[Finding]:
@@ -83,7 +84,10 @@ def _of_pool(pools: JobPools, name: str, folder: Path) -> Iterator[Finding]:
         waited = in_words(time.monotonic() - began)
         ahead = "ask_ahead_minutes" if name == "gpu" else "queue, qos"
         yield Finding(name, "queue", f"a worker was there after {waited}", ahead)
-        yield from _of_network(workers, name, address)
+        network = list(_of_network(workers, name, address))
+        yield from network
+        if any(one.wrong for one in network):
+            return  # it could not do what comes next
         yield _of_folder(workers, name, folder)
         seen: Seen = workers.client.run(look, workers=[address])[address]
         yield from _of_machine(workers, name, seen)
@@ -122,10 +126,10 @@ def _of_folder(workers: JobWorkers, name: str, folder: Path) -> Finding:
     finally:
         there.unlink(missing_ok=True)
         back.unlink(missing_ok=True)
-    option = "prologue; choose a [run] folder on a file system that all nodes share"
+    option = "[run] folder"
     if lag is None or again is None:
         where = "the node" if lag is None else "this machine"
-        text = f"{folder} is not shared: {where} does not see a file there"
+        text = f"{folder} is not shared: {where} does not see a new file there"
         return Finding(name, "folder", text, option, wrong=True)
     seen = f"a new file is seen there after {lag:.1f} s, here after {again:.1f} s"
     text = f"{folder} is shared; {seen}"
@@ -150,9 +154,9 @@ def seconds_until(path: str) -> float | None:
     return None
 
 
-def look() -> Seen:
-    """On a worker: what it sees."""
-    scratch = get_worker().local_directory
+def look(dask_worker: Any) -> Seen:
+    """On a worker, which Dask gives: what it sees."""
+    scratch = dask_worker.local_directory
     return Seen(machine_bytes(), visible_gpus(), scratch, shutil.disk_usage(scratch).free)
 
 
@@ -166,6 +170,6 @@ def _of_machine(workers: JobWorkers, name: str, seen: Seen) -> Iterator[Finding]
         yield Finding(name, "GPU", gpus, "gpus_per_job, gres", wrong=not seen.gpus)
     workers.look()
     left = workers.seconds_left()
-    ends = "nobody says when the job ends" if left is None else f"it ends in {in_words(left)}"
+    ends = "the queue states no end of the job" if left is None else f"it ends in {in_words(left)}"
     yield Finding(name, "walltime", ends, "walltime")
     yield Finding(name, "scratch", f"{human(seen.free)} free in {seen.scratch}", "local_directory")
