@@ -216,9 +216,11 @@ class Trial:
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
         }
 
-    def client(self, **more: str) -> subprocess.Popen:
+    def client(self, *, without: tuple[str, ...] = (), **more: str) -> subprocess.Popen:
         """volproc as a process outside of any pod, which finds names of Services, as in one."""
         environment = os.environ | self.environment() | {"HOSTNAME": "elsewhere"} | more
+        for name in without:
+            del environment[name]
         return subprocess.Popen(
             [sys.executable, SMALL, *RUNS],
             cwd=self.folder,
@@ -363,6 +365,16 @@ def ended(process: subprocess.Popen) -> Iterator[tuple[int, str]]:
     yield process.returncode, said
 
 
+def outside(cluster: Cluster) -> None:
+    """The client is outside of the cluster: the API server forwards a port to the scheduler."""
+    trial = Trial(cluster, "outside")
+    user = {"KUBECONFIG": str(cluster.server / "kubeconfig")}
+    process = trial.client(without=("KUBERNETES_SERVICE_HOST",), **user)
+    with ended(process) as (code, said):
+        require(code == 0, said)
+    trial.require_same()
+
+
 def refusals(cluster: Cluster) -> None:
     """What cannot work is one line, before any work where that can be known."""
     image = CLUSTER.replace
@@ -417,7 +429,7 @@ def no_operator(cluster: Cluster) -> None:
 
 TRIALS = (
     *(two_pods, pod_deleted, worker_killed, scheduler_killed, client_killed, job_deleted),
-    *(refusals, waiting, no_operator),
+    *(outside, refusals, waiting, no_operator),
 )
 
 

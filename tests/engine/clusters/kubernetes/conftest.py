@@ -16,10 +16,12 @@ DASK, CORE = "/apis/kubernetes.dask.org/v1", "/api/v1"
 
 @dataclass
 class FakeServer:
-    """Objects by plural, answers that refuse by method and plural, and the calls that came."""
+    """Objects by plural, answers that refuse by method and plural (`passing`: once each), and the
+    calls that came."""
 
     objects: dict = field(default_factory=lambda: {"daskclusters": [], "pods": [], "events": []})
     refusals: dict = field(default_factory=dict)
+    passing: dict = field(default_factory=dict)
     calls: list = field(default_factory=list)
     created: list = field(default_factory=list)
     deleted: list = field(default_factory=list)
@@ -32,6 +34,8 @@ class FakeServer:
         plural, name, *rest = [*words, ""]
         what = "/".join([plural, *(word for word in rest if word)])
         self.calls.append((method, what))
+        if self.passing.get((method, what)):
+            return self.passing[method, what].pop()
         if (method, what) in self.refusals:
             return self.refusals[method, what]
         if method == "POST":

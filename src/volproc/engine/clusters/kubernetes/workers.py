@@ -23,6 +23,7 @@ from volproc.engine.distributed import DaskEngine
 from volproc.engine.protocol import Outcomes, Step, Waiting
 from volproc.errors import TransientError
 from volproc.grid.blocks import Block
+from volproc.retry import patient
 
 LOOK_EVERY_S = 5.0
 """How often the API server is asked for the pods."""
@@ -118,7 +119,7 @@ class KubernetesWorkers:
 
     def kill(self) -> None:
         """End all of them at once, whatever they do."""
-        self._api.delete(DASK, CLUSTERS, self.name)
+        remove(self._api, self.name)
 
     def close(self) -> None:
         """Let them go; their pods are gone when it returns."""
@@ -143,11 +144,18 @@ class KubernetesEngine(DaskEngine):
         yield from super().map(step, blocks)
 
 
+@patient
+def remove(api: ApiServer, name: str) -> None:
+    """Delete a DaskCluster: the operator and Kubernetes remove what belongs to it."""
+    api.delete(DASK, CLUSTERS, name)
+
+
 def wait_until_gone(api: ApiServer, names: list[str]) -> None:
     """Return when no pod of these clusters is left; TransientError if they stay."""
     until = time.monotonic() + GONE_WITHIN_S
     labels = f"{CLUSTER_LABEL} in ({', '.join(names)})"
-    while names and (left := api.list(CORE, "pods", labels=labels)):
+    list_pods = patient(api.list)
+    while names and (left := list_pods(CORE, "pods", labels=labels)):
         if time.monotonic() > until:
             raise TransientError(
                 f"pods of {', '.join(names)} are still there {GONE_WITHIN_S:g} s after they were "
