@@ -74,7 +74,7 @@ for part in network.modules():  # as if trained: no running mean of 0 and spread
 save_model(Path("tiny"), network, card_for(spec, name="tiny", voxel_nm=(50, 50, 50)))
 """
 ROLE = {
-    "kubernetes.dask.org": {"daskclusters": ["create", "list", "delete"]},
+    "kubernetes.dask.org": {"daskclusters": ["create", "list", "delete", "patch"]},
     "": {"pods": ["get", "list"], "pods/log": ["get"], "events": ["list"]},
 }
 

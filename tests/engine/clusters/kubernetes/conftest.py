@@ -42,9 +42,12 @@ class FakeServer:
             self.created.append((query.get("dryRun", [""])[0], body))
             return 201, body
         there = self.objects[plural]
-        if method == "DELETE":
-            self.deleted.append(name)
-            self.objects[plural] = [one for one in there if one["metadata"]["name"] != name]
+        if method in ("DELETE", "PATCH"):
+            if method == "DELETE":
+                self.deleted.append(name)
+            held = [one for one in there if one["metadata"].get("finalizers")]
+            others = [one for one in there if one["metadata"]["name"] != name]
+            self.objects[plural] = others + (held if method == "DELETE" else [])
             return 200, {}
         if rest[:1] == ["log"]:
             return 200, "the last line"
@@ -81,7 +84,7 @@ def api(fake, tmp_path, monkeypatch):
             text = content if isinstance(content, str) else json.dumps(content)
             self.wfile.write(text.encode())
 
-        do_GET = do_POST = do_DELETE = handle_one
+        do_GET = do_POST = do_DELETE = do_PATCH = handle_one
 
         def log_message(self, *_):
             pass
