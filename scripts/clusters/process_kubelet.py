@@ -263,7 +263,7 @@ class Kubelet(http.server.BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         _, what, namespace, name, *_ = path.split("/")
         if what == "portForward":
-            self.forward(int(re.findall(r"ports=(\d+)", query)[0]))
+            self.forward(int(re.findall(r"ports?=(\d+)", query)[0]))
             return
         log = log_path(namespace, name, previous="previous=true" in query)
         lines = int((re.findall(r"tailLines=(\d+)", query) or ["1000"])[0])
