@@ -24,8 +24,11 @@ import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
+from socket import create_connection
 
 from kubernetes import client, config, watch
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection
 
 NODE = "process-node"
 IMAGES = "volproc:"
@@ -254,11 +257,14 @@ def write_hosts(names: list[str]) -> None:
 
 
 class Kubelet(http.server.BaseHTTPRequestHandler):
-    """What the API server asks a node for: logs."""
+    """What the API server asks a node for: logs, and connections to ports of pods."""
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         _, what, namespace, name, *_ = path.split("/")
+        if what == "portForward":
+            self.forward(int(re.findall(r"ports?=(\d+)", query)[0]))
+            return
         log = log_path(namespace, name, previous="previous=true" in query)
         lines = int((re.findall(r"tailLines=(\d+)", query) or ["1000"])[0])
         found = what == "containerLogs" and log.exists()
@@ -267,8 +273,46 @@ class Kubelet(http.server.BaseHTTPRequestHandler):
         if found:
             self.wfile.write(b"\n".join(log.read_bytes().splitlines()[-lines:]))
 
+    def forward(self, port: int) -> None:
+        """A WebSocket to a port: each message is a byte for its channel, 0, and data."""
+        self.close_connection = True
+        headers = [(key.encode(), value.encode()) for key, value in self.headers.items()]
+        socket = WSConnection(ConnectionType.SERVER)
+        socket.initiate_upgrade_connection(headers, self.path)
+        sending = threading.Lock()
+
+        def send(event: object) -> None:
+            with sending:
+                self.connection.sendall(socket.send(event))
+
+        send(AcceptConnection())
+        with create_connection(("127.0.0.1", port)) as pod:
+            for channel in (0, 1):  # the first message of each tells its port
+                send(BytesMessage(bytes([channel]) + port.to_bytes(2, "little")))
+            threading.Thread(target=copied, args=(pod, send), daemon=True).start()
+            parts = b""
+            with suppress(OSError):
+                while data := self.connection.recv(1 << 16):
+                    socket.receive_data(data)
+                    for event in socket.events():
+                        if isinstance(event, BytesMessage):
+                            parts += event.data
+                            if event.message_finished:
+                                pod.sendall(parts[1:])
+                                parts = b""
+                        elif isinstance(event, CloseConnection):
+                            return
+
     def log_message(self, *_: object) -> None:
         pass
+
+
+def copied(pod, send) -> None:
+    """What a pod says, as messages of channel 0."""
+    with suppress(OSError):
+        while data := pod.recv(1 << 16):
+            send(BytesMessage(b"\0" + data))
+        send(CloseConnection(code=1000))
 
 
 def serve() -> int:

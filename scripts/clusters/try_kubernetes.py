@@ -74,7 +74,7 @@ for part in network.modules():  # as if trained: no running mean of 0 and spread
 save_model(Path("tiny"), network, card_for(spec, name="tiny", voxel_nm=(50, 50, 50)))
 """
 ROLE = {
-    "kubernetes.dask.org": {"daskclusters": ["create", "list", "delete"]},
+    "kubernetes.dask.org": {"daskclusters": ["create", "list", "delete", "patch"]},
     "": {"pods": ["get", "list"], "pods/log": ["get"], "events": ["list"]},
 }
 
@@ -154,7 +154,7 @@ class Cluster:
 
     def down(self) -> None:
         for process in self._started:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
         for process in self._started:
             process.wait()
         run([HERE / "kubernetes_up", self.server, "down"])
@@ -216,9 +216,11 @@ class Trial:
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
         }
 
-    def client(self, **more: str) -> subprocess.Popen:
+    def client(self, *, without: tuple[str, ...] = (), **more: str) -> subprocess.Popen:
         """volproc as a process outside of any pod, which finds names of Services, as in one."""
         environment = os.environ | self.environment() | {"HOSTNAME": "elsewhere"} | more
+        for name in without:
+            del environment[name]
         return subprocess.Popen(
             [sys.executable, SMALL, *RUNS],
             cwd=self.folder,
@@ -358,9 +360,19 @@ def ended(process: subprocess.Popen) -> Iterator[tuple[int, str]]:
     try:
         said = process.communicate(timeout=PATIENCE_S)[1]
     except subprocess.TimeoutExpired as error:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         raise Failed(f"still there after {PATIENCE_S} s: {process.communicate()[1]}") from error
     yield process.returncode, said
+
+
+def outside(cluster: Cluster) -> None:
+    """The client is outside of the cluster: the API server forwards a port to the scheduler."""
+    trial = Trial(cluster, "outside")
+    user = {"KUBECONFIG": str(cluster.server / "kubeconfig")}
+    process = trial.client(without=("KUBERNETES_SERVICE_HOST",), **user)
+    with ended(process) as (code, said):
+        require(code == 0, said)
+    trial.require_same()
 
 
 def refusals(cluster: Cluster) -> None:
@@ -383,7 +395,7 @@ def refusals(cluster: Cluster) -> None:
 
 
 def waiting(cluster: Cluster) -> None:
-    """Pods that wait for a node, or for a quota: the reason is shown; Ctrl-C leaves nothing."""
+    """Pods that wait for a node, or for a quota: the reason is shown; SIGTERM leaves nothing."""
     gpu = CLUSTER.replace("jobs = 2", "jobs = 2\ngpus_per_job = 1")
     waits_for(cluster, "no-gpu", gpu, "Insufficient nvidia.com/gpu")
     cluster.apply("v1", "ResourceQuota", "few", spec={"hard": {"pods": "1"}})
@@ -395,16 +407,16 @@ def waits_for(cluster: Cluster, name: str, more: str, why: str) -> None:
     trial = Trial(cluster, name, more)
     process = trial.client()
     until(lambda: any(why in event["said"] for event in trial.events("Advanced")), why)
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     with ended(process) as (code, said):
-        require(code == 130, f"exit code {code}: {said}")
+        require(code == 143, f"exit code {code}: {said}")
     cluster.require_nothing_left()
 
 
 def no_operator(cluster: Cluster) -> None:
     """A cluster without the operator, then one whose operator does not run."""
     for process in cluster._started[1:]:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait()
     waits_for(cluster, "asleep", CLUSTER, "the Dask operator has not made any")
     kinds = ("daskclusters", "daskworkergroups", "daskjobs", "daskautoscalers")
@@ -417,11 +429,12 @@ def no_operator(cluster: Cluster) -> None:
 
 TRIALS = (
     *(two_pods, pod_deleted, worker_killed, scheduler_killed, client_killed, job_deleted),
-    *(refusals, waiting, no_operator),
+    *(outside, refusals, waiting, no_operator),
 )
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends with it
     wanted = [trial for trial in TRIALS if not sys.argv[1:] or trial.__name__ in sys.argv[1:]]
     failed = 0
     with tempfile.TemporaryDirectory(dir=os.environ.get("CLUSTER_DIR")) as folder:

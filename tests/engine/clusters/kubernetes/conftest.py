@@ -16,10 +16,12 @@ DASK, CORE = "/apis/kubernetes.dask.org/v1", "/api/v1"
 
 @dataclass
 class FakeServer:
-    """Objects by plural, answers that refuse by method and plural, and the calls that came."""
+    """Objects by plural, answers that refuse by method and plural (`passing`: once each), and the
+    calls that came."""
 
     objects: dict = field(default_factory=lambda: {"daskclusters": [], "pods": [], "events": []})
     refusals: dict = field(default_factory=dict)
+    passing: dict = field(default_factory=dict)
     calls: list = field(default_factory=list)
     created: list = field(default_factory=list)
     deleted: list = field(default_factory=list)
@@ -32,15 +34,20 @@ class FakeServer:
         plural, name, *rest = [*words, ""]
         what = "/".join([plural, *(word for word in rest if word)])
         self.calls.append((method, what))
+        if self.passing.get((method, what)):
+            return self.passing[method, what].pop()
         if (method, what) in self.refusals:
             return self.refusals[method, what]
         if method == "POST":
             self.created.append((query.get("dryRun", [""])[0], body))
             return 201, body
         there = self.objects[plural]
-        if method == "DELETE":
-            self.deleted.append(name)
-            self.objects[plural] = [one for one in there if one["metadata"]["name"] != name]
+        if method in ("DELETE", "PATCH"):
+            if method == "DELETE":
+                self.deleted.append(name)
+            held = [one for one in there if one["metadata"].get("finalizers")]
+            others = [one for one in there if one["metadata"]["name"] != name]
+            self.objects[plural] = others + (held if method == "DELETE" else [])
             return 200, {}
         if rest[:1] == ["log"]:
             return 200, "the last line"
@@ -77,7 +84,7 @@ def api(fake, tmp_path, monkeypatch):
             text = content if isinstance(content, str) else json.dumps(content)
             self.wfile.write(text.encode())
 
-        do_GET = do_POST = do_DELETE = handle_one
+        do_GET = do_POST = do_DELETE = do_PATCH = handle_one
 
         def log_message(self, *_):
             pass

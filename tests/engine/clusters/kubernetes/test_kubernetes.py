@@ -194,8 +194,19 @@ def test_outputs_have_the_same_digest_for_their_next_owner_and_no_other(tmp_path
     assert one != run_digest([Lease(root, 1, "me")])
 
 
+def test_a_deleted_cluster_that_the_operator_holds_back_is_let_go(api, fake, monkeypatch):
+    monkeypatch.setattr(workers_file, "GONE_PAUSE_S", 0.01)
+    monkeypatch.setattr(workers_file, "HELD_S", 0.1)
+    held = {"name": "one", "finalizers": ["kopf"], "labels": {"volproc/run": "1a2b"}}
+    fake.objects["daskclusters"] = [{"metadata": held}]
+    kubernetes.remove_left_behind(api, "1a2b")
+    assert fake.objects["daskclusters"] == []
+    assert fake.deleted == ["one"]
+    assert fake.calls.count(("PATCH", "daskclusters")) == 1
+
+
 def test_pods_that_stay_are_said(api, fake, monkeypatch):
     monkeypatch.setattr(workers_file, "GONE_WITHIN_S", 0.0)
-    fake.objects["pods"] = [pod("stays")]
-    with pytest.raises(TransientError, match=r"are still there .*first stays"):
+    fake.objects["pods"] = [pod("one-stays")]
+    with pytest.raises(TransientError, match=r"one-stays are still there 0 s after"):
         workers_file.wait_until_gone(api, ["one"])

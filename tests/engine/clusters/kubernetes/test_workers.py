@@ -89,6 +89,14 @@ def test_in_the_end_the_cluster_is_deleted_and_the_client_closed(workers, fake):
     assert fake.deleted == ["one"]
 
 
+def test_a_server_that_is_away_for_a_moment_is_asked_again(workers, fake, pauses):
+    away = (503, {"message": "away"})
+    fake.passing = {("DELETE", "daskclusters"): [away] * 3, ("GET", "pods"): [away]}
+    workers.close()
+    assert fake.deleted == ["one"]
+    assert len(pauses) == 4
+
+
 def test_while_the_client_lives_the_scheduler_does_not_count_as_idle(
     workers, fake, cluster, monkeypatch
 ):

@@ -39,6 +39,7 @@ from volproc.engine.clusters.kubernetes.workers import (
     CLUSTERS,
     KubernetesEngine,
     KubernetesWorkers,
+    remove,
     wait_until_gone,
 )
 from volproc.engine.clusters.pools import Pools, WorkerPool, at_work, threads_of
@@ -195,7 +196,7 @@ def remove_left_behind(api: ApiServer, run: str) -> None:
     left = api.list(DASK, CLUSTERS, labels=f"{RUN_LABEL}={run}")
     names = [one["metadata"]["name"] for one in left]
     for name in names:
-        api.delete(DASK, CLUSTERS, name)
+        remove(api, name)
     wait_until_gone(api, names)
 
 

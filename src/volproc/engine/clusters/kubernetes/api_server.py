@@ -2,7 +2,7 @@
 
 What volproc calls, so the rights that it needs in its namespace:
 
-    daskclusters (kubernetes.dask.org)   create, list, delete
+    daskclusters (kubernetes.dask.org)   create, list, delete, patch
     pods                                 get (its own), list
     pods/log                             get
     events                               list
@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -92,10 +92,15 @@ class ApiServer:
     def delete(self, version: str, plural: str, name: str) -> None:
         """Delete an object and what it owns; nothing if it is gone already."""
         body = {"propagationPolicy": "Background"}
-        try:
+        with suppress(NotThereError):
             self._json("DELETE", version, f"{plural}/{name}", json=body)
-        except NotThereError:
-            return
+
+    def let_go(self, version: str, plural: str, name: str) -> None:
+        """Drop the finalizers of an object, so that one that was deleted goes."""
+        body: Object = {"metadata": {"finalizers": []}}
+        headers = {"Content-Type": "application/merge-patch+json"}
+        with suppress(NotThereError):
+            self._json("PATCH", version, f"{plural}/{name}", json=body, headers=headers)
 
     def log(self, pod: str, *, lines: int, previous: bool) -> str:
         """The last lines that a pod wrote, or its container before the last restart."""

@@ -23,13 +23,14 @@ from volproc.engine.distributed import DaskEngine
 from volproc.engine.protocol import Outcomes, Step, Waiting
 from volproc.errors import TransientError
 from volproc.grid.blocks import Block
+from volproc.retry import patient
 
 LOOK_EVERY_S = 5.0
 """How often the API server is asked for the pods."""
 PAUSE_S = 1.0
 """Between two looks for a scheduler that has to come."""
 CONNECT_WITHIN_S = 60
-GONE_WITHIN_S = 120.0
+HELD_S, GONE_WITHIN_S, GONE_PAUSE_S = 15.0, 120.0, 0.5
 LOG_LINES = 5
 CLUSTERS = "daskclusters"
 
@@ -90,18 +91,18 @@ class KubernetesWorkers:
 
     def waiting_for(self) -> str:
         """Why no worker is there yet, for people; VolprocError if none will come."""
-        pods = self._look()
-        return pod_states.why_none_runs(pods, self._complaints(), self._log, pool=self._pool)
+        try:
+            pods, complaints = self._look(), self._complaints()
+        except TransientError as error:
+            return str(error)
+        return pod_states.why_none_runs(pods, complaints, self._log, pool=self._pool)
 
     def _complaints(self) -> list[str]:
         """What keeps pods from being made, as their makers and the operator say."""
-        with suppress(TransientError):
-            events = self._api.list(CORE, "events", fields="reason=FailedCreate")
-            here = [e for e in events if _about(e).startswith(self.name)]
-            clusters = self._api.list(DASK, CLUSTERS, fields=f"metadata.name={self.name}")
-            failed = [said for one in clusters for said in pod_states.operator_failures(one)]
-            return [*(str(event.get("message", "")) for event in here), *failed]
-        return []
+        events = self._api.list(CORE, "events", fields="reason=FailedCreate")
+        here = [str(one.get("message", "")) for one in events if _about(one).startswith(self.name)]
+        clusters = self._api.list(DASK, CLUSTERS, fields=f"metadata.name={self.name}")
+        return [*here, *(said for one in clusters for said in pod_states.operator_failures(one))]
 
     def _log(self, pod: str) -> str:
         with suppress(Exception):  # it only adds to what is known
@@ -118,7 +119,7 @@ class KubernetesWorkers:
 
     def kill(self) -> None:
         """End all of them at once, whatever they do."""
-        self._api.delete(DASK, CLUSTERS, self.name)
+        remove(self._api, self.name)
 
     def close(self) -> None:
         """Let them go; their pods are gone when it returns."""
@@ -143,17 +144,41 @@ class KubernetesEngine(DaskEngine):
         yield from super().map(step, blocks)
 
 
-def wait_until_gone(api: ApiServer, names: list[str]) -> None:
-    """Return when no pod of these clusters is left; TransientError if they stay."""
-    until = time.monotonic() + GONE_WITHIN_S
-    labels = f"{CLUSTER_LABEL} in ({', '.join(names)})"
-    while names and (left := api.list(CORE, "pods", labels=labels)):
-        if time.monotonic() > until:
+@patient
+def remove(api: ApiServer, name: str) -> None:
+    """Delete a DaskCluster: the operator and Kubernetes remove what belongs to it."""
+    api.delete(DASK, CLUSTERS, name)
+
+
+def wait_until_gone(api: ApiServer, names: Collection[str]) -> None:
+    """Return when nothing of deleted clusters is left; TransientError if something stays.
+
+    The operator holds clusters back until it has seen that they are deleted: for ever if it does
+    not run, or still tries to make one that Kubernetes refuses. After a while they are let go.
+    """
+    began = time.monotonic()
+    while left := _left(api, names):
+        waited = time.monotonic() - began
+        if waited > GONE_WITHIN_S:
             raise TransientError(
-                f"pods of {', '.join(names)} are still there {GONE_WITHIN_S:g} s after they were "
-                f"deleted, first {left[0]['metadata']['name']}: kubectl says why"
+                f"{', '.join(left)} are still there {GONE_WITHIN_S:g} s after they were deleted: "
+                "kubectl says why"
             )
-        time.sleep(0.5)
+        if waited > HELD_S:
+            for name in set(left) & set(names):
+                patient(api.let_go)(DASK, CLUSTERS, name)
+        time.sleep(GONE_PAUSE_S)
+
+
+@patient
+def _left(api: ApiServer, names: Collection[str]) -> list[str]:
+    """Clusters and pods of these clusters that are there."""
+    if not names:
+        return []
+    labels = f"{CLUSTER_LABEL} in ({', '.join(names)})"
+    found = [*api.list(DASK, CLUSTERS), *api.list(CORE, "pods", labels=labels)]
+    there = [one["metadata"]["name"] for one in found]
+    return [name for name in there if name.startswith(tuple(names))]
 
 
 def _about(event: Object) -> str:
