@@ -29,7 +29,7 @@ from kubernetes import client, config, watch
 
 NODE = "process-node"
 IMAGES = "volproc:"
-"""Images that the node has begin so."""
+"""Images that the node has begin so; of volproc:TAG Python finds FOLDER/images/TAG first."""
 MARK = "# process_kubelet"
 HOSTS = Path("/etc/hosts")
 GRACE_S = 8
@@ -139,8 +139,10 @@ class Pod:
         return False
 
     def environment(self) -> dict[str, str]:
+        image = folder / "images" / self.container.image.removeprefix(IMAGES)
         found = {
             **os.environ,
+            "PYTHONPATH": f"{image}:{os.environ.get('PYTHONPATH', '')}",
             "PATH": f"{binaries}:{os.environ['PATH']}",
             "HOSTNAME": self.name,
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",

@@ -15,11 +15,16 @@ SETTINGS = {
     "VOLPROC_INTERIOR__MIN_VOLUME_UM3": "0.01",
     "VOLPROC_INTERIOR__BLOCK": "[16, 64, 64]",
 }
+RUN = """
+[cluster]
+kind = "serial"
+[label]
+threshold = 0.4
+[report]
+slices = 1
+"""
 TRAINING = """
 [train]
-images = ["in/image.zarr"]
-labels = ["in/labels.zarr"]
-model_out = "out/model"
 widths = [3, 4]
 slices_in = 4
 slices_out = 2
@@ -44,13 +49,17 @@ class Column:
     writes: str = ""
     held: int = 0
     """Of its steps the one of which a worker holds a block, where one is to be lost."""
+    anew: tuple[str, ...] = ("--overwrite",)
+    """What lets it replace what it made otherwise."""
 
     def arguments(self, place, *more):
         """The command's words at a place: IN/x and OUT/x are its volumes there."""
-        return [
-            place.url(word) if word.startswith(("in/", "out/")) else word
-            for word in (*self.command, *more)
-        ]
+        found = []
+        for word in (*self.command, *more):
+            key, equals, value = word.rpartition("=")
+            at_place = place.url(value) if value.startswith(("in/", "out/")) else value
+            found.append(f"{key}{equals}{at_place}")
+        return found
 
 
 def save(place, name, values, *, voxel_nm, chunks, kind):
@@ -93,7 +102,7 @@ def grey(place):
     coarse = rng.integers(60, 190, (2, 10, 10)).repeat(8, 0).repeat(8, 1).repeat(8, 2)
     values = (coarse + rng.integers(-40, 40, coarse.shape)).astype(np.uint8)
     save(place, "in/image.zarr", values, voxel_nm=(50, 50, 50), chunks=(16, 40, 40), kind="image")
-    tiny_model(place.folder / "model")
+    tiny_model(f"{place.root}/in/model")
 
 
 def tiny_model(folder):
@@ -156,6 +165,12 @@ def pair(place):
     (place.folder / "train.toml").write_text(TRAINING)
 
 
+def whole_run(place):
+    """An image, a model, and a workflow in which all stages read and write at the place."""
+    grey(place)
+    (place.folder / "run.toml").write_text(RUN)
+
+
 QUIET = ("--serial",)
 COLUMNS = {
     one.name: one
@@ -180,7 +195,7 @@ COLUMNS = {
             (
                 "predict",
                 "in/image.zarr",
-                "model",
+                "in/model",
                 "out/prediction.zarr",
                 "--votes",
                 "out/votes.zarr",
@@ -217,9 +232,24 @@ COLUMNS = {
         Column(
             "train",
             pair,
-            ("train", "train.toml"),
+            (
+                *("train", "train.toml", "--images", "in/image.zarr"),
+                *("--labels", "in/labels.zarr", "--model-out", "out/model"),
+            ),
             other=("--set", "train.seed=5"),
             source="in/image.zarr",
+        ),
+        Column(
+            "run",
+            whole_run,
+            (
+                *("run", "run.toml", "--set", "run.source=in/image.zarr"),
+                *("--set", "run.folder=out/run", "--set", "predict.model=in/model"),
+            ),
+            other=("--set", "label.connectivity=6"),
+            source="in/image.zarr",
+            writes="out/run/prediction.zarr",
+            anew=("--redo", "predict"),
         ),
     )
 }

@@ -152,7 +152,30 @@ def no_space(below, after):
     def told(kind, path):
         count[0] += kind == "write"
         if kind == "write" and count[0] > after:
-            raise OSError(errno.ENOSPC, "No space left on device", path)
+            raise (
+                _quota_exceeded()
+                if "://" in below[0]
+                else OSError(errno.ENOSPC, "No space left on device", path)
+            )
+
+    return every_file(below, told)
+
+
+def _quota_exceeded():
+    from botocore.exceptions import ClientError
+
+    told = {"Error": {"Code": "QuotaExceeded", "Message": "The quota is used up"}}
+    return ClientError(told, "PutObject")
+
+
+def away(below, after, back):
+    """Nobody answers after so many changes below, until something is in the list `back`."""
+    count = [0]
+
+    def told(kind, path):
+        count[0] += kind == "write"
+        if count[0] > after and not back:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused", path)
 
     return every_file(below, told)
 
@@ -179,9 +202,13 @@ def clock_with(alarm_s, do):
                 done.append(True)
                 do()
 
+        async def sleep_async(seconds):
+            sleep(seconds)
+
         for name, module in list(sys.modules.items()):
             if name.startswith("volproc") and getattr(module, "sleep", None) is time.sleep:
                 module.sleep = sleep
+        sys.modules["volproc.retry"].sleep_async = sleep_async
 
     return arm
 

@@ -14,8 +14,11 @@ from pathlib import Path
 
 import fsspec
 
-BETWEEN = re.compile(r"\.volproc/|\.tables/|\.parts/|/parts/|made\.json$|checkpoint\.pt$")
-"""Records, tables of blocks, and what a training goes on from: no results."""
+BETWEEN = re.compile(
+    r"\.volproc/|\.tables/|\.parts/|/parts/|made\.json$|checkpoint\.pt$"
+    r"|/log/\d+\.jsonl$|run/(ledger/|log\.jsonl$|workflow\.json$|report\.html$)"
+)
+"""Records, tables of blocks, what a training goes on from, what tells of times: no results."""
 DIGEST = re.compile(rb"\b[0-9a-f]{16}\b")
 
 

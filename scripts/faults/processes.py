@@ -58,7 +58,7 @@ def ghost(cell):
     client_lost(cell)
     folder = cell.place.folder
     other = calm_of(cell.column, cell.fresh("other"), *cell.column.other)
-    ended = cell.ends(more=(*cell.column.other, "--overwrite"))
+    ended = cell.ends(more=(*cell.column.other, *cell.column.anew))
     require_identical(cell, ended, "with the other option", calm=other)
     (folder / "go").touch()
     wait_for(folder / "gone")
@@ -86,7 +86,7 @@ def two_clients(cell):
             injuries.at_change(cell.change(share), injuries.pause(flags)), place=place
         )
         wait_for(flags / "paused")
-        second = cell.ends(more=(*cell.column.other, "--overwrite"), place=place)
+        second = cell.ends(more=(*cell.column.other, *cell.column.anew), place=place)
         (flags / "go").touch()
         ended = cell.told(first.ended())
         require_refusal(second, f"the second at {share}", "is being written by")

@@ -21,17 +21,16 @@ class Row:
     def reason(self, column, store):
         """Why there is no such cell; "" where there is one."""
         return next(
-            (
-                why
-                for name, why in (*self.but, LOCAL)
-                if name in (column, store, f"{column} on {store}")
-            ),
+            (why for name, why in self.but if name in (column, store, f"{column} on {store}")),
             "",
         )
 
 
-LOCAL = ("train on S3", "models are written to local folders only")
-NO_WORKERS = (("train", "trains in one process, without workers"),)
+NO_WORKERS = (
+    ("train", "trains in one process, without workers"),
+    ("run", "its stages are in the other columns"),
+)
+NO_SERVER = (("local", "a local disk has no server"),)
 NO_INPUT = (("phantom", "reads nothing"),)
 NO_SHARDS_IN = (*NO_INPUT, ("ingest", "reads files, not shards: see the row of edited inputs"))
 NO_SHARDS_OUT = (("measure", "writes tables and meshes"), ("train", "writes a model"))
@@ -58,7 +57,9 @@ ROWS = {
             Row(f"shard of the output {how}", partial(storage.output_damaged, how), NO_SHARDS_OUT)
             for how in storage.DAMAGES
         ),
-        Row("disk full", storage.disk_full, (("S3", "object stores do not fill up"),)),
+        Row("disk full, quota used up", storage.disk_full),
+        Row("server away for 10 s", partial(storage.server_away, 10), NO_SERVER),
+        Row("server away for an hour", partial(storage.server_away, 3600), NO_SERVER),
         Row("read-only input", storage.read_only, NO_INPUT),
         Row("edited input", storage.edited, NO_INPUT),
         Row("upgrade to other shards", storage.upgraded, (("train", "writes no shards"),)),
@@ -88,7 +89,7 @@ SAMPLE = (
     ("shard of the input removed", "label", "local"),
     ("shard of the input cut", "measure", "local"),
     ("shard of the output zeroed", "label", "local"),
-    ("disk full", "train", "local"),
+    ("disk full, quota used up", "train", "local"),
     ("edited input", "label", "local"),
     ("upgrade to other shards", "label", "local"),
     ("folder moved", "measure", "local"),

@@ -150,7 +150,7 @@ def output_damaged(how, cell):
         raise Wrong(f"check does not find it: exit code {found.code}: {found.said[-600:]}")
     cell.volproc("check", url, "--deep", "--repair", "--serial")
     # two sound files, swapped: nobody can tell which level is wrong, so all is remade
-    more = ("--overwrite",) if how == "swapped" else ()
+    more = cell.column.anew if how == "swapped" else ()
     require_identical(cell, cell.ends(more=more), "after the repair")
     return REFUSED
 
@@ -162,6 +162,14 @@ def disk_full(cell):
     if not ended.code:
         raise Wrong(f"no byte was written, and it ends well: {ended.said[-600:]}")
     return either(cell, ended, "the disk was full")
+
+
+def server_away(seconds, cell):
+    """From halfway on nobody answers, for so many seconds (the clock is a made one)"""
+    back = []
+    fault = injuries.away(cell.below, cell.calm.changes // 2, back)
+    clock = injuries.clock_with(seconds, lambda: back.append(True))
+    return either(cell, cell.ends(fault, clock), f"its server was away for {seconds} s")
 
 
 def read_only(cell):

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from faults.columns import COLUMNS
-from faults.rows import LOCAL, ROWS, STORES
+from faults.rows import ROWS, STORES
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- made by scripts/chaos -->", "<!-- end -->"
@@ -57,5 +57,5 @@ def _reasons():
     """Why a cell is `-`."""
     yield "Where a cell is `-`:"
     yield ""
-    told = dict.fromkeys(one for row in ROWS.values() for one in (*row.but, LOCAL))
+    told = dict.fromkeys(one for row in ROWS.values() for one in row.but)
     yield from (f"- {name}: {why}" for name, why in told)

@@ -107,6 +107,14 @@ _CODE: dict[str, Fault] = {
         ),
         "credentials",
     ),
+    # of Ceph (with 403, as if one may not write), MinIO, and Google's
+    **dict.fromkeys(
+        (
+            *("QuotaExceeded", "InsufficientStorage", "StorageFull", "XMinioStorageFull"),
+            *("XMinioAdminBucketQuotaExceeded", "quotaExceeded"),
+        ),
+        "full",
+    ),
 }
 _STATUS: dict[int, Fault] = {
     **dict.fromkeys((408, 425, 429, 500, 502, 503, 504, 509), "transient"),

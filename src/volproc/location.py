@@ -18,6 +18,9 @@ EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "http": "http", "htt
 
 BUCKETS = {"s3", "s3a", "gs", "gcs"}
 """Protocols whose URLs begin with the name of a bucket."""
+OPTIONS: dict[str, dict[str, Any]] = {name: {"max_concurrency": 1} for name in ("s3", "s3a")}
+"""Of s3fs: with more streams than one for an object it asks for the object's size first, with every
+read (benchmarks/LOG.md)."""
 CHAINS = {"zip", "tar", "libarchive", "simplecache", "filecache", "blockcache", "dir", "reference"}
 """Protocols that take another address after "::"; elsewhere "::" is a part of a name."""
 
@@ -57,7 +60,7 @@ def _found(url: str, protocol: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(url)
         return filesystem, path
     kind = fsspec.get_filesystem_class(protocol)
-    options = kind._get_kwargs_from_urls(url)
+    options = {**OPTIONS.get(protocol, {}), **kind._get_kwargs_from_urls(url)}
     return fsspec.filesystem(protocol, **options), str(kind._strip_protocol(url))
 
 

@@ -50,6 +50,33 @@ def test_lines_come_back_in_their_order(place):
     assert record_log(place).read() == ["head", *map(str, range(20))]
 
 
+def test_the_first_lines_are_kept_and_others_follow(place):
+    for run in range(3):
+        lines = record_log(place)
+        lines.append(f"{run}a")
+        lines.append(f"{run}b")
+        lines.flush()
+    record_log(place).cut(3)
+    assert record_log(place).read() == ["0a", "0b", "1a"]
+    lines = record_log(place)
+    lines.cut(2)
+    lines.append("next")
+    lines.flush()
+    assert record_log(place).read() == ["0a", "0b", "next"]
+    record_log(place).cut(0)
+    assert record_log(place).read() == []
+
+
+def test_killed_while_lines_are_cut_the_first_are_the_same(store):
+    for run in range(3):
+        lines = record_log(f"{store}/a.jsonl")
+        lines.append(str(run))
+        lines.flush()
+    fsspec.filesystem("memory").pipe_file(f"{store}/a/000000.jsonl", b"0\n1\n")  # and no more
+    record_log(f"{store}/a.jsonl").cut(2)
+    assert record_log(f"{store}/a.jsonl").read() == ["0", "1"]
+
+
 def test_a_second_writer_goes_on(place):
     for run in range(3):
         lines = record_log(place)

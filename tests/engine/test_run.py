@@ -211,6 +211,24 @@ def test_watchers_hear_what_happens(tmp_path, runner):
     assert [line["event"] for line in lines] == [type(e).__name__ for e in heard]
 
 
+class DeadWorkers(SerialEngine):
+    """Every block ends its worker."""
+
+    def map(self, task, blocks):
+        return (Outcome(b, failure="its worker died 4 times", blame="worker") for b in blocks)
+
+
+def test_a_dead_worker_is_told_with_the_files_that_it_was_reading(tmp_path):
+    """Number 8374 of HDF5 in scripts/fuzz: its library crashes while voxels are read."""
+    dying = Runner(DeadWorkers(), tmp_path / "records")
+    with pytest.raises(BlocksFailedError) as told:
+        dying.run(replace(step(tmp_path), reads="raw.h5"))
+    assert "worker died 4 times; or raw.h5, which it was reading, is damaged" in str(told.value)
+    with pytest.raises(BlocksFailedError) as told:
+        dying.run(step(tmp_path))
+    assert "damaged" not in str(told.value)
+
+
 class Clock:
     """Goes on by a second each time it is read."""
 
@@ -270,23 +288,6 @@ def test_a_block_that_failed_counts_for_more_than_the_time(tmp_path, runner):
         runner.run(step(tmp_path, wrong=(3,)))
     assert caught.value.exit_code == 2
 
-
-class DeadWorkers(SerialEngine):
-    """Every block ends its worker."""
-
-    def map(self, task, blocks):
-        return (Outcome(b, failure="its worker died 4 times", blame="worker") for b in blocks)
-
-
-def test_a_dead_worker_is_told_with_the_files_that_it_was_reading(tmp_path):
-    """Number 8374 of HDF5 in scripts/fuzz: its library crashes while voxels are read."""
-    dying = Runner(DeadWorkers(), tmp_path / "records")
-    with pytest.raises(BlocksFailedError) as told:
-        dying.run(replace(step(tmp_path), reads="raw.h5"))
-    assert "worker died 4 times; or raw.h5, which it was reading, is damaged" in str(told.value)
-    with pytest.raises(BlocksFailedError) as told:
-        dying.run(step(tmp_path))
-    assert "damaged" not in str(told.value)
 
 
 class Ahead(SerialEngine):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from volproc.errors import ModelError
+from volproc.model.resolver import open_network
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import (
     CARD,
@@ -180,3 +183,21 @@ def test_the_shipped_model_is_whole_and_small() -> None:
     assert all(entry.terms for entry in card.trained_on)
     planes = torch.zeros(1, card.slices_in, 2 * card.stride, 2 * card.stride)
     assert bool(torch.isfinite(module(planes)).all())
+
+
+def test_a_model_at_a_url_is_the_same_network(folder: Path) -> None:
+    url = f"memory://{uuid4().hex}/tiny"
+    module, card = load_model(folder)
+    assert save_model(url, module, card) == card
+    after, again = load_model(url)
+    assert again == card
+    states = module.state_dict(), after.state_dict()
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    here, there = open_network(str(folder)), open_network(f"{url}/")
+    assert replace(there, source=here.source) == here
+
+
+def test_others_models_at_a_url_are_refused() -> None:
+    said = r"cannot read memory://none/model.zip/card.json: .*the only kind that is read at a URL"
+    with pytest.raises(ModelError, match=said):
+        open_network("memory://none/model.zip")

@@ -6,21 +6,29 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationInfo
 
 from volproc.config.options import Options, Positive
 
 LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 KEY = rf"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{LABEL}"
 NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+NODE_LABEL = rf"{KEY}=({LABEL})?"
 
 
-def _in_form(form: str, example: str) -> Callable[[str], str]:
-    """A check that a text is empty or has a form; a line with an example where it has not."""
+def require_form(where: str, value: str, form: str, example: str) -> None:
+    """ValueError where a text that is not empty lacks a form; the line has an example."""
+    if value and not re.fullmatch(form, value):
+        raise ValueError(
+            f"{where} = {value!r}: Kubernetes does not take it; give it in the form of {example!r}"
+        )
 
-    def checked(value: str) -> str:
-        if value and not re.fullmatch(form, value):
-            raise ValueError(f"{value!r} is not what Kubernetes takes here; e.g. {example!r}")
+
+def _in_form(form: str, example: str) -> Callable[[str, ValidationInfo], str]:
+    """A check of an option's form."""
+
+    def checked(value: str, info: ValidationInfo) -> str:
+        require_form(f"[cluster.kubernetes] {info.field_name}", value, form, example)
         return value
 
     return checked
@@ -32,7 +40,7 @@ Prefix = Annotated[str, AfterValidator(_in_form(r"[a-z]([-a-z0-9]{0,18}[a-z0-9])
 """With which names of objects begin: up to 20 lower-case letters, digits and dashes."""
 Image = Annotated[str, AfterValidator(_in_form(r"\S+", "registry.example.org/volproc:0.1"))]
 Resource = Annotated[str, AfterValidator(_in_form(KEY, "nvidia.com/gpu"))]
-NodeLabel = Annotated[str, AfterValidator(_in_form(rf"{KEY}=({LABEL})?", "disktype=ssd"))]
+NodeLabel = Annotated[str, AfterValidator(_in_form(NODE_LABEL, "disktype=ssd"))]
 Toleration = Annotated[
     str,
     AfterValidator(
@@ -63,9 +71,9 @@ class KubernetesOptions(Options):
     volumes: tuple[Mount, ...] = ()
     """Volume claims that the pods mount, each as claim:path, e.g. ["em-data:/data"]."""
     node_selector: tuple[NodeLabel, ...] = ()
-    """Labels that nodes of workers must have, e.g. ["pool=spot"]; [cluster.gpu] constraint adds."""
+    """Labels that nodes of all workers have, e.g. ["pool=spot"]; `constraint` is of a pool."""
     tolerations: tuple[Toleration, ...] = ()
-    """Taints of nodes that workers accept, as kubectl writes them, e.g. ["spot=true:NoSchedule"]"""
+    """Taints of nodes that workers accept, as in kubectl, e.g. ["spot=true:NoSchedule"]."""
     gpu_resource: Resource = "nvidia.com/gpu"
     """What a GPU is called on the nodes."""
     scheduler_cores: Positive = 1.0

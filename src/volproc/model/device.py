@@ -13,7 +13,12 @@ def device_for(requested: str, *, table: str = "predict") -> str:
     elsewhere = gpus_elsewhere()
     there = torch.cuda.is_available() if elsewhere is None else elsewhere
     if requested == "cuda" and not there:
-        where = "torch finds no GPU here" if elsewhere is None else "the cluster has no GPUs"
-        more = "" if elsewhere is None else ", or add [cluster.gpu]"
-        raise ModelError(f'[{table}] device = "cuda", but {where}; take "auto" or "cpu"{more}')
+        if elsewhere is None:
+            raise ModelError(
+                f'[{table}] device = "cuda", but torch finds no GPU here; take "auto" or "cpu"'
+            )
+        raise ModelError(
+            f'[{table}] device = "cuda", but the cluster has no GPUs; add [cluster.gpu], or take '
+            '"auto" or "cpu"'
+        )
     return ("cuda" if there else "cpu") if requested == "auto" else requested

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import count, takewhile
 from math import prod
@@ -22,6 +22,7 @@ from volproc.volume.ome import multiscale_of, multiscales_of, paths_of, sizes_an
 from volproc.volume.placement import placed_levels, with_numbers
 from volproc.volume.retrying_store import for_zarr
 
+_Arrays = dict[str, zarr.Array[Any]]
 HUGE_CHUNK = 2**30
 """Bytes."""
 
@@ -34,10 +35,10 @@ def read_info(url: str, *, voxel_nm: Sequence[float] | None = None, level: str =
     time, two dimensions.
     """
     with understanding(url):
-        url, group, attributes, multiscale = _multiscale(url, level)
+        url, by_path, attributes, multiscale = _multiscale(url, level)
         names = [axis["name"] for axis in multiscale["axes"]]
         paths = paths_of(multiscale)
-        arrays = [array_of(group, path, url) for path in paths]
+        arrays = [by_path[path] for path in paths]
         shapes = [array.shape[-3:] for array in arrays]
         placed = placed_levels(multiscale, shapes, url=url, voxel_nm=voxel_nm)
         levels = [
@@ -89,14 +90,16 @@ def read_level(url: str, level: str = "") -> OneLevel:
         )
 
 
-def _multiscale(url: str, level: str) -> tuple[str, zarr.Group, dict[str, Any], dict[str, Any]]:
-    """URL, group and attributes of an image, and its multiscale, the largest level first."""
+def _multiscale(url: str, level: str) -> tuple[str, _Arrays, dict[str, Any], dict[str, Any]]:
+    """URL, arrays and attributes of an image, and its multiscale, the largest level first."""
     url, group = _image_group(url)
     attributes = attributes_of(group)
     multiscale = multiscale_of(attributes, url=url, level=level)
-    datasets = _largest_first(multiscale["datasets"], group, url, only=level)
+    stated = [one for one in multiscale["datasets"] if not level or str(one["path"]) == level]
+    arrays = {path: array_of(group, path, url) for path in (str(one["path"]) for one in stated)}
+    datasets = sorted(stated, key=lambda one: -prod(arrays[str(one["path"])].shape))
     multiscale["datasets"] = [with_numbers(dataset, group) for dataset in datasets]
-    return url, group, attributes, multiscale
+    return url, arrays, attributes, multiscale
 
 
 def _kind(url: str, ome: dict[str, Any]) -> Kind:
@@ -166,7 +169,7 @@ def _series(group: zarr.Group) -> list[str]:
 
 def _open_group(url: str) -> zarr.Group:
     try:
-        return zarr.open_group(for_zarr(url), mode="r")
+        return _newest_group(url)
     except Exception as error:
         refuse_unreachable(url, error)
         # asked only now: web servers know files, not the folders that they are in
@@ -180,28 +183,35 @@ def _open_group(url: str) -> zarr.Group:
         ) from error
 
 
-def _largest_first(
-    datasets: list[dict[str, Any]], group: zarr.Group, url: str, *, only: str
-) -> list[dict[str, Any]]:
-    chosen = [dataset for dataset in datasets if not only or str(dataset["path"]) == only]
-    return sorted(chosen, key=lambda one: -prod(array_of(group, one["path"], url).shape))
+def _newest_group(url: str) -> zarr.Group:
+    """Of Zarr 3 where it is: without being told zarr asks for four files of either version."""
+    with suppress(Exception):
+        return zarr.open_group(for_zarr(url), mode="r", zarr_format=3)
+    return zarr.open_group(for_zarr(url), mode="r")
 
 
 def array_of(group: zarr.Group, path: str, url: str) -> zarr.Array[Any]:
     """The array of a level; VolumeError if there is none at `path`."""
     with reading(f"{url} level {path}"):
-        there = path in group
-    if not there:
+        array = _member(group, path)
+    if array is None:
         raise VolumeError(
             f"{url} lists level {path}, but there is no such array: copy it again, or ingest a "
             f"level that is there ({url}/LEVEL)"
         )
-    with reading(f"{url} level {path}"):
-        array = group[path]
     if not isinstance(array, zarr.Array):
         raise VolumeError(f"{url} level {path} is a group; expected an array")
     refuse_unbelievable_chunks(array, f"{url} level {path}")
     return array
+
+
+def _member(group: zarr.Group, path: str) -> zarr.Array[Any] | zarr.Group | None:
+    try:
+        return group[path]
+    except KeyError as error:
+        if not isinstance(error.__cause__, FileNotFoundError | KeyError):
+            raise
+        return None
 
 
 def refuse_unbelievable_chunks(array: zarr.Array[Any], what: str) -> None:

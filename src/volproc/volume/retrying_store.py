@@ -6,12 +6,15 @@ Here rather than around a whole read: of a shard's hundred chunks only the faile
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
-from zarr.abc.store import Store
+from zarr.abc.store import ByteRequest, RangeByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore
 
 from volproc.credentials import with_secrets
+from volproc.location import OPTIONS
 from volproc.retry import patiently_async
 from volproc.volume.access import local_path
 
@@ -22,7 +25,10 @@ LISTS = ("list", "list_prefix", "list_dir")
 def for_zarr(url: str) -> Store:
     """zarr's store of the folder or fsspec URL `url`; nothing is made or read yet."""
     folder = local_path(url)
-    return RetryingLocalStore(folder) if folder else RetryingFsspecStore.from_url(with_secrets(url))
+    if folder:
+        return RetryingLocalStore(folder)
+    options = OPTIONS.get(url.partition("://")[0])
+    return RetryingFsspecStore.from_url(with_secrets(url), storage_options=options)
 
 
 class _Retrying:
@@ -56,7 +62,28 @@ def _retrying_list(cls: type, name: str) -> Callable[..., AsyncIterator[str]]:
     return again
 
 
-class RetryingLocalStore(_Retrying, LocalStore):
+class _SizedLocalStore(LocalStore):
+    """Asks for no more than a file holds: Python makes room for all that a damaged index claims."""
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """What is stored there; ValueError for a range that ends behind the file."""
+        if isinstance(byte_range, RangeByteRequest):
+            with suppress(FileNotFoundError, NotADirectoryError):  # of those the store itself says
+                size = (self.root / key).stat().st_size
+                if not byte_range.start <= byte_range.end <= size:
+                    raise ValueError(
+                        f"the index of {key} names bytes {byte_range.start} to {byte_range.end}, "
+                        f"it has {size}"
+                    )
+        return await super().get(key, prototype, byte_range)
+
+
+class RetryingLocalStore(_Retrying, _SizedLocalStore):
     """A folder of this machine's file system, made when the first file is written."""
 
     async def _open(self, **_: Any) -> None:

@@ -144,6 +144,7 @@ def test_labels_on_the_native_grid(tmp_path, mask, blobs):
     )
     options = LabelOptions(image_grid=True, **EVERYTHING)
     plan = plan_label(mask.info, str(tmp_path / "objects.zarr"), options, native=image)
+    assert "native labels" in [step.name for step in plan.steps]
     result = run_label(plan, Runner(SerialEngine(), tmp_path))
     native = open_volume(tmp_path / "objects-native.zarr")
     assert result.native is not None

@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import torch
 
+from volproc.engine.records import record_log
 from volproc.errors import ModelError
 from volproc.model.unet import UNet, UNetSpec
 from volproc.stages.train.loop import Batch, Schedule, new_state, train
@@ -34,7 +36,7 @@ def squares(step: int) -> Batch:
 
 
 def learn(
-    folder: Path,
+    folder: Path | str,
     *,
     steps: int = 12,
     key: str = "a",
@@ -81,6 +83,18 @@ def test_killed_and_resumed_ends_the_same(tmp_path: Path, stops: tuple[int, ...]
     resumed = learn(tmp_path / "cut").state_dict()
     assert all(torch.equal(value, resumed[name]) for name, value in undisturbed.items())
     logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "cut")]
+    assert logs[0] == logs[1]
+
+
+def test_killed_in_a_bucket_it_ends_as_in_a_folder(tmp_path: Path) -> None:
+    here, there = tmp_path / "whole", f"memory://{uuid4().hex}/training"
+    undisturbed = learn(here).state_dict()
+    for stop in (7, 11):
+        with pytest.raises(Killed):
+            learn(there, stop=stop)
+    resumed = learn(there).state_dict()
+    assert all(torch.equal(value, resumed[name]) for name, value in undisturbed.items())
+    logs = [record_log(f"{place}/log.jsonl").read() for place in (here, there)]
     assert logs[0] == logs[1]
 
 

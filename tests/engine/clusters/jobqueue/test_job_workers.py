@@ -114,6 +114,15 @@ def test_a_refused_job_is_the_queues_own_line(queue, pools):
     assert list(Path(found.root).glob("jobs/keys/*")) == []
 
 
+def test_an_interface_that_is_not_there_is_one_line(queue, pools):
+    found = pools(interface="ib7")
+    found.options = found.options.model_copy(update={"interface": ""})
+    told = r"scheduler cannot listen here \(.*ib7.*\); check \[cluster\] interface"
+    with pytest.raises(VolprocError, match=told):
+        workers_of(found)
+    assert queue.states() == []
+
+
 def test_what_slurm_would_queue_is_no_refusal(queue, pools):
     queue.refuse("allocation failure: Requested node configuration is not available\n")
     require_accepted(pools())
@@ -125,9 +134,12 @@ def test_fewer_jobs_than_wanted_are_enough(queue, pools):
     workers._wanted = 3
     queue.refuse("sbatch: error: QOSMaxSubmitJobPerUserLimit\n")
     assert not workers.look()
+    queue.set(1, "PREEMPTED")
+    assert not workers.look()
+    assert "QOSMaxSubmitJobPerUserLimit" in workers.waiting_for()
     (queue.folder / "refuse").unlink()
     assert workers.look()
-    assert queue.states() == ["PENDING"] * 3
+    assert queue.states() == ["PREEMPTED", *["PENDING"] * 3]
 
 
 def test_nothing_is_left_at_the_end(queue, pools):

@@ -237,3 +237,5 @@ def test_agreed_is_the_share_of_what_was_marked():
     assert agreed(disc(10, agreement=0.75)) == pytest.approx(0.75)
     half = Patch((0, 0), np.array([[1, 1, 0.4, 0.4]], dtype=np.float32))
     assert agreed(half) == pytest.approx(2 / 2.8)
+    tied = Patch((0, 0), np.array([[1, 0.5, 0.4]], dtype=np.float32))
+    assert agreed(tied) == pytest.approx(1.5 / 2.4)  # a tie is inside

@@ -79,6 +79,8 @@ def test_black_and_white_change_places():
 
 
 def test_a_palette_s_greys_are_looked_up():
-    view = ByPalette.of(array(np.array([[[2, 0, 1]]], np.uint8)), greys=(7, 300, 9), dtype="uint16")
+    view = ByPalette.of(
+        array(np.array([[[2, 0, 1]]], np.uint8)), greys=(7, 300, 9), dtype="uint16", url="a"
+    )
     assert whole(view).tolist() == [[[9, 7, 300]]]
     assert whole(view).dtype == np.uint16

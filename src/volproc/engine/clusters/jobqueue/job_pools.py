@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import dask
-from distributed import Security
+from distributed import Scheduler, Security, SpecCluster
 
 from volproc.config.cluster import ClusterOptions
 from volproc.engine.clusters.jobqueue.job_records import (
@@ -92,8 +92,7 @@ class JobPools(Pools):
         script.logs.mkdir(parents=True, exist_ok=True)
         return JobWorkers(
             script,
-            scheduler=self._scheduler(pool.name),
-            security=self._security,
+            cluster=scheduler_only(self._scheduler(pool.name), self._security),
             keys=self._keys(script),
             book=self._book,
             threads=pool.threads,
@@ -137,6 +136,22 @@ class JobPools(Pools):
             tls_worker_key=str(paths["key"]),
             require_encryption=True,
         )
+
+
+def scheduler_only(options: Mapping[str, Any], security: Security) -> SpecCluster:
+    """A Dask cluster without workers; VolprocError where its scheduler cannot listen."""
+    try:
+        return SpecCluster(
+            workers={},
+            scheduler={"cls": Scheduler, "options": dict(options)},
+            security=security,
+            silence_logs=40,
+        )
+    except (RuntimeError, OSError, ValueError) as error:
+        raise VolprocError(
+            f"Dask's scheduler cannot listen here ({' '.join(str(error).split())}); check "
+            "[cluster] interface and scheduler_port"
+        ) from error
 
 
 def require(options: ClusterOptions) -> None:

@@ -136,9 +136,8 @@ def described(jobs: RecordedJobs) -> str:
 
 def state_lines(root: str) -> Iterator[str]:
     """What the queue says of each kind of job of a run, a line each."""
-    for book in (JobBook(root, CLIENT), JobBook(root)):
-        for jobs in book.read():
-            yield f"{jobs.title}: {_counted(jobs)}"
+    for jobs in (*JobBook(root, CLIENT).read(), *JobBook(root).read()):
+        yield f"{jobs.title}: {_counted(jobs)}"
 
 
 def _counted(jobs: RecordedJobs) -> str:

@@ -12,11 +12,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from typing import Any
 
-from distributed import Client, Scheduler, Security, SpecCluster
+from distributed import Client, Security, SpecCluster
 
 from volproc.engine.clusters.jobqueue import sent_job
 from volproc.engine.clusters.jobqueue.job_records import (
@@ -58,29 +57,27 @@ class JobWorkers:
         self,
         script: Script,
         *,
-        scheduler: Mapping[str, Any],
-        security: Security,
+        cluster: SpecCluster,
         keys: Security,
         book: JobBook,
         threads: int,
         jobs: int | None = None,
     ) -> None:
-        """`scheduler` are options of Dask's Scheduler; VolprocError where no job is accepted."""
+        """`cluster` is a scheduler, which is closed with them; `keys` are files that nodes see.
+
+        VolprocError where no job is accepted.
+        """
         self.script, self.system = script, SYSTEMS[script.system]
         self._threads, self._keys, self._book = threads, keys, book
         self._wanted = jobs or script.options.jobs
         self._jobs: list[SentJob] = []
         self._numbers, self._deaths = 0, 0
+        self._last_death: tuple[str, str] = ("", "")
         self._gave_up = self._refused = ""
         self._block_seconds = 0.0
         self._hurried = False
         self._changing, self._stop = threading.RLock(), threading.Event()
-        self.cluster = SpecCluster(
-            workers={},
-            scheduler={"cls": Scheduler, "options": dict(scheduler)},
-            security=security,
-            silence_logs=40,
-        )
+        self.cluster = cluster
         self.client = Client(self.cluster, set_as_default=False)
         self._keeper = threading.Thread(target=self._keep, name=f"volproc-{script.name}")
         try:
@@ -105,7 +102,7 @@ class JobWorkers:
             raise VolprocError(self._gave_up)
         with self._changing:
             parts = list(self._described())
-        return "; ".join(parts) or f"another job of {self.pool} is asked for"
+        return "; ".join(parts) or self._refused or f"another job of {self.pool} is asked for"
 
     def _described(self) -> Iterator[str]:
         now = time.monotonic()
@@ -136,7 +133,7 @@ class JobWorkers:
             )
         with self._changing:
             near = {job.name for job in self._jobs if self._is_leaving(job)}
-        there = self.client.scheduler_info()["workers"] if near else {}
+        there = self.client.scheduler_info(n_workers=-1)["workers"] if near else {}
         return [address for address, worker in there.items() if belongs(worker["name"], near)]
 
     def seconds_left(self) -> float | None:
@@ -190,7 +187,10 @@ class JobWorkers:
     def look(self) -> bool:
         """Ask queue and scheduler once, and replace what is lost; whether jobs were sent."""
         known = self.system.jobs([job.id for job in self._jobs], name=self.script.name)
-        there = {worker["name"] for worker in self.client.scheduler_info()["workers"].values()}
+        there = {
+            worker["name"]
+            for worker in self.client.scheduler_info(n_workers=-1)["workers"].values()
+        }
         now = time.monotonic()
         with self._changing:
             for job in self._jobs:
@@ -202,6 +202,7 @@ class JobWorkers:
             if len(self._jobs) >= self._wanted:
                 return False
             if self._deaths >= MAX_DEATHS * self._wanted and not there:
+                self._gave_up = self._gave_up or self._verdict()
                 return False
         return self._fill()
 
@@ -212,7 +213,7 @@ class JobWorkers:
             return
         busy = {
             worker["name"]
-            for address, worker in self.client.scheduler_info()["workers"].items()
+            for address, worker in self.client.scheduler_info(n_workers=-1)["workers"].items()
             if self.client.processing().get(address)
         }
         for job in near:
@@ -221,26 +222,30 @@ class JobWorkers:
                 self._jobs.remove(job)
 
     def _bury(self, job: SentJob) -> None:
-        """Note that a job has ended, and give the pool up when they keep dying."""
+        """Note that a job has ended, and how."""
         self._jobs.remove(job)
         word = job.queued.word if job.queued else ""
         if job.served:
             self._deaths = 0
             logger.warning("job %s of %s ended (%s); another one is sent", job.id, self.pool, word)
-            return
-        self._deaths += 1
-        if self._deaths >= MAX_DEATHS * self._wanted:
-            told = accounting(self.system, job.id) or word
-            log = last_lines(self.script.logs, job.id)
-            self._gave_up = (
-                f"{self._deaths} jobs of {self.pool} ended before their worker connected; the last "
-                f"one, {job.id}: {told}; its log in {self.script.logs} ends with: {log}"
-            )
+        else:
+            self._deaths += 1
+            self._last_death = job.id, word
+
+    def _verdict(self) -> str:
+        """Why no more jobs are sent: what accounting and the log say of the last one."""
+        id, word = self._last_death
+        told = accounting(self.system, id) or word
+        log = last_lines(self.script.logs, id)
+        return (
+            f"{self._deaths} jobs of {self.pool} ended before their worker connected; the last "
+            f"one, {id}: {told}; its log in {self.script.logs} ends with: {log}"
+        )
 
     def _fill(self) -> bool:
         """Submit up to the wanted number; whether any was accepted."""
         with self._changing:
-            before = self._numbers
+            before, self._refused = self._numbers, ""
             try:
                 while len(self._jobs) < self._wanted and not self._stop.is_set():
                     self._jobs.append(self._sent())

@@ -20,8 +20,21 @@ from pathlib import Path
 from uuid import uuid4
 
 from volproc.config.cluster import ClusterOptions, PoolOptions
-from volproc.engine.clusters.kubernetes.api_server import CORE, DASK, ApiServer, Object, in_pod
-from volproc.engine.clusters.kubernetes.manifests import RUN_LABEL, Surroundings, dask_cluster
+from volproc.config.kubernetes import LABEL, NODE_LABEL, require_form
+from volproc.engine.clusters.kubernetes.api_server import (
+    CORE,
+    DASK,
+    ApiServer,
+    NotThereError,
+    Object,
+    in_pod,
+)
+from volproc.engine.clusters.kubernetes.manifests import (
+    RUN_LABEL,
+    Surroundings,
+    dask_cluster,
+    node_labels,
+)
 from volproc.engine.clusters.kubernetes.workers import (
     CLUSTERS,
     KubernetesEngine,
@@ -30,7 +43,7 @@ from volproc.engine.clusters.kubernetes.workers import (
 )
 from volproc.engine.clusters.pools import Pools, WorkerPool, at_work, threads_of
 from volproc.engine.protocol import Engine, Step
-from volproc.errors import ConfigError
+from volproc.errors import ConfigError, TransientError, VolprocError
 from volproc.lease import Lease, current
 
 WORKERS_SHARE = 0.95
@@ -82,10 +95,25 @@ class KubernetesPools(Pools):
         """VolprocError before any work if the operator, a right or a field is missing."""
         for table in ("cpu", "gpu") if self._options.gpu else ("cpu",):
             pool = KubernetesPool(1, 10**9, table)
-            self._api.create(DASK, CLUSTERS, self.manifest(pool), try_only=True)
+            try:
+                self._api.create(DASK, CLUSTERS, self.manifest(pool), try_only=True)
+            except NotThereError as error:
+                raise _not_there(error, self._api) from error
 
     def _pool_options(self, table: str) -> PoolOptions:
         return self._options.gpu if table == "gpu" and self._options.gpu else self._options.cpu
+
+
+def _not_there(error: NotThereError, api: ApiServer) -> VolprocError:
+    if f'"{api.namespace}"' in str(error):
+        return VolprocError(
+            f"there is no namespace {api.namespace} in the Kubernetes cluster at {api.address}; "
+            "create it, or name another as [cluster.kubernetes] namespace"
+        )
+    return VolprocError(
+        f"the Kubernetes cluster at {api.address} has no Dask operator: it does not know "
+        "daskclusters; docs/clusters.md says how it is installed"
+    )
 
 
 @contextmanager
@@ -114,6 +142,12 @@ def require_for_pods(options: ClusterOptions) -> None:
                 f"[cluster.{table}] gpus_per_job = {pool.gpus_per_job}: a pod has one GPU; set it "
                 "to 1, and jobs to the number of GPUs"
             )
+        try:
+            require_form(f"[cluster.{table}] queue", pool.queue, LABEL, "team-a")
+            for label in node_labels(pool):
+                require_form(f"[cluster.{table}] constraint", label, NODE_LABEL, "gpu=a100")
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
 def surroundings(api: ApiServer, options: ClusterOptions) -> Surroundings:
@@ -141,7 +175,14 @@ def surroundings(api: ApiServer, options: ClusterOptions) -> Surroundings:
 def own_pod(api: ApiServer) -> Object | None:
     """The pod in which this process runs, if it is in the namespace of the workers."""
     name = os.environ.get("HOSTNAME", "")
-    return api.get(CORE, "pods", name) if in_pod() and name else None
+    if not in_pod() or not name:
+        return None
+    try:
+        return api.get(CORE, "pods", name)
+    except TransientError:
+        raise
+    except VolprocError:  # volproc may have no right to look there: it is another namespace
+        return None
 
 
 def remove_left_behind(api: ApiServer, run: str) -> None:

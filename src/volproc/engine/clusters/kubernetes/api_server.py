@@ -151,7 +151,8 @@ def _renamed(where: str) -> Iterator[None]:
     try:
         yield
     except kr8s.ServerError as error:
-        raise refusal(error.response.status_code if error.response else 500, str(error)) from error
+        status = 500 if error.response is None else error.response.status_code
+        raise refusal(status, str(error)) from error
     except (kr8s.APITimeoutError, httpx.TransportError, OSError) as error:
         raise TransientError(
             f"{where} does not answer ({type(error).__name__}: {' '.join(str(error).split())}); "

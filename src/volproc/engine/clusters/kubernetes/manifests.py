@@ -62,7 +62,7 @@ def dask_cluster(
                 "metadata": {"labels": {QUEUE_LABEL: pool.queue} if pool.queue else {}},
                 "spec": {
                     **_pod(_worker(name, options, pool, workers, around), options, around),
-                    "nodeSelector": _node_labels(options, pool),
+                    "nodeSelector": _node_selector(options, pool),
                     "tolerations": _tolerations(options, pool),
                     "terminationGracePeriodSeconds": GRACE_S,
                 },
@@ -185,12 +185,14 @@ def _resources(cores: float, memory_gb: float, more: dict[str, str]) -> Object:
     return {"requests": {"cpu": f"{cores:g}", **memory, **more}, "limits": {**memory, **more}}
 
 
-def _node_labels(options: KubernetesOptions, pool: PoolOptions) -> dict[str, str]:
-    more = [label.strip() for label in pool.constraint.split(",") if label.strip()]
-    return {
-        key: value
-        for key, _, value in (label.partition("=") for label in (*options.node_selector, *more))
-    }
+def node_labels(pool: PoolOptions) -> list[str]:
+    """Labels that the nodes of a pool must have."""
+    return [label.strip() for label in pool.constraint.split(",") if label.strip()]
+
+
+def _node_selector(options: KubernetesOptions, pool: PoolOptions) -> dict[str, str]:
+    labels = (label.partition("=") for label in (*options.node_selector, *node_labels(pool)))
+    return {key: value for key, _, value in labels}
 
 
 def _tolerations(options: KubernetesOptions, pool: PoolOptions) -> list[Object]:

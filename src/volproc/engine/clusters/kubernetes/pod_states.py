@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ FINAL_WORDS = ("not found", "denied", "unauthorized", "manifest unknown", "inval
 """In what a node says of an image: these do not pass, as a registry's silence may."""
 MISCONFIGURED = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 OUT_OF_MEMORY = "OOMKilled"
+OPERATORS_NOTES = "kopf.zalando.org/"
+"""Annotations in which the operator's framework notes how far it is."""
 
 Log = Callable[[str], str]
 """The last lines that the container of a pod wrote before it ended."""
@@ -39,19 +42,30 @@ def component(pod: Object) -> str:
     return str(pod["metadata"].get("labels", {}).get(COMPONENT_LABEL, "pod"))
 
 
-def why_none_runs(pods: Sequence[Object], events: Sequence[Object], log: Log, *, pool: str) -> str:
-    """What the pods of a pool wait for; VolprocError if they wait in vain."""
+def operator_failures(cluster: Object) -> Iterator[str]:
+    """What the operator failed at, as it notes it at a DaskCluster until it succeeds."""
+    for key, text in (cluster["metadata"].get("annotations") or {}).items():
+        if key.startswith(OPERATORS_NOTES):
+            note = json.loads(text)
+            if note.get("message") and not note.get("success"):
+                yield str(note["message"])
+
+
+def why_none_runs(pods: Sequence[Object], complaints: Sequence[str], log: Log, *, pool: str) -> str:
+    """What the pods of a pool wait for; VolprocError if they wait in vain.
+
+    `complaints` are what those say who could not make pods.
+    """
     waiting = [pod for pod in pods if not is_ready(pod) and not is_leaving(pod)]
     for pod in waiting:
         _require_startable(pod, log, pool)
-    _require_valid(events)
+    _require_valid(complaints)
     reasons = [reason for pod in waiting for reason in _reasons(pod)]
     if reasons:
         first = max(set(reasons), key=reasons.count)
         return f"{len(waiting)} of {len(pods)} pods of [cluster.{pool}] are not there yet: {first}"
-    refused = [event for event in events if event.get("reason") == "FailedCreate"]
-    if refused and not waiting:
-        return f"no pod of [cluster.{pool}] may be created: {_message(refused[-1])}"
+    if complaints:
+        return f"no pod of [cluster.{pool}] can be made: {_line(complaints[-1])}"
     if not pods:
         return f"no pod of [cluster.{pool}] is there yet: the Dask operator has not made any"
     return f"the pods of [cluster.{pool}] run, their workers have not connected yet"
@@ -90,11 +104,11 @@ def _keeps_ending(pod: Object, container: Object, log: Log, pool: str) -> Volpro
     )
 
 
-def _require_valid(events: Sequence[Object]) -> None:
+def _require_valid(complaints: Sequence[str]) -> None:
     """VolprocError if the operator could not make what a DaskCluster describes."""
-    for event in events:
-        if " is invalid: " in _message(event):
-            raise VolprocError(f"Kubernetes refuses a field: {_message(event)}; change [cluster]")
+    for said in complaints:
+        if " is invalid: " in said:
+            raise VolprocError(f"Kubernetes refuses a field: {_line(said)}; change [cluster]")
 
 
 def _reasons(pod: Object) -> Iterator[str]:
@@ -110,10 +124,6 @@ def _reasons(pod: Object) -> Iterator[str]:
 
 def _containers(pod: Object) -> list[dict[str, Any]]:
     return pod.get("status", {}).get("containerStatuses") or []
-
-
-def _message(event: Object) -> str:
-    return _line(event.get("message") or "")
 
 
 def _line(text: str) -> str:

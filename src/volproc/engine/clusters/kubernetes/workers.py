@@ -26,12 +26,12 @@ from volproc.grid.blocks import Block
 
 LOOK_EVERY_S = 5.0
 """How often the API server is asked for the pods."""
+PAUSE_S = 1.0
+"""Between two looks for a scheduler that has to come."""
 CONNECT_WITHIN_S = 60
 GONE_WITHIN_S = 120.0
 LOG_LINES = 5
 CLUSTERS = "daskclusters"
-MAKERS = ("DaskCluster", "DaskWorkerGroup", "Deployment", "ReplicaSet")
-"""What pods are made by, each by the one before it."""
 
 
 class KubernetesWorkers:
@@ -50,7 +50,7 @@ class KubernetesWorkers:
     def client(self) -> Client:
         """Dask's client; the first one to ask waits until the scheduler answers."""
         for _ in self.connecting():
-            time.sleep(1.0)
+            time.sleep(PAUSE_S)
         return self.client
 
     def connecting(self) -> Iterator[str]:
@@ -91,17 +91,17 @@ class KubernetesWorkers:
     def waiting_for(self) -> str:
         """Why no worker is there yet, for people; VolprocError if none will come."""
         pods = self._look()
-        return pod_states.why_none_runs(pods, self._warnings(), self._log, pool=self._pool)
+        return pod_states.why_none_runs(pods, self._complaints(), self._log, pool=self._pool)
 
-    def _warnings(self) -> list[Object]:
-        """What the operator complains of, and who makes the pods."""
+    def _complaints(self) -> list[str]:
+        """What keeps pods from being made, as their makers and the operator say."""
         with suppress(TransientError):
-            events = self._api.list(CORE, "events", fields="type!=Normal")
-            return [event for event in events if self._is_about_makers(event["involvedObject"])]
+            events = self._api.list(CORE, "events", fields="reason=FailedCreate")
+            here = [e for e in events if _about(e).startswith(self.name)]
+            clusters = self._api.list(DASK, CLUSTERS, fields=f"metadata.name={self.name}")
+            failed = [said for one in clusters for said in pod_states.operator_failures(one)]
+            return [*(str(event.get("message", "")) for event in here), *failed]
         return []
-
-    def _is_about_makers(self, what: Object) -> bool:
-        return what.get("kind") in MAKERS and what.get("name", "").startswith(self.name)
 
     def _log(self, pod: str) -> str:
         with suppress(Exception):  # it only adds to what is known
@@ -139,7 +139,7 @@ class KubernetesEngine(DaskEngine):
             if why != before:
                 yield Waiting(why)
             before = why
-            time.sleep(1.0)
+            time.sleep(PAUSE_S)
         yield from super().map(step, blocks)
 
 
@@ -154,6 +154,10 @@ def wait_until_gone(api: ApiServer, names: list[str]) -> None:
                 f"deleted, first {left[0]['metadata']['name']}: kubectl says why"
             )
         time.sleep(0.5)
+
+
+def _about(event: Object) -> str:
+    return str(event["involvedObject"].get("name", ""))
 
 
 def _is_scheduler(pod: Object) -> bool:

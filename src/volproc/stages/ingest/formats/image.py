@@ -93,7 +93,9 @@ def _orientation(image: ImageFile) -> int | None:
 
 def _palette(image: ImageFile) -> npt.NDArray[np.uint8]:
     """A row per value: red, green, blue and how opaque."""
-    colours = np.reshape(image.getpalette() or [], (-1, 3)).astype(np.uint8)
+    # not getpalette, which decodes all pixels first
+    stored = bytes(image.palette.palette or b"") if image.palette else b""
+    colours = np.frombuffer(stored, np.uint8).reshape(-1, 3)
     opaque = np.full(len(colours), 255, np.uint8)
     # a byte for each value, or the one value that is clear
     stated = image.info.get("transparency", b"")

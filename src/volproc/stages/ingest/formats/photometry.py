@@ -14,7 +14,7 @@ from volproc.stages.ingest.voxel_source import Source
 
 COLOUR = (
     "has colour; a volume needs grey planes: convert its files to 8 or 16 bit grey first "
-    "(ImageMagick: mogrify -colorspace gray FILES)"
+    "(ImageMagick: mogrify -colorspace gray FILES), or, if colours stand for ids, to their numbers"
 )
 
 
@@ -84,11 +84,13 @@ def by_palette(source: Source, palette: npt.NDArray[Any] | None, url: str) -> So
         if palette.dtype.itemsize > 1 and not np.any(greys % step):
             greys = greys // step
             break
-    if np.array_equal(greys, np.arange(len(greys))):
+    same = np.array_equal(greys, np.arange(len(greys)))
+    if same and len(greys) > np.iinfo(source.dtype).max:
         return source
     return ByPalette.of(
         source,
         greys=tuple(greys.tolist()),
         dtype="uint8" if greys.max() < 256 else "uint16",
-        note="its values are indices into a palette of greys: the greys were taken",
+        note="" if same else "its values are indices into a palette of greys: the greys were taken",
+        url=url,
     )

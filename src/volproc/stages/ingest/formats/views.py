@@ -166,8 +166,15 @@ class ByPalette(View):
     """A source whose values are indices into a palette of `greys`."""
 
     greys: tuple[int, ...]
+    url: str
 
     def read(self, box: Box) -> npt.NDArray[Any]:
-        """The voxels of `box`."""
+        """The voxels of `box`; IngestError for an index that the palette lacks."""
         greys: npt.NDArray[Any] = np.asarray(self.greys, dtype=self.dtype)
-        return greys.take(self.inside.read(box))
+        indices = self.inside.read(box)
+        if indices.max(initial=0) >= len(greys):
+            raise IngestError(
+                f"{self.url} holds the index {indices.max()} into a palette of {len(greys)}; give "
+                "--labels if the values are ids, or save it as grey"
+            )
+        return greys.take(indices)

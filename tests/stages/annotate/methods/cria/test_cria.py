@@ -141,6 +141,7 @@ PRESENCE = [  # who drew what; how sure the left piece is, which comes first, an
     ([BOTH, BOTH, ONE, OTHER, NEITHER, NEITHER], 3 / 6, 2.5 / (2.5 + 1 / 2)),
     ([ONE, ONE, ONE, OTHER, NEITHER], 3 / 5, None),
     ([ONE, NEITHER, NEITHER], None, None),
+    ([ONE, OTHER], 1 / 2, None),  # of what one drew alone nobody overlooked anything
 ]
 
 
@@ -217,6 +218,26 @@ def test_nobody_counts_for_more_than_nine_tenths_of_the_others(known, expected):
     skills = {f"v{n}": skill for n, skill in enumerate(known)}
     agreement = cria(by(drawn, absent, drawn), NM, skills, OPTIONS).onto(SHAPE)
     assert agreement[150, 100] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [({"v1": 0.5}, 1 / 1.5), ({"v0": 0.0, "v1": 1e-3}, 1 / 2), ({"v0": 1e-3, "v1": 0.0}, 1 / 2)],
+)
+def test_who_is_not_known_counts_for_1_and_nobody_for_nothing(known, expected):
+    agreement = cria(by([ring(*LEFT)], []), NM, known, OPTIONS).onto(SHAPE)
+    assert agreement[150, 100] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("part", "moves"), [(0.09, False), (0.13, True)])
+def test_an_open_line_along_a_tenth_of_the_outline_moves_it(part, moves):
+    """Rings of 2.6 um radius and two arcs 100 nm around them."""
+    closed, opened = [ring(150, 150, 130)], [ring(150, 150, 135, part=part)]
+    alone, seen = (
+        cria(by(closed, closed, *more), NM, {}, OPTIONS).onto(SHAPE)
+        for more in ([], [opened, opened])
+    )
+    assert ((alone >= 0.5) != (seen >= 0.5)).any() == moves
 
 
 def test_of_two_the_better_one_counts_more():

@@ -81,3 +81,12 @@ def test_a_line_is_cut_at_its_first_visit_though_the_second_is_nearer():
     line = overrun(np.vstack([arc(0, 0.01), again + 40, again]), 100.0)
     assert line is not None
     assert len(line) == 1 + len(again)
+
+
+@pytest.mark.parametrize(("times", "cut"), [(4, True), (5, False)])
+def test_a_line_has_left_its_start_from_twice_the_width_on(times, cut):
+    """To and fro: the width, a twentieth of its length, is 0.4 or 0.5 of how far it goes."""
+    away = 100.0 - np.abs(np.arange(200 * times + 1) % 200 - 100)
+    line = overrun(np.stack([away, np.zeros_like(away)], axis=1), 1000.0)
+    assert (line is not None) == cut
+    assert not cut or len(line) == 201

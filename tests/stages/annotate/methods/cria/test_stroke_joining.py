@@ -114,6 +114,12 @@ def test_strokes_of_one_point_or_none_do_no_harm():
     assert not joined.left_open
 
 
+@pytest.mark.parametrize(("long", "left"), [(0, 0), (0.8, 1)])
+def test_a_stroke_in_one_place_is_no_line(long, left):
+    joined = limited(np.float32([[150, 150], [150, 150 + long]]))
+    assert (joined.loops, len(joined.left_open)) == ((), left)
+
+
 def test_two_nuclei_whose_gaps_face_one_another_stay_two():
     """The gaps are wider than the nuclei are apart."""
     left = circle((200, 100), 60, 0.3, 2 * np.pi - 0.3)
@@ -355,3 +361,10 @@ def test_a_stroke_whose_two_ends_leave_the_image_is_closed_along_its_border():
     joined = limited(np.float32([[100, 0], [100, 250], [200, 250], [200, 0]]))
     assert (len(joined.loops), joined.left_open) == (1, ())
     assert size(joined.loops) == 100 * 250
+
+
+@pytest.mark.parametrize(("apart", "left"), [(14, 1), (16, 2)])
+def test_a_stroke_within_half_the_limit_of_a_longer_one_repeats_it(apart, left):
+    """The limit is 30; no two ends are that near."""
+    joined = limited(wall(200, 20, 380), wall(200 + apart, 100, 300))
+    assert (joined.loops, len(joined.left_open)) == ((), left)

@@ -1,0 +1,458 @@
+"""Workflows in pods of a real Kubernetes API server: disturbed, refused, and nothing left behind.
+
+The API server, its controllers, the Dask operator and the rights are real; a node of it runs pods
+as processes of this machine (process_kubelet.py). Every result must be that of a run without a
+cluster, byte by byte. volproc runs with the rights that docs/clusters.md lists, and no more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE, SMALL = ROOT / "scripts/clusters", ROOT / "tests/whole/small.py"
+PATIENCE_S = 240
+RUNS = ("run", "workflow.toml", "--quiet")
+RESULTS = ("image.zarr", "prediction.zarr", "votes.zarr", "objects.zarr", "objects.csv")
+CLUSTER = """
+[cluster.cpu]
+jobs = 2
+memory_gb = 3
+[cluster.kubernetes]
+namespace = "volproc"
+image = "volproc:test"
+environment_secret = "volproc-bucket"
+"""
+WORKFLOW = """
+[run]
+source = "../phantom.tif"
+folder = "run"
+[ingest]
+voxel_nm = [50, 20, 20]
+[predict]
+model = "../tiny"
+tile = [16, 40, 40]
+block = [16, 40, 40]
+[label]
+block = [16, 24, 60]
+min_volume_um3 = 0.001
+[report]
+slices = 1
+[cluster]
+kind = "{kind}"
+"""
+INPUTS = """
+import tifffile, torch
+from pathlib import Path
+from volproc import PhantomOptions, phantom
+from volproc.volume.store import open_volume
+from tests.conftest import card_for
+from volproc.model.unet import UNet, UNetSpec
+from volproc.model.weights import save_model
+phantom("phantom.zarr", PhantomOptions(shape=(16, 300, 300), voxel_nm=(50, 20, 20), seed=4))
+volume = open_volume("phantom.zarr")
+tifffile.imwrite("phantom.tif", volume.read(volume.info.box))
+torch.manual_seed(1)
+spec = UNetSpec(slices_in=6, slices_out=4, widths=(6, 8), stem=2)
+network = UNet(spec).eval()
+for part in network.modules():  # as if trained: no running mean of 0 and spread of 1
+    if isinstance(part, torch.nn.BatchNorm2d):
+        part.running_mean.uniform_(-0.5, 0.5)
+        part.running_var.uniform_(0.5, 2)
+        torch.nn.init.uniform_(part.weight, 0.5, 2)
+save_model(Path("tiny"), network, card_for(spec, name="tiny", voxel_nm=(50, 50, 50)))
+"""
+ROLE = {
+    "kubernetes.dask.org": {"daskclusters": ["create", "list", "delete"]},
+    "": {"pods": ["get", "list"], "pods/log": ["get"], "events": ["list"]},
+}
+
+
+class Failed(Exception):
+    """A trial did not end as it must."""
+
+
+def require(fact: object, said: object = "") -> None:
+    if not fact:
+        raise Failed(str(said))
+
+
+def until(fact: Callable[[], object], what: str) -> None:
+    """Wait until it is so."""
+    end = time.monotonic() + PATIENCE_S
+    while not fact():
+        require(time.monotonic() < end, f"{what}: not within {PATIENCE_S} s")
+        time.sleep(0.2)
+
+
+class Cluster:
+    """The API server with the operator and a node, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.server = folder, folder / "server"
+        self._started: list[subprocess.Popen] = []
+
+    def up(self) -> None:
+        run([HERE / "kubernetes_up", self.server, "up"])
+        os.environ["KUBECONFIG"] = str(self.server / "kubeconfig")
+        self.install_operator()
+        self.kubectl("create", "namespace", "volproc")
+        rules = [
+            {"apiGroups": [group], "resources": [resource], "verbs": verbs}
+            for group, resources in ROLE.items()
+            for resource, verbs in resources.items()
+        ]
+        rights = "rbac.authorization.k8s.io"
+        self.apply(f"{rights}/v1", "Role", "volproc", rules=rules)
+        self.apply(
+            f"{rights}/v1",
+            "RoleBinding",
+            "volproc",
+            subjects=[{"kind": "User", "name": "volproc", "apiGroup": rights}],
+            roleRef={"kind": "Role", "name": "volproc", "apiGroup": rights},
+        )
+        self.apply("v1", "Secret", "volproc-bucket", stringData={"AWS_ACCESS_KEY_ID": "key"})
+        self._images()
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+        binaries = Path(sys.executable).parent
+        operator = "dask_kubernetes.operator.controller"
+        for name, command in {
+            "node": [sys.executable, HERE / "process_kubelet.py", self.server, binaries],
+            "operator": [binaries / "kopf", "run", "-m", operator, "--all-namespaces"],
+        }.items():
+            log = (self.folder / f"{name}.log").open("w")
+            self._started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        until(lambda: "process-node" in self.kubectl("get", "nodes"), "the node")
+
+    def _images(self) -> None:
+        """Images that differ from the client: another version, and one whose Python is broken."""
+        other = self.server / "images/other"
+        shutil.copytree(ROOT / "src/volproc", other / "volproc")
+        init = other / "volproc/__init__.py"
+        init.write_text(re.sub(r'(__version__.*?=) ".*"', r'\1 "9.9"', init.read_text(), count=1))
+        broken = self.server / "images/broken/sitecustomize.py"
+        broken.parent.mkdir()
+        broken.write_text("import os\nprint('no such library', flush=True)\nos._exit(3)\n")
+
+    def install_operator(self) -> None:
+        """Its kinds; the operator itself is a process."""
+        import dask_kubernetes
+
+        chart = "operator/deployment/helm/dask-kubernetes-operator/crds"
+        self.kubectl("apply", "-f", str(Path(dask_kubernetes.__file__).parent / chart))
+
+    def down(self) -> None:
+        for process in self._started:
+            process.send_signal(signal.SIGINT)
+        for process in self._started:
+            process.wait()
+        run([HERE / "kubernetes_up", self.server, "down"])
+
+    def kubectl(self, *words: str, given: str = "") -> str:
+        return run(["kubectl", "-n", "volproc", *words], given=given)
+
+    def apply(self, version: str, kind: str, name: str, **more: object) -> None:
+        what = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **more}
+        self.kubectl("apply", "-f", "-", given=json.dumps(what))
+
+    def objects(self, kinds: str = "pods,daskclusters,daskworkergroups,deployments") -> list[dict]:
+        return json.loads(self.kubectl("get", kinds, "-o", "json"))["items"]
+
+    def pods(self, kind: str) -> list[str]:
+        """Pods of schedulers, workers or clients that run, without those being deleted."""
+        return [
+            pod["metadata"]["name"]
+            for pod in self.objects("pods")
+            if pod["metadata"].get("labels", {}).get("dask.org/component", "client") == kind
+            and pod["status"].get("phase") == "Running"
+            and "deletionTimestamp" not in pod["metadata"]
+        ]
+
+    def kill(self, pod: str) -> None:
+        """SIGKILL for all processes of a pod."""
+        os.killpg(int((self.server / f"pods/{pod}.pid").read_text()), signal.SIGKILL)
+
+    def require_nothing_left(self) -> None:
+        until(
+            lambda: not [o for o in self.objects() if "client" not in o["metadata"]["name"]], "gone"
+        )
+
+
+def run(command: list, *, given: str = "", **more: object) -> str:
+    ended = subprocess.run(
+        [str(word) for word in command], input=given, capture_output=True, text=True, **more
+    )
+    require(ended.returncode == 0, f"{command}: {ended.stderr}")
+    return ended.stdout
+
+
+class Trial:
+    """A workflow in a folder of its own."""
+
+    def __init__(self, cluster: Cluster, name: str, more: str = CLUSTER) -> None:
+        self.cluster, self.name = cluster, name
+        self.folder = cluster.folder / name
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        kind = "kubernetes" if more else "serial"
+        (self.folder / "workflow.toml").write_text(WORKFLOW.format(kind=kind) + more)
+
+    def environment(self, user: str = "volproc") -> dict[str, str]:
+        """That of a pod, for the client."""
+        return {
+            "PYTHONPATH": str(ROOT / "src"),
+            "KUBECONFIG": str(self.cluster.server / f"{user}.kubeconfig"),
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+        }
+
+    def client(self, **more: str) -> subprocess.Popen:
+        """volproc as a process outside of any pod, which finds names of Services, as in one."""
+        environment = os.environ | self.environment() | {"HOSTNAME": "elsewhere"} | more
+        return subprocess.Popen(
+            [sys.executable, SMALL, *RUNS],
+            cwd=self.folder,
+            env=environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def submit(self) -> None:
+        """volproc in a pod of a Job."""
+        words = " ".join(map(str, (sys.executable, SMALL, *RUNS)))
+        variables = [{"name": key, "value": value} for key, value in self.environment().items()]
+        container = {
+            "name": "volproc",
+            "image": "volproc:test",
+            "command": ["sh", "-c", f"cd {self.folder} && exec {words}"],
+            "env": variables,
+        }
+        pod = {"restartPolicy": "Never", "containers": [container]}
+        job = {"backoffLimit": 6, "template": {"spec": pod}}
+        self.cluster.apply("batch/v1", "Job", f"client-{self.name}", spec=job)
+
+    def status(self) -> dict:
+        text = self.cluster.kubectl("get", "job", f"client-{self.name}", "-o", "json")
+        return json.loads(text).get("status", {})
+
+    def ended(self) -> None:
+        """Wait until the Job has done its work, and remove it."""
+        until(lambda: self.status().get("succeeded") or self.status().get("completionTime"), "job")
+        self.cluster.kubectl("delete", "job", f"client-{self.name}")
+
+    def events(self, kind: str) -> list[dict]:
+        log = self.folder / "run/log.jsonl"
+        lines = log.read_text().splitlines() if log.exists() else []
+        with suppress(ValueError):  # a line is being written
+            return [e for e in map(json.loads, lines) if e["event"] == kind]
+        return []
+
+    def blocks(self) -> int:
+        return len(self.events("BlockDone"))
+
+    def require_same(self) -> None:
+        """Fails unless the results are those of the undisturbed run without a cluster."""
+        for name in RESULTS:
+            one, other = (
+                files(self.cluster.folder / run / "run" / name) for run in ("alone", self.name)
+            )
+            require(one and one == other, f"{name} differs")
+
+
+def files(path: Path) -> dict[str, bytes]:
+    found = [path] if path.is_file() else sorted(path.rglob("*"))
+    return {str(one.relative_to(path)): one.read_bytes() for one in found if one.is_file()}
+
+
+def two_pods(cluster: Cluster) -> None:
+    """Two pods, undisturbed."""
+    trial = Trial(cluster, "two-pods")
+    trial.submit()
+    until(lambda: len(cluster.pods("worker")) == 2, "two workers")
+    owner = cluster.objects("daskclusters")[0]["metadata"]["ownerReferences"][0]
+    require(owner["kind"] == "Pod" and owner["name"].startswith("client-"), owner)
+    trial.ended()
+    trial.require_same()
+
+
+def pod_deleted(cluster: Cluster) -> None:
+    """A worker's pod is deleted in mid-run, as when its node is taken away."""
+    trial = disturbed(cluster, "pod-deleted")
+    gone = cluster.pods("worker")[0]
+    cluster.kubectl("delete", "pod", gone, "--wait=false")
+    until(lambda: len(cluster.pods("worker")) == 2, "another pod")
+    trial.ended()
+    trial.require_same()
+
+
+def worker_killed(cluster: Cluster) -> None:
+    """A worker is killed; its pod stays and starts it again."""
+    trial = disturbed(cluster, "worker-killed")
+    cluster.kill(cluster.pods("worker")[0])
+    trial.ended()
+    trial.require_same()
+
+
+def scheduler_killed(cluster: Cluster) -> None:
+    """The scheduler is killed: the client ends with 1, and its Job starts it again."""
+    trial = disturbed(cluster, "scheduler-killed")
+    cluster.kill(cluster.pods("scheduler")[0])
+    trial.ended()
+    trial.require_same()
+
+
+def client_killed(cluster: Cluster) -> None:
+    """The client is killed; its Job starts another, which removes what the first one left."""
+    trial = disturbed(cluster, "client-killed")
+    left = [one["metadata"]["name"] for one in cluster.objects("daskclusters")]
+    before = trial.blocks()
+    cluster.kill(cluster.pods("client")[0])
+    until(lambda: left != [o["metadata"]["name"] for o in cluster.objects("daskclusters")], "new")
+    until(lambda: trial.blocks() > before + 3, "the next client at work")
+    require(len(cluster.objects("daskclusters")) == 1, "two clusters at once")
+    trial.ended()
+    trial.require_same()
+    counted = [(e["step"], e["block"]) for e in trial.events("BlockDone")]
+    require(len(counted) - len(set(counted)) < 6, "blocks were done again that were recorded")
+
+
+def job_deleted(cluster: Cluster) -> None:
+    """The Job is deleted in mid-run: with its pod goes all that it made."""
+    trial = disturbed(cluster, "job-deleted")
+    cluster.kubectl("delete", "job", f"client-{trial.name}", "--wait=false")
+
+
+def disturbed(cluster: Cluster, name: str) -> Trial:
+    """A trial that has begun: two workers are there, and some blocks done."""
+    trial = Trial(cluster, name)
+    trial.submit()
+    until(lambda: len(cluster.pods("worker")) == 2 and trial.blocks() > 8, "at work")
+    return trial
+
+
+def refused(
+    cluster: Cluster, name: str, more: str, *words: str, code: int = 2, **user: str
+) -> None:
+    """The client ends with one line that has these words."""
+    with ended(Trial(cluster, name, more).client(**user)) as (found, said):
+        lines = [line for line in said.splitlines() if line.startswith("volproc: ")]
+        require(found == code and len(lines) == 1, f"{name}: exit code {found}: {said}")
+        missing = [word for word in words if word not in lines[0]]
+        require(not missing and "Traceback" not in said, f"{name}: {missing} not in {lines[0]}")
+        print(f"     {lines[0]}")
+
+
+@contextmanager
+def ended(process: subprocess.Popen) -> Iterator[tuple[int, str]]:
+    try:
+        said = process.communicate(timeout=PATIENCE_S)[1]
+    except subprocess.TimeoutExpired as error:
+        process.send_signal(signal.SIGINT)
+        raise Failed(f"still there after {PATIENCE_S} s: {process.communicate()[1]}") from error
+    yield process.returncode, said
+
+
+def refusals(cluster: Cluster) -> None:
+    """What cannot work is one line, before any work where that can be known."""
+    image = CLUSTER.replace
+    refused(cluster, "image", image("volproc:test", "nowhere:1"), "nowhere:1", "image")
+    refused(cluster, "secret", image("-bucket", "-none"), 'secret "volproc-none" not found')
+    user = str(cluster.server / "kubeconfig")
+    elsewhere = image('"volproc"', '"none"')
+    refused(cluster, "space", elsewhere, "no namespace none", "namespace", KUBECONFIG=user)
+    user = str(cluster.server / "nobody.kubeconfig")
+    refused(cluster, "right", CLUSTER, "cannot create", "daskclusters", KUBECONFIG=user)
+    refused(cluster, "config", CLUSTER, "no Kubernetes cluster is known", KUBECONFIG="/none")
+    refused(cluster, "broken", image(":test", ":broken"), "exit code 3", "no such library")
+    refused(cluster, "other", image(":test", ":other"), "no worker is left", "volproc 9.9")
+    wrong = image("jobs = 2", 'queue = "no/queue"')
+    refused(cluster, "field", wrong, "[cluster.cpu] queue", "no/queue")
+    twice = CLUSTER + 'volumes = ["data:/data", "more:/data"]'
+    refused(cluster, "spec", twice, "volumeMounts[1].mountPath", "must be unique")
+
+
+def waiting(cluster: Cluster) -> None:
+    """Pods that wait for a node, or for a quota: the reason is shown; Ctrl-C leaves nothing."""
+    gpu = CLUSTER.replace("jobs = 2", "jobs = 2\ngpus_per_job = 1")
+    waits_for(cluster, "no-gpu", gpu, "Insufficient nvidia.com/gpu")
+    cluster.apply("v1", "ResourceQuota", "few", spec={"hard": {"pods": "1"}})
+    waits_for(cluster, "quota", CLUSTER, "exceeded quota: few")
+    cluster.kubectl("delete", "resourcequota", "few")
+
+
+def waits_for(cluster: Cluster, name: str, more: str, why: str) -> None:
+    trial = Trial(cluster, name, more)
+    process = trial.client()
+    until(lambda: any(why in event["said"] for event in trial.events("Advanced")), why)
+    process.send_signal(signal.SIGINT)
+    with ended(process) as (code, said):
+        require(code == 130, f"exit code {code}: {said}")
+    cluster.require_nothing_left()
+
+
+def no_operator(cluster: Cluster) -> None:
+    """A cluster without the operator, then one whose operator does not run."""
+    for process in cluster._started[1:]:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    waits_for(cluster, "asleep", CLUSTER, "the Dask operator has not made any")
+    kinds = ("daskclusters", "daskworkergroups", "daskjobs", "daskautoscalers")
+    cluster.kubectl("delete", "crd", *(f"{kind}.kubernetes.dask.org" for kind in kinds))
+    with suppress(Failed):
+        refused(cluster, "no-operator", CLUSTER, "has no Dask operator")
+        return
+    refused(cluster, "no-operator", CLUSTER, "has no Dask operator")
+
+
+TRIALS = (
+    *(two_pods, pod_deleted, worker_killed, scheduler_killed, client_killed, job_deleted),
+    *(refusals, waiting, no_operator),
+)
+
+
+def main() -> int:
+    wanted = [trial for trial in TRIALS if not sys.argv[1:] or trial.__name__ in sys.argv[1:]]
+    failed = 0
+    with tempfile.TemporaryDirectory(dir=os.environ.get("CLUSTER_DIR")) as folder:
+        cluster = Cluster(Path(folder))
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+        run([sys.executable, "-c", INPUTS], cwd=folder, env=os.environ | {"PYTHONPATH": paths})
+        with ended(Trial(cluster, "alone", "").client()) as (code, said):
+            require(code == 0, said)
+        try:
+            cluster.up()
+            for trial in wanted:
+                failed += not done(trial, cluster)
+        finally:
+            cluster.down()
+    print(f"{len(wanted)} trials, {failed} failed")
+    return 1 if failed else 0
+
+
+def done(trial: Callable[[Cluster], None], cluster: Cluster) -> bool:
+    began = time.monotonic()
+    said = ""
+    try:
+        trial(cluster)
+        if trial is not no_operator:
+            cluster.require_nothing_left()
+    except Failed as error:
+        said = f": {error}"
+    word = "FAILED" if said else "ok"
+    print(f"{word:6} {trial.__name__} ({time.monotonic() - began:.0f} s){said}", flush=True)
+    return not said
+
+
+if __name__ == "__main__":
+    sys.exit(main())
