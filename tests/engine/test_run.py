@@ -289,7 +289,6 @@ def test_a_block_that_failed_counts_for_more_than_the_time(tmp_path, runner):
     assert caught.value.exit_code == 2
 
 
-
 class Ahead(SerialEngine):
     """Has several blocks in hand, as Dask has; of each step another number."""
 
