@@ -16,8 +16,7 @@ from tests.engine.clusters.kubernetes.test_manifests import CRDS, strict
 
 import volproc
 from volproc.config.kubernetes import KubernetesOptions
-from volproc.engine.clusters.kubernetes import api_server, manifests
-from volproc.engine.clusters.kubernetes import require_for_pods
+from volproc.engine.clusters.kubernetes import api_server, manifests, require_for_pods
 from volproc.errors import ConfigError, StoppedError
 from volproc.workflow.workflow_file import load_workflow
 
