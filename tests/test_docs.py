@@ -20,7 +20,7 @@ from volproc.workflow.workflow_file import load_workflow
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [*ROOT.glob("*.md"), *DOCS, *ROOT.glob("examples/*/*.md"), *ROOT.glob("benchmarks/*.md")]
-PAGES += (ROOT / "src").rglob("*.md")
+PAGES += [*(ROOT / "src").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
 LINK = re.compile(r"\[[^\]]*\]\((?!https?://)([^)\s]+)\)")
 BLOCK = re.compile(r"(?ms)^```(bash|python|toml)\n(.*?)^```")
 
