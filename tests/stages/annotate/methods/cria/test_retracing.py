@@ -75,10 +75,11 @@ def test_a_line_that_never_returns_is_no_overrun():
     assert overrun(np.zeros((3, 2)), 100.0) is None
 
 
-def test_a_line_is_cut_at_its_first_visit_though_the_second_is_nearer():
-    """Once around at 57 from its start, and around again to the very place."""
-    again = arc(0.02, 1.01)
-    line = overrun(np.vstack([arc(0, 0.01), again + 40, again]), 100.0)
+@pytest.mark.parametrize("points", [1, 50])
+def test_a_line_is_cut_at_its_first_visit_though_the_second_is_nearer(points):
+    """Once around to 57 from its start, then a step or once more around, and to the very place."""
+    start, again = arc(0, 0.01), arc(0.02, 1.01)
+    line = overrun(np.vstack([start, again + 40, again[:points], start]), 100.0)
     assert line is not None
     assert len(line) == 1 + len(again)
 

@@ -368,3 +368,10 @@ def test_a_stroke_within_half_the_limit_of_a_longer_one_repeats_it(apart, left):
     """The limit is 30; no two ends are that near."""
     joined = limited(wall(200, 20, 380), wall(200 + apart, 100, 300))
     assert (joined.loops, len(joined.left_open)) == ((), left)
+
+
+def test_own_ends_along_the_border_count_half():
+    """Bands of 100 and 70 rows that leave the image, 60 apart: more than half of either."""
+    bands = ((100, 200), (260, 330))
+    strokes = (np.float32([[a, 0], [a, 250], [b, 250], [b, 0]]) for a, b in bands)
+    assert sorted(size([loop]) for loop in limited(*strokes).loops) == [70 * 250, 100 * 250]
