@@ -41,7 +41,7 @@ volproc.run(Workflow.model_validate_json(sys.argv[1]), watchers=(die,), progress
 
 
 def begun(place, model):
-    """A place with an image, its truth and a model; a workflow that reads and writes only there."""
+    """A place with an image and a model; a workflow that reads and writes only there."""
     image = f"{place}/image.zarr"
     volproc.phantom(image, PhantomOptions(shape=(24, 130, 140)), cluster=SERIAL)
     filesystem, root = fsspec.core.url_to_fs(place)
@@ -52,7 +52,6 @@ def begun(place, model):
             "cluster": {"kind": "serial"},
             "predict": {"model": f"{place}/model", "tile": [8, 16, 16], "block": [8, 16, 16]},
             "label": {"min_volume_um3": 0.0, "threshold": 0.4},
-            "evaluate": {"ground_truth": f"{image}/labels/nuclei"},
             "report": {"slices": 1},
         }
     )
@@ -151,7 +150,6 @@ def test_whatever_happens_it_ends_as_in_a_folder(
     assert results(s3) == results(str(tmp_path))
     (note,), steps = run(workflow)
     assert (note.partition(":")[0], steps) == ("nothing to do", {})
-    assert {one.state for one in volproc.status(f"{s3}/run")} == {"done"}
     lines = b"".join(content(f"{s3}/run/log").values()).splitlines()
     names = [one["step"] for one in map(json.loads, lines) if one["event"] == "StepStarted"]
     assert names.count("predict") == 4
