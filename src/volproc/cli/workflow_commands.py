@@ -154,11 +154,11 @@ def status(folder: RunFolder) -> None:
 
     queued = in_queue(folder)
     if not queued or is_begun(folder):
+        who = running(folder)  # at the same moment: looking at all stages takes a while
         table = Table("stage", "state", "")
         for one in volproc.status(folder):
             table.add_row(one.name, one.state, one.detail)
         show(table)
-        who = running(folder)
         show(f"at work: {who}" if who else "nobody is at work on it")
     for line in queued:
         show(line)
