@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 
 import pytest
 from tests.engine.clusters.kubernetes.conftest import pod, use_kubeconfig
@@ -11,6 +12,7 @@ from volproc.engine.clusters.kubernetes import KubernetesPools, run_digest, surr
 from volproc.engine.clusters.kubernetes import workers as workers_file
 from volproc.engine.clusters.kubernetes.api_server import ApiServer
 from volproc.engine.clusters.kubernetes.manifests import Surroundings
+from volproc.engine.events import BlockDone, StepStarted
 from volproc.engine.protocol import Step
 from volproc.errors import ConfigError, TransientError, VolprocError
 from volproc.lease import Lease
@@ -59,6 +61,25 @@ def test_nothing_is_created_before_a_pool_is_needed_and_all_is_deleted(pools, fa
     assert cluster["metadata"]["labels"] == {"volproc/run": "1a2b"}
     pools.close()
     assert fake.deleted == [cluster["metadata"]["name"]]
+
+
+def test_pods_with_gpus_are_asked_for_ahead_and_gone_after_their_last_step(pools, fake):
+    steps = [
+        replace(step(on_gpu=on_gpu), name=name)
+        for name, on_gpu in (("ingest", False), ("predict", True), ("label", False))
+    ]
+    follow = pools.usual.expect(steps)
+    follow(StepStarted("ingest", 0, 100))
+    assert fake.created == []
+    follow(BlockDone("ingest", block=1, done=99, total=100, voxels=1, worker=1, peak_bytes=1))
+    names = [cluster["metadata"]["name"] for _, cluster in fake.created]
+    assert [name[:12] for name in names] == ["volproc-gpu-", "volproc-cpu-"]
+    follow(StepStarted("predict", 0, 100))
+    assert fake.deleted == []
+    follow(StepStarted("label", 0, 100))
+    assert fake.deleted == names[:1]
+    pools.close()
+    assert fake.deleted == names
 
 
 @pytest.mark.parametrize(
