@@ -38,6 +38,15 @@ def test_a_pool_that_is_asked_for_ahead_never_begins_before_the_run():
     assert cost_of([work("cpu", 1, 1)], pools).pools["cpu"].hours == 1
 
 
+def test_a_job_costs_before_its_first_block_so_more_of_them_cost_more():
+    pools = {"cpu": PoolSize(3, price=1, start_s=360)}
+    steps = [work("cpu", 60, 1)]
+    assert cost_of(steps, pools).money == pytest.approx(3 * 20.1)
+    best, fastest = cheapest(steps, pools, hours=30)
+    assert best is not None
+    assert (best.pools["cpu"].size.jobs, fastest.pools["cpu"].size.jobs) == (2, 60)
+
+
 def test_pools_of_one_machine_are_there_for_their_own_steps():
     steps = [work("cpu", 1, 1), work("gpu", 1, 2), work("cpu", 1, 3)]
     pools = {name: PoolSize(1, shared=True) for name in ("cpu", "gpu")}

@@ -23,7 +23,8 @@ def told(plan: ClusterPlan, deadline: timedelta | None, gpu_flops: float) -> Ite
     cost = cost_of(plan.work, plan.pools)
     yield _steps(plan)
     yield _pools(cost)
-    yield f"in all {duration(3600 * cost.hours)}{_paid(cost)}, besides waiting in queues"
+    late = "besides the start of workers and waiting in queues"
+    yield f"in all {duration(3600 * cost.hours)}{_paid(cost)}, {late}"
     if deadline:
         yield from _for_deadline(plan, deadline)
     yield from _sources(plan, gpu_flops)

@@ -43,6 +43,8 @@ class PoolSize:
     """Of a job, an hour."""
     ask_ahead_s: float = 0.0
     """So long before its first step it is there, and costs, if the queue is short."""
+    start_s: float = 0.0
+    """From the start of a job to its first block."""
     most: int = MOST_JOBS
     """Jobs that there could be."""
     shared: bool = False
@@ -117,7 +119,7 @@ def cost_of(work: Sequence[Work], pools: Mapping[str, PoolSize]) -> RunCost:
     for name, begin in begins.items():
         asked = max(0.0, begin - pools[name].ask_ahead_s)
         held = busy[name] if pools[name].shared else ends[name] - asked
-        found[name] = PoolCost(pools[name], held / 3600)
+        found[name] = PoolCost(pools[name], (held + pools[name].start_s) / 3600)
     return RunCost(now / 3600, found)
 
 

@@ -20,6 +20,10 @@ Planned = Sequence[tuple[str, Sequence[Step]]]
 MEASURED, STATED, ASSUMED = "measured", "stated", "assumed"
 """Sources of a speed: an earlier run of this workflow, volproc's benchmarks, nobody."""
 
+START_S = 60.0
+"""Of a job or pod, until its workers are at work: assumed. Without it a job for every block would
+often be the cheapest."""
+
 
 @dataclass(frozen=True)
 class ClusterPlan:
@@ -77,6 +81,7 @@ def _of_jobs(pool: PoolOptions) -> PoolSize:
         pool.gpus_per_job,
         pool.price_per_job_hour,
         ask_ahead_s=60 * pool.ask_ahead_minutes,
+        start_s=START_S,
     )
 
 
