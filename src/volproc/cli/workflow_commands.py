@@ -27,6 +27,7 @@ from volproc.terminal import (
     show,
 )
 from volproc.workflow.registry import registered
+from volproc.workflow.speeds import GPU_FLOPS
 from volproc.workflow.workflow_file import Workflow, load_workflow
 
 RunFolder = Annotated[str, typer.Argument(metavar="RUN/", help="Its folder, or the URL of it.")]
@@ -104,7 +105,7 @@ def plan(
     gpu_tflops: Annotated[
         float,
         typer.Option(min=0.001, help="With --cluster: TFLOP/s of a GPU, where none was measured."),
-    ] = 30.0,
+    ] = GPU_FLOPS / 1e12,
     settings: SetFlag = None,
 ) -> None:
     """Say what `run` would do and what it would cost, and stop."""
