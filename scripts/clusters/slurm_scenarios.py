@@ -34,7 +34,7 @@ SMALL = ROOT / "tests/whole/small.py"
 RESULTS = ("image.zarr", "prediction.zarr", "votes.zarr", "objects.zarr", "objects.csv")
 PATIENCE_S = 600
 OTHER = "--set", "label.min_volume_um3=0.002"
-SHORT, LONG = 400, 700
+SHORT, LONG = 400, 1100
 """Sides of the phantom: some 10 s of work, and more than a minute for one worker."""
 SCENARIOS = {}
 
