@@ -29,7 +29,6 @@ DASK = "kubernetes.dask.org/v1"
 CORE = "v1"
 TIMEOUT_S = 30.0
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-RIGHTS = "docs/clusters.md lists the rights that volproc needs"
 
 
 def in_pod() -> bool:
@@ -175,7 +174,9 @@ def refusal(status: int, said: str) -> VolprocError:
     """The error for an answer of the API server, which names verb, resource or field itself."""
     said = " ".join(said.split())
     if status in (401, 403):
-        return VolprocError(f"Kubernetes refuses: {said}; {RIGHTS}")
+        return VolprocError(
+            f"Kubernetes refuses: {said}; docs/clusters.md lists the rights that volproc needs"
+        )
     if status == 404:
         return NotThereError(f"Kubernetes does not find what volproc asks for: {said}")
     if status in (400, 422):
