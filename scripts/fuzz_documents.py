@@ -279,7 +279,7 @@ RECORDS: dict[str, Callable[[Path], Any]] = {
     "table": _table,
     "upload.jsonl": lambda f: UploadRecord(str(f / "upload.jsonl"), head={"set": "1"}),
     "log.jsonl": lambda folder: (
-        rates(folder / "log.jsonl"),
+        rates(str(folder)),
         times_of((folder / "log.jsonl").read_text(errors="replace").splitlines()),
     ),
     "prediction-certificate.json": _certificate,
