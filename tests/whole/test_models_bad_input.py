@@ -104,7 +104,7 @@ def test_our_weights_that_are_no_numbers_damaged_or_of_another_network(ours, pre
     spec = json.loads((ours() / "card.json").read_text())["spec"]
     shutil.rmtree(broken)
     ours(card={"spec": {**spec, "widths": [10**6, 10**6]}})
-    predict_refused(broken, "the card's network needs (1000000,", "use the card that came with it")
+    predict_refused(broken, "no number of a network may be larger than 4096", "(1000000, 1000000)")
 
 
 def test_our_finite_weights_that_answer_nan(ours, tiny_model, predict_refused):

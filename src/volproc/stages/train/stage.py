@@ -259,6 +259,7 @@ def run_train(plan: TrainPlan, runner: Runner) -> Card:
         return card
     (step,) = plan.steps
     runner.forget(step.name)  # its own checkpoint says how far it is
-    whole = Tiling(step.blocks[-1].core.stop, step.blocks[-1].core.stop)
+    shape = step.blocks[len(step.blocks) - 1].core.stop
+    whole = Tiling(shape, shape)
     runner.run(replace(step, blocks=whole, task=Train(plan, runner.overwrite)))
     return load_card(plan.folder)
