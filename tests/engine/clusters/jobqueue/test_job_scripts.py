@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -176,3 +177,16 @@ def test_the_workers_of_a_job_are_dealt_its_gpus(monkeypatch):
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", "")
     deal_gpus.dask_setup(alone := SimpleNamespace(env={}))
     assert alone.env == {}
+
+
+def test_ctrl_c_stays_what_it_was(tmp_path):
+    """The library's import makes it end the process with exit code 0, in the middle of a run."""
+    script = (
+        "import signal\n"
+        "from volproc.engine.clusters.jobqueue.job_scripts import library\n"
+        "before = signal.getsignal(signal.SIGINT)\n"
+        "library()\n"
+        "assert signal.getsignal(signal.SIGINT) is before\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

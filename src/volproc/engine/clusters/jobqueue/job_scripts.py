@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import shlex
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,9 +39,13 @@ DEAL_GPUS = "volproc.engine.clusters.jobqueue.deal_gpus"
 
 def library() -> ModuleType:
     """dask-jobqueue; ConfigError where it is not installed."""
+    held = signal.getsignal(signal.SIGINT)
     try:
         import_module("cryptography")
-        return import_module("dask_jobqueue")
+        found = import_module("dask_jobqueue")
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, held)  # its import makes Ctrl-C end a run with exit code 0
+        return found
     except ImportError as error:
         raise ConfigError(
             f'[cluster] kind = "jobqueue" needs {error.name or "dask_jobqueue"}: '
