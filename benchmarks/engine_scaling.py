@@ -2,7 +2,7 @@
 
     python benchmarks/engine_scaling.py lengths     # 0.1, 1 and 10 s on 2, 4 and 8 workers
     python benchmarks/engine_scaling.py numbers     # 10^4 and 10^5 blocks that do nothing
-    python benchmarks/engine_scaling.py gpus        # 64 workers with 4 blocks in hand each
+    python benchmarks/engine_scaling.py many        # 64 workers, in this process
 
 Blocks sleep, so two cores stand for any number of workers. Utilisation is the time that blocks
 slept over the time that all threads could have. Client and scheduler are this process.
@@ -15,9 +15,12 @@ import time
 from dataclasses import dataclass
 
 import psutil
+from distributed import LocalCluster
 
 from volproc.engine.clusters.local import local_engine
+from volproc.engine.distributed import DaskEngine
 from volproc.engine.protocol import Outcome, Step
+from volproc.engine.workers import ClusterWorkers
 from volproc.grid.blocks import Tiling
 
 COLUMNS = (
@@ -28,18 +31,16 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Sleep:
-    """Takes so many seconds, of which `computing` hold the device."""
+    """Takes so many seconds."""
 
-    reading: float
-    computing: float = 0.0
+    seconds: float
 
     def load(self, block):
         """Sleep."""
-        time.sleep(self.reading)
+        time.sleep(self.seconds)
 
     def compute(self, block, loaded):
-        """Sleep while no other block of the process may."""
-        time.sleep(self.computing)
+        """Nothing."""
 
     def store(self, block, result):
         """Nothing."""
@@ -62,8 +63,7 @@ def measured(engine, task, count, *, workers, name):
                 most = max(most, process.memory_info().rss)
     wall, cpu = time.perf_counter() - began, sum(process.cpu_times()[:2]) - cpu
     assert done == count
-    length = task.computing or task.reading
-    busy = count * length / (wall * workers)
+    busy = count * task.seconds / (wall * workers)
     print(
         f"| {name} | {workers} | {count} | {wall:.1f} | {count / wall:.1f} | {busy:.1%} | "
         f"{1000 * cpu / count:.2f} | {first / 1e6:.0f} | {max(most, first) / 1e6:.0f} |",
@@ -88,9 +88,10 @@ def main(what):
             for count in (10**3, 10**4, 10**5):
                 measured(engine, Sleep(0), count, workers=4, name="empty")
     else:
-        with local_engine(workers=64, threads=4, worker_bytes=10**9) as engine:
-            task = Sleep(reading=1.0, computing=2.0)
-            measured(engine, task, 64 * 20, workers=64, name="a GPU's, 2 s")
+        how = {"processes": False, "dashboard_address": "127.0.0.1:0", "silence_logs": 40}
+        cluster = LocalCluster(n_workers=64, threads_per_worker=1, **how)
+        with DaskEngine(ClusterWorkers(cluster), worker_bytes=10**9) as engine:
+            measured(engine, Sleep(2.0), 64 * 20, workers=64, name="2 s")
 
 
 if __name__ == "__main__":
