@@ -47,6 +47,10 @@ SetFlag = Annotated[
     list[str] | None,
     typer.Option("--set", help="table.key=value, over what the file says; repeatable."),
 ]
+RedoFlag = Annotated[
+    str,
+    typer.Option("--redo", help="Make these stages anew, separated by commas.", metavar="STAGES"),
+]
 BoxFlag = Annotated[
     str,
     typer.Option(

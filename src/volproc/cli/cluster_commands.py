@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
 
 import typer
 
-from volproc.cli.app import BoxFlag, SetFlag, StagesFlag, WorkflowFile, app, listed
+from volproc.cli.app import BoxFlag, RedoFlag, SetFlag, StagesFlag, WorkflowFile, app, listed
 from volproc.cli.workflow_commands import RunFolder, flags_of
 from volproc.terminal import show
 from volproc.workflow.workflow_file import load_workflow
@@ -20,9 +19,7 @@ app.add_typer(cluster, name="cluster")
 def submit(
     file: WorkflowFile,
     stages: StagesFlag = "",
-    redo: Annotated[
-        str, typer.Option(help="Make these stages anew, separated by commas.", metavar="STAGES")
-    ] = "",
+    redo: RedoFlag = "",
     box: BoxFlag = "",
     settings: SetFlag = None,
 ) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 import volproc
 from volproc.cli.app import (
     BoxFlag,
+    RedoFlag,
     SetFlag,
     StagesFlag,
     WorkflowFile,
@@ -58,9 +59,7 @@ def _program(
 def run(
     file: WorkflowFile,
     stages: StagesFlag = "",
-    redo: Annotated[
-        str, typer.Option(help="Make these stages anew, separated by commas.", metavar="STAGES")
-    ] = "",
+    redo: RedoFlag = "",
     box: BoxFlag = "",
     until: Annotated[
         str,

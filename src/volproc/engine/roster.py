@@ -28,12 +28,12 @@ class Roster:
         self._leaving: frozenset[str] = frozenset()
         self._looked = float("-inf")
 
-    def look(self, block_seconds: float = 0.0, *, now: bool = False) -> None:
+    def look(self, block_seconds: float = 0.0) -> None:
         """Ask the scheduler again, unless it was asked a moment ago.
 
         TransientError where it is gone.
         """
-        if not now and time.monotonic() - self._looked < LOOK_EVERY_S:
+        if time.monotonic() - self._looked < LOOK_EVERY_S:
             return
         client = self._workers.client
         if client.status == "closed":

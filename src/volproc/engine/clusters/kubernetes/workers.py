@@ -80,9 +80,9 @@ class KubernetesWorkers:
         self._held.enter_context(_kept_awake(client))
         return client
 
-    def _look(self, *, now: bool = False) -> list[Object]:
+    def _look(self) -> list[Object]:
         """The pods; those of a moment ago where the server does not answer."""
-        if now or time.monotonic() - self._looked >= LOOK_EVERY_S:
+        if time.monotonic() - self._looked >= LOOK_EVERY_S:
             with suppress(TransientError):
                 labels = f"{CLUSTER_LABEL}={self.name}"
                 self._pods = self._api.list(CORE, "pods", labels=labels)
