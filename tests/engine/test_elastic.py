@@ -168,7 +168,7 @@ def _see_within(seconds):
 def test_workers_without_a_gpu_are_left_out_of_steps_that_need_one(engine):
     with planned_for(True), pytest.raises(VolprocError, match=r"sees no GPU.*\[cluster\.gpu\]"):
         done(engine, step(Where(), on_gpu=True))
-    assert len(done(DaskEngine(engine.workers, worker_bytes=10**9), step(Where()))) == len(BLOCKS)
+    assert len(done(engine, step(Where()))) == len(BLOCKS)
 
 
 def test_workers_with_too_little_memory_are_left_out(engine):

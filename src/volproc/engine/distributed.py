@@ -45,7 +45,6 @@ class DaskEngine:
         """`environment` is set on workers that were started by others."""
         self.workers = workers
         self.threads = threads
-        self.roster = Roster(workers)
         self.environment = dict(environment or {})
         self._landed = threading.Event()
         self._requested_bytes = worker_bytes
@@ -58,8 +57,8 @@ class DaskEngine:
     @property
     def worker_bytes(self) -> int:
         """Memory that one worker may use: that of the smallest, if there is any."""
-        self.roster.look()
-        limits = [worker["memory_limit"] for worker in self.roster.there.values()]
+        there = self.client.scheduler_info()["workers"].values()
+        limits = [worker["memory_limit"] for worker in there]
         return int(min([self._requested_bytes, *(limit for limit in limits if limit)]))
 
     def for_step(self, step: Step) -> DaskEngine:
@@ -72,10 +71,11 @@ class DaskEngine:
 
     def map(self, step: Step, blocks: Iterable[Block]) -> Outcomes:
         """One outcome per block, as they come."""
+        roster = Roster(self.workers)  # who lacks something for one step may do the next
         flight = Flight(
             step,
             client=self.client,
-            roster=self.roster,
+            roster=roster,
             wake=self._landed,
             environment=self.environment,
         )
@@ -83,8 +83,8 @@ class DaskEngine:
         said = _Said()
         try:
             while True:
-                self.roster.look(flight.block_seconds)
-                window = IN_FLIGHT_PER_THREAD * self.roster.threads
+                roster.look(flight.block_seconds)
+                window = IN_FLIGHT_PER_THREAD * roster.threads
                 room = max(window - len(flight.sent), 0 if flight.sent else 1)
                 held += islice(waiting, max(0, room - len(held)))
                 if not held and not flight.sent:

@@ -18,7 +18,7 @@ logger = logging.getLogger("volproc")
 
 
 class Roster:
-    """The workers of an engine."""
+    """The workers of an engine, as one step sees them."""
 
     def __init__(self, workers: Workers) -> None:
         self.left_out: dict[str, str] = {}

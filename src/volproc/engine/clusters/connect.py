@@ -34,10 +34,6 @@ class ForeignPools(Pools):
         asked = self._options.worker_bytes
         return WorkerPool(threads, min([*limits, *([asked] if asked else [])], default=sys.maxsize))
 
-    def started(self, pool: WorkerPool) -> DaskEngine:
-        """A new engine for every step: who is left out of one step may do the next."""
-        return self.start(pool)
-
     def start(self, pool: WorkerPool) -> DaskEngine:
         """The engine on the workers."""
         return DaskEngine(
