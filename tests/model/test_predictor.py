@@ -42,7 +42,7 @@ def test_an_answer_is_the_networks_probability_of_the_normalised_planes() -> Non
     with torch.inference_mode():
         wanted = torch.sigmoid(network(constants.apply(planes)))
         found = Predictor(copy.deepcopy(network), "cpu")(planes, constants)
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found, wanted[:, None], rtol=1e-4, atol=1e-4)
 
 
 def test_weights_too_large_for_their_sums_are_no_answer() -> None:

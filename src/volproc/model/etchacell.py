@@ -75,7 +75,7 @@ class EtchACellSpec(PlaneSpec):
         the few pixels more that the decoder needs around those requested.
         """
         predicted = prod(requested) if requested else height * width
-        total = predicted * self.channels[-1] * self.slices_out
+        total = predicted * self.channels[-1] * self.channels_out
         for level, (before, below) in enumerate(self._ups()):
             pixels, dim = predicted >> 2 * level, self.start << level
             total += pixels // 4 * 9 * below * dim + _block_products(pixels, before, dim)
@@ -149,7 +149,7 @@ class _Towers(nn.Module):
 
 
 class EtchACell(nn.Module):
-    """Logits (N, slices_out, H, W) from normalised planes (N, slices_in, H, W).
+    """Logits (N, classes x slices_out, H, W) from normalised planes (N, slices_in, H, W).
 
     H and W are multiples of `spec.stride`. Probabilities are the sigmoid of the logits.
     """
@@ -170,7 +170,7 @@ class EtchACell(nn.Module):
             _Towers(before, spec.start << n, deepest=False)
             for n, (before, _) in enumerate(spec._ups())
         )
-        self.head = nn.Conv2d(spec.channels[-1], spec.slices_out, 1)
+        self.head = nn.Conv2d(spec.channels[-1], spec.channels_out, 1)
 
     def forward(self, planes: Tensor, requested: OutputWindow | None = None) -> Tensor:
         """Logits for normalised planes: of the `requested` rows and columns."""

@@ -2,8 +2,8 @@
 
 A `Network` has no weights; it is small, frozen and travels to the workers, which `load` it.
 All of them take planes (N, slices_in, H, W) of raw voxels and predict probabilities
-(N, slices_out, h, w) for the requested rows and columns of the central planes; of a 3D network the
-planes are its depth.
+(N, classes, slices_out, h, w) for the requested rows and columns of the central planes; of a 3D
+network the planes are its depth.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Constants(Protocol):
 
 Predict = Callable[[Tensor, Any, OutputWindow], Tensor]
 """Raw planes (N, slices_in, H, W), the volume's `Constants`, and the rows and columns requested,
-multiples of the stride -> their probabilities, float32."""
+multiples of the stride -> their probabilities (N, classes, slices_out, h, w), float32."""
 
 
 @dataclass(frozen=True, kw_only=True)

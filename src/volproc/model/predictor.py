@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from volproc.errors import ModelError
-from volproc.model.etchacell import EtchACellSpec
+from volproc.model.etchacell import EtchACell, EtchACellSpec
 from volproc.model.network import Constants, Network, Predict
 from volproc.model.normalisation import constants_from
 from volproc.model.output_window import OutputWindow
@@ -73,13 +73,13 @@ def described(card: Card, folder: Path | str) -> UNetNetwork:
 
 
 class Predictor:
-    """Probabilities (N, slices_out, h, w), float32, for raw planes (N, slices_in, H, W).
+    """Probabilities (N, classes, slices_out, h, w), float32, for raw planes (N, slices_in, H, W).
 
     float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it.
     """
 
-    def __init__(self, module: nn.Module, device: str, *, name: str = "the network") -> None:
-        self._name = name
+    def __init__(self, module: UNet | EtchACell, device: str, *, name: str = "the network") -> None:
+        self._name, self._classes = name, module.spec.classes
         folded = without_batch_norm(module).to(device)
         if isinstance(folded, UNet) and device == "cpu":
             folded = without_stem(folded)
@@ -96,7 +96,8 @@ class Predictor:
         probabilities = torch.sigmoid(logits.float())
         if math.isnan(float(probabilities.sum())):  # as NaN is where one of its parts is
             raise self._not_a_number(logits.dtype)
-        return probabilities
+        n, _, height, width = probabilities.shape
+        return probabilities.view(n, self._classes, -1, height, width)
 
     def _not_a_number(self, dtype: torch.dtype) -> ModelError:
         kind = str(dtype).removeprefix("torch.")

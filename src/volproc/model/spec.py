@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from volproc.errors import ModelError
 
@@ -21,10 +21,12 @@ class PlaneSpec(ABC):
     """Neighbouring planes read, as channels."""
     slices_out: int = 1
     """Planes predicted: the central ones of those read."""
+    classes: int = field(default=1, kw_only=True)
+    """Kinds of objects, each with planes of its own."""
 
     def _require_usual(self, levels: int, *numbers: int) -> None:
         """ModelError for numbers that no network has."""
-        everything = (self.slices_in, self.slices_out, levels, *numbers)
+        everything = (self.slices_in, self.slices_out, self.classes, levels, *numbers)
         if min(everything) < 1:
             raise ModelError(f"every number of a network needs to be at least 1, got {self}")
         if max(everything) > LARGEST or levels > MAX_LEVELS:
@@ -39,6 +41,11 @@ class PlaneSpec(ABC):
                 f"{self.slices_out} slices out cannot be the centre of {self.slices_in} slices in: "
                 "take no more out than in, and both even or both odd"
             )
+
+    @property
+    def channels_out(self) -> int:
+        """Planes predicted, of all classes."""
+        return self.classes * self.slices_out
 
     @property
     def margin(self) -> int:

@@ -1,6 +1,6 @@
 """A U-Net from a small description: planes in as channels, planes of logits out.
 
-        slices_in planes                                            slices_out planes
+        slices_in planes                                  slices_out planes of each class
         │ stem: s x s pixels become channels                        ▲ pixels back, 1x1 convolution
         convs_down ──────────────────── skip ───────────────── convs_up
           │ max of 2x2                                            ▲ transposed 2x2
@@ -79,7 +79,7 @@ class UNetSpec(PlaneSpec):
         for level, (here, below) in enumerate(pairwise(self.widths)):
             ups = here * below + 9 * here * (2 * here + (self.convs_up - 1) * here)
             total += (predicted >> 2 * level) * ups
-        return 2 * (total + predicted * self.widths[0] * self.slices_out * self.stem**2)
+        return 2 * (total + predicted * self.widths[0] * self.channels_out * self.stem**2)
 
     def activation_bytes(self, height: int, width: int) -> int:
         """Memory of one inference over `height` x `width` pixels in float32, an upper estimate.
@@ -89,7 +89,7 @@ class UNetSpec(PlaneSpec):
         """
         pixels = height * width // self.stem**2
         skips = sum((pixels >> 2 * level) * wide for level, wide in enumerate(self.widths))
-        planes = 2 * self._stem_channels + 2 * self.slices_out * self.stem**2
+        planes = 2 * self._stem_channels + 2 * self.channels_out * self.stem**2
         return 4 * (skips + pixels * (planes + 5 * self.widths[0]))
 
     @property
@@ -109,7 +109,7 @@ def _convolutions(before: int, after: int, count: int) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """Logits (N, slices_out, H, W) from normalised planes (N, slices_in, H, W).
+    """Logits (N, classes x slices_out, H, W) from normalised planes (N, slices_in, H, W).
 
     H and W are multiples of `spec.stride`.
     """
@@ -126,7 +126,7 @@ class UNet(nn.Module):
         )
         self.lift = nn.ModuleList(nn.ConvTranspose2d(below, here, 2, 2) for here, below in steps)
         self.up = nn.ModuleList(_convolutions(2 * here, here, spec.convs_up) for here, _ in steps)
-        self.head = nn.Conv2d(spec.widths[0], spec.slices_out * spec.stem**2, 1)
+        self.head = nn.Conv2d(spec.widths[0], spec.channels_out * spec.stem**2, 1)
 
     def forward(self, planes: Tensor, requested: OutputWindow | None = None) -> Tensor:
         """Logits of normalised planes at the `requested` pixels, multiples of the stem."""

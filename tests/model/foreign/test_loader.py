@@ -34,7 +34,7 @@ def answered(network, raw):
     """Probabilities for a raw image (H, W), which counts as its own volume."""
     constants = network.constants_from(raw)
     planes = torch.from_numpy(raw[None, None])
-    return network.load("cpu")(planes, constants)[0, 0].numpy()
+    return network.load("cpu")(planes, constants)[0, 0, 0].numpy()
 
 
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])

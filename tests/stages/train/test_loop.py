@@ -14,7 +14,8 @@ import torch
 from volproc.engine.records import record_log
 from volproc.errors import ModelError
 from volproc.model.unet import UNet, UNetSpec
-from volproc.stages.train.loop import Batch, Schedule, new_state, train
+from volproc.stages.train.batch import Batch
+from volproc.stages.train.loop import Schedule, new_state, train
 
 SPEC = UNetSpec(1, 1, (4, 6), stem=1)
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ def squares(step: int) -> Batch:
         top, left = torch.randint(0, 8, (2,), generator=random).tolist()
         truth[index, 0, top : top + 8, left : left + 8] = 1
     planes = 2 * truth - 1 + 0.3 * torch.randn(truth.shape, generator=random)
-    return planes, truth, torch.ones_like(truth)
+    return Batch(planes, truth[:, None], torch.ones_like(truth)[:, None])
 
 
 def learn(
@@ -71,7 +72,7 @@ def test_it_learns(tmp_path: Path) -> None:
     seen = losses(tmp_path)
     assert sum(seen[-5:]) < 0.6 * sum(seen[:5])
     planes, truth, _ = squares(1000)
-    assert ((network(planes) > 0) == (truth > 0.5)).float().mean() > 0.9
+    assert ((network(planes) > 0) == (truth[:, 0] > 0.5)).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("stops", [(1,), (5,), (7, 7, 11), (4, 9)])

@@ -42,7 +42,7 @@ def test_shapes_and_ranges(ball: Pair) -> None:
     for step in range(5):
         planes, truth, weight = sampler(ball)(step)
         assert planes.shape == (3, 4, 16, 16)
-        assert truth.shape == weight.shape == (3, 2, 16, 16)
+        assert truth.shape == weight.shape == (3, 1, 2, 16, 16)
         assert set(truth.unique().tolist()) <= {0.0, 1.0}
         assert weight.unique().tolist() == [1.0]
 

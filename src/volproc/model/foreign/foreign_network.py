@@ -88,7 +88,7 @@ class ForeignNetwork(Network):
 
 @dataclass
 class ForeignPredictor:
-    """Probabilities (N, slices_out, h, w), float32, for raw planes (N, slices_in, H, W)."""
+    """Probabilities (N, 1, slices_out, h, w), float32, for raw planes (N, slices_in, H, W)."""
 
     forward: Forward
     slices_out: int
@@ -103,7 +103,7 @@ class ForeignPredictor:
         central = output[:, spare : spare + self.slices_out]
         require_probability(central, self.forward.description.name, to="the image")
         rows, columns = requested or (slice(None), slice(None))
-        return central[..., rows, columns].clamp(0, 1)
+        return central[:, None, :, rows, columns].clamp(0, 1)
 
     def probability(self, output: Tensor) -> Tensor:
         """The requested channel of (N, C, D, H, W) after the steps that follow the network."""

@@ -65,7 +65,7 @@ def vote(
     def run(batch: list[Tile], *, viewed: torch.Tensor, into: torch.Tensor) -> None:
         outputs = predict(_planes(viewed, batch, origin), constants, batch[0].requested)
         for one, probabilities in zip(batch, outputs, strict=True):
-            _store(probabilities, one, into, core)
+            _store(probabilities[0], one, into, core)  # of the first class
 
     for n, axis in enumerate(axes):
         in_batches(

@@ -49,7 +49,7 @@ def central_planes(predict: Predict, keep: int) -> Predict:
 
     def few(planes: Tensor, constants: Any, requested: OutputWindow) -> Tensor:
         output = predict(planes, constants, requested)
-        first = (output.shape[1] - keep) // 2
-        return output[:, first : first + keep]
+        first = (output.shape[-3] - keep) // 2
+        return output[..., first : first + keep, :, :]
 
     return few

@@ -21,18 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from volproc.engine.records import record_log
 from volproc.errors import ModelError
 from volproc.model.unet import UNet, UNetSpec
+from volproc.stages.train.batch import Batch
 from volproc.stages.train.losses import bce_dice
 from volproc.volume.access import exists, remove_file
 from volproc.volume.file_io import read_file, write_file
 
-Batch = tuple[Tensor, Tensor, Tensor]
-"""Planes, ground truth, and the weight of each of its voxels."""
 Batches = Callable[[int], Batch]
 """The batch of a step, from its number alone."""
 Scores = Callable[[UNet], Mapping[str, float]]
@@ -165,7 +163,8 @@ def one_step(state: State, schedule: Schedule, batch: Batch) -> float:
     for group in state.optimiser.param_groups:
         group["lr"] = schedule.rate(state.step)
     state.network.train()
-    logits = state.network(planes.to(memory_format=torch.channels_last))
+    output = state.network(planes.to(memory_format=torch.channels_last))
+    logits = output.unflatten(1, ground_truth.shape[1:3])
     loss = bce_dice(logits, ground_truth, weight, border_weight=schedule.border_weight)
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ def bce_dice(
     *,
     border_weight: float = 0.0,
 ) -> Tensor:
-    """Mean cross entropy plus 1 - soft Dice of the whole batch; all of one shape.
+    """Mean cross entropy plus 1 - soft Dice of the whole batch; all (N, classes, slices, H, W).
 
     `ground_truth` is the probability of an object: 0 or 1, or between where people disagree.
     `weight` is that of each voxel in both terms; one of weight 0 has no effect. Voxels on a border
@@ -40,9 +40,9 @@ def on_border(ground_truth: Tensor, counts: Tensor) -> Tensor:
     """
     side = 2 * BORDER_VOXELS + 1
     inside, outside = ground_truth * counts, (1 - ground_truth) * counts
-    grown = max_pool3d(inside[:, None], side, 1, BORDER_VOXELS)
-    shrunk = 1 - max_pool3d(outside[:, None], side, 1, BORDER_VOXELS)
-    return (grown - shrunk).clamp(min=0)[:, 0]
+    grown = max_pool3d(inside, side, 1, BORDER_VOXELS)
+    shrunk = 1 - max_pool3d(outside, side, 1, BORDER_VOXELS)
+    return (grown - shrunk).clamp(min=0)
 
 
 def dice_counts(logits: Tensor, ground_truth: Tensor) -> tuple[int, int]:

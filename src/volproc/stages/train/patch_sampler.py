@@ -19,6 +19,7 @@ from volproc.grid.blocks import reflected
 from volproc.grid.box import Shape, each
 from volproc.model.unet import UNetSpec
 from volproc.stages.train import augmentation
+from volproc.stages.train.batch import Batch
 from volproc.stages.train.pairs import Pair
 
 SECTION_AXIS = 0
@@ -44,12 +45,12 @@ class Sampler:
     """Patches per step."""
     seed: int
 
-    def __call__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Planes (batch, slices_in, ...); ground truth and weight (batch, slices_out, ...)."""
+    def __call__(self, step: int) -> Batch:
+        """Planes (batch, slices_in, ...); ground truth and weight (batch, 1, slices_out, ...)."""
         rng = np.random.default_rng([self.seed, step])
         patches = zip(*(self._patch(rng) for _ in range(self.batch)), strict=True)
         planes, ground_truth, weight = map(torch.stack, patches)
-        return planes, ground_truth, weight
+        return Batch(planes, ground_truth[:, None], weight[:, None])
 
     def _patch(self, rng: np.random.Generator) -> Patch:
         share = np.asarray(self.weights) / sum(self.weights)
