@@ -52,10 +52,10 @@ from volproc.model.etchacell import EtchACell, EtchACellSpec
 from volproc.model.normalisation import Normalisation
 from volproc.model.resolver import open_network
 from volproc.model.weights import card_for, load_model, model_folder, save_model
-from volproc.stages.predict.batches import batch_limit
-from volproc.stages.predict.inference import load_once
+from volproc.stages.inference.batches import batch_limit
+from volproc.stages.inference.tiling import along
+from volproc.stages.inference.votes import load_once
 from volproc.stages.predict.stage import PredictPlan, plan_predict
-from volproc.stages.predict.tiling import along
 from volproc.volume.metadata import VolumeInfo, new_volume
 from volproc.workflow.workflow_file import Workflow
 

@@ -41,14 +41,14 @@ from volproc.engine.clusters.local import SETTINGS, thread_settings
 from volproc.grid.box import whole_box
 from volproc.model.normalisation import Normalisation
 from volproc.model.predictor import Predictor
+from volproc.stages.inference.tile_size import up
+from volproc.stages.inference.tiling import along
+from volproc.stages.inference.votes import load_once
 from volproc.stages.predict import (
     inference,
     task,
 )
-from volproc.stages.predict.inference import load_once
 from volproc.stages.predict.stage import PredictPlan, plan_predict
-from volproc.stages.predict.tile_size import up
-from volproc.stages.predict.tiling import along
 from volproc.stages.volume_sample import volume_sample
 from volproc.volume.store import Volume, create_volume, open_volume
 

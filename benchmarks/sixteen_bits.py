@@ -41,10 +41,10 @@ from volproc.model.output_window import OutputWindow
 from volproc.model.predictor import without_batch_norm
 from volproc.model.unet import UNet
 from volproc.model.weights import SHIPPED, load_model
-from volproc.stages.predict.batches import BatchLimit
-from volproc.stages.predict.geometry import lay_out
-from volproc.stages.predict.inference import vote
-from volproc.stages.predict.tiling import Layout
+from volproc.stages.inference.batches import BatchLimit
+from volproc.stages.inference.layout import lay_out
+from volproc.stages.inference.tiling import Layout
+from volproc.stages.inference.votes import vote
 from volproc.stages.volume_sample import volume_constants
 from volproc.volume.resampling import read_resampled, resampling_to
 from volproc.volume.store import Volume, open_volume

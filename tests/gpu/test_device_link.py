@@ -8,15 +8,15 @@ import torch
 
 from volproc.errors import ModelError
 from volproc.grid.box import Box
-from volproc.stages.predict.batches import (
+from volproc.stages.inference.batches import (
     BatchLimit,
     in_batches,
 )
-from volproc.stages.predict.device_link import (
+from volproc.stages.inference.device_link import (
     free_bytes,
     link_to,
 )
-from volproc.stages.predict.tiling import Tile
+from volproc.stages.inference.tiling import Tile
 
 pytestmark = pytest.mark.gpu
 

@@ -15,7 +15,8 @@ from tests.model.foreign.networks import onnx_of, script_of, two_levels, write_p
 from torch import nn
 
 from volproc.errors import VolumeError
-from volproc.stages.predict import inference, seam_check
+from volproc.stages.inference import votes
+from volproc.stages.predict import seam_check
 from volproc.volume.store import open_volume
 
 GREY = np.random.default_rng(6).integers(60, 190, (16, 40, 40), dtype=np.uint8)
@@ -27,7 +28,7 @@ def here(tmp_path, monkeypatch, save_volume):
     """A folder with an image; networks loaded by other tests are forgotten."""
     save_volume("image.zarr", GREY)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(inference, "_loaded", {})
+    monkeypatch.setattr(votes, "_loaded", {})
     monkeypatch.setattr(seam_check, "SIDE", 16)
     return tmp_path
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import VoxelNm
+from volproc.stages.inference.layout import lay_out
 from volproc.stages.predict.empty_blocks import COARSER, EmptyBlockRule, coarse_resampler
-from volproc.stages.predict.geometry import lay_out
 from volproc.volume.metadata import new_volume
 from volproc.volume.resampling import read_resampled
 from volproc.volume.store import create_volume, open_volume

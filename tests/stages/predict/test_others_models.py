@@ -13,8 +13,8 @@ from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.blocks import reflected
 from volproc.model.weights import load_model
+from volproc.stages.inference.tiling import oriented
 from volproc.stages.predict.stage import plan_predict, run_predict
-from volproc.stages.predict.tiling import oriented
 from volproc.stages.volume_sample import volume_constants
 from volproc.volume.store import open_volume
 

@@ -13,8 +13,8 @@ from volproc.grid.box import (
     whole_box,
 )
 from volproc.model.resolver import open_network
+from volproc.stages.inference.layout import lay_out
 from volproc.stages.predict import seam_check
-from volproc.stages.predict.geometry import lay_out
 from volproc.stages.predict.seam_check import places_in
 from volproc.volume.file_io import sibling
 from volproc.volume.store import open_volume

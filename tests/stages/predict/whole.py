@@ -9,7 +9,7 @@ import torch
 from volproc.grid.box import Box, whole_box
 from volproc.model.etchacell import EtchACell
 from volproc.model.weights import card_for, load_model, save_model
-from volproc.stages.predict.tiling import oriented
+from volproc.stages.inference.tiling import oriented
 from volproc.stages.volume_sample import volume_constants
 from volproc.volume.resampling import read_resampled, resampling_to
 

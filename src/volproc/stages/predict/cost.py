@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each
-from volproc.stages.predict.batches import HOST_BYTES, requested_tiles
+from volproc.stages.inference.batches import HOST_BYTES, requested_tiles
+from volproc.stages.inference.tiling import along
+from volproc.stages.inference.tta import FLIPS
 from volproc.stages.predict.task import Predict
-from volproc.stages.predict.tiling import along
-from volproc.stages.predict.tta import FLIPS
 from volproc.volume.metadata import itemsize
 from volproc.volume.resampling import SLAB
 

@@ -19,16 +19,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from volproc.errors import ConfigError, ModelError
-from volproc.grid.box import Box, Shape, each, whole_box
+from volproc.grid.box import Box, Shape, each
 from volproc.model.network import Network
+from volproc.stages.inference.layout import lay_out
+from volproc.stages.inference.tile_size import shard_of, up
+from volproc.stages.inference.tiling import Layout
 from volproc.stages.predict.options import PredictOptions
-from volproc.stages.predict.tile_size import choose_tile, shard_of, up
-from volproc.stages.predict.tiling import Layout
 
 PATCH = 256
 KEPT = 128
-BORDER_STRIDES = 1
-"""Mirrored voxels at the volume's border, in strides of the network; more is no better."""
 MIN_BLOCK = 128
 """Networks that take small tiles only get blocks of several, of up to this many voxels a side."""
 
@@ -84,43 +83,6 @@ def choose(
         box=box,
     )
     return Geometry(axes, layout, options.block or _tiles_together(layout.tile, size))
-
-
-def lay_out(
-    shape: Shape,
-    *,
-    halo: int,
-    stride: int,
-    slices_in: int,
-    slices_out: int,
-    tile: Shape | None = None,
-    most: int | None = None,
-    box: Box | None = None,
-) -> Layout:
-    """Tiles for a volume of `shape`: `tile` rounded up to the stride, or the cheapest.
-
-    `halo` is a multiple of the stride; `most` is the longest side of a tile that the network
-    takes, without the halo. ConfigError if `tile` is longer. Nothing but volume and network
-    decides, so every run has the same tiles; but where only a `box` is predicted, tiles that are
-    not stated suit the box, and begin with it.
-    """
-    box = box or whole_box(shape)
-    first = each(lambda a: a // stride * stride, box.start)
-    border = BORDER_STRIDES * stride
-    if tile:
-        chosen = each(lambda t: up(t, stride), tile)
-    else:
-        how = {"border": border, "stride": stride, "slices_out": slices_out, "most": most}
-        size = each(lambda b, a: b - a, box.stop, first)
-        chosen = choose_tile(size, halo=halo, **how)  # type: ignore[arg-type]
-    if tile and most and max(chosen) > most:
-        raise ConfigError(
-            f"[predict] tile = {list(tile)}: with its halo of {halo} pixels on either side the "
-            f"network takes no more than {most}; make it smaller or leave it out"
-        )
-    chosen = each(min, chosen, each(lambda n: up(n, stride), shape))
-    offset = (0, 0, 0) if tile else each(lambda a, t: a % t, first, chosen)
-    return Layout(shape, chosen, halo, border, stride, slices_in, slices_out, offset)
 
 
 def _viewing_axes(shape: Shape, network: Network, options: PredictOptions) -> str:

@@ -14,6 +14,7 @@ from volproc.grid.box import Box
 from volproc.model.network import Constants, Network
 from volproc.model.normalisation import Normalisation
 from volproc.stages.claims import Claim
+from volproc.stages.inference.tiling import Layout
 from volproc.stages.native_grid import NativePlan
 from volproc.stages.output import pyramid_steps
 from volproc.stages.predict.cost import costs_of
@@ -33,7 +34,6 @@ from volproc.stages.predict.seam_check import (
     places_in,
 )
 from volproc.stages.predict.task import Predict
-from volproc.stages.predict.tiling import Layout
 from volproc.volume.access import exists
 from volproc.volume.file_io import sibling
 from volproc.volume.metadata import VolumeInfo

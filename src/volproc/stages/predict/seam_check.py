@@ -25,10 +25,10 @@ from volproc.errors import ModelError
 from volproc.fusion import fuse, level_of
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
+from volproc.stages.inference.tiling import Layout
 from volproc.stages.predict.cost import cost_of
 from volproc.stages.predict.seam_certificate import Certificate, certificate_of, failure
 from volproc.stages.predict.task import Predict
-from volproc.stages.predict.tiling import Layout
 from volproc.volume.file_io import sibling, write_file
 from volproc.volume.store import Volume
 

@@ -21,17 +21,17 @@ from volproc.grid.blocks import Block
 from volproc.grid.box import Box, Shape
 from volproc.model.device import device_for
 from volproc.model.network import Constants, Network
-from volproc.stages.predict.batches import batch_limit
-from volproc.stages.predict.device_link import link_to
-from volproc.stages.predict.empty_blocks import EmptyBlockRule
-from volproc.stages.predict.inference import (
+from volproc.stages.inference.batches import batch_limit
+from volproc.stages.inference.device_link import link_to
+from volproc.stages.inference.tiling import Layout
+from volproc.stages.inference.tta import augmented
+from volproc.stages.inference.votes import (
     load_once,
     vote,
 )
+from volproc.stages.predict.empty_blocks import EmptyBlockRule
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.restriction import Mask
-from volproc.stages.predict.tiling import Layout
-from volproc.stages.predict.tta import augmented
 from volproc.volume.kinds import refuse_not_finite
 from volproc.volume.resampling import Resampling, Voxels, resampled
 from volproc.volume.store import Volume

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from volproc.errors import ModelError
 from volproc.grid.box import Box, whole_box
 from volproc.model.network import Network
-from volproc.stages.predict import batches
-from volproc.stages.predict.batches import (
+from volproc.stages.inference import batches
+from volproc.stages.inference.batches import (
     BatchLimit,
     fitting_pixels,
     halves,
     in_batches,
     requested_tiles,
 )
-from volproc.stages.predict.device_link import is_out_of_memory
-from volproc.stages.predict.geometry import lay_out
-from volproc.stages.predict.tiling import Tile, along
+from volproc.stages.inference.device_link import is_out_of_memory
+from volproc.stages.inference.layout import lay_out
+from volproc.stages.inference.tiling import Tile, along
 
 HALO, STRIDE = 16, 8
 FULL = (MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"))

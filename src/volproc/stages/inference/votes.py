@@ -14,8 +14,8 @@ from volproc.compiled import compiled
 from volproc.grid.box import Box
 from volproc.model.network import Constants, Network, Predict
 from volproc.model.predictor import Predictor
-from volproc.stages.predict.batches import BatchLimit, in_batches
-from volproc.stages.predict.tiling import Axis, Layout, Tile, along, oriented
+from volproc.stages.inference.batches import BatchLimit, in_batches
+from volproc.stages.inference.tiling import Axis, Layout, Tile, along, oriented
 
 PIECE = 64
 """Voxels of a side that are turned at a time."""

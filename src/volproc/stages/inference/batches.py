@@ -16,8 +16,8 @@ from math import prod
 from volproc.errors import ModelError
 from volproc.grid.box import Box
 from volproc.model.network import Network
-from volproc.stages.predict.device_link import free_bytes, give_back, is_out_of_memory
-from volproc.stages.predict.tiling import Tile, along
+from volproc.stages.inference.device_link import free_bytes, give_back, is_out_of_memory
+from volproc.stages.inference.tiling import Tile, along
 
 SHARE = 0.8
 """Of a GPU's free memory that a call may take by its estimate."""

@@ -25,7 +25,7 @@ from typing import Literal, TypeVar
 import torch
 
 from volproc.grid.box import Box, Shape, each
-from volproc.stages.predict.tile_size import up
+from volproc.stages.inference.tile_size import up
 
 Axis = Literal["z", "y", "x"]
 T = TypeVar("T")

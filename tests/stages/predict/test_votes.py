@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from volproc.stages.inference.batches import BatchLimit
+from volproc.stages.inference.device_link import CpuLink
+from volproc.stages.inference.tiling import oriented
+from volproc.stages.inference.votes import quantise, view_along
 from volproc.stages.predict import task
-from volproc.stages.predict.batches import BatchLimit
-from volproc.stages.predict.device_link import CpuLink
-from volproc.stages.predict.inference import quantise, view_along
-from volproc.stages.predict.tiling import oriented
 from volproc.volume.store import open_volume
 
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volproc.grid.box import whole_box
-from volproc.stages.predict.geometry import lay_out
-from volproc.stages.predict.tile_size import (
+from volproc.stages.inference.layout import lay_out
+from volproc.stages.inference.tile_size import (
     MAX_VOXELS,
     SHARD_VOXELS,
     Cut,
@@ -14,7 +14,7 @@ from volproc.stages.predict.tile_size import (
     cuts,
     shard_of,
 )
-from volproc.stages.predict.tiling import along
+from volproc.stages.inference.tiling import along
 
 shapes = st.tuples(*[st.integers(1, 900)] * 3)
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from volproc.errors import ConfigError
 from volproc.grid.box import Box, whole_box
-from volproc.stages.predict.geometry import lay_out
-from volproc.stages.predict.tiling import (
+from volproc.stages.inference.layout import lay_out
+from volproc.stages.inference.tiling import (
     Layout,
     along,
     back,

@@ -1,0 +1,1 @@
+"""A network over a region: tiles, votes along each axis; shared by predict and train."""
