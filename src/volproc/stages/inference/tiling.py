@@ -28,6 +28,7 @@ from volproc.grid.box import Box, Shape, each
 from volproc.stages.inference.tile_size import up
 
 Axis = Literal["z", "y", "x"]
+AXES: tuple[Axis, ...] = ("z", "y", "x")
 T = TypeVar("T")
 Span = tuple[tuple[int, int], tuple[int, int]]
 """Along one axis: start and stop of a tile's window, and of its output."""

@@ -1,218 +1,193 @@
 """The training loop: steps, checkpoints, a log. Killed and started again, it ends the same.
 
-    step n:  batch(n) -> loss -> optimiser -> average of the weights
+    step n:  patches(n) -> augmented -> loss -> optimiser -> average of the weights
+    every `validate` steps: scores of the average; the best one is kept
     every `checkpoint` steps: the whole state, in a file of its own that is renamed into place
 
 A step depends on the state before it and on its number, and on nothing else (no global random
-numbers, no clock), so resuming from a checkpoint gives the same as an uninterrupted training.
+numbers, no clock), so resuming from a checkpoint gives the same as an uninterrupted training. That
+is why the loop is our own and not Lightning's, which owns the order of batches and resumes from
+whole epochs, and whose callbacks, loggers and strategies are more code to know than all of this.
 """
 
 from __future__ import annotations
 
-import copy
-import json
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
-from math import cos, pi
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.utils import clip_grad_norm_
 
-from volproc.engine.records import record_log
-from volproc.errors import ModelError
-from volproc.model.unet import UNet, UNetSpec
-from volproc.stages.train.batch import Batch
-from volproc.stages.train.losses import bce_dice
-from volproc.volume.access import exists, remove_file
-from volproc.volume.file_io import read_file, write_file
+from volproc.errors import StoppedError
+from volproc.model.unet import UNet
+from volproc.stages.train.batch import RawPatches
+from volproc.stages.train.feed import Augment, Feed, Patches
+from volproc.stages.train.losses import Loss
+from volproc.stages.train.processes import Processes, share_statistics
+from volproc.stages.train.schedule import Schedule
+from volproc.stages.train.state import State, resume, save, update_average
+from volproc.stages.train.training_log import TrainingLog
 
-Batches = Callable[[int], Batch]
-"""The batch of a step, from its number alone."""
-Scores = Callable[[UNet], Mapping[str, float]]
-"""Scores of a network by name."""
-Watch = Callable[[Mapping[str, Any]], None]
-"""Called after every step: {"step", "steps", "loss"} and, if validated, the scores."""
-
-AHEAD = 2
-"""Batches prepared while the network trains on one."""
+Scores = Mapping[str, float | None]
+"""Scores by name; None where there is nothing to score."""
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train; everything in steps."""
-
-    steps: int
-    learning_rate: float = 2e-3
-    """The peak, reached after `warmup`, then a half cosine down to 0."""
-    warmup: int = 50
-    weight_decay: float = 1e-4
-    average: float = 0.998
-    """The kept weights are a running average over about 1 / (1 - average) steps."""
-    border_weight: float = 0.0
-    """How much more a voxel on an object's border weighs in the loss."""
-    checkpoint: int = 100
-    validate: int = 500
-
-    def rate(self, step: int) -> float:
-        """The learning rate of `step`."""
-        rising = min(1.0, (step + 1) / self.warmup)
-        return self.learning_rate * rising * 0.5 * (1 + cos(pi * step / self.steps))
-
-
-@dataclass
-class State:
-    """Everything a step changes."""
+class Progress:
+    """What is known after a step."""
 
     step: int
-    """Steps done."""
-    network: UNet
-    average: UNet
-    optimiser: torch.optim.Optimizer
-
-    def dump(self) -> dict[str, Any]:
-        """What `load` takes."""
-        return {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-
-    def load(self, saved: Mapping[str, Any]) -> None:
-        """Go back to a dumped state."""
-        self.step = int(saved["step"])
-        self.network.load_state_dict(saved["network"])
-        self.average.load_state_dict(saved["average"])
-        self.optimiser.load_state_dict(saved["optimiser"])
+    steps: int
+    loss: float
+    score: float | None
+    """The best one so far."""
+    speed: float
+    """Patches a second, of all processes, since the training was started or resumed."""
+    waiting: float
+    """Share of the time that was spent waiting for patches."""
 
 
-def new_state(
-    spec: UNetSpec,
-    schedule: Schedule,
-    *,
-    seed: int,
-    device: torch.device,
-    trained: UNet | None = None,
-) -> State:
-    """The state to start from: `trained`, or a new network that depends on `seed` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = trained or UNet(spec)
-    # measured on 2 AVX512 cores: channels_last in float32 trains 2x faster than contiguous,
-    # and 1.5x faster than bfloat16 autocast
-    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-    )
-    return State(0, network, copy.deepcopy(network).eval().requires_grad_(False), optimiser)
+Watch = Callable[[Progress], None]
+"""Called after every step."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that a loop needs besides the state: see `train`."""
+
+    schedule: Schedule
+    patches: Patches
+    augment: Augment
+    loss: Loss
+    batch: int
+    """Patches per step, of all processes."""
+    validate: Callable[[UNet], Scores] | None = None
+    score_names: Sequence[str] = ()
+    best_by: str = ""
+    """The score by which a network is better than another."""
+    processes: Processes = Processes()  # noqa: RUF009 frozen
+    tensorboard: bool = False
+    compiled: bool = False
+    watch: Watch = lambda _: None
+    is_over: Callable[[], bool] = lambda: False
+    """Whether the time for further steps is over."""
 
 
 def train(
-    state: State,
-    schedule: Schedule,
-    *,
-    batches: Batches,
-    folder: Path | str,
-    key: str,
-    scores: Scores | None = None,
-    watch: Watch = lambda _: None,
-    from_scratch: bool = False,
-) -> UNet:
-    """The averaged network after `schedule.steps` steps, resumed from `folder` if possible.
+    state: State, training: Training, folder: Path | str, *, key: str, from_scratch: bool = False
+) -> State:
+    """The state after all steps, resumed from `folder` if possible.
 
-    `folder`, a path or URL, gets checkpoint.pt and log.jsonl. `key` names what the training
-    depends on: a checkpoint with another one is dropped if `from_scratch`, else ModelError.
+    `folder`, a path or URL, gets checkpoint.pt and log.csv. `key` names what the training depends
+    on: a checkpoint with another one is dropped if `from_scratch`, else ModelError. StoppedError
+    when the time is over, after a checkpoint.
     """
-    resume(state, folder, key=key, from_scratch=from_scratch)
-    log = record_log(f"{folder}/log.jsonl")
-    log.cut(state.step)  # later lines will be written again
-    for batch in prefetched(batches, first=state.step, last=schedule.steps):
-        record: dict[str, Any] = {"loss": one_step(state, schedule, batch)}
-        last = state.step == schedule.steps
-        if scores and (last or state.step % schedule.validate == 0):
-            record |= scores(state.average)
-        log.append(json.dumps({"step": state.step, **record}))
-        if last or state.step % schedule.checkpoint == 0:
-            log.flush()
-            save(state, folder, key=key)
-        watch({"step": state.step, "steps": schedule.steps, **record})
-    return state.average
+    processes = training.processes
+    if processes.is_first:
+        resume(state, folder, key=key, from_scratch=from_scratch)
+    if processes.count > 1:
+        state.load(processes.first_says(state.dump()))
+    share_statistics(state.network, processes)
+    if training.compiled:
+        state.network.compile()
+    with reproducible():
+        _steps(state, training, folder, key)
+    return state
 
 
-def prefetched(batches: Batches, *, first: int, last: int) -> Iterator[Batch]:
-    """The batches of steps `first` up to `last`, prepared in the background."""
-    with ThreadPoolExecutor(AHEAD) as pool:
-        waiting = deque(
-            pool.submit(batches, step) for step in range(first, min(first + AHEAD, last))
+def _steps(state: State, training: Training, folder: Path | str, key: str) -> None:
+    """All steps that are left."""
+    schedule, processes = training.schedule, training.processes
+    if state.is_over(schedule):
+        return
+    log = _log(state, training, folder)
+    feed = Feed(training.patches, state.device, processes.share(training.batch))
+    began, first = time.monotonic(), state.step
+    for raw in feed.steps(state.step, schedule.steps):
+        values = {"learning_rate": schedule.rate(state.step)}
+        values["loss"] = one_step(state, training, raw)
+        values |= _validated(state, training)
+        over, stopped = processes.first_says((state.is_over(schedule), training.is_over()))
+        seconds = time.monotonic() - began
+        speed = (state.step - first) * training.batch / seconds
+        if log:
+            log.add({"step": state.step, **values}, speed)
+            if over or stopped or state.step % schedule.checkpoint == 0:
+                log.flush()
+                save(state, folder, key=key)
+        training.watch(
+            Progress(
+                state.step,
+                schedule.steps,
+                values["loss"],
+                state.best.score,
+                speed,
+                feed.waited / seconds,
+            )
         )
-        for step in range(first, last):
-            if step + AHEAD < last:
-                waiting.append(pool.submit(batches, step + AHEAD))
-            yield waiting.popleft().result()
+        if over or stopped:
+            break
+    if log:
+        log.close()
+    if not over:
+        raise StoppedError(
+            f"stopped as --until says: step {state.step} of {schedule.steps} of train is in its "
+            "checkpoint; the same command goes on from here"
+        )
 
 
-def one_step(state: State, schedule: Schedule, batch: Batch) -> float:
+def _log(state: State, training: Training, folder: Path | str) -> TrainingLog | None:
+    if not training.processes.is_first:
+        return None
+    names, board = training.score_names, training.tensorboard
+    return TrainingLog(folder, step=state.step, scores=names, tensorboard=board)
+
+
+def _validated(state: State, training: Training) -> dict[str, Any]:
+    """The scores after this step, if it is one to validate; the best network is kept."""
+    due = state.step == training.schedule.steps or state.step % training.schedule.validate == 0
+    if not due or training.validate is None:
+        return {}
+    scores = training.validate(state.average)
+    state.best.consider(scores[training.best_by], state.step, state.average)
+    return dict(scores)
+
+
+def one_step(state: State, training: Training, raw: RawPatches) -> float:
     """The loss before the step; `state` is one step further."""
-    device = next(state.network.parameters()).device
-    planes, ground_truth, weight = (part.to(device) for part in batch)
+    schedule, processes = training.schedule, training.processes
     for group in state.optimiser.param_groups:
         group["lr"] = schedule.rate(state.step)
     state.network.train()
-    output = state.network(planes.to(memory_format=torch.channels_last))
-    logits = output.unflatten(1, ground_truth.shape[1:3])
-    loss = bce_dice(logits, ground_truth, weight, border_weight=schedule.border_weight)
+    batch = training.augment(raw)
+    with sixteen_bits(state.device):
+        output = state.network(batch.planes.contiguous(memory_format=torch.channels_last))
+    logits = output.float().unflatten(1, batch.target.shape[1:3])
+    loss = training.loss(logits, batch, raw.axes, processes.together)
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
+    processes.mean_gradients(state.network.parameters())
     clip_grad_norm_(state.network.parameters(), 1.0)
     state.optimiser.step()
     state.step += 1
-    update_average(state, decay=min(schedule.average, state.step / (state.step + 9)))
+    update_average(state, decay=schedule.decay(state.step))
     return float(loss.detach())
 
 
-@torch.no_grad()
-def update_average(state: State, *, decay: float) -> None:
-    """Move the averaged weights and BatchNorm statistics towards the newest."""
-    newest = state.network.state_dict()
-    for name, kept in state.average.state_dict().items():
-        if kept.is_floating_point():
-            kept.lerp_(newest[name], 1 - decay)
-        else:
-            kept.copy_(newest[name])
+def sixteen_bits(device: torch.device) -> torch.autocast:
+    """bfloat16 on a GPU that has it, else float32: float16 would need its gradients scaled."""
+    has = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has)
 
 
-def save(state: State, folder: Path | str, *, key: str) -> None:
-    """Write the checkpoint in place of the old one."""
-    content = BytesIO()  # torch makes a write that fails an error that nobody tries again
-    torch.save({"key": key, **state.dump()}, content)
-    write_file(f"{folder}/checkpoint.pt", content.getvalue(), sync=True)
-
-
-def resume(state: State, folder: Path | str, *, key: str, from_scratch: bool = False) -> None:
-    """Bring `state` to the last checkpoint in `folder`, if there is one.
-
-    A checkpoint with another `key` is dropped if `from_scratch`, else ModelError.
-    """
-    path = f"{folder}/checkpoint.pt"
-    if exists(path):
-        content = BytesIO(read_file(path))  # first: a disk that fails damages no checkpoint
-        try:
-            saved = torch.load(content, weights_only=True, map_location="cpu")
-        except Exception as error:
-            raise ModelError(
-                f"{path} is not a checkpoint of volproc; remove it to train from the start"
-            ) from error
-        if saved["key"] == key:
-            state.load(saved)
-        elif from_scratch:
-            remove_file(path)
-        else:
-            raise ModelError(
-                f"{path} belongs to a training with other options or data; "
-                "remove the folder or train into another one"
-            )
+@contextmanager
+def reproducible() -> Iterator[None]:
+    """Within it, equal steps on equal GPUs give equal weights: cuDNN adds in one order."""
+    with torch.backends.cudnn.flags(  # type: ignore[no-untyped-call]
+        enabled=True, benchmark=False, deterministic=True
+    ):
+        yield

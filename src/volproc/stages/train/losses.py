@@ -1,52 +1,127 @@
-"""The loss that training minimises, and the score it reports."""
+"""The loss that training minimises: per class, from sums that add up over batches and processes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, max_pool3d
+from torch.nn.functional import binary_cross_entropy_with_logits, pad
+
+from volproc.grid.box import Shape, each
+from volproc.stages.inference.tiling import AXES, along
+from volproc.stages.train.batch import Batch
 
 BORDER_VOXELS = 2
-"""How near to an object's surface a voxel is on its border."""
+"""How near to a surface a voxel is on the border, where nobody says it in nm."""
+NEXT: Shape = (1, 1, 1)
 
 
-def bce_dice(
-    logits: Tensor,
-    ground_truth: Tensor,
-    weight: Tensor | None = None,
-    *,
-    border_weight: float = 0.0,
-) -> Tensor:
-    """Mean cross entropy plus 1 - soft Dice of the whole batch; all (N, classes, slices, H, W).
+def alone(sums: Tensor) -> Tensor:
+    """The sums of all processes, where there is one."""
+    return sums
 
-    `ground_truth` is the probability of an object: 0 or 1, or between where people disagree.
-    `weight` is that of each voxel in both terms; one of weight 0 has no effect. Voxels on a border
-    weigh 1 + `border_weight` times as much. Dice is of the batch, not per plane, where planes
-    without foreground would dominate.
+
+@dataclass(frozen=True)
+class Loss:
+    """Cross entropy plus 1 - soft Dice of each class, the mean of the classes that are there.
+
+    A class is there if some voxel of the batch counts for it. Voxels within `border_nm` of a
+    surface weigh 1 + `border_weight` times as much. `boundary` times 1 - the F score of soft
+    boundaries is added (Bokhovkin and Burnaev, ISNN 2019): the share of the predicted boundary
+    within `border_nm` of the true one, and the other way round.
     """
-    counts = torch.ones_like(ground_truth) if weight is None else weight
-    weight = counts * (1 + border_weight * on_border(ground_truth, counts > 0))
-    probability = logits.sigmoid()
-    overlap = 2 * (weight * probability * ground_truth).sum() + 1
-    dice = overlap / ((weight * probability).sum() + (weight * ground_truth).sum() + 1)
-    entropy = binary_cross_entropy_with_logits(logits, ground_truth, weight=weight, reduction="sum")
-    return entropy / weight.sum().clamp(min=1) + 1 - dice
+
+    voxel_nm: tuple[float, float, float]
+    """Of the model's grid, (z, y, x)."""
+    border_weight: float = 0.0
+    border_nm: float = 0.0
+    """0 is `BORDER_VOXELS` along every axis."""
+    boundary: float = 0.0
+
+    def __call__(
+        self,
+        logits: Tensor,
+        batch: Batch,
+        axes: Sequence[int],
+        together: Callable[[Tensor], Tensor] = alone,
+    ) -> Tensor:
+        """The loss of logits (N, classes, slices_out, H, W).
+
+        `axes` are those along which each of the N patches is viewed; `together` gives the sums of
+        all processes that share the batch.
+        """
+        views = list(self._views(axes))
+        sums = sum(self._sums(*(part[n] for part in (logits, *batch[1:])), reach) for n, reach in views)
+        assert isinstance(sums, Tensor)
+        losses, there = self._per_class(together(sums))
+        return (losses * there).sum() / there.sum().clamp(min=1)
+
+    def reach(self, axis: int) -> Shape:
+        """Voxels (depth, height, width) within `border_nm`, viewed along `axis`."""
+        if not self.border_nm:
+            return (BORDER_VOXELS,) * 3
+        # 1e-6: 100 nm are two voxels of 50 nm, whatever the division leaves
+        voxels = each(lambda nm: int(self.border_nm / nm + 1e-6), self.voxel_nm)
+        return along(AXES[axis], voxels)
+
+    def _views(self, axes: Sequence[int]) -> Iterator[tuple[Tensor, Shape]]:
+        """The numbers of the patches that have the same reach, and the reach."""
+        reaches = [self.reach(axis) for axis in axes]
+        for reach in dict.fromkeys(reaches):
+            yield torch.tensor([n for n, own in enumerate(reaches) if own == reach]), reach
+
+    def _sums(self, logits: Tensor, target: Tensor, weight: Tensor, reach: Shape) -> Tensor:
+        """Of each class everything that `_per_class` needs: (classes, sums)."""
+        if self.border_weight:
+            weight = weight * (1 + self.border_weight * on_border(target, weight > 0, reach))
+        probability = logits.sigmoid()
+        entropy = binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="none")
+        parts = [entropy, weight, weight * probability * target, weight * probability]
+        parts.append(weight * target)
+        if self.boundary:
+            found, true = boundary(probability), boundary(target)
+            near_true, near_found = highest_within(true, reach), highest_within(found, reach)
+            parts += [weight * part for part in (found * near_true, found, true * near_found, true)]
+        return torch.stack([part.sum((0, 2, 3, 4)) for part in parts], dim=1)
+
+    def _per_class(self, sums: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each class, and 1 where it is there, else 0."""
+        entropy, weight, overlap, found, true, *of_boundary = sums.unbind(dim=1)
+        dice = (2 * overlap + 1) / (found + true + 1)
+        losses = entropy / weight.clamp(min=1) + 1 - dice
+        if of_boundary:
+            near_true, found, near_found, true = of_boundary
+            precision, recall = (near_true + 1) / (found + 1), (near_found + 1) / (true + 1)
+            losses = losses + self.boundary * (1 - 2 * precision * recall / (precision + recall))
+        return losses, (weight > 0).to(losses.dtype)
 
 
-def on_border(ground_truth: Tensor, counts: Tensor) -> Tensor:
-    """1 where a voxel of the other kind is within `BORDER_VOXELS`, in other slices too, else 0.
+def on_border(target: Tensor, counts: Tensor, reach: Shape) -> Tensor:
+    """1 where a voxel of the other kind is in `reach`, in other slices too, else 0; (..., S, H, W).
 
     Only voxels that count are considered. Where people disagree the value is in between.
     """
-    side = 2 * BORDER_VOXELS + 1
-    inside, outside = ground_truth * counts, (1 - ground_truth) * counts
-    grown = max_pool3d(inside, side, 1, BORDER_VOXELS)
-    shrunk = 1 - max_pool3d(outside, side, 1, BORDER_VOXELS)
+    grown = highest_within(target * counts, reach)
+    shrunk = 1 - highest_within((1 - target) * counts, reach)
     return (grown - shrunk).clamp(min=0)
 
 
-def dice_counts(logits: Tensor, ground_truth: Tensor) -> tuple[int, int]:
-    """Twice the overlap, and the sum of both sizes, in pixels: Dice is their ratio; both add up."""
-    found = logits > 0
-    real = ground_truth > 0.5
-    return 2 * int(torch.sum(found & real)), int(found.sum()) + int(real.sum())
+def boundary(probability: Tensor) -> Tensor:
+    """How much a voxel is inside, with one beside it that is outside: 0 to 1, (..., S, H, W)."""
+    outside = 1 - probability
+    return highest_within(outside, NEXT) - outside
+
+
+def highest_within(values: Tensor, reach: Shape) -> Tensor:
+    """The highest value in a box of `reach` voxels to all sides, of values from 0 on.
+
+    Not max_pool3d: on a GPU its backward pass adds in any order.
+    """
+    for dim, far in zip((-3, -2, -1), reach, strict=True):
+        far = min(far, values.shape[dim] - 1)
+        if far:
+            sides = [0, 0] * (-dim - 1) + [far, far]
+            values = pad(values, sides).unfold(dim, 2 * far + 1, 1).amax(-1)
+    return values
