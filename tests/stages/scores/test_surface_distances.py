@@ -169,7 +169,9 @@ def test_shifted_by_a_whole_number_of_voxels():
     assert scores["dice"] == 0.9
     assert scores["nsd_12"] == 1
     assert scores["nsd_11.9"] < 1
-    assert comparison.surfaces.to_truth.length == pytest.approx(2 * 9 * (12 + 4) + 4 * np.hypot(12, 4) / 2)
+    assert comparison.surfaces.to_truth.length == pytest.approx(
+        2 * 9 * (12 + 4) + 4 * np.hypot(12, 4) / 2
+    )
     # below lies a row of nine and two corners 12 nm off; that above is nearer to the sides
     below = 12 * (9 * 4 + 2 * np.hypot(12, 4) / 2)
     above = 4 * (4 + 8 + 5 * 12 + 8 + 4)
@@ -195,9 +197,25 @@ def test_slices_pool_in_any_grouping(pairs, cut):
     assert whole.truth == sum(a.sum() for a, _ in pairs)
     assert whole.scores()["assd_nm"] == pytest.approx(
         np.average(
-            np.concatenate([[0.0], *(d.nm for one in each for d in (one.surfaces.to_truth, one.surfaces.to_labels))]),
+            np.concatenate(
+                [
+                    [0.0],
+                    *(
+                        d.nm
+                        for one in each
+                        for d in (one.surfaces.to_truth, one.surfaces.to_labels)
+                    ),
+                ]
+            ),
             weights=np.concatenate(
-                [[1e-12], *(d.lengths for one in each for d in (one.surfaces.to_truth, one.surfaces.to_labels))]
+                [
+                    [1e-12],
+                    *(
+                        d.lengths
+                        for one in each
+                        for d in (one.surfaces.to_truth, one.surfaces.to_labels)
+                    ),
+                ]
             ),
         ),
         abs=1e-6,

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from functools import cache
+from itertools import chain, combinations, product
 from math import hypot
 
 import numpy as np
@@ -74,7 +75,14 @@ def surface_elements(
 
 def element_sizes(nm: Sequence[float]) -> Floats:
     """Lengths (nm; voxels of y x x) or areas (nm²; z x y x x) by code, shape (16,) or (256,)."""
-    return _lengths(nm) if len(nm) == 2 else _areas(nm)
+    return _sizes(tuple(nm))
+
+
+@cache
+def _sizes(nm: tuple[float, ...]) -> Floats:
+    sizes = _lengths(nm) if len(nm) == 2 else _areas(nm)
+    sizes.flags.writeable = False  # all share it
+    return sizes
 
 
 def _occupied(mask: Mask) -> tuple[slice, ...] | None:
@@ -146,7 +154,7 @@ def _groups(voxels: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
     groups: list[list[tuple[int, ...]]] = []
     for voxel in voxels:
         near = [g for g in groups if any(_axis(voxel, other) is not None for other in g)]
-        groups = [g for g in groups if g not in near] + [[*sum(near, []), voxel]]
+        groups = [g for g in groups if g not in near] + [[*chain(*near), voxel]]
     return groups
 
 
