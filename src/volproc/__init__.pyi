@@ -23,7 +23,7 @@ from volproc.stages.annotate.stage import AnnotateResult
 from volproc.stages.crowd.options import CrowdOptions as CrowdOptions
 from volproc.stages.crowd.stage import CrowdSummary
 from volproc.stages.evaluate.options import EvaluateOptions as EvaluateOptions
-from volproc.stages.evaluate.overlap_scores import Scores
+from volproc.stages.evaluate.scores import Scores
 from volproc.stages.filter.options import FilterOptions as FilterOptions
 from volproc.stages.ingest.empiar.fetch import plan_fetch as plan_fetch
 from volproc.stages.ingest.empiar.fetch import run_fetch as run_fetch
@@ -1041,6 +1041,11 @@ def evaluate(
     ground_truth_labels: Sequence[int] = (),
     slices: Sequence[int] | None = None,
     threshold: float = 0.5,
+    ignore: str = "",
+    surfaces: Literal["3d", "2d", "both", "none"] = "3d",
+    tolerances_nm: Sequence[float] = (50.0, 100.0),
+    most_distance_nm: float = 500.0,
+    objects: bool = True,
     overwrite: bool = False,
     cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
@@ -1064,6 +1069,19 @@ def evaluate(
         Score these z slices of the ground truth only: first, and one past the last.
     threshold
         Probability from which a voxel counts as foreground.
+    ignore
+        A mask on the grid of the ground truth (`volproc annotate` writes one): voxels that
+        are not 0 there are not scored.
+    surfaces
+        Compare surfaces in space, outlines slice by slice, both, or neither. Of a single
+        slice, "3d" is "2d".
+    tolerances_nm
+        Distances within which surfaces agree: NSD and boundary F are given for each; nm.
+    most_distance_nm
+        Distances between surfaces that are larger count as this; nm. Blocks read so much
+        around them, so time and memory grow with it.
+    objects
+        Also score objects (PQ, VOI, Rand, splits, merges) where both sides are labels.
     overwrite
         Replace what volproc made there otherwise.
     cluster

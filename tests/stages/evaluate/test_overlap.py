@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from volproc.fusion import FUSIONS, fuse
 from volproc.stages.evaluate.overlap import (
     Overlap,
-    foregrounds_in,
     overlap_by_slice,
 )
-from volproc.stages.evaluate.overlap_scores import Score, Scores
+from volproc.stages.evaluate.result import fused_votes
+from volproc.stages.evaluate.scores import Score, Scores
 
 
 @settings(deadline=None)
@@ -41,7 +41,7 @@ def test_scores_without_voxels_are_undefined_not_perfect():
 
 def test_answers_are_the_axes_and_the_modes_of_fusion():
     votes = np.random.default_rng(0).integers(0, 256, (3, 2, 3, 4), dtype=np.uint8)
-    answers = list(foregrounds_in(votes, threshold=0.5))
+    answers = [inside for inside, _ in fused_votes(votes, threshold=0.5)]
     assert len(answers) == 3 + len(FUSIONS)
     np.testing.assert_array_equal(answers[1], votes[1] >= 128)
     for mode, answer in zip(FUSIONS, answers[3:], strict=True):

@@ -12,8 +12,8 @@ from volproc.errors import ConfigError, VolprocError, VolumeError
 from volproc.fusion import FUSIONS, fuse
 from volproc.grid.scale import nearest, parse_voxel_nm
 from volproc.stages.description import Request
-from volproc.stages.evaluate import overlap_counts
-from volproc.stages.evaluate.overlap_counts import block_of
+from volproc.stages.evaluate import score_blocks
+from volproc.stages.evaluate.score_blocks import block_of
 from volproc.stages.evaluate.stage import plan_evaluate, plan_from, run_evaluate
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume
@@ -67,8 +67,8 @@ def dice(result, truth):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(overlap_counts, "BLOCK_VOXELS", 5000)
-    monkeypatch.setattr(overlap_counts, "THICKNESS", 16)
+    monkeypatch.setattr(score_blocks, "BLOCK_VOXELS", 5000)
+    monkeypatch.setattr(score_blocks, "THICKNESS", 16)
 
 
 def test_votes_are_scored_per_axis_and_per_mode(tmp_path, votes, truth, small_blocks):
@@ -109,7 +109,8 @@ def test_the_truth_may_be_on_another_grid(tmp_path, votes, voxel_nm, small_block
     expert_values = smooth(0, *shape)
     result = write_volume(tmp_path / "prediction.zarr", votes[0])
     expert = write_volume(tmp_path / "truth.zarr", expert_values, kind="labels", voxel_nm=voxel_nm)
-    scores = evaluate(tmp_path, {"prediction": result}, expert, ground_truth_labels=(140, 150))
+    options = {"ground_truth_labels": (140, 150), "surfaces": "none"}
+    scores = evaluate(tmp_path, {"prediction": result}, expert, **options)
     at = np.ix_(
         *(
             nearest(0, n, size_in=m, factor=v / 50)
@@ -137,8 +138,8 @@ def test_scores_do_not_depend_on_the_blocks(tmp_path, votes, truth, monkeypatch)
     result = write_volume(tmp_path / "prediction.zarr", votes[0])
     expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
     whole = evaluate(tmp_path / "one", {"prediction": result}, expert)
-    monkeypatch.setattr(overlap_counts, "BLOCK_VOXELS", 1)
-    monkeypatch.setattr(overlap_counts, "THICKNESS", 1)
+    monkeypatch.setattr(score_blocks, "BLOCK_VOXELS", 1)
+    monkeypatch.setattr(score_blocks, "THICKNESS", 1)
     assert block_of(expert) == (16, 16, 16)
     assert evaluate(tmp_path / "two", {"prediction": result}, expert) == whole
 
@@ -187,7 +188,8 @@ def test_plan_tells_costs_without_reading(tmp_path):
     result = new_volume("votes.zarr", shape=(30, 400, 400), voxel_nm=(50, 50, 50), dtype="uint8",
                         channels=("x", "y", "z"))  # fmt: skip
     truth = new_volume("truth.zarr", shape=(30, 2000, 2000), voxel_nm=(50, 10, 10), dtype="uint8")
-    (step,) = plan_evaluate({"votes": result}, truth, EvaluateOptions()).steps
+    options = EvaluateOptions(surfaces="none")
+    (step,) = plan_evaluate({"votes": result}, truth, options).steps
     assert step.name == "evaluate"
     assert step.bytes_read >= 30 * 2000 * 2000 + 3 * 30 * 400 * 400
     assert step.bytes_read < 1.1 * (30 * 2000 * 2000 + 3 * 30 * 400 * 400)
@@ -338,7 +340,8 @@ def test_what_a_block_reads_and_holds(tmp_path, finer):
     fine = np.ones((8, 10 * finer, 12 * finer), np.uint16)
     nm = (50, 50 / finer, 50 / finer)
     truth = write_volume(tmp_path / "t.zarr", fine, kind="labels", voxel_nm=nm)
-    step = plan_evaluate({"votes": votes}, truth, EvaluateOptions(), url="").step
+    options = EvaluateOptions(surfaces="none")
+    step = plan_evaluate({"votes": votes}, truth, options, url="").step
     assert step.bytes_read == fine.size * 2 + 8 * 10 * 12 * 3
     assert step.peak_bytes == step.bytes_read + 16 * fine.size
 
@@ -364,7 +367,7 @@ def test_what_is_scored_is_named_for_what_it_is(tmp_path, votes, truth):
         ("run", {"result": one, "votes": many}, ["prediction", "votes"]),
     ):
         plan = plan_from(Request(tables, {**given, "ground_truth": expert}, run=run))
-        assert [result.name for result in plan.counts.results] == names
+        assert [result.name for result in plan.task.results] == names
 
 
 @pytest.mark.parametrize(("url", "folders"), [("s.json", ("s.json",)), ("", ())])

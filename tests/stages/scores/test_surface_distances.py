@@ -11,8 +11,8 @@ from volproc.stages.scores.surface_distances import (
     Distances,
     compare,
     pool,
-    surface_elements,
 )
+from volproc.stages.scores.surface_elements import element_sizes, surface_elements
 
 masks = arrays(np.bool_, (7, 9))
 voxels = st.tuples(st.sampled_from([1.0, 5.0, 12.5]), st.sampled_from([1.0, 5.0, 8.0]))
@@ -50,7 +50,8 @@ def slow_distances(one, other):
 
 @given(mask=masks, nm=voxels)
 def test_elements_are_the_corners_between_voxels_of_both_kinds(mask, nm):
-    points, lengths = surface_elements(mask, nm=nm)
+    found = surface_elements(mask)
+    points, lengths = found.corners * nm, element_sizes(nm)[found.codes]
     assert dict(zip(map(tuple, points.tolist()), lengths.tolist(), strict=True)) == pytest.approx(
         slow_elements(mask, nm)
     )
@@ -110,8 +111,7 @@ def test_percentiles_against_surface_distance_on_a_large_outline():
 def test_largest_distance_against_scikit_image(a, b):
     corners = [np.zeros((8, 10), dtype=bool) for _ in "ab"]
     for image, mask in zip(corners, (a, b), strict=True):
-        points, _ = surface_elements(mask, nm=(1, 1))
-        image[tuple(points.astype(int).T)] = True
+        image[tuple(surface_elements(mask).corners.T)] = True
     assert compare(a, b, nm=(1, 1)).scores()["hd_nm"] == pytest.approx(hausdorff_distance(*corners))
 
 
@@ -169,11 +169,13 @@ def test_shifted_by_a_whole_number_of_voxels():
     assert scores["dice"] == 0.9
     assert scores["nsd_12"] == 1
     assert scores["nsd_11.9"] < 1
-    assert comparison.to_truth.length == pytest.approx(2 * 9 * (12 + 4) + 4 * np.hypot(12, 4) / 2)
+    assert comparison.surfaces.to_truth.length == pytest.approx(
+        2 * 9 * (12 + 4) + 4 * np.hypot(12, 4) / 2
+    )
     # below lies a row of nine and two corners 12 nm off; that above is nearer to the sides
     below = 12 * (9 * 4 + 2 * np.hypot(12, 4) / 2)
     above = 4 * (4 + 8 + 5 * 12 + 8 + 4)
-    assert scores["masd_nm"] == pytest.approx((below + above) / comparison.to_truth.length)
+    assert scores["masd_nm"] == pytest.approx((below + above) / comparison.surfaces.to_truth.length)
 
 
 def test_an_object_that_leaves_the_image_has_no_surface_there_if_told_so():
@@ -195,9 +197,25 @@ def test_slices_pool_in_any_grouping(pairs, cut):
     assert whole.truth == sum(a.sum() for a, _ in pairs)
     assert whole.scores()["assd_nm"] == pytest.approx(
         np.average(
-            np.concatenate([[0.0], *(d.nm for one in each for d in (one.to_truth, one.to_labels))]),
+            np.concatenate(
+                [
+                    [0.0],
+                    *(
+                        d.nm
+                        for one in each
+                        for d in (one.surfaces.to_truth, one.surfaces.to_labels)
+                    ),
+                ]
+            ),
             weights=np.concatenate(
-                [[1e-12], *(d.lengths for one in each for d in (one.to_truth, one.to_labels))]
+                [
+                    [1e-12],
+                    *(
+                        d.lengths
+                        for one in each
+                        for d in (one.surfaces.to_truth, one.surfaces.to_labels)
+                    ),
+                ]
             ),
         ),
         abs=1e-6,

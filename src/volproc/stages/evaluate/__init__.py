@@ -10,14 +10,25 @@ from volproc.stages.evaluate.options import EvaluateOptions
 
 
 def _lines(scores: Any, tables: Mapping[str, Any]) -> Iterable[Any]:
+    for rows in (scores.rows(), scores.surface_rows(), scores.object_rows()):
+        if rows:
+            yield _table(rows)
+    yield from scores.about.get("notes", ())
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
-    rows = scores.rows()
-    table = Table(*rows[0])
+    table = Table(*(name.removesuffix("_nm").replace("_", " ") for name in rows[0]))
     for row in rows:
-        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
-    yield table
-    yield from scores.about.get("notes", ())
+        table.add_row(*map(_cell, row.values()))
+    return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 STAGE = Stage(
@@ -29,6 +40,7 @@ STAGE = Stage(
         Input("result", "What is scored.", ("predict.out",), metavar="RESULT.zarr"),
         Input("ground_truth", "The ground truth: labels.", metavar="TRUTH.zarr"),
         Input("votes", "The axes' votes.", ("predict.votes",), required=False, only_in_run=True),
+        Input("ignore", "What is not scored.", required=False, metavar="IGNORE.zarr"),
     ),
     outputs=(
         Output(
@@ -42,6 +54,6 @@ STAGE = Stage(
     ),
     in_run=lambda workflow: bool(workflow.evaluate.ground_truth),
     lines=_lines,
-    returns="volproc.stages.evaluate.overlap_scores.Scores",
+    returns="volproc.stages.evaluate.scores.Scores",
     about_result="The scores, a row for each result.",
 )

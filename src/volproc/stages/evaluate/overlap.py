@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from volproc.fusion import FUSIONS, fuse, level_of
 
 FORMULAS = {
     "dice": "2 TP / (2 TP + FP + FN)",
@@ -70,19 +68,6 @@ def overlap_by_slice(
     both = _counts(a & b for a, b in zip(result, truth, strict=True))
     found, true = _counts(result), _counts(truth)
     return np.stack([both, found - both, true - both], axis=1)
-
-
-def foregrounds_in(
-    votes: npt.NDArray[np.uint8], *, threshold: float
-) -> Iterator[npt.NDArray[np.bool_]]:
-    """Foreground of each of `votes` (axes, z, y, x) alone, then of each mode of fusing them.
-
-    In the order of the axes and of FUSIONS, one at a time to spare memory.
-    """
-    for vote in votes:
-        yield vote >= level_of(threshold)
-    for mode in FUSIONS:
-        yield fuse(votes, mode=mode, threshold=threshold) >= level_of(threshold)
 
 
 def _counts(slices: Iterable[npt.NDArray[np.bool_]]) -> npt.NDArray[np.int64]:

@@ -1,7 +1,7 @@
 import pytest
 
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.evaluate.overlap_counts import block_of
+from volproc.stages.evaluate.score_blocks import block_of
 from volproc.volume.metadata import new_volume
 
 
