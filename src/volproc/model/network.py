@@ -49,6 +49,10 @@ class Network(ABC):
     digest: str
     """Names the weights and everything else that predictions depend on."""
     classes: tuple[str, ...] = ()
+    axes: str = "zyx"
+    """Axes along which its predictions were validated."""
+    fusion: str = "mean"
+    """How the votes of several axes are fused, unless the user asks for another way."""
     notes: tuple[str, ...] = ()
     """One line each on what users should know, such as that tiles will show."""
     most_pixels: int | None = None
@@ -68,8 +72,12 @@ class Network(ABC):
         """Memory for planes of that size, an upper estimate."""
 
     @abstractmethod
-    def constants_from(self, sample: npt.NDArray[Any]) -> Constants:
-        """The volume's constants from a sample of it; VolumeError where there are none."""
+    def constants_from(self, sample: npt.NDArray[Any], *, match_greys: bool = False) -> Constants:
+        """The volume's constants from a sample of it; VolumeError where there are none.
+
+        `match_greys` gives it the distribution of grey values that the network learnt from;
+        ModelError where nobody stated that.
+        """
 
     @abstractmethod
     def load(self, device: str) -> Predict:
