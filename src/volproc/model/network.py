@@ -49,6 +49,10 @@ class Network(ABC):
     digest: str
     """Names the weights and everything else that predictions depend on."""
     classes: tuple[str, ...] = ()
+    axes: str = "zyx"
+    """Axes along which its predictions were validated."""
+    fusion: str = "mean"
+    """How the votes of several axes are fused, unless the user asks for another way."""
     notes: tuple[str, ...] = ()
     """One line each on what users should know, such as that tiles will show."""
     most_pixels: int | None = None
