@@ -81,14 +81,14 @@ def _few(mode: Fusion, axes: int) -> int:
 
 
 def count_yes(votes: Array, *, threshold: float, xp: Any = np) -> Array:
-    """How many axes say yes: uint8 from 0 to the number of axes, shape (z, y, x)."""
+    """How many axes (the first of `votes`) say yes: uint8 from 0 to the number of axes."""
     # counted in bytes: numpy's own choice, int64, takes 7 times as long
     count: Array = xp.sum(votes >= level_of(threshold), 0, dtype=xp.uint8)  # type: ignore[operator]
     return count
 
 
 def spread(votes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """How far the axes are apart: the highest vote less the lowest, uint8 of shape (z, y, x).
+    """How far the axes (the first of `votes`) are apart: the highest vote less the lowest, uint8.
 
     >>> spread(np.array([[[[255, 90]]], [[[200, 90]]]], dtype="uint8")).tolist()
     [[[55, 0]]]

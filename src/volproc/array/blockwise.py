@@ -89,13 +89,18 @@ class Blocks:
         self.tasks[key] = (operator.getitem, chunk, tuple(span.inside for span in spans))
         return key
 
-    def result(self, blocks: Tiling, dtype: str) -> dask.array.Array:
-        """The array whose chunks are the tasks called (name, i, j, k)."""
+    def result(self, blocks: Tiling, dtype: str, lead: int = 0) -> dask.array.Array:
+        """The array whose chunks are the tasks called (name, i, j, k).
+
+        With `lead` a first axis of that length comes before, in one chunk: (name, 0, i, j, k).
+        """
         graph = HighLevelGraph.from_collections(
             self.name, self.tasks, dependencies=list(self.arrays.values())
         )
         chunks = each(_lengths, blocks.shape, blocks.core)
-        return dask.array.Array(graph, self.name, chunks, meta=np.empty((0, 0, 0), dtype))
+        first = ((lead,),) if lead else ()
+        meta = np.empty((0,) * (3 + len(first)), dtype)
+        return dask.array.Array(graph, self.name, (*first, *chunks), meta=meta)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,9 @@ def predict(
 ) -> dask.array.Array:
     """The fused prediction of `array`, lazy: uint8 on the model's grid, one chunk per block.
 
+    Of a model with several classes a first axis has them, (c, z, y, x): all that it predicts, or
+    those of the option `classes`.
+
     `array` is a dask array of (z, y, x), anything that dask makes one of, or an open volume, of
     whose pyramid the level is read that the stage reads. `voxel_nm` is needed for all but volumes.
     `options` are those of `PredictOptions`, such as fusion, threshold, axes, tile.
@@ -71,7 +74,7 @@ def predict(
     layer.tasks[ready] = _ready_task(plan, image, layer, constants)
     for block in plan.blocks:
         _add_block(plan, image, layer, block, ready)
-    return layer.result(plan.blocks, "uint8")
+    return layer.result(plan.blocks, "uint8", lead=len(plan.output.channels))
 
 
 def constants(
@@ -117,7 +120,8 @@ def _add_block(plan: PredictPlan, image: Image, layer: Blocks, block: Block, rea
         coarse = coarse_resampler(plan.image, plan.output.voxel_nm)
         reads.append((coarse.level, coarse.source(coarse_window(window))))
     parts = [layer.parts(image.level(level), box) for level, box in reads]
-    key = (layer.name, *plan.blocks.position(block.index))
+    lead = (0,) if plan.output.channels else ()
+    key = (layer.name, *lead, *plan.blocks.position(block.index))
     layer.tasks[key] = (_predicted, ready, block, reads, parts)
 
 
@@ -158,5 +162,4 @@ class _Returned:
         return self.task.compute(block, loaded)
 
     def store(self, block: Block, result: Any) -> npt.NDArray[np.uint8]:
-        fused: npt.NDArray[np.uint8] = result.fused() if result else self.task.zeros(block)[0]
-        return fused
+        return self.task.written(block, result)

@@ -9,6 +9,7 @@ from typing import Any
 
 from volproc.grid.scale import VoxelNm
 from volproc.model.network import Network
+from volproc.volume.channels import OF_CHANNELS
 from volproc.volume.metadata import VolumeInfo
 
 NOTHING = "nothing_found"
@@ -39,11 +40,16 @@ class Search:
     else_: str = ""
 
 
-def model_record(network: Network, image: VolumeInfo) -> dict[str, Any]:
-    """For the provenance of a prediction: what its model is for, and what it was used on."""
+def model_record(
+    network: Network, image: VolumeInfo, classes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """For the provenance of a prediction: what its model is for, and what it was used on.
+
+    `classes` are those that were predicted, where the network names some.
+    """
     model = {
         "name": network.name,
-        "classes": list(network.classes),
+        "classes": list(classes if network.classes else ()),
         "voxel_nm": list(network.voxel_nm),
         "image_voxel_nm": list(image.voxel_nm),
     }
@@ -56,7 +62,13 @@ def values_record(prediction: VolumeInfo, blocks: Sequence[Mapping[str, Any]]) -
     if len(ranges) < len(blocks):  # an earlier release did not record them
         return {}
     lowest, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
-    seen = {VALUES: [lowest, highest]}
+    seen: dict[str, Any] = {VALUES: [lowest, highest]}
+    if prediction.channels:
+        of_classes = zip(*(block["class_values"] for block in blocks), strict=True)
+        seen[OF_CHANNELS] = {
+            name: {VALUES: [min(low for low, _ in found), max(high for _, high in found)]}
+            for name, found in zip(prediction.channels, of_classes, strict=True)
+        }
     if lowest < highest:
         return seen
     return seen | {NOTHING: empty_result_reason(search_in(prediction.with_provenance(**seen)))}

@@ -45,7 +45,9 @@ def fingerprint(info: VolumeInfo) -> str:
         (level.path, level.shape, [*map(float, (*level.voxel_nm, *level.translation_nm))])
         for level in info.levels
     ]
-    described = json.dumps([info.kind, info.dtype, info.channels, levels, stored], sort_keys=True)
+    picked = [info.picked] if info.picked else []
+    known = [info.kind, info.dtype, info.channels, levels, stored, *picked]
+    described = json.dumps(known, sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 

@@ -67,6 +67,9 @@ class VolumeInfo:
     provenance: dict[str, Any] = field(default_factory=dict, hash=False)
     version: Version = "0.5"
     window: Window | None = None
+    picked: tuple[int, int] | None = None
+    """Of the channels that are stored the only ones that it is made of: the first, and one past the
+    last (`volume/channels.py`); None for all. A single one has no axis."""
 
     @property
     def shape(self) -> Shape:

@@ -32,6 +32,7 @@ from volproc.volume.array_protocol import (
     Selection,
     in_words,
 )
+from volproc.volume.channels import one_class, stored_selection
 from volproc.volume.creation import (
     holds_arrays_of,
     provenance_of,
@@ -82,12 +83,14 @@ class Volume(ArrayProtocol):
         """Voxels at `selection` (one entry per axis of `shape`) of a level."""
         with reading(f"{self.info.url} level {level}, voxels {in_words(selection)}"):
             array = self._readable[level]
-            leading = (0,) * (array.ndim - len(selection))
-            found = when_there(self.info, lambda: array[(*leading, *selection)])
+            stored = stored_selection(self.info, selection, array.ndim)
+            found = when_there(self.info, lambda: array[stored])
             return np.asarray(found, dtype=self.info.dtype)
 
     def write(self, box: Box, values: npt.ArrayLike, level: int = 0) -> None:
         """Store `values`, or one for all, at `box`; GridError unless it is whole shards."""
+        if self.info.picked:
+            raise GridError(f"{self.info.url}: single channels cannot be written, all can")
         here = self.info.levels[level]
         if not (here.box.contains(box) and box.aligned_to(here.shards, whole=here.box)):
             raise GridError(
@@ -117,6 +120,10 @@ class Volume(ArrayProtocol):
                 content = encoded_shard(voxels, keep_empty=keep_empty, **how)
                 write_file(f"{self.info.url}/{key}", content)
 
+    def channel(self, name: str) -> Volume:
+        """One channel as a volume of its own; ConfigError where none is called so."""
+        return Volume(one_class(self.info, name, option="channel"))
+
     def dask(self, level: int = 0, chunks: Any = None) -> Any:
         """A level as a lazy dask array, one chunk per shard, or `chunks` as dask takes them.
 
@@ -133,7 +140,8 @@ class Volume(ArrayProtocol):
         name = f"volume-{tokenize(canonical(self.info.url), self.fingerprint, level, chunks)}"
         cut = chunks or array.shards or array.chunks
         lazy = dask.array.from_array(array, chunks=cut, name=name)
-        return lazy[leading] if leading else lazy
+        whole = stored_selection(self.info, (slice(None),) * self.ndim, array.ndim)
+        return lazy[whole] if leading or self.info.picked else lazy
 
     def finish(self) -> Volume:
         """Mark the volume complete, after its last voxel: only then others may trust it.

@@ -21,6 +21,7 @@ def lay_out(
     tile: Shape | None = None,
     most: int | None = None,
     box: Box | None = None,
+    classes: int = 1,
 ) -> Layout:
     """Tiles for a volume of `shape`: `tile` rounded up to the stride, or the cheapest.
 
@@ -35,9 +36,15 @@ def lay_out(
     if tile:
         chosen = each(lambda t: up(t, stride), tile)
     else:
-        how = {"border": border, "stride": stride, "slices_out": slices_out, "most": most}
-        size = each(lambda b, a: b - a, box.stop, first)
-        chosen = choose_tile(size, halo=halo, **how)  # type: ignore[arg-type]
+        chosen = choose_tile(
+            each(lambda b, a: b - a, box.stop, first),
+            halo=halo,
+            border=border,
+            stride=stride,
+            slices_out=slices_out,
+            most=most,
+            classes=classes,
+        )
     if tile and most and max(chosen) > most:
         raise ConfigError(
             f"[predict] tile = {list(tile)}: with its halo of {halo} pixels on either side the "

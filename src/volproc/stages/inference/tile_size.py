@@ -43,17 +43,25 @@ class Cut:
 
 
 def choose_tile(
-    shape: Shape, *, halo: int, border: int, stride: int, slices_out: int, most: int | None = None
+    shape: Shape,
+    *,
+    halo: int,
+    border: int,
+    stride: int,
+    slices_out: int,
+    most: int | None = None,
+    classes: int = 1,
 ) -> Shape:
     """The cheapest tile of at most about half the volume, so that two workers have something to do.
 
     `most` is the longest side there may be. Of equally cheap ones that longest in z, then in y.
+    The votes of each class take memory, so several make tiles smaller.
     """
     z_cuts, y_cuts, x_cuts = (
         sorted(cuts(n, halo, border, stride, slices_out, most), key=lambda cut: -cut.tile)
         for n in shape
     )
-    limit = min(MAX_VOXELS, max(prod(shape) * 9 // 16, 2**20))
+    limit = min(2 * MAX_VOXELS // (1 + classes), max(prod(shape) * 9 // 16, 2**20))
     found = [
         (_work(z, y, x), -z.tile, -y.tile, x.tile)
         for z in z_cuts
@@ -66,10 +74,13 @@ def choose_tile(
     return -z, -y, x
 
 
-def shard_of(block: Shape) -> Shape:
-    """Voxels of a shard: the block, or equal parts of it, halved along the longest even axis."""
-    sides = list(block)
-    while prod(sides) > SHARD_VOXELS and any(n % 2 == 0 for n in sides):
+def shard_of(block: Shape, channels: int = 1) -> Shape:
+    """Voxels of a shard: the block, or equal parts of it, halved along the longest even axis.
+
+    All channels are in one shard: more than three make it smaller.
+    """
+    sides, most = list(block), 3 * SHARD_VOXELS // max(3, channels)
+    while prod(sides) > most and any(n % 2 == 0 for n in sides):
         longest = max(n for n in sides if n % 2 == 0)
         sides[sides.index(longest)] //= 2
     return sides[0], sides[1], sides[2]

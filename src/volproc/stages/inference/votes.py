@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -50,27 +50,30 @@ def vote(
     origin: Box,
     core: Box,
     axes: Iterable[Axis],
+    outputs: Sequence[int],
     layout: Layout,
     predict: Predict,
     constants: Constants,
     limit: BatchLimit,
 ) -> torch.Tensor:
-    """Each axis' probability times 255, rounded: uint8 of shape (axes, *core.shape).
+    """Each axis' probability times 255, rounded: uint8 of shape (outputs, axes, *core.shape).
 
-    `values` are the voxels of the box `origin`, on the network's device; so are the votes.
+    `outputs` are the classes that count, by their number. `values` are the voxels of the box `origin`, on the network's device; so are the votes.
     """
     axes = tuple(axes)
-    votes = torch.empty((len(axes), *core.shape), dtype=torch.uint8, device=values.device)
+    shape = (len(outputs), len(axes), *core.shape)
+    votes = torch.empty(shape, dtype=torch.uint8, device=values.device)
 
     def run(batch: list[Tile], *, viewed: torch.Tensor, into: torch.Tensor) -> None:
-        outputs = predict(_planes(viewed, batch, origin), constants, batch[0].requested)
-        for one, probabilities in zip(batch, outputs, strict=True):
-            _store(probabilities[0], one, into, core)  # of the first class
+        answers = predict(_planes(viewed, batch, origin), constants, batch[0].requested)
+        for one, classes in zip(batch, answers, strict=True):
+            for place, number in zip(into, outputs, strict=True):
+                _store(classes[number], one, place, core)
 
     for n, axis in enumerate(axes):
         in_batches(
             layout.tiles(core, axis),
-            partial(run, viewed=view_along(values, axis), into=votes[n]),
+            partial(run, viewed=view_along(values, axis), into=votes[:, n]),
             limit=limit,
             halo=layout.halo,
             stride=layout.stride,

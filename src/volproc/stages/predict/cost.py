@@ -37,9 +37,8 @@ def cost_of(core: Box, task: Predict) -> Cost:
     source = task.resampler.source(window)
     read = source.size * itemsize(task.image.info.dtype)
     read += task.mask.bytes_under(placed) if task.mask else 0
-    votes = core.size * (len(task.options.axes) + 1)
-    channels = len(task.votes.info.channels) if task.votes else 0
-    encoding = 2 * prod(task.output.info.write_unit) * max(1, channels)
+    votes = core.size * len(task.outputs) * (len(task.options.axes) + 1)
+    encoding = _encoding(core, task)
     if task.device == "cuda":
         # the rest is on the device; page-locked copies are rounded up to a power of two, and stay
         host = read + 2 * (read + votes) + encoding
@@ -48,6 +47,14 @@ def cost_of(core: Box, task: Predict) -> Cost:
         read + _computing(window, source, task) + votes + max(_activations(window, task), encoding)
     )
     return Cost(peak, max(read, votes + encoding), read, _flop(placed, task))
+
+
+def _encoding(core: Box, task: Predict) -> int:
+    """Of the largest shard; votes of several classes are brought into another order before."""
+    written = [volume.info for volume in (task.output, task.votes) if volume]
+    shard = max(prod(info.write_unit) * max(1, len(info.channels)) for info in written)
+    several = len(task.outputs) > 1 and task.votes is not None
+    return 2 * shard + several * core.size * len(task.outputs) * len(task.options.axes)
 
 
 def costs_of(

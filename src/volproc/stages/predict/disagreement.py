@@ -5,13 +5,15 @@
     regions         the volume in equal boxes, by the mean of their disagreement, highest first
 
 A region's mean is of whole numbers over its voxels, so no block size changes it. Its place is
-given in voxels of the image, as `volproc subjects` takes them.
+given in voxels of the image, as `volproc subjects` takes them. Of several classes the volumes have a
+channel each, and a voxel of a region counts by the class that is disputed most.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -52,6 +54,8 @@ class DisagreementPlan:
     regions: Tiling | None
     threshold: float
     digest: str
+    classes: tuple[str, ...] = ()
+    """Channels of the volumes; none for a single class."""
     origin: Shape = (0, 0, 0)
     """Where the votes begin on their grid, which begins with the image."""
 
@@ -65,7 +69,7 @@ class DisagreementPlan:
         """The step that compares the votes."""
         blocks = Tiling(shape=self.votes.shape, core=self.votes.write_unit)
         made = sum(info is not None for info in (self.agreement, self.disagreement))
-        channels = len(self.votes.channels)
+        channels, classes = len(self.votes.channels), max(1, len(self.classes))
         return Step(
             name="disagreement",
             task=CompareVotes(
@@ -74,14 +78,15 @@ class DisagreementPlan:
                 _volume(self.disagreement),
                 self.regions,
                 self.threshold,
+                classes,
             ),
             blocks=blocks,
             digest=self.digest,
             writes=tuple(WrittenLevel(i) for i in (self.agreement, self.disagreement) if i),
             # votes, which of them say yes, results, and 3 times a shard while it is encoded
-            peak_bytes=prod(blocks.core) * (2 * channels + 2 + 3),
+            peak_bytes=prod(blocks.core) * (2 * channels + classes * (2 + 3)),
             bytes_read=prod(self.votes.shape) * channels,
-            bytes_written=prod(self.votes.shape) * made,
+            bytes_written=prod(self.votes.shape) * made * classes,
         )
 
     @property
@@ -103,29 +108,29 @@ def plan_disagreement(
     options: PredictOptions,
     *,
     recipe: Recipe,
+    classes: tuple[str, ...] = (),
     origin: Shape = (0, 0, 0),
 ) -> DisagreementPlan | None:
     """Plan what is made from the votes, which begin at `origin`; None if nothing is requested.
 
-    ConfigError where votes are not written, or of one axis only.
+    `classes` are the channels of the prediction. ConfigError where votes are not written, or of one
+    axis only.
     """
     if not (options.agreement or options.disagreement or options.regions_um):
         return None
-    if votes is None or len(votes.channels) < 2:
+    axes = len(votes.channels) // max(1, len(classes)) if votes else 0
+    if votes is None or axes < 2:
         raise ConfigError(
             "[predict] agreement, disagreement and regions_um compare the votes of the axes: keep "
             "them (votes = true, or --votes VOTES.zarr) and take two viewing axes or more"
         )
     regions = _regions(votes, options)
+    like = partial(_like, votes, recipe, classes)
     return DisagreementPlan(
         votes=votes,
         image=image,
-        agreement=_like(votes, "-agreement.zarr", recipe, highest=len(votes.channels))
-        if options.agreement
-        else None,
-        disagreement=_like(votes, "-disagreement.zarr", recipe, highest=255)
-        if options.disagreement
-        else None,
+        agreement=like("-agreement.zarr", highest=axes) if options.agreement else None,
+        disagreement=like("-disagreement.zarr", highest=255) if options.disagreement else None,
         regions=regions,
         threshold=options.threshold,
         digest=digest(
@@ -136,6 +141,7 @@ def plan_disagreement(
             regions.core if regions else None,
             votes.write_unit,
         ),
+        classes=classes,
         origin=origin,
     )
 
@@ -167,23 +173,26 @@ class CompareVotes:
     disagreement: Volume | None
     regions: Tiling | None
     threshold: float
+    classes: int = 1
 
     def load(self, block: Block) -> Bytes:
-        """The votes of all axes."""
-        return self.votes.read(block.core)
+        """The votes of all axes, (axes, classes, z, y, x)."""
+        votes = self.votes.read(block.core)
+        return votes.reshape(self.classes, -1, *block.core.shape).swapaxes(0, 1)
 
     def compute(self, block: Block, loaded: Bytes) -> tuple[Bytes, Bytes]:
-        """How many axes say yes, and how far apart the votes are."""
+        """How many axes say yes, and how far apart the votes are: (classes, z, y, x)."""
         return count_yes(loaded, threshold=self.threshold), spread(loaded)
 
     def store(self, block: Block, result: tuple[Bytes, Bytes]) -> list[list[int]]:
         """Write the volumes; of each region in the block: its number, sum, and split voxels."""
         count, apart = result
         if self.agreement:
-            self.agreement.write(block.core, count)
+            self.agreement.write(block.core, count if self.classes > 1 else count[0])
         if self.disagreement:
-            self.disagreement.write(block.core, apart)
-        split = (count > 0) & (count < len(self.votes.info.channels))
+            self.disagreement.write(block.core, apart if self.classes > 1 else apart[0])
+        axes = len(self.votes.info.channels) // self.classes
+        split, apart = ((count > 0) & (count < axes)).any(axis=0), apart.max(axis=0)
         sums = []
         for region in self.regions.over(block.core) if self.regions else ():
             part = region.core.clip(block.core).within(block.core.start).slices
@@ -235,9 +244,11 @@ def _regions(votes: VolumeInfo, options: PredictOptions) -> Tiling | None:
     return Tiling(shape=votes.shape, core=core)
 
 
-def _like(votes: VolumeInfo, ending: str, recipe: Recipe, *, highest: int) -> VolumeInfo:
+def _like(
+    votes: VolumeInfo, recipe: Recipe, classes: tuple[str, ...], ending: str, *, highest: int
+) -> VolumeInfo:
     window = Window(0, highest, 0, highest)
-    how = {"dtype": "uint8", "shards": votes.write_unit, "window": window}
+    how = {"dtype": "uint8", "shards": votes.write_unit, "window": window, "channels": classes}
     info = volume_like(votes, sibling(votes.url, ending), **how)
     return info.with_provenance(recipe=recipe.record())
 

@@ -40,10 +40,9 @@ class Geometry:
     layout: Layout
     block: Shape
 
-    @property
-    def shard(self) -> Shape:
-        """The block, or an equal part of it."""
-        return shard_of(self.block)
+    def shard(self, channels: int) -> Shape:
+        """The block, or an equal part of it, for a volume of so many channels."""
+        return shard_of(self.block, channels)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -59,9 +58,15 @@ class Geometry:
 
 
 def choose(
-    shape: Shape, network: Network, options: PredictOptions, box: Box | None = None
+    shape: Shape,
+    network: Network,
+    options: PredictOptions,
+    box: Box | None = None,
+    classes: int = 1,
 ) -> Geometry:
     """The geometry for a volume of `shape` at the network's voxel size, or a `box` of it.
+
+    So many `classes` are predicted.
 
     ConfigError or ModelError where the options and the network do not fit.
     """
@@ -69,7 +74,8 @@ def choose(
     if options.halo == "reference":
         layout = _published(shape, network, options)
         # as large as a tile would be chosen, of whole patches
-        many = lay_out(size, halo=0, stride=KEPT, slices_in=1, slices_out=1).tile
+        how = {"stride": KEPT, "slices_in": 1, "slices_out": 1, "classes": classes}
+        many = lay_out(size, halo=0, **how).tile
         return Geometry(axes, layout, options.block or many)
     halo = network.halo if options.halo == "exact" else up(options.halo, network.stride)
     layout = lay_out(
@@ -81,18 +87,22 @@ def choose(
         tile=options.tile,
         most=_max_tile(network, halo),
         box=box,
+        classes=classes,
     )
     return Geometry(axes, layout, options.block or _tiles_together(layout.tile, size))
 
 
 def _viewing_axes(shape: Shape, network: Network, options: PredictOptions) -> str:
-    """The one axis along which the volume is thin, if there is one and no axes are stated.
+    """The axes that are stated, or those of the network's card; of these the one along which the
+    volume is thin, if there is one.
 
     Along the other two all planes would be thin: one slice of a real cell, Dice 0.54 with all three
     axes, 0.94 along z alone (benchmarks/LOG.md).
     """
+    if options.axes != "model":
+        return options.axes
     thin = [axis for axis, n in zip("zyx", shape, strict=True) if n < network.slices_in]
-    return thin[0] if len(thin) == 1 and "axes" not in options.model_fields_set else options.axes
+    return thin[0] if len(thin) == 1 else network.axes
 
 
 def _tiles_together(tile: Shape, shape: Shape) -> Shape:

@@ -38,7 +38,9 @@ class ProbabilityTransform:
         return self.resampler.source(box)
 
     def sample(self, values: npt.NDArray[Any], box: Box) -> npt.NDArray[np.uint8]:
-        """uint8 of the box's shape."""
+        """uint8 of the box's shape; channels stay first."""
+        if values.ndim == 4:
+            return np.stack([self.sample(channel, box) for channel in values])
         found: npt.NDArray[np.uint8] = resampled(as_tensor(values), self.resampler, box).numpy()
         return found
 
@@ -50,17 +52,24 @@ class VoteTransform:
     resampler: Resampling
     mode: Fusion
     threshold: float
+    classes: int = 1
 
     def source(self, box: Box) -> Box:
         """Voxels of the votes that `box` needs."""
         return self.resampler.source(box)
 
     def sample(self, values: npt.NDArray[Any], box: Box) -> npt.NDArray[np.uint8]:
-        """0 or 255 of the box's shape, from one vote (z, y, x) or several.
+        """0 or 255 of the box's shape, from one vote (z, y, x) or several; classes stay first."""
+        if self.classes > 1:
+            of_classes = values.reshape(self.classes, -1, *values.shape[-3:])
+            return np.stack([self._fused(votes, box) for votes in of_classes])
+        return self._fused(values.reshape(-1, *values.shape[-3:]), box)
+
+    def _fused(self, channels: npt.NDArray[Any], box: Box) -> npt.NDArray[np.uint8]:
+        """Of one class.
 
         A few planes at a time, so that only one result of that shape is in memory, not three.
         """
-        channels = values.reshape(-1, *values.shape[-3:])
         start = self.source(box).start
         found = np.empty(box.shape, np.uint8)
         for slab in box.slabs(SLAB):
@@ -102,7 +111,8 @@ def plan_native(
     output = native_volume(prediction, image, recipe)
     resampler, transform = resampler_to(source, output), None
     if options.fusion in BINARY:
-        transform = VoteTransform(resampler, options.fusion, options.threshold)
+        classes = max(1, len(output.channels))
+        transform = VoteTransform(resampler, options.fusion, options.threshold, classes)
     return NativePlan(
         stage="predict",
         source=source,

@@ -44,10 +44,13 @@ class PredictOptions(Options):
     ("0:2um,0:5um,0:5um"), or a size in the middle ("512"). What is around it is read too."""
     mask: FilePath = ""
     """Predict only where this volume (OME-Zarr, any grid) is not 0; elsewhere the result is 0."""
-    axes: Literal["z", "y", "x", "zy", "zx", "yx", "zyx"] = "zyx"
-    """Axes to look along."""
-    fusion: Fusion = "mean"
-    """union, majority, mean, max or weighted mean of the axes' votes."""
+    classes: tuple[str, ...] = ()
+    """Of the classes that the model predicts, those to write; empty is all."""
+    axes: Literal["model", "z", "y", "x", "zy", "zx", "yx", "zyx"] = "model"
+    """Axes to look along; model: those that its card names, zyx if it names none."""
+    fusion: Literal["model"] | Fusion = "model"
+    """union, majority, mean, max or weighted mean of the axes' votes; model: as its card says, mean
+    if it says nothing."""
     weights: tuple[NotNegative, NotNegative, NotNegative] = (1.0, 1.0, 1.0)
     """What the votes of z, y and x count for (fusion weighted), relative to one another."""
     threshold: Fraction = 0.5
@@ -63,7 +66,8 @@ class PredictOptions(Options):
     """Blocks whose image, seen coarsely, spans less than this many standard deviations of the
     volume are taken to hold nothing; 0 looks at all."""
     votes: bool = True
-    """Keep each axis' probability as a volume of channels x, y, z (red, green, blue)."""
+    """Keep each axis' probability as a volume of channels x, y, z (red, green, blue); of several
+    classes "CLASS x" and so on."""
     agreement: bool = False
     """From the votes, write how many axes say yes (0 to 3)."""
     disagreement: bool = False

@@ -17,6 +17,7 @@ from volproc.stages.claims import Claim
 from volproc.stages.inference.tiling import Layout
 from volproc.stages.native_grid import NativePlan
 from volproc.stages.output import pyramid_steps
+from volproc.stages.predict.classes import outputs_of
 from volproc.stages.predict.cost import costs_of
 from volproc.stages.predict.disagreement import (
     DisagreementPlan,
@@ -55,6 +56,8 @@ class PredictPlan:
     """The part of the layout's grid that is predicted."""
     blocks: Tiling
     network: Network
+    classes: tuple[str, ...]
+    """Those of the network's that are predicted."""
     options: PredictOptions
     recipe: Recipe
     notes: tuple[str, ...] = ()
@@ -119,12 +122,13 @@ class PredictPlan:
             empty=empty,
             mask=self.mask,
             origin=self.box.start,
+            outputs=outputs_of(self.network, self.classes),
         )
 
     def step(self, task: Predict) -> Step:
         """The step that predicts."""
         costs = list(costs_of(self.blocks, task, self.inside))
-        channels = len(self.votes.channels) if self.votes else 0
+        channels = len(self.classes) + (len(self.votes.channels) if self.votes else 0)
         return Step(
             name="predict",
             task=task,
@@ -135,7 +139,7 @@ class PredictPlan:
             waiting_bytes=max(cost.waiting_bytes for _, cost in costs),
             on_gpu=task.device == "cuda",
             bytes_read=sum(count * cost.bytes_read for count, cost in costs),
-            bytes_written=prod(self.output.shape) * (1 + channels),
+            bytes_written=prod(self.output.shape) * channels,
             flop=sum(count * cost.flop for count, cost in costs),
             notes=(
                 *(f"{self.network.name}: {note}" for note in self.notes),

@@ -1,15 +1,33 @@
-"""Whether image, model and options go together; errors say what to change."""
+"""Whether image, model and options go together; errors say what to change, notes what to know."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.scale import VoxelNm
 from volproc.model.network import Network
+from volproc.stages.predict.geometry import Geometry
 from volproc.stages.predict.options import PredictOptions
+from volproc.stages.resolution import unresolved
 from volproc.volume.metadata import VolumeInfo
 
-MAX_REFINING = 2.0
-"""An image with voxels more than this many times coarser than the model's is refused."""
+
+def settled(options: PredictOptions, network: Network, geometry: Geometry) -> dict[str, Any]:
+    """The options that were left to the model."""
+    fusion = network.fusion if options.fusion == "model" else options.fusion
+    return {"axes": geometry.axes, "fusion": fusion}
+
+
+def validation_notes(options: PredictOptions, network: Network) -> Iterator[str]:
+    """One where the options ask for axes along which nobody looked how good the model is."""
+    others = "".join(axis for axis in "zyx" if axis in options.axes and axis not in network.axes)
+    if options.axes != "model" and others:
+        yield (
+            f"was validated along {' and '.join(network.axes)} only, and is used along "
+            f"{' and '.join(others)} as [predict] axes = {options.axes} asks"
+        )
 
 
 def require_weights(options: PredictOptions) -> None:
@@ -23,9 +41,8 @@ def require_weights(options: PredictOptions) -> None:
 
 def require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, network: Network) -> None:
     """ModelError if the image's voxels are too coarse for the model."""
-    if any(v > MAX_REFINING * m for v, m in zip(image.voxel_nm, voxel_nm, strict=True)):
+    if why := unresolved(image, voxel_nm):
         raise ModelError(
-            f"model {network.name} works at {list(voxel_nm)} nm, but {image.url} has voxels of "
-            f"{list(image.voxel_nm)} nm, more than {MAX_REFINING:g} times coarser; take a model "
-            "for coarser voxels, or check the image's voxel size"
+            f"model {network.name} works at {list(voxel_nm)} nm, but {why}, with a model made for "
+            "them"
         )

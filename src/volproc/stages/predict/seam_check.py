@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import ModelError
-from volproc.fusion import fuse, level_of
+from volproc.fusion import level_of
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.inference.tiling import Layout
@@ -132,10 +133,10 @@ class Recompute:
         return self._again(block).load(block), first
 
     def _written(self, votes: Volume, block: Block) -> npt.NDArray[np.uint8]:
-        """Votes in the order of the axes; a single axis has no channels."""
-        values = votes.read(block.core)
-        names = votes.info.channels
-        return values[[names.index(axis) for axis in self.predict.options.axes]]
+        """Votes (classes, axes, z, y, x), the axes in the order in which they are predicted."""
+        values = votes.read(block.core)  # a single channel has no axis in a volume that was read
+        found = values.reshape(self.predict.zeros(block).shape)
+        return found[:, ::-1]
 
     def compute(self, block: Block, loaded: tuple[Any, Any]) -> tuple[Any, Any]:
         """The votes by other tiles, and the run's."""
@@ -151,9 +152,7 @@ class Recompute:
         again, first = result
         options = self.predict.options
         apart = np.abs(again.astype(np.int16) - first)
-        fused = fuse(
-            again, mode=options.fusion, threshold=options.threshold, weights=options.axis_weights
-        )
+        fused = self.predict.fused_classes(torch.from_numpy(again)).numpy()
         level = level_of(options.threshold)
         written = self.predict.output.read(block.core)
         return {

@@ -10,7 +10,7 @@ from typing import Any, cast
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Chain, Runner
 from volproc.grid.blocks import Tiling
-from volproc.grid.box import Box, Shape, each, whole_box
+from volproc.grid.box import Box, each, whole_box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.device import device_for
 from volproc.model.network import Network
@@ -24,6 +24,11 @@ from volproc.stages.empty_result import (
 )
 from volproc.stages.native_grid import writing_native
 from volproc.stages.output import begin_volumes, cutting_of, finishing
+from volproc.stages.predict.classes import (
+    channels_of,
+    chosen_classes,
+    vote_channels,
+)
 from volproc.stages.predict.disagreement import (
     comparing_votes,
     plan_disagreement,
@@ -31,13 +36,15 @@ from volproc.stages.predict.disagreement import (
 from volproc.stages.predict.empty_blocks import (
     empty_block_rule,
 )
-from volproc.stages.predict.geometry import choose
+from volproc.stages.predict.geometry import Geometry, choose
 from volproc.stages.predict.native_prediction import plan_native
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.plan import PredictPlan
 from volproc.stages.predict.requirements import (
     require_reachable,
     require_weights,
+    settled,
+    validation_notes,
 )
 from volproc.stages.predict.restriction import Mask, blocks_inside, model_box, open_mask
 from volproc.stages.predict.seam_check import (
@@ -59,6 +66,7 @@ ALGORITHM = 1
 PASSING = {
     *("model", "card", "trust_model", "device", "batch", "compiled", "votes"),
     *("agreement", "disagreement", "regions_um", "image_grid", "seam_check", "box", "mask"),
+    "classes",
 }
 """Options that do not change the prediction, or are named otherwise in its digest."""
 
@@ -77,25 +85,28 @@ def plan_predict(
     do not go together.
     """
     require_grey(image, stage="predict")
-    require_weights(options)
     device_for(options.device)
     network = network or open_network(options.model, card=options.card, trust=options.trust_model)
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
+    classes = chosen_classes(network, options)
     way = resampling_to(image, voxel_nm)
     box = model_box(options.box, image, way)
     mask = open_mask(options.mask, image, way) if options.mask else None
-    geometry = choose(way.shape_out, network, options, box)
+    geometry = choose(way.shape_out, network, options, box, len(classes))
     blocks = Tiling(shape=box.shape, core=geometry.block)
-    options = options.model_copy(update={"axes": geometry.axes})
-    output, votes = _outputs(image, url, votes_url, way, box, geometry.shard, options.axes)
+    notes = (*network.notes, *geometry.notes, *validation_notes(options, network))
+    options = options.model_copy(update=settled(options, network, geometry))
+    require_weights(options)
+    output, votes = _outputs(image, url, votes_url, way, box, geometry, classes)
     lasting = options.recorded(exclude=PASSING) | {"votes": bool(votes_url)}
     if box != whole_box(way.shape_out):  # recipes of whole predictions stay as they were
         lasting |= {"box": [box.start, box.stop]}
+    if len(network.classes) > 1:
+        lasting |= {"classes": classes}
     cutting = cutting_of(geometry.block, output) | {"tiles": geometry.layout}
     recipe = _recipe(image, network, mask, lasting, cutting, options.model, url)
-    notes = (*network.notes, *geometry.notes)
-    told = model_record(network, image) | ({"model_notes": list(notes)} if notes else {})
+    told = model_record(network, image, classes) | ({"model_notes": list(notes)} if notes else {})
     output = output.with_provenance(recipe=recipe.record(), **told)
     votes = votes and votes.with_provenance(recipe=recipe.record())
     return PredictPlan(
@@ -107,11 +118,14 @@ def plan_predict(
         box=box,
         blocks=blocks,
         network=network,
+        classes=classes,
         options=options,
         recipe=recipe,
         notes=notes,
         native=plan_native(output, votes, image, options, recipe=recipe),
-        disagreement=plan_disagreement(votes, image, options, recipe=recipe, origin=box.start),
+        disagreement=plan_disagreement(
+            votes, image, options, recipe=recipe, classes=output.channels, origin=box.start
+        ),
         mask=mask,
         inside=blocks_inside(mask, blocks, box.start) if mask else None,
     )
@@ -123,22 +137,26 @@ def _outputs(
     votes_url: str | None,
     way: Resampling,
     box: Box,
-    shards: Shape,
-    axes: str,
+    geometry: Geometry,
+    classes: tuple[str, ...],
 ) -> tuple[VolumeInfo, VolumeInfo | None]:
     """The prediction and, if they are written, the votes, on the part `box` of the model's grid."""
-    same = partial(
+    made = partial(
         new_volume,
         shape=box.shape,
         voxel_nm=way.voxel_nm,
         corner_nm=each(lambda c, n, v: c + n * v, image.corner_nm, box.start, way.voxel_nm),
         part=image.is_part or box != whole_box(way.shape_out),
         dtype="uint8",
-        shards=shards,
         window=Window(0, 255, 0, 255),  # probabilities are shown as such, not stretched
     )
-    channels = tuple(axis for axis in "xyz" if axis in axes)
-    return same(url), same(votes_url, channels=channels) if votes_url else None
+
+    def of(place: str, channels: tuple[str, ...]) -> VolumeInfo:
+        return made(place, channels=channels, shards=geometry.shard(len(channels)))
+
+    prediction = of(url, channels_of(classes))
+    voted = vote_channels(classes, geometry.axes)
+    return prediction, of(votes_url, voted) if votes_url else None
 
 
 def _recipe(

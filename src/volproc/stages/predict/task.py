@@ -37,7 +37,7 @@ from volproc.volume.resampling import Resampling, Voxels, resampled
 from volproc.volume.store import Volume
 
 Votes = npt.NDArray[np.uint8]
-"""Probabilities times 255, of shape (axes, z, y, x)."""
+"""Probabilities times 255, of shape (classes, axes, z, y, x)."""
 
 PendingVoxels = Callable[[], torch.Tensor]
 """Voxels on their way to the device: waits for them."""
@@ -64,6 +64,7 @@ class Predict:
     """Task: one block of the prediction, and of the votes.
 
     Their first voxel is at `origin` of the layout's grid; nothing is predicted outside the mask.
+    `outputs` are the network's classes that are written, by their number.
     """
 
     image: Voxels
@@ -77,6 +78,7 @@ class Predict:
     empty: EmptyBlockRule | None = None
     mask: Mask | None = None
     origin: Shape = (0, 0, 0)
+    outputs: tuple[int, ...] = (0,)
 
     @property
     def device(self) -> str:
@@ -108,12 +110,12 @@ class Predict:
             return None
         votes, link = self.vote(block, loaded), link_to(self.device)
         return PendingBlock(
-            link.to_host(self.fused(votes)), link.to_host(votes) if self.votes else None
+            link.to_host(self.fused_classes(votes)), link.to_host(votes) if self.votes else None
         )
 
     @torch.inference_mode()
     def vote(self, block: Block, loaded: Loaded) -> torch.Tensor:
-        """uint8 votes of every axis, in the order of `options.axes`, on the device.
+        """uint8 votes of every class and axis, in the order of `options.axes`, on the device.
 
         Outside the mask they are 0, and so is what any fusion makes of them.
         """
@@ -125,6 +127,7 @@ class Predict:
             origin=window,
             core=core,
             axes=options.axes,  # type: ignore[arg-type]
+            outputs=self.outputs,
             layout=self.layout,
             predict=augmented(predict, flips=options.flips, keep=self.layout.slices_out),
             constants=self.constants,
@@ -134,8 +137,17 @@ class Predict:
             votes *= torch.from_numpy(loaded.inside.view(np.uint8)).to(votes.device)
         return votes
 
+    def fused_classes(self, votes: torch.Tensor) -> torch.Tensor:
+        """One value a voxel: (z, y, x), of several classes (classes, z, y, x)."""
+        if len(votes) == 1:
+            return self.fused(votes[0])
+        found = torch.empty((len(votes), *votes.shape[2:]), dtype=votes.dtype, device=votes.device)
+        for n, of_class in enumerate(votes):
+            found[n] = self.fused(of_class)
+        return found
+
     def fused(self, votes: torch.Tensor) -> torch.Tensor:
-        """One value a voxel from the votes, on their device."""
+        """One value a voxel from the votes (axes, z, y, x) of one class, on their device."""
         options = self.options
         how: dict[str, Any] = {
             "mode": options.fusion,
@@ -151,19 +163,36 @@ class Predict:
 
     def store(self, block: Block, result: PendingBlock | None) -> dict[str, Any]:
         """Write the fused block, and the votes as channels x, y, z; zeros for an empty one."""
-        zeros = self.zeros(block)
-        fused = result.fused() if result else zeros[0]
+        fused = self.written(block, result)
         self.output.write(block.core, fused)
         if self.votes:
-            votes = result.votes() if result and result.votes else zeros
-            self.votes.write(block.core, votes[::-1])  # axes are named zyx, zy, zx or yx
+            votes = result.votes() if result and result.votes else self.zeros(block)
+            # axes are named zyx, zy, zx or yx; of one class nothing is copied
+            self.votes.write(block.core, votes[:, ::-1].reshape(-1, *block.core.shape))
         return {
             "voxels": int(fused.size),
             "sum": int(fused.sum(dtype=np.int64)),
             "values": [int(fused.min()), int(fused.max())],
+            **self._values_of_classes(fused),
             "skipped": int(result is None),
         }
 
+    def _values_of_classes(self, fused: npt.NDArray[np.uint8]) -> dict[str, Any]:
+        """The lowest and highest voxel of each class, where there are several."""
+        if len(self.outputs) == 1:
+            return {}
+        return {"class_values": [[int(one.min()), int(one.max())] for one in fused]}
+
+    def written(self, block: Block, result: PendingBlock | None) -> npt.NDArray[np.uint8]:
+        """The voxels of the prediction that are a block, as they are written."""
+        return result.fused() if result else self.zeros(block)[self._one_or_all, 0]
+
+    @property
+    def _one_or_all(self) -> Any:
+        """Of an axis of classes: a single one has none."""
+        return 0 if len(self.outputs) == 1 else slice(None)
+
     def zeros(self, block: Block) -> Votes:
         """Votes of 0 for all of a block; they take no memory."""
-        return np.broadcast_to(np.uint8(0), (len(self.options.axes), *block.core.shape))
+        shape = (len(self.outputs), len(self.options.axes), *block.core.shape)
+        return np.broadcast_to(np.uint8(0), shape)
