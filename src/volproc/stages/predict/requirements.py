@@ -5,11 +5,9 @@ from __future__ import annotations
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.scale import VoxelNm
 from volproc.model.network import Network
+from volproc.stages.model_fit import MAX_REFINING, is_too_coarse
 from volproc.stages.predict.options import PredictOptions
 from volproc.volume.metadata import VolumeInfo
-
-MAX_REFINING = 2.0
-"""An image with voxels more than this many times coarser than the model's is refused."""
 
 
 def require_weights(options: PredictOptions) -> None:
@@ -23,7 +21,7 @@ def require_weights(options: PredictOptions) -> None:
 
 def require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, network: Network) -> None:
     """ModelError if the image's voxels are too coarse for the model."""
-    if any(v > MAX_REFINING * m for v, m in zip(image.voxel_nm, voxel_nm, strict=True)):
+    if is_too_coarse(image, voxel_nm):
         raise ModelError(
             f"model {network.name} works at {list(voxel_nm)} nm, but {image.url} has voxels of "
             f"{list(image.voxel_nm)} nm, more than {MAX_REFINING:g} times coarser; take a model "

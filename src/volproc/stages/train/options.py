@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from volproc.config.options import Count, FilePath, ModelName, NotNegative, Options, Positive
+from volproc.stages.train.data_options import (
+    Axes,
+    ClassNames,
+    DataOptions,
+    TargetOptions,
+    VoxelSize,
+)
 
 
 class TrainedOnOptions(Options):
@@ -21,16 +29,18 @@ class TrainedOnOptions(Options):
 class TrainOptions(Options):
     """A network trained from images and their labels."""
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"object_name": "classes"}
+
     name: str = "model"
     """Name on the card."""
-    object_name: str = "nucleus"
-    """What the labels mark."""
+    classes: ClassNames = ("nucleus",)
+    """What the network learns to find, such as ["membrane", "mitochondrion"]."""
     model_out: FilePath = "model"
     """Folder of the model, and of the checkpoints to go on from."""
     images: tuple[FilePath, ...] = ()
     """OME-Zarr images."""
     labels: tuple[FilePath, ...] = ()
-    """OME-Zarr label volumes, one per image; all but 0 is foreground."""
+    """OME-Zarr label volumes, one per image; all but 0 is the class unless targets say else."""
     ignore: tuple[FilePath, ...] = ()
     """Label volumes, one per image ("" for none): voxels that are not 0 there carry no loss."""
     agreement: tuple[FilePath, ...] = ()
@@ -44,8 +54,22 @@ class TrainOptions(Options):
     """Images the network is scored on but never learns from."""
     validation_labels: tuple[FilePath, ...] = ()
     """Their label volumes."""
-    voxel_nm: Positive = 50.0
-    """Voxel size in nm, the same along all axes, at which the network sees the images."""
+    data: tuple[DataOptions, ...] = ()
+    """More images with their labels, one table [[train.data]] each: labels per class, boxes."""
+    validation: tuple[DataOptions, ...] = ()
+    """More images, or boxes of images, to score on: one table [[train.validation]] each."""
+    margin_nm: NotNegative = 0.0
+    """What is trained on keeps so far away from boxes of the same image that are scored on."""
+    targets: dict[str, TargetOptions] = Field(default={})
+    """What is made of the labels of a class, [train.targets.CLASS]: membranes from bodies, say."""
+    voxel_nm: VoxelSize = (50.0, 50.0, 50.0)
+    """Voxel size in nm (z, y, x) at which the network sees the images; one number for all axes."""
+    axes: Axes = "auto"
+    """Axes that patches are viewed along, or the share of each: "zyx", {z = 0.5, y = 0.25, x =
+    0.25}. auto takes z alone where voxels are at least 3 times as long along z, or an image has too
+    few sections for a patch, else all three."""
+    cache_gb: Positive = 2.0
+    """Memory in GB for images and labels. What has more is read in regions, a few at a time."""
     slices_in: Count = 12
     """Neighbouring planes the network reads."""
     slices_out: Count = 8

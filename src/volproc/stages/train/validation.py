@@ -19,26 +19,35 @@ class Validator:
     """Dice of a network over whole planes of the held-out pairs, along each axis on its own."""
 
     pairs: Sequence[Pair]
+    classes: Sequence[str] = ("",)
+    axes: Sequence[int] = (0, 1, 2)
 
     def __call__(self, network: UNet) -> Mapping[str, float]:
-        """{"dice_z": ..., "dice_y": ..., "dice_x": ...}, empty without pairs."""
-        return {f"dice_{'zyx'[axis]}": self._dice(network, axis) for axis in range(3) if self.pairs}
+        """{"dice_z": ..., "dice_y": ..., "dice_x": ...}, empty without pairs.
 
-    def _dice(self, network: UNet, axis: int) -> float:
-        counts = [
-            dice_counts(
-                predicted(network, pair, axis),
-                torch.from_numpy(np.moveaxis(pair.ground_truth, axis, 0)),
-            )
-            for pair in self.pairs
-        ]
-        overlap, both = map(sum, zip(*counts, strict=True))
-        return round(overlap / both, 5) if both else 1.0
+        Of several classes {"dice_CLASS_z": ...}.
+        """
+        found: dict[str, float] = {}
+        for axis in self.axes if self.pairs else ():
+            names = [f"{one}_" * (len(self.classes) > 1) for one in self.classes]
+            scores = self._dice(network, axis)
+            found |= {f"dice_{a}{'zyx'[axis]}": s for a, s in zip(names, scores, strict=True)}
+        return found
+
+    def _dice(self, network: UNet, axis: int) -> list[float]:
+        counts = torch.zeros(len(self.classes), 2, dtype=torch.int64)
+        for pair in self.pairs:
+            logits = predicted(network, pair, axis)
+            for number, real in enumerate(pair.ground_truth):
+                seen = torch.from_numpy(np.moveaxis(pair.weights[number] > 0, axis, 0).copy())
+                truth = torch.from_numpy(np.moveaxis(real, axis, 0).copy())
+                counts[number] += torch.tensor(dice_counts(logits[number][seen], truth[seen]))
+        return [round(int(a) / int(b), 5) if b else 1.0 for a, b in counts]
 
 
 @torch.inference_mode()
 def predicted(network: UNet, pair: Pair, axis: int) -> torch.Tensor:
-    """Logits of a whole pair viewed along `axis`, which comes first; mirrored at the borders."""
+    """Logits (classes, slices, H, W) of a whole pair along `axis`; mirrored at the borders."""
     spec = network.spec
     planes = pair.normalisation.apply(torch.from_numpy(pair.image).movedim(axis, 0))
     count, height, width = planes.shape
@@ -49,7 +58,6 @@ def predicted(network: UNet, pair: Pair, axis: int) -> torch.Tensor:
     out = []
     for start in range(0, count, spec.slices_out):
         stack = padded[torch.from_numpy(index[start : start + spec.slices_in])][None].to(device)
-        out.append(
-            network(stack.to(memory_format=torch.channels_last))[0, :, :height, :width].cpu()
-        )
-    return torch.cat(out)[:count]
+        logits = network(stack.to(memory_format=torch.channels_last))[0, :, :height, :width]
+        out.append(logits.unflatten(0, (spec.classes, spec.slices_out)).cpu())
+    return torch.cat(out, dim=1)[:, :count]
