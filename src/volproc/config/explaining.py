@@ -52,3 +52,10 @@ def table_kind(kind: type[BaseModel], name: str) -> type[BaseModel] | None:
     if get_origin(stated) is tuple:
         return None
     return next((one for one in (stated, *get_args(stated)) if hasattr(one, "model_fields")), None)
+
+
+def item_kind(kind: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """The options in each table of a list of tables `name`; None where that is none."""
+    stated = kind.model_fields[name].annotation if name in kind.model_fields else None
+    inner = get_args(stated) if get_origin(stated) is tuple else ()
+    return next((one for one in inner if hasattr(one, "model_fields")), None)

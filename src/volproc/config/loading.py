@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from volproc.config.explaining import explained, table_kind
+from volproc.config.explaining import explained, item_kind, table_kind
 from volproc.config.options import ACCESSION, MODEL, PATH, Options
 from volproc.errors import ConfigError
 
@@ -56,18 +56,19 @@ def anchor(tables: dict[str, Any], workflow: type[BaseModel], folder: Path) -> N
         # ../demo shows as demo, not examples/../demo
         return os.path.normpath(folder / os.path.expanduser(value)) if _is_path(value) else value
 
-    for table, options in tables.items():
-        kind = table_kind(workflow, table)
-        if kind is None or not isinstance(options, dict):
-            continue
-        anchor(options, kind, folder)
-        for key, value in options.items():
-            marks = _marks(kind, key)
-            if PATH in marks:
-                options[key] = _each_text(value, seen_from)
-            elif MODEL in marks and isinstance(value, str) and value:
-                shipped = "/" not in value and not (folder / value).is_dir()
-                options[key] = value if shipped else seen_from(value)
+    for key, value in tables.items():
+        kind, item = table_kind(workflow, key), item_kind(workflow, key)
+        if kind and isinstance(value, dict):
+            anchor(value, kind, folder)
+        for one in value if item and isinstance(value, list) else ():
+            if isinstance(one, dict):
+                anchor(one, item, folder)
+        marks = _marks(workflow, key)
+        if PATH in marks:
+            tables[key] = _each_text(value, seen_from)
+        elif MODEL in marks and isinstance(value, str) and value:
+            shipped = "/" not in value and not (folder / value).is_dir()
+            tables[key] = value if shipped else seen_from(value)
 
 
 def _marks(kind: type[BaseModel], key: str) -> set[str]:
@@ -84,6 +85,8 @@ def _marks(kind: type[BaseModel], key: str) -> set[str]:
 def _each_text(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, list):
         return [_each_text(one, change) for one in value]
+    if isinstance(value, dict):
+        return {key: _each_text(one, change) for key, one in value.items()}
     return change(value) if isinstance(value, str) else value
 
 

@@ -1,7 +1,10 @@
-"""The batches of a training: read ahead in threads, copied to the device while it computes.
+"""The batches of a training: read ahead in threads, in the order of the steps.
 
-    threads      read 5 ─┐  read 6 ─┐  read 7 ─┐          raw patches, pinned for a GPU
-    device               └▶ copy 5 ▶ augment 5 ▶ step 5   in the order of the steps
+    on a CPU    threads   read, augment 5 ─┐  read, augment 6 ─┐  ...
+                loop                       └▶ step 5           └▶ step 6
+
+    on a GPU    threads   read, pin 5 ─┐  read, pin 6 ─┐  ...
+                device                 └▶ copy, augment, step 5
 """
 
 from __future__ import annotations
@@ -25,36 +28,47 @@ Patches = Callable[[int, int, int], RawPatches]
 Augment = Callable[[RawPatches], Batch]
 """What the network and the loss take, from raw patches on its device."""
 
+Ready = tuple[Batch, tuple[int, ...]]
+Prepared = Ready | Callable[[], Ready]
+"""A batch, or what is left to be done for it by the thread that the device listens to."""
+
 
 @dataclass
 class Feed:
-    """The raw patches of each step, on the device."""
+    """The batch of each step on the device, and the axes its patches are viewed along."""
 
     patches: Patches
+    augment: Augment
     device: torch.device
     share: range
     """Of a step's patches those of this process."""
     waited: float = 0.0
     """Seconds that the training has waited for patches."""
 
-    def steps(self, first: int, last: int) -> Iterator[RawPatches]:
-        """The patches of steps `first` up to `last`, prepared in the background."""
+    def steps(self, first: int, last: int) -> Iterator[Ready]:
+        """The batches of steps `first` up to `last`, prepared in the background."""
         pool = ThreadPoolExecutor(AHEAD)
         try:
-            waiting: deque[Future[RawPatches]] = deque()
+            waiting: deque[Future[Prepared]] = deque()
             for step in range(first, last):
                 for later in range(step + len(waiting), min(step + AHEAD, last)):
-                    waiting.append(pool.submit(self._load, later))
+                    waiting.append(pool.submit(self._prepare, later))
                 began = time.monotonic()
-                raw = waiting.popleft().result()
+                prepared = waiting.popleft().result()
                 self.waited += time.monotonic() - began
-                yield moved(raw, lambda part: part.to(self.device, non_blocking=True))
+                yield prepared() if callable(prepared) else prepared
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _load(self, step: int) -> RawPatches:
+    def _prepare(self, step: int) -> Prepared:
         raw = self.patches(step, self.share.start, len(self.share))
-        return moved(raw, Tensor.pin_memory) if self.device.type == "cuda" else raw
+        if self.device.type != "cuda":
+            return self.augment(raw), raw.axes
+        pinned = moved(raw, Tensor.pin_memory)
+        return lambda: (self.augment(moved(pinned, self._to_device)), raw.axes)
+
+    def _to_device(self, part: Tensor) -> Tensor:
+        return part.to(self.device, non_blocking=True)
 
 
 def moved(raw: RawPatches, move: Callable[[Tensor], Tensor]) -> RawPatches:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from torch.nn.utils import clip_grad_norm_
 
 from volproc.errors import StoppedError
 from volproc.model.unet import UNet
-from volproc.stages.train.batch import RawPatches
+from volproc.stages.train.batch import Batch
 from volproc.stages.train.feed import Augment, Feed, Patches
 from volproc.stages.train.losses import Loss
-from volproc.stages.train.processes import Processes, share_statistics
+from volproc.stages.train.processes import ALONE, Processes, share_statistics
 from volproc.stages.train.schedule import Schedule
 from volproc.stages.train.state import State, resume, save, update_average
 from volproc.stages.train.training_log import TrainingLog
@@ -69,7 +69,7 @@ class Training:
     score_names: Sequence[str] = ()
     best_by: str = ""
     """The score by which a network is better than another."""
-    processes: Processes = Processes()  # noqa: RUF009 frozen
+    processes: Processes = ALONE
     tensorboard: bool = False
     compiled: bool = False
     watch: Watch = lambda _: None
@@ -90,7 +90,7 @@ def train(
     if processes.is_first:
         resume(state, folder, key=key, from_scratch=from_scratch)
     if processes.count > 1:
-        state.load(processes.first_says(state.dump()))
+        state.load(processes.from_first(state.dump()))
     share_statistics(state.network, processes)
     if training.compiled:
         state.network.compile()
@@ -105,39 +105,46 @@ def _steps(state: State, training: Training, folder: Path | str, key: str) -> No
     if state.is_over(schedule):
         return
     log = _log(state, training, folder)
-    feed = Feed(training.patches, state.device, processes.share(training.batch))
-    began, first = time.monotonic(), state.step
-    for raw in feed.steps(state.step, schedule.steps):
-        values = {"learning_rate": schedule.rate(state.step)}
-        values["loss"] = one_step(state, training, raw)
-        values |= _validated(state, training)
-        over, stopped = processes.first_says((state.is_over(schedule), training.is_over()))
-        seconds = time.monotonic() - began
-        speed = (state.step - first) * training.batch / seconds
+    share = processes.share(training.batch)
+    feed = Feed(training.patches, training.augment, state.device, share)
+    pace = _Pace(state.step, training.batch)
+    over = stopped = False
+    for batch, axes in feed.steps(state.step, schedule.steps):
+        rate = schedule.rate(state.step)
+        loss = one_step(state, training, batch, axes)
+        scores = _validated(state, training)
+        over, stopped = processes.first_says(state.is_over(schedule), training.is_over())
+        now = pace.progress(state, schedule, loss, feed.waited)
         if log:
-            log.add({"step": state.step, **values}, speed)
+            log.add({"step": state.step, "loss": loss, "learning_rate": rate, **scores}, now.speed)
             if over or stopped or state.step % schedule.checkpoint == 0:
                 log.flush()
                 save(state, folder, key=key)
-        training.watch(
-            Progress(
-                state.step,
-                schedule.steps,
-                values["loss"],
-                state.best.score,
-                speed,
-                feed.waited / seconds,
-            )
-        )
+        training.watch(now)
         if over or stopped:
             break
     if log:
         log.close()
-    if not over:
+    if stopped and not over:
         raise StoppedError(
-            f"stopped as --until says: step {state.step} of {schedule.steps} of train is in its "
-            "checkpoint; the same command goes on from here"
+            f"stopped as --until says: step {state.step} of {schedule.steps} of the training is in "
+            "its checkpoint; the same command goes on from here"
         )
+
+
+@dataclass
+class _Pace:
+    """How fast a training is since it was started or resumed."""
+
+    first: int
+    batch: int
+    began: float = field(default_factory=time.monotonic)
+
+    def progress(self, state: State, schedule: Schedule, loss: float, waited: float) -> Progress:
+        seconds = time.monotonic() - self.began
+        speed = (state.step - self.first) * self.batch / seconds
+        best = state.best.score
+        return Progress(state.step, schedule.steps, loss, best, speed, waited / seconds)
 
 
 def _log(state: State, training: Training, folder: Path | str) -> TrainingLog | None:
@@ -157,17 +164,16 @@ def _validated(state: State, training: Training) -> dict[str, Any]:
     return dict(scores)
 
 
-def one_step(state: State, training: Training, raw: RawPatches) -> float:
+def one_step(state: State, training: Training, batch: Batch, axes: Sequence[int]) -> float:
     """The loss before the step; `state` is one step further."""
     schedule, processes = training.schedule, training.processes
     for group in state.optimiser.param_groups:
         group["lr"] = schedule.rate(state.step)
     state.network.train()
-    batch = training.augment(raw)
     with sixteen_bits(state.device):
         output = state.network(batch.planes.contiguous(memory_format=torch.channels_last))
     logits = output.float().unflatten(1, batch.target.shape[1:3])
-    loss = training.loss(logits, batch, raw.axes, processes.together)
+    loss = training.loss(logits, batch, axes, processes.together)
     state.optimiser.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     processes.mean_gradients(state.network.parameters())

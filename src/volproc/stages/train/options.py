@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from volproc.config.options import Count, FilePath, ModelName, NotNegative, Options, Positive
+from volproc.stages.train.data_options import (
+    Axes,
+    ClassNames,
+    DataOptions,
+    TargetOptions,
+    VoxelSize,
+)
 
 
 class TrainedOnOptions(Options):
@@ -21,16 +29,18 @@ class TrainedOnOptions(Options):
 class TrainOptions(Options):
     """A network trained from images and their labels."""
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"object_name": "classes"}
+
     name: str = "model"
     """Name on the card."""
-    object_name: str = "nucleus"
-    """What the labels mark."""
+    classes: ClassNames = ("nucleus",)
+    """What the network learns to find, such as ["membrane", "mitochondrion"]."""
     model_out: FilePath = "model"
     """Folder of the model, and of the checkpoints to go on from."""
     images: tuple[FilePath, ...] = ()
     """OME-Zarr images."""
     labels: tuple[FilePath, ...] = ()
-    """OME-Zarr label volumes, one per image; all but 0 is foreground."""
+    """OME-Zarr label volumes, one per image; all but 0 is the class unless targets say else."""
     ignore: tuple[FilePath, ...] = ()
     """Label volumes, one per image ("" for none): voxels that are not 0 there carry no loss."""
     agreement: tuple[FilePath, ...] = ()
@@ -44,8 +54,22 @@ class TrainOptions(Options):
     """Images the network is scored on but never learns from."""
     validation_labels: tuple[FilePath, ...] = ()
     """Their label volumes."""
-    voxel_nm: Positive = 50.0
-    """Voxel size in nm, the same along all axes, at which the network sees the images."""
+    data: tuple[DataOptions, ...] = ()
+    """More images with their labels, one table [[train.data]] each: labels per class, boxes."""
+    validation: tuple[DataOptions, ...] = ()
+    """More images, or boxes of images, to score on: one table [[train.validation]] each."""
+    margin_nm: NotNegative = 0.0
+    """What is trained on keeps so far away from boxes of the same image that are scored on."""
+    targets: dict[str, TargetOptions] = Field(default={})
+    """What is made of the labels of a class, [train.targets.CLASS]: membranes from bodies, say."""
+    voxel_nm: VoxelSize = (50.0, 50.0, 50.0)
+    """Voxel size in nm (z, y, x) at which the network sees the images; one number for all axes."""
+    axes: Axes = "auto"
+    """Axes that patches are viewed along, or the share of each: "zyx", {z = 0.5, y = 0.25, x =
+    0.25}. auto takes z alone where voxels are at least 3 times as long along z, or an image has too
+    few sections for a patch, else all three."""
+    cache_gb: Positive = 2.0
+    """Memory in GB for images and labels. What has more is read in regions, a few at a time."""
     slices_in: Count = 12
     """Neighbouring planes the network reads."""
     slices_out: Count = 8
@@ -65,13 +89,35 @@ class TrainOptions(Options):
     learning_rate: Positive = 2e-3
     """The highest one; it falls along a half cosine to 0 at the last step."""
     border_weight: NotNegative = 0.0
-    """How much more voxels within 100 nm of an object's border (at 50 nm) count in the loss."""
+    """How much more voxels near a border of objects count in the loss."""
+    boundary_loss: NotNegative = 0.0
+    """What 1 - the F score of soft boundaries (Bokhovkin and Burnaev 2019) counts in the loss,
+    beside cross entropy and Dice that count 1 each."""
+    border_nm: NotNegative = 0.0
+    """How near to a border is near, and how far apart boundaries still agree, in nm; 0 is two
+    voxels."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Same seed, same data, same device: same weights."""
+    """Same seed, data, kind of device and versions of libraries: same weights."""
     checkpoint_steps: Count = 100
     """Steps between checkpoints."""
     validate_steps: Count = 500
     """Steps between scores on the validation images."""
+    tolerance_nm: NotNegative = 0.0
+    """Distance within which surfaces agree in these scores; 0 is two voxels."""
+    best_by: Literal["dice", "boundary_f", "pq"] = "boundary_f"
+    """The score by which a network is better than another: of the votes of all axes, fused, the
+    mean over the classes."""
+    keep: Literal["best", "last"] = "best"
+    """Whether the model is the best one that validation saw, or that of the last step."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Validations without a better score after which training ends early; 0 for never."""
+    calibrate: bool = True
+    """Fit a temperature for each class on the validation images, so that of the voxels predicted
+    with 0.8 about 80% are right."""
+    tensorboard: bool = False
+    """Also write TensorBoard's files; needs volproc[tensorboard]."""
+    compiled: bool = False
+    """Compile the network by torch.compile: takes minutes at first."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it trains; auto takes a GPU if there is one."""
     licence: str = ""

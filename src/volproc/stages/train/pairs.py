@@ -1,162 +1,219 @@
-"""Images and their ground truth, in memory on one grid at the model's voxel size."""
+"""Images and what the network is to answer for them, in boxes of one grid at its voxel size."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from volproc.errors import ConfigError
-from volproc.grid.box import Box
+from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm
 from volproc.model.normalisation import Normalisation
-from volproc.stages.train.training_sources import Source, learnt, sampling_of
+from volproc.stages.train.data_options import TargetOptions
+from volproc.stages.train.targets import (
+    Bytes,
+    Mask,
+    beside_faces,
+    bodies_of,
+    faces_of,
+    reach_voxels,
+    target_of,
+)
+from volproc.stages.train.training_sources import (
+    Source,
+    class_box,
+    learnt,
+    sampling_of,
+)
 from volproc.stages.volume_sample import volume_constants
 from volproc.volume.kinds import labelled, refuse_not_finite
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.resampling import Resampling, read_resampled, resampling_to
+from volproc.volume.sampling import Sampling
 from volproc.volume.store import Volume
 
-SLAB = 16
-"""Planes read at a time."""
 MAX_CENTRES = 100_000
-"""Voxels that are stored as centres of patches."""
+"""Voxels of each kind that are stored as centres of patches."""
 
-Bytes = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 Voxels = npt.NDArray[np.int32]
 AgreementAs = Literal["nothing", "weights", "labels"]
+NOTHING = np.uint8(0)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a class in a box; arrays (z, y, x)."""
+
+    target: Bytes
+    """The probability of the class times 255; 0 also where nobody annotated."""
+    weight: Bytes
+    """What a voxel counts in the loss, times 255."""
+    edges: Mask
+    """True on the surfaces of its bodies: where patches are best centred."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its ground truth; arrays are (z, y, x), lists of voxels (n, 3)."""
+    """An image and its truth in `box`; arrays (z, y, x), lists of voxels (n, 3) from its start."""
 
+    box: Box
+    """The voxels of the model's grid."""
     image: npt.NDArray[Any]
     """As stored."""
-    ground_truth: Mask
-    """True in the objects; False also where nobody annotated."""
     normalisation: Normalisation
-    borders: Voxels
-    """Some voxels on the objects' surfaces."""
-    counted: Voxels
-    """Some of the voxels that count, if not all do."""
-    soft: Bytes | None = None
-    """The probability of an object times 255, if more is known than yes or no."""
-    weight: Bytes | None = None
-    """The weight of a voxel in the loss, times 255; without it all weigh the same."""
+    targets: tuple[Bytes, ...]
+    """Of each class the probability times 255."""
+    weights: tuple[Bytes, ...]
+    """Of each class what a voxel counts in the loss, times 255."""
+    edges: tuple[Voxels, ...]
+    """Of each class some voxels on the surfaces of its bodies."""
+    counted: Voxels | None = None
+    """Some of the voxels that count for any class; None if all of them do."""
 
     @property
-    def is_soft(self) -> bool:
-        """Whether the ground truth has values between 0 and 1."""
-        return self.soft is not None
+    def nbytes(self) -> int:
+        """Memory of its arrays."""
+        lists = (*self.edges, *(() if self.counted is None else (self.counted,)))
+        return sum(map(_stored_bytes, (self.image, *self.targets, *self.weights, *lists)))
+
+    @property
+    def ground_truth(self) -> Mask:
+        """Where each class is, (classes, z, y, x)."""
+        return np.stack(self.targets) > 127
 
 
-def pair_of(
-    image: npt.NDArray[Any],
-    labels: npt.NDArray[Any],
-    *,
-    normalisation: Normalisation,
-    ignored: Mask | None = None,
+@dataclass(frozen=True)
+class LabelledImage:
+    """A source on the model's grid, of which any box can be read: equal wherever it is cut."""
+
+    source: Source
+    voxel_nm: VoxelNm
+    targets: tuple[TargetOptions, ...]
+    """What is made of the labels of each class."""
+    agreement_as: AgreementAs = "nothing"
+
+    @cached_property
+    def box(self) -> Box:
+        """The voxels of the model's grid that may be read: those that are learnt from."""
+        return learnt(self.source, self.voxel_nm)
+
+    @cached_property
+    def normalisation(self) -> Normalisation:
+        """The constants of the image, those that predict finds too."""
+        return volume_constants(self._image)
+
+    def read(self, box: Box, *, centres: Box | None = None, most: int = MAX_CENTRES) -> Pair:
+        """Image and truth of `box`, with at most about `most` voxels per list in `centres`."""
+        truths = self.truths(box)
+        inner = (centres or box).within(box.start)
+        weights = [truth.weight for truth in truths]
+        counts = np.logical_or.reduce([weight[inner.slices] > 0 for weight in weights])
+        return Pair(
+            box,
+            self.image(box),
+            self.normalisation,
+            tuple(_compact(truth.target) for truth in truths),
+            tuple(map(_compact, weights)),
+            tuple(_some(truth.edges[inner.slices], most, inner.start) for truth in truths),
+            None if counts.all() else _some(counts, most, inner.start),
+        )
+
+    def image(self, box: Box) -> npt.NDArray[Any]:
+        """The image in `box`; 8-bit images stay 8-bit, others become float32."""
+        return image_on(self._image, self._resampler, box)
+
+    def truths(self, box: Box) -> list[Truth]:
+        """What is known of each class in `box`."""
+        labels: dict[tuple[str, Box], Any] = {}
+        return [self._truth(number, box, labels) for number in range(len(self.targets))]
+
+    def _truth(self, number: int, box: Box, labels: dict[tuple[str, Box], Any]) -> Truth:
+        """`labels` are those that were read already: classes may share a volume."""
+        one, known, target = self.source.classes[number], self._known[number], self.targets[number]
+        part = box.clip(known)
+        if one is None or not part.size:
+            return _unknown(box.shape)
+        grown = part.grow(self._reach).clip(known)
+        key = one.labels.url, grown
+        if key not in labels:
+            labels[key] = self._sampled(one.labels, grown)
+        bodies = bodies_of(labels[key], target, what=one.labels.url)
+        seen = None
+        if one.ignore:
+            seen = ~labelled(self._sampled(one.ignore, grown), what=one.ignore.url)
+        people = self._sampled(one.agreement, grown) if one.agreement else None
+        truth = truth_of(bodies, target, self.voxel_nm, seen, people, self.agreement_as)
+        inner = part.within(grown.start).slices
+        cut = (array[inner] for array in (truth.target, truth.weight, truth.edges))
+        return Truth(*(_filled(values, part, box) for values in cut))
+
+    def _sampled(self, info: VolumeInfo, box: Box) -> npt.NDArray[Any]:
+        sampling = self._samplings[info.url]
+        return sampling.sample(self._volumes[info.url].read(sampling.source(box)), box)
+
+    @cached_property
+    def _image(self) -> Volume:
+        return Volume(self.source.image)
+
+    @cached_property
+    def _resampler(self) -> Resampling:
+        return resampling_to(self.source.image, self.voxel_nm)
+
+    @cached_property
+    def _volumes(self) -> Mapping[str, Volume]:
+        return {info.url: Volume(info) for info in self.source.volumes}
+
+    @cached_property
+    def _samplings(self) -> Mapping[str, Sampling]:
+        image = self.source.image
+        return {
+            info.url: sampling_of(info, image, self.voxel_nm)[0] for info in self.source.volumes[1:]
+        }
+
+    @cached_property
+    def _known(self) -> tuple[Box, ...]:
+        """Where each class is labelled: beyond the box that is learnt from, too."""
+        nowhere = Box((0, 0, 0), (0, 0, 0))
+        return tuple(
+            class_box(self.source, one, self.voxel_nm) if one else nowhere
+            for one in self.source.classes
+        )
+
+    @cached_property
+    def _reach(self) -> Shape:
+        reaches = [reach_voxels(target, self.voxel_nm) for target in self.targets]
+        return each(max, (0, 0, 0), *reaches)
+
+
+def truth_of(
+    bodies: npt.NDArray[Any],
+    target: TargetOptions,
+    voxel_nm: VoxelNm,
+    seen: Mask | None = None,
     agreement: Bytes | None = None,
     agreement_as: AgreementAs = "nothing",
-    most: int = MAX_CENTRES,
-) -> Pair:
-    """A pair with at most about `most` surface voxels, evenly picked.
+) -> Truth:
+    """What is known of a class, from its bodies.
 
-    `agreement` is the share of people who say "inside", times 255. What is `ignored` carries no
+    `agreement` is the share of people who say "inside", times 255. What was not `seen` carries no
     loss, whatever the others say there.
     """
-    seen = None if ignored is None or not ignored.any() else ~ignored
-    ground_truth = labels > 0 if seen is None else (labels > 0) & seen
-    soft, weight = None, None
+    made = target_of(bodies, target, voxel_nm, seen)
     if agreement is not None and agreement_as == "labels":
-        soft = agreement if seen is None else agreement * seen
+        made = agreement
+    weight = np.full(made.shape, 255, np.uint8)
     if agreement is not None and agreement_as == "weights":
         weight = np.abs(2 * agreement.astype(np.int16) - 255).astype(np.uint8)
     if seen is not None:
-        weight = seen * np.uint8(255) if weight is None else weight * seen
-    return Pair(
-        image,
-        ground_truth,
-        normalisation,
-        borders=_some(_surfaces(ground_truth, seen), most),
-        counted=_some(seen, most) if seen is not None else np.empty((0, 3), np.int32),
-        soft=soft,
-        weight=weight,
-    )
-
-
-def _surfaces(inside: Mask, seen: Mask | None) -> Mask:
-    """Voxels whose next one along an axis is of the other kind, if both were annotated."""
-    edge = np.zeros_like(inside)
-    for axis in range(3):
-        here, there = (_from(axis, None, -1), _from(axis, 1, None))
-        change = inside[here] ^ inside[there]
-        edge[here] |= change if seen is None else change & seen[here] & seen[there]
-    return edge
-
-
-def _from(axis: int, start: int | None, stop: int | None) -> tuple[slice, ...]:
-    return tuple(slice(start, stop) if a == axis else slice(None) for a in range(3))
-
-
-def _some(mask: Mask, most: int) -> Voxels:
-    """At most about `most` voxels of a mask, evenly picked."""
-    found = np.flatnonzero(mask)
-    return np.stack(
-        np.unravel_index(found[:: max(1, len(found) // most)], mask.shape), axis=1
-    ).astype(np.int32)
-
-
-def load_pair(source: Source, voxel_nm: VoxelNm, *, agreement_as: AgreementAs = "nothing") -> Pair:
-    """A source on the model's grid, where all of its volumes overlap, read in slabs.
-
-    ConfigError if all of it is ignored.
-    """
-    image = Volume(source.image)
-    resampler = resampling_to(source.image, voxel_nm)
-    slabs = list(learnt(source, voxel_nm).slabs(SLAB))
-
-    def whole(read: Callable[[Box], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-        return np.concatenate([read(slab) for slab in slabs])
-
-    def values(info: VolumeInfo, box: Box) -> npt.NDArray[Any]:
-        sampling, _ = sampling_of(info, source.image, voxel_nm)
-        return sampling.sample(Volume(info).read(sampling.source(box)), box)
-
-    def marked(info: VolumeInfo) -> Mask:
-        return whole(lambda box: labelled(values(info, box), what=info.url))
-
-    people = source.agreement
-    ignored = marked(source.ignore) if source.ignore else None
-    if source.ignore and ignored is not None and ignored.all():
-        raise ConfigError(
-            f"every voxel of {source.image.url} is marked in {source.ignore.url}, so nothing is "
-            "left to learn from; have more slices drawn, or lower [annotate] min_votes"
-        )
-    return pair_of(
-        whole(lambda box: image_on(image, resampler, box)),
-        marked(source.labels),
-        normalisation=volume_constants(image),
-        ignored=ignored,
-        agreement=whole(lambda box: values(people, box)) if people else None,
-        agreement_as=agreement_as,
-    )
-
-
-def require_foreground(pairs: Sequence[Pair], sources: Sequence[Source]) -> None:
-    """ConfigError if no pair has an object: a network would learn that there is none anywhere."""
-    if not any(
-        pair.ground_truth.any() or (pair.soft is not None and pair.soft.any()) for pair in pairs
-    ):
-        raise ConfigError(
-            f"[train] labels: no voxel of {', '.join(s.labels.url for s in sources)} is more than "
-            "0, so there is no object to learn; give labels that hold some"
-        )
+        made, weight = made * seen, weight * seen
+    background = target.background or target.made_from != "borders"
+    edges = beside_faces(faces_of(bodies, seen, background=background), made.shape)
+    return Truth(made, weight, edges)
 
 
 def image_on(image: Volume, resampler: Resampling, box: Box) -> npt.NDArray[Any]:
@@ -164,3 +221,36 @@ def image_on(image: Volume, resampler: Resampling, box: Box) -> npt.NDArray[Any]
     values = read_resampled(image, resampler, box).numpy()
     refuse_not_finite(values, what=f"{image.info.url}, near voxels {resampler.source(box)},")
     return values.round().astype(np.uint8) if image.info.dtype == "uint8" else values
+
+
+def _unknown(shape: Shape) -> Truth:
+    """Nothing: one value for all voxels."""
+    nothing = np.broadcast_to(NOTHING, shape)
+    return Truth(nothing, nothing, np.broadcast_to(np.False_, shape))
+
+
+def _filled(values: npt.NDArray[Any], part: Box, box: Box) -> npt.NDArray[Any]:
+    """`values` of `part` in `box`, 0 around them."""
+    if part == box:
+        return values
+    filled = np.zeros(box.shape, values.dtype)
+    filled[part.within(box.start).slices] = values
+    return filled
+
+
+def _compact(values: Bytes) -> Bytes:
+    """The same, as one number if all are equal; else free of what it was cut from."""
+    first = values.flat[0]
+    return np.broadcast_to(first, values.shape) if (values == first).all() else values.copy()
+
+
+def _stored_bytes(values: npt.NDArray[Any]) -> int:
+    stored = [n for n, stride in zip(values.shape, values.strides, strict=True) if stride]
+    return int(prod(stored) * values.itemsize)
+
+
+def _some(mask: Mask, most: int, start: Shape) -> Voxels:
+    """At most about `most` voxels of a mask, evenly picked, counted from `start` before it."""
+    found = np.flatnonzero(mask)
+    picked = found[:: max(1, len(found) // most)]
+    return (np.stack(np.unravel_index(picked, mask.shape), axis=1) + start).astype(np.int32)

@@ -1,123 +1,184 @@
-"""The patches of a training step: a pure function of the seed and the step's number.
+"""The patches of a training step: a pure function of the seed, the step and a patch's number.
 
 There is no state between steps, so an interrupted training resumes with exactly the patches that
-it would have seen.
+it would have seen; and processes that share a step each take some numbers of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from volproc.grid.blocks import reflected
-from volproc.grid.box import Shape, each
+from volproc.grid.box import Box, Shape, each
 from volproc.model.unet import UNetSpec
-from volproc.stages.train import augmentation
-from volproc.stages.train.batch import Batch
+from volproc.stages.train.batch import RawPatches
+from volproc.stages.train.centre_index import CentreIndex
 from volproc.stages.train.pairs import Pair
+from volproc.stages.train.region_cache import RegionCache
+from volproc.stages.train.regions import SLOTS, VISITS, Regions, first_voxel
 
-SECTION_AXIS = 0
-"""The cutting direction: sections are planes across z."""
-FULL_WEIGHT = 0.999
-"""Share of a warped voxel that must come from voxels that count."""
+ON_SURFACES = 0.5
+"""Share of the patches that are centred on a surface of some class, each class as often."""
+ANYWHERE = -1
+Rng = np.random.Generator
 
-Patch = tuple[Tensor, Tensor, Tensor]
-"""Planes, ground truth and weight: (slices, patch, patch), the last two of the central slices."""
+
+def patch_shape(spec: UNetSpec, patch: int, axis: int) -> Shape:
+    """Voxels (z, y, x) of a patch viewed along `axis`."""
+    return each(lambda a: spec.slices_in if a == axis else patch, range(3))
+
+
+def largest_patch(spec: UNetSpec, patch: int, axes: Sequence[float]) -> Shape:
+    """The most voxels along each axis of patches viewed along those with a share."""
+    shapes = [patch_shape(spec, patch, axis) for axis in range(3) if axes[axis]]
+    return each(max, (0, 0, 0), *shapes)
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """Batches for a network of `spec`: half of the patches anywhere, half on a surface."""
+    """Patches for a network of `spec`: half anywhere, half on a surface."""
 
-    pairs: Sequence[Pair]
-    weights: tuple[float, ...]
-    """How often each pair is drawn, relative to the others."""
+    regions: Regions
+    index: CentreIndex
     spec: UNetSpec
     patch: int
     """Height and width of a patch in pixels."""
     batch: int
-    """Patches per step."""
+    """Patches per step, of all processes."""
     seed: int
+    axes: tuple[float, float, float]
+    """How often patches are viewed along z, y and x."""
 
-    def __call__(self, step: int) -> Batch:
-        """Planes (batch, slices_in, ...); ground truth and weight (batch, 1, slices_out, ...)."""
-        rng = np.random.default_rng([self.seed, step])
-        patches = zip(*(self._patch(rng) for _ in range(self.batch)), strict=True)
-        planes, ground_truth, weight = map(torch.stack, patches)
-        return Batch(planes, ground_truth[:, None], weight[:, None])
+    def patches(self, step: int, first: int = 0, count: int | None = None) -> RawPatches:
+        """Patches `first` up to `first + count` of a step's batch; all by default."""
+        numbers = range(first, self.batch if count is None else first + count)
+        self._look_ahead(step, numbers)
+        drawn = [self._patch(step, number) for number in numbers]
+        planes, targets, weights = (
+            torch.from_numpy(np.stack(part))
+            for part in zip(*(one[:3] for one in drawn), strict=True)
+        )
+        constants = [one[3].normalisation for one in drawn]
+        return RawPatches(
+            planes=planes,
+            mean=torch.tensor([one.mean for one in constants], dtype=torch.float32),
+            std=torch.tensor([one.std for one in constants], dtype=torch.float32),
+            target=targets,
+            weight=weights,
+            axes=tuple(one[4] for one in drawn),
+            step=step,
+            first=first,
+        )
 
-    def _patch(self, rng: np.random.Generator) -> Patch:
-        share = np.asarray(self.weights) / sum(self.weights)
-        pair = self.pairs[rng.choice(len(self.pairs), p=share)]
-        axis = int(rng.integers(3))
-        shape = each(lambda a: self.spec.slices_in if a == axis else self.patch, range(3))
-        image, ground_truth, weight = cut(pair, centre=centre_of(pair, rng), shape=shape)
-        block = pair.normalisation.apply(torch.from_numpy(image))
-        block = augmentation.shade(block, rng=rng)
-        block = augmentation.shade_sections(block, axis=SECTION_AXIS, rng=rng)
-        known = (torch.from_numpy(part) for part in (ground_truth, weight) if part is not None)
-        parts = torch.stack([block, *known]).movedim(1 + axis, 1)
-        planes, *annotated = _warped_together(parts, rng, soft=pair.is_soft)
-        planes = augmentation.roughened(augmentation.curved(planes, rng=rng), rng=rng)
-        central = slice(self.spec.margin, self.spec.margin + self.spec.slices_out)
-        real, counts = (part[central] for part in annotated)
-        return planes, real, counts
+    def _patch(
+        self, step: int, number: int
+    ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.uint8], npt.NDArray[np.uint8], Pair, int]:
+        rng = np.random.default_rng([self.seed, step, number])
+        kind, place = self._place(rng, step, number)
+        region, pair = self.regions.all[place], self._cache.get(place)
+        axis = int(rng.choice(3, p=np.asarray(self.axes) / sum(self.axes)))
+        whole = self.regions.images[region.source].box
+        centre = centre_of(pair, region.core, rng, kind)
+        index = window(centre, whole, pair.box, patch_shape(self.spec, self.patch, axis))
+
+        def seen(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+            return np.moveaxis(values[index], axis, 0)
+
+        targets, weights = (
+            np.stack([seen(values) for values in of]) for of in (pair.targets, pair.weights)
+        )
+        return seen(pair.image), targets, weights, pair, axis
+
+    def _place(self, rng: Rng, step: int, number: int) -> tuple[int, int]:
+        """What a patch is centred on (a class or `ANYWHERE`), and the number of its region."""
+        if self.regions.is_whole:
+            return self._drawn(rng)
+        slots = slots_of(number, self.batch)
+        return self._in_slot(int(rng.choice(slots)), step)
+
+    def _in_slot(self, slot: int, step: int) -> tuple[int, int]:
+        """The same for all patches of a slot, until the slot's turn to be exchanged."""
+        turn = self._turn
+        epoch = (step + slot * turn // SLOTS) // turn
+        return self._drawn(np.random.default_rng([self.seed, slot, epoch, SLOTS]))
+
+    @cached_property
+    def _turn(self) -> int:
+        """Steps for which a region stays in its slot."""
+        return max(1, VISITS * SLOTS // self.batch)
+
+    def _drawn(self, rng: Rng) -> tuple[int, int]:
+        kinds = [n for n, shares in enumerate(self._edges) if shares.any()]
+        on = kinds and rng.random() < ON_SURFACES
+        kind = int(rng.choice(kinds)) if on else ANYWHERE
+        shares = self._counted if kind == ANYWHERE else self._edges[kind]
+        return kind, int(rng.choice(len(shares), p=shares))
+
+    @cached_property
+    def _counted(self) -> npt.NDArray[np.float64]:
+        return self._shares(self.index.counted)
+
+    @cached_property
+    def _edges(self) -> list[npt.NDArray[np.float64]]:
+        return [self._shares(column) for column in self.index.edges.T]
+
+    def _shares(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """How often each region is drawn: a source by its weight, in it a region by its count."""
+        own = np.asarray([region.source for region in self.regions.all])
+        totals = np.bincount(own, counts, minlength=len(self.regions.images))
+        weights = np.asarray([image.source.weight for image in self.regions.images])
+        per_voxel = np.divide(weights, totals, out=np.zeros(len(totals)), where=totals > 0)
+        shares: npt.NDArray[np.float64] = counts * per_voxel[own]
+        return shares / shares.sum() if shares.any() else shares
+
+    @cached_property
+    def _cache(self) -> RegionCache:
+        return RegionCache(self.regions)
+
+    def _look_ahead(self, step: int, numbers: range) -> None:
+        """Begin to read what the next exchange of slots will bring."""
+        if not self.regions.is_whole:
+            slots = sorted({slot for number in numbers for slot in slots_of(number, self.batch)})
+            ahead = max(1, self._turn // SLOTS)
+            for later in (step, step + ahead):
+                self._cache.expect(self._in_slot(slot, later)[1] for slot in slots)
 
 
-def _warped_together(parts: Tensor, rng: np.random.Generator, *, soft: bool) -> Patch:
-    """Image, ground truth and weight (if any), turned and warped together.
+def slots_of(number: int, batch: int) -> range:
+    """The slots that patch `number` of a batch draws from: a process needs those of its own."""
+    first = number * SLOTS // batch
+    return range(first, max(first + 1, (number + 1) * SLOTS // batch))
 
-    A voxel that was blended from several counts only if all of these do.
+
+def centre_of(pair: Pair, core: Box, rng: Rng, kind: int) -> Shape:
+    """The centre of a patch on the model's grid: on a surface of class `kind`, if there is one.
+
+    Otherwise any voxel of the core that counts.
     """
-    turned = augmentation.turned(parts, rng=rng)
-    seen = [(weight > 0).float() for weight in turned[2:]]
-    image, ground_truth, *weights = augmentation.warped(*turned, *seen, rng=rng)
-    weight = weights[0] * (weights[1] > FULL_WEIGHT) if seen else torch.ones_like(ground_truth)
-    return image, ground_truth if soft else (ground_truth > 0.5).float(), weight
+    voxels = pair.counted if kind == ANYWHERE or not len(pair.edges[kind]) else pair.edges[kind]
+    if voxels is not None and len(voxels):
+        chosen = voxels[rng.integers(len(voxels))]
+        return each(lambda a, b: int(a) + b, chosen, pair.box.start)
+    return each(lambda a, b: int(rng.integers(a, b)), core.start, core.stop)
 
 
-def centre_of(pair: Pair, rng: np.random.Generator) -> Shape:
-    """The centre of a patch: half of the time a voxel on a surface, if there are any.
+def window(centre: Shape, whole: Box, held: Box, shape: Shape) -> Any:
+    """The index in `held` of `shape` voxels around a centre, mirrored at the ends of `whole`.
 
-    Otherwise any voxel that counts.
+    They are moved so that at most an eighth is outside on either side, unless `whole` is too small.
     """
-    if len(pair.borders) and rng.random() < 0.5:
-        return each(int, pair.borders[rng.integers(len(pair.borders))])
-    if len(pair.counted):
-        return each(int, pair.counted[rng.integers(len(pair.counted))])
-    return each(lambda n: int(rng.integers(n)), pair.image.shape)
-
-
-def cut(
-    pair: Pair, *, centre: Shape, shape: Shape
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
-    """`shape` voxels around `centre` of image, ground truth and weight, mirrored at the border.
-
-    They are moved so that at most an eighth is outside on either side, unless the volume is too
-    small. The weight is None if all voxels weigh the same.
-    """
-    starts = each(_start, centre, shape, pair.image.shape)
+    inside = each(lambda c, a: c - a, centre, whole.start)
+    starts = each(first_voxel, inside, shape, whole.shape)
     stops = each(lambda a, n: a + n, starts, shape)
-    index: Any = np.ix_(*map(reflected, starts, stops, pair.image.shape))
-    if min(starts) >= 0 and all(b <= n for b, n in zip(stops, pair.image.shape, strict=True)):
-        index = each(slice, starts, stops)
-    ground_truth = pair.ground_truth if pair.soft is None else pair.soft
-    weight = None if pair.weight is None else share(pair.weight[index])
-    return pair.image[index], share(ground_truth[index]), weight
-
-
-def share(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """False and True, or 0 to 255, as 0 to 1."""
-    whole = np.float32(1 if values.dtype == np.bool_ else 255)
-    return values.astype(np.float32) / whole
-
-
-def _start(centre: int, length: int, size: int) -> int:
-    low, high = -(length // 8), size - length + length // 8
-    return min(max(centre - length // 2, low), high) if low <= high else (size - length) // 2
+    if min(starts) >= 0 and all(b <= n for b, n in zip(stops, whole.shape, strict=True)):
+        return Box(starts, stops).shift(whole.start).within(held.start).slices
+    lines: Iterator[npt.NDArray[np.intp]] = map(reflected, starts, stops, whole.shape)
+    shift = each(lambda a, b: a - b, whole.start, held.start)
+    return np.ix_(*(line + by for line, by in zip(lines, shift, strict=True)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from volproc.engine.ledger import digest
@@ -17,7 +17,11 @@ from volproc.model.unet import UNetSpec
 from volproc.model.weights import CARD, Card, TrainedOn, card_for, load_card
 from volproc.stages.claims import Claim
 from volproc.stages.provenance import read_provenance
+from volproc.stages.train.data_options import TargetOptions
 from volproc.stages.train.options import TrainOptions
+from volproc.stages.train.pairs import LabelledImage
+from volproc.stages.train.patch_sampler import largest_patch
+from volproc.stages.train.regions import Regions, regions_of
 from volproc.stages.train.training_sources import Source
 from volproc.volume.access import exists
 
@@ -31,12 +35,14 @@ class TrainPlan:
     validation: tuple[Source, ...]
     spec: UNetSpec
     voxel_nm: VoxelNm
+    axes: tuple[float, float, float]
+    """How often patches are viewed along z, y and x; together 1."""
     recipe: Recipe
-    peak_bytes: int
-    bytes_read: int
-    flop: int
     from_scratch: bool
     """Whether a training of another plan in the folder may be dropped, else it is refused."""
+    peak_bytes: int = 0
+    bytes_read: int = 0
+    flop: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -69,9 +75,32 @@ class TrainPlan:
                 notes=self.notes,
                 on_gpu=device_for(options.device, table="train") == "cuda",
                 alone=True,
-                way_out="make [train] batch or patch smaller, or train from fewer voxels",
+                way_out="make [train] batch, patch or cache_gb smaller",
             ),
         )
+
+    @property
+    def axes_trained(self) -> str:
+        """The axes that the network was shown images along, such as "zyx"."""
+        return "".join(name for name, share in zip("zyx", self.axes, strict=True) if share)
+
+    @property
+    def targets(self) -> tuple[TargetOptions, ...]:
+        """What is made of the labels of each class."""
+        return targets_of(self.options)
+
+    def images(self, sources: Sequence[Source]) -> tuple[LabelledImage, ...]:
+        """Sources as they are read."""
+        how = self.options.agreement_as
+        return tuple(LabelledImage(one, self.voxel_nm, self.targets, how) for one in sources)
+
+    @property
+    def regions(self) -> Regions:
+        """Where patches come from."""
+        options = self.options
+        patch = largest_patch(self.spec, options.patch, self.axes)
+        cache = int(options.cache_gb * 1e9)
+        return regions_of(self.images(self.sources), patch, cache_bytes=cache)
 
     @property
     def folder(self) -> str:
@@ -85,7 +114,7 @@ class TrainPlan:
             self.spec,
             name=options.name,
             voxel_nm=self.voxel_nm,
-            classes=(options.object_name,),
+            classes=options.classes,
             trained_on=tuple(TrainedOn(**entry.model_dump()) for entry in options.trained_on),
             licence=options.licence,
             scores={f"validation {name}": score for name, score in (scores or {}).items()},
@@ -107,3 +136,8 @@ class TrainPlan:
         """For the provenance of the finished model: digests of its card and weights."""
         words = self.card().model_dump(mode="json", exclude={"scores"})
         return {"card": digest(words), "weights_sha256": card.weights_sha256}
+
+
+def targets_of(options: TrainOptions) -> tuple[TargetOptions, ...]:
+    """What is made of the labels of each class, in their order."""
+    return tuple(options.targets.get(name, TargetOptions()) for name in options.classes)

@@ -60,17 +60,24 @@ class Processes:
         for gradient, part in zip(gradients, flat.split(sizes), strict=True):
             gradient.copy_(part.view(gradient.shape))
 
-    def first_says(self, value: T) -> T:
+    def from_first(self, value: T) -> T:
+        """The first process' value, everywhere."""
+        said: list[Any] = [value if self.is_first else None]
+        dist.broadcast_object_list(said, src=0)
+        return said[0]  # type: ignore[no-any-return]
+
+    def first_says(self, *flags: bool) -> tuple[bool, ...]:
         """What the first process says, everywhere."""
         if self.count == 1:
-            return value
-        said = [value if self.is_first else None]
-        dist.broadcast_object_list(said, src=0)
-        return said[0]  # type: ignore[return-value]
+            return flags
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        said = torch.tensor(flags, dtype=torch.uint8, device=device)
+        dist.broadcast(said, src=0)
+        return tuple(map(bool, said.tolist()))
 
-    def only_first(self, do: Callable[[], T], otherwise: T) -> T:
-        """What `do` returns in the first process; `otherwise` in the others."""
-        return do() if self.is_first else otherwise
+
+ALONE = Processes()
+"""One process."""
 
 
 class _Sum(torch.autograd.Function):

@@ -1,8 +1,8 @@
 """From image and label volumes to a model folder: plan_train decides, run_train obeys.
 
-    volumes ──resampled to voxel_nm──> pairs in memory ──> sampler ──> loop ──> model folder
-                                                                        │
-                                                     MODEL/training/ checkpoint.pt, log.jsonl
+    volumes ──resampled to voxel_nm──> regions in memory ──> sampler ──> loop ──> model folder
+                                                                          │
+                                        MODEL/training/ centres.json, checkpoint.pt, log.jsonl
 
 Killed at any moment and started again, it ends with the same weights.
 """
@@ -23,7 +23,7 @@ from volproc.engine.reporting import report
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.blocks import Block, Tiling
-from volproc.grid.scale import VoxelNm, parse_voxel_nm
+from volproc.grid.scale import parse_voxel_nm
 from volproc.model.device import device_for
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import (
@@ -38,13 +38,17 @@ from volproc.stages.description import Request
 from volproc.stages.provenance import (
     write_provenance,
 )
+from volproc.stages.train.augmented import augmented
+from volproc.stages.train.axes import require_large_enough, shares_of
+from volproc.stages.train.centre_index import index_of, require_learnable
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.options import TrainOptions
-from volproc.stages.train.pairs import load_pair, require_foreground
-from volproc.stages.train.patch_sampler import Sampler
-from volproc.stages.train.plan import TrainPlan
+from volproc.stages.train.patch_sampler import Sampler, largest_patch
+from volproc.stages.train.plan import TrainPlan, targets_of
+from volproc.stages.train.regions import voxel_bytes
 from volproc.stages.train.training_sources import (
     Source,
+    apart,
     held_out_of,
     identity_of,
     learnt,
@@ -58,21 +62,20 @@ from volproc.volume.metadata import itemsize
 
 __all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other weights."""
-KEPT_BYTES = 1
-"""Per voxel of the model's grid, of each volume of a source."""
-WORKING_BYTES = 4
-"""More per voxel of the source being read: copies, and the search for surfaces."""
+WORKING_BYTES = 24
+"""More per voxel of a region that is being read: its labels, copies, and distances to faces."""
 CARD_OPTIONS = {
     *("model_out", "start_from", "checkpoint_steps", "validate_steps"),
-    *("name", "object_name", "trained_on", "licence", "notes"),
+    *("name", "classes", "trained_on", "licence", "notes"),
 }
 """Options that change no weight: a training is resumed though they change."""
 VOLUME_OPTIONS = {
     *("images", "labels", "ignore", "agreement", "validation_images", "validation_labels"),
+    *("data", "validation", "weights", "margin_nm", "targets", "axes"),
 }
-"""Options that name volumes: their fingerprints count, not their URLs."""
+"""Options that name volumes, or that are told by class: what they come to counts."""
 
 
 def plan_train(
@@ -83,8 +86,36 @@ def plan_train(
     from_scratch: bool = False,
 ) -> TrainPlan:
     """Check that volumes and network fit, and add up the costs. Reads metadata only."""
-    spec = UNetSpec(options.slices_in, options.slices_out, options.widths, options.stem)
-    voxel_nm = parse_voxel_nm((options.voxel_nm,) * 3)
+    spec = UNetSpec(
+        options.slices_in,
+        options.slices_out,
+        options.widths,
+        options.stem,
+        classes=len(options.classes),
+    )
+    voxel_nm = parse_voxel_nm(options.voxel_nm)
+    _require_possible(sources, options, spec)
+    held_out = tuple(validation)
+    kept = apart(sources, held_out, margin_nm=options.margin_nm)
+    everything = (*kept, *held_out)
+    for source in everything:
+        require_fit(source, voxel_nm)
+    axes = shares_of(options, [learnt(source, voxel_nm).shape for source in kept])
+    require_large_enough(everything, largest_patch(spec, options.patch, axes), voxel_nm)
+    plan = TrainPlan(
+        options=options,
+        sources=kept,
+        validation=held_out,
+        spec=spec,
+        voxel_nm=voxel_nm,
+        axes=axes,
+        recipe=_recipe(everything, options, spec, axes),
+        from_scratch=from_scratch,
+    )
+    return replace(_with_costs(plan), notes=tuple(_notes(plan, sources)))
+
+
+def _require_possible(sources: Sequence[Source], options: TrainOptions, spec: UNetSpec) -> None:
     if not sources:
         raise ConfigError(
             "[train] images is empty; name at least one image and its labels, or let `volproc run` "
@@ -94,39 +125,47 @@ def plan_train(
         raise ConfigError(
             f"[train] patch = {options.patch} is not a multiple of the stride {spec.stride}"
         )
-    everything = (*sources, *validation)
+
+
+def _recipe(
+    everything: Sequence[Source],
+    options: TrainOptions,
+    spec: UNetSpec,
+    axes: tuple[float, float, float],
+) -> Recipe:
+    voxel_nm = parse_voxel_nm(options.voxel_nm)
     urls = [volume.url for source in everything for volume in source.volumes]
-    for source in everything:
-        require_fit(source, voxel_nm)
-    grids = [learnt(source, voxel_nm).size for source in everything]
-    kept = sum(n * len(s.volumes) for n, s in zip(grids, everything, strict=True))
-    # a backward pass costs two forward ones, and activations are stored until then
-    passes = 3 * options.batch
-    side = options.patch
     lasting = options.model_dump(mode="json", exclude=CARD_OPTIONS | VOLUME_OPTIONS)
-    return TrainPlan(
-        options=options,
-        sources=tuple(sources),
-        validation=tuple(validation),
-        spec=spec,
-        voxel_nm=voxel_nm,
-        recipe=Recipe(
-            "train",
-            ALGORITHM,
-            {
-                "volumes": digest(*(identity_of(s, voxel_nm) for s in everything)),
-                "start": _start(options, spec),
-            },
-            lasting,
-            places={"volumes": ", ".join(relative_url(url, options.model_out) for url in urls)},
-        ),
-        peak_bytes=KEPT_BYTES * kept
-        + WORKING_BYTES * max(grids)
-        + passes * spec.activation_bytes(side, side),
-        bytes_read=sum(prod(v.shape) * itemsize(v.dtype) for s in everything for v in s.volumes),
-        flop=options.steps * passes * spec.flop(side, side),
-        from_scratch=from_scratch,
-        notes=tuple(_notes(everything, voxel_nm)),
+    targets = [one.model_dump(mode="json") for one in targets_of(options)]
+    return Recipe(
+        "train",
+        ALGORITHM,
+        {
+            "volumes": digest(*(identity_of(s, voxel_nm) for s in everything)),
+            "start": _start(options, spec),
+        },
+        lasting | {"targets": targets, "axes": axes},
+        places={"volumes": ", ".join(relative_url(url, options.model_out) for url in urls)},
+    )
+
+
+def _with_costs(plan: TrainPlan) -> TrainPlan:
+    """The plan with its memory, bytes read and arithmetic."""
+    options, regions = plan.options, plan.regions
+    # a backward pass costs two forward ones, and activations are stored until then
+    passes, side = 3 * options.batch, options.patch
+    held_out = sum(image.box.size * voxel_bytes(image) for image in plan.images(plan.validation))
+    largest = max(region.read.size for region in regions.all)
+    everything = (*plan.sources, *plan.validation)
+    stored = sum(prod(v.shape) * itemsize(v.dtype) for s in everything for v in s.volumes)
+    return replace(
+        plan,
+        peak_bytes=regions.most_bytes
+        + held_out
+        + WORKING_BYTES * largest
+        + passes * plan.spec.activation_bytes(side, side),
+        bytes_read=stored + regions.bytes_read(options.steps * options.batch),
+        flop=options.steps * passes * plan.spec.flop(side, side),
     )
 
 
@@ -150,18 +189,15 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
     options = plan.options
     device = device_for(options.device, table="train")
     write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
-    load = partial(load_pair, voxel_nm=plan.voxel_nm, agreement_as=options.agreement_as)
-    pairs = [load(source) for source in plan.sources]
-    require_foreground(pairs, plan.sources)
+    regions = plan.regions
+    index = index_of(regions, file=f"{plan.folder}/training/centres.json", key=plan.digest)
+    require_learnable(index, regions, options.classes)
     sampler = Sampler(
-        pairs=pairs,
-        weights=tuple(source.weight for source in plan.sources),
-        spec=plan.spec,
-        patch=options.patch,
-        batch=options.batch,
-        seed=options.seed,
+        regions, index, plan.spec, options.patch, options.batch, options.seed, plan.axes
     )
-    validator = Validator([load(source) for source in plan.validation])
+    held_out = [image.read(image.box) for image in plan.images(plan.validation)]
+    axes = [axis for axis in range(3) if plan.axes[axis]]
+    validator = Validator(held_out, options.classes, axes)
     schedule = Schedule(
         steps=options.steps,
         learning_rate=options.learning_rate,
@@ -173,7 +209,7 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
     network = train(
         start(device=torch.device(device)),
         schedule,
-        batches=sampler,
+        batches=lambda step: augmented(sampler.patches(step), plan.spec, seed=options.seed),
         folder=f"{plan.folder}/training",
         key=plan.digest,
         scores=validator if plan.validation else None,
@@ -206,13 +242,19 @@ def _trained(plan: TrainPlan) -> UNet | None:
     return network if isinstance(network, UNet) else None  # its description was compared before
 
 
-def _notes(sources: Sequence[Source], voxel_nm: VoxelNm) -> Iterator[str]:
-    for source in sources:
-        if part := part_of(source, voxel_nm):
+def _notes(plan: TrainPlan, asked: Sequence[Source]) -> Iterator[str]:
+    for source in (*plan.sources, *plan.validation):
+        if part := part_of(source, plan.voxel_nm):
+            nm = " x ".join(f"{v:g}" for v in dict.fromkeys(plan.voxel_nm))
             yield (
-                f"of {source.image.url}, voxels {part} at {voxel_nm[0]:g} nm are used: all of its "
+                f"of {source.image.url}, voxels {part} at {nm} nm are used: all of its "
                 "volumes overlap there"
             )
+    for before, after in zip(asked, plan.sources, strict=True):
+        if before.box != after.box:
+            yield f"of {after.image.url}, voxels {after.box} are trained on: beside those held out"
+    if plan.options.axes == "auto":
+        yield f"patches are viewed along {plan.axes_trained} ([train] axes = auto)"
 
 
 def plan_from(request: Request) -> TrainPlan:

@@ -1,0 +1,104 @@
+"""How much of each class is in each region: found once in all labels, kept with the training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from volproc.errors import ConfigError
+from volproc.grid.box import Box
+from volproc.stages.train.pairs import LabelledImage
+from volproc.stages.train.regions import Region, Regions
+from volproc.volume.access import exists
+from volproc.volume.file_io import read_file, write_file
+
+SLAB_VOXELS = 2**24
+"""Voxels looked at together."""
+THREADS = 2
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class CentreIndex:
+    """Voxels per region: arrays (regions,) and (regions, classes)."""
+
+    counted: Counts
+    """Those that count for some class."""
+    edges: Counts
+    """Those on the surfaces of a class' bodies."""
+    inside: Counts
+    """Those that are the class rather than not."""
+
+
+def index_of(regions: Regions, *, file: str, key: str) -> CentreIndex:
+    """The index of all regions, from `file` if it was written under the same `key`, else made."""
+    kept = json.loads(read_file(file)) if exists(file) else {}
+    if kept.get("key") != key:
+        rows = _counted_all(regions)
+        kept = {"key": key, "rows": rows}
+        write_file(file, json.dumps(kept).encode())
+    table = np.asarray(kept["rows"], np.int64)
+    classes = (table.shape[1] - 1) // 2
+    return CentreIndex(table[:, 0], table[:, 1 : 1 + classes], table[:, 1 + classes :])
+
+
+def _counted_all(regions: Regions) -> list[list[int]]:
+    with ThreadPoolExecutor(THREADS) as pool:
+        return [*pool.map(partial(_counts, regions), regions.all)]
+
+
+def _counts(regions: Regions, region: Region) -> list[int]:
+    image = regions.images[region.source]
+    depth = max(1, SLAB_VOXELS // (region.core.shape[1] * region.core.shape[2]))
+    slabs = [_counts_in(image, slab) for slab in region.core.slabs(depth)]
+    return [int(n) for n in np.sum(slabs, axis=0)]
+
+
+def _counts_in(image: LabelledImage, box: Box) -> list[int]:
+    """Voxels that count, then those on surfaces and those inside, by class.
+
+    Grey values of images that are not of whole numbers are looked at, too: NaN is refused now
+    rather than in the middle of a training.
+    """
+    if np.dtype(image.source.image.dtype).kind == "f":
+        image.image(box)
+    truths = image.truths(box)
+    counts = np.logical_or.reduce([truth.weight > 0 for truth in truths])
+    edges = [truth.edges for truth in truths]
+    inside = [(truth.target > 127) & (truth.weight > 0) for truth in truths]
+    return [int(np.count_nonzero(mask)) for mask in (counts, *edges, *inside)]
+
+
+def require_learnable(index: CentreIndex, regions: Regions, classes: Sequence[str]) -> None:
+    """ConfigError if nothing counts in a source, or no source has a voxel of a class."""
+    for number, image in enumerate(regions.images):
+        own = [n for n, region in enumerate(regions.all) if region.source == number]
+        if not index.counted[own].any():
+            _refuse_all_ignored(image)
+    for number, name in enumerate(classes):
+        if not index.inside[:, number].any():
+            urls = [_labels_url(image, number) for image in regions.images]
+            raise ConfigError(
+                f"[train] labels: no voxel of {', '.join(filter(None, urls)) or 'any image'} is "
+                f"{name}, so there is no object to learn; give labels that hold some"
+            )
+
+
+def _labels_url(image: LabelledImage, number: int) -> str:
+    one = image.source.classes[number]
+    return one.labels.url if one else ""
+
+
+def _refuse_all_ignored(image: LabelledImage) -> None:
+    marks: list[Any] = [one.ignore.url for one in image.source.classes if one and one.ignore]
+    raise ConfigError(
+        f"every voxel of {image.source.image.url} is marked in {', '.join(dict.fromkeys(marks))}, "
+        "so nothing is left to learn from; have more slices drawn, or lower [annotate] min_votes"
+    )
