@@ -25,7 +25,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from volproc.engine.records import record_log
 from volproc.errors import ModelError
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.weights import NetworkSpec, PlaneNetwork, network_of
 from volproc.stages.train.batch import Batch
 from volproc.stages.train.losses import bce_dice
 from volproc.volume.access import exists, remove_file
@@ -33,7 +33,7 @@ from volproc.volume.file_io import read_file, write_file
 
 Batches = Callable[[int], Batch]
 """The batch of a step, from its number alone."""
-Scores = Callable[[UNet], Mapping[str, float]]
+Scores = Callable[[PlaneNetwork], Mapping[str, float]]
 """Scores of a network by name."""
 Watch = Callable[[Mapping[str, Any]], None]
 """Called after every step: {"step", "steps", "loss"} and, if validated, the scores."""
@@ -70,8 +70,8 @@ class State:
 
     step: int
     """Steps done."""
-    network: UNet
-    average: UNet
+    network: PlaneNetwork
+    average: PlaneNetwork
     optimiser: torch.optim.Optimizer
 
     def dump(self) -> dict[str, Any]:
@@ -92,17 +92,17 @@ class State:
 
 
 def new_state(
-    spec: UNetSpec,
+    spec: NetworkSpec,
     schedule: Schedule,
     *,
     seed: int,
     device: torch.device,
-    trained: UNet | None = None,
+    trained: PlaneNetwork | None = None,
 ) -> State:
     """The state to start from: `trained`, or a new network that depends on `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = trained or UNet(spec)
+        network = trained or network_of(spec)
     # measured on 2 AVX512 cores: channels_last in float32 trains 2x faster than contiguous,
     # and 1.5x faster than bfloat16 autocast
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -122,7 +122,7 @@ def train(
     scores: Scores | None = None,
     watch: Watch = lambda _: None,
     from_scratch: bool = False,
-) -> UNet:
+) -> PlaneNetwork:
     """The averaged network after `schedule.steps` steps, resumed from `folder` if possible.
 
     `folder`, a path or URL, gets checkpoint.pt and log.jsonl. `key` names what the training

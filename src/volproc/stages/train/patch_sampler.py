@@ -17,7 +17,7 @@ from torch import Tensor
 
 from volproc.grid.blocks import reflected
 from volproc.grid.box import Shape, each
-from volproc.model.unet import UNetSpec
+from volproc.model.weights import NetworkSpec
 from volproc.stages.train import augmentation
 from volproc.stages.train.batch import Batch
 from volproc.stages.train.pairs import Pair
@@ -38,7 +38,7 @@ class Sampler:
     pairs: Sequence[Pair]
     weights: tuple[float, ...]
     """How often each pair is drawn, relative to the others."""
-    spec: UNetSpec
+    spec: NetworkSpec
     patch: int
     """Height and width of a patch in pixels."""
     batch: int

@@ -13,11 +13,11 @@ from volproc.grid.scale import VoxelNm
 from volproc.model.device import device_for
 from volproc.model.network import Network
 from volproc.model.predictor import described
-from volproc.model.unet import UNetSpec
-from volproc.model.weights import CARD, Card, TrainedOn, card_for, load_card
+from volproc.model.weights import CARD, Card, NetworkSpec, TrainedOn, card_for, load_card
 from volproc.stages.claims import Claim
 from volproc.stages.provenance import read_provenance
 from volproc.stages.train.options import TrainOptions
+from volproc.stages.train.start import Start
 from volproc.stages.train.training_sources import Source
 from volproc.volume.access import exists
 
@@ -29,8 +29,10 @@ class TrainPlan:
     options: TrainOptions
     sources: tuple[Source, ...]
     validation: tuple[Source, ...]
-    spec: UNetSpec
+    spec: NetworkSpec
     voxel_nm: VoxelNm
+    start: Start | None
+    """The model it goes on from."""
     recipe: Recipe
     peak_bytes: int
     bytes_read: int
@@ -86,6 +88,9 @@ class TrainPlan:
             name=options.name,
             voxel_nm=self.voxel_nm,
             classes=(options.object_name,),
+            purpose=options.purpose,
+            limits=options.limits,
+            parent=self.start.parent if self.start else None,
             trained_on=tuple(TrainedOn(**entry.model_dump()) for entry in options.trained_on),
             licence=options.licence,
             scores={f"validation {name}": score for name, score in (scores or {}).items()},

@@ -21,28 +21,24 @@ from volproc.engine.ledger import digest
 from volproc.engine.recipe import Recipe
 from volproc.engine.reporting import report
 from volproc.engine.run import Runner
-from volproc.errors import ConfigError, ModelError
+from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.device import device_for
-from volproc.model.unet import UNet, UNetSpec
-from volproc.model.weights import (
-    Card,
-    load_card,
-    load_model,
-    model_folder,
-    save_model,
-)
+from volproc.model.weights import Card, load_card, save_model
 from volproc.stages.claims import remove_left, require_apart, require_free
 from volproc.stages.description import Request
 from volproc.stages.provenance import (
     write_provenance,
 )
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
+from volproc.stages.train.measured_card import measured
+from volproc.stages.train.network_choice import completed, spec_of
 from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.pairs import load_pair, require_foreground
 from volproc.stages.train.patch_sampler import Sampler
 from volproc.stages.train.plan import TrainPlan
+from volproc.stages.train.start import start_of, started
 from volproc.stages.train.training_sources import (
     Source,
     held_out_of,
@@ -66,7 +62,7 @@ WORKING_BYTES = 4
 """More per voxel of the source being read: copies, and the search for surfaces."""
 CARD_OPTIONS = {
     *("model_out", "start_from", "checkpoint_steps", "validate_steps"),
-    *("name", "object_name", "trained_on", "licence", "notes"),
+    *("name", "object_name", "trained_on", "licence", "purpose", "limits", "notes", "few"),
 }
 """Options that change no weight: a training is resumed though they change."""
 VOLUME_OPTIONS = {
@@ -83,8 +79,11 @@ def plan_train(
     from_scratch: bool = False,
 ) -> TrainPlan:
     """Check that volumes and network fit, and add up the costs. Reads metadata only."""
-    spec = UNetSpec(options.slices_in, options.slices_out, options.widths, options.stem)
+    options = completed(options)
+    classes = (options.object_name,)
+    spec = spec_of(options, classes=len(classes))
     voxel_nm = parse_voxel_nm((options.voxel_nm,) * 3)
+    start = start_of(options, spec, classes, voxel_nm)
     if not sources:
         raise ConfigError(
             "[train] images is empty; name at least one image and its labels, or let `volproc run` "
@@ -110,12 +109,13 @@ def plan_train(
         validation=tuple(validation),
         spec=spec,
         voxel_nm=voxel_nm,
+        start=start,
         recipe=Recipe(
             "train",
             ALGORITHM,
             {
                 "volumes": digest(*(identity_of(s, voxel_nm) for s in everything)),
-                "start": _start(options, spec),
+                "start": start.card.weights_sha256 if start else "",
             },
             lasting,
             places={"volumes": ", ".join(relative_url(url, options.model_out) for url in urls)},
@@ -126,7 +126,7 @@ def plan_train(
         bytes_read=sum(prod(v.shape) * itemsize(v.dtype) for s in everything for v in s.volumes),
         flop=options.steps * passes * spec.flop(side, side),
         from_scratch=from_scratch,
-        notes=tuple(_notes(everything, voxel_nm)),
+        notes=(*(start.changed if start else ()), *_notes(everything, voxel_nm)),
     )
 
 
@@ -169,9 +169,11 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         checkpoint=options.checkpoint_steps,
         validate=options.validate_steps,
     )
-    start = partial(new_state, plan.spec, schedule, seed=options.seed, trained=_trained(plan))
+    trained = started(plan.start, options, plan.card().classes) if plan.start else None
     network = train(
-        start(device=torch.device(device)),
+        new_state(
+            plan.spec, schedule, seed=options.seed, device=torch.device(device), trained=trained
+        ),
         schedule,
         batches=sampler,
         folder=f"{plan.folder}/training",
@@ -180,30 +182,10 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         watch=watch,
         from_scratch=True,  # whether it may go was asked before
     )
-    card = save_model(plan.folder, network, plan.card(validator(network)))
+    card = save_model(plan.folder, network, measured(plan, network, validator(network)))
     finished = plan.finished_record(card)
     write_provenance(plan.folder, plan.recipe, finished=True, folder=True, **finished)
     return card
-
-
-def _start(options: TrainOptions, spec: UNetSpec) -> str:
-    """Digest of the weights to start from, "" for none; ModelError if they do not fit."""
-    if not options.start_from:
-        return ""
-    card = load_card(model_folder(options.start_from))
-    if card.spec != spec:
-        raise ModelError(
-            f"[train] start_from = {options.start_from!r} is a {card.spec}, the options describe "
-            f"a {spec}; give slices_in, slices_out, widths and stem as on its card"
-        )
-    return card.weights_sha256
-
-
-def _trained(plan: TrainPlan) -> UNet | None:
-    if not plan.options.start_from:
-        return None
-    network, _ = load_model(model_folder(plan.options.start_from))
-    return network if isinstance(network, UNet) else None  # its description was compared before
 
 
 def _notes(sources: Sequence[Source], voxel_nm: VoxelNm) -> Iterator[str]:
@@ -217,7 +199,7 @@ def _notes(sources: Sequence[Source], voxel_nm: VoxelNm) -> Iterator[str]:
 
 def plan_from(request: Request) -> TrainPlan:
     """The plan for what a command, a function or a run asks for."""
-    options = request.table(TrainOptions)
+    options = completed(request.table(TrainOptions))
     return plan_train(
         sources_of(options, request.opened),
         options,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from volproc.model.unet import UNet
+from volproc.model.weights import PlaneNetwork
 from volproc.stages.train.losses import dice_counts
 from volproc.stages.train.pairs import Pair
 
@@ -20,11 +20,11 @@ class Validator:
 
     pairs: Sequence[Pair]
 
-    def __call__(self, network: UNet) -> Mapping[str, float]:
+    def __call__(self, network: PlaneNetwork) -> Mapping[str, float]:
         """{"dice_z": ..., "dice_y": ..., "dice_x": ...}, empty without pairs."""
         return {f"dice_{'zyx'[axis]}": self._dice(network, axis) for axis in range(3) if self.pairs}
 
-    def _dice(self, network: UNet, axis: int) -> float:
+    def _dice(self, network: PlaneNetwork, axis: int) -> float:
         counts = [
             dice_counts(
                 predicted(network, pair, axis),
@@ -37,7 +37,7 @@ class Validator:
 
 
 @torch.inference_mode()
-def predicted(network: UNet, pair: Pair, axis: int) -> torch.Tensor:
+def predicted(network: PlaneNetwork, pair: Pair, axis: int) -> torch.Tensor:
     """Logits of a whole pair viewed along `axis`, which comes first; mirrored at the borders."""
     spec = network.spec
     planes = pair.normalisation.apply(torch.from_numpy(pair.image).movedim(axis, 0))
