@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from volproc.errors import ModelError
-from volproc.model.unet import Block, Skips, UNet, UNetSpec
+from volproc.model.spec import Block, Skips
+from volproc.model.unet import UNet, UNetSpec
 
 SPECS = [
     UNetSpec(1, 1, (2,), stem=1),

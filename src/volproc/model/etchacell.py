@@ -124,13 +124,29 @@ def _block_products(pixels: int, before: int, dim: int) -> int:
     return pixels * (3 * before * dim + (9 + 25) * dim * dim)
 
 
+class PlaneDropout(nn.Module):
+    """Drops whole channels in training, which ones following from the number of the step alone.
+
+    torch's own draws from a state that no checkpoint holds, so a training that was interrupted
+    would end with other weights.
+    """
+
+    def forward(self, values: Tensor, step: Tensor) -> Tensor:
+        """`values` (N, C, H, W) with a share of `DROPOUT` of their channels 0, the others more."""
+        if not self.training:
+            return values
+        chance = torch.Generator().manual_seed(int(step))
+        kept = torch.rand(values.shape[:2], generator=chance) >= DROPOUT
+        return values * (kept.to(values) / (1 - DROPOUT))[..., None, None]
+
+
 class _Towers(nn.Module):
     """A block: its input, and beside it three towers of `dim` channels."""
 
     def __init__(self, before: int, dim: int, *, deepest: bool) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(before, eps=BATCH_NORM_EPS) if deepest else nn.Identity()
-        self.dropout = nn.Dropout2d(DROPOUT) if deepest else nn.Identity()
+        self.norm = nn.BatchNorm2d(before, eps=BATCH_NORM_EPS) if deepest else None
+        self.dropout = PlaneDropout()
         act = partial(nn.LeakyReLU, SLOPE)
         self.three = nn.Sequential(
             nn.Conv2d(before, dim, 1), act(), nn.Conv2d(dim, dim, 3, padding=1), act()
@@ -143,7 +159,8 @@ class _Towers(nn.Module):
         )
 
     def forward(self, values: Tensor) -> Tensor:
-        values = self.dropout(self.norm(values))
+        if self.norm:
+            values = self.dropout(self.norm(values), self.norm.num_batches_tracked)
         towers = (self.three(values), self.five(values), self.pool(values))
         return torch.cat([values, *towers], dim=1)
 

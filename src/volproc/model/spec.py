@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Literal
 
 from volproc.errors import ModelError
 
@@ -11,6 +12,13 @@ LARGEST = 4096
 """Number in a description: more no network has, and making one would take for ever."""
 MAX_LEVELS = 12
 """Its stride doubles with every level."""
+
+Block = Literal["plain", "residual", "separable"]
+"""What a U-Net's convolutions are made of."""
+Skips = Literal["concat", "add"]
+"""How a U-Net's decoder takes the encoder's planes: beside its own, or added to them."""
+Freeze = Literal["nothing", "encoder", "body"]
+"""What of a network learns nothing: its way down, or all but its head."""
 
 
 @dataclass(frozen=True)

@@ -26,17 +26,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from volproc.errors import ModelError
 from volproc.model.output_window import OutputWindow, regions
-from volproc.model.spec import PlaneSpec
-
-Block = Literal["plain", "residual", "separable"]
-Skips = Literal["concat", "add"]
+from volproc.model.spec import Block, PlaneSpec, Skips
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,13 @@ from volproc.retry import patient
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 SHIPPED = Path(__file__).parent / "shipped"
 
+PlaneNetwork = UNet | EtchACell
+NetworkSpec = UNetSpec | EtchACellSpec
+
 __all__ = ["Card", "TrainedOn", "card_for", "load_card", "load_model", "save_model"]
 
 
-def save_model(folder: Path | str, module: UNet | EtchACell, card: Card) -> Card:
+def save_model(folder: Path | str, module: PlaneNetwork, card: Card) -> Card:
     """Write the model to a path or URL and return its card, now with the weights' digest.
 
     The card is written last: a folder with a card is complete. ModelError for weights that are
@@ -56,7 +59,7 @@ def save_model(folder: Path | str, module: UNet | EtchACell, card: Card) -> Card
     return final
 
 
-def load_model(folder: Path | str) -> tuple[UNet | EtchACell, Card]:
+def load_model(folder: Path | str) -> tuple[PlaneNetwork, Card]:
     """The network, in eval mode on the CPU, and its card; ModelError names what is wrong."""
     card = load_card(folder)
     path = f"{folder}/{WEIGHTS}"
@@ -83,7 +86,7 @@ def load_model(folder: Path | str) -> tuple[UNet | EtchACell, Card]:
     return module.eval(), card
 
 
-def network_of(spec: UNetSpec | EtchACellSpec) -> UNet | EtchACell:
+def network_of(spec: NetworkSpec) -> PlaneNetwork:
     """A network of this description, with random weights."""
     return UNet(spec) if isinstance(spec, UNetSpec) else EtchACell(spec)
 

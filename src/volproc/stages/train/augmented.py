@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from volproc.model.normalisation import Normalisation
-from volproc.model.unet import UNetSpec
+from volproc.model.weights import NetworkSpec
 from volproc.stages.train import augmentation
 from volproc.stages.train.batch import Batch, RawPatches
 
@@ -15,7 +15,7 @@ FULL_WEIGHT = 0.999
 """Share of a warped voxel that must come from voxels that count."""
 
 
-def augmented(raw: RawPatches, spec: UNetSpec, *, seed: int) -> Batch:
+def augmented(raw: RawPatches, spec: NetworkSpec, *, seed: int) -> Batch:
     """The batch that the loss takes: a pure function of the patches and (seed, step, number)."""
     parts = (_augmented(raw, number, seed) for number in range(len(raw.planes)))
     planes, target, weight = map(torch.stack, zip(*parts, strict=True))

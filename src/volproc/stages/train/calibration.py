@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 
 from volproc.model.card import Calibration
 from volproc.model.predictor import Predictor
-from volproc.model.unet import UNet
+from volproc.model.weights import PlaneNetwork
 from volproc.stages.train.validation import Validator
 
 SPREAD = 4.0
@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 LOGITS: Floats = SPREAD * logit(np.clip(np.arange(LEVELS), 0.25, LEVELS - 1.25) / (LEVELS - 1))
 
 
-def calibrated(validator: Validator, network: UNet) -> Mapping[str, Calibration]:
+def calibrated(validator: Validator, network: PlaneNetwork) -> Mapping[str, Calibration]:
     """By class, of the votes of all axes together; without classes that nobody annotated."""
     spread = (SPREAD,) * len(validator.classes)
     predict = Predictor(copy.deepcopy(network), validator.device, temperatures=spread)
@@ -64,7 +64,7 @@ def reliability(table: Floats, temperature: float) -> tuple[Floats, Floats, Floa
     place = np.minimum((probability * BINS).astype(int), BINS - 1)
     voxels = table.sum(axis=0)
     counts, sums, true = (
-        np.bincount(place, weights=w, minlength=BINS)
+        np.bincount(place, weights=w, minlength=BINS).astype(np.float64)
         for w in (voxels, voxels * probability, table[1])
     )
     safe = np.maximum(counts, 1e-300)
@@ -91,7 +91,7 @@ def _best_temperature(table: Floats) -> float:
 def _histogram(
     levels: npt.NDArray[np.uint8], target: npt.NDArray[np.uint8], weight: npt.NDArray[np.uint8]
 ) -> Floats:
-    """(2, LEVELS): weights of what is not the class, and of what is, by level; soft ones in both."""
+    """(2, LEVELS): by level, the weight of what is not the class, and of what is."""
     part = target / 255.0
     weighed = weight / 255.0
     flat = levels.ravel()

@@ -1,10 +1,10 @@
 """The batches of a training: read ahead in threads, in the order of the steps.
 
-    on a CPU    threads   read, augment 5 ─┐  read, augment 6 ─┐  ...
-                loop                       └▶ step 5           └▶ step 6
+on a CPU    threads   read, augment 5 ─┐  read, augment 6 ─┐  ...
+            loop                       └▶ step 5           └▶ step 6
 
-    on a GPU    threads   read, pin 5 ─┐  read, pin 6 ─┐  ...
-                device                 └▶ copy, augment, step 5
+on a GPU    threads   read, pin 5 ─┐  read, pin 6 ─┐  ...
+            device                 └▶ copy, augment, step 5
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,6 +74,5 @@ class Feed:
 
 def moved(raw: RawPatches, move: Callable[[Tensor], Tensor]) -> RawPatches:
     """The same patches, with every tensor moved."""
-    parts = {part.name: getattr(raw, part.name) for part in fields(raw)}
-    tensors = {name: move(part) for name, part in parts.items() if isinstance(part, Tensor)}
-    return replace(raw, **tensors)
+    parts: dict[str, Any] = {part.name: getattr(raw, part.name) for part in fields(raw)}
+    return replace(raw, **{n: move(p) for n, p in parts.items() if isinstance(p, Tensor)})

@@ -23,7 +23,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from volproc.errors import StoppedError
-from volproc.model.unet import UNet
+from volproc.model.weights import PlaneNetwork
 from volproc.stages.train.batch import Batch
 from volproc.stages.train.feed import Augment, Feed, Patches
 from volproc.stages.train.losses import Loss
@@ -65,7 +65,7 @@ class Training:
     loss: Loss
     batch: int
     """Patches per step, of all processes."""
-    validate: Callable[[UNet], Scores] | None = None
+    validate: Callable[[PlaneNetwork], Scores] | None = None
     score_names: Sequence[str] = ()
     best_by: str = ""
     """The score by which a network is better than another."""
@@ -193,7 +193,5 @@ def sixteen_bits(device: torch.device) -> torch.autocast:
 @contextmanager
 def reproducible() -> Iterator[None]:
     """Within it, equal steps on equal GPUs give equal weights: cuDNN adds in one order."""
-    with torch.backends.cudnn.flags(  # type: ignore[no-untyped-call]
-        enabled=True, benchmark=False, deterministic=True
-    ):
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield

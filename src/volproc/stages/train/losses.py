@@ -52,10 +52,9 @@ class Loss:
         `axes` are those along which each of the N patches is viewed; `together` gives the sums of
         all processes that share the batch.
         """
-        views = list(self._views(axes))
-        sums = sum(self._sums(*(part[n] for part in (logits, *batch[1:])), reach) for n, reach in views)
-        assert isinstance(sums, Tensor)
-        losses, there = self._per_class(together(sums))
+        _, target, weight = batch
+        parts = [self._sums(logits[n], target[n], weight[n], r) for n, r in self._views(axes)]
+        losses, there = self._per_class(together(torch.stack(parts).sum(0)))
         return (losses * there).sum() / there.sum().clamp(min=1)
 
     def reach(self, axis: int) -> Shape:
@@ -66,11 +65,11 @@ class Loss:
         voxels = each(lambda nm: int(self.border_nm / nm + 1e-6), self.voxel_nm)
         return along(AXES[axis], voxels)
 
-    def _views(self, axes: Sequence[int]) -> Iterator[tuple[Tensor, Shape]]:
+    def _views(self, axes: Sequence[int]) -> Iterator[tuple[list[int], Shape]]:
         """The numbers of the patches that have the same reach, and the reach."""
         reaches = [self.reach(axis) for axis in axes]
         for reach in dict.fromkeys(reaches):
-            yield torch.tensor([n for n, own in enumerate(reaches) if own == reach]), reach
+            yield [n for n, own in enumerate(reaches) if own == reach], reach
 
     def _sums(self, logits: Tensor, target: Tensor, weight: Tensor, reach: Shape) -> Tensor:
         """Of each class everything that `_per_class` needs: (classes, sums)."""

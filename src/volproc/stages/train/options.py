@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from volproc.config.options import Count, FilePath, ModelName, NotNegative, Options, Positive
+from volproc.model.spec import Block, Freeze, Skips
 from volproc.stages.train.data_options import (
     Axes,
     ClassNames,
@@ -74,12 +75,32 @@ class TrainOptions(Options):
     """Neighbouring planes the network reads."""
     slices_out: Count = 8
     """Planes it answers: the central ones."""
+    network: Literal["unet", "etchacell"] = "unet"
+    """A U-Net, or the published network of Etch-a-Cell (12 slices in and out)."""
     widths: tuple[Count, ...] = (32, 64, 96, 128)
     """Channels per level of the U-Net, finest first."""
     stem: Annotated[int, Field(ge=1)] = 2
-    """Pixels of a side that become channels before the first convolution; 1 for none."""
+    """Pixels of a side that become channels before the U-Net's first convolution; 1 for none."""
+    convs_down: Count = 2
+    """Convolutions per level of the U-Net's encoder."""
+    convs_up: Count = 1
+    """Convolutions per level of the U-Net's decoder."""
+    block: Block = "plain"
+    """The U-Net's convolutions: plain, residual, or separable (a fifth of the work)."""
+    skips: Skips = "concat"
+    """Whether the U-Net's decoder takes the encoder's planes beside its own, or added to them."""
+    towers: Count = 32
+    """Channels of a tower of Etch-a-Cell's network, at the finest level."""
+    levels: Count = 5
+    """Levels of Etch-a-Cell's network."""
     start_from: ModelName = ""
-    """A model of the same network to go on from: a folder or a shipped name; none if empty."""
+    """A model to go on from: a folder or a shipped name; none if empty. Its network and voxel size
+    are taken where these options are not given. The outputs of classes that it has are kept."""
+    freeze: Freeze = "nothing"
+    """What learns nothing of a model that is gone on from: encoder, or body (all but the head)."""
+    few: bool = False
+    """For 5 to 20 annotated slices: goes on from a shipped model, with few and small steps, unless
+    options say otherwise."""
     patch: Count = 192
     """Pixels of a side of the training patches, a multiple of the network's stride."""
     batch: Count = 8
@@ -122,6 +143,10 @@ class TrainOptions(Options):
     """Where it trains; auto takes a GPU if there is one."""
     licence: str = ""
     """Terms of the weights, for the card."""
+    purpose: str = ""
+    """What the model is for, in a line, for the card."""
+    limits: str = ""
+    """Where it fails, for the card."""
     notes: str = ""
     """What a user of the model should know, for the card."""
     trained_on: tuple[TrainedOnOptions, ...] = ()

@@ -17,7 +17,7 @@ import torch
 
 from volproc.grid.blocks import reflected
 from volproc.grid.box import Box, Shape, each
-from volproc.model.unet import UNetSpec
+from volproc.model.weights import NetworkSpec
 from volproc.stages.train.batch import RawPatches
 from volproc.stages.train.centre_index import CentreIndex
 from volproc.stages.train.pairs import Pair
@@ -30,12 +30,12 @@ ANYWHERE = -1
 Rng = np.random.Generator
 
 
-def patch_shape(spec: UNetSpec, patch: int, axis: int) -> Shape:
+def patch_shape(spec: NetworkSpec, patch: int, axis: int) -> Shape:
     """Voxels (z, y, x) of a patch viewed along `axis`."""
     return each(lambda a: spec.slices_in if a == axis else patch, range(3))
 
 
-def largest_patch(spec: UNetSpec, patch: int, axes: Sequence[float]) -> Shape:
+def largest_patch(spec: NetworkSpec, patch: int, axes: Sequence[float]) -> Shape:
     """The most voxels along each axis of patches viewed along those with a share."""
     shapes = [patch_shape(spec, patch, axis) for axis in range(3) if axes[axis]]
     return each(max, (0, 0, 0), *shapes)
@@ -47,7 +47,7 @@ class Sampler:
 
     regions: Regions
     index: CentreIndex
-    spec: UNetSpec
+    spec: NetworkSpec
     patch: int
     """Height and width of a patch in pixels."""
     batch: int

@@ -13,8 +13,7 @@ from volproc.grid.scale import VoxelNm
 from volproc.model.device import device_for
 from volproc.model.network import Network
 from volproc.model.predictor import described
-from volproc.model.unet import UNetSpec
-from volproc.model.weights import CARD, Card, TrainedOn, card_for, load_card
+from volproc.model.weights import CARD, Card, NetworkSpec, TrainedOn, card_for, load_card
 from volproc.stages.claims import Claim
 from volproc.stages.provenance import read_provenance
 from volproc.stages.train.data_options import TargetOptions
@@ -22,6 +21,7 @@ from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.pairs import LabelledImage
 from volproc.stages.train.patch_sampler import largest_patch
 from volproc.stages.train.regions import Regions, regions_of
+from volproc.stages.train.start import Start
 from volproc.stages.train.training_sources import Source
 from volproc.volume.access import exists
 
@@ -33,10 +33,12 @@ class TrainPlan:
     options: TrainOptions
     sources: tuple[Source, ...]
     validation: tuple[Source, ...]
-    spec: UNetSpec
+    spec: NetworkSpec
     voxel_nm: VoxelNm
     axes: tuple[float, float, float]
     """How often patches are viewed along z, y and x; together 1."""
+    start: Start | None
+    """The model it goes on from."""
     recipe: Recipe
     from_scratch: bool
     """Whether a training of another plan in the folder may be dropped, else it is refused."""
@@ -115,6 +117,10 @@ class TrainPlan:
             name=options.name,
             voxel_nm=self.voxel_nm,
             classes=options.classes,
+            axes=self.axes_trained,
+            purpose=options.purpose,
+            limits=options.limits,
+            parent=self.start.parent if self.start else None,
             trained_on=tuple(TrainedOn(**entry.model_dump()) for entry in options.trained_on),
             licence=options.licence,
             scores={f"validation {name}": score for name, score in (scores or {}).items()},

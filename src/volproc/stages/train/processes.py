@@ -12,7 +12,7 @@ training that was resumed would add in another order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -41,7 +41,7 @@ class Processes:
 
     def together(self, sums: Tensor) -> Tensor:
         """The sums over all processes; gradients pass through it."""
-        return sums if self.count == 1 else _Sum.apply(sums)  # type: ignore[no-any-return]
+        return sums if self.count == 1 else _summed(sums)
 
     @torch.no_grad()
     def mean_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -57,14 +57,15 @@ class Processes:
         dist.all_reduce(flat)
         flat /= self.count
         sizes = [gradient.numel() for gradient in gradients]
-        for gradient, part in zip(gradients, flat.split(sizes), strict=True):
+        for gradient, part in zip(gradients, torch.split(flat, sizes), strict=True):
             gradient.copy_(part.view(gradient.shape))
 
     def from_first(self, value: T) -> T:
         """The first process' value, everywhere."""
         said: list[Any] = [value if self.is_first else None]
         dist.broadcast_object_list(said, src=0)
-        return said[0]  # type: ignore[no-any-return]
+        first: T = said[0]
+        return first
 
     def first_says(self, *flags: bool) -> tuple[bool, ...]:
         """What the first process says, everywhere."""
@@ -96,6 +97,11 @@ class _Sum(torch.autograd.Function):
         return total
 
 
+def _summed(values: Tensor) -> Tensor:
+    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    return total
+
+
 class SharedBatchNorm(nn.BatchNorm2d):
     """BatchNorm with the statistics of all processes' batches, on any device.
 
@@ -123,11 +129,11 @@ class SharedBatchNorm(nn.BatchNorm2d):
 def _moments(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, variance and number of values per channel, over all processes."""
     count = values.new_full((1,), values.numel() // values.shape[1])
-    sums = _Sum.apply(torch.cat([values.sum((0, 2, 3)), count]))
+    sums = _summed(torch.cat([values.sum((0, 2, 3)), count]))
     mean, count = sums[:-1] / sums[-1], sums[-1]
     # of the distances from the mean: the mean of the squares less its square would cancel
     apart = (values - mean.view(1, -1, 1, 1)).square().sum((0, 2, 3))
-    return mean, _Sum.apply(apart) / count, count
+    return mean, _summed(apart) / count, count
 
 
 def share_statistics(network: nn.Module, processes: Processes) -> None:
@@ -142,7 +148,10 @@ def share_statistics(network: nn.Module, processes: Processes) -> None:
 
 def _shared(layer: nn.BatchNorm2d) -> nn.Module:
     if layer.weight.is_cuda:
-        return nn.SyncBatchNorm.convert_sync_batchnorm(layer)
+        synchronised: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(  # type: ignore[no-untyped-call]
+            layer
+        )
+        return synchronised
     shared = SharedBatchNorm(layer.num_features, eps=layer.eps, momentum=layer.momentum)
     # the same tensors: the optimiser has them already
     shared.weight, shared.bias = layer.weight, layer.bias

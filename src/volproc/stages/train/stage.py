@@ -2,50 +2,36 @@
 
     volumes ──resampled to voxel_nm──> regions in memory ──> sampler ──> loop ──> model folder
                                                                           │
-                                        MODEL/training/ centres.json, checkpoint.pt, log.jsonl
+                                        MODEL/training/ centres.json, checkpoint.pt, log.csv
 
 Killed at any moment and started again, it ends with the same weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
-from typing import Any
-
-import torch
 
 from volproc.engine.ledger import digest
 from volproc.engine.recipe import Recipe
 from volproc.engine.reporting import report
 from volproc.engine.run import Runner
-from volproc.errors import ConfigError, ModelError
+from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.scale import parse_voxel_nm
-from volproc.model.device import device_for
-from volproc.model.unet import UNet, UNetSpec
-from volproc.model.weights import (
-    Card,
-    load_card,
-    load_model,
-    model_folder,
-    save_model,
-)
-from volproc.stages.claims import remove_left, require_apart, require_free
+from volproc.model.weights import Card, NetworkSpec, load_card
 from volproc.stages.description import Request
-from volproc.stages.provenance import (
-    write_provenance,
-)
-from volproc.stages.train.augmented import augmented
 from volproc.stages.train.axes import require_large_enough, shares_of
-from volproc.stages.train.centre_index import index_of, require_learnable
-from volproc.stages.train.loop import Schedule, Watch, new_state, train
+from volproc.stages.train.execution import run_training
+from volproc.stages.train.loop import Progress
+from volproc.stages.train.network_choice import completed, spec_of
 from volproc.stages.train.options import TrainOptions
-from volproc.stages.train.patch_sampler import Sampler, largest_patch
+from volproc.stages.train.patch_sampler import largest_patch
 from volproc.stages.train.plan import TrainPlan, targets_of
 from volproc.stages.train.regions import voxel_bytes
+from volproc.stages.train.start import Start, start_of
 from volproc.stages.train.training_sources import (
     Source,
     apart,
@@ -56,7 +42,6 @@ from volproc.stages.train.training_sources import (
     require_fit,
     sources_of,
 )
-from volproc.stages.train.validation import Validator
 from volproc.volume.access import relative_url
 from volproc.volume.metadata import itemsize
 
@@ -67,8 +52,8 @@ ALGORITHM = 2
 WORKING_BYTES = 24
 """More per voxel of a region that is being read: its labels, copies, and distances to faces."""
 CARD_OPTIONS = {
-    *("model_out", "start_from", "checkpoint_steps", "validate_steps"),
-    *("name", "classes", "trained_on", "licence", "notes"),
+    *("model_out", "start_from", "checkpoint_steps", "tensorboard", "compiled"),
+    *("name", "classes", "trained_on", "licence", "purpose", "limits", "notes", "few"),
 }
 """Options that change no weight: a training is resumed though they change."""
 VOLUME_OPTIONS = {
@@ -86,14 +71,10 @@ def plan_train(
     from_scratch: bool = False,
 ) -> TrainPlan:
     """Check that volumes and network fit, and add up the costs. Reads metadata only."""
-    spec = UNetSpec(
-        options.slices_in,
-        options.slices_out,
-        options.widths,
-        options.stem,
-        classes=len(options.classes),
-    )
+    options = completed(options)
+    spec = spec_of(options, classes=len(options.classes))
     voxel_nm = parse_voxel_nm(options.voxel_nm)
+    start = start_of(options, spec, options.classes, voxel_nm)
     _require_possible(sources, options, spec)
     held_out = tuple(validation)
     kept = apart(sources, held_out, margin_nm=options.margin_nm)
@@ -109,13 +90,16 @@ def plan_train(
         spec=spec,
         voxel_nm=voxel_nm,
         axes=axes,
-        recipe=_recipe(everything, options, spec, axes),
+        start=start,
+        recipe=_recipe(everything, options, start, axes),
         from_scratch=from_scratch,
     )
-    return replace(_with_costs(plan), notes=tuple(_notes(plan, sources)))
+    return replace(
+        _with_costs(plan), notes=(*(start.changed if start else ()), *_notes(plan, sources))
+    )
 
 
-def _require_possible(sources: Sequence[Source], options: TrainOptions, spec: UNetSpec) -> None:
+def _require_possible(sources: Sequence[Source], options: TrainOptions, spec: NetworkSpec) -> None:
     if not sources:
         raise ConfigError(
             "[train] images is empty; name at least one image and its labels, or let `volproc run` "
@@ -130,7 +114,7 @@ def _require_possible(sources: Sequence[Source], options: TrainOptions, spec: UN
 def _recipe(
     everything: Sequence[Source],
     options: TrainOptions,
-    spec: UNetSpec,
+    start: Start | None,
     axes: tuple[float, float, float],
 ) -> Recipe:
     voxel_nm = parse_voxel_nm(options.voxel_nm)
@@ -142,7 +126,7 @@ def _recipe(
         ALGORITHM,
         {
             "volumes": digest(*(identity_of(s, voxel_nm) for s in everything)),
-            "start": _start(options, spec),
+            "start": start.card.weights_sha256 if start else "",
         },
         lasting | {"targets": targets, "axes": axes},
         places={"volumes": ", ".join(relative_url(url, options.model_out) for url in urls)},
@@ -169,79 +153,6 @@ def _with_costs(plan: TrainPlan) -> TrainPlan:
     )
 
 
-def run_training(
-    plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool = False
-) -> Card:
-    """Train, or go on training, and write the model; returns its card.
-
-    A finished model of the same plan is left alone; OutputError where the folder holds anything
-    else, unless volproc made it and `overwrite` or the plan's `from_scratch` says that it may go.
-    """
-    require_apart(plan.claim)
-    require_free(plan.claim, overwrite=overwrite, own=plan.from_scratch)
-    remove_left(plan.claim)
-    card = plan.finished_card() or _made(plan, watch)
-    torch.cuda.empty_cache()  # what torch keeps for later, another process may want: predict's
-    return card
-
-
-def _made(plan: TrainPlan, watch: Watch) -> Card:
-    options = plan.options
-    device = device_for(options.device, table="train")
-    write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
-    regions = plan.regions
-    index = index_of(regions, file=f"{plan.folder}/training/centres.json", key=plan.digest)
-    require_learnable(index, regions, options.classes)
-    sampler = Sampler(
-        regions, index, plan.spec, options.patch, options.batch, options.seed, plan.axes
-    )
-    held_out = [image.read(image.box) for image in plan.images(plan.validation)]
-    axes = [axis for axis in range(3) if plan.axes[axis]]
-    validator = Validator(held_out, options.classes, axes)
-    schedule = Schedule(
-        steps=options.steps,
-        learning_rate=options.learning_rate,
-        border_weight=options.border_weight,
-        checkpoint=options.checkpoint_steps,
-        validate=options.validate_steps,
-    )
-    start = partial(new_state, plan.spec, schedule, seed=options.seed, trained=_trained(plan))
-    network = train(
-        start(device=torch.device(device)),
-        schedule,
-        batches=lambda step: augmented(sampler.patches(step), plan.spec, seed=options.seed),
-        folder=f"{plan.folder}/training",
-        key=plan.digest,
-        scores=validator if plan.validation else None,
-        watch=watch,
-        from_scratch=True,  # whether it may go was asked before
-    )
-    card = save_model(plan.folder, network, plan.card(validator(network)))
-    finished = plan.finished_record(card)
-    write_provenance(plan.folder, plan.recipe, finished=True, folder=True, **finished)
-    return card
-
-
-def _start(options: TrainOptions, spec: UNetSpec) -> str:
-    """Digest of the weights to start from, "" for none; ModelError if they do not fit."""
-    if not options.start_from:
-        return ""
-    card = load_card(model_folder(options.start_from))
-    if card.spec != spec:
-        raise ModelError(
-            f"[train] start_from = {options.start_from!r} is a {card.spec}, the options describe "
-            f"a {spec}; give slices_in, slices_out, widths and stem as on its card"
-        )
-    return card.weights_sha256
-
-
-def _trained(plan: TrainPlan) -> UNet | None:
-    if not plan.options.start_from:
-        return None
-    network, _ = load_model(model_folder(plan.options.start_from))
-    return network if isinstance(network, UNet) else None  # its description was compared before
-
-
 def _notes(plan: TrainPlan, asked: Sequence[Source]) -> Iterator[str]:
     for source in (*plan.sources, *plan.validation):
         if part := part_of(source, plan.voxel_nm):
@@ -259,7 +170,7 @@ def _notes(plan: TrainPlan, asked: Sequence[Source]) -> Iterator[str]:
 
 def plan_from(request: Request) -> TrainPlan:
     """The plan for what a command, a function or a run asks for."""
-    options = request.table(TrainOptions)
+    options = completed(request.table(TrainOptions))
     return plan_train(
         sources_of(options, request.opened),
         options,
@@ -281,14 +192,18 @@ class Train:
     def compute(self, block: Block, loaded: None) -> str:
         """The digest of the weights, once the model is in its folder."""
 
-        def watch(done: Mapping[str, Any]) -> None:
-            report(done["step"], done["steps"], f"loss {done['loss']:.3f}")
-
+        watch = partial(_report, self.plan.options.best_by)
         return run_training(self.plan, watch=watch, overwrite=self.overwrite).weights_sha256
 
     def store(self, block: Block, result: str) -> dict[str, str]:
         """The digest."""
         return {"weights_sha256": result}
+
+
+def _report(best_by: str, now: Progress) -> None:
+    """Say how far the training is."""
+    best = "" if now.score is None else f", best {best_by} {now.score:.3f}"
+    report(now.step, now.steps, f"loss {now.loss:.3f}{best}, {now.speed:.3g} patches/s")
 
 
 def run_train(plan: TrainPlan, runner: Runner) -> Card:

@@ -72,7 +72,7 @@ def require_tensorboard() -> None:
         import torch.utils.tensorboard  # noqa: F401 seconds: only for those who want it
     except ImportError as error:
         raise ConfigError(
-            "[train] tensorboard needs the package tensorboard; pip install 'volproc[tensorboard]', "
+            "[train] tensorboard needs the package tensorboard: pip install 'volproc[tensorboard]' "
             "or leave it out: log.csv has the same numbers"
         ) from error
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from volproc.fusion import FUSIONS, Fusion, fuse, level_of
 from volproc.grid.scale import VoxelNm
 from volproc.model.predictor import Predictor
-from volproc.model.unet import UNet
+from volproc.model.weights import PlaneNetwork
 from volproc.stages.objects.components import label_components
 from volproc.stages.scores.contingency import Contingency, block_contingency
 from volproc.stages.scores.sparse_sums import SparseSums
@@ -46,7 +46,7 @@ class Validator:
     """Within which surfaces agree."""
     device: str
 
-    def __call__(self, network: UNet) -> Scores:
+    def __call__(self, network: PlaneNetwork) -> Scores:
         """The scores by the names in `names`, None where there is nothing on either side."""
         return self.named(self.table(network, fusions=(FUSED,)))
 
@@ -65,7 +65,7 @@ class Validator:
 
     def table(
         self,
-        network: UNet,
+        network: PlaneNetwork,
         *,
         temperatures: Sequence[float] = (),
         fusions: Sequence[Fusion] = FUSIONS,

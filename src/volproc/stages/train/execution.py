@@ -1,0 +1,138 @@
+"""A training from its plan to the model's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from volproc.model.device import device_for
+from volproc.model.weights import Card, PlaneNetwork, save_model
+from volproc.stages.claims import remove_left, require_apart, require_free
+from volproc.stages.provenance import write_provenance
+from volproc.stages.train.augmented import augmented
+from volproc.stages.train.calibration import calibrated
+from volproc.stages.train.centre_index import index_of, require_learnable
+from volproc.stages.train.held_out import HeldOut
+from volproc.stages.train.loop import Training, Watch, train
+from volproc.stages.train.losses import Loss
+from volproc.stages.train.measured_card import measured
+from volproc.stages.train.patch_sampler import Sampler
+from volproc.stages.train.plan import TrainPlan
+from volproc.stages.train.processes import ALONE, Processes
+from volproc.stages.train.schedule import Schedule
+from volproc.stages.train.start import started
+from volproc.stages.train.state import State, new_state
+from volproc.stages.train.validation import SCORES, Validator, tolerance_of
+
+
+def run_training(
+    plan: TrainPlan,
+    *,
+    watch: Watch = lambda _: None,
+    is_over: Callable[[], bool] = lambda: False,
+    overwrite: bool = False,
+) -> Card:
+    """Train, or go on training, and write the model; returns its card.
+
+    A finished model of the same plan is left alone; OutputError where the folder holds anything
+    else, unless volproc made it and `overwrite` or the plan's `from_scratch` says that it may go.
+    StoppedError once `is_over` says so: the checkpoint goes on from there.
+    """
+    require_apart(plan.claim)
+    require_free(plan.claim, overwrite=overwrite, own=plan.from_scratch)
+    remove_left(plan.claim)
+    card = plan.finished_card() or _made(plan, watch, is_over)
+    torch.cuda.empty_cache()  # what torch keeps for later, another process may want: predict's
+    return card
+
+
+def _made(plan: TrainPlan, watch: Watch, is_over: Callable[[], bool]) -> Card:
+    write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
+    state = trained(plan, ALONE, watch, is_over)
+    network = state.best_network() if plan.options.keep == "best" else state.average
+    card = save_model(plan.folder, network, _card(plan, state, network))
+    finished = plan.finished_record(card)
+    write_provenance(plan.folder, plan.recipe, finished=True, folder=True, **finished)
+    return card
+
+
+def trained(
+    plan: TrainPlan,
+    processes: Processes,
+    watch: Watch = lambda _: None,
+    is_over: Callable[[], bool] = lambda: False,
+) -> State:
+    """The state at the end of a training, of which this is one of the processes."""
+    options, device = plan.options, torch.device(device_for(plan.options.device, table="train"))
+    schedule = _schedule(plan)
+    start = started(plan.start, options, plan.card().classes) if plan.start else None
+    validator = validator_of(plan) if plan.validation else None
+    training = Training(
+        schedule,
+        patches=_sampler(plan).patches,
+        augment=partial(augmented, spec=plan.spec, seed=options.seed),
+        loss=Loss(plan.voxel_nm, options.border_weight, options.border_nm, options.boundary_loss),
+        batch=options.batch,
+        validate=validator if processes.is_first else None,
+        score_names=validator.names if validator else (),
+        best_by=options.best_by,
+        processes=processes,
+        tensorboard=options.tensorboard,
+        compiled=options.compiled,
+        watch=watch,
+        is_over=is_over,
+    )
+    state = new_state(plan.spec, schedule, seed=options.seed, device=device, trained=start)
+    # whether an older training may go was asked before
+    return train(state, training, f"{plan.folder}/training", key=plan.digest, from_scratch=True)
+
+
+def _schedule(plan: TrainPlan) -> Schedule:
+    options = plan.options
+    return Schedule(
+        steps=options.steps,
+        learning_rate=options.learning_rate,
+        checkpoint=options.checkpoint_steps,
+        validate=options.validate_steps,
+        patience=options.patience,
+    )
+
+
+def _sampler(plan: TrainPlan) -> Sampler:
+    options, regions = plan.options, plan.regions
+    index = index_of(regions, file=f"{plan.folder}/training/centres.json", key=plan.digest)
+    require_learnable(index, regions, options.classes)
+    return Sampler(regions, index, plan.spec, options.patch, options.batch, options.seed, plan.axes)
+
+
+def validator_of(plan: TrainPlan) -> Validator:
+    """What scores networks of a plan."""
+    network, axes = plan.network(), plan.axes_trained
+    return Validator(
+        tuple(HeldOut(image, network, axes) for image in plan.images(plan.validation)),
+        plan.options.classes,
+        axes,
+        plan.voxel_nm,
+        tolerance_of(plan.voxel_nm, plan.options.tolerance_nm),
+        device_for(plan.options.device, table="train"),
+    )
+
+
+def _card(plan: TrainPlan, state: State, network: PlaneNetwork) -> Card:
+    """The card: scores of the network as it will predict, with its temperatures."""
+    card = measured(plan, network, {})
+    if not plan.validation:
+        return card
+    validator = validator_of(plan)
+    calibration = calibrated(validator, network) if plan.options.calibrate else {}
+    card = card.model_copy(update={"calibration": calibration})
+    table = validator.table(network, temperatures=card.temperatures)
+    dice: dict[str, dict[str, float]] = {name: {} for name in plan.options.classes}
+    for (name, answer), scores in table.items():
+        if (found := scores["dice"]) is not None:
+            dice[name][answer] = round(found, 5)
+    named = validator.named(table)
+    told = {f"validation {n}": round(v, 5) for n in SCORES if (v := named[n]) is not None}
+    return card.model_copy(update={"validation": dice, "scores": told})
