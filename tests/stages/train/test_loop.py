@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import csv
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,20 +14,26 @@ import pytest
 import torch
 
 from volproc.engine.records import record_log
-from volproc.errors import ModelError
-from volproc.model.unet import UNet, UNetSpec
-from volproc.stages.train.batch import Batch
-from volproc.stages.train.loop import Schedule, new_state, train
+from volproc.errors import ModelError, StoppedError
+from volproc.model.unet import UNetSpec
+from volproc.model.weights import PlaneNetwork
+from volproc.stages.train.batch import Batch, RawPatches
+from volproc.stages.train.feed import AHEAD, Feed
+from volproc.stages.train.loop import Progress, Training, train
+from volproc.stages.train.losses import Loss
+from volproc.stages.train.schedule import Schedule
+from volproc.stages.train.state import State, new_state, save
 
 SPEC = UNetSpec(1, 1, (4, 6), stem=1)
 CPU = torch.device("cpu")
+SCHEDULE = Schedule(steps=12, learning_rate=0.02, warmup=3, checkpoint=5, validate=4)
 
 
 class Killed(Exception):
     """Stands for a signal."""
 
 
-def squares(step: int) -> Batch:
+def squares(step: int, first: int = 0, count: int = 2) -> RawPatches:
     """Bright squares on noise: what is bright is the object."""
     random = torch.Generator().manual_seed(step)
     truth = torch.zeros(2, 1, 16, 16)
@@ -33,76 +41,115 @@ def squares(step: int) -> Batch:
         top, left = torch.randint(0, 8, (2,), generator=random).tolist()
         truth[index, 0, top : top + 8, left : left + 8] = 1
     planes = 2 * truth - 1 + 0.3 * torch.randn(truth.shape, generator=random)
-    return Batch(planes, truth[:, None], torch.ones_like(truth)[:, None])
+    own = slice(first, first + count)
+    return RawPatches(
+        planes=planes[own],
+        mean=torch.zeros(count),
+        std=torch.ones(count),
+        target=(255 * truth[own, None]).to(torch.uint8),
+        weight=torch.full_like(truth[own, None], 255, dtype=torch.uint8),
+        axes=(0,) * count,
+        step=step,
+        first=first,
+    )
+
+
+def as_they_are(raw: RawPatches) -> Batch:
+    return Batch(raw.planes, raw.target / 255, raw.weight / 255)
+
+
+def bias(network: PlaneNetwork) -> dict[str, float]:
+    """A score that differs from step to step."""
+    return {"bias": float(network.head.bias[0])}
 
 
 def learn(
     folder: Path | str,
     *,
-    steps: int = 12,
+    schedule: Schedule = SCHEDULE,
     key: str = "a",
     stop: int | None = None,
     from_scratch: bool = False,
-) -> UNet:
-    """Train a tiny network, or die just before step `stop`."""
+    until: bool = False,
+    **more: Any,
+) -> State:
+    """Train a tiny network, or die just before step `stop`; with `until` it is stopped in time."""
 
-    def batches(step: int) -> Batch:
+    def patches(step: int, first: int, count: int) -> RawPatches:
         if step == stop:
             raise Killed
-        return squares(step)
+        return squares(step, first, count)
 
-    schedule = Schedule(steps=steps, learning_rate=0.02, warmup=3, checkpoint=5, validate=4)
-    return train(
-        new_state(SPEC, schedule, seed=3, device=CPU),
-        schedule,
-        batches=batches,
-        folder=folder,
-        key=key,
-        from_scratch=from_scratch,
-        scores=lambda network: {"bias": float(network.head.bias[0])},
+    scored = {"validate": bias, "score_names": ("bias",), "best_by": "bias"}
+    training = Training(
+        schedule, patches, as_they_are, Loss((1, 1, 1)), batch=2, **{**scored, **more}
     )
+    state = new_state(SPEC, schedule, seed=3, device=CPU)
+    with pytest.raises(StoppedError, match="is in its checkpoint") if until else nullcontext():
+        train(state, training, folder, key=key, from_scratch=from_scratch)
+    return state
+
+
+def steps_done(count: int) -> Callable[[], bool]:
+    """Answers, asked once a step, whether `count` are done."""
+    asked = iter(range(1, 1000))
+    return lambda: next(asked) >= count
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    return [*csv.DictReader((folder / "log.csv").read_text().splitlines())]
+
+
+def equal(one: State, other: State) -> bool:
+    """Whether everything in two states is the same, the best network too."""
+    pairs = [
+        (a.state_dict(), b.state_dict())
+        for a, b in [(one.network, other.network), (one.average, other.average)]
+    ]
+    pairs.append((one.best.weights, other.best.weights))
+    same = all(torch.equal(v, b[name]) for a, b in pairs for name, v in a.items())
+    bests = [(s.best.score, s.best.step, s.best.missed) for s in (one, other)]
+    return same and one.step == other.step and bests[0] == bests[1]
 
 
 def losses(folder: Path) -> list[float]:
-    return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [float(row["loss"]) for row in rows(folder)]
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    network = learn(tmp_path, steps=40)
+    state = learn(tmp_path, schedule=replace(SCHEDULE, steps=40))
     seen = losses(tmp_path)
     assert sum(seen[-5:]) < 0.6 * sum(seen[:5])
-    planes, truth, _ = squares(1000)
-    assert ((network(planes) > 0) == (truth[:, 0] > 0.5)).float().mean() > 0.9
+    batch = as_they_are(squares(1000))
+    found = state.average(batch.planes) > 0
+    assert (found == (batch.target[:, 0] > 0.5)).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("stops", [(1,), (5,), (7, 7, 11), (4, 9)])
 def test_killed_and_resumed_ends_the_same(tmp_path: Path, stops: tuple[int, ...]) -> None:
-    undisturbed = learn(tmp_path / "whole").state_dict()
+    undisturbed = learn(tmp_path / "whole")
     for stop in stops:
         with pytest.raises(Killed):
             learn(tmp_path / "cut", stop=stop)
-    resumed = learn(tmp_path / "cut").state_dict()
-    assert all(torch.equal(value, resumed[name]) for name, value in undisturbed.items())
-    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "cut")]
+    assert equal(learn(tmp_path / "cut"), undisturbed)
+    logs = [(tmp_path / name / "log.csv").read_text() for name in ("whole", "cut")]
     assert logs[0] == logs[1]
 
 
 def test_killed_in_a_bucket_it_ends_as_in_a_folder(tmp_path: Path) -> None:
     here, there = tmp_path / "whole", f"memory://{uuid4().hex}/training"
-    undisturbed = learn(here).state_dict()
+    undisturbed = learn(here)
     for stop in (7, 11):
         with pytest.raises(Killed):
             learn(there, stop=stop)
-    resumed = learn(there).state_dict()
-    assert all(torch.equal(value, resumed[name]) for name, value in undisturbed.items())
-    logs = [record_log(f"{place}/log.jsonl").read() for place in (here, there)]
+    assert equal(learn(there), undisturbed)
+    logs = [record_log(f"{place}/log.csv").read() for place in (here, there)]
     assert logs[0] == logs[1]
 
 
 def test_a_finished_training_is_not_done_again(tmp_path: Path) -> None:
     first = learn(tmp_path)
-    again = learn(tmp_path, stop=0)
-    assert torch.equal(first.head.weight, again.head.weight)
+    assert equal(learn(tmp_path, stop=0), first)
 
 
 def test_half_a_checkpoint_beside_the_whole_one_does_no_harm(tmp_path: Path) -> None:
@@ -120,47 +167,106 @@ def test_a_checkpoint_of_a_gpu_goes_on_on_a_machine_without_one(
         on_gpu.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
         with pytest.raises(Killed):
             learn(tmp_path / "a", stop=7)
-    resumed, whole = learn(tmp_path / "a"), learn(tmp_path / "b")
-    for one, other in zip(resumed.parameters(), whole.parameters(), strict=True):
-        assert torch.equal(one, other)
+    assert equal(learn(tmp_path / "a"), learn(tmp_path / "b"))
 
 
 def test_another_trainings_checkpoint_is_refused(tmp_path: Path) -> None:
-    learn(tmp_path, steps=5)
+    learn(tmp_path)
     with pytest.raises(ModelError, match="belongs to a training with other options or data"):
-        learn(tmp_path, steps=5, key="b")
+        learn(tmp_path, key="b")
 
 
 def test_or_it_is_begun_from_scratch_where_asked(tmp_path: Path) -> None:
-    learn(tmp_path / "one", steps=5)
+    learn(tmp_path / "one", schedule=replace(SCHEDULE, steps=5))
     other = learn(tmp_path / "one", key="b", from_scratch=True)
     assert len(losses(tmp_path / "one")) == 12
-    assert torch.equal(other.head.weight, learn(tmp_path / "two", key="b").head.weight)
+    assert equal(other, learn(tmp_path / "two", key="b"))
 
 
-def test_a_broken_checkpoint_is_refused(tmp_path: Path) -> None:
-    learn(tmp_path, steps=5)
-    (tmp_path / "checkpoint.pt").write_bytes(b"nothing of use")
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    learn(tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match=r"checkpoint\.pt is not a checkpoint.*remove it to train"):
+        learn(tmp_path)
+    torch.save({"key": "a", "step": Path("/")}, path)
+    with pytest.raises(ModelError, match=r"pickle of something else, which is never run"):
+        learn(tmp_path)
+    other = UNetSpec(1, 1, (4, 8), stem=1)
+    save(new_state(other, SCHEDULE, seed=3, device=CPU), tmp_path, key="a")
+    with pytest.raises(ModelError, match=r"checkpoint of another network \(.*shape"):
         learn(tmp_path)
 
 
 def test_scores_are_logged_and_watched(tmp_path: Path) -> None:
-    told: list[Mapping[str, Any]] = []
-    schedule = Schedule(steps=6, validate=4, checkpoint=100)
-    train(
-        new_state(SPEC, schedule, seed=0, device=CPU),
-        schedule,
-        batches=squares,
-        folder=tmp_path,
-        key="a",
-        scores=lambda _: {"dice_z": 0.5},
-        watch=told.append,
+    told: list[Progress] = []
+    learn(tmp_path, schedule=replace(SCHEDULE, steps=6), watch=told.append)
+    scored = {row["step"]: row["bias"] for row in rows(tmp_path) if row["bias"]}
+    assert [*scored] == ["4", "6"]
+    assert [now.step for now in told] == [1, 2, 3, 4, 5, 6]
+    assert told[2].score is None
+    assert told[-1].score == pytest.approx(max(map(float, scored.values())), rel=1e-5)
+    assert all(now.steps == 6 and now.speed > 0 and now.waiting <= 1 for now in told)
+
+
+SERIES = (0.1, 0.5, None, 0.5, 0.2, 0.9)
+"""Scores of the validations at steps 2, 4, ...: until the last one the second is the best."""
+OFTEN = replace(SCHEDULE, validate=2, checkpoint=2)
+
+
+def by_series(network: PlaneNetwork) -> dict[str, float | None]:
+    """The score of a network by its step, which BatchNorm counts."""
+    step = next(v for name, v in network.state_dict().items() if "num_batches" in name)
+    return {"bias": SERIES[int(step) // 2 - 1]}
+
+
+@pytest.mark.parametrize("stops", [(), (4,), (7, 9)])
+def test_training_ends_early_and_the_best_is_kept(tmp_path: Path, stops: tuple[int, ...]) -> None:
+    schedule = replace(OFTEN, patience=3)
+    for stop in stops:
+        with pytest.raises(Killed):
+            learn(tmp_path, schedule=schedule, validate=by_series, stop=stop)
+    state = learn(tmp_path, schedule=schedule, validate=by_series)
+    assert (state.step, state.best.step, state.best.score) == (10, 4, 0.5)
+    assert state.has_stalled(schedule)
+    assert len(rows(tmp_path)) == 10
+    assert equal(learn(tmp_path, schedule=schedule, validate=by_series, stop=10), state)
+    shorter = learn(tmp_path / "to 4", schedule=OFTEN, is_over=steps_done(4), until=True)
+    best = state.best_network().state_dict()
+    assert all(torch.equal(v, best[n]) for n, v in shorter.average.state_dict().items())
+
+
+def test_without_patience_the_last_steps_are_done_and_may_be_better(tmp_path: Path) -> None:
+    state = learn(tmp_path, schedule=OFTEN, validate=by_series)
+    assert (state.step, state.best.step, state.best.score) == (12, 12, 0.9)
+
+
+def test_without_validation_the_last_weights_are_the_best(tmp_path: Path) -> None:
+    state = learn(tmp_path, validate=None, score_names=())
+    assert all(
+        torch.equal(v, state.average.state_dict()[n])
+        for n, v in state.best_network().state_dict().items()
     )
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if "dice_z" in line] == [4, 6]
-    assert [event["step"] for event in told] == [1, 2, 3, 4, 5, 6]
-    assert all(event["steps"] == 6 for event in told)
+
+
+def test_when_the_time_is_over_it_goes_on_later(tmp_path: Path) -> None:
+    learn(tmp_path / "cut", is_over=steps_done(7), until=True)
+    assert equal(learn(tmp_path / "cut"), learn(tmp_path / "whole"))
+
+
+def test_batches_come_in_order_and_a_few_are_made_ahead() -> None:
+    asked: list[int] = []
+
+    def patches(step: int, first: int, count: int) -> RawPatches:
+        asked.append(step)
+        return squares(step, first, count)
+
+    feed = Feed(patches, as_they_are, CPU, range(2))
+    for step, (batch, _) in zip(range(3, 20), feed.steps(3, 20)):
+        assert torch.equal(batch.planes, squares(step).planes)
+        assert max(asked) <= step + AHEAD
+    assert sorted(asked) == [*range(3, 20)]
 
 
 def test_first_weights_depend_on_the_seed_only() -> None:

@@ -80,7 +80,8 @@ class Loss:
         parts = [entropy, weight, weight * probability * target, weight * probability]
         parts.append(weight * target)
         if self.boundary:
-            found, true = boundary(probability), boundary(target)
+            counts = (weight > 0).to(weight.dtype)
+            found, true = boundary(probability, counts), boundary(target, counts)
             near_true, near_found = highest_within(true, reach), highest_within(found, reach)
             parts += [weight * part for part in (found * near_true, found, true * near_found, true)]
         return torch.stack([part.sum((0, 2, 3, 4)) for part in parts], dim=1)
@@ -107,10 +108,13 @@ def on_border(target: Tensor, counts: Tensor, reach: Shape) -> Tensor:
     return (grown - shrunk).clamp(min=0)
 
 
-def boundary(probability: Tensor) -> Tensor:
-    """How much a voxel is inside, with one beside it that is outside: 0 to 1, (..., S, H, W)."""
+def boundary(probability: Tensor, counts: Tensor) -> Tensor:
+    """How much a voxel is inside, with one beside it that is outside: 0 to 1, (..., S, H, W).
+
+    Only voxels that count are considered.
+    """
     outside = 1 - probability
-    return highest_within(outside, NEXT) - outside
+    return counts * (highest_within(outside * counts, NEXT) - outside)
 
 
 def highest_within(values: Tensor, reach: Shape) -> Tensor:
