@@ -36,18 +36,23 @@ class CentreIndex:
     """Those on the surfaces of a class' bodies."""
     inside: Counts
     """Those that may be the class, for all that is known."""
+    file: str = ""
+    key: str = ""
+    """Where it is kept, and what it belongs to."""
+
+    def keep(self) -> None:
+        """Write it, for a training that goes on."""
+        table = np.column_stack([self.counted, self.edges, self.inside])
+        write_file(self.file, json.dumps({"key": self.key, "rows": table.tolist()}).encode())
 
 
 def index_of(regions: Regions, *, file: str, key: str) -> CentreIndex:
     """The index of all regions, from `file` if it was written under the same `key`, else made."""
     kept = json.loads(read_file(file)) if exists(file) else {}
-    if kept.get("key") != key:
-        rows = _counted_all(regions)
-        kept = {"key": key, "rows": rows}
-        write_file(file, json.dumps(kept).encode())
-    table = np.asarray(kept["rows"], np.int64)
+    rows = kept["rows"] if kept.get("key") == key else _counted_all(regions)
+    table = np.asarray(rows, np.int64)
     classes = (table.shape[1] - 1) // 2
-    return CentreIndex(table[:, 0], table[:, 1 : 1 + classes], table[:, 1 + classes :])
+    return CentreIndex(table[:, 0], table[:, 1 : 1 + classes], table[:, 1 + classes :], file, key)
 
 
 def _counted_all(regions: Regions) -> list[list[int]]:

@@ -40,11 +40,11 @@ from volproc.stages.provenance import (
 )
 from volproc.stages.train.augmented import augmented
 from volproc.stages.train.axes import require_large_enough, shares_of
-from volproc.stages.train.centre_index import index_of, require_learnable
+from volproc.stages.train.centre_index import CentreIndex, index_of, require_learnable
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.patch_sampler import Sampler, largest_patch
-from volproc.stages.train.plan import TrainPlan, targets_of
+from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.regions import voxel_bytes
 from volproc.stages.train.training_sources import (
     Source,
@@ -73,7 +73,7 @@ CARD_OPTIONS = {
 """Options that change no weight: a training is resumed though they change."""
 VOLUME_OPTIONS = {
     *("images", "labels", "ignore", "agreement", "validation_images", "validation_labels"),
-    *("data", "validation", "weights", "margin_nm", "targets", "axes"),
+    *("data", "validation", "weights", "margin_nm", "targets", "axes", "cache_gb"),
 }
 """Options that name volumes, or that are told by class: what they come to counts."""
 
@@ -109,10 +109,11 @@ def plan_train(
         spec=spec,
         voxel_nm=voxel_nm,
         axes=axes,
-        recipe=_recipe(everything, options, spec, axes),
+        recipe=Recipe("train", ALGORITHM, {}, {}),
         from_scratch=from_scratch,
     )
-    return replace(_with_costs(plan), notes=tuple(_notes(plan, sources)))
+    plan = replace(plan, recipe=_recipe(plan), notes=tuple(_notes(plan, sources)))
+    return _with_costs(plan)
 
 
 def _require_possible(sources: Sequence[Source], options: TrainOptions, spec: UNetSpec) -> None:
@@ -127,24 +128,20 @@ def _require_possible(sources: Sequence[Source], options: TrainOptions, spec: UN
         )
 
 
-def _recipe(
-    everything: Sequence[Source],
-    options: TrainOptions,
-    spec: UNetSpec,
-    axes: tuple[float, float, float],
-) -> Recipe:
-    voxel_nm = parse_voxel_nm(options.voxel_nm)
-    urls = [volume.url for source in everything for volume in source.volumes]
+def _recipe(plan: TrainPlan) -> Recipe:
+    """All that weights depend on: of the memory that is allowed, how it cuts sources in regions."""
+    options, everything = plan.options, (*plan.sources, *plan.validation)
     lasting = options.model_dump(mode="json", exclude=CARD_OPTIONS | VOLUME_OPTIONS)
-    targets = [one.model_dump(mode="json") for one in targets_of(options)]
+    targets = [one.model_dump(mode="json") for one in plan.targets]
+    urls = [volume.url for source in everything for volume in source.volumes]
     return Recipe(
         "train",
         ALGORITHM,
         {
-            "volumes": digest(*(identity_of(s, voxel_nm) for s in everything)),
-            "start": _start(options, spec),
+            "volumes": digest(*(identity_of(s, plan.voxel_nm) for s in everything)),
+            "start": _start(options, plan.spec),
         },
-        lasting | {"targets": targets, "axes": axes},
+        lasting | {"targets": targets, "axes": plan.axes, "region": plan.regions.core},
         places={"volumes": ", ".join(relative_url(url, options.model_out) for url in urls)},
     )
 
@@ -188,10 +185,9 @@ def run_training(
 def _made(plan: TrainPlan, watch: Watch) -> Card:
     options = plan.options
     device = device_for(options.device, table="train")
+    regions, index = plan.regions, _index(plan)
     write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
-    regions = plan.regions
-    index = index_of(regions, file=f"{plan.folder}/training/centres.json", key=plan.digest)
-    require_learnable(index, regions, options.classes)
+    index.keep()
     sampler = Sampler(
         regions, index, plan.spec, options.patch, options.batch, options.seed, plan.axes
     )
@@ -220,6 +216,14 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
     finished = plan.finished_record(card)
     write_provenance(plan.folder, plan.recipe, finished=True, folder=True, **finished)
     return card
+
+
+def _index(plan: TrainPlan) -> CentreIndex:
+    """What is in each region; ConfigError, before anything is written, if nothing can be learnt."""
+    regions = plan.regions
+    index = index_of(regions, file=f"{plan.folder}/training/centres.json", key=plan.digest)
+    require_learnable(index, regions, plan.options.classes)
+    return index
 
 
 def _start(options: TrainOptions, spec: UNetSpec) -> str:
