@@ -22,7 +22,7 @@ from pydantic import BaseModel
 import volproc
 from volproc import functions
 from volproc.config.cluster import ClusterOptions
-from volproc.config.explaining import table_kind
+from volproc.config.explaining import item_kind, table_kind
 from volproc.config.run import RunOptions
 from volproc.workflow.registry import registered
 from volproc.workflow.workflow_file import Workflow
@@ -30,7 +30,7 @@ from volproc.workflow.workflow_file import Workflow
 ROOT = Path(__file__).resolve().parents[1]
 STUB_HEAD = '''"""What volproc offers. Written by scripts/generate from the stages' options.py."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +73,8 @@ def stub() -> str:
     shown = {name: (home, True) for name, home in homes.items()}
     needed = {one.returns for one in stages if one.returns not in ("Any", "str")}
     needed |= {"volproc.engine.events.Watcher", "volproc.stages.train.options.TrainedOnOptions"}
+    train = "volproc.stages.train.data_options"
+    needed |= {f"{train}.DataOptions", f"{train}.TargetOptions"}
     for dotted in needed:
         home, _, name = dotted.rpartition(".")
         shown.setdefault(name, (home, False))
@@ -118,6 +120,8 @@ def typed(annotation: Any) -> str:
         return " | ".join(typed(part) for part in parts)
     if origin is Literal:
         return f"Literal[{', '.join(map(repr, parts))}]"
+    if origin is dict:
+        return f"Mapping[{', '.join(map(typed, parts))}]"
     if origin is tuple:
         inner = [typed(part) for part in parts if part is not Ellipsis]
         # what a caller may give: pydantic takes a list where the options hold a tuple
@@ -152,6 +156,8 @@ def options_page() -> str:
     for stage in registered().values():
         for name, kind in stage.tables.items():
             tables[name], heads[name] = kind, stage.help if name == stage.name else _doc(kind)
+            for inner, item in tables_by_item(kind):
+                tables[f"{name}.{inner}"], heads[f"{name}.{inner}"] = item, _doc(item)
     lines: list[str] = [
         "# Options",
         "",
@@ -171,7 +177,7 @@ def options_page() -> str:
         for key, field in kind.model_fields.items():
             told = " ".join((field.description or "").split()).replace("|", "\\|")
             values = _values(field.annotation)
-            lines.append(f"| `{key}` | {_default(field)} | {told}{values} |")
+            lines.append(f"| `{field.alias or key}` | {_default(field)} | {told}{values} |")
     return "\n".join(lines) + "\n"
 
 
@@ -185,6 +191,18 @@ def inner_tables(kind: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
     return [(name, inner) for inner, name in found.items()]
 
 
+def tables_by_item(kind: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
+    """The tables of which a table has several: each of a list, or one per name of yours."""
+    found = []
+    for name in kind.model_fields:
+        one, by_name = item_kind(kind, name), table_kind(kind, name)
+        if one:
+            found.append((name, one))
+        elif by_name and get_origin(kind.model_fields[name].annotation) is dict:
+            found.append((f"{name}.NAME", by_name))
+    return found
+
+
 def _doc(kind: Any) -> str:
     return str(inspect.getdoc(kind) or "")
 
@@ -195,7 +213,7 @@ def _default(field: Any) -> str:
     default = field.default
     if isinstance(default, BaseModel):
         return "its own table"
-    if default in (None, "", ()):
+    if default in (None, "", (), {}):
         return ""
     text = json.dumps(list(default) if isinstance(default, tuple) else default)
     return f"`{text}`"

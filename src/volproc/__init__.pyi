@@ -1,6 +1,6 @@
 """What volproc offers. Written by scripts/generate from the stages' options.py."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ from volproc.stages.predict.options import PredictOptions as PredictOptions
 from volproc.stages.report.options import ReportOptions as ReportOptions
 from volproc.stages.subjects.options import SubjectsOptions as SubjectsOptions
 from volproc.stages.subjects.upload import upload_subjects as upload_subjects
+from volproc.stages.train.data_options import DataOptions, TargetOptions
 from volproc.stages.train.options import TrainedOnOptions
 from volproc.stages.train.options import TrainOptions as TrainOptions
 from volproc.volume.metadata import VolumeInfo as VolumeInfo
@@ -540,7 +541,7 @@ def train(
     options: TrainOptions | None = None,
     *,
     name: str = "model",
-    object_name: str = "nucleus",
+    classes: Sequence[str] = ("nucleus",),
     model_out: str = "model",
     images: Sequence[str] = (),
     labels: Sequence[str] = (),
@@ -550,7 +551,14 @@ def train(
     weights: Sequence[float] = (),
     validation_images: Sequence[str] = (),
     validation_labels: Sequence[str] = (),
-    voxel_nm: float = 50.0,
+    data: Sequence[DataOptions] = (),
+    validation: Sequence[DataOptions] = (),
+    margin_nm: float = 0.0,
+    targets: Mapping[str, TargetOptions] = ...,
+    voxel_nm: Sequence[float] = (50.0, 50.0, 50.0),
+    axes: Literal["auto", "z", "y", "x", "zy", "zx", "yx", "zyx"]
+    | Mapping[Literal["z", "y", "x"], float] = "auto",
+    cache_gb: float = 2.0,
     slices_in: int = 12,
     slices_out: int = 8,
     widths: Sequence[int] = (32, 64, 96, 128),
@@ -581,14 +589,15 @@ def train(
         `TrainOptions`; keywords below go over it.
     name
         Name on the card.
-    object_name
-        What the labels mark.
+    classes
+        What the network learns to find, such as ["membrane", "mitochondrion"].
     model_out
         Folder of the model, and of the checkpoints to go on from.
     images
         OME-Zarr images.
     labels
-        OME-Zarr label volumes, one per image; all but 0 is foreground.
+        OME-Zarr label volumes, one per image; all but 0 is the class unless targets say
+        else.
     ignore
         Label volumes, one per image ("" for none): voxels that are not 0 there carry no
         loss.
@@ -605,8 +614,27 @@ def train(
         Images the network is scored on but never learns from.
     validation_labels
         Their label volumes.
+    data
+        More images with their labels, one table [[train.data]] each: labels per class,
+        boxes.
+    validation
+        More images, or boxes of images, to score on: one table [[train.validation]] each.
+    margin_nm
+        What is trained on keeps so far away from boxes of the same image that are scored
+        on.
+    targets
+        What is made of the labels of a class, [train.targets.CLASS]: membranes from bodies,
+        say.
     voxel_nm
-        Voxel size in nm, the same along all axes, at which the network sees the images.
+        Voxel size in nm (z, y, x) at which the network sees the images; one number for all
+        axes.
+    axes
+        Axes that patches are viewed along, or the share of each: "zyx", {z = 0.5, y = 0.25,
+        x = 0.25}. auto takes z alone where voxels are at least 3 times as long along z, or
+        an image has too few sections for a patch, else all three.
+    cache_gb
+        Memory in GB for images and labels. What has more is read in regions, a few at a
+        time.
     slices_in
         Neighbouring planes the network reads.
     slices_out

@@ -43,7 +43,7 @@ def _tables_in(kind: type[BaseModel], place: list[str]) -> int:
 def _names(kind: type[BaseModel], tables: list[str]) -> list[str]:
     for table in tables:
         kind = table_kind(kind, table) or kind
-    return list(kind.model_fields)
+    return [field.alias or name for name, field in kind.model_fields.items()]
 
 
 def table_kind(kind: type[BaseModel], name: str) -> type[BaseModel] | None:

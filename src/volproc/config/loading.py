@@ -60,8 +60,8 @@ def anchor(tables: dict[str, Any], workflow: type[BaseModel], folder: Path) -> N
         kind, item = table_kind(workflow, key), item_kind(workflow, key)
         if kind and isinstance(value, dict):
             anchor(value, kind, folder)
-        for one in value if item and isinstance(value, list) else ():
-            if isinstance(one, dict):
+        for one in value if isinstance(value, list) else ():
+            if item and isinstance(one, dict):
                 anchor(one, item, folder)
         marks = _marks(workflow, key)
         if PATH in marks:

@@ -18,6 +18,16 @@ def _resolve(workflow: Any, place: Callable[[str], str]) -> TrainOptions:
         return options
     # what the network will predict on
     image = place("filtered.zarr") if workflow.filter else workflow.image(place)
+    named = {
+        table: tuple(
+            one if one.image else one.model_copy(update={"image": image})
+            for one in getattr(options, table)
+        )
+        for table in ("data", "validation")
+    }
+    options = options.model_copy(update=named)
+    if options.data:
+        return options
     if options.labels:
         return options.model_copy(update={"images": (image,)})
     if workflow.annotate is None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from volproc.errors import ConfigError
 from volproc.grid.box import Box
+from volproc.stages.train.data_options import TargetOptions
 from volproc.stages.train.pairs import LabelledImage
 from volproc.stages.train.regions import Region, Regions
 from volproc.volume.access import exists
@@ -34,19 +35,24 @@ class CentreIndex:
     edges: Counts
     """Those on the surfaces of a class' bodies."""
     inside: Counts
-    """Those that are the class rather than not."""
+    """Those that may be the class, for all that is known."""
+    file: str = ""
+    key: str = ""
+    """Where it is kept, and what it belongs to."""
+
+    def keep(self) -> None:
+        """Write it, for a training that goes on."""
+        table = np.column_stack([self.counted, self.edges, self.inside])
+        write_file(self.file, json.dumps({"key": self.key, "rows": table.tolist()}).encode())
 
 
 def index_of(regions: Regions, *, file: str, key: str) -> CentreIndex:
     """The index of all regions, from `file` if it was written under the same `key`, else made."""
     kept = json.loads(read_file(file)) if exists(file) else {}
-    if kept.get("key") != key:
-        rows = _counted_all(regions)
-        kept = {"key": key, "rows": rows}
-        write_file(file, json.dumps(kept).encode())
-    table = np.asarray(kept["rows"], np.int64)
+    rows = kept["rows"] if kept.get("key") == key else _counted_all(regions)
+    table = np.asarray(rows, np.int64)
     classes = (table.shape[1] - 1) // 2
-    return CentreIndex(table[:, 0], table[:, 1 : 1 + classes], table[:, 1 + classes :])
+    return CentreIndex(table[:, 0], table[:, 1 : 1 + classes], table[:, 1 + classes :], file, key)
 
 
 def _counted_all(regions: Regions) -> list[list[int]]:
@@ -72,7 +78,7 @@ def _counts_in(image: LabelledImage, box: Box) -> list[int]:
     truths = image.truths(box)
     counts = np.logical_or.reduce([truth.weight > 0 for truth in truths])
     edges = [truth.edges for truth in truths]
-    inside = [(truth.target > 127) & (truth.weight > 0) for truth in truths]
+    inside = [(truth.target > 0) & (truth.weight > 0) for truth in truths]
     return [int(np.count_nonzero(mask)) for mask in (counts, *edges, *inside)]
 
 
@@ -85,10 +91,21 @@ def require_learnable(index: CentreIndex, regions: Regions, classes: Sequence[st
     for number, name in enumerate(classes):
         if not index.inside[:, number].any():
             urls = [_labels_url(image, number) for image in regions.images]
+            target = regions.images[0].targets[number]
             raise ConfigError(
                 f"[train] labels: no voxel of {', '.join(filter(None, urls)) or 'any image'} is "
-                f"{name}, so there is no object to learn; give labels that hold some"
+                f"{name}, so there is no object to learn; {_way_out(target)}"
             )
+
+
+def _way_out(target: TargetOptions) -> str:
+    if target.made_from == "borders" and not target.background:
+        return "where bodies do not touch, borders are found with background = true"
+    if target.width_nm:
+        return "give labels that hold some, or a larger width_nm"
+    if target.depth_nm:
+        return "give labels that hold some, or a smaller depth_nm"
+    return "give labels that hold some"
 
 
 def _labels_url(image: LabelledImage, number: int) -> str:

@@ -54,8 +54,13 @@ class Regions:
 
     images: tuple[LabelledImage, ...]
     all: tuple[Region, ...]
-    is_whole: bool
-    """Whether everything is in memory at once."""
+    core: Shape | None = None
+    """How large cores are; None where every source is one, and all are in memory at once."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is in memory at once."""
+        return self.core is None
 
     def bytes_of(self, region: Region) -> int:
         """Memory of a region, an upper estimate."""
@@ -89,7 +94,7 @@ def regions_of(images: Sequence[LabelledImage], patch: Shape, *, cache_bytes: in
     everything = sum(image.box.size * voxel_bytes(image) for image in images)
     whole = tuple(Region(n, image.box, image.box) for n, image in enumerate(images))
     if everything <= cache_bytes:
-        return Regions(tuple(images), whole, is_whole=True)
+        return Regions(tuple(images), whole)
     deepest = max(map(voxel_bytes, images))
     core = _core(patch, cache_bytes // ((SLOTS + AHEAD) * deepest), bytes_of_voxel=deepest)
     cut = (
@@ -97,7 +102,7 @@ def regions_of(images: Sequence[LabelledImage], patch: Shape, *, cache_bytes: in
         for number, image in enumerate(images)
         for block in Tiling(image.box.shape, core)
     )
-    return Regions(tuple(images), tuple(cut), is_whole=False)
+    return Regions(tuple(images), tuple(cut), core)
 
 
 def read_box(whole: Box, core: Box, patch: Shape) -> Box:

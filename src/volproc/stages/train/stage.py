@@ -91,12 +91,12 @@ def plan_train(
         voxel_nm=voxel_nm,
         axes=axes,
         start=start,
-        recipe=_recipe(everything, options, start, axes),
+        recipe=Recipe("train", ALGORITHM, {}, {}),
         from_scratch=from_scratch,
     )
-    return replace(
-        _with_costs(plan), notes=(*(start.changed if start else ()), *_notes(plan, sources))
-    )
+    changed = start.changed if start else ()
+    notes = (*changed, *_notes(plan, sources))
+    return _with_costs(replace(plan, recipe=_recipe(plan), notes=notes))
 
 
 def _require_possible(sources: Sequence[Source], options: TrainOptions, spec: NetworkSpec) -> None:
@@ -111,24 +111,20 @@ def _require_possible(sources: Sequence[Source], options: TrainOptions, spec: Ne
         )
 
 
-def _recipe(
-    everything: Sequence[Source],
-    options: TrainOptions,
-    start: Start | None,
-    axes: tuple[float, float, float],
-) -> Recipe:
-    voxel_nm = parse_voxel_nm(options.voxel_nm)
-    urls = [volume.url for source in everything for volume in source.volumes]
+def _recipe(plan: TrainPlan) -> Recipe:
+    """All that weights depend on: of the memory that is allowed, how it cuts sources in regions."""
+    options, everything = plan.options, (*plan.sources, *plan.validation)
     lasting = options.model_dump(mode="json", exclude=CARD_OPTIONS | VOLUME_OPTIONS)
-    targets = [one.model_dump(mode="json") for one in targets_of(options)]
+    targets = [one.model_dump(mode="json") for one in plan.targets]
+    urls = [volume.url for source in everything for volume in source.volumes]
     return Recipe(
         "train",
         ALGORITHM,
         {
-            "volumes": digest(*(identity_of(s, voxel_nm) for s in everything)),
-            "start": start.card.weights_sha256 if start else "",
+            "volumes": digest(*(identity_of(s, plan.voxel_nm) for s in everything)),
+            "start": plan.start.card.weights_sha256 if plan.start else "",
         },
-        lasting | {"targets": targets, "axes": axes},
+        lasting | {"targets": targets, "axes": plan.axes, "region": plan.regions.core},
         places={"volumes": ", ".join(relative_url(url, options.model_out) for url in urls)},
     )
 

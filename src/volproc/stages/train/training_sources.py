@@ -211,21 +211,19 @@ def _model_box(source: Source, voxel_nm: VoxelNm) -> Box:
 
 
 def part_of(source: Source, voxel_nm: VoxelNm) -> Box | None:
-    """The voxels of the model's grid that are trained on, if they are not the whole image."""
+    """The voxels of the model's grid that are used, if they are fewer than were asked for."""
     box = learnt(source, voxel_nm)
-    whole = whole_box(resampling_to(source.image, voxel_nm).shape_out)
-    return None if box == whole else box
+    return None if box == _model_box(source, voxel_nm) else box
 
 
 def identity_of(source: Source, voxel_nm: VoxelNm) -> tuple[object, ...]:
     """All of a source that weights depend on, for a digest."""
-    part = part_of(source, voxel_nm)
-    where = (part.start, part.stop) if part else ()
+    box = learnt(source, voxel_nm)
     classes = tuple(
         one and [v and fingerprint(v) for v in (one.labels, one.ignore, one.agreement)]
         for one in source.classes
     )
-    return (fingerprint(source.image), classes, source.weight, *where)
+    return (fingerprint(source.image), classes, source.weight, box.start, box.stop)
 
 
 def sampling_of(info: VolumeInfo, image: VolumeInfo, voxel_nm: VoxelNm) -> tuple[Sampling, Box]:
