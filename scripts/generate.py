@@ -152,6 +152,8 @@ def options_page() -> str:
     for stage in registered().values():
         for name, kind in stage.tables.items():
             tables[name], heads[name] = kind, stage.help if name == stage.name else _doc(kind)
+            for part, inner in inner_tables(kind):
+                tables[f"{name}.{part}"], heads[f"{name}.{part}"] = inner, _doc(inner)
     lines: list[str] = [
         "# Options",
         "",

@@ -561,6 +561,7 @@ def train(
     steps: int = 3000,
     learning_rate: float = 0.002,
     border_weight: float = 0.0,
+    augmentation: AugmentationOptions = ...,
     seed: int = 0,
     checkpoint_steps: int = 100,
     validate_steps: int = 500,
@@ -629,6 +630,8 @@ def train(
     border_weight
         How much more voxels within 100 nm of an object's border (at 50 nm) count in the
         loss.
+    augmentation
+        How patches are changed before the network learns from them.
     seed
         Same seed, same data, same device: same weights.
     checkpoint_steps

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from volproc.config.options import Count, FilePath, ModelName, NotNegative, Options, Positive
+from volproc.stages.train.augmentation.options import AugmentationOptions
 
 
 class TrainedOnOptions(Options):
@@ -66,6 +67,8 @@ class TrainOptions(Options):
     """The highest one; it falls along a half cosine to 0 at the last step."""
     border_weight: NotNegative = 0.0
     """How much more voxels within 100 nm of an object's border (at 50 nm) count in the loss."""
+    augmentation: AugmentationOptions = AugmentationOptions()
+    """How patches are changed before the network learns from them."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Same seed, same data, same device: same weights."""
     checkpoint_steps: Count = 100

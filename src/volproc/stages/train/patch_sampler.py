@@ -17,18 +17,13 @@ from torch import Tensor
 
 from volproc.grid.blocks import reflected
 from volproc.grid.box import Shape, each
+from volproc.grid.scale import VoxelNm
+from volproc.model.normalisation import Normalisation
 from volproc.model.unet import UNetSpec
-from volproc.stages.train import augmentation
-from volproc.stages.train.batch import Batch
+from volproc.stages.train.augmentation.augmenter import Augmenter
+from volproc.stages.train.augmentation.options import AugmentationOptions
+from volproc.stages.train.batch import Batch, RawPatches
 from volproc.stages.train.pairs import Pair
-
-SECTION_AXIS = 0
-"""The cutting direction: sections are planes across z."""
-FULL_WEIGHT = 0.999
-"""Share of a warped voxel that must come from voxels that count."""
-
-Patch = tuple[Tensor, Tensor, Tensor]
-"""Planes, ground truth and weight: (slices, patch, patch), the last two of the central slices."""
 
 
 @dataclass(frozen=True)
@@ -44,42 +39,39 @@ class Sampler:
     batch: int
     """Patches per step."""
     seed: int
+    voxel_nm: VoxelNm
+    """Of the grid of the pairs."""
+    augmentation: AugmentationOptions
 
     def __call__(self, step: int) -> Batch:
         """Planes (batch, slices_in, ...); ground truth and weight (batch, 1, slices_out, ...)."""
-        rng = np.random.default_rng([self.seed, step])
-        patches = zip(*(self._patch(rng) for _ in range(self.batch)), strict=True)
-        planes, ground_truth, weight = map(torch.stack, patches)
-        return Batch(planes, ground_truth[:, None], weight[:, None])
+        augmenter = Augmenter(self.augmentation, self.spec, self.seed, self.voxel_nm)
+        return augmenter(self.patches(step))
 
-    def _patch(self, rng: np.random.Generator) -> Patch:
+    def patches(self, step: int) -> RawPatches:
+        """The patches of a step before anything is changed on them."""
+        rng = np.random.default_rng([self.seed, step])
+        found = [self._patch(rng) for _ in range(self.batch)]
+        images, targets, weights, axes, normalisations = zip(*found, strict=True)
+        eight_bit = all(image.dtype == torch.uint8 for image in images)
+        return RawPatches(
+            planes=torch.stack([image if eight_bit else image.float() for image in images]),
+            mean=torch.tensor([one.mean for one in normalisations]),
+            std=torch.tensor([one.std for one in normalisations]),
+            target=torch.stack(targets)[:, None],
+            weight=torch.stack(weights)[:, None],
+            axes=axes,
+            step=step,
+        )
+
+    def _patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, int, Normalisation]:
         share = np.asarray(self.weights) / sum(self.weights)
         pair = self.pairs[rng.choice(len(self.pairs), p=share)]
         axis = int(rng.integers(3))
         shape = each(lambda a: self.spec.slices_in if a == axis else self.patch, range(3))
-        image, ground_truth, weight = cut(pair, centre=centre_of(pair, rng), shape=shape)
-        block = pair.normalisation.apply(torch.from_numpy(image))
-        block = augmentation.shade(block, rng=rng)
-        block = augmentation.shade_sections(block, axis=SECTION_AXIS, rng=rng)
-        known = (torch.from_numpy(part) for part in (ground_truth, weight) if part is not None)
-        parts = torch.stack([block, *known]).movedim(1 + axis, 1)
-        planes, *annotated = _warped_together(parts, rng, soft=pair.is_soft)
-        planes = augmentation.roughened(augmentation.curved(planes, rng=rng), rng=rng)
-        central = slice(self.spec.margin, self.spec.margin + self.spec.slices_out)
-        real, counts = (part[central] for part in annotated)
-        return planes, real, counts
-
-
-def _warped_together(parts: Tensor, rng: np.random.Generator, *, soft: bool) -> Patch:
-    """Image, ground truth and weight (if any), turned and warped together.
-
-    A voxel that was blended from several counts only if all of these do.
-    """
-    turned = augmentation.turned(parts, rng=rng)
-    seen = [(weight > 0).float() for weight in turned[2:]]
-    image, ground_truth, *weights = augmentation.warped(*turned, *seen, rng=rng)
-    weight = weights[0] * (weights[1] > FULL_WEIGHT) if seen else torch.ones_like(ground_truth)
-    return image, ground_truth if soft else (ground_truth > 0.5).float(), weight
+        parts = cut(pair, centre=centre_of(pair, rng), shape=shape)
+        image, target, weight = (torch.from_numpy(part).movedim(axis, 0) for part in parts)
+        return image, target, weight, axis, pair.normalisation
 
 
 def centre_of(pair: Pair, rng: np.random.Generator) -> Shape:
@@ -96,11 +88,11 @@ def centre_of(pair: Pair, rng: np.random.Generator) -> Shape:
 
 def cut(
     pair: Pair, *, centre: Shape, shape: Shape
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """`shape` voxels around `centre` of image, ground truth and weight, mirrored at the border.
 
     They are moved so that at most an eighth is outside on either side, unless the volume is too
-    small. The weight is None if all voxels weigh the same.
+    small. Ground truth and weight are 0 to 255.
     """
     starts = each(_start, centre, shape, pair.image.shape)
     stops = each(lambda a, n: a + n, starts, shape)
@@ -108,14 +100,9 @@ def cut(
     if min(starts) >= 0 and all(b <= n for b, n in zip(stops, pair.image.shape, strict=True)):
         index = each(slice, starts, stops)
     ground_truth = pair.ground_truth if pair.soft is None else pair.soft
-    weight = None if pair.weight is None else share(pair.weight[index])
-    return pair.image[index], share(ground_truth[index]), weight
-
-
-def share(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """False and True, or 0 to 255, as 0 to 1."""
-    whole = np.float32(1 if values.dtype == np.bool_ else 255)
-    return values.astype(np.float32) / whole
+    target = ground_truth[index]
+    weight = np.full(shape, 255, np.uint8) if pair.weight is None else pair.weight[index]
+    return pair.image[index], target * np.uint8(255 if pair.soft is None else 1), weight
 
 
 def _start(centre: int, length: int, size: int) -> int:

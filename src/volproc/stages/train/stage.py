@@ -58,7 +58,7 @@ from volproc.volume.metadata import itemsize
 
 __all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other weights."""
 KEPT_BYTES = 1
 """Per voxel of the model's grid, of each volume of a source."""
@@ -160,6 +160,8 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         patch=options.patch,
         batch=options.batch,
         seed=options.seed,
+        voxel_nm=plan.voxel_nm,
+        augmentation=options.augmentation,
     )
     validator = Validator([load(source) for source in plan.validation])
     schedule = Schedule(
