@@ -192,7 +192,7 @@ def inner_tables(kind: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
 
 
 def tables_by_item(kind: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
-    """The tables of which a table has several: each of a list, or one per name of yours."""
+    """The tables in a table: one, one of a list, or one per name of yours."""
     found = []
     for name in kind.model_fields:
         one, by_name = item_kind(kind, name), table_kind(kind, name)
@@ -200,6 +200,8 @@ def tables_by_item(kind: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
             found.append((name, one))
         elif by_name and get_origin(kind.model_fields[name].annotation) is dict:
             found.append((f"{name}.NAME", by_name))
+        elif by_name:
+            found.append((name, by_name))
     return found
 
 

@@ -561,19 +561,40 @@ def train(
     cache_gb: float = 2.0,
     slices_in: int = 12,
     slices_out: int = 8,
+    network: Literal["unet", "etchacell"] = "unet",
     widths: Sequence[int] = (32, 64, 96, 128),
     stem: int = 2,
+    convs_down: int = 2,
+    convs_up: int = 1,
+    block: Literal["plain", "residual", "separable"] = "plain",
+    skips: Literal["concat", "add"] = "concat",
+    towers: int = 32,
+    levels: int = 5,
     start_from: str = "",
+    freeze: Literal["nothing", "encoder", "body"] = "nothing",
+    few: bool = False,
     patch: int = 192,
     batch: int = 8,
     steps: int = 3000,
     learning_rate: float = 0.002,
     border_weight: float = 0.0,
+    boundary_loss: float = 0.0,
+    border_nm: float = 0.0,
+    augmentation: AugmentationOptions = ...,
     seed: int = 0,
     checkpoint_steps: int = 100,
     validate_steps: int = 500,
+    tolerance_nm: float = 0.0,
+    best_by: Literal["dice", "boundary_f", "pq"] = "boundary_f",
+    keep: Literal["best", "last"] = "best",
+    patience: int = 0,
+    calibrate: bool = True,
+    tensorboard: bool = False,
+    compiled: bool = False,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     licence: str = "",
+    purpose: str = "",
+    limits: str = "",
     notes: str = "",
     trained_on: Sequence[TrainedOnOptions] = (),
     overwrite: bool = False,
@@ -639,13 +660,36 @@ def train(
         Neighbouring planes the network reads.
     slices_out
         Planes it answers: the central ones.
+    network
+        A U-Net, or the published network of Etch-a-Cell (12 slices in and out).
     widths
         Channels per level of the U-Net, finest first.
     stem
-        Pixels of a side that become channels before the first convolution; 1 for none.
+        Pixels of a side that become channels before the U-Net's first convolution; 1 for
+        none.
+    convs_down
+        Convolutions per level of the U-Net's encoder.
+    convs_up
+        Convolutions per level of the U-Net's decoder.
+    block
+        The U-Net's convolutions: plain, residual, or separable (a fifth of the work).
+    skips
+        Whether the U-Net's decoder takes the encoder's planes beside its own, or added to
+        them.
+    towers
+        Channels of a tower of Etch-a-Cell's network, at the finest level.
+    levels
+        Levels of Etch-a-Cell's network.
     start_from
-        A model of the same network to go on from: a folder or a shipped name; none if
-        empty.
+        A model to go on from: a folder or a shipped name; none if empty. Its network and
+        voxel size are taken where these options are not given. The outputs of classes that
+        it has are kept.
+    freeze
+        What learns nothing of a model that is gone on from: encoder, or body (all but the
+        head).
+    few
+        For 5 to 20 annotated slices: goes on from a shipped model, with few and small
+        steps, unless options say otherwise.
     patch
         Pixels of a side of the training patches, a multiple of the network's stride.
     batch
@@ -655,18 +699,45 @@ def train(
     learning_rate
         The highest one; it falls along a half cosine to 0 at the last step.
     border_weight
-        How much more voxels within 100 nm of an object's border (at 50 nm) count in the
-        loss.
+        How much more voxels near a border of objects count in the loss.
+    boundary_loss
+        What 1 - the F score of soft boundaries (Bokhovkin and Burnaev 2019) counts in the
+        loss, beside cross entropy and Dice that count 1 each.
+    border_nm
+        How near to a border is near, and how far apart boundaries still agree, in nm; 0 is
+        two voxels.
+    augmentation
+        How patches are changed before the network learns from them.
     seed
-        Same seed, same data, same device: same weights.
+        Same seed, data, kind of device and versions of libraries: same weights.
     checkpoint_steps
         Steps between checkpoints.
     validate_steps
         Steps between scores on the validation images.
+    tolerance_nm
+        Distance within which surfaces agree in these scores; 0 is two voxels.
+    best_by
+        The score by which a network is better than another: of the votes of all axes,
+        fused, the mean over the classes.
+    keep
+        Whether the model is the best one that validation saw, or that of the last step.
+    patience
+        Validations without a better score after which training ends early; 0 for never.
+    calibrate
+        Fit a temperature for each class on the validation images, so that of the voxels
+        predicted with 0.8 about 80% are right.
+    tensorboard
+        Also write TensorBoard's files; needs volproc[tensorboard].
+    compiled
+        Compile the network by torch.compile: takes minutes at first.
     device
         Where it trains; auto takes a GPU if there is one.
     licence
         Terms of the weights, for the card.
+    purpose
+        What the model is for, in a line, for the card.
+    limits
+        Where it fails, for the card.
     notes
         What a user of the model should know, for the card.
     trained_on
@@ -703,8 +774,9 @@ def predict(
     voxel_nm: Sequence[float] | None = None,
     box: str = "",
     mask: str = "",
-    axes: Literal["z", "y", "x", "zy", "zx", "yx", "zyx"] = "zyx",
-    fusion: Literal["union", "majority", "mean", "max", "weighted"] = "mean",
+    classes: Sequence[str] = (),
+    axes: Literal["model", "z", "y", "x", "zy", "zx", "yx", "zyx"] = "model",
+    fusion: Literal["model"] | Literal["union", "majority", "mean", "max", "weighted"] = "model",
     weights: Sequence[float] = (1.0, 1.0, 1.0),
     threshold: float = 0.5,
     flips: bool = False,
@@ -756,10 +828,13 @@ def predict(
     mask
         Predict only where this volume (OME-Zarr, any grid) is not 0; elsewhere the result
         is 0.
+    classes
+        Of the classes that the model predicts, those to write; empty is all.
     axes
-        Axes to look along.
+        Axes to look along; model: those that its card names, zyx if it names none.
     fusion
-        union, majority, mean, max or weighted mean of the axes' votes.
+        union, majority, mean, max or weighted mean of the axes' votes; model: as its card
+        says, mean if it says nothing.
     weights
         What the votes of z, y and x count for (fusion weighted), relative to one another.
     threshold

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from volproc.grid.scale import parse_voxel_nm
 from volproc.model.normalisation import Normalisation
 from volproc.model.unet import UNetSpec
+from volproc.stages.train.augmentation.options import AugmentationOptions
 from volproc.stages.train.losses import bce_dice, dice_counts
 from volproc.stages.train.pairs import Pair, pair_of
 from volproc.stages.train.patch_sampler import Sampler, centre_of, cut
 
 SPEC = UNetSpec(4, 2, (2, 3))
+CUBES = parse_voxel_nm((50, 50, 50))
 
 
 @pytest.fixture
@@ -25,7 +28,8 @@ def ball() -> Pair:
 
 
 def sampler(pair: Pair, *, seed: int = 1) -> Sampler:
-    return Sampler([pair, pair], (1.0, 3.0), SPEC, patch=16, batch=3, seed=seed)
+    changes = AugmentationOptions(curves=0.35)
+    return Sampler([pair, pair], (1.0, 3.0), SPEC, 16, 3, seed, CUBES, changes)
 
 
 def test_a_batch_depends_on_seed_and_step_only(ball: Pair) -> None:
@@ -70,8 +74,8 @@ def test_image_and_truth_are_cut_alike(ball: Pair) -> None:
     for centre in [(10, 20, 25), (0, 0, 0), (19, 39, 49), (10, 0, 49)]:
         image, truth, weight = cut(ball, centre=centre, shape=(4, 16, 16))
         assert image.shape == truth.shape == (4, 16, 16)
-        assert weight is None
-        assert np.array_equal(image >= 150, truth)
+        assert (weight == 255).all()
+        assert np.array_equal(image >= 150, truth == 255)
 
 
 def test_a_patch_larger_than_the_volume_is_mirrored(ball: Pair) -> None:

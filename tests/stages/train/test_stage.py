@@ -15,6 +15,7 @@ from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.weights import CARD, WEIGHTS, load_model
 from volproc.stages.train.data_options import TargetOptions
+from volproc.stages.train.loop import Progress
 from volproc.stages.train.options import TrainedOnOptions
 from volproc.stages.train.pairs import AgreementAs, LabelledImage, Pair
 from volproc.stages.train.stage import (
@@ -102,8 +103,8 @@ def options(volumes: dict[str, Any], out: Path, **more: Any) -> TrainOptions:
 
 
 def trained(chosen: TrainOptions, *, stop: int | None = None, from_scratch: bool = False) -> Any:
-    def watch(event: Any) -> None:
-        if event["step"] == stop:
+    def watch(event: Progress) -> None:
+        if event.step == stop:
             raise Killed
 
     plan = plan_train(
@@ -118,7 +119,9 @@ def test_volumes_become_a_model_folder(volumes: dict[str, Any], tmp_path: Path) 
     assert read == card
     assert (card.voxel_nm, card.slices_in, card.slices_out) == ((50, 50, 50), 4, 2)
     assert card.trained_on[0].terms == "free"
-    assert set(card.scores) == {f"validation dice_{axis}" for axis in "zyx"}
+    assert set(card.scores) == {"validation dice", "validation boundary_f", "validation pq"}
+    assert {*"zyx", "mean"} < set(card.validation["nucleus"])
+    assert card.calibration["nucleus"].ece_after <= card.calibration["nucleus"].ece_before
     assert module(torch.zeros(1, 4, 8, 8)).shape == (1, 2, 8, 8)
 
 
@@ -129,7 +132,7 @@ def test_killed_and_resumed_the_model_is_the_same(volumes: dict[str, Any], tmp_p
         with pytest.raises(Killed):
             trained(again, stop=stop)
     trained(again)
-    for name in (WEIGHTS, CARD, "training/log.jsonl"):
+    for name in (WEIGHTS, CARD, "training/log.csv"):
         ours, theirs = (tmp_path / side / "model" / name for side in "ab")
         assert ours.read_bytes() == theirs.read_bytes(), name
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 
@@ -11,9 +10,9 @@ from volproc.model.device import device_for
 from volproc.model.weights import Card, PlaneNetwork, save_model
 from volproc.stages.claims import remove_left, require_apart, require_free
 from volproc.stages.provenance import write_provenance
-from volproc.stages.train.augmented import augmented
+from volproc.stages.train.augmentation.augmenter import Augmenter
 from volproc.stages.train.calibration import calibrated
-from volproc.stages.train.centre_index import index_of, require_learnable
+from volproc.stages.train.centre_index import CentreIndex, index_of, require_learnable
 from volproc.stages.train.held_out import HeldOut
 from volproc.stages.train.loop import Training, Watch, train
 from volproc.stages.train.losses import Loss
@@ -49,8 +48,10 @@ def run_training(
 
 
 def _made(plan: TrainPlan, watch: Watch, is_over: Callable[[], bool]) -> Card:
+    index = _index(plan)
     write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
-    state = trained(plan, ALONE, watch, is_over)
+    index.keep()
+    state = trained(plan, index, ALONE, watch, is_over)
     network = state.best_network() if plan.options.keep == "best" else state.average
     card = save_model(plan.folder, network, _card(plan, state, network))
     finished = plan.finished_record(card)
@@ -60,6 +61,7 @@ def _made(plan: TrainPlan, watch: Watch, is_over: Callable[[], bool]) -> Card:
 
 def trained(
     plan: TrainPlan,
+    index: CentreIndex,
     processes: Processes,
     watch: Watch = lambda _: None,
     is_over: Callable[[], bool] = lambda: False,
@@ -71,8 +73,8 @@ def trained(
     validator = validator_of(plan) if plan.validation else None
     training = Training(
         schedule,
-        patches=_sampler(plan).patches,
-        augment=partial(augmented, spec=plan.spec, seed=options.seed),
+        patches=_sampler(plan, index).patches,
+        augment=Augmenter(options.augmentation, plan.spec, options.seed, plan.voxel_nm),
         loss=Loss(plan.voxel_nm, options.border_weight, options.border_nm, options.boundary_loss),
         batch=options.batch,
         validate=validator if processes.is_first else None,
@@ -100,11 +102,19 @@ def _schedule(plan: TrainPlan) -> Schedule:
     )
 
 
-def _sampler(plan: TrainPlan) -> Sampler:
-    options, regions = plan.options, plan.regions
+def _index(plan: TrainPlan) -> CentreIndex:
+    """What is in each region; ConfigError, before anything is written, if nothing can be learnt."""
+    regions = plan.regions
     index = index_of(regions, file=f"{plan.folder}/training/centres.json", key=plan.digest)
-    require_learnable(index, regions, options.classes)
-    return Sampler(regions, index, plan.spec, options.patch, options.batch, options.seed, plan.axes)
+    require_learnable(index, regions, plan.options.classes)
+    return index
+
+
+def _sampler(plan: TrainPlan, index: CentreIndex) -> Sampler:
+    options = plan.options
+    return Sampler(
+        plan.regions, index, plan.spec, options.patch, options.batch, options.seed, plan.axes
+    )
 
 
 def validator_of(plan: TrainPlan) -> Validator:

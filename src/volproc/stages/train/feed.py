@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -74,5 +74,9 @@ class Feed:
 
 def moved(raw: RawPatches, move: Callable[[Tensor], Tensor]) -> RawPatches:
     """The same patches, with every tensor moved."""
-    parts: dict[str, Any] = {part.name: getattr(raw, part.name) for part in fields(raw)}
-    return replace(raw, **{n: move(p) for n, p in parts.items() if isinstance(p, Tensor)})
+
+    def part(name: str) -> Any:
+        value = getattr(raw, name)
+        return move(value) if isinstance(value, Tensor) else value
+
+    return RawPatches(**{one.name: part(one.name) for one in fields(raw)})

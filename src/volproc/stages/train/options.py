@@ -9,6 +9,7 @@ from pydantic import Field
 
 from volproc.config.options import Count, FilePath, ModelName, NotNegative, Options, Positive
 from volproc.model.spec import Block, Freeze, Skips
+from volproc.stages.train.augmentation.options import AugmentationOptions
 from volproc.stages.train.data_options import (
     Axes,
     ClassNames,
@@ -117,6 +118,8 @@ class TrainOptions(Options):
     border_nm: NotNegative = 0.0
     """How near to a border is near, and how far apart boundaries still agree, in nm; 0 is two
     voxels."""
+    augmentation: AugmentationOptions = AugmentationOptions()
+    """How patches are changed before the network learns from them."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Same seed, data, kind of device and versions of libraries: same weights."""
     checkpoint_steps: Count = 100

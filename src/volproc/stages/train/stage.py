@@ -29,9 +29,9 @@ from volproc.stages.train.loop import Progress
 from volproc.stages.train.network_choice import completed, spec_of
 from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.patch_sampler import largest_patch
-from volproc.stages.train.plan import TrainPlan, targets_of
+from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.regions import voxel_bytes
-from volproc.stages.train.start import Start, start_of
+from volproc.stages.train.start import start_of
 from volproc.stages.train.training_sources import (
     Source,
     apart,
