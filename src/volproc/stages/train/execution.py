@@ -13,13 +13,14 @@ from volproc.stages.provenance import write_provenance
 from volproc.stages.train.augmentation.augmenter import Augmenter
 from volproc.stages.train.calibration import calibrated
 from volproc.stages.train.centre_index import CentreIndex, index_of, require_learnable
+from volproc.stages.train.companions import training_together
 from volproc.stages.train.held_out import HeldOut
 from volproc.stages.train.loop import Training, Watch, train
 from volproc.stages.train.losses import Loss
 from volproc.stages.train.measured_card import measured
 from volproc.stages.train.patch_sampler import Sampler
 from volproc.stages.train.plan import TrainPlan
-from volproc.stages.train.processes import ALONE, Processes
+from volproc.stages.train.processes import Processes
 from volproc.stages.train.schedule import Schedule
 from volproc.stages.train.start import started
 from volproc.stages.train.state import State, new_state
@@ -48,10 +49,11 @@ def run_training(
 
 
 def _made(plan: TrainPlan, watch: Watch, is_over: Callable[[], bool]) -> Card:
-    index = _index(plan)
+    index = index_for(plan)
     write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
     index.keep()
-    state = trained(plan, index, ALONE, watch, is_over)
+    with training_together(plan) as processes:
+        state = trained(plan, index, processes, watch, is_over)
     network = state.best_network() if plan.options.keep == "best" else state.average
     card = save_model(plan.folder, network, _card(plan, state, network))
     finished = plan.finished_record(card)
@@ -70,14 +72,14 @@ def trained(
     options, device = plan.options, torch.device(device_for(plan.options.device, table="train"))
     schedule = _schedule(plan)
     start = started(plan.start, options, plan.card().classes) if plan.start else None
-    validator = validator_of(plan) if plan.validation else None
+    validator = validator_of(plan) if plan.validation and processes.is_first else None
     training = Training(
         schedule,
         patches=_sampler(plan, index).patches,
         augment=Augmenter(options.augmentation, plan.spec, options.seed, plan.voxel_nm),
         loss=Loss(plan.voxel_nm, options.border_weight, options.border_nm, options.boundary_loss),
         batch=options.batch,
-        validate=validator if processes.is_first else None,
+        validate=validator,
         score_names=validator.names if validator else (),
         best_by=options.best_by,
         processes=processes,
@@ -102,7 +104,7 @@ def _schedule(plan: TrainPlan) -> Schedule:
     )
 
 
-def _index(plan: TrainPlan) -> CentreIndex:
+def index_for(plan: TrainPlan) -> CentreIndex:
     """What is in each region; ConfigError, before anything is written, if nothing can be learnt."""
     regions = plan.regions
     index = index_of(regions, file=f"{plan.folder}/training/centres.json", key=plan.digest)

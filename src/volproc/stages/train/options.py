@@ -140,6 +140,8 @@ class TrainOptions(Options):
     with 0.8 about 80% are right."""
     tensorboard: bool = False
     """Also write TensorBoard's files; needs volproc[tensorboard]."""
+    processes: Annotated[int, Field(ge=0)] = 0
+    """Processes that share each batch; 0 is one per GPU of the worker, and one without a GPU."""
     compiled: bool = False
     """Compile the network by torch.compile: takes minutes at first."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -52,7 +52,7 @@ ALGORITHM = 2
 WORKING_BYTES = 24
 """More per voxel of a region that is being read: its labels, copies, and distances to faces."""
 CARD_OPTIONS = {
-    *("model_out", "start_from", "checkpoint_steps", "tensorboard", "compiled"),
+    *("model_out", "start_from", "checkpoint_steps", "tensorboard", "compiled", "processes"),
     *("name", "classes", "trained_on", "licence", "purpose", "limits", "notes", "few"),
 }
 """Options that change no weight: a training is resumed though they change."""

@@ -1,0 +1,225 @@
+"""The processes that train together: this one, and companions that do nothing else.
+
+    volproc train      rank 0 ──plan──▶ store ──▶ rank 1, 2, ... started here, or by torchrun
+                       reads options, owns the lease, validates, writes
+    companions         wait for a plan, take their part of each batch, wait for the next plan
+
+So a companion needs no options and takes no lease, whoever started it; under torchrun `volproc
+run` may fetch and predict for hours before and after the training.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from volproc.errors import ModelError
+from volproc.model.device import device_for
+from volproc.stages.train.plan import TrainPlan
+from volproc.stages.train.processes import ALONE, Processes
+
+STARTED_ELSEWHERE = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun tells each process."""
+OVER = "volproc: no further training"
+LOOK_EVERY_S = 0.2
+TIMEOUT = timedelta(hours=2)
+"""So long may the first process validate while the others wait."""
+
+
+def under_torchrun() -> bool:
+    """Whether something else has started several processes of this command."""
+    return all(name in os.environ for name in STARTED_ELSEWHERE) and _world()[1] > 1
+
+
+def is_companion() -> bool:
+    """Whether this process is one of them, and not the first."""
+    return under_torchrun() and _world()[0] > 0
+
+
+def dismiss() -> None:
+    """Tell the companions that torchrun started that there will be no further training."""
+    if under_torchrun():
+        with suppress(Exception):  # they are gone, or see that this process is
+            _store().set(OVER, b"1")
+
+
+def process_count(plan: TrainPlan) -> int:
+    """How many processes train: as many as asked for, else one per GPU, one without; no more than
+    there are patches in a batch."""
+    options = plan.options
+    on_gpu = device_for(options.device, table="train") == "cuda"
+    available = torch.cuda.device_count() if on_gpu else 1
+    if on_gpu and options.processes > available:
+        raise ModelError(
+            f"[train] processes = {options.processes}, but there are {available} GPUs; give at "
+            "most one process per GPU"
+        )
+    return min(options.processes or available, options.batch)
+
+
+@contextmanager
+def training_together(plan: TrainPlan) -> Iterator[Processes]:
+    """The processes of a training, of which this is the first; the others have got the plan."""
+    if under_torchrun():
+        with _group(plan, _store(), 0, _world()[1]):
+            yield Processes(0, _world()[1])
+        return
+    count = process_count(plan)
+    if count == 1:
+        yield ALONE
+        return
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    with _threads_of(count), _started(store.port, count) as companions:
+        try:
+            with _group(plan, store, 0, count):
+                yield Processes(0, count)
+            store.set(OVER, b"1")
+        except Exception as error:
+            _explain(companions, error)
+            raise
+
+
+def serve() -> None:
+    """Take part in the trainings of the first process until there is none any more."""
+    rank, count = _world()
+    store = _store()
+    number = 0
+    while (plan := _next_plan(store, number)) is not None:
+        number += 1
+        _take_part(plan, store, rank, count)
+
+
+def _take_part(plan: TrainPlan, store: dist.Store, rank: int, count: int) -> None:
+    from volproc.stages.train.execution import index_for, trained
+
+    with _group(plan, store, rank, count), suppress(StopIteration):
+        trained(plan, index_for(plan), Processes(rank, count))
+
+
+def _next_plan(store: dist.Store, number: int) -> TrainPlan | None:
+    """The plan of the next training, waited for; None if there will be none."""
+    key = f"volproc: training {number}"
+    while not store.check([key]):
+        if store.check([OVER]):
+            return None
+        time.sleep(LOOK_EVERY_S)
+    found: TrainPlan = pickle.loads(store.get(key))  # of our own first process
+    return found
+
+
+_trainings = 0
+
+
+@contextmanager
+def _group(plan: TrainPlan, store: dist.Store, rank: int, count: int) -> Iterator[None]:
+    """Within it the processes can add up tensors; the first one hands the plan to the others."""
+    global _trainings
+    on_gpu = device_for(plan.options.device, table="train") == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    number, _trainings = _trainings, _trainings + 1
+    if rank == 0:
+        store.set(f"volproc: training {number}", pickle.dumps(plan))
+    dist.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        store=dist.PrefixStore(f"group {number}", store),
+        rank=rank,
+        world_size=count,
+        timeout=TIMEOUT,
+    )
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _started(port: int, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Companions of ranks 1 to `count` - 1; none of them is left at the end."""
+    command = [sys.executable, "-m", "volproc.stages.train.companions"]
+    companions = []
+    try:
+        for rank in range(1, count):
+            told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count}
+            told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            told |= {"OMP_NUM_THREADS": torch.get_num_threads()}
+            environment = {**os.environ, **{name: str(value) for name, value in told.items()}}
+            companions.append(subprocess.Popen(command, env=environment, stdin=subprocess.PIPE))
+        yield companions
+        for one in companions:
+            one.wait()
+    finally:
+        for one in companions:
+            one.kill()
+            one.wait()
+            if one.stdin:
+                one.stdin.close()
+
+
+@contextmanager
+def _threads_of(count: int) -> Iterator[None]:
+    """Within it torch uses one part in `count` of its threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // count))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _explain(companions: Sequence[subprocess.Popen[bytes]], error: Exception) -> None:
+    """ModelError if a companion has died: the error here is that nobody answers."""
+    if not isinstance(error, RuntimeError):
+        return
+    time.sleep(LOOK_EVERY_S)
+    for rank, one in enumerate(companions, start=1):
+        if one.poll():
+            raise ModelError(
+                f"process {rank} of {len(companions) + 1} that train together ended with "
+                f"{one.returncode}; its last words are above. The same command goes on from the "
+                "checkpoint"
+            ) from error
+
+
+def _world() -> tuple[int, int]:
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+_stores: list[Any] = []
+
+
+def _store() -> dist.Store:
+    """Where the processes that were started together meet; connected to once."""
+    if not _stores:
+        rank, count = _world()
+        place = f"env://?rank={rank}&world_size={count}"
+        _stores.append(next(dist.rendezvous(place, timeout=TIMEOUT))[0])
+    store: dist.Store = _stores[0]
+    return store
+
+
+def _end_with_first_process() -> None:
+    """Ends this process when the one that started it is gone: its end of the pipe closes."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def main() -> None:
+    """A companion that was started here."""
+    threading.Thread(target=_end_with_first_process, daemon=True).start()
+    serve()
+
+
+if __name__ == "__main__":
+    main()
