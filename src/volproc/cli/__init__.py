@@ -5,6 +5,7 @@ Those are imported when first used (see `volproc`), so that --help does not wait
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -35,7 +36,7 @@ def main() -> None:
     warnings.showwarning = partial(_show_warning, warnings.showwarning)
     with stoppable() as stop:
         try:
-            app()
+            _run_app()
         except BaseException as end:
             if stop.exit_code and getattr(end, "code", 1) != 0:
                 fail(STOPPED, stop.exit_code)  # whatever went wrong on the way out
@@ -44,6 +45,22 @@ def main() -> None:
             if isinstance(end, Exception):
                 _fail_unforeseen(end)
             raise
+
+
+def _run_app() -> None:
+    """Run the command; of processes that torchrun started only the first one, others help train."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        app()
+        return
+    from volproc.stages.train import companions  # takes seconds: torch
+
+    if companions.is_companion():
+        companions.serve()
+        return
+    try:
+        app()
+    finally:
+        companions.dismiss()
 
 
 def _show_warning(show: Callable[..., None], message: Warning | str, *about: Any) -> None:

@@ -129,7 +129,8 @@ class Stage:
 
     `in_run` says whether a workflow has it: "always", if its "table" is there, "never" (only as a
     command), or a function of the workflow. `resolve(workflow, place)` returns its options with
-    what a run decides where they leave it open. `lines` are what the command prints of a result.
+    what a run decides where they leave it open. `needs_no_source(workflow)` says whether it names all
+    that it works on: then a workflow without a source has it alone. `lines` are what the command prints of a result.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Stage:
     """Further tables by name, such as [fetch] of ingest."""
     in_run: Literal["always", "table", "never"] | Callable[[Any], bool] = "table"
     resolve: Callable[[Any, Callable[[str], str]], Options] | None = None
+    needs_no_source: Callable[[Any], bool] = lambda workflow: False
     command: bool = True
     """Whether it is a command and a function of its own."""
     after: tuple[str, ...] = ()

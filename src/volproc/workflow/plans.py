@@ -141,7 +141,8 @@ class Plans:
                 made = {info.url: info for info in self.claim(maker.name).volumes}
                 if url in made:
                     return made[url]
-        is_source = url == image_url(self.workflow) and self.workflow.source_is_volume
+        source = image_url(self.workflow) if self.workflow.run.source else ""
+        is_source = url == source and self.workflow.source_is_volume
         voxel_nm = self.workflow.predict.voxel_nm if is_source else None
         return open_volume(url, voxel_nm=voxel_nm).info
 

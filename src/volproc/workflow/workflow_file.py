@@ -61,7 +61,18 @@ class Tables(Options):
         return stage.resolve(self, place) if stage.resolve and options is not None else options
 
     def has(self, stage: Stage) -> bool:
-        """Whether a run of this workflow has a stage."""
+        """Whether a run of this workflow has a stage; without a source, those that need none."""
+        if not self.run.source:
+            without = [
+                one
+                for one in registered().values()
+                if one.needs_no_source(self) and self._asks(one)
+            ]
+            if without:
+                return stage in without
+        return self._asks(stage)
+
+    def _asks(self, stage: Stage) -> bool:
         if callable(stage.in_run):
             return bool(stage.in_run(self))
         return stage.in_run == "always" or (

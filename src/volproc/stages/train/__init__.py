@@ -10,11 +10,19 @@ from volproc.stages.description import Output, Stage
 from volproc.stages.train.options import TrainOptions
 
 
+def _names_its_images(workflow: Any) -> bool:
+    """Whether a training works on images that are named, not on that of the run."""
+    options: TrainOptions | None = workflow.train
+    if options is None or not (options.images or options.data):
+        return False
+    return all(one.image for one in (*options.data, *options.validation))
+
+
 def _resolve(workflow: Any, place: Callable[[str], str]) -> TrainOptions:
     options: TrainOptions = workflow.train
     if "model_out" not in options.model_fields_set:
         options = options.model_copy(update={"model_out": place("model")})
-    if options.images:
+    if _names_its_images(workflow):
         return options
     # what the network will predict on
     image = place("filtered.zarr") if workflow.filter else workflow.image(place)
@@ -26,7 +34,7 @@ def _resolve(workflow: Any, place: Callable[[str], str]) -> TrainOptions:
         for table in ("data", "validation")
     }
     options = options.model_copy(update=named)
-    if options.data:
+    if options.images or options.data:
         return options
     if options.labels:
         return options.model_copy(update={"images": (image,)})
@@ -55,6 +63,7 @@ STAGE = Stage(
     outputs=(Output("model_out", "The model's folder.", "model", path_option="model_out"),),
     after=("ingest", "filter", "annotate"),
     resolve=_resolve,
+    needs_no_source=_names_its_images,
     lines=_lines,
     arguments=("config",),
     returns="volproc.model.weights.Card",

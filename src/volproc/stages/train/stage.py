@@ -58,7 +58,7 @@ CARD_OPTIONS = {
 """Options that change no weight: a training is resumed though they change."""
 VOLUME_OPTIONS = {
     *("images", "labels", "ignore", "agreement", "validation_images", "validation_labels"),
-    *("data", "validation", "weights", "margin_nm", "targets", "axes"),
+    *("data", "validation", "weights", "margin_nm", "targets", "axes", "cache_gb"),
 }
 """Options that name volumes, or that are told by class: what they come to counts."""
 
