@@ -72,7 +72,9 @@ def stub() -> str:
     homes |= {name: kind.__module__ for name, kind in functions.options().items()}
     shown = {name: (home, True) for name, home in homes.items()}
     needed = {one.returns for one in stages if one.returns not in ("Any", "str")}
-    needed |= {"volproc.engine.events.Watcher", "volproc.stages.train.options.TrainedOnOptions"}
+    train = "volproc.stages.train"
+    needed |= {"volproc.engine.events.Watcher", f"{train}.options.TrainedOnOptions"}
+    needed.add(f"{train}.augmentation.options.AugmentationOptions")
     for dotted in needed:
         home, _, name = dotted.rpartition(".")
         shown.setdefault(name, (home, False))

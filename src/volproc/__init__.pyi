@@ -39,6 +39,7 @@ from volproc.stages.predict.options import PredictOptions as PredictOptions
 from volproc.stages.report.options import ReportOptions as ReportOptions
 from volproc.stages.subjects.options import SubjectsOptions as SubjectsOptions
 from volproc.stages.subjects.upload import upload_subjects as upload_subjects
+from volproc.stages.train.augmentation.options import AugmentationOptions
 from volproc.stages.train.options import TrainedOnOptions
 from volproc.stages.train.options import TrainOptions as TrainOptions
 from volproc.volume.metadata import VolumeInfo as VolumeInfo
