@@ -72,9 +72,10 @@ def stub() -> str:
     homes |= {name: kind.__module__ for name, kind in functions.options().items()}
     shown = {name: (home, True) for name, home in homes.items()}
     needed = {one.returns for one in stages if one.returns not in ("Any", "str")}
-    needed |= {"volproc.engine.events.Watcher", "volproc.stages.train.options.TrainedOnOptions"}
-    train = "volproc.stages.train.data_options"
-    needed |= {f"{train}.DataOptions", f"{train}.TargetOptions"}
+    train = "volproc.stages.train"
+    needed |= {"volproc.engine.events.Watcher", f"{train}.options.TrainedOnOptions"}
+    needed |= {f"{train}.data_options.{name}" for name in ("DataOptions", "TargetOptions")}
+    needed.add(f"{train}.augmentation.options.AugmentationOptions")
     for dotted in needed:
         home, _, name = dotted.rpartition(".")
         shown.setdefault(name, (home, False))

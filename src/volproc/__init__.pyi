@@ -39,6 +39,7 @@ from volproc.stages.predict.options import PredictOptions as PredictOptions
 from volproc.stages.report.options import ReportOptions as ReportOptions
 from volproc.stages.subjects.options import SubjectsOptions as SubjectsOptions
 from volproc.stages.subjects.upload import upload_subjects as upload_subjects
+from volproc.stages.train.augmentation.options import AugmentationOptions
 from volproc.stages.train.data_options import DataOptions, TargetOptions
 from volproc.stages.train.options import TrainedOnOptions
 from volproc.stages.train.options import TrainOptions as TrainOptions
@@ -590,6 +591,7 @@ def train(
     patience: int = 0,
     calibrate: bool = True,
     tensorboard: bool = False,
+    processes: int = 0,
     compiled: bool = False,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     licence: str = "",
@@ -728,6 +730,9 @@ def train(
         predicted with 0.8 about 80% are right.
     tensorboard
         Also write TensorBoard's files; needs volproc[tensorboard].
+    processes
+        Processes that share each batch; 0 is one per GPU of the worker, and one without a
+        GPU.
     compiled
         Compile the network by torch.compile: takes minutes at first.
     device

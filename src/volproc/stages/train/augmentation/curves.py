@@ -8,20 +8,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from volproc.stages.train.augmentation.streams import Rng, Streams
-from volproc.stages.train.augmentation.views import changed
 
 
-def curved(planes: Tensor, streams: Streams, probability: float) -> Tensor:
-    """Smooth closed surfaces drawn over some patches: saturated, or smeared as if retouched.
+def draw_curves(planes: Tensor, streams: Streams, probability: float) -> None:
+    """Draw smooth closed surfaces over some patches: saturated, or smeared as if retouched.
 
     Some recovered images have such curves along nuclei. Drawn anywhere, they mean nothing.
     """
-    rngs = streams("curves", probability)
-
-    def draw(some: Tensor) -> Tensor:
-        return torch.stack([_drawn(*one) for one in zip(some, rngs.values(), strict=True)])
-
-    return changed(planes, rngs, draw)
+    for place, rng in streams("curves", probability).items():
+        planes[place] = _drawn(planes[place], rng)
 
 
 def _drawn(planes: Tensor, rng: Rng) -> Tensor:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +12,7 @@ from torch.nn import functional
 
 from volproc.stages.train.augmentation.options import AugmentationOptions
 from volproc.stages.train.augmentation.streams import Rng, Streams
-from volproc.stages.train.augmentation.views import Views, changed, table
+from volproc.stages.train.augmentation.views import Views, change, table
 
 FULL_WEIGHT = 0.999
 """Share of a warped voxel that must come from voxels that count."""
@@ -33,50 +31,47 @@ class Parts(NamedTuple):
     """The same of what voxels count."""
 
 
-def mirrored(parts: tuple[Tensor, ...], streams: Streams, *, flips: bool) -> tuple[Tensor, ...]:
-    """Parts (N, ..., D, H, W) mirrored along any of the last three axes."""
-    groups = defaultdict(list)
-    for place, rng in streams("flips", float(flips)).items():
-        groups[tuple(int(a) for a in np.flatnonzero(rng.random(3) < 0.5) - 3)].append(place)
-    for axes, places in groups.items():
-        if axes:
-            parts = tuple(changed(part, places, partial(torch.flip, dims=axes)) for part in parts)
-    return parts
+def mirrored(part: Tensor, streams: Streams, *, flips: bool) -> Tensor:
+    """A copy of a part (N, ..., D, H, W) mirrored along any of the last three axes.
+
+    The same of every part: a stream begins anew each time it is asked for.
+    """
+    axes = {
+        place: [int(axis) for axis in np.flatnonzero(rng.random(3) < 0.5) - 3]
+        for place, rng in streams("flips", float(flips)).items()
+    }
+    # one after another: masks for the whole batch took 18 times as long
+    return torch.stack([patch.flip(axes.get(place, [])) for place, patch in enumerate(part)])
 
 
-def turned(
-    parts: tuple[Tensor, ...], views: Views, streams: Streams, *, flips: bool
-) -> tuple[Tensor, ...]:
-    """Parts (N, ..., H, W), rows and columns of some swapped: with mirroring a quarter turn."""
-    if parts[0].shape[-1] != parts[0].shape[-2]:
-        return parts
-    places = [p for p in streams("turns", 0.5 * flips) if views.is_square(p)]
-    return tuple(changed(part, places, lambda x: x.transpose(-2, -1)) for part in parts)
+def turn(part: Tensor, views: Views, streams: Streams, *, flips: bool) -> None:
+    """Swap rows and columns of some patches of a part: with mirroring a quarter turn."""
+    if part.shape[-1] == part.shape[-2]:
+        places = [place for place in streams("turns", 0.5 * flips) if views.is_square(place)]
+        change(part, places, lambda some: some.transpose(-2, -1))
 
 
 def warped(
     parts: Parts, views: Views, streams: Streams, options: AugmentationOptions
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Planes, target and weight as float32, some scaled, rotated and bent alike.
+    """Planes, target and weight as float32, some patches scaled, rotated and bent; planes in place.
 
     What was yes or no stays so: from one half on it is yes. A voxel that was blended from several
     counts only if all of these do.
     """
-    planes, target, weight = parts.planes, parts.target.float() / 255, parts.weight.float() / 255
+    planes, target, weight = parts.planes, parts.target / 255, parts.weight / 255
     rngs = streams("warp", options.warp)
     if not rngs:
         return planes, target, weight
     index = torch.tensor(list(rngs), device=planes.device)
     grid = _grid(rngs, views, planes, options)
-    moved = _sampled((planes[index], target[index], *_counting(weight[index])), grid)
+    moved = _sampled((planes[index], target[index], *_counting(parts.weight[index])), grid)
     soft = _is_soft(parts.target[index])
-    real = torch.where(soft, moved[1], (moved[1] >= 0.5).float())
-    counts = _blended(*moved[2:]) if len(moved) > 2 else weight[index]
-    return (
-        planes.index_copy(0, index, moved[0]),
-        target.index_copy(0, index, real),
-        weight.index_copy(0, index, counts),
-    )
+    planes[index] = moved[0]
+    target[index] = torch.where(soft, moved[1], (moved[1] >= 0.5).float())
+    if len(moved) > 2:
+        weight[index] = _blended(*moved[2:])
+    return planes, target, weight
 
 
 def _is_soft(target: Tensor) -> Tensor:
@@ -87,7 +82,7 @@ def _is_soft(target: Tensor) -> Tensor:
 
 def _counting(weight: Tensor) -> tuple[Tensor, ...]:
     """Weight, and where it is not 0; neither where all voxels count in full."""
-    return () if bool((weight == 1).all()) else (weight, (weight > 0).float())
+    return () if bool((weight == 255).all()) else (weight / 255, (weight > 0).float())
 
 
 def _blended(weight: Tensor, counted: Tensor) -> Tensor:

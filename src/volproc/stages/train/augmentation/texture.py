@@ -11,14 +11,14 @@ from torch import Tensor
 from volproc.model.normalisation import CLIP
 from volproc.stages.train.augmentation.options import AugmentationOptions
 from volproc.stages.train.augmentation.streams import Rng, Streams
-from volproc.stages.train.augmentation.views import Views, changed, column
+from volproc.stages.train.augmentation.views import Views, change, column
 
 LARGEST_STEP = 0.25
 """Share of a pixel that a pass of the filter [a, 1 - 2a, a] gives to a neighbour, at most."""
 
 
-def blurred(planes: Tensor, views: Views, streams: Streams, options: AugmentationOptions) -> Tensor:
-    """Some patches blurred, or sharpened half as much, in their planes; as far in nm both ways."""
+def blur(planes: Tensor, views: Views, streams: Streams, options: AugmentationOptions) -> None:
+    """Blur some patches in their planes, or sharpen them half as much; as far in nm both ways."""
     rngs = streams("blur", options.blur if options.blur_voxels else 0.0)
     largest = options.blur_voxels**2 / 2  # passes of [a, 1 - 2a, a] add up to the variance 2a
     passes = ceil(largest / LARGEST_STEP)
@@ -26,13 +26,13 @@ def blurred(planes: Tensor, views: Views, streams: Streams, options: Augmentatio
     # pixels taller than wide are blurred less along the rows; wider ones no more than columns
     ratios = np.array([min(1.0, views.ratio(place)) ** 2 for place in rngs])
 
-    def blur(some: Tensor) -> Tensor:
+    def blurred(some: Tensor) -> Tensor:
         for _ in range(passes):
             some = _spread(some, column(shares * ratios, some), dim=-2)
             some = _spread(some, column(shares, some), dim=-1)
         return some
 
-    return changed(planes, rngs, blur)
+    change(planes, rngs, blurred)
 
 
 def _spread(planes: Tensor, share: Tensor, *, dim: int) -> Tensor:
@@ -45,8 +45,8 @@ def _spread(planes: Tensor, share: Tensor, *, dim: int) -> Tensor:
     return out
 
 
-def noisy(planes: Tensor, streams: Streams, options: AugmentationOptions) -> Tensor:
-    """Some patches with noise of one spread everywhere, and with shot noise.
+def add_noise(planes: Tensor, streams: Streams, options: AugmentationOptions) -> None:
+    """Add noise of one spread everywhere to some patches, and shot noise.
 
     The variance of shot noise is that of the electrons counted: it grows with the grey value, from
     0 at black.
@@ -55,12 +55,12 @@ def noisy(planes: Tensor, streams: Streams, options: AugmentationOptions) -> Ten
     drawn = [rng.uniform(0, (options.gauss, options.shot)) ** 2 for rng in rngs.values()]
     gauss, shot = np.array(drawn).T if drawn else ((), ())
 
-    def add(some: Tensor) -> Tensor:
+    def noisy(some: Tensor) -> Tensor:
         variance = (some + CLIP).clamp_(min=0).mul_(column(shot, some) / CLIP)
         spread = variance.add_(column(gauss, some)).sqrt_()
         return spread.mul_(_grain(some, list(rngs.values()))).add_(some)
 
-    return changed(planes, rngs, add)
+    change(planes, rngs, noisy)
 
 
 def _grain(planes: Tensor, rngs: list[Rng]) -> Tensor:

@@ -20,10 +20,6 @@ class Views:
     axes: tuple[int, ...]
     voxel_nm: VoxelNm
 
-    def __getitem__(self, places: Collection[int]) -> Views:
-        """Those of some patches."""
-        return Views(tuple(self.axes[place] for place in places), self.voxel_nm)
-
     def pixel(self, place: int) -> tuple[float, float]:
         """Height and width of a pixel in nm."""
         rows, columns = (axis for axis in range(3) if axis != self.axes[place])
@@ -38,16 +34,16 @@ class Views:
         """Whether the pixels are: then rows and columns may change places."""
         return isclose(*self.pixel(place), rel_tol=0.01)
 
+    def section_dim(self, place: int) -> int:
+        """The dimension along which a patch (..., D, H, W) was cut: slices along z, else rows."""
+        return -3 if self.axes[place] == 0 else -2
+
     def by_section(self, values: Tensor, planes: Tensor) -> Tensor:
         """`values` (N, sections) of planes (N, D, H, W) where their sections are: (N, D, H, 1)."""
         depth, height = planes.shape[1:3]
         along_z = torch.tensor([axis == 0 for axis in self.axes], device=values.device)
         slices, rows = values[:, :depth, None, None], values[:, None, :height, None]
         return torch.where(along_z[:, None, None, None], slices, rows)
-
-    def sections(self, place: int, planes: Tensor) -> int:
-        """Number of sections of a patch of `planes`."""
-        return int(planes.shape[1 if self.axes[place] == 0 else 2])
 
 
 def column(values: Sequence[float] | np.ndarray, planes: Tensor) -> Tensor:
@@ -61,9 +57,8 @@ def table(rows: Sequence[np.ndarray], planes: Tensor) -> Tensor:
     return torch.from_numpy(np.stack(rows).astype(np.float32)).to(planes.device)
 
 
-def changed(part: Tensor, places: Collection[int], change: Callable[[Tensor], Tensor]) -> Tensor:
-    """`part` (N, ...) with the patches at `places` changed, the others as they are."""
-    if not places:
-        return part
-    index = torch.tensor(list(places), device=part.device)
-    return part.index_copy(0, index, change(part[index]))
+def change(part: Tensor, places: Collection[int], changed: Callable[[Tensor], Tensor]) -> None:
+    """Change the patches of `part` (N, ...) at `places`, in place and together."""
+    if places:
+        index = torch.tensor(list(places), device=part.device)
+        part[index] = changed(part[index])
