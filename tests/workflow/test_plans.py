@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 import volproc
-from volproc.errors import VolumeError
+from volproc.errors import ConfigError, VolumeError
 from volproc.workflow.filled import filled
 from volproc.workflow.plans import Plans, chosen
 from volproc.workflow.workflow_file import Workflow
@@ -73,3 +73,24 @@ def test_only_the_network_sees_the_filtered_image(workflow, tmp_path):
     assert plans.of("train").sources[0].image.url == filtered
     assert plans.claim("measure").inputs[:2] == (str(tmp_path / "run" / "objects.zarr"), image)
     assert plans.claim("subjects").inputs == (image,)
+
+
+def test_a_workflow_that_only_trains_needs_no_source(tmp_path, save_volume):
+    image = np.random.default_rng(0).integers(0, 255, (12, 80, 96), dtype=np.uint8)
+    train = {
+        "images": [save_volume("image.zarr", image).info.url],
+        "labels": [
+            save_volume("labels.zarr", (image > 100).astype("uint8"), kind="labels").info.url
+        ],
+        **{"widths": [4, 6], "patch": 16, "slices_in": 4, "slices_out": 2, "steps": 3},
+    }
+    tables = {"run": {"folder": str(tmp_path / "run")}, "train": train}
+    ((name, (step,)),) = volproc.plan(Workflow.model_validate(tables))
+    assert name == "train"
+    assert step.flop > 0
+    assert step.peak_bytes > 0
+    assert len(step.blocks) == 3
+    with pytest.raises(ConfigError, match=r"\[run\] source is missing"):
+        volproc.plan(Workflow.model_validate({**tables, "train": {**train, "images": []}}))
+    tables["run"]["source"] = train["images"][0]
+    assert [name for name, _ in volproc.plan(Workflow.model_validate(tables))] != ["train"]

@@ -129,8 +129,9 @@ class Stage:
 
     `in_run` says whether a workflow has it: "always", if its "table" is there, "never" (only as a
     command), or a function of the workflow. `resolve(workflow, place)` returns its options with
-    what a run decides where they leave it open. `needs_no_source(workflow)` says whether it names all
-    that it works on: then a workflow without a source has it alone. `lines` are what the command prints of a result.
+    what a run decides where they leave it open. `needs_no_source(workflow)` says whether it names
+    all that it works on: then a workflow without a source has it alone. `lines` are what the
+    command prints of a result.
     """
 
     name: str

@@ -23,8 +23,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, TCPStore, rendezvous  # type: ignore[attr-defined]
 
-from volproc.errors import ModelError
+from volproc.errors import ModelError, StoppedError
 from volproc.model.device import device_for
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.processes import ALONE, Processes
@@ -32,7 +33,9 @@ from volproc.stages.train.processes import ALONE, Processes
 STARTED_ELSEWHERE = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun tells each process."""
 OVER = "volproc: no further training"
+TRAININGS = "volproc: number of trainings"
 LOOK_EVERY_S = 0.2
+Companion = subprocess.Popen[bytes]
 TIMEOUT = timedelta(hours=2)
 """So long may the first process validate while the others wait."""
 
@@ -51,7 +54,7 @@ def dismiss() -> None:
     """Tell the companions that torchrun started that there will be no further training."""
     if under_torchrun():
         with suppress(Exception):  # they are gone, or see that this process is
-            _store().set(OVER, b"1")
+            _store().set(OVER, "1")
 
 
 def process_count(plan: TrainPlan) -> int:
@@ -72,68 +75,60 @@ def process_count(plan: TrainPlan) -> int:
 def training_together(plan: TrainPlan) -> Iterator[Processes]:
     """The processes of a training, of which this is the first; the others have got the plan."""
     if under_torchrun():
-        with _group(plan, _store(), 0, _world()[1]):
-            yield Processes(0, _world()[1])
+        with _first_of(plan, _store(), _world()[1]) as processes:
+            yield processes
         return
     count = process_count(plan)
     if count == 1:
         yield ALONE
         return
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     with _threads_of(count), _started(store.port, count) as companions:
         try:
-            with _group(plan, store, 0, count):
-                yield Processes(0, count)
-            store.set(OVER, b"1")
-        except Exception as error:
-            _explain(companions, error)
+            with _first_of(plan, store, count, companions) as processes:
+                yield processes
+        except RuntimeError:  # nobody answers: because one has died?
+            time.sleep(LOOK_EVERY_S)
+            _require_alive(companions)
             raise
+        store.set(OVER, "1")
 
 
 def serve() -> None:
     """Take part in the trainings of the first process until there is none any more."""
+    from volproc.stages.train.execution import index_for, trained
+
     rank, count = _world()
     store = _store()
     number = 0
     while (plan := _next_plan(store, number)) is not None:
+        index = index_for(plan)
+        store.set(_ready_key(number, rank), "1")
+        with _group(plan, store, number, (rank, count)), suppress(StoppedError):
+            trained(plan, index, Processes(rank, count))
         number += 1
-        _take_part(plan, store, rank, count)
 
 
-def _take_part(plan: TrainPlan, store: dist.Store, rank: int, count: int) -> None:
-    from volproc.stages.train.execution import index_for, trained
-
-    with _group(plan, store, rank, count), suppress(StopIteration):
-        trained(plan, index_for(plan), Processes(rank, count))
-
-
-def _next_plan(store: dist.Store, number: int) -> TrainPlan | None:
+def _next_plan(store: Store, number: int) -> TrainPlan | None:
     """The plan of the next training, waited for; None if there will be none."""
-    key = f"volproc: training {number}"
-    while not store.check([key]):
+    while not store.check([_plan_key(number)]):
         if store.check([OVER]):
             return None
         time.sleep(LOOK_EVERY_S)
-    found: TrainPlan = pickle.loads(store.get(key))  # of our own first process
+    found: TrainPlan = pickle.loads(store.get(_plan_key(number)))  # of our own first process
     return found
 
 
-_trainings = 0
-
-
 @contextmanager
-def _group(plan: TrainPlan, store: dist.Store, rank: int, count: int) -> Iterator[None]:
-    """Within it the processes can add up tensors; the first one hands the plan to the others."""
-    global _trainings
+def _group(plan: TrainPlan, store: Store, number: int, world: tuple[int, int]) -> Iterator[None]:
+    """Within it the processes of the training of this number can add up tensors."""
+    rank, count = world
     on_gpu = device_for(plan.options.device, table="train") == "cuda"
     if on_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-    number, _trainings = _trainings, _trainings + 1
-    if rank == 0:
-        store.set(f"volproc: training {number}", pickle.dumps(plan))
     dist.init_process_group(
         "nccl" if on_gpu else "gloo",
-        store=dist.PrefixStore(f"group {number}", store),
+        store=PrefixStore(f"group {number}", store),
         rank=rank,
         world_size=count,
         timeout=TIMEOUT,
@@ -145,13 +140,36 @@ def _group(plan: TrainPlan, store: dist.Store, rank: int, count: int) -> Iterato
 
 
 @contextmanager
-def _started(port: int, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+def _first_of(
+    plan: TrainPlan, store: Store, count: int, companions: Sequence[Companion] = ()
+) -> Iterator[Processes]:
+    """The first process of a training, once all others have got the plan."""
+    number = store.add(TRAININGS, 1) - 1
+    store.set(_plan_key(number), pickle.dumps(plan))  # type: ignore[arg-type] takes bytes, too
+    ready = [_ready_key(number, rank) for rank in range(1, count)]
+    while not store.check(ready):  # else a companion that died is waited for, for hours
+        _require_alive(companions)
+        time.sleep(LOOK_EVERY_S)
+    with _group(plan, store, number, (0, count)):
+        yield Processes(0, count)
+
+
+def _plan_key(number: int) -> str:
+    return f"volproc: training {number}"
+
+
+def _ready_key(number: int, rank: int) -> str:
+    return f"volproc: training {number}, process {rank} is there"
+
+
+@contextmanager
+def _started(port: int, count: int) -> Iterator[list[Companion]]:
     """Companions of ranks 1 to `count` - 1; none of them is left at the end."""
     command = [sys.executable, "-m", "volproc.stages.train.companions"]
     companions = []
     try:
         for rank in range(1, count):
-            told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count}
+            told: dict[str, Any] = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count}
             told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
             told |= {"OMP_NUM_THREADS": torch.get_num_threads()}
             environment = {**os.environ, **{name: str(value) for name, value in told.items()}}
@@ -178,18 +196,15 @@ def _threads_of(count: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _explain(companions: Sequence[subprocess.Popen[bytes]], error: Exception) -> None:
-    """ModelError if a companion has died: the error here is that nobody answers."""
-    if not isinstance(error, RuntimeError):
-        return
-    time.sleep(LOOK_EVERY_S)
+def _require_alive(companions: Sequence[Companion]) -> None:
+    """ModelError if a companion has died."""
     for rank, one in enumerate(companions, start=1):
         if one.poll():
             raise ModelError(
                 f"process {rank} of {len(companions) + 1} that train together ended with "
                 f"{one.returncode}; its last words are above. The same command goes on from the "
                 "checkpoint"
-            ) from error
+            )
 
 
 def _world() -> tuple[int, int]:
@@ -199,13 +214,13 @@ def _world() -> tuple[int, int]:
 _stores: list[Any] = []
 
 
-def _store() -> dist.Store:
+def _store() -> Store:
     """Where the processes that were started together meet; connected to once."""
     if not _stores:
         rank, count = _world()
         place = f"env://?rank={rank}&world_size={count}"
-        _stores.append(next(dist.rendezvous(place, timeout=TIMEOUT))[0])
-    store: dist.Store = _stores[0]
+        _stores.append(next(rendezvous(place, timeout=TIMEOUT))[0])
+    store: Store = _stores[0]
     return store
 
 

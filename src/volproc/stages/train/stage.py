@@ -32,6 +32,7 @@ from volproc.stages.train.patch_sampler import largest_patch
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.regions import voxel_bytes
 from volproc.stages.train.start import start_of
+from volproc.stages.train.training_log import require_tensorboard
 from volproc.stages.train.training_sources import (
     Source,
     apart,
@@ -109,6 +110,8 @@ def _require_possible(sources: Sequence[Source], options: TrainOptions, spec: Ne
         raise ConfigError(
             f"[train] patch = {options.patch} is not a multiple of the stride {spec.stride}"
         )
+    if options.tensorboard:
+        require_tensorboard()
 
 
 def _recipe(plan: TrainPlan) -> Recipe:
@@ -140,9 +143,8 @@ def _with_costs(plan: TrainPlan) -> TrainPlan:
     stored = sum(prod(v.shape) * itemsize(v.dtype) for s in everything for v in s.volumes)
     return replace(
         plan,
-        peak_bytes=regions.most_bytes
+        peak_bytes=max(1, options.processes) * (regions.most_bytes + WORKING_BYTES * largest)
         + held_out
-        + WORKING_BYTES * largest
         + passes * plan.spec.activation_bytes(side, side),
         bytes_read=stored + regions.bytes_read(options.steps * options.batch),
         flop=options.steps * passes * plan.spec.flop(side, side),

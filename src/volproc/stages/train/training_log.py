@@ -69,7 +69,7 @@ def _row(values: Sequence[str]) -> str:
 def require_tensorboard() -> None:
     """ConfigError unless the package is there."""
     try:
-        import torch.utils.tensorboard  # noqa: F401 seconds: only for those who want it
+        import tensorboard  # noqa: F401 seconds: only for those who want it
     except ImportError as error:
         raise ConfigError(
             "[train] tensorboard needs the package tensorboard: pip install 'volproc[tensorboard]' "
