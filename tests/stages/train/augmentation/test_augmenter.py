@@ -67,6 +67,21 @@ def test_what_becomes_of_a_patch_does_not_depend_on_the_others(
             assert torch.equal(whole[place : place + 1], part)
 
 
+def test_nor_on_how_many_threads_share_a_batch(raw_patches, augment):
+    """torch.pow differs in the last bit at the end of what a thread takes on."""
+    raw = raw_patches([0] * 7)
+    raw = replace(raw, planes=raw.planes.float())
+    torch.set_num_threads(2)
+    try:
+        for step in range(20):
+            here = replace(raw, step=step)
+            together = augment(here, gamma=0.5).planes
+            alone = [augment(one(here, place), gamma=0.5).planes for place in range(7)]
+            assert torch.equal(together, torch.cat(alone))
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_a_batch_depends_on_seed_step_and_number(raw_patches, augment):
     raw = mixed(raw_patches, torch.uint8)
     batch = augment(raw, **ALL)

@@ -57,5 +57,8 @@ def _spread(streams: Streams, kind: str, spread: float) -> list[float]:
 def _bent(planes: Tensor, exponents: np.ndarray) -> Tensor:
     """Gamma on the range in which almost all values lie, so that it bends but hardly shifts."""
     unit = ((planes + CLIP) / (2 * CLIP)).clamp_(0, 1)
-    middle = column(0.5**exponents, planes)
-    return (unit.pow_(column(exponents, planes)).sub_(middle)).mul_(2 * CLIP)
+    for patch, exponent in zip(unit, exponents.tolist(), strict=True):
+        # one by one: at the end of a thread's share pow differs in the last bit, and the shares
+        # of a whole batch end elsewhere than those of a patch
+        patch.pow_(exponent).sub_(0.5**exponent)
+    return unit.mul_(2 * CLIP)
