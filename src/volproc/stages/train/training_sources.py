@@ -206,10 +206,11 @@ def _model_box(source: Source, voxel_nm: VoxelNm) -> Box:
     if source.box is None or source.box == source.image.box:
         return whole
 
-    def first(end: int, here: float, there: float) -> int:
-        return ceil(end * here / there - 0.5 - 1e-6)
+    def first(end: int, size: int, here: float, there: float, size_out: int) -> int:
+        # the grid's end is the image's, whichever of them is a little longer
+        return size_out if end == size else ceil(end * here / there - 0.5 - 1e-6)
 
-    both = source.image.voxel_nm, voxel_nm
+    both = source.image.shape, source.image.voxel_nm, voxel_nm, whole.stop
     start, stop = (each(first, end, *both) for end in (source.box.start, source.box.stop))
     return Box(start, stop).clip(whole)
 
