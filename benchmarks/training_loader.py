@@ -3,8 +3,9 @@
     python benchmarks/training_loader.py FOLDER [--gb 0.8] [--patch 96] [--steps 200]
 
 FOLDER gets a made volume (once) and its bodies. Each way runs in a process of its own, so peaks of
-memory are its own: `all` allows memory for everything, `tenth` a tenth of it. Loaded alone, and with
-the network's step as consumer (patches are prepared two steps ahead in threads, as in training).
+memory are its own: `all` allows memory for everything, `tenth` a tenth of it. Loaded alone, and
+with the network's step as consumer (patches are prepared two steps ahead in threads, as in
+training).
 """
 
 import argparse
@@ -51,32 +52,34 @@ def make(folder, gb):
     shape, urls = (depth, side, side), (folder / "image.zarr", folder / "bodies.zarr")
     if urls[1].exists():
         return urls
-    kinds = zip(urls, ("image", "labels"), ("uint8", "uint32"), strict=True)
-    made = [
-        create_volume(
-            new_volume(str(url), shape=shape, voxel_nm=NM, dtype=dtype, kind=kind, max_levels=1),
-            step="made",
-            digest="made",
-            version=__version__,
-        )
-        for url, kind, dtype in kinds
-    ]
-    rng = np.random.default_rng(0)
-    for block in Tiling(shape, made[0].info.levels[0].shards):
-        z, y, x = (np.arange(a, b) for a, b in zip(block.core.start, block.core.stop, strict=True))
-        z, y, x = z[:, None, None], y[None, :, None], x[None, None, :]
-        wavy = [
-            (a + 6 * np.sin(b / 17) + 6 * np.cos(c / 23)).astype(int)
-            for a, b, c in ((z, y, x), (y, x, z), (x, z, y))
-        ]
-        ids = sum(w // BODY * f for w, f in zip(wavy, (1, 100, 10_000), strict=True)) + 1
-        gap = np.minimum.reduce([w % BODY for w in wavy]) < 2
-        grey = np.where(gap, 90, 160) + rng.integers(0, 40, block.core.shape)
-        made[0].write(block.core, grey.astype(np.uint8))
-        made[1].write(block.core, np.where(gap, 0, ids).astype(np.uint32))
-    for volume in made:
+    for url, kind, dtype, values in (
+        (urls[0], "image", "uint8", grey),
+        (urls[1], "labels", "uint32", bodies),
+    ):
+        info = new_volume(str(url), shape=shape, voxel_nm=NM, dtype=dtype, kind=kind, max_levels=1)
+        volume = create_volume(info, step="made", digest="made", version=__version__)
+        for block in Tiling(shape, info.levels[0].shards):
+            volume.write(block.core, values(block.core))
         volume.finish()
     return urls
+
+
+def bodies(box):
+    """Ids of wavy bricks with gaps of 0 between them."""
+    z, y, x = np.ogrid[box.slices]
+    wavy = [
+        (a + 6 * np.sin(b / 17) + 6 * np.cos(c / 23)).astype(np.int32)
+        for a, b, c in ((z, y, x), (y, x, z), (x, z, y))
+    ]
+    gap = np.minimum.reduce([w % BODY for w in wavy]) < 2
+    ids = sum(w // BODY * f for w, f in zip(wavy, (1, 100, 10_000), strict=True)) + 20_202
+    return np.where(gap, 0, ids).astype(np.uint32)
+
+
+def grey(box):
+    """Darker in the gaps, with noise."""
+    noise = np.random.default_rng(box.start).integers(0, 40, box.shape, dtype=np.uint8)
+    return np.where(bodies(box) > 0, np.uint8(160), np.uint8(90)) + noise
 
 
 def sampler_of(folder, given):
