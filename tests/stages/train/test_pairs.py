@@ -1,57 +1,146 @@
-"""Pairs: what people's agreement and their absence make of labels."""
+"""Pairs: any box of a source, as it is in the whole; what agreement and absence make of labels."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
+import pytest
+from tests.stages.train.sources import FILLED, MEMBRANE, NM, SHAPE, made_image
 
-from volproc.model.normalisation import Normalisation
-from volproc.stages.train.pairs import Pair, pair_of
+from volproc.errors import VolumeError
+from volproc.grid.box import Box
+from volproc.grid.scale import VoxelNm
+from volproc.stages.train.pairs import LabelledImage, Truth, truth_of
+from volproc.stages.train.training_sources import ClassLabels, Source
+from volproc.volume.resampling import read_resampled, resampling_to
+from volproc.volume.store import Volume
 
-IMAGE = np.zeros((4, 6, 8), np.uint8)
 LABELS = np.zeros((4, 6, 8), np.uint16)
 LABELS[:, :, :4] = 3
-IGNORED = np.zeros((4, 6, 8), dtype=np.bool_)
-IGNORED[:, :3, :] = True
-AGREEMENT = np.broadcast_to(np.array([255, 230, 153, 128, 127, 102, 25, 0], np.uint8), IMAGE.shape)
+SEEN = np.ones((4, 6, 8), dtype=np.bool_)
+SEEN[:, :3, :] = False
+AGREEMENT = np.broadcast_to(np.array([255, 230, 153, 128, 127, 102, 25, 0], np.uint8), SEEN.shape)
 
 
-def pair(**more: object) -> Pair:
-    return pair_of(IMAGE, LABELS, normalisation=Normalisation(0, 1), **more)  # type: ignore[arg-type]
+def truth(**more: Any) -> Truth:
+    return truth_of(LABELS, FILLED, VoxelNm((50.0, 50.0, 50.0)), **more)
 
 
 def test_labels_alone_all_count() -> None:
-    plain = pair()
-    assert plain.soft is None
-    assert plain.weight is None
-    assert not len(plain.counted)
-    assert plain.ground_truth.sum() == 4 * 6 * 4
+    plain = truth()
+    assert (plain.weight == 255).all()
+    assert (plain.target == 255 * (LABELS > 0)).all()
 
 
 def test_where_people_tie_agreement_weighs_nothing() -> None:
-    weight = pair(agreement=AGREEMENT, agreement_as="weights").weight
-    assert weight is not None
+    weight = truth(agreement=AGREEMENT, agreement_as="weights").weight
     assert weight[0, 0].tolist() == [255, 205, 51, 1, 1, 51, 205, 255]
 
 
 def test_agreement_as_labels_is_kept_as_it_is() -> None:
-    soft = pair(agreement=AGREEMENT, agreement_as="labels")
-    assert soft.soft is not None
-    assert (soft.soft == AGREEMENT).all()
-    assert soft.weight is None
-    assert (soft.ground_truth == (LABELS > 0)).all()
+    soft = truth(agreement=AGREEMENT, agreement_as="labels")
+    assert (soft.target == AGREEMENT).all()
+    assert (soft.weight == 255).all()
 
 
 def test_no_surface_is_seen_where_nobody_looked() -> None:
-    found = pair(ignored=IGNORED)
-    assert {tuple(voxel) for voxel in found.borders.tolist()} == {
+    found = truth(seen=SEEN)
+    assert {tuple(voxel) for voxel in np.argwhere(found.edges).tolist()} == {
         (z, y, 3) for z in range(4) for y in range(3, 6)
     }
-    assert {tuple(voxel) for voxel in found.counted.tolist()} == {
-        tuple(voxel) for voxel in np.argwhere(~IGNORED).tolist()
-    }
+    assert ((found.weight > 0) == SEEN).all()
+    assert not found.target[~SEEN].any()
 
 
-def test_ignoring_nothing_is_not_ignoring() -> None:
-    found = pair(ignored=np.zeros_like(IGNORED))
-    assert found.weight is None
-    assert not len(found.counted)
+@pytest.mark.parametrize("made", [FILLED, MEMBRANE])
+def test_what_is_ignored_has_no_effect(made: Any) -> None:
+    """Labels and agreement there may be anything."""
+    rng = np.random.default_rng(1)
+    for used in ("labels", "weights", "nothing"):
+        junk = np.where(SEEN, LABELS, rng.integers(0, 9, LABELS.shape))
+        people = np.where(SEEN, AGREEMENT, rng.integers(0, 255, LABELS.shape)).astype(np.uint8)
+        plain, changed = (
+            truth_of(ids, made, NM, SEEN, said, used)
+            for ids, said in ((LABELS, AGREEMENT), (junk, people))
+        )
+        for one, other in zip(vars(plain).values(), vars(changed).values(), strict=True):
+            assert np.array_equal(one, other)
+
+
+def test_any_box_is_that_of_the_whole_resampled_volume(save_volume: Callable[..., Any]) -> None:
+    rng = np.random.default_rng(2)
+    image = made_image(save_volume, ignore=rng.random(SHAPE) < 0.01)
+    resampler = resampling_to(image.source.image, NM)
+    whole = image.read(image.box)
+    grey = read_resampled(Volume(image.source.image), resampler, image.box).round().byte().numpy()
+    assert np.array_equal(whole.image, grey)
+    for _ in range(12):
+        start = tuple(int(rng.integers(0, n - 3)) for n in image.box.shape)
+        stop = tuple(int(rng.integers(a + 1, n + 1)) for a, n in zip(start, image.box.shape))
+        part = image.read(Box(start, stop))
+        index = Box(start, stop).slices
+        assert np.array_equal(part.image, whole.image[index])
+        for name in ("targets", "weights"):
+            for one, other in zip(getattr(part, name), getattr(whole, name), strict=True):
+                assert np.array_equal(one, other[index])
+
+
+def test_a_class_counts_where_it_is_labelled_only(save_volume: Callable[..., Any]) -> None:
+    """The second class is labelled in a part, the third nowhere in this image."""
+    image = made_image(save_volume)
+    part = save_volume(
+        "part.zarr",
+        np.ones((8, 16, 16), np.uint8),
+        kind="labels",
+        voxel_nm=(16, 16, 16),
+        corner_nm=(26, 75, 75),
+    ).info
+    first = image.source.classes[0]
+    classes = (first, ClassLabels(part), None)
+    source = Source(image.source.image, classes)
+    pair = LabelledImage(source, NM, (FILLED, FILLED, FILLED)).read(image.box)
+    bodies, marked, nothing = pair.weights
+    assert (bodies == 255).all()
+    assert marked.sum() == 255 * 8 * 16 * 16
+    assert (pair.targets[1] == marked).all()
+    assert not nothing.any()
+    assert not pair.targets[2].any()
+    assert not len(pair.edges[2])
+    lists = sum(voxels.nbytes for voxels in pair.edges)
+    # grey values, and of three classes two targets and one weight: what is one value takes no room
+    assert 0 <= pair.nbytes - lists - 4 * image.box.size < 20
+
+
+def test_centres_lie_in_the_core(save_volume: Callable[..., Any]) -> None:
+    ignored = np.zeros(SHAPE, np.bool_)
+    ignored[:, :30] = True
+    image = made_image(save_volume, ignore=ignored)
+    read, core = Box((2, 4, 6), (16, 34, 40)), Box((5, 10, 12), (9, 30, 31))
+    pair = image.read(read, centres=core, most=100)
+    assert pair.counted is not None
+    for voxels in (*pair.edges, pair.counted):
+        assert 50 < len(voxels) < 300
+        places = voxels + np.asarray(read.start)
+        assert (places >= core.start).all()
+        assert (places < core.stop).all()
+    assert all(pair.weights[0][tuple(voxel)] for voxel in pair.counted)
+
+
+def test_a_box_of_the_image_is_on_the_models_grid(save_volume: Callable[..., Any]) -> None:
+    whole = made_image(save_volume)
+    ends = [Box((0, 0, 0), (10, 60, 72)), Box((10, 0, 0), (24, 60, 72))]
+    boxes = [replace(whole, source=replace(whole.source, box=end)).box for end in ends]
+    assert boxes[0].stop[0] == boxes[1].start[0]  # none twice, none left out
+    assert boxes[1].stop == whole.box.stop
+
+
+def test_grey_values_that_are_no_number_are_refused(save_volume: Callable[..., Any]) -> None:
+    image = made_image(save_volume)
+    grey = np.full(SHAPE, np.nan, np.float32)
+    nan = save_volume("nan.zarr", grey, voxel_nm=(12, 10, 10)).info
+    bad = replace(image, source=replace(image.source, image=nan))
+    with pytest.raises(VolumeError, match=r"nan\.zarr, near voxels .* holds NaN"):
+        bad.image(Box((0, 0, 0), (2, 2, 2)))

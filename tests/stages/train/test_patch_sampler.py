@@ -1,146 +1,176 @@
-"""Patches: a pure function of seed and step, image and truth cut alike, within the volume."""
+"""Patches: a pure function of seed, step and number, the same whatever is in memory."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.stages.train.sources import SHAPE, made_image
 
-from volproc.grid.scale import parse_voxel_nm
-from volproc.model.normalisation import Normalisation
+from volproc.grid.box import Box
 from volproc.model.unet import UNetSpec
-from volproc.stages.train.augmentation.options import AugmentationOptions
-from volproc.stages.train.losses import bce_dice, dice_counts
-from volproc.stages.train.pairs import Pair, pair_of
-from volproc.stages.train.patch_sampler import Sampler, centre_of, cut
+from volproc.stages.train.batch import RawPatches
+from volproc.stages.train.centre_index import index_of
+from volproc.stages.train.pairs import LabelledImage
+from volproc.stages.train.patch_sampler import ANYWHERE, Sampler, centre_of, slots_of, window
+from volproc.stages.train.region_cache import HELD
+from volproc.stages.train.regions import SLOTS, regions_of
 
-SPEC = UNetSpec(4, 2, (2, 3))
-CUBES = parse_voxel_nm((50, 50, 50))
+SPEC = UNetSpec(4, 2, (2, 3), classes=2)
+LARGEST = (8, 8, 8)
+SMALL_CACHE = 250_000
 
 
 @pytest.fixture
-def ball() -> Pair:
-    """A bright ball in 20 x 40 x 50 voxels."""
-    z, y, x = np.ogrid[:20, :40, :50]
-    truth = ((z - 10) ** 2 + (y - 20) ** 2 + (x - 25) ** 2) < 64
-    image = (100 + 50 * truth + (z + y + x) % 7).astype(np.uint8)
-    return pair_of(image, truth.astype(np.uint32) * 9, normalisation=Normalisation(110, 20))
+def images(save_volume: Callable[..., Any]) -> list[LabelledImage]:
+    ignored = np.zeros(SHAPE, np.bool_)
+    ignored[18:] = True
+    return [
+        made_image(save_volume, name="a", ignore=ignored),
+        made_image(save_volume, name="b", seed=1, weight=3.0),
+    ]
 
 
-def sampler(pair: Pair, *, seed: int = 1) -> Sampler:
-    changes = AugmentationOptions(curves=0.35)
-    return Sampler([pair, pair], (1.0, 3.0), SPEC, 16, 3, seed, CUBES, changes)
+def sampler(images: list[LabelledImage], *, cache: int = SMALL_CACHE, **changes: Any) -> Sampler:
+    regions = regions_of(images, LARGEST, cache_bytes=cache)
+    index = index_of(regions, file="/nowhere/centres.json", key="")
+    made = Sampler(regions, index, SPEC, patch=8, batch=6, seed=1, axes=(0.5, 0.25, 0.25))
+    return replace(made, **changes)
 
 
-def test_a_batch_depends_on_seed_and_step_only(ball: Pair) -> None:
-    first = sampler(ball)
-    batches = [first(step) for step in (0, 1, 2)]
-    for step in (2, 0):  # asked for in another order, by another sampler
-        again = sampler(ball)(step)
-        assert all(torch.equal(a, b) for a, b in zip(again, batches[step], strict=True))
-    assert not torch.equal(batches[0][0], batches[1][0])
-    assert not torch.equal(batches[0][0], sampler(ball, seed=2)(0)[0])
-
-
-def test_shapes_and_ranges(ball: Pair) -> None:
-    for step in range(5):
-        planes, truth, weight = sampler(ball)(step)
-        assert planes.shape == (3, 4, 16, 16)
-        assert truth.shape == weight.shape == (3, 1, 2, 16, 16)
-        assert set(truth.unique().tolist()) <= {0.0, 1.0}
-        assert weight.unique().tolist() == [1.0]
-
-
-def test_half_of_the_patches_lie_on_a_surface(ball: Pair) -> None:
-    rng = np.random.default_rng(0)
-    surface = {tuple(voxel) for voxel in ball.borders.tolist()}
-    on = sum(centre_of(ball, rng) in surface for _ in range(400))
-    assert 160 < on < 260
-
-
-def test_borders_are_where_truth_changes(ball: Pair) -> None:
-    distance = np.linalg.norm(ball.borders - np.array([10, 20, 25]), axis=1)
-    assert len(ball.borders)
-    assert ((distance > 6) & (distance < 10)).all()
-
-
-def test_without_objects_patches_come_from_anywhere(ball: Pair) -> None:
-    empty = pair_of(ball.image, np.zeros_like(ball.ground_truth), normalisation=ball.normalisation)
-    assert not len(empty.borders)
-    assert sampler(empty)(0)[1].sum() == 0
-
-
-def test_image_and_truth_are_cut_alike(ball: Pair) -> None:
-    for centre in [(10, 20, 25), (0, 0, 0), (19, 39, 49), (10, 0, 49)]:
-        image, truth, weight = cut(ball, centre=centre, shape=(4, 16, 16))
-        assert image.shape == truth.shape == (4, 16, 16)
-        assert (weight == 255).all()
-        assert np.array_equal(image >= 150, truth == 255)
-
-
-def test_a_patch_larger_than_the_volume_is_mirrored(ball: Pair) -> None:
-    image, _, _ = cut(ball, centre=(3, 20, 25), shape=(30, 40, 50))
-    assert np.array_equal(image[5:25], ball.image)
-    assert np.array_equal(image[4], ball.image[1])
-
-
-def test_what_is_ignored_changes_no_batch(ball: Pair) -> None:
-    """Labels and agreement there may be anything: planes, truth and weight stay as they are."""
-    random = np.random.default_rng(5)
-    ignored = np.zeros(ball.ground_truth.shape, dtype=np.bool_)
-    ignored[:, :, 28:] = True
-    ignored[12:] = True
-    agreement = random.integers(0, 256, ball.ground_truth.shape, dtype=np.uint8)
-    for used in ("labels", "weights", "nothing"):
-        batches = []
-        for junk in (0, 7):
-            labels = np.where(
-                ignored, random.integers(0, 1 + junk, ignored.shape), ball.ground_truth
-            )
-            people = np.where(ignored, 30 * junk, agreement).astype(np.uint8)
-            pair = pair_of(
-                ball.image,
-                labels,
-                normalisation=ball.normalisation,
-                ignored=ignored,
-                agreement=people,
-                agreement_as=used,
-            )
-            batches.append([sampler(pair)(step) for step in range(6)])
-        weights = torch.cat([weight for _, _, weight in batches[0]])
-        assert 0.1 < (weights == 0).float().mean() < 0.9
-        for one, other in zip(*batches, strict=True):
-            assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def test_no_voxel_counts_into_which_an_ignored_one_was_blended(ball: Pair) -> None:
-    ignored = np.zeros(ball.ground_truth.shape, dtype=np.bool_)
-    ignored[:, :, 25:] = True
-    pair = pair_of(
-        ball.image,
-        ball.ground_truth,
-        normalisation=ball.normalisation,
-        ignored=ignored,
-        agreement=np.where(ignored, 0, 255).astype(np.uint8),
-        agreement_as="labels",
+def equal(one: RawPatches, other: RawPatches) -> bool:
+    return one.axes == other.axes and all(
+        torch.equal(getattr(one, part), getattr(other, part))
+        for part in ("planes", "mean", "std", "target", "weight")
     )
-    for step in range(12):
-        _, truth, weight = sampler(pair)(step)
-        assert bool((truth[weight > 0] > 0.999).all())  # no trace of the 0 beside it
 
 
-def test_patches_are_centred_on_what_counts(ball: Pair) -> None:
-    ignored = np.ones(ball.ground_truth.shape, dtype=np.bool_)
-    ignored[3] = False
-    pair = pair_of(ball.image, ball.ground_truth, normalisation=ball.normalisation, ignored=ignored)
-    rng = np.random.default_rng(0)
-    assert {centre_of(pair, rng)[0] for _ in range(50)} == {3}
+def joined(*parts: RawPatches) -> RawPatches:
+    fields = ("planes", "mean", "std", "target", "weight")
+    tensors = {name: torch.cat([getattr(one, name) for one in parts]) for name in fields}
+    return replace(parts[0], **tensors, axes=sum((one.axes for one in parts), ()))
 
 
-def test_the_loss_is_small_for_the_truth_only() -> None:
-    truth = (torch.arange(64).reshape(1, 1, 8, 8) % 5 == 0).float()
-    good, bad = 20 * (truth - 0.5), -20 * (truth - 0.5)
-    assert bce_dice(good, truth) < 0.01
-    assert bce_dice(bad, truth) > 5
-    assert dice_counts(good, truth) == (26, 26)
-    assert dice_counts(bad, truth) == (0, 64)
+@pytest.mark.parametrize("cache", [SMALL_CACHE, 10**8])
+def test_patches_depend_on_seed_step_and_number_only(
+    images: list[LabelledImage], cache: int
+) -> None:
+    first = sampler(images, cache=cache)
+    assert first.regions.is_whole == (cache > SMALL_CACHE)
+    steps = {step: first.patches(step) for step in (0, 1, 400, 401)}
+    fresh = sampler(images, cache=cache)
+    for step in (401, 0):  # asked for in another order, by a process that begins there
+        assert equal(fresh.patches(step), steps[step])
+    for shares in ([range(6)], [range(3), range(3, 6)], [range(i, i + 1) for i in range(6)]):
+        parts = [sampler(images, cache=cache) for _ in shares]
+        apart = [one.patches(400, share.start, len(share)) for one, share in zip(parts, shares)]
+        assert equal(joined(*apart), steps[400])
+    assert not equal(steps[0], steps[1])
+    assert not equal(steps[0], sampler(images, cache=cache, seed=2).patches(0))
+
+
+def test_shapes_and_constants(images: list[LabelledImage]) -> None:
+    raw = sampler(images).patches(3, first=2, count=3)
+    assert raw.planes.shape == (3, 4, 8, 8)
+    assert raw.planes.dtype == raw.target.dtype == raw.weight.dtype == torch.uint8
+    assert raw.target.shape == raw.weight.shape == (3, 2, 4, 8, 8)
+    assert raw.mean.shape == raw.std.shape == (3,)
+    assert (raw.step, raw.first) == (3, 2)
+    known = {round(image.normalisation.mean, 3) for image in images}
+    assert {round(float(mean), 3) for mean in raw.mean} <= known
+
+
+def test_a_patch_of_a_region_is_cut_from_the_whole_volume(images: list[LabelledImage]) -> None:
+    small = sampler(images)
+    wholes = [image.read(image.box) for image in images]
+    for step in range(0, 900, 90):
+        for number in range(6):
+            rng = np.random.default_rng([1, step, number])
+            planes, target, weight, pair, axis = small._patch(step, number)
+            kind, place = small._place(rng, step, number)
+            region = small.regions.all[place]
+            assert int(rng.choice(3, p=small.axes)) == axis
+            centre = centre_of(pair, region.core, rng, kind)
+            shape = tuple(4 if a == axis else 8 for a in range(3))
+            whole, box = wholes[region.source], images[region.source].box
+            index = window(centre, box, box, shape)
+            assert np.array_equal(planes, np.moveaxis(whole.image[index], axis, 0))
+            for number_of, (one, other) in enumerate(zip(target, weight, strict=True)):
+                assert np.array_equal(one, np.moveaxis(whole.targets[number_of][index], axis, 0))
+                assert np.array_equal(other, np.moveaxis(whole.weights[number_of][index], axis, 0))
+
+
+def test_memory_is_bounded_and_what_is_read_is_used_often(images: list[LabelledImage]) -> None:
+    small, read = sampler(images), []
+    regions = small.regions
+    for step in range(60):
+        small.patches(step)
+        held = [held.result() for held in small._cache._held.values()]
+        read.append(sum(pair.nbytes - _lists(pair) for pair in held))
+        assert len(held) <= HELD
+    assert max(read) <= SMALL_CACHE
+    places = {small._place(np.random.default_rng(0), s, n)[1] for s in range(60) for n in range(6)}
+    assert len(places) < SLOTS * 2 < len(regions.all)
+
+
+def _lists(pair: Any) -> int:
+    return sum(one.nbytes for one in (*pair.edges, pair.counted) if one is not None)
+
+
+def test_half_of_the_patches_lie_on_surfaces_and_weights_count(
+    images: list[LabelledImage],
+) -> None:
+    everything = sampler(images, cache=10**8)
+    drawn = [everything._drawn(np.random.default_rng([5, n])) for n in range(2000)]
+    kinds = [kind for kind, _ in drawn]
+    assert 900 < kinds.count(ANYWHERE) < 1100
+    assert abs(kinds.count(0) - kinds.count(1)) < 150
+    assert 1400 < sum(place for _, place in drawn) < 1600  # the second image weighs 3 times as much
+
+
+@pytest.mark.parametrize("cache", [SMALL_CACHE, 10**8])
+def test_centres_are_voxels_that_count(images: list[LabelledImage], cache: int) -> None:
+    some = sampler(images, cache=cache)
+    for step in range(0, 600, 20):
+        rng = np.random.default_rng([1, step, 0])
+        kind, place = some._place(rng, step, 0)
+        region, pair = some.regions.all[place], some._cache.get(place)
+        centre = centre_of(pair, region.core, rng, kind)
+        inside = Box(centre, tuple(c + 1 for c in centre)).within(pair.box.start).slices
+        assert max(weight[inside].item() for weight in pair.weights) > 0
+
+
+def test_axes_are_as_often_as_they_are_asked_for(images: list[LabelledImage]) -> None:
+    some = sampler(images, cache=10**8)
+    axes = [axis for step in range(60) for axis in some.patches(step).axes]
+    assert 140 < axes.count(0) < 220
+    assert 60 < axes.count(1) < 120
+    alone = sampler(images, cache=10**8, axes=(0.0, 1.0, 0.0))
+    assert set(alone.patches(0).axes) == {1}
+
+
+def test_processes_that_share_a_step_share_the_regions(images: list[LabelledImage]) -> None:
+    for batch in (1, 6, 8, 16, 64):
+        slots = [slots_of(number, batch) for number in range(batch)]
+        assert {slot for one in slots for slot in one} == set(range(SLOTS))
+        if batch <= SLOTS:
+            assert sum(map(len, slots)) == SLOTS
+
+
+def test_an_error_while_reading_comes_to_whoever_waits(
+    images: list[LabelledImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = sampler(images)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(LabelledImage, "read", fail)
+    with pytest.raises(OSError, match="the disk is gone"):
+        small.patches(0)
+    monkeypatch.undo()
+    assert equal(small.patches(0), sampler(images).patches(0))

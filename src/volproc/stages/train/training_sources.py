@@ -12,7 +12,7 @@ from volproc.grid.box import Box, each, whole_box
 from volproc.grid.crop import box_in
 from volproc.grid.scale import VoxelNm
 from volproc.stages.resolution import unresolved
-from volproc.stages.train.data_options import DataOptions, OfClasses
+from volproc.stages.train.data_options import DataOptions, OfClasses, TargetOptions
 from volproc.stages.train.options import TrainOptions
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import require_labels
@@ -96,7 +96,10 @@ def _sources(
     entries: Sequence[DataOptions], options: TrainOptions, find: Find, *, table: str
 ) -> tuple[Source, ...]:
     _require_classes(options)
-    return tuple(_source(entry, options, find, where=f"[[{table}]]") for entry in entries)
+    found = tuple(_source(entry, options, find, where=f"[[{table}]]") for entry in entries)
+    for source in found:
+        _require_different(source, options)
+    return found
 
 
 def _source(entry: DataOptions, options: TrainOptions, find: Find, *, where: str) -> Source:
@@ -142,6 +145,22 @@ def _require_classes(options: TrainOptions) -> None:
         raise ConfigError(
             f"[train.targets.{odd[0]}]: [train] classes = {[*classes]} has no such class"
         )
+
+
+def _require_different(source: Source, options: TrainOptions) -> None:
+    """ConfigError if two classes would be the same voxels."""
+    seen: dict[tuple[str, TargetOptions], str] = {}
+    for name, one in zip(options.classes, source.classes, strict=True):
+        if one is None:
+            continue
+        target = options.targets.get(name, TargetOptions())
+        other = seen.setdefault((one.labels.url, target), name)
+        if other != name:
+            raise ConfigError(
+                f"[train] {other} and {name} would be learnt from the same voxels of "
+                f"{one.labels.url}: give [train.targets] that tell them apart, such as from = "
+                '"values", or a label volume of its own to each'
+            )
 
 
 def require_fit(source: Source, voxel_nm: VoxelNm) -> None:
@@ -202,10 +221,11 @@ def _model_box(source: Source, voxel_nm: VoxelNm) -> Box:
     if source.box is None or source.box == source.image.box:
         return whole
 
-    def first(end: int, here: float, there: float) -> int:
-        return ceil(end * here / there - 0.5 - 1e-6)
+    def first(end: int, size: int, here: float, there: float, size_out: int) -> int:
+        # the grid's end is the image's, whichever of them is a little longer
+        return size_out if end == size else ceil(end * here / there - 0.5 - 1e-6)
 
-    both = source.image.voxel_nm, voxel_nm
+    both = source.image.shape, source.image.voxel_nm, voxel_nm, whole.stop
     start, stop = (each(first, end, *both) for end in (source.box.start, source.box.stop))
     return Box(start, stop).clip(whole)
 
