@@ -553,9 +553,18 @@ def train(
     voxel_nm: float = 50.0,
     slices_in: int = 12,
     slices_out: int = 8,
+    network: Literal["unet", "etchacell"] = "unet",
     widths: Sequence[int] = (32, 64, 96, 128),
     stem: int = 2,
+    convs_down: int = 2,
+    convs_up: int = 1,
+    block: Literal["plain", "residual", "separable"] = "plain",
+    skips: Literal["concat", "add"] = "concat",
+    towers: int = 32,
+    levels: int = 5,
     start_from: str = "",
+    freeze: Literal["nothing", "encoder", "body"] = "nothing",
+    few: bool = False,
     patch: int = 192,
     batch: int = 8,
     steps: int = 3000,
@@ -566,6 +575,8 @@ def train(
     validate_steps: int = 500,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     licence: str = "",
+    purpose: str = "",
+    limits: str = "",
     notes: str = "",
     trained_on: Sequence[TrainedOnOptions] = (),
     overwrite: bool = False,
@@ -611,13 +622,36 @@ def train(
         Neighbouring planes the network reads.
     slices_out
         Planes it answers: the central ones.
+    network
+        A U-Net, or the published network of Etch-a-Cell (12 slices in and out).
     widths
         Channels per level of the U-Net, finest first.
     stem
-        Pixels of a side that become channels before the first convolution; 1 for none.
+        Pixels of a side that become channels before the U-Net's first convolution; 1 for
+        none.
+    convs_down
+        Convolutions per level of the U-Net's encoder.
+    convs_up
+        Convolutions per level of the U-Net's decoder.
+    block
+        The U-Net's convolutions: plain, residual, or separable (a fifth of the work).
+    skips
+        Whether the U-Net's decoder takes the encoder's planes beside its own, or added to
+        them.
+    towers
+        Channels of a tower of Etch-a-Cell's network, at the finest level.
+    levels
+        Levels of Etch-a-Cell's network.
     start_from
-        A model of the same network to go on from: a folder or a shipped name; none if
-        empty.
+        A model to go on from: a folder or a shipped name; none if empty. Its network and
+        voxel size are taken where these options are not given. The outputs of classes that
+        it has are kept.
+    freeze
+        What learns nothing of a model that is gone on from: encoder, or body (all but the
+        head).
+    few
+        For 5 to 20 annotated slices: goes on from a shipped model, with few and small
+        steps, unless options say otherwise.
     patch
         Pixels of a side of the training patches, a multiple of the network's stride.
     batch
@@ -639,6 +673,10 @@ def train(
         Where it trains; auto takes a GPU if there is one.
     licence
         Terms of the weights, for the card.
+    purpose
+        What the model is for, in a line, for the card.
+    limits
+        Where it fails, for the card.
     notes
         What a user of the model should know, for the card.
     trained_on
