@@ -26,7 +26,8 @@ NORM = {
 FROM_CONFIG, FROM_ORDER = (
     "Imported from Keras. The order of channels follows from the file's description of its layers.",
     "Imported from a Keras file of weights alone: skips are taken to come before what is lifted, "
-    "and towers as 1x1-3x3, 1x1-5x5, pool; compare a prediction with Keras' own before you rely on it.",
+    "and towers as 1x1-3x3, 1x1-5x5, pool; compare a prediction with Keras' own before you rely "
+    "on it.",
 )
 GREYS = (
     "The file does not say how images were normalised: here to mean 0 and spread 1 of the volume. "
