@@ -32,6 +32,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "stem4": {"widths": (48, 96, 128), "stem": 4, "skips": "add"},
     "narrow": {"widths": (24, 40, 64, 96)},
 }
+SERIAL = volproc.ClusterOptions(kind="serial")
 SIDE = 512
 
 
@@ -46,11 +47,11 @@ def phantoms(folder: Path, side: int) -> list[tuple[str, str]]:
     """An image and its labels to learn from, and others to test on, at 50 nm."""
     found = []
     for seed in (1, 2):
-        place = folder / f"phantom-{seed}"
-        if not place.exists():
-            shape = (side // 2, side, side)
-            volproc.phantom(place, shape=shape, voxel_nm=(50, 50, 50), seed=seed, progress=False)
-        found.append((str(place / "image.zarr"), str(place / "nuclei.zarr")))
+        place = folder / f"phantom-{seed}.zarr"
+        shape = (side // 2, side, side)
+        how = volproc.PhantomOptions(shape=shape, voxel_nm=(50, 50, 50), seed=seed)
+        volproc.phantom(place, how, cluster=SERIAL, progress=False)
+        found.append((str(place), str(place / "labels" / "nuclei")))
     return found
 
 
@@ -59,7 +60,7 @@ def trained(name: str, folder: Path, how: dict[str, Any]) -> dict[str, Any]:
     model = folder / name
     options = volproc.TrainOptions(**CANDIDATES[name] | how, model_out=str(model), name=name)
     begun = time.process_time()
-    card = volproc.train(options, progress=False, cluster=volproc.ClusterOptions(kind="serial"))
+    card = volproc.train(options, progress=False, cluster=SERIAL)
     return {
         "network": name,
         "kflop": round(kflop(options, halo=False), 2),
