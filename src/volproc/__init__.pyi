@@ -17,7 +17,10 @@ from volproc.functions import plan as plan
 from volproc.functions import run as run
 from volproc.functions import status as status
 from volproc.grid.box import Box as Box
+from volproc.model.checking import check_model as check_model
+from volproc.model.keras.importing import import_keras as import_keras
 from volproc.model.weights import Card
+from volproc.model.weights import load_card as load_card
 from volproc.stages.annotate.options import AnnotateOptions as AnnotateOptions
 from volproc.stages.annotate.stage import AnnotateResult
 from volproc.stages.crowd.options import CrowdOptions as CrowdOptions

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-from volproc.cli import cluster_commands, volume_commands, workflow_commands
+from volproc.cli import cluster_commands, model_commands, volume_commands, workflow_commands
 from volproc.cli.app import app
 from volproc.cli.stage_commands import add_commands
 from volproc.cli.stopping import STOPPED, stoppable
@@ -23,7 +23,14 @@ from volproc.errors import REPORT, VolprocError
 from volproc.faults import IN_THE_LOG, WAY_OUT, fault_of, first_line, is_transient, notes_of
 from volproc.terminal import fail, note
 
-__all__ = ["app", "cluster_commands", "main", "volume_commands", "workflow_commands"]
+__all__ = [
+    "app",
+    "cluster_commands",
+    "main",
+    "model_commands",
+    "volume_commands",
+    "workflow_commands",
+]
 
 add_commands()
 

@@ -143,6 +143,19 @@ def model_folder(name: str) -> Path | str:
     return folder
 
 
+def cards_in(folder: Path | str = "") -> tuple[tuple[str, Card], ...]:
+    """Name or path, and card, of the shipped models and of the model folders in `folder`.
+
+    ModelError for a card that is not usable, and where `folder` is none.
+    """
+    if folder and not Path(folder).is_dir():
+        raise ModelError(f"{folder} is not a folder; give one that holds model folders")
+    shipped = ((path.parent.name, path.parent) for path in sorted(SHIPPED.glob(f"*/{CARD}")))
+    cards = sorted(Path(folder).glob(f"*/{CARD}")) if folder else []
+    there = ((str(path.parent), path.parent) for path in cards)
+    return tuple((name, load_card(place)) for name, place in (*shipped, *there))
+
+
 def _require_fit(requested: dict[str, Tensor], found: dict[str, Tensor], *, path: str) -> None:
     odd = sorted(requested.keys() ^ found.keys())
     if odd:

@@ -8,8 +8,9 @@ from typing import Any
 
 from volproc.model.etchacell import EtchACellSpec
 from volproc.model.unet import UNetSpec
-from volproc.model.weights import Card, NetworkSpec, load_card, model_folder
+from volproc.model.weights import Card, NetworkSpec, load_card
 from volproc.stages.train.options import TrainOptions
+from volproc.stages.train.start import folder_of
 
 FEW: Mapping[str, Any] = {
     "start_from": "nuclei-50nm",
@@ -42,7 +43,7 @@ def completed(options: TrainOptions) -> TrainOptions:
     if options.few:
         given = {**FEW, **given}
     if start := given.get("start_from"):
-        given = {**_implied(load_card(model_folder(start))), **given}
+        given = {**_implied(load_card(folder_of(start))), **given}
     return TrainOptions(**given)
 
 

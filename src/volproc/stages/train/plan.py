@@ -56,7 +56,7 @@ class TrainPlan:
     def claim(self) -> Claim:
         """What it reads and writes."""
         volumes = (v.url for s in (*self.sources, *self.validation) for v in s.volumes)
-        inputs = (*volumes, *filter(None, [self.options.start_from]))
+        inputs = (*volumes, *([str(self.start.folder)] if self.start else []))
         return Claim(self.recipe, inputs, folders=(self.folder,))
 
     @property

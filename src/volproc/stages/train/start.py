@@ -58,8 +58,7 @@ def start_of(
                 "start_from"
             )
         return None
-    _refuse_files(name)
-    folder = model_folder(name)
+    folder = folder_of(name)
     card = load_card(folder)
     if replace(card.spec, classes=spec.classes) != spec:
         raise ModelError(
@@ -93,8 +92,8 @@ def _changes(
         yield f"frozen, as {card.name} has it: {options.freeze}"
 
 
-def _refuse_files(name: str) -> None:
-    """ModelError for files of weights, whose way here is another."""
+def folder_of(name: str) -> Path | str:
+    """The folder of a model to start from; ModelError for files, whose way here is another."""
     ending = Path(name).suffix.lower()
     if ending in PICKLES:
         raise ModelError(
@@ -106,3 +105,4 @@ def _refuse_files(name: str) -> None:
             f"[train] start_from = {name!r} is a file of Keras: make a model folder of it with "
             "`volproc models import-keras`, and start from that"
         )
+    return model_folder(name)

@@ -1,0 +1,80 @@
+"""Going on from a model with few annotated slices: what to freeze, and how fast to learn.
+
+    python benchmarks/few_slices.py OUT MODEL IMAGE LABELS --slices 10
+
+The image is seen with its greys turned round, as the model never saw them. It learns from the first
+slices of it and is scored on the last half, along each axis by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import volproc
+
+SERIAL = volproc.ClusterOptions(kind="serial")
+WAYS: dict[str, dict[str, Any]] = {
+    "encoder frozen, 5e-4": {"freeze": "encoder", "learning_rate": 5e-4},
+    "nothing frozen, 5e-4": {"learning_rate": 5e-4},
+    "nothing frozen, 2e-3": {"learning_rate": 2e-3},
+    "body frozen, 2e-3": {"freeze": "body", "learning_rate": 2e-3},
+    "encoder frozen, 2e-3": {"freeze": "encoder", "learning_rate": 2e-3},
+    "from scratch, 2e-3": {"start_from": "", "learning_rate": 2e-3},
+}
+
+
+def saved(path: Path, values: np.ndarray, *, kind: str, like: Any) -> str:
+    """A finished volume of these voxels at the voxel size of `like`."""
+    info = volproc.new_volume(
+        str(path),
+        shape=values.shape,
+        voxel_nm=like.info.voxel_nm,
+        dtype=str(values.dtype),
+        kind=kind,
+        max_levels=1,
+    )
+    if not path.exists():
+        how = {"step": "few", "digest": path.name, "version": volproc.__version__}
+        made = volproc.create_volume(info, **how)
+        made.write(info.box, values)
+        made.finish()
+    return info.url
+
+
+def main() -> None:
+    """Print a row for each way; one that is done is not trained again."""
+    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ask.add_argument("out", type=Path)
+    for name in ("model", "image", "labels"):
+        ask.add_argument(name)
+    ask.add_argument("--slices", type=int, default=10)
+    ask.add_argument("--steps", type=int, default=300)
+    ask.add_argument("--patch", type=int, default=192)
+    ask.add_argument("--batch", type=int, default=4)
+    given = ask.parse_args()
+    image, labels = (volproc.open_volume(url) for url in (given.image, given.labels))
+    greys, known = (volume.read(volume.info.box) for volume in (image, labels))
+    greys, half = 255 - greys, len(greys) // 2
+    how: dict[str, Any] = {"start_from": given.model, "validate_steps": given.steps}
+    how |= {"steps": given.steps, "patch": given.patch, "batch": given.batch}
+    for prefix, rows in (("", slice(0, given.slices)), ("validation_", slice(half, None))):
+        parts = ("images", greys, "image", image), ("labels", known, "labels", labels)
+        for key, values, kind, like in parts:
+            name = f"{prefix}{key}-{given.slices}.zarr"
+            how[prefix + key] = (saved(given.out / name, values[rows], kind=kind, like=like),)
+    spec = volproc.load_card(given.model).spec
+    how |= {name: getattr(spec, name) for name in ("slices_in", "slices_out", "widths", "skips")}
+    for name, changes in WAYS.items():
+        folder = given.out / name.replace(" ", "-").replace(",", "")
+        options = volproc.TrainOptions(**how | changes, model_out=str(folder))
+        card = volproc.train(options, cluster=SERIAL, progress=False)
+        print(json.dumps({"way": name, **card.scores}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

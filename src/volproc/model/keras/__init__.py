@@ -1,0 +1,1 @@
+"""Weights of Etch-a-Cell's network from files of Keras, read by h5py alone."""
