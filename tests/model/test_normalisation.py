@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from volproc.errors import VolumeError
-from volproc.model.normalisation import CLIP, Normalisation, constants_from
+from volproc.model.normalisation import (
+    CLIP,
+    Normalisation,
+    constants_from,
+    grey_quantiles,
+    matched_constants,
+)
 
 
 def test_constants_are_mean_and_spread() -> None:
@@ -115,3 +121,58 @@ def test_flat_volumes_are_known(values: np.ndarray, flat: bool) -> None:
     """invesalius3#1152, sanderslab/magellanmapper#131: constant images, equal percentiles."""
     assert constants_from(values).flat is flat
     assert constants_from(values).std > 0
+
+
+def samples(dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """A volume, and the same with other contrast: a rising curve of its greys."""
+    chance = np.random.default_rng(0)
+    dark = chance.random((20, 40, 40)) < 0.3
+    greys = np.where(dark, chance.normal(80, 8, dark.shape), chance.normal(150, 15, dark.shape))
+    other = 20 + 200 * (greys.clip(0, 255) / 255) ** 4
+    return greys.round().astype(dtype), other.round().astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_matched_greys_look_like_those_that_were_learnt(dtype: str) -> None:
+    learnt, other = samples(dtype)
+    quantiles = grey_quantiles(learnt)
+    constants = matched_constants(other, quantiles)
+    wanted = constants_from(learnt).apply(torch.from_numpy(learnt))
+    found = constants.apply(torch.from_numpy(other))
+    unmatched = constants_from(other).apply(torch.from_numpy(other))
+    assert (found - wanted).abs().mean() < 0.06
+    assert (unmatched - wanted).abs().mean() > 0.15
+
+
+def test_a_volume_matched_to_itself_stays_as_it_is() -> None:
+    learnt, _ = samples("float32")
+    constants = matched_constants(learnt, grey_quantiles(learnt))
+    plain = constants_from(learnt).apply(torch.from_numpy(learnt))
+    torch.testing.assert_close(constants.apply(torch.from_numpy(learnt)), plain, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_the_table_rises_is_clipped_and_the_same_for_any_block(dtype: str) -> None:
+    learnt, other = samples(dtype)
+    constants = matched_constants(other, grey_quantiles(learnt))
+    greys = torch.arange(256).to(getattr(torch, dtype))
+    table = constants.apply(greys)
+    assert (table.diff() >= 0).all()
+    assert table.abs().max() <= CLIP
+    assert table.unique().numel() > 100
+    planes = torch.from_numpy(other)[None]
+    whole = constants.apply(planes)
+    assert torch.equal(whole[..., 5:9, 3:17], constants.apply(planes[..., 5:9, 3:17]))
+    assert torch.equal(whole.flatten()[:50], constants.apply(planes.flatten()[:50]))
+
+
+def test_nan_is_the_mean_and_infinities_are_clipped_when_greys_are_matched() -> None:
+    learnt, other = samples("float32")
+    constants = matched_constants(other, grey_quantiles(learnt))
+    found = constants.apply(torch.tensor([float("nan"), float("inf"), -float("inf"), other.mean()]))
+    assert found.tolist() == [pytest.approx(float(found[3]), abs=1e-3), CLIP, -CLIP, found[3]]
+
+
+def test_equal_greys_cannot_be_matched_and_stay_constants() -> None:
+    flat = np.full((2, 3, 4), 7, np.uint8)
+    assert matched_constants(flat, (-1.0, 0.0, 1.0)) == constants_from(flat)

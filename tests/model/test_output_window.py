@@ -13,6 +13,7 @@ UNETS = [
     UNetSpec(slices_in=3, slices_out=1, widths=(4, 6, 8), stem=2, convs_up=2),
     UNetSpec(slices_in=2, slices_out=2, widths=(4, 6, 6, 8), stem=1, convs_down=1),
     UNetSpec(widths=(4,), stem=4),
+    UNetSpec(2, 2, (4, 6, 8), stem=2, block="separable", skips="add"),
 ]
 
 

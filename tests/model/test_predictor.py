@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +14,10 @@ from volproc.model.predictor import Predictor, without_batch_norm, without_stem
 from volproc.model.unet import UNet, UNetSpec
 
 
-def trained(stem: int) -> UNet:
+def trained(stem: int, **more: Any) -> UNet:
     """As if trained: no running mean of 0 and spread of 1."""
     torch.manual_seed(stem)
-    network = UNet(UNetSpec(slices_in=4, slices_out=2, widths=(6, 8), stem=stem)).eval()
+    network = UNet(UNetSpec(slices_in=4, slices_out=2, widths=(6, 8), stem=stem, **more)).eval()
     for part in network.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(part.weight, 0.5, 2)
@@ -25,9 +26,13 @@ def trained(stem: int) -> UNet:
     return network
 
 
+@pytest.mark.parametrize("skips", ["concat", "add"])
+@pytest.mark.parametrize("block", ["plain", "residual", "separable"])
 @pytest.mark.parametrize("stem", [1, 2, 4])
-def test_the_stem_and_batch_norm_fold_into_the_convolutions(stem: int) -> None:
-    network = trained(stem)
+def test_the_stem_and_batch_norm_fold_into_the_convolutions(
+    stem: int, block: str, skips: str
+) -> None:
+    network = trained(stem, block=block, skips=skips)
     planes = torch.randn(2, 4, 24, 32)
     folded = without_stem(without_batch_norm(copy.deepcopy(network)))
     with torch.inference_mode():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from volproc.errors import ModelError
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import Block, Skips, UNet, UNetSpec
 
 SPECS = [
     UNetSpec(1, 1, (2,), stem=1),
@@ -16,6 +16,10 @@ SPECS = [
     UNetSpec(4, 2, (2, 3, 4), stem=2),
     UNetSpec(1, 1, (2, 2, 2, 2), stem=1, convs_down=1),
     UNetSpec(2, 2, (2, 2), stem=4),
+    UNetSpec(2, 2, (2, 3), stem=2, convs_up=2, block="residual"),
+    UNetSpec(2, 2, (2, 3, 4), stem=1, block="separable"),
+    UNetSpec(1, 1, (2, 3), stem=4, convs_down=3, skips="add"),
+    UNetSpec(3, 1, (2, 3, 3), stem=2, block="separable", skips="add", classes=2),
 ]
 
 
@@ -99,19 +103,22 @@ def test_moving_the_plane_by_the_stride_moves_the_answer(spec: UNetSpec) -> None
 def test_slices_and_sizes_are_as_described(spec: UNetSpec) -> None:
     height, width = 2 * spec.stride, 3 * spec.stride
     answer = UNet(spec).eval()(torch.zeros(2, spec.slices_in, height, width))
-    assert answer.shape == (2, spec.slices_out, height, width)
+    assert answer.shape == (2, spec.classes * spec.slices_out, height, width)
 
 
-def test_flop_counts_every_convolution() -> None:
-    spec = UNetSpec(4, 2, (3, 5, 7), stem=2, convs_up=2)
+@pytest.mark.parametrize("skips", ["concat", "add"])
+@pytest.mark.parametrize("block", ["plain", "residual", "separable"])
+def test_flop_counts_every_convolution(block: Block, skips: Skips) -> None:
+    spec = UNetSpec(4, 2, (3, 5, 7), stem=2, convs_up=2, block=block, skips=skips)
     network, counted = UNet(spec).eval(), 0
 
     def count(module: torch.nn.Module, planes: tuple[Tensor, ...], answer: Tensor) -> None:
         nonlocal counted
         kernel = module.weight.shape  # type: ignore[union-attr]
         # a transposed 2x2 convolution with stride 2 multiplies each output pixel once per channel
-        area = kernel[2] * kernel[3] if isinstance(module, torch.nn.Conv2d) else 1
-        counted += 2 * answer.numel() * planes[0].shape[1] * area
+        plain = isinstance(module, torch.nn.Conv2d)
+        products = kernel[1] * kernel[2] * kernel[3] if plain else kernel[0]
+        counted += 2 * answer.numel() * products
 
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
@@ -136,6 +143,8 @@ def test_outputs_do_not_depend_on_the_rest_of_the_batch() -> None:
         ({"stem": 0}, "at least 1"),
         ({"stem": 2**70}, "may be larger than 4096"),  # making it would take for ever
         ({"widths": (8,) * 13}, "levels more than 12"),
+        ({"block": "dense"}, "'dense' is none of plain, residual, separable"),
+        ({"skips": "none"}, "'none' is none of concat, add"),
     ],
 )
 def test_impossible_networks_are_refused(values: dict[str, object], message: str) -> None:

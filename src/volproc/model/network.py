@@ -72,8 +72,12 @@ class Network(ABC):
         """Memory for planes of that size, an upper estimate."""
 
     @abstractmethod
-    def constants_from(self, sample: npt.NDArray[Any]) -> Constants:
-        """The volume's constants from a sample of it; VolumeError where there are none."""
+    def constants_from(self, sample: npt.NDArray[Any], *, match_greys: bool = False) -> Constants:
+        """The volume's constants from a sample of it; VolumeError where there are none.
+
+        `match_greys` gives it the distribution of grey values that the network learnt from;
+        ModelError where nobody stated that.
+        """
 
     @abstractmethod
     def load(self, device: str) -> Predict:

@@ -6,6 +6,7 @@ these come from one sample of the whole volume and are then applied voxel by vox
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +27,8 @@ CLIP = 5.0
 """Normalised values are kept within -CLIP and CLIP."""
 TAILS = (0.02, 0.0005)
 """Shares of voxels below and above the range that tells outliers."""
+QUANTILES = 65
+"""Grey values that describe a distribution."""
 QUANTILE_VOXELS = 2**22
 """Voxels that the range is found from, at the most about twice as many, evenly picked."""
 
@@ -47,6 +50,40 @@ class Normalisation:
         if values.is_floating_point():
             scaled.nan_to_num_(nan=0.0, posinf=CLIP, neginf=-CLIP)
         return scaled.clamp_(-CLIP, CLIP)
+
+
+@dataclass(frozen=True)
+class MatchedGreys:
+    """A rising table that gives a volume the distribution of the greys a network learnt from.
+
+    Straight between the quantiles; beyond them, and for voxels that are saturated or outliers, as
+    steep as `normalisation`, clipped to +-CLIP.
+    """
+
+    normalisation: Normalisation
+    raw: tuple[float, ...]
+    """Grey values of the volume, rising."""
+    normal: tuple[float, ...]
+    """What they become, one for each."""
+
+    def apply(self, values: Tensor) -> Tensor:
+        """`values` matched, float32, each voxel on its own; NaN becomes 0, the mean."""
+        if values.dtype == torch.uint8:
+            table = self._matched(torch.arange(256, device=values.device))
+            if values.ndim == 4 and not values.is_cuda:
+                return _looked_up(values, table)
+            return table[values.int()]
+        return self._matched(values)
+
+    def _matched(self, values: Tensor) -> Tensor:
+        known = values.to(torch.float32).nan_to_num(nan=self.normalisation.mean)
+        raw, normal = (torch.tensor(n, device=values.device) for n in (self.raw, self.normal))
+        after = torch.bucketize(known, raw[1:-1]) + 1
+        low, high = raw[after - 1], raw[after]
+        share = (known.clamp(raw[0], raw[-1]) - low) / (high - low)
+        beyond = (known - known.clamp(raw[0], raw[-1])) / self.normalisation.std
+        matched = normal[after - 1].lerp(normal[after], share) + beyond
+        return matched.nan_to_num_(nan=0.0).clamp_(-CLIP, CLIP)
 
 
 def _looked_up(planes: Tensor, table: Tensor) -> Tensor:
@@ -74,6 +111,37 @@ def constants_from(sample: npt.NDArray[Any]) -> Normalisation:
     padding, burnt-out or lost; without anything else to go by they are taken after all. So are
     outliers (`fences`). VolumeError when no voxel is a number.
     """
+    return _normalisation(*_usual(sample))
+
+
+def matched_constants(
+    sample: npt.NDArray[Any], match: Sequence[float]
+) -> Normalisation | MatchedGreys:
+    """As `constants_from`, but the volume's `grey_quantiles` are brought to those of `match`."""
+    values, counts = _usual(sample)
+    found = _normalisation(values, counts)
+    raw = _spread_quantiles(values, counts, len(match))
+    # several quantiles of one grey value: it becomes their mean
+    known, which = np.unique(raw.astype(np.float32), return_inverse=True)
+    normal = np.bincount(which, weights=match) / np.bincount(which)
+    if known.size < 2:
+        return found
+    return MatchedGreys(found, tuple(known.tolist()), tuple(normal.tolist()))
+
+
+def grey_quantiles(sample: npt.NDArray[Any]) -> tuple[float, ...]:
+    """Normalised grey values below which 0, 1/64, ..., 1 of a volume's voxels lie.
+
+    Of those that `constants_from` takes its constants from.
+    """
+    values, counts = _usual(sample)
+    found = _normalisation(values, counts)
+    scaled = (_spread_quantiles(values, counts, QUANTILES) - found.mean) / found.std
+    return tuple(round(float(value), 4) for value in scaled.clip(-CLIP, CLIP))
+
+
+def _usual(sample: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]:
+    """Values that are neither saturated nor outliers, and how many there are of each (None: 1)."""
     values, counts = _counted(sample) if sample.dtype in (np.uint8, np.uint16) else _known(sample)
     if not values.size:
         raise VolumeError(
@@ -83,12 +151,30 @@ def constants_from(sample: npt.NDArray[Any]) -> Normalisation:
     inside = (values >= low) & (values <= high)
     if not inside.all():
         values, counts = values[inside], None if counts is None else counts[inside]
+    return values, counts
+
+
+def _normalisation(
+    values: npt.NDArray[Any], counts: npt.NDArray[np.float64] | None
+) -> Normalisation:
     mean = np.average(values, weights=counts) if counts is not None else values.mean(dtype=float)
     if counts is None:
         std = values.std(dtype=np.float64)
     else:
         std = np.sqrt(np.average((values - mean) ** 2, weights=counts))
     return Normalisation(float(mean), float(std) if std > 0 else 1.0, flat=not std > 0)
+
+
+def _spread_quantiles(
+    values: npt.NDArray[Any], counts: npt.NDArray[np.float64] | None, number: int
+) -> npt.NDArray[np.float64]:
+    """The values at `number` equally spaced shares from 0 to 1, straight between neighbours."""
+    shares = np.linspace(0, 1, number)
+    if counts is None:
+        some = values[:: max(1, values.size // QUANTILE_VOXELS)]
+        return np.asarray(np.quantile(some, shares), np.float64)
+    below = (np.cumsum(counts) - counts / 2) / counts.sum()
+    return np.asarray(np.interp(shares, below, values))
 
 
 def fences(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,12 +15,13 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from volproc.errors import ModelError
+from volproc.model.card import Card
 from volproc.model.etchacell import EtchACell, EtchACellSpec
 from volproc.model.network import Constants, Network, Predict
-from volproc.model.normalisation import constants_from
+from volproc.model.normalisation import constants_from, matched_constants
 from volproc.model.output_window import OutputWindow
 from volproc.model.unet import UNet, UNetSpec
-from volproc.model.weights import WEIGHTS, Card, file_bytes, load_card, load_model
+from volproc.model.weights import WEIGHTS, file_bytes, load_card, load_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,8 @@ class UNetNetwork(Network):
     """A model folder of our own: weights.safetensors and card.json."""
 
     spec: UNetSpec | EtchACellSpec
+    grey_quantiles: tuple[float, ...] = ()
+    """Of the images that it learnt from, normalised."""
 
     def flop(self, height: int, width: int, requested: tuple[int, int] | None = None) -> int:
         """Operations of the convolutions; the decoder computes only what is requested."""
@@ -36,18 +40,25 @@ class UNetNetwork(Network):
         """Memory for one plane in float32."""
         return self.spec.activation_bytes(height, width)
 
-    def constants_from(self, sample: npt.NDArray[Any]) -> Constants:
-        """Mean and standard deviation of the voxels that are not saturated."""
+    def constants_from(self, sample: npt.NDArray[Any], *, match_greys: bool = False) -> Constants:
+        """Mean and standard deviation of the voxels that are not saturated, or all quantiles."""
+        if match_greys and not self.grey_quantiles:
+            raise ModelError(
+                f"the card of {self.name} states no grey_quantiles to match grey values to; leave "
+                "match_greys out, or train it again"
+            )
+        if match_greys:
+            return matched_constants(sample, self.grey_quantiles)
         return constants_from(sample)
 
     def load(self, device: str) -> Predict:
         """The U-Net on `device`, ready to predict."""
         module, card = load_model(self.source)
-        if card.weights_sha256 != self.digest:
+        if card.digest != self.digest:
             raise ModelError(
                 f"the model {self.source} changed after the run was planned; run again"
             )
-        return Predictor(module, device, name=self.name)
+        return Predictor(module, device, name=self.name, temperatures=card.temperatures)
 
 
 def own_network(folder: Path | str) -> UNetNetwork:
@@ -65,8 +76,11 @@ def described(card: Card, folder: Path | str) -> UNetNetwork:
         slices_out=card.slices_out,
         halo=card.spec.halo,
         stride=card.stride,
-        digest=card.weights_sha256,
+        digest=card.digest,
         classes=card.classes,
+        axes=card.axes,
+        fusion=card.fusion,
+        grey_quantiles=card.grey_quantiles,
         weight_bytes=file_bytes(f"{folder}/{WEIGHTS}"),
         spec=card.spec,
     )
@@ -75,11 +89,21 @@ def described(card: Card, folder: Path | str) -> UNetNetwork:
 class Predictor:
     """Probabilities (N, classes, slices_out, h, w), float32, for raw planes (N, slices_in, H, W).
 
-    float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it.
+    float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it. Logits are
+    divided by the `temperatures`, one per class (1 if there are none).
     """
 
-    def __init__(self, module: UNet | EtchACell, device: str, *, name: str = "the network") -> None:
+    def __init__(
+        self,
+        module: UNet | EtchACell,
+        device: str,
+        *,
+        name: str = "the network",
+        temperatures: Sequence[float] = (),
+    ) -> None:
         self._name, self._classes = name, module.spec.classes
+        per_class = torch.tensor(temperatures or (1.0,) * self._classes, device=device)
+        self._sharpness = None if bool((per_class == 1).all()) else 1 / per_class.view(-1, 1, 1, 1)
         folded = without_batch_norm(module).to(device)
         if isinstance(folded, UNet) and device == "cpu":
             folded = without_stem(folded)
@@ -93,11 +117,12 @@ class Predictor:
         normal = constants.apply(planes).contiguous(memory_format=torch.channels_last)
         with torch.autocast(normal.device.type, dtype=half(), enabled=normal.is_cuda):
             logits = self.module(normal, requested)
-        probabilities = torch.sigmoid(logits.float())
+        of_class = logits.float().unflatten(1, (self._classes, -1))
+        calibrated = of_class if self._sharpness is None else of_class * self._sharpness
+        probabilities = torch.sigmoid(calibrated)
         if math.isnan(float(probabilities.sum())):  # as NaN is where one of its parts is
             raise self._not_a_number(logits.dtype)
-        n, _, height, width = probabilities.shape
-        return probabilities.view(n, self._classes, -1, height, width)
+        return probabilities
 
     def _not_a_number(self, dtype: torch.dtype) -> ModelError:
         kind = str(dtype).removeprefix("torch.")

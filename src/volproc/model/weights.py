@@ -7,101 +7,32 @@ trained on and under which terms, and the digest of the weights it belongs to.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import get_args
 
 import torch
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import ValidationError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from volproc import __version__, lease
+from volproc import lease
 from volproc.errors import ModelError
 from volproc.faults import first_line, understanding
 from volproc.location import filesystem_of
+from volproc.model.card import FORMAT, Card, Format, TrainedOn, card_for
 from volproc.model.etchacell import EtchACell, EtchACellSpec
-from volproc.model.normalisation import METHOD, Method
 from volproc.model.unet import UNet, UNetSpec
 from volproc.retry import patient
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 SHIPPED = Path(__file__).parent / "shipped"
 
-Positive = Annotated[float, Field(gt=0)]
-
-
-def _kind(spec: Any) -> str:
-    """Of a network's description, as a value or as a card's JSON; a U-Net's names no kind."""
-    kind = spec.get("kind") if isinstance(spec, dict) else getattr(spec, "kind", None)
-    return str(kind or "unet")
-
-
-Spec = Annotated[
-    Annotated[UNetSpec, Tag("unet")] | Annotated[EtchACellSpec, Tag("etchacell")],
-    Discriminator(_kind),
-]
-"""A network that volproc can make from its description."""
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class TrainedOn(_Frozen):
-    """Data that went into the weights, and the terms they came under."""
-
-    name: str
-    terms: str
-
-
-class Card(_Frozen):
-    """All there is to know about a model without loading its weights."""
-
-    name: str
-    voxel_nm: tuple[Positive, Positive, Positive]
-    """Voxel size (z, y, x) in nm at which the network sees the image."""
-    slices_in: Annotated[int, Field(ge=1)]
-    slices_out: Annotated[int, Field(ge=1)]
-    reach: Annotated[int, Field(ge=0)]
-    """Receptive-field radius in pixels: the halo a tile needs, exactly."""
-    stride: Annotated[int, Field(ge=1)]
-    """Tile origins and sizes are multiples of this many pixels."""
-    normalisation: Method = METHOD
-    """How the constants are found, once per volume."""
-    classes: tuple[str, ...] = ("nucleus",)
-    """What the network segments; one sigmoid per class and slice."""
-    spec: Spec
-    """The network's description."""
-    trained_on: tuple[TrainedOn, ...] = ()
-    licence: str = ""
-    """Terms of the weights themselves."""
-    scores: dict[str, float] = {}
-    """Score by what it is and was measured on, such as "Dice, cell 329, slices 130 to 149"."""
-    notes: str = ""
-    """What users should know: how it was trained, where it fails."""
-    made_by: str = f"volproc {__version__}"
-    format: Literal["volproc-unet-1"] = "volproc-unet-1"
-    weights_sha256: str = ""
-    """Digest of weights.safetensors; written by `save_model`."""
-
-
-def card_for(
-    spec: UNetSpec | EtchACellSpec, *, name: str, voxel_nm: tuple[float, float, float], **more: Any
-) -> Card:
-    """A card with all that follows from the network's description filled in."""
-    return Card(
-        name=name,
-        voxel_nm=voxel_nm,
-        slices_in=spec.slices_in,
-        slices_out=spec.slices_out,
-        reach=spec.reach,
-        stride=spec.stride,
-        spec=spec,
-        **more,
-    )
+__all__ = ["Card", "TrainedOn", "card_for", "load_card", "load_model", "save_model"]
 
 
 def save_model(folder: Path | str, module: UNet | EtchACell, card: Card) -> Card:
@@ -160,13 +91,16 @@ def network_of(spec: UNetSpec | EtchACellSpec) -> UNet | EtchACell:
 def load_card(folder: Path | str) -> Card:
     """The card of a model folder, checked; ModelError if it is missing or not usable."""
     path = f"{folder}/{CARD}"
+    content = _read(path)
     try:
-        card = Card.model_validate_json(_read(path))
+        card = Card.model_validate_json(content)
     except ValidationError as error:
+        _refuse_later_format(content, path)
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise ModelError(
-            f"{path} is not a model card of this version: {place}: {first['msg']}"
+            f"{path} is not a model card of this version: {place}: "
+            f"{first['msg'].removeprefix('Value error, ')}"
         ) from error
     spec = card.spec
     stated = (card.slices_in, card.slices_out, card.reach, card.stride)
@@ -177,6 +111,17 @@ def load_card(folder: Path | str) -> Card:
             "use the card that came with the weights"
         )
     return card
+
+
+def _refuse_later_format(content: bytes, path: str) -> None:
+    """ModelError if that is all that is wrong with the card, as far as this version can tell."""
+    with suppress(ValueError, AttributeError):
+        stated = json.loads(content).get("format")
+        if isinstance(stated, str) and stated not in get_args(Format):
+            raise ModelError(
+                f"{path} has format {stated!r}, this volproc reads up to {FORMAT!r}: a later one "
+                "wrote it; update volproc"
+            )
 
 
 @patient

@@ -66,8 +66,13 @@ class ForeignNetwork(Network):
         planes = 8 * (self.slices_in + self.slices_out)
         return round((self.bytes_per_pixel + planes) * self._pixels(height, width))
 
-    def constants_from(self, sample: npt.NDArray[Any]) -> Constants:
+    def constants_from(self, sample: npt.NDArray[Any], *, match_greys: bool = False) -> Constants:
         """The steps before the network, with the volume's statistics."""
+        if match_greys:
+            raise ModelError(
+                f"{self.name} was made by others, who state no distribution of grey values to "
+                "match; leave match_greys out"
+            )
         return prepared(self.description.preprocessing, sample)
 
     def load(self, device: str) -> Predict:
