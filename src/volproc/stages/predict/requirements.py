@@ -8,9 +8,9 @@ from typing import Any
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.scale import VoxelNm
 from volproc.model.network import Network
+from volproc.stages.model_fit import why_too_coarse
 from volproc.stages.predict.geometry import Geometry
 from volproc.stages.predict.options import PredictOptions
-from volproc.stages.resolution import unresolved
 from volproc.volume.metadata import VolumeInfo
 
 
@@ -41,8 +41,5 @@ def require_weights(options: PredictOptions) -> None:
 
 def require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, network: Network) -> None:
     """ModelError if the image's voxels are too coarse for the model."""
-    if why := unresolved(image, voxel_nm):
-        raise ModelError(
-            f"model {network.name} works at {list(voxel_nm)} nm, but {why}, with a model made for "
-            "them"
-        )
+    if why := why_too_coarse(image, voxel_nm):
+        raise ModelError(f"model {network.name} works at {list(voxel_nm)} nm, but {why}")
