@@ -59,7 +59,7 @@ def test_the_votes_of_a_class_are_a_volume_of_axes(volume):
     assert np.array_equal(mine.dask().compute(), values[2:])
     with pytest.raises(ConfigError, match="has the votes for a, b: name one of them as o, not 'c'"):
         votes_of_class(whole.info, "c", option="o")
-    with pytest.raises(VolumeError, match="the votes of single axes.*take the fused prediction"):
+    with pytest.raises(VolumeError, match=r"the votes of single axes.*take the fused prediction"):
         one_class(whole.info, "a", option="o")
 
 
@@ -74,5 +74,5 @@ def test_a_channel_must_be_named_where_there_are_several(volume):
 def test_a_volume_without_channels_is_its_only_one(tmp_path):
     plain = new_volume(str(tmp_path / "p.zarr"), shape=(2, 2, 2), voxel_nm=(1, 1, 1), dtype="uint8")
     assert one_class(plain, "", option="o") is plain
-    with pytest.raises(ConfigError, match="p.zarr has no channels: leave o = 'a' out"):
+    with pytest.raises(ConfigError, match=r"p\.zarr has no channels: leave o = 'a' out"):
         one_class(plain, "a", option="o")

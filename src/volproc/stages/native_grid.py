@@ -74,7 +74,9 @@ def native_volume(source: VolumeInfo, image: VolumeInfo, recipe: Recipe) -> Volu
     """OUT-native.zarr next to `source`, on the grid of `image`, to be written."""
     url = sibling(source.url, "-native.zarr")
     how = {"dtype": source.dtype, "kind": source.kind, "window": source.window}
-    return volume_like(image, url, channels=source.channels, **how).with_provenance(recipe=recipe.record())
+    return volume_like(image, url, channels=source.channels, **how).with_provenance(
+        recipe=recipe.record()
+    )
 
 
 def run_native(plan: NativePlan, runner: Runner) -> Volume:

@@ -31,7 +31,8 @@ def holds_votes(info: VolumeInfo) -> bool:
 def one_class(info: VolumeInfo, name: str, *, option: str) -> VolumeInfo:
     """The channel called `name` as a volume; a volume without channels is its only one.
 
-    ConfigError where the `option` names what is not there or has to name one, VolumeError for votes.
+    ConfigError where the `option` names what is not there or has to name one, VolumeError for
+    votes.
     """
     if holds_votes(info):
         raise VolumeError(

@@ -128,14 +128,13 @@ def test_what_a_prediction_records_is_of_each_class(small, predict, two):
 
 
 def test_classes_that_are_not_there_are_refused(small, predict, two):
-    with pytest.raises(ConfigError, match="two has no class 'golgi'; it predicts mitochondrion, er"):
+    said = "two has no class 'golgi'; it predicts mitochondrion, er"
+    with pytest.raises(ConfigError, match=said):
         predict(small, model=str(two), plan_only=True, classes=("golgi",))
 
 
 def test_another_choice_of_classes_is_another_recipe(small, predict, two, tiny_model):
-    plans = [
-        predict(small, model=str(two), plan_only=True, classes=c) for c in ((), CLASSES[:1])
-    ]
+    plans = [predict(small, model=str(two), plan_only=True, classes=c) for c in ((), CLASSES[:1])]
     assert plans[0].digest != plans[1].digest
     alone = predict(small, plan_only=True)
     named = predict(small, plan_only=True, classes=("nucleus",))
@@ -144,7 +143,7 @@ def test_another_choice_of_classes_is_another_recipe(small, predict, two, tiny_m
 
 
 def test_a_single_class_is_picked_by_its_name_or_by_none(small, predict, two):
-    plan, one = predict(small, "er", model=str(two), classes=("er",))
+    _, one = predict(small, "er", model=str(two), classes=("er",))
     assert one_class(one.info, "", option="o") == one.info == one_class(one.info, "er", option="o")
-    with pytest.raises(ConfigError, match="er.zarr holds er only: leave o = 'golgi' out"):
+    with pytest.raises(ConfigError, match=r"er\.zarr holds er only: leave o = 'golgi' out"):
         one_class(one.info, "golgi", option="o")

@@ -35,8 +35,8 @@ from volproc.stages.evaluate.overlap_scores import (
 )
 from volproc.stages.provenance import write_provenance
 from volproc.volume.access import relative_url
-from volproc.volume.file_io import write_file
 from volproc.volume.channels import answers_of_class, holds_votes
+from volproc.volume.file_io import write_file
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import (
     foreground_level,

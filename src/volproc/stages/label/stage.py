@@ -178,8 +178,8 @@ def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
     before = plan.find.source.fingerprint
     if isinstance(plan.find.source, ClassMap):
         runner.note(
-            f"each voxel counts for the likeliest of {', '.join(plan.find.source.classes)}; [label] "
-            "object_class = NAME labels one of them by itself"
+            f"each voxel counts for the likeliest of {', '.join(plan.find.source.classes)}; "
+            "[label] object_class = NAME labels one of them by itself"
         )
     found = find_objects(plan.find, runner)
     numbering, tables = found.numbering, found.numbering.tables

@@ -29,8 +29,8 @@ def describe(
 ) -> Columns:
     """Columns of the table of objects.
 
-    With `values`, the type of the input's values, those too; if they are numbers of classes, counted
-    from 1, `values` are the names of these.
+    With `values`, the type of the input's values, those too; if they are numbers of classes,
+    counted from 1, `values` are the names of these.
 
     Coordinates in voxels are indices (a centroid of 2.0 is the centre of voxel 2, `stop` is
     exclusive). In nm they count from the volume's corner: voxel i covers i to i + 1 voxel sizes.

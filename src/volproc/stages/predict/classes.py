@@ -1,7 +1,7 @@
 """The classes that are predicted, and the names of channels.
 
-    of one class        prediction (z, y, x)            votes x, y, z
-    of several          prediction nucleus, er          votes "nucleus x", "nucleus y", ... "er z"
+of one class        prediction (z, y, x)            votes x, y, z
+of several          prediction nucleus, er          votes "nucleus x", "nucleus y", ... "er z"
 """
 
 from __future__ import annotations

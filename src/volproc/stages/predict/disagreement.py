@@ -5,8 +5,8 @@
     regions         the volume in equal boxes, by the mean of their disagreement, highest first
 
 A region's mean is of whole numbers over its voxels, so no block size changes it. Its place is
-given in voxels of the image, as `volproc subjects` takes them. Of several classes the volumes have a
-channel each, and a voxel of a region counts by the class that is disputed most.
+given in voxels of the image, as `volproc subjects` takes them. Of several classes the volumes have
+a channel each, and a voxel of a region counts by the class that is disputed most.
 """
 
 from __future__ import annotations

@@ -91,9 +91,9 @@ class ObjectTable:
     look_first: tuple[ObjectRow, ...]
 
     @property
-    def has_classes(self) -> bool:
-        """Whether it is known of what class the objects are."""
-        return any(row.of_class for row in self.rows)
+    def classes(self) -> tuple[str, ...]:
+        """Of the objects, as far as they are known."""
+        return tuple(sorted({row.of_class for row in self.rows if row.of_class}))
 
 
 @dataclass(frozen=True)

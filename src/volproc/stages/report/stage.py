@@ -41,7 +41,7 @@ from volproc.stages.report.step_times import times_of
 from volproc.volume.access import exists
 from volproc.volume.file_io import read_file, write_file
 from volproc.volume.metadata import itemsize
-from volproc.volume.store import Volume, open_volume
+from volproc.volume.store import open_volume
 
 MAX_ROWS = 1000
 LOOK_FIRST = 5
@@ -219,9 +219,7 @@ def _table(
     )
 
 
-def _row(
-    objects: Objects, n: int, of_class: str, agreements: Mapping[str, Agreement]
-) -> ObjectRow:
+def _row(objects: Objects, n: int, of_class: str, agreements: Mapping[str, Agreement]) -> ObjectRow:
     number, agreement = int(objects.ids[n]), agreements.get(of_class)
     share = float(agreement.objects[number]) if agreement and number else float("nan")
     return ObjectRow(
