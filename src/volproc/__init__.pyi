@@ -675,10 +675,12 @@ def predict(
     voxel_nm: Sequence[float] | None = None,
     box: str = "",
     mask: str = "",
-    axes: Literal["z", "y", "x", "zy", "zx", "yx", "zyx"] = "zyx",
-    fusion: Literal["union", "majority", "mean", "max", "weighted"] = "mean",
+    classes: Sequence[str] = (),
+    axes: Literal["model", "z", "y", "x", "zy", "zx", "yx", "zyx"] = "model",
+    fusion: Literal["model"] | Literal["union", "majority", "mean", "max", "weighted"] = "model",
     weights: Sequence[float] = (1.0, 1.0, 1.0),
     threshold: float = 0.5,
+    match_greys: bool = False,
     flips: bool = False,
     center_planes: int = 0,
     halo: Literal["exact", "reference"] | int = "exact",
@@ -728,14 +730,20 @@ def predict(
     mask
         Predict only where this volume (OME-Zarr, any grid) is not 0; elsewhere the result
         is 0.
+    classes
+        Of the classes that the model predicts, those to write; empty is all.
     axes
-        Axes to look along.
+        Axes to look along; model: those that its card names, zyx if it names none.
     fusion
-        union, majority, mean, max or weighted mean of the axes' votes.
+        union, majority, mean, max or weighted mean of the axes' votes; model: as its card
+        says, mean if it says nothing.
     weights
         What the votes of z, y and x count for (fusion weighted), relative to one another.
     threshold
         Probability from which an axis votes yes (union and majority).
+    match_greys
+        Give the image the distribution of grey values that the model learnt from, if its
+        card states it: for images of another contrast.
     flips
         Average each axis' probability over the plane's four mirror images: 4 times the
         work.
@@ -798,6 +806,7 @@ def interior(
     out: str | Path,
     options: InteriorOptions | None = None,
     *,
+    object_class: str = "",
     threshold: float = 0.5,
     gap_nm: float = 600.0,
     reach_nm: float = 1000.0,
@@ -824,6 +833,8 @@ def interior(
         The nuclei, as labels.
     options
         `InteriorOptions`; keywords below go over it.
+    object_class
+        Of a prediction of several classes, that which is the envelope.
     threshold
         Probability from which a voxel is envelope.
     gap_nm
@@ -878,6 +889,7 @@ def label(
     *,
     image_grid: str | Path | Volume | None = None,
     input: Literal["mask", "classes", "labels"] = "mask",
+    object_class: str = "",
     connectivity: Literal[6, 18, 26] = 26,
     threshold: float = 0.5,
     min_volume_um3: float = 1.25,
@@ -910,6 +922,10 @@ def label(
         mask: foreground that touches is one object. classes: only equal values connect.
         labels: equal values are one object wherever they are; for filtering and
         renumbering.
+    object_class
+        Of a prediction of several classes, that whose objects are labelled. Without it,
+        input = "classes" gives each voxel to its likeliest class, and the table names the
+        class of each object; a run does so by itself.
     connectivity
         Which voxels are neighbours: 6 share a face, 18 also an edge, 26 also a corner.
     threshold
@@ -967,6 +983,7 @@ def measure(
     meshes: Literal["ply", "obj", "glb", "precomputed"] | Literal["none"] = "none",
     mesh_error_nm: float = 25.0,
     mesh_ids: Sequence[int] = (),
+    object_class: str = "",
     threshold: float = 0.5,
     parquet: bool = False,
     properties: bool = True,
@@ -1006,6 +1023,8 @@ def measure(
         its from them; nm. 0: they are not simplified, which needs no extra.
     mesh_ids
         Meshes of these objects only; all if empty.
+    object_class
+        Of votes for several classes, those that the agreement is of.
     threshold
         Vote from which an axis says yes, for the agreement.
     parquet
@@ -1039,6 +1058,7 @@ def evaluate(
     *,
     out: str | Path | None = None,
     ground_truth_labels: Sequence[int] = (),
+    object_class: str = "",
     slices: Sequence[int] | None = None,
     threshold: float = 0.5,
     overwrite: bool = False,
@@ -1060,6 +1080,8 @@ def evaluate(
         `EvaluateOptions`; keywords below go over it.
     ground_truth_labels
         Label values that count as foreground; all but 0 if empty.
+    object_class
+        Of a prediction of several classes, that which is scored.
     slices
         Score these z slices of the ground truth only: first, and one past the last.
     threshold
