@@ -10,7 +10,7 @@ from tests.stages.predict.whole import whole_at_once
 from tests.two_classes import CLASSES, save_two_classes
 
 from volproc.errors import ModelError
-from volproc.grid.scale import parse_voxel_nm
+from volproc.grid.scale import parse_voxel_nm, rescaled_shape
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import card_for, save_model
 from volproc.stages.model_fit import is_too_coarse, why_too_coarse
@@ -44,8 +44,8 @@ def test_axes_are_those_of_the_card_and_no_tile_shows(save_volume, noise, predic
     plan, found = predict(image, model=flat, tile=None, votes=False, seam_check=4)
     assert plan.options.axes == "z"
     assert found.voxel_nm == pytest.approx(SECTIONS)
-    wanted = [max(1, round(n * v / m)) for n, v, m in zip(image.shape, voxel_nm, SECTIONS)]
-    assert list(found.shape) == wanted
+    wanted = rescaled_shape(image.shape, source_nm=voxel_nm, target_nm=SECTIONS)
+    assert found.shape == wanted
     votes = whole_at_once(image, flat, mirrored=4, axes="z")[0]
     assert np.abs(made(found) - votes).max() < 0.51
 

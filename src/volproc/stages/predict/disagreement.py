@@ -192,7 +192,8 @@ class CompareVotes:
         if self.disagreement:
             self.disagreement.write(block.core, apart if self.classes > 1 else apart[0])
         axes = len(self.votes.info.channels) // self.classes
-        split, apart = ((count > 0) & (count < axes)).any(axis=0), apart.max(axis=0)
+        some: npt.NDArray[np.bool_] = (count > 0) & (count < axes)
+        split, apart = np.logical_or.reduce(some, axis=0), apart.max(axis=0)
         sums = []
         for region in self.regions.over(block.core) if self.regions else ():
             part = region.core.clip(block.core).within(block.core.start).slices
