@@ -45,7 +45,7 @@ def save_two_classes(folder, *, voxel_nm=(50, 50, 50), planes=1, **card):
         convolution.weight[0, planes // 2, 1, 1] = 1
         convolution.weight[1, planes // 2, 1, 1] = -1
         head.weight.copy_(8 * torch.eye(2).view(2, 2, 1, 1))
-        head.bias.fill_(-24)
+        head.bias.fill_(-16)
     card = {"name": "two", "classes": CLASSES, **card}
     save_model(folder, network, card_for(spec, voxel_nm=voxel_nm, **card))
     return folder

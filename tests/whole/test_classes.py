@@ -74,6 +74,7 @@ def test_objects_of_all_classes_are_found_named_and_shown(run):
     assert "3 bright organelle, 2 dark organelle" in page
     assert page.count('<td data-v="1">dark organelle</td>') == 2
     assert "balls &lt;in&gt; noise" in page
+    assert "axes zyx, mean" in page
     assert "bright organelle z 0.910, mean 0.930" in page
 
 

@@ -14,6 +14,8 @@ from volproc.stages.report.shown_slices import extent_um
 from volproc.stages.report.step_times import StepTime
 from volproc.stages.webpage import duration, short
 
+OF_MODEL = ("axes", "fusion")
+"""Options that may be left to the model: what they came to is in the prediction's recipe."""
 Fact = tuple[str, str, str]
 """Name, value, and what is worth knowing beside it."""
 
@@ -64,6 +66,8 @@ def _model(gallery: Gallery, settings: Mapping[str, Any]) -> list[Fact]:
     if not name:
         return []
     prediction = gallery.prediction
+    made = prediction.info.provenance.get("recipe", {}) if prediction else {}
+    options = {**options, **{k: v for k, v in made.get("options", {}).items() if k in OF_MODEL}}
     at = f"at {_by([f'{v:g}' for v in prediction.info.voxel_nm])} nm" if prediction else ""
     axes = f"axes {options['axes']}" if "axes" in options else ""
     more = ", ".join(part for part in (at, axes, str(options.get("fusion", ""))) if part)
