@@ -23,7 +23,7 @@ def _said_by(card: Card) -> dict[str, str]:
     said = {
         "Purpose": card.purpose,
         "Limits": card.limits,
-        "Looks along": f"{' and '.join(card.axes)}, fused by {card.fusion}",
+        "Looks along": f"{', '.join(card.axes)}; votes fused by {card.fusion}",
         "Dice on images it did not learn from": "; ".join(_scores(card.validation)),
         "Calibration": "; ".join(_calibration(card)),
         "Other scores": "; ".join(f"{what}: {score:.3g}" for what, score in card.scores.items()),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.scale import VoxelNm
 from volproc.model.network import Network
 from volproc.stages.model_fit import why_too_coarse
 from volproc.stages.predict.geometry import Geometry
 from volproc.stages.predict.options import PredictOptions
+from volproc.volume.access import exists
 from volproc.volume.metadata import VolumeInfo
 
 
@@ -28,6 +31,12 @@ def validation_notes(options: PredictOptions, network: Network) -> Iterator[str]
             f"was validated along {' and '.join(network.axes)} only, and is used along "
             f"{' and '.join(others)} as [predict] axes = {options.axes} asks"
         )
+
+
+def require_greys(options: PredictOptions, network: Network) -> None:
+    """ModelError where the model does not know the grey values that are to be matched."""
+    if options.match_greys and exists(network.source):  # one that is still to be trained will
+        network.constants_from(np.arange(256, dtype=np.uint8), match_greys=True)
 
 
 def require_weights(options: PredictOptions) -> None:

@@ -43,6 +43,7 @@ from volproc.stages.predict.native_prediction import plan_native
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.plan import PredictPlan
 from volproc.stages.predict.requirements import (
+    require_greys,
     require_reachable,
     require_weights,
     settled,
@@ -91,6 +92,7 @@ def plan_predict(
     network = network or open_network(options.model, card=options.card, trust=options.trust_model)
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
+    require_greys(options, network)
     classes = chosen_classes(network, options)
     way = resampling_to(image, voxel_nm)
     box = model_box(options.box, image, way)
