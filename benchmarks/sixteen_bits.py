@@ -132,12 +132,13 @@ def looking(
             origin=window,
             core=core,
             axes="z",
+            outputs=(0,),
             layout=cut,
             predict=answers(other or module, bits),
             constants=constants,
             limit=BatchLimit(tiles=1, pixels=2**30),
         )
-        return found[0].numpy()
+        return found[0, 0].numpy()
 
     return look
 

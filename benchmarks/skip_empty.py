@@ -91,7 +91,9 @@ def skipped_by_part(image: Volume, prediction: Volume, skip: float) -> list[str]
         image.info, plan.output.voxel_nm, volume_sample(image), deviations=options.skip_empty_std
     )
     assert rule is not None
-    empty = [rule.is_empty(plan.layout.window(b.core, options.axes), image) for b in plan.blocks]
+    empty = [
+        rule.is_empty(plan.layout.window(b.core, plan.options.axes), image) for b in plan.blocks
+    ]
     assert sum(empty) == prediction.info.provenance["skipped_blocks"]
     part = [min(block.core.start[2] // SHAPE[2], 2) for block in plan.blocks]
     return [

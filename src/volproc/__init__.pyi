@@ -787,6 +787,7 @@ def predict(
     fusion: Literal["model"] | Literal["union", "majority", "mean", "max", "weighted"] = "model",
     weights: Sequence[float] = (1.0, 1.0, 1.0),
     threshold: float = 0.5,
+    match_greys: bool = False,
     flips: bool = False,
     center_planes: int = 0,
     halo: Literal["exact", "reference"] | int = "exact",
@@ -847,6 +848,9 @@ def predict(
         What the votes of z, y and x count for (fusion weighted), relative to one another.
     threshold
         Probability from which an axis votes yes (union and majority).
+    match_greys
+        Give the image the distribution of grey values that the model learnt from, if its
+        card states it: for images of another contrast.
     flips
         Average each axis' probability over the plane's four mirror images: 4 times the
         work.
@@ -909,6 +913,7 @@ def interior(
     out: str | Path,
     options: InteriorOptions | None = None,
     *,
+    object_class: str = "",
     threshold: float = 0.5,
     gap_nm: float = 600.0,
     reach_nm: float = 1000.0,
@@ -935,6 +940,8 @@ def interior(
         The nuclei, as labels.
     options
         `InteriorOptions`; keywords below go over it.
+    object_class
+        Of a prediction of several classes, that which is the envelope.
     threshold
         Probability from which a voxel is envelope.
     gap_nm
@@ -989,6 +996,7 @@ def label(
     *,
     image_grid: str | Path | Volume | None = None,
     input: Literal["mask", "classes", "labels"] = "mask",
+    object_class: str = "",
     connectivity: Literal[6, 18, 26] = 26,
     threshold: float = 0.5,
     min_volume_um3: float = 1.25,
@@ -1021,6 +1029,10 @@ def label(
         mask: foreground that touches is one object. classes: only equal values connect.
         labels: equal values are one object wherever they are; for filtering and
         renumbering.
+    object_class
+        Of a prediction of several classes, that whose objects are labelled. Without it,
+        input = "classes" gives each voxel to its likeliest class, and the table names the
+        class of each object; a run does so by itself.
     connectivity
         Which voxels are neighbours: 6 share a face, 18 also an edge, 26 also a corner.
     threshold
@@ -1078,6 +1090,7 @@ def measure(
     meshes: Literal["ply", "obj", "glb", "precomputed"] | Literal["none"] = "none",
     mesh_error_nm: float = 25.0,
     mesh_ids: Sequence[int] = (),
+    object_class: str = "",
     threshold: float = 0.5,
     parquet: bool = False,
     properties: bool = True,
@@ -1117,6 +1130,8 @@ def measure(
         its from them; nm. 0: they are not simplified, which needs no extra.
     mesh_ids
         Meshes of these objects only; all if empty.
+    object_class
+        Of votes for several classes, those that the agreement is of.
     threshold
         Vote from which an axis says yes, for the agreement.
     parquet
@@ -1150,6 +1165,7 @@ def evaluate(
     *,
     out: str | Path | None = None,
     ground_truth_labels: Sequence[int] = (),
+    object_class: str = "",
     slices: Sequence[int] | None = None,
     threshold: float = 0.5,
     ignore: str = "",
@@ -1176,6 +1192,8 @@ def evaluate(
         `EvaluateOptions`; keywords below go over it.
     ground_truth_labels
         Label values that count as foreground; all but 0 if empty.
+    object_class
+        Of a prediction of several classes, that which is scored.
     slices
         Score these z slices of the ground truth only: first, and one past the last.
     threshold

@@ -4,6 +4,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+from tests.two_classes import CLASSES, save_two_classes
 
 import volproc.array
 from volproc.engine.run import Runner
@@ -150,3 +151,21 @@ def test_what_needs_files_or_is_no_number_is_refused(noise, lazy):
 def test_it_runs_on_a_cluster_of_the_users_own(image, noise, stage, lazy, dask_engine):
     found = lazy(da.from_array(noise[:20, :36, :45], chunks=(10, 20, 45)), voxel_nm=NM)
     assert np.array_equal(dask_engine.client.compute(found).result(), stage(image))
+
+
+def test_several_classes_are_a_first_axis(image, noise, tmp_path):
+    folder = str(save_two_classes(tmp_path / "model"))
+    chosen = PredictOptions(model=folder, votes=False, **TILE)
+    plan = plan_predict(image.info, str(tmp_path / "two.zarr"), chosen)
+    expected = run_predict(plan, Runner(SerialEngine(), tmp_path / "ledger"))
+    found = volproc.array.predict(noise[:20, :36, :45], folder, voxel_nm=NM, **TILE)
+    assert found.shape == expected.shape
+    assert found.chunks[0] == (2,)
+    assert np.array_equal(found.compute(scheduler="sync"), expected[...])
+    dark = volproc.array.predict(image, folder, classes=CLASSES[1:], **TILE)
+    assert np.array_equal(dark.compute(scheduler="sync"), expected[1])
+    objects = volproc.array.label(found[0], voxel_nm=(50, 50, 50), threshold=0.5)
+    of_volume = volproc.array.label(expected, object_class=CLASSES[0], threshold=0.5)
+    assert np.array_equal(*dask.compute(objects, of_volume, scheduler="sync"))
+    with pytest.raises(ConfigError, match="name one of them as object_class"):
+        volproc.array.label(expected, threshold=0.5)

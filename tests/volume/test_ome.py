@@ -94,3 +94,26 @@ def test_voxel_sizes_that_cannot_be_are_refused(scale, message):
         scale_and_translation(dataset, ZYX, space=range(3), nm=(1, 1, 1), url="a.zarr")
     with pytest.raises(VolumeError, match="voxel size none"):
         scale_and_translation({"path": "0"}, ZYX, space=range(3), nm=(1, 1, 1), url="a.zarr")
+
+
+def test_axes_and_classes_have_colours_of_their_own():
+    def shown(*channels):
+        info = new_volume(
+            "v.zarr",
+            shape=(4, 4, 4),
+            voxel_nm=(8, 8, 8),
+            dtype="uint8",
+            channels=channels,
+            window=Window(0, 255, 0, 255),
+        )
+        found = to_ome(info)["ome"]["omero"]["channels"]
+        return [(one["color"], one["active"]) for one in found]
+
+    red, green, blue = "FF0000", "00FF00", "0000FF"
+    assert shown("x", "y", "z") == [(red, True), (green, True), (blue, True)]
+    assert shown() == [("FFFFFF", True)]
+    votes = shown("a b x", "a b z", "er x", "er z")
+    assert votes == [(red, True), (blue, True), (red, False), (blue, False)]
+    classes = shown("a b", "er", "golgi x-like")
+    assert len({colour for colour, _ in classes}) == 3
+    assert all(active for _, active in classes)

@@ -38,8 +38,10 @@ from volproc.stages.label.merge_task import pairs_from
 from volproc.stages.label.object_search import plan_find
 from volproc.stages.label.options import LabelOptions
 from volproc.stages.objects.components import Labels, border, relabel
+from volproc.volume.channels import one_class
 from volproc.volume.kinds import foreground, refuse_classes
 from volproc.volume.metadata import VolumeInfo
+from volproc.volume.store import Volume
 
 SIZES = {"min_volume_um3", "max_volume_um3", "min_extent_nm", "max_extent_nm", "max_elongation"}
 """Criteria that need the voxel size."""
@@ -58,6 +60,8 @@ def label(
 ) -> dask.array.Array:
     """Connected components of `mask`, lazy: uint32, 1 to n in the order of first voxels.
 
+    Of an open volume with several classes the option `object_class` names one.
+
     As `volproc.labels.label`, which writes them: every voxel but 0 is foreground, of floats those
     of 0.5 and above; `threshold` (0 to 1) is for probabilities, such as `volproc.array.predict`
     gives. With `classes` only equal values connect. `criteria` are options of `LabelOptions` such
@@ -67,6 +71,9 @@ def label(
     The merge is one task, with some 150 bytes for each component that touches a border between
     blocks or is an object by itself; volumes for which that is too much are for the stage `label`.
     """
+    if isinstance(mask, Volume):
+        of_class = str(criteria.pop("object_class", ""))
+        mask = Volume(one_class(mask.info, of_class, option="object_class"))
     for name in ELSEWHERE.keys() & criteria.keys():
         raise ConfigError(f"volproc.array.label has no {name}: {ELSEWHERE[name]} has")
     needing = sorted(SIZES & criteria.keys())

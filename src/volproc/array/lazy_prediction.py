@@ -78,13 +78,17 @@ def predict(
 
 
 def constants(
-    array: Any, model: str = "nuclei-50nm", *, voxel_nm: Sequence[float] | None = None
+    array: Any,
+    model: str = "nuclei-50nm",
+    *,
+    voxel_nm: Sequence[float] | None = None,
+    match_greys: bool = False,
 ) -> Constants:
     """The normalisation constants that `predict` would find for `array`, computed now."""
     image = image_of(array, voxel_nm)
     level, box = sample_box(image.info)
     sample = np.asarray(image.level(level)[box.slices].compute())
-    found: Constants = open_network(model).constants_from(sample)
+    found: Constants = open_network(model).constants_from(sample, match_greys=match_greys)
     return found
 
 
@@ -107,7 +111,7 @@ def _ready(task: Predict, given: Constants | None, parts: Parts | None) -> Predi
         empty = EmptyBlockRule(coarse_resampler(info, voxel_nm), skip * std) if skip else None
         return replace(task, constants=given, empty=empty)
     sample = whole(parts)
-    constants = task.network.constants_from(sample)
+    constants = task.network.constants_from(sample, match_greys=task.options.match_greys)
     empty = empty_block_rule(info, voxel_nm, sample, deviations=skip)
     return replace(task, constants=constants, empty=empty)
 

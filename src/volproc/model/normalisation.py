@@ -78,7 +78,7 @@ class MatchedGreys:
     def _matched(self, values: Tensor) -> Tensor:
         known = values.to(torch.float32).nan_to_num(nan=self.normalisation.mean)
         raw, normal = (torch.tensor(n, device=values.device) for n in (self.raw, self.normal))
-        after = torch.bucketize(known, raw[1:-1]) + 1
+        after = torch.bucketize(known.contiguous(), raw[1:-1]) + 1
         low, high = raw[after - 1], raw[after]
         share = (known.clamp(raw[0], raw[-1]) - low) / (high - low)
         beyond = (known - known.clamp(raw[0], raw[-1])) / self.normalisation.std

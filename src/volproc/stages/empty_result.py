@@ -14,6 +14,8 @@ from volproc.volume.metadata import VolumeInfo
 
 NOTHING = "nothing_found"
 """The key in a volume's provenance that says why there is nothing in it."""
+CARD = "model_card"
+"""The key in a prediction's provenance for what the card of its model says, by heading."""
 MODEL, VALUES, FLAT = "model", "values", "flat_image"
 """The keys in a prediction's provenance for its model, its lowest and highest voxel, and the grey
 value of an image that has no other."""

@@ -17,6 +17,8 @@ from volproc.volume.metadata import VolumeInfo
 
 OF_CHANNELS = "channels"
 """The key in a volume's provenance for what is known of single channels, by their names."""
+PICKED = "channel"
+"""The key in the provenance of what was picked, for its name."""
 AXES = frozenset("xyz")
 """What votes end with: "x", or "nucleus x"."""
 
@@ -29,7 +31,8 @@ def holds_votes(info: VolumeInfo) -> bool:
 def one_class(info: VolumeInfo, name: str, *, option: str) -> VolumeInfo:
     """The channel called `name` as a volume; a volume without channels is its only one.
 
-    ConfigError where the `option` names what is not there or has to name one, VolumeError for votes.
+    ConfigError where the `option` names what is not there or has to name one, VolumeError for
+    votes.
     """
     if holds_votes(info):
         raise VolumeError(
@@ -66,6 +69,12 @@ def votes_of_class(info: VolumeInfo, name: str, *, option: str) -> VolumeInfo:
     return _picked(info, mine[0], mine[-1] + 1, axes, name)
 
 
+def answers_of_class(info: VolumeInfo, name: str, *, option: str) -> VolumeInfo:
+    """Of votes those of a class, of anything else its channel: errors as of these."""
+    pick = votes_of_class if holds_votes(info) else one_class
+    return pick(info, name, option=option)
+
+
 def voted_classes(info: VolumeInfo) -> tuple[str, ...]:
     """The classes that votes are of; none where they do not say it, as those of a single one."""
     names = (channel.rpartition(" ")[0] for channel in info.channels)
@@ -90,7 +99,8 @@ def stored_selection(info: VolumeInfo, selection: Sequence[Any], ndim: int) -> t
 
 
 def _only(info: VolumeInfo, name: str, option: str) -> VolumeInfo:
-    known = info.provenance.get("model", {}).get("classes", [])
+    model = info.provenance.get("model", {}).get("classes", [])
+    known = [info.provenance[PICKED]] if info.picked else model
     if name and name not in known:
         holds = f"holds {' and '.join(known)} only" if known else "has no channels"
         raise ConfigError(f"{info.url} {holds}: leave {option} = {name!r} out")
@@ -102,7 +112,7 @@ def _picked(
 ) -> VolumeInfo:
     at = info.picked[0] if info.picked else 0
     known = info.provenance.get(OF_CHANNELS, {}).get(name, {})
-    provenance = {**info.provenance, **known}
+    provenance = {**info.provenance, **known, PICKED: name}
     return replace(info, channels=channels, picked=(at + first, at + end), provenance=provenance)
 
 

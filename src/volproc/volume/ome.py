@@ -6,7 +6,7 @@ which state no voxel size, axes and levels are understood.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from volproc.errors import VolumeError
@@ -47,9 +47,7 @@ def to_ome(info: VolumeInfo) -> dict[str, Any]:
         source = {"source": {"image": "../../"}} if inside else {}
         ome["image-label"] = {"version": info.version, **source}
     elif info.window:
-        ome["omero"] = {
-            "channels": [_channel(label, info.window) for label in info.channels or (name,)]
-        }
+        ome["omero"] = {"channels": [*_channels(info.channels or (name,), info.window)]}
     if info.version == "0.4":
         return {**ome, "volproc": info.provenance}
     return {"ome": {"version": info.version, **ome}, "volproc": info.provenance}
@@ -67,9 +65,20 @@ def _dataset(level: Level, *, channel_axis: bool) -> dict[str, Any]:
     }
 
 
-def _channel(label: str, window: Window) -> dict[str, Any]:
-    colour = {"x": "FF0000", "y": "00FF00", "z": "0000FF"}.get(label, "FFFFFF")
-    return {"label": label, "color": colour, "active": True, "window": window._asdict()}
+OF_AXES = {"x": "FF0000", "y": "00FF00", "z": "0000FF"}
+OF_CLASSES = ("E69F00", "56B4E9", "009E73", "CC79A7", "F0E442", "D55E00", "0072B2")
+"""Colours that colour-blind people tell apart (Okabe and Ito), the brightest first where few."""
+
+
+def _channels(labels: Sequence[str], window: Window) -> Iterator[dict[str, Any]]:
+    """As viewers show them: axes red, green and blue, at first those of the first class only."""
+    first = labels[0].rpartition(" ")[0]
+    for n, label in enumerate(labels):
+        of_class, _, axis = label.rpartition(" ")
+        several = OF_CLASSES[n % len(OF_CLASSES)] if len(labels) > 1 else "FFFFFF"
+        colour = OF_AXES.get(axis, several)
+        shown = of_class == first or axis not in OF_AXES
+        yield {"label": label, "color": colour, "active": shown, "window": window._asdict()}
 
 
 def multiscales_of(attributes: dict[str, Any], *, url: str) -> list[dict[str, Any]]:

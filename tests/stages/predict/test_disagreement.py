@@ -152,7 +152,7 @@ def test_a_voxel_is_split_where_some_say_yes_and_others_no(two):
     """Of a block beside the border of two regions: sums and counts of each part."""
     plan = compared(two, regions_um=(9, 9, 0.3))
     core = Box((0, 0, 4), (1, 1, 8))
-    votes = np.array([[0, 200, 255, 10], [0, 100, 255, 250]], np.uint8).reshape(2, 1, 1, 4)
+    votes = np.array([[0, 200, 255, 10], [0, 100, 255, 250]], np.uint8).reshape(2, 1, 1, 1, 4)
     block = Block(0, core, core)
     task = plan.step.task
     count, apart = task.compute(block, votes)

@@ -40,6 +40,7 @@ def test_the_published_overlap_is_its_patches_one_by_one(save_volume, noise, pre
 
 def test_the_published_overlap_of_the_published_network():
     network = type("Network", (), {"slices_in": 12, "slices_out": 12, "stride": 16})
+    network.axes = "zyx"
     network.most_pixels, network.name = None, "etchacell"
     chosen = choose((518, 1638, 1638), network, PredictOptions(halo="reference"))
     layout, block = chosen.layout, chosen.block
@@ -110,6 +111,7 @@ def test_a_network_that_cannot_have_the_published_overlap_is_refused():
     network = type(
         "Network", (), {"name": "wide", "stride": UNetSpec(stem=128).stride, "slices_in": 1}
     )
+    network.axes = "zyx"
     with pytest.raises(ModelError, match="wide takes no patches of 256 pixels that keep 128"):
         choose((8, 8, 8), network, PredictOptions(halo="reference"))
 
@@ -127,6 +129,7 @@ def test_half_of_the_planes_by_number(read, answered, kept):
 def taking(most, reach="exact", **options):
     """Tiles and a block of 100 x 100 x 300 voxels for a network of so many pixels; its stride 8."""
     network = type("Network", (), {"name": "narrow", "stride": 8, "halo": 16})
+    network.axes = "zyx"
     network.slices_in = network.slices_out = 1
     network.most_pixels = most
     found = choose((100, 100, 300), network, PredictOptions(halo=reach, **options))

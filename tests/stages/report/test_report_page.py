@@ -9,7 +9,7 @@ def page(**more):
         "facts": (),
         "views": (),
         "vote_axes": (),
-        "agreement": None,
+        "agreements": {},
         "objects": None,
         "scores": None,
         "steps": (),

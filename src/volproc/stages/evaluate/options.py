@@ -23,6 +23,8 @@ class EvaluateOptions(Options):
     compared where its metadata put it."""
     ground_truth_labels: tuple[int, ...] = ()
     """Label values that count as foreground; all but 0 if empty."""
+    object_class: str = ""
+    """Of a prediction of several classes, that which is scored."""
     slices: tuple[int, int] | None = None
     """Score these z slices of the ground truth only: first, and one past the last."""
     threshold: Fraction = 0.5

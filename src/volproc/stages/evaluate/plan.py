@@ -114,7 +114,7 @@ def plan_evaluate(
         "evaluate",
         ALGORITHM,
         {name: fingerprint(info) for name, info in read.items()},
-        options.recorded(exclude={"ground_truth", "ignore"}),
+        options.recorded(exclude={"ground_truth", "ignore", "object_class"}),
         {"block": block_of(truth, surfaces.halo if surfaces else NO_HALO)},
         {name: relative_url(info.url, url) for name, info in read.items()},
         renamed=options.RENAMED,

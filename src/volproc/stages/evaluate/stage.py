@@ -25,6 +25,7 @@ from volproc.stages.evaluate.scores import (
 )
 from volproc.stages.provenance import write_provenance
 from volproc.volume.access import exists
+from volproc.volume.channels import answers_of_class, holds_votes
 from volproc.volume.file_io import write_file
 from volproc.volume.kinds import (
     foreground_level,
@@ -110,11 +111,13 @@ def plan_from(request: Request) -> EvaluatePlan:
     results = {"prediction": request.given("result"), "votes": request.given("votes")}
     if not request.run:
         found = request.volume("result")
-        results = {"votes" if found.channels else "result": found}
+        results = {"votes" if holds_votes(found) else "result": found}
+    options = request.table(EvaluateOptions)
+    name, option = options.object_class, "[evaluate] object_class"
     return plan_evaluate(
-        {name: info for name, info in results.items() if info},
+        {key: answers_of_class(i, name, option=option) for key, i in results.items() if i},
         request.volume("ground_truth"),
-        request.table(EvaluateOptions),
+        options,
         url=request.out(),
         ignore=request.given("ignore"),
     )

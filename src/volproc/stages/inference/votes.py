@@ -58,7 +58,8 @@ def vote(
 ) -> torch.Tensor:
     """Each axis' probability times 255, rounded: uint8 of shape (outputs, axes, *core.shape).
 
-    `outputs` are the classes that count, by their number. `values` are the voxels of the box `origin`, on the network's device; so are the votes.
+    `outputs` are the classes that count, by their number. `values` are the voxels of the box
+    `origin`, on the network's device; so are the votes.
     """
     axes = tuple(axes)
     shape = (len(outputs), len(axes), *core.shape)

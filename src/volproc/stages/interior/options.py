@@ -12,6 +12,8 @@ from volproc.config.options import Fraction, NotNegative, Options, Positive, Vox
 class InteriorOptions(Options):
     """From an envelope to the nuclei that it encloses."""
 
+    object_class: str = ""
+    """Of a prediction of several classes, that which is the envelope."""
     threshold: Fraction = 0.5
     """Probability from which a voxel is envelope."""
     gap_nm: NotNegative = 600.0

@@ -60,7 +60,7 @@ class InteriorPlan:
             "interior",
             ALGORITHM,
             {"envelope": self.fingerprint},
-            self.options.model_dump(exclude={"block"}),
+            self.options.model_dump(exclude={"block", "object_class"}),
             cutting_of(self.output.write_unit, self.output),
             {"envelope": relative_url(self.source.url, self.output.url)},
         )
@@ -148,7 +148,9 @@ class InteriorPlan:
             task,
             halo=each(max, *(halo_of(reach_nm, voxel_nm=size) for size in sizes), (0, 0, 0)),
             output=output.info,
-            depends=options.model_dump(exclude={"envelope_nm", "min_volume_um3", "block"}),
+            depends=options.model_dump(
+                exclude={"envelope_nm", "min_volume_um3", "block", "object_class"}
+            ),
         )
 
     def output_steps(self, interiors: Volume) -> tuple[Step, ...]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
-from volproc.errors import VolumeError
 from volproc.stages.claims import admit
 from volproc.stages.description import Request
 from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
@@ -20,6 +19,7 @@ from volproc.stages.interior.plan import InteriorPlan, named, volume_like
 from volproc.stages.interior.tasks import Envelope
 from volproc.stages.output import begin_volume, finish_volume
 from volproc.volume.access import exists
+from volproc.volume.channels import one_class
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.kinds import foreground_level, refuse_classes
 from volproc.volume.metadata import VolumeInfo
@@ -36,13 +36,10 @@ def plan_interior(
 ) -> InteriorPlan:
     """Decide how the nuclei that `envelope` encloses are found and written to `url`.
 
-    VolumeError for a volume with channels or of a type that is no mask.
+    VolumeError for votes or a type that is no mask, ConfigError where one of several classes has to
+    be named.
     """
-    if envelope.channels:
-        raise VolumeError(
-            f"{envelope.url} has channels ({', '.join(envelope.channels)}); interior needs one "
-            "value per voxel: take the fused prediction"
-        )
+    envelope = one_class(envelope, options.object_class, option="[interior] object_class")
     level = foreground_level(envelope, threshold=options.threshold)
     plan = InteriorPlan(
         envelope=Envelope(Volume(envelope), level),

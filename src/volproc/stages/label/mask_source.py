@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,9 +14,12 @@ import numpy.typing as npt
 from volproc.errors import VolumeError
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import parse_voxel_nm
+from volproc.stages.label.options import LabelOptions
 from volproc.volume.arrays import PlainArray, what_is_at, zarr_array
+from volproc.volume.channels import holds_votes, one_class
 from volproc.volume.dask_token import token_of
 from volproc.volume.fingerprint import fingerprint
+from volproc.volume.kinds import foreground_level
 from volproc.volume.metadata import VolumeInfo, new_volume
 from volproc.volume.store import Volume, open_volume
 
@@ -79,13 +82,63 @@ class PlainSource:
         return self.array.read(box)
 
 
+@dataclass(frozen=True)
+class ClassMap:
+    """Of each voxel the likeliest class of a prediction, counted from 1; 0 where none reaches
+    `level`. Of equally likely ones the first."""
+
+    volume: Volume
+    level: float
+
+    @property
+    def info(self) -> VolumeInfo:
+        """The prediction's, without channels."""
+        return replace(self.volume.info, channels=())
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names."""
+        return self.volume.info.channels
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the prediction."""
+        return fingerprint(self.volume.info)
+
+    def read(self, box: Box) -> npt.NDArray[np.uint8]:
+        """Classes of `box`: one channel after another, so that not all are in memory."""
+        highest, found = np.zeros(box.shape, self.info.dtype), np.zeros(box.shape, np.uint8)
+        for n in range(len(self.classes)):
+            values = self.volume.read(box, channel=n)
+            better = (values > highest) & (values >= self.level)
+            np.copyto(highest, values, where=better)
+            found[better] = n + 1
+        return found
+
+
+def chosen_source(source: Source, options: LabelOptions) -> Source:
+    """What is labelled of a volume with channels: the class that the options name, or, for input =
+    "classes", all. ConfigError or VolumeError where neither is possible."""
+    info = source.info
+    if is_class_map(info, options) and isinstance(source, Volume):
+        return ClassMap(source, foreground_level(info, threshold=options.threshold))
+    picked = one_class(info, options.object_class, option="[label] object_class")
+    return source if picked is info else Volume(picked)
+
+
+def is_class_map(info: VolumeInfo, options: LabelOptions) -> bool:
+    """Whether each voxel goes to its likeliest class."""
+    several = len(info.channels) > 1 and not holds_votes(info)
+    return several and options.input == "classes" and not options.object_class
+
+
 def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> Source:
     """A path, a URL, or an array as a source.
 
     `voxel_nm` (z, y, x) is needed where nothing states it. VolumeError for what is no volume.
     """
     if isinstance(given, Volume):
-        return open_volume(given.info.url, voxel_nm=voxel_nm) if voxel_nm else given
+        return _with_voxels(given, voxel_nm) if voxel_nm else given
     if not isinstance(given, str | Path):
         return _array_source(given, voxel_nm)
     url = str(given)
@@ -94,6 +147,11 @@ def source_of(given: Any, *, voxel_nm: Sequence[float] | None = None) -> Source:
     array = zarr_array(url)
     info = _info(array.url, array.shape, array.dtype, voxel_nm)
     return PlainSource(info, array)
+
+
+def _with_voxels(given: Volume, voxel_nm: Sequence[float]) -> Volume:
+    again = open_volume(given.info.url, voxel_nm=voxel_nm).info
+    return Volume(replace(again, channels=given.info.channels, picked=given.info.picked))
 
 
 def _array_source(array: Any, voxel_nm: Sequence[float] | None) -> Source:

@@ -16,7 +16,7 @@ from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.stages.label.component_tasks import Components, FindComponents, most_rows
 from volproc.stages.label.criteria import Criteria
-from volproc.stages.label.mask_source import WHOLE, Source
+from volproc.stages.label.mask_source import WHOLE, ClassMap, Source, chosen_source
 from volproc.stages.label.merge import merge_groups, reasons
 from volproc.stages.label.merge_tables import Tables
 from volproc.stages.label.merge_task import (
@@ -70,6 +70,14 @@ class FindPlan:
     def criteria(self) -> Criteria:
         """Which objects are kept."""
         return Criteria(self.options, self.source.info.shape, self.source.info.voxel_nm)
+
+    @property
+    def values(self) -> str | tuple[str, ...] | None:
+        """What the table says of the input's values: nothing, the names of classes, or the type of
+        the values themselves."""
+        if isinstance(self.source, ClassMap):
+            return self.source.classes
+        return None if self.options.input == "mask" else self.source.info.dtype
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -163,14 +171,11 @@ class FoundObjects:
 def plan_find(source: Source, tables: str, options: LabelOptions, *, blocks: Tiling) -> FindPlan:
     """Plan how objects of `source` are found, block by block; tables go to the folder `tables`.
 
-    VolumeError for a source with channels or of a type that no mask has.
+    VolumeError for a source of a type that no mask has, or of votes; ConfigError where it has
+    several classes and none is named.
     """
+    source = chosen_source(source, options)
     info = source.info
-    if info.channels:
-        raise VolumeError(
-            f"{info.url} has channels ({', '.join(info.channels)}); label needs one value per "
-            "voxel: take the fused prediction"
-        )
     if options.input != "mask" and info.dtype not in WHOLE:
         raise VolumeError(
             f"{info.url} holds {info.dtype}; [label] input = '{options.input}' needs whole numbers"

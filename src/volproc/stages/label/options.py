@@ -19,6 +19,10 @@ class LabelOptions(Options):
     input: Literal["mask", "classes", "labels"] = "mask"
     """mask: foreground that touches is one object. classes: only equal values connect.
     labels: equal values are one object wherever they are; for filtering and renumbering."""
+    object_class: str = ""
+    """Of a prediction of several classes, that whose objects are labelled. Without it, input =
+    "classes" gives each voxel to its likeliest class, and the table names the class of each object;
+    a run does so by itself."""
     connectivity: Connectivity = 26
     """Which voxels are neighbours: 6 share a face, 18 also an edge, 26 also a corner."""
     threshold: Fraction = 0.5

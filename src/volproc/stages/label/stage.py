@@ -21,7 +21,9 @@ from volproc.stages.empty_result import (
 from volproc.stages.label.component_tasks import WriteLabels
 from volproc.stages.label.mask_source import (
     ArraySource,
+    ClassMap,
     Source,
+    is_class_map,
 )
 from volproc.stages.label.merge_tables import Tables
 from volproc.stages.label.object_search import (
@@ -43,6 +45,10 @@ from volproc.volume.sampling import sampling_to
 from volproc.volume.store import Volume
 from volproc.volume.written_level import WrittenLevel
 
+PASSING = {"image_grid", "block"}
+"""Options that change no object."""
+CLASS = {"object_class"}
+"""Recipes of before there were classes stay as they were."""
 ENCODING_BYTES = 3 * LABEL_BYTES
 """Writing a shard peaks at up to 3 times its size."""
 
@@ -152,7 +158,7 @@ def plan_label(
         "label",
         ALGORITHM,
         {"mask": find.source.fingerprint},
-        options.model_dump(exclude={"image_grid", "block"}),
+        options.model_dump(exclude=PASSING if options.object_class else {*PASSING, *CLASS}),
         cutting_of(find.blocks.core, output),
         {} if isinstance(find.source, ArraySource) else {"mask": relative_url(mask.url, url)},
     )
@@ -170,6 +176,11 @@ def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
     admit(plan.claim, runner)
     info = plan.find.source.info
     before = plan.find.source.fingerprint
+    if isinstance(plan.find.source, ClassMap):
+        runner.note(
+            f"each voxel counts for the likeliest of {', '.join(plan.find.source.classes)}; "
+            "[label] object_class = NAME labels one of them by itself"
+        )
     found = find_objects(plan.find, runner)
     numbering, tables = found.numbering, found.numbering.tables
     plan = replace(plan, output=replace(plan.output, dtype=numbering.dtype))
@@ -177,8 +188,7 @@ def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
         runner, plan.output, step="label", digest=found.digest, steps=plan.output_steps(tables)
     )
     plan = replace(plan, output=begun.info)
-    values = None if plan.find.options.input == "mask" else info.dtype
-    how = {"voxel_nm": info.voxel_nm, "shape": info.shape, "values": values}
+    how = {"voxel_nm": info.voxel_nm, "shape": info.shape, "values": plan.find.values}
     write_pieces(plan.table, csv_parts(numbering.rows(), **how))
     save_ids(plan.find, found, runner)
     relabelled, *pyramid = plan.output_steps(tables)
@@ -231,8 +241,11 @@ def _labels_like(mask: VolumeInfo, url: str, *, block: Shape | None) -> VolumeIn
 
 def plan_from(request: Request) -> LabelPlan:
     """The plan for what a command, a function or a run asks for."""
-    options = request.table(LabelOptions)
+    options, mask = request.table(LabelOptions), request.volume("mask")
     if request.origins.get("mask") == "interior":  # numbered already
         options = options.model_copy(update={"input": "labels"})
+    by_class = options.model_copy(update={"input": "classes"})
+    if request.run and options.input == "mask" and is_class_map(mask, by_class):
+        options = by_class
     native = request.given("image_grid")
-    return plan_label(request.volume("mask"), request.out(), options, native=native)
+    return plan_label(mask, request.out(), options, native=native)

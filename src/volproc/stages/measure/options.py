@@ -31,6 +31,8 @@ class MeasureOptions(Options):
     them; nm. 0: they are not simplified, which needs no extra."""
     mesh_ids: tuple[Id, ...] = ()
     """Meshes of these objects only; all if empty."""
+    object_class: str = ""
+    """Of votes for several classes, those that the agreement is of."""
     threshold: Fraction = 0.5
     """Vote from which an axis says yes, for the agreement."""
     parquet: bool = False

@@ -35,6 +35,7 @@ from volproc.stages.measure.tables.voxel_sums import (
 from volproc.stages.objects.table import Columns
 from volproc.stages.provenance import write_provenance
 from volproc.volume.access import exists, relative_url
+from volproc.volume.channels import voted_classes, votes_of_class
 from volproc.volume.fingerprint import fingerprint
 from volproc.volume.metadata import VolumeInfo
 
@@ -42,8 +43,11 @@ __all__ = ["MeasurePlan", "plan_measure", "run_measure"]
 
 MESH_ALGORITHM = 2
 """Raised by hand when the same surfaces and options would give other meshes."""
-ADDED = {"meshes", "closed", "mesh_error_nm", "mesh_ids", "parquet", "properties"}
-"""Options that add files and change no number."""
+ADDED = {
+    *("meshes", "closed", "mesh_error_nm", "mesh_ids", "parquet", "properties"),
+    "object_class",
+}
+"""Options that add files and change no number, or are named otherwise in its digest."""
 
 
 @dataclass(frozen=True)
@@ -178,10 +182,21 @@ def _meshes(plan: MeasurePlan, surfaces: ObjectSurfaces, runner: Runner) -> str:
 
 def plan_from(request: Request) -> MeasurePlan:
     """The plan for what a command, a function or a run asks for."""
+    options, votes = request.table(MeasureOptions), request.given("votes")
     return plan_measure(
         request.volume("labels"),
         request.out(),
-        request.table(MeasureOptions),
+        options,
         image=request.given("image"),
-        votes=request.given("votes"),
+        votes=_votes_for(request, options, votes) if votes else None,
     )
+
+
+def _votes_for(request: Request, options: MeasureOptions, votes: VolumeInfo) -> VolumeInfo | None:
+    """Those of the class whose objects they are; none in a run that labels all of several."""
+    name = options.object_class
+    if request.run and voted_classes(votes):
+        name = name or request.run.workflow.label.object_class
+        if not name:
+            return None
+    return votes_of_class(votes, name, option="[measure] object_class")

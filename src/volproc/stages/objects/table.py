@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
+from volproc.spreadsheet import table_csv
 from volproc.stages.objects.shape import elongation, touches_border
 from volproc.stages.objects.statistics import Statistics, no_statistics
 
@@ -24,9 +25,12 @@ def describe(
     *,
     voxel_nm: VoxelNm,
     shape: Shape,
-    values: str | None = None,
+    values: str | tuple[str, ...] | None = None,
 ) -> Columns:
-    """Columns of the table of objects; with `values`, the type of the input's values, those too.
+    """Columns of the table of objects.
+
+    With `values`, the type of the input's values, those too; if they are numbers of classes,
+    counted from 1, `values` are the names of these.
 
     Coordinates in voxels are indices (a centroid of 2.0 is the centre of voxel 2, `stop` is
     exclusive). In nm they count from the volume's corner: voxel i covers i to i + 1 voxel sizes.
@@ -52,8 +56,14 @@ def describe(
         },
         "touches_border": touches_border(objects, shape=shape),
         "elongation": elongation(objects, voxel_nm=voxel_nm),
-        **({"value": objects.value.astype(values)} if values else {}),
+        **_values(objects, values),
     }
+
+
+def _values(objects: Statistics, values: str | tuple[str, ...] | None) -> Columns:
+    if isinstance(values, tuple):
+        return {"class": np.array(values)[objects.value.astype(np.intp) - 1]}
+    return {"value": objects.value.astype(values)} if values else {}
 
 
 def columns_of(rows: Iterable[Rows], **how: Any) -> Columns:
@@ -82,4 +92,6 @@ def to_csv(columns: Mapping[str, npt.NDArray[Any]]) -> str:
 
 
 def _number(value: Any) -> str:
+    if isinstance(value, str):
+        return table_csv((), [(value,)], end="")
     return f"{value:.9g}" if isinstance(value, float) else str(value)

@@ -21,6 +21,10 @@ def _resolve(workflow: Any, place: Callable[[str], str]) -> PredictOptions:
 
 def _lines(made: Any, tables: Mapping[str, Any]) -> Iterable[Any]:
     yield from lines_of_volume(made, tables)
+    if purpose := made.info.provenance.get("model_card", {}).get("Purpose"):
+        yield f"its model is for: {purpose}"
+    if made.info.channels:
+        yield f"a channel for each class: {', '.join(made.info.channels)}"
     if tables["predict"].seam_check:
         yield _certificate(made.info.url)
 

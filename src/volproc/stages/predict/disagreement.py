@@ -5,8 +5,8 @@
     regions         the volume in equal boxes, by the mean of their disagreement, highest first
 
 A region's mean is of whole numbers over its voxels, so no block size changes it. Its place is
-given in voxels of the image, as `volproc subjects` takes them. Of several classes the volumes have a
-channel each, and a voxel of a region counts by the class that is disputed most.
+given in voxels of the image, as `volproc subjects` takes them. Of several classes the volumes have
+a channel each, and a voxel of a region counts by the class that is disputed most.
 """
 
 from __future__ import annotations
@@ -192,7 +192,8 @@ class CompareVotes:
         if self.disagreement:
             self.disagreement.write(block.core, apart if self.classes > 1 else apart[0])
         axes = len(self.votes.info.channels) // self.classes
-        split, apart = ((count > 0) & (count < axes)).any(axis=0), apart.max(axis=0)
+        some: npt.NDArray[np.bool_] = (count > 0) & (count < axes)
+        split, apart = np.logical_or.reduce(some, axis=0), apart.max(axis=0)
         sums = []
         for region in self.regions.over(block.core) if self.regions else ():
             part = region.core.clip(block.core).within(block.core.start).slices

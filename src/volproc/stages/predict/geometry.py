@@ -74,8 +74,7 @@ def choose(
     if options.halo == "reference":
         layout = _published(shape, network, options)
         # as large as a tile would be chosen, of whole patches
-        how = {"stride": KEPT, "slices_in": 1, "slices_out": 1, "classes": classes}
-        many = lay_out(size, halo=0, **how).tile
+        many = lay_out(size, halo=0, stride=KEPT, slices_in=1, slices_out=1, classes=classes).tile
         return Geometry(axes, layout, options.block or many)
     halo = network.halo if options.halo == "exact" else up(options.halo, network.stride)
     layout = lay_out(

@@ -55,6 +55,9 @@ class PredictOptions(Options):
     """What the votes of z, y and x count for (fusion weighted), relative to one another."""
     threshold: Fraction = 0.5
     """Probability from which an axis votes yes (union and majority)."""
+    match_greys: bool = False
+    """Give the image the distribution of grey values that the model learnt from, if its card states
+    it: for images of another contrast."""
     flips: bool = False
     """Average each axis' probability over the plane's four mirror images: 4 times the work."""
     center_planes: Annotated[int, Field(ge=0)] = 0

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.scale import VoxelNm
 from volproc.model.network import Network
+from volproc.stages.model_fit import why_too_coarse
 from volproc.stages.predict.geometry import Geometry
 from volproc.stages.predict.options import PredictOptions
-from volproc.stages.resolution import unresolved
+from volproc.volume.access import exists
 from volproc.volume.metadata import VolumeInfo
 
 
@@ -30,6 +33,12 @@ def validation_notes(options: PredictOptions, network: Network) -> Iterator[str]
         )
 
 
+def require_greys(options: PredictOptions, network: Network) -> None:
+    """ModelError where the model does not know the grey values that are to be matched."""
+    if options.match_greys and exists(network.source):  # one that is still to be trained will
+        network.constants_from(np.arange(256, dtype=np.uint8), match_greys=True)
+
+
 def require_weights(options: PredictOptions) -> None:
     """ConfigError if the weights of all viewing axes are 0."""
     if options.fusion == "weighted" and not any(options.axis_weights):
@@ -41,8 +50,5 @@ def require_weights(options: PredictOptions) -> None:
 
 def require_reachable(image: VolumeInfo, voxel_nm: VoxelNm, network: Network) -> None:
     """ModelError if the image's voxels are too coarse for the model."""
-    if why := unresolved(image, voxel_nm):
-        raise ModelError(
-            f"model {network.name} works at {list(voxel_nm)} nm, but {why}, with a model made for "
-            "them"
-        )
+    if why := why_too_coarse(image, voxel_nm):
+        raise ModelError(f"model {network.name} works at {list(voxel_nm)} nm, but {why}")

@@ -152,7 +152,7 @@ class Recompute:
         again, first = result
         options = self.predict.options
         apart = np.abs(again.astype(np.int16) - first)
-        fused = self.predict.fused_classes(torch.from_numpy(again)).numpy()
+        fused = self.predict.fused_classes(torch.from_numpy(np.array(again))).numpy()
         level = level_of(options.threshold)
         written = self.predict.output.read(block.core)
         return {

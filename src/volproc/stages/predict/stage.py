@@ -18,6 +18,7 @@ from volproc.model.resolver import open_network
 from volproc.stages.claims import admit
 from volproc.stages.description import Request
 from volproc.stages.empty_result import (
+    CARD,
     FLAT,
     model_record,
     values_record,
@@ -37,10 +38,12 @@ from volproc.stages.predict.empty_blocks import (
     empty_block_rule,
 )
 from volproc.stages.predict.geometry import Geometry, choose
+from volproc.stages.predict.model_card import card_record
 from volproc.stages.predict.native_prediction import plan_native
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.plan import PredictPlan
 from volproc.stages.predict.requirements import (
+    require_greys,
     require_reachable,
     require_weights,
     settled,
@@ -66,7 +69,7 @@ ALGORITHM = 1
 PASSING = {
     *("model", "card", "trust_model", "device", "batch", "compiled", "votes"),
     *("agreement", "disagreement", "regions_um", "image_grid", "seam_check", "box", "mask"),
-    "classes",
+    *("classes", "match_greys"),
 }
 """Options that do not change the prediction, or are named otherwise in its digest."""
 
@@ -89,6 +92,7 @@ def plan_predict(
     network = network or open_network(options.model, card=options.card, trust=options.trust_model)
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
+    require_greys(options, network)
     classes = chosen_classes(network, options)
     way = resampling_to(image, voxel_nm)
     box = model_box(options.box, image, way)
@@ -104,6 +108,8 @@ def plan_predict(
         lasting |= {"box": [box.start, box.stop]}
     if len(network.classes) > 1:
         lasting |= {"classes": classes}
+    if options.match_greys:
+        lasting |= {"match_greys": True}
     cutting = cutting_of(geometry.block, output) | {"tiles": geometry.layout}
     recipe = _recipe(image, network, mask, lasting, cutting, options.model, url)
     told = model_record(network, image, classes) | ({"model_notes": list(notes)} if notes else {})
@@ -196,13 +202,17 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
     empty = empty_block_rule(
         plan.image, plan.output.voxel_nm, sample, deviations=plan.options.skip_empty_std
     )
-    task = plan.task(plan.network.constants_from(sample), empty)
+    matched = plan.options.match_greys
+    task = plan.task(plan.network.constants_from(sample, match_greys=matched), empty)
     # what it costs depends on no constant of the volume
     writes = tuple(map(WrittenLevel, written))
     records = runner.run(replace(step, task=task, writes=writes))
     seen = range(len(records)) if plan.inside is None else sorted(plan.inside)
     skipped = [n for n in seen if records[n]["skipped"]]
-    told: dict[str, Any] = {"blocks": len(records), "skipped_blocks": len(skipped)} if empty else {}
+    card = card_record(plan.network)
+    told: dict[str, Any] = {CARD: card} if card else {}
+    if empty:
+        told |= {"blocks": len(records), "skipped_blocks": len(skipped)}
     if plan.inside is not None:
         told["blocks_outside_mask"] = len(records) - len(seen)
     if empty and empty.flat is not None:

@@ -32,6 +32,7 @@ from volproc.stages.report.shown_slices import (
     read_smooth,
     spread,
 )
+from volproc.volume.channels import holds_votes, voted_classes, votes_of_class
 from volproc.volume.display_window import window
 from volproc.volume.kinds import foreground, foreground_level
 from volproc.volume.store import Volume
@@ -40,6 +41,20 @@ MAX_NAMED = 12
 """Objects listed in a picture's description."""
 COLOUR_OF_AXIS = "xyz"
 """Red, green and blue."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was predicted of one class, which has no name where it is the only one; its votes where
+    there are several axes to compare."""
+
+    name: str
+    prediction: Volume | None
+    votes: Volume | None
+
+    def titled(self, what: str) -> str:
+        """`what`, and of which class."""
+        return f"{what}: {self.name}" if self.name else what
 
 
 @dataclass(frozen=True)
@@ -54,9 +69,26 @@ class Gallery:
     count: int
 
     @property
+    def answers(self) -> tuple[Answer, ...]:
+        """What was predicted, class by class."""
+        predicted = self.prediction.info.channels if self.prediction else ()
+        voted = voted_classes(self.votes.info) if self.votes else ()
+        names = predicted or voted
+        if not names:
+            return (Answer("", self.prediction, self.votes),)
+        return tuple(self._answer(name, name in predicted, name in voted) for name in names)
+
+    def _answer(self, name: str, predicted: bool, voted: bool) -> Answer:
+        prediction = self.prediction.channel(name) if self.prediction and predicted else None
+        votes = self.votes.info if self.votes and voted else None
+        mine = Volume(votes_of_class(votes, name, option="class")) if votes else None
+        return Answer(name, prediction, mine if mine and mine.info.channels else None)
+
+    @property
     def vote_axes(self) -> tuple[str, ...]:
         """Axes that voted, in the order of their colours."""
-        voted = self.votes.info.channels if self.votes else ()
+        votes = self.answers[0].votes
+        voted = votes.info.channels if votes else ()
         return tuple(name for name in COLOUR_OF_AXIS if name in voted)
 
     @property
@@ -81,7 +113,7 @@ def gallery_of(
     The vote of a single axis has no channels and nothing to be compared with: it is not shown.
     """
     image = field_of(image, [other for other in (prediction, votes, objects) if other])
-    if votes and not set(votes.info.channels) <= set(COLOUR_OF_AXIS):
+    if votes and votes.info.channels and not holds_votes(votes.info):
         raise VolumeError(
             f"{votes.info.url} has channels {', '.join(votes.info.channels)}; votes have one per "
             "axis, named x, y and z: run `volproc predict` with [predict] votes = true"
@@ -170,19 +202,26 @@ def _first(gallery: Gallery, place: _Place, image: Bytes) -> SlicePanel:
 
 
 def _second(gallery: Gallery, place: _Place, image: Bytes) -> Iterator[SlicePanel]:
+    for answer in gallery.answers:
+        yield from _answered(gallery, answer, place, image)
+
+
+def _answered(
+    gallery: Gallery, answer: Answer, place: _Place, image: Bytes
+) -> Iterator[SlicePanel]:
     where = f"slice {place.canvas.name} = {place.at_nm / 1000:.2f} µm"
-    if gallery.votes is not None:
-        yes = _votes(gallery.votes, place)
+    of = f" for {answer.name}" * bool(answer.name)
+    if answer.votes is not None:
+        yes = _votes(answer.votes, place)
         some = yes.any(axis=0).sum()
         agreed = yes[[COLOUR_OF_AXIS.index(a) for a in gallery.vote_axes]].all(axis=0).sum()
         share = f"all agree on {100 * agreed / some:.0f}% of it" if some else "none"
-        alt = f"Votes of the axes over the image, {where}: {share}"
-        yield SlicePanel(data_uri(voted(image, yes)), alt, "Votes")
-    elif gallery.prediction is not None:
-        picture = _predicted(gallery.prediction, place, image)
-        yield SlicePanel(
-            data_uri(picture), f"Prediction in white over the image, {where}", "Prediction"
-        )
+        alt = f"Votes of the axes{of} over the image, {where}: {share}"
+        yield SlicePanel(data_uri(voted(image, yes)), alt, answer.titled("Votes"))
+    elif answer.prediction is not None:
+        picture = _predicted(answer.prediction, place, image)
+        alt = f"Prediction{of} in white over the image, {where}"
+        yield SlicePanel(data_uri(picture), alt, answer.titled("Prediction"))
 
 
 def _votes(votes: Volume, place: _Place) -> npt.NDArray[np.bool_]:

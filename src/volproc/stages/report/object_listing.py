@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import VolumeError
+from volproc.spreadsheet import plain
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,6 +36,8 @@ class Objects:
     start_um: Floats
     stop_um: Floats
     touches_border: npt.NDArray[np.bool_]
+    classes: tuple[str, ...] = ()
+    """Of each object; none where the table does not say it."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -65,9 +68,12 @@ def read_objects(lines: Iterable[str], *, name: str) -> Objects:
         )
     rows: list[list[float]] = []
     border: list[bool] = []
+    classes: list[str] = []
     for row in reader:
         rows.append([_number(row, column, name) for column in NUMBERS])
         border.append(str(row["touches_border"]).lower() == "true")
+        if "class" in row:
+            classes.append(plain(row["class"]))
     values = np.array(rows, dtype=np.float64).reshape(-1, len(NUMBERS))
     um = values[:, 2:].reshape(-1, 3, 3) / 1000
     return Objects(
@@ -77,6 +83,7 @@ def read_objects(lines: Iterable[str], *, name: str) -> Objects:
         start_um=um[:, 1],
         stop_um=um[:, 2],
         touches_border=np.array(border, dtype=bool),
+        classes=tuple(classes),
     )
 
 

@@ -76,6 +76,7 @@ class ObjectRow:
     size: tuple[float, float, float]
     border: bool
     agreement: float | None
+    of_class: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class ObjectTable:
     volume_um3: float
     look_first: tuple[ObjectRow, ...]
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the objects, as far as they are known."""
+        return tuple(sorted({row.of_class for row in self.rows if row.of_class}))
+
 
 @dataclass(frozen=True)
 class Page:
@@ -98,12 +104,15 @@ class Page:
     facts: tuple[tuple[str, str, str], ...]
     views: tuple[AxisView, ...]
     vote_axes: tuple[str, ...]
-    agreement: Agreement | None
+    agreements: Mapping[str, Agreement]
+    """By class; of a single one its name is empty."""
     objects: ObjectTable | None
     scores: Mapping[str, Any] | None
     steps: tuple[StepTime, ...]
     settings: str
     absent: tuple[str, ...]
+    model: tuple[tuple[str, str], ...] = ()
+    """What the model's card says, by heading."""
     certificate: Mapping[str, Any] | None = None
     regions: tuple[DisputedRegion, ...] = ()
     versions: Mapping[str, str] = field(default_factory=lambda: versions())

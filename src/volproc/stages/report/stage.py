@@ -19,7 +19,7 @@ from volproc.stages.description import Request
 from volproc.stages.pictures import hex_colour
 from volproc.stages.report.axis_agreement import Agreement, level_to_count, measure_agreement
 from volproc.stages.report.gallery import Gallery, gallery_of, views
-from volproc.stages.report.key_figures import facts
+from volproc.stages.report.key_figures import card_facts, facts
 from volproc.stages.report.object_listing import (
     Objects,
     histogram,
@@ -41,7 +41,7 @@ from volproc.stages.report.step_times import times_of
 from volproc.volume.access import exists
 from volproc.volume.file_io import read_file, write_file
 from volproc.volume.metadata import itemsize
-from volproc.volume.store import Volume, open_volume
+from volproc.volume.store import open_volume
 
 MAX_ROWS = 1000
 LOOK_FIRST = 5
@@ -94,7 +94,8 @@ class ReportPlan:
         level = info.levels[level_to_count(info)]
         objects = self.gallery.objects
         labels = itemsize(objects.info.dtype) if objects else 0
-        return prod(level.shape) * (len(info.channels) + labels)
+        classes = len(self.gallery.answers)
+        return prod(level.shape) * (len(info.channels) + classes * labels)
 
 
 def plan_report(inputs: ReportInputs, out: Path | str, options: ReportOptions) -> ReportPlan:
@@ -135,15 +136,16 @@ def run_report(plan: ReportPlan, runner: Runner | None = None) -> Path | str:
     """
     inputs, gallery = plan.inputs, plan.gallery
     objects = _objects(inputs.table)
-    agreement = _agreement(gallery.votes, gallery.objects, objects)
+    agreements = _agreements(gallery, objects)
     steps = times_of(record_log(inputs.log).peek() if inputs.log else ())
     page = Page(
         title=plan.options.title or inputs.title or gallery.image.info.url,
         facts=facts(gallery, inputs.settings or {}, objects, steps),
         views=views(gallery, objects),
         vote_axes=gallery.vote_axes,
-        agreement=agreement,
-        objects=_table(objects, agreement, name_of(inputs.table or "")),
+        agreements=agreements,
+        objects=_table(gallery, objects, agreements, name_of(inputs.table or "")),
+        model=card_facts(gallery),
         scores=_scores(inputs.scores),
         steps=steps,
         settings=toml_text(inputs.settings or {}),
@@ -172,14 +174,14 @@ def _objects(table: str | None) -> Objects | None:
     return read_objects(text.splitlines(), name=str(table)) if text else None
 
 
-def _agreement(
-    votes: Volume | None, labels: Volume | None, objects: Objects | None
-) -> Agreement | None:
-    if votes is None:
-        return None
-    return measure_agreement(
-        votes, labels if objects else None, highest=objects.highest if objects else 0
-    )
+def _agreements(gallery: Gallery, objects: Objects | None) -> dict[str, Agreement]:
+    """By class."""
+    labels, highest = (gallery.objects, objects.highest) if objects else (None, 0)
+    return {
+        answer.name: measure_agreement(answer.votes, labels, highest=highest)
+        for answer in gallery.answers
+        if answer.votes
+    }
 
 
 def _scores(url: str | None) -> Mapping[str, Any] | None:
@@ -195,10 +197,17 @@ def _scores(url: str | None) -> Mapping[str, Any] | None:
         ) from error
 
 
-def _table(objects: Objects | None, agreement: Agreement | None, file: str) -> ObjectTable | None:
+def _table(
+    gallery: Gallery, objects: Objects | None, agreements: Mapping[str, Agreement], file: str
+) -> ObjectTable | None:
     if objects is None:
         return None
-    rows = tuple(_row(objects, n, agreement) for n in objects.largest(MAX_ROWS).tolist())
+    labels = gallery.objects.info.provenance if gallery.objects else {}
+    all_of = labels.get("recipe", {}).get("options", {}).get("object_class", "")
+    rows = tuple(
+        _row(objects, n, objects.classes[n] if objects.classes else all_of, agreements)
+        for n in objects.largest(MAX_ROWS).tolist()
+    )
     known = [row for row in rows if row.agreement is not None]
     return ObjectTable(
         rows=rows,
@@ -210,8 +219,8 @@ def _table(objects: Objects | None, agreement: Agreement | None, file: str) -> O
     )
 
 
-def _row(objects: Objects, n: int, agreement: Agreement | None) -> ObjectRow:
-    number = int(objects.ids[n])
+def _row(objects: Objects, n: int, of_class: str, agreements: Mapping[str, Agreement]) -> ObjectRow:
+    number, agreement = int(objects.ids[n]), agreements.get(of_class)
     share = float(agreement.objects[number]) if agreement and number else float("nan")
     return ObjectRow(
         id=number,
@@ -221,6 +230,7 @@ def _row(objects: Objects, n: int, agreement: Agreement | None) -> ObjectRow:
         size=tuple(objects.size_um[n].tolist()),
         border=bool(objects.touches_border[n]),
         agreement=None if np.isnan(share) else share,
+        of_class=of_class,
     )
 
 
