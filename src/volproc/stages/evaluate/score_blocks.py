@@ -32,7 +32,7 @@ from volproc.volume.store import Volume
 
 Mask = npt.NDArray[np.bool_]
 
-BLOCK_VOXELS = 2**24
+BLOCK_VOXELS = 2**23
 THICKNESS = 32
 WORKING_BYTES = 16
 """Per voxel that a block reads: masks of both sides and their sampling, the sum of votes in uint16
@@ -159,12 +159,11 @@ class ScoreBlocks:
             yield from result.answers(values, box)
 
     def _pairs(self, loaded: Loaded, sides: _Sides) -> Iterator[SparseSums]:
-        truth = np.where(sides.truth, loaded.truth, 0)
+        truth = sides.ids(loaded.truth)
         for result, values in zip(self.results, loaded.results, strict=True):
             if result.has_objects:
-                found = result.ids(values, sides.box)
-                pairs = block_contingency(sides.counted(truth), sides.counted(found))
-                yield keyed([self.names.index(result.name)], pairs)
+                found = sides.counted(result.ids(values, sides.box))
+                yield keyed([self.names.index(result.name)], block_contingency(truth, found))
 
 
 @dataclass(frozen=True)
@@ -180,6 +179,11 @@ class _Sides:
         """The core's values; 0 where they are ignored."""
         own = values[self.core.slices]
         return own if self.ignored is None else np.where(self.ignored[self.core.slices], 0, own)
+
+    def ids(self, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Ids of the ground truth in the core; 0 where they do not count."""
+        inside = self.counted(self.truth)
+        return np.where(inside, labels[self.core.slices], 0).astype(labels.dtype, copy=False)
 
     def overlap(self, answer: Answer) -> npt.NDArray[np.int64]:
         """TP, FP and FN of every slice, shape (slices, 3)."""
@@ -199,7 +203,7 @@ class _Sides:
 
 
 def block_of(truth: VolumeInfo, halo: Shape = (0, 0, 0)) -> Shape:
-    """Whole chunks of `truth`: few slices, and as wide as 16 million voxels allow.
+    """Whole chunks of `truth`: few slices, and as wide as 8 million voxels allow.
 
     Wide rather than thick, because a block's record holds counts for each of its slices; but at
     least twice as thick as its `halo`.
