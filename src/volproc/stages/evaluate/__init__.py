@@ -41,6 +41,13 @@ STAGE = Stage(
         Input("ground_truth", "The ground truth: labels.", metavar="TRUTH.zarr"),
         Input("votes", "The axes' votes.", ("predict.votes",), required=False, only_in_run=True),
         Input("ignore", "What is not scored.", required=False, metavar="IGNORE.zarr"),
+        Input(
+            "image",
+            "The image, shown on the page.",
+            ("ingest.out", "run.source"),
+            required=False,
+            metavar="IMAGE.zarr",
+        ),
     ),
     outputs=(
         Output(
@@ -50,6 +57,20 @@ STAGE = Stage(
             required=False,
             metavar="FILE.json",
             flags=("--json",),
+        ),
+        Output(
+            "csv",
+            "Write all rows there, as CSV.",
+            "scores.csv",
+            required=False,
+            metavar="FILE.csv",
+        ),
+        Output(
+            "page",
+            "Write a page there, with the worst places.",
+            "scores.html",
+            required=False,
+            metavar="FILE.html",
         ),
     ),
     in_run=lambda workflow: bool(workflow.evaluate.ground_truth),
