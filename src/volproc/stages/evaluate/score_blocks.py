@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -172,11 +172,13 @@ class ScoreBlocks:
 def block_of(truth: VolumeInfo, halo: Shape = (0, 0, 0)) -> Shape:
     """Whole chunks of `truth`: few slices, and as wide as 8 million voxels allow.
 
-    Wide rather than thick, because a block's record holds counts for each of its slices; but at
-    least twice as thick as its `halo`.
+    Wide rather than thick, because a block's record holds counts for each of its slices. With a
+    `halo`, which costs least around a square: as wide as long, and at least twice as thick as it.
     """
     (thick, rows, columns), (_, height, width) = truth.levels[0].chunks, truth.shape
     depth = thick * ceil(max(THICKNESS, 2 * halo[0]) / thick)
-    across = min(-(-width // columns), max(1, BLOCK_VOXELS // (depth * rows * columns)))
-    down = min(-(-height // rows), max(1, BLOCK_VOXELS // (depth * rows * columns * across)))
+    plane = BLOCK_VOXELS // depth
+    widest = isqrt(plane) if any(halo) else plane // rows
+    across = min(-(-width // columns), max(1, widest // columns))
+    down = min(-(-height // rows), max(1, plane // (rows * columns * across)))
     return depth, rows * down, columns * across
