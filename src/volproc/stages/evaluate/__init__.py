@@ -8,12 +8,22 @@ from typing import Any
 from volproc.stages.description import Input, Output, Stage
 from volproc.stages.evaluate.options import EvaluateOptions
 
+_IN_FILES_ONLY = {
+    *("truth_to_labels_nm", "labels_to_truth_nm", "assd_nm", "hd_nm"),
+    *("sq", "rq", "rand_precision", "rand_recall"),
+}
+
 
 def _lines(scores: Any, tables: Mapping[str, Any]) -> Iterable[Any]:
     for rows in (scores.rows(), scores.surface_rows(), scores.object_rows()):
         if rows:
-            yield _table(rows)
+            yield _table([{k: v for k, v in row.items() if _fits(k)} for row in rows])
     yield from scores.about.get("notes", ())
+
+
+def _fits(name: str) -> bool:
+    """Whether a terminal has room for a score; files have all of them."""
+    return name not in _IN_FILES_ONLY and not name.startswith("objects_")
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
