@@ -58,6 +58,7 @@ INPUTS = {
     "labels.md": {"prediction.zarr": "run/prediction.zarr", "mask.zarr": TRUTH},
     "measure.md": {name: f"run/{name}" for name in MADE} | {"image.zarr": "run/image.zarr"},
     "predict.md": {"IMAGE.zarr": "phantom.zarr"},
+    "scores.md": {"TRUTH.zarr": TRUTH},
 }
 """What lies in the folder under the names of a page, besides README's run."""
 

@@ -8,12 +8,22 @@ from typing import Any
 from volproc.stages.description import Input, Output, Stage
 from volproc.stages.evaluate.options import EvaluateOptions
 
+_IN_FILES_ONLY = {
+    *("truth_to_labels_nm", "labels_to_truth_nm", "assd_nm", "hd_nm"),
+    *("sq", "rq", "rand_precision", "rand_recall"),
+}
+
 
 def _lines(scores: Any, tables: Mapping[str, Any]) -> Iterable[Any]:
     for rows in (scores.rows(), scores.surface_rows(), scores.object_rows()):
         if rows:
-            yield _table(rows)
+            yield _table([{k: v for k, v in row.items() if _fits(k)} for row in rows])
     yield from scores.about.get("notes", ())
+
+
+def _fits(name: str) -> bool:
+    """Whether a terminal has room for a score; files have all of them."""
+    return name not in _IN_FILES_ONLY and not name.startswith("objects_")
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
@@ -41,6 +51,13 @@ STAGE = Stage(
         Input("ground_truth", "The ground truth: labels.", metavar="TRUTH.zarr"),
         Input("votes", "The axes' votes.", ("predict.votes",), required=False, only_in_run=True),
         Input("ignore", "What is not scored.", required=False, metavar="IGNORE.zarr"),
+        Input(
+            "image",
+            "The image, shown on the page.",
+            ("ingest.out", "run.source"),
+            required=False,
+            metavar="IMAGE.zarr",
+        ),
     ),
     outputs=(
         Output(
@@ -50,6 +67,20 @@ STAGE = Stage(
             required=False,
             metavar="FILE.json",
             flags=("--json",),
+        ),
+        Output(
+            "csv",
+            "Write all rows there, as CSV.",
+            "scores.csv",
+            required=False,
+            metavar="FILE.csv",
+        ),
+        Output(
+            "page",
+            "Write a page there, with the worst places.",
+            "scores.html",
+            required=False,
+            metavar="FILE.html",
         ),
     ),
     in_run=lambda workflow: bool(workflow.evaluate.ground_truth),

@@ -16,11 +16,19 @@ from volproc.stages.scores.sparse_sums import SparseSums
 from volproc.volume.file_io import read_file, write_file
 
 SURFACES, PAIRS, SWEEPS = "surfaces", "pairs", "sweeps"
-"""Keys of surfaces: the answer, the slice or ALL_SLICES, and those of `surface_sums`; of pairs: the
-answer and the ids of `contingency`. Of sweeps: the answer, 0 or 1 outside or inside of the truth,
-and the level."""
+ERRORS, PIXELS = "errors", "pixels"
+"""All keys begin with the answer's number. Then come, of surfaces: the slice or ALL_SLICES, and
+those of `surface_sums`; of pairs: ids of the truth and of the result; of sweeps: 0 or 1 outside or
+inside of the truth, and the level; of errors: slice, row and column of a window; of pixels: the
+slice and the direction."""
 ALL_SLICES = -1
-KEYS = {SURFACES: (4, np.int64), PAIRS: (3, np.uint64), SWEEPS: (3, np.int64)}
+KEYS = {
+    SURFACES: (4, np.int64),
+    PAIRS: (3, np.uint64),
+    SWEEPS: (3, np.int64),
+    ERRORS: (4, np.int64),
+    PIXELS: (3, np.int64),
+}
 
 
 @dataclass(frozen=True)

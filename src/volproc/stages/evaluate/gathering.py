@@ -13,12 +13,17 @@ import numpy as np
 from volproc.stages.evaluate.block_surfaces import SurfaceTask
 from volproc.stages.evaluate.block_tables import (
     ALL_SLICES,
+    ERRORS,
+    KEYS,
     PAIRS,
+    PIXELS,
     SURFACES,
     SWEEPS,
 )
 from volproc.stages.evaluate.overlap import FORMULAS as OVERLAP_FORMULAS
 from volproc.stages.evaluate.overlap import Overlap
+from volproc.stages.evaluate.pixel_distances import FORMULAS as PIXEL_FORMULAS
+from volproc.stages.evaluate.pixel_distances import average_hausdorff
 from volproc.stages.evaluate.score_blocks import ScoreBlocks
 from volproc.stages.evaluate.scores import Row, Score
 from volproc.stages.evaluate.threshold_sweep import FORMULAS as SWEEP_FORMULAS
@@ -48,7 +53,7 @@ class Gathered:
     ) -> Gathered:
         """From the records of all blocks."""
         stored = [(record["block"], record["tables"]) for record in records]
-        tables = {name: task.files.merged(name, stored) for name in (SURFACES, PAIRS, SWEEPS)}
+        tables = {name: task.files.merged(name, stored) for name in KEYS}
         return cls(task, tuple(tolerances_nm), _overlaps(records), tables)
 
     def scores(self) -> tuple[Score, ...]:
@@ -62,11 +67,13 @@ class Gathered:
             found |= surface_formulas(self.task.surfaces)
         if len(self.tables[PAIRS]):
             found |= OBJECT_FORMULAS
+        found |= PIXEL_FORMULAS if self.task.reference else {}
         return found | SWEEP_FORMULAS if len(self.tables[SWEEPS]) else found
 
     def _score(self, n: int, name: str) -> Score:
         own = {table: under(sums, n) for table, sums in self.tables.items()}
         outlines = self._outlines(name, own[SURFACES])
+        pixels, reference = average_hausdorff(own[PIXELS], self.slices[name])
         return Score(
             name,
             self.slices[name],
@@ -74,6 +81,10 @@ class Gathered:
             outlines=outlines,
             objects=objects_of(own[PAIRS]) if len(own[PAIRS]) else None,
             sweep=sweep_of(own[SWEEPS]) if len(own[SWEEPS]) else None,
+            reference=reference if self.task.reference else None,
+            pixel_distances=pixels if self.task.reference else {},
+            pairs=own[PAIRS],
+            errors=own[ERRORS],
         )
 
     def _outlines(self, name: str, sums: SparseSums) -> dict[int, Row]:

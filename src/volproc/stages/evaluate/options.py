@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
 from volproc.config.options import FilePath, Fraction, Options, Positive
+
+_CLASS = re.compile(r"([^=]*[^=\s][^=]*)=\s*(-?\d+(?:\s*,\s*-?\d+)*)\s*")
 
 
 class EvaluateOptions(Options):
@@ -25,6 +28,10 @@ class EvaluateOptions(Options):
     """Label values that count as foreground; all but 0 if empty."""
     object_class: str = ""
     """Of a prediction of several classes, that which is scored."""
+    classes: tuple[str, ...] = ()
+    """Classes to be scored one by one, each "NAME=VALUE" or "NAME=VALUE,VALUE", such as
+    "nucleus=1,2": these values of the ground truth against the result's channel of that name, or
+    against the same values in a result of labels. Instead of ground_truth_labels."""
     slices: tuple[int, int] | None = None
     """Score these z slices of the ground truth only: first, and one past the last."""
     threshold: Fraction = 0.5
@@ -42,6 +49,27 @@ class EvaluateOptions(Options):
     them, so time and memory grow with it."""
     objects: bool = True
     """Also score objects (PQ, VOI, Rand, splits, merges) where both sides are labels."""
+    reference: bool = False
+    """Also score as the published code did: average Hausdorff distance over all pixels of the
+    masks, in pixels, slices without one side left out."""
+    csv: bool = False
+    """Also write all rows as CSV: of the whole, slices, objects and thresholds."""
+    page: bool = False
+    """Also write a page with charts and pictures of the worst places."""
+
+    @property
+    def values_of_classes(self) -> dict[str, tuple[int, ...]]:
+        """Values of the ground truth by class."""
+        return {name: values for name, values in map(_class, self.classes)}
+
+    @model_validator(mode="after")
+    def _classes_stand_alone(self) -> EvaluateOptions:
+        if self.values_of_classes and self.ground_truth_labels:
+            raise ValueError(
+                "[evaluate] classes and ground_truth_labels both choose values of the ground "
+                "truth; give one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _tolerances_are_within_reach(self) -> EvaluateOptions:
@@ -51,3 +79,14 @@ class EvaluateOptions(Options):
                 f"most_distance_nm = {self.most_distance_nm:g} are not told apart: raise that"
             )
         return self
+
+
+def _class(text: str) -> tuple[str, tuple[int, ...]]:
+    """The name and values of NAME=VALUE,VALUE; ValueError for anything else."""
+    found = _CLASS.fullmatch(text)
+    if not found:
+        raise ValueError(
+            f"[evaluate] classes has {text!r}, expected NAME=VALUE or NAME=VALUE,VALUE, such as "
+            "nucleus=1,2"
+        )
+    return found[1].strip(), tuple(int(value) for value in found[2].split(","))

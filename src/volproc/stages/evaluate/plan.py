@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
@@ -14,7 +15,7 @@ from volproc.stages.claims import Claim
 from volproc.stages.evaluate.block_surfaces import SurfaceTask
 from volproc.stages.evaluate.block_tables import TableFiles
 from volproc.stages.evaluate.options import EvaluateOptions
-from volproc.stages.evaluate.result import Result, result_of
+from volproc.stages.evaluate.result import Result, Target, result_of
 from volproc.stages.evaluate.score_blocks import Ignored, ScoreBlocks, block_of
 from volproc.volume.access import relative_url
 from volproc.volume.fingerprint import fingerprint
@@ -26,6 +27,8 @@ from volproc.volume.store import Volume
 ALGORITHM = 3
 """Raised by hand when the same volumes and options would give other scores."""
 TRUTH_LABELS = "[evaluate] ground_truth_labels"
+NOT_COUNTED = {"ground_truth", "ignore", "csv", "page", "object_class"}
+"""Options that change no number, or by what is in the volume that they name."""
 NO_HALO = (0, 0, 0)
 GRID_TOLERANCE = 0.001
 """By which share voxel sizes may differ and still be one grid."""
@@ -39,20 +42,28 @@ class EvaluatePlan:
     options: EvaluateOptions
     url: str
     recipe: Recipe
+    csv: str = ""
+    page: str = ""
+    image: VolumeInfo | None = None
 
     @property
     def read(self) -> tuple[str, ...]:
         """The volumes that are compared, and what is ignored."""
         results = (result.volume.info.url for result in self.task.results)
         ignored = (self.task.ignore.volume.info.url,) if self.task.ignore else ()
-        return (self.task.truth.info.url, *results, *ignored)
+        shown = (self.image.url,) if self.image and self.page else ()
+        return (self.task.truth.info.url, *results, *ignored, *shown)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What it writes."""
+        return tuple(url for url in (self.url, self.csv, self.page) if url)
 
     @property
     def claim(self) -> Claim:
         """What it reads and writes."""
-        urls = (self.url,) if self.url else ()
-        parts = (self.task.files.folder,) if self.url else ()
-        return Claim(self.recipe, self.read, folders=urls, scratch=parts)
+        parts = (self.task.files.folder,) if self.task.files.folder else ()
+        return Claim(self.recipe, self.read, folders=self.files, scratch=parts)
 
     @property
     def is_part(self) -> bool:
@@ -91,45 +102,66 @@ def plan_evaluate(
     options: EvaluateOptions,
     *,
     url: str = "",
+    csv: str = "",
+    page: str = "",
     ignore: VolumeInfo | None = None,
+    image: VolumeInfo | None = None,
 ) -> EvaluatePlan:
     """Decide how to score `results` (name to mask, labels, probability or votes) against `truth`.
 
     They may have other grids and other places than the ground truth: each of its voxels is compared
-    with the result's voxel at its centre, where all results have one. `url` is where the scores are
-    written as JSON, if anywhere. Voxels that are not 0 in `ignore`, on the ground truth's grid, do
-    not count.
+    with the result's voxel at its centre, where all results have one. `url`, `csv` and `page` are
+    where the scores are written as JSON, table and page, if anywhere; the page shows the `image`.
+    Voxels that are not 0 in `ignore`, on the ground truth's grid, do not count.
     VolumeError for volumes that cannot be compared, ConfigError for slices that are not there.
     """
     require_labels(truth)
-    require_present(Volume(truth), options.ground_truth_labels, option=TRUTH_LABELS)
+    targets = targets_of(options)
+    values = tuple(value for target in targets for value in target.values)
+    require_present(Volume(truth), values, option=truth_option(options))
     found = tuple(
         result_of(name, info, truth=truth, threshold=options.threshold)
         for name, info in results.items()
     )
+    for result, target in product(found, targets):
+        result.require(target)
     scored = _scored(found, truth, _slices(truth, options))
     surfaces = _surfaces(truth, options, depth=scored.shape[0])
     read = {"truth": truth, **results, **({"ignore": ignore} if ignore else {})}
+    beside = url or csv or page
     recipe = Recipe(
         "evaluate",
         ALGORITHM,
         {name: fingerprint(info) for name, info in read.items()},
-        options.recorded(exclude={"ground_truth", "ignore", "object_class"}),
+        options.recorded(exclude=NOT_COUNTED),
         {"block": block_of(truth, surfaces.halo if surfaces else NO_HALO)},
-        {name: relative_url(info.url, url) for name, info in read.items()},
+        {name: relative_url(info.url, beside) for name, info in read.items()},
         renamed=options.RENAMED,
     )
     task = ScoreBlocks(
         truth=Volume(truth),
-        labels=options.ground_truth_labels,
+        targets=targets,
         results=found,
         scored=scored,
-        files=TableFiles(f"{url}.volproc/blocks" if url else "", recipe.digest),
+        files=TableFiles(f"{beside}.volproc/blocks" if beside else "", recipe.digest),
         surfaces=surfaces,
         ignore=_ignored(ignore, truth, scored) if ignore else None,
-        objects=options.objects,
+        objects=options.objects and not options.classes,
+        reference=options.reference,
     )
-    return EvaluatePlan(task=task, options=options, url=url, recipe=recipe)
+    return EvaluatePlan(task, options, url, recipe, csv=csv, page=page, image=image)
+
+
+def targets_of(options: EvaluateOptions) -> tuple[Target, ...]:
+    """What of the ground truth is scored: classes one by one, or some or all labels as one."""
+    classes = options.values_of_classes
+    found = tuple(Target(values, name) for name, values in classes.items())
+    return found or (Target(options.ground_truth_labels),)
+
+
+def truth_option(options: EvaluateOptions) -> str:
+    """The option that chooses values of the ground truth."""
+    return "[evaluate] classes" if options.classes else TRUTH_LABELS
 
 
 def _slices(truth: VolumeInfo, options: EvaluateOptions) -> Box:
@@ -144,13 +176,13 @@ def _slices(truth: VolumeInfo, options: EvaluateOptions) -> Box:
 
 def _surfaces(truth: VolumeInfo, options: EvaluateOptions, *, depth: int) -> SurfaceTask | None:
     asked = options.surfaces
-    if asked == "none":
+    if asked == "none" and not options.reference:
         return None
     return SurfaceTask(
         truth.voxel_nm,
         options.most_distance_nm,
         # a single slice has no surface in space that is not at its border
-        in_slices=asked in ("2d", "both") or depth == 1,
+        in_slices=asked in ("2d", "both") or (depth == 1 and asked != "none"),
         in_space=asked in ("3d", "both") and depth > 1,
     )
 

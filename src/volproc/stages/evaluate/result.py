@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.errors import VolumeError
+from volproc.errors import ConfigError, VolumeError
 from volproc.fusion import BINARY, FUSIONS, fuse, level_of
 from volproc.grid.box import Box
-from volproc.volume.kinds import foreground, foreground_level
+from volproc.volume.kinds import foreground, foreground_level, labelled
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import Sampling, overlap
 from volproc.volume.store import Volume
 
 Mask = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.uint8]
+AXES = {"z", "y", "x"}
+"""Names of channels that are votes."""
 ROUNDING = 1e-4
 """By so much a probability times 255 may lie below a whole number and still be it."""
 
@@ -33,8 +35,21 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Target:
+    """Values of the ground truth that are scored together, all but 0 if empty; and their class."""
+
+    values: tuple[int, ...] = ()
+    name: str = ""
+
+    def within(self, labels: npt.NDArray[Any], *, what: str) -> Mask:
+        """Where labels are of it; VolumeError for labels below 0 of which nobody says what."""
+        return labelled(labels, self.values, what=what)
+
+
+@dataclass(frozen=True)
 class Result:
-    """A volume that is scored: a mask, labels or a probability; or votes, one channel per axis."""
+    """A volume that is scored: a mask, labels or a probability; or several in channels, which are
+    votes if they are named after axes, else classes."""
 
     name: str
     volume: Volume
@@ -42,14 +57,10 @@ class Result:
     threshold: float
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of its answers: its own, or of votes one for each axis and mode of fusion."""
+    def has_votes(self) -> bool:
+        """Whether its channels are one per axis."""
         channels = self.volume.info.channels
-        return (
-            tuple(f"{self.name} {kind}" for kind in (*channels, *FUSIONS))
-            if channels
-            else (self.name,)
-        )
+        return bool(channels) and set(channels) <= AXES
 
     @property
     def has_objects(self) -> bool:
@@ -59,15 +70,43 @@ class Result:
         probability = info.kind == "image" and info.dtype == "uint8"
         return not info.channels and kind in "ui" and not probability
 
+    def names(self, target: Target) -> tuple[str, ...]:
+        """Names of its answers: its own, with that of a class, or one for each axis and fusion."""
+        if self.has_votes:
+            return tuple(f"{self.name} {kind}" for kind in (*self.volume.info.channels, *FUSIONS))
+        return (f"{self.name} {target.name}".rstrip(),)
+
+    def require(self, target: Target) -> None:
+        """VolumeError, or ConfigError, where it holds no answer to a target."""
+        info = self.volume.info
+        if info.channels and info.dtype != "uint8":
+            raise VolumeError(
+                f"{info.url} has channels of {info.dtype}; votes are uint8, one channel per axis, "
+                "and so are probabilities of classes"
+            )
+        foreground_level(info, threshold=self.threshold)
+        if info.channels and not self.has_votes and target.name not in info.channels:
+            raise ConfigError(
+                f"{info.url} has channels {', '.join(info.channels)}; name the values of the "
+                f"ground truth for those to score, such as [evaluate] classes = "
+                f'["{info.channels[0]}=1"]'
+            )
+        if target.name and (self.has_votes or not (info.channels or self.has_objects)):
+            raise ConfigError(
+                f"[evaluate] classes: {info.url} has neither a channel {target.name} nor labels; "
+                "choose the values that it answers with ground_truth_labels"
+            )
+
     def read(self, box: Box) -> npt.NDArray[Any]:
         """The voxels that `box` of the common grid needs."""
         return self.volume.read(self.sampling.source(box))
 
-    def answers(self, values: npt.NDArray[Any], box: Box) -> Iterator[Answer]:
+    def answers(self, values: npt.NDArray[Any], box: Box, target: Target) -> Iterator[Answer]:
         """Its answers on `box`, one at a time to spare memory, from what was read for it."""
-        for answer in self._answers(values):
-            levels = None if answer.levels is None else self.sampling.sample(answer.levels, box)
-            yield Answer(answer.name, self.sampling.sample(answer.inside, box), levels)
+        found = self._answers(values, target)
+        for name, (inside, levels) in zip(self.names(target), found, strict=True):
+            levels = None if levels is None else self.sampling.sample(levels, box)
+            yield Answer(name, self.sampling.sample(inside, box), levels)
 
     def ids(self, values: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
         """Ids of objects on `box`, from what was read for it."""
@@ -79,25 +118,26 @@ class Result:
         per_voxel = itemsize(info.dtype) * max(1, len(info.channels))
         return self.sampling.source(box).size * per_voxel
 
-    def _answers(self, values: npt.NDArray[Any]) -> Iterator[Answer]:
+    def _answers(
+        self, values: npt.NDArray[Any], target: Target
+    ) -> Iterator[tuple[Mask, Levels | None]]:
+        """What it says of a target: here a channel is chosen."""
         info = self.volume.info
-        if info.channels:
-            found = fused_votes(values, threshold=self.threshold)
-            for name, (inside, levels) in zip(self.names, found, strict=True):
-                yield Answer(name, inside, levels)
-            return
-        level = foreground_level(info, threshold=self.threshold)
-        inside = foreground(values, level=level, what=info.url)
-        yield Answer(self.name, inside, None if self.has_objects else _levels(values))
+        if self.has_votes:
+            yield from fused_votes(values, threshold=self.threshold)
+        elif info.channels:
+            levels = values[info.channels.index(target.name)]
+            yield levels >= level_of(self.threshold), levels
+        elif target.name:
+            yield target.within(values, what=info.url), None
+        else:
+            level = foreground_level(info, threshold=self.threshold)
+            inside = foreground(values, level=level, what=info.url)
+            yield inside, None if self.has_objects else _levels(values)
 
 
 def result_of(name: str, info: VolumeInfo, *, truth: VolumeInfo, threshold: float) -> Result:
     """`info` to be compared with `truth` where both are; VolumeError where that is nowhere."""
-    if info.channels and info.dtype != "uint8":
-        raise VolumeError(
-            f"{info.url} has channels of {info.dtype}; votes are uint8, one channel per axis"
-        )
-    foreground_level(info, threshold=threshold)
     return Result(name, Volume(info), overlap(info, truth)[0], threshold)
 
 

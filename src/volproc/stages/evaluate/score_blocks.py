@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,27 +12,17 @@ import numpy.typing as npt
 
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box, Shape
-from volproc.stages.evaluate.block_surfaces import SurfaceTask
-from volproc.stages.evaluate.block_tables import (
-    PAIRS,
-    SURFACES,
-    SWEEPS,
-    TableFiles,
-    keyed,
-    nothing_of,
-)
-from volproc.stages.evaluate.overlap import overlap_by_slice
-from volproc.stages.evaluate.result import Answer, Result
+from volproc.stages.evaluate.against import Against
+from volproc.stages.evaluate.block_surfaces import BlockView, SurfaceTask
+from volproc.stages.evaluate.block_tables import KEYS, PAIRS, TableFiles, keyed, nothing_of
+from volproc.stages.evaluate.result import Answer, Result, Target
 from volproc.stages.scores.contingency import block_contingency
 from volproc.stages.scores.sparse_sums import SparseSums
-from volproc.volume.kinds import labelled
 from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.sampling import Sampling
 from volproc.volume.store import Volume
 
-Mask = npt.NDArray[np.bool_]
-
-BLOCK_VOXELS = 2**24
+BLOCK_VOXELS = 2**23
 THICKNESS = 32
 WORKING_BYTES = 16
 """Per voxel that a block reads: masks of both sides and their sampling, the sum of votes in uint16
@@ -74,18 +64,26 @@ class ScoreBlocks:
     """Task: what every answer has in common with the ground truth in one block, within `scored`."""
 
     truth: Volume
-    labels: tuple[int, ...]
+    targets: tuple[Target, ...]
     results: tuple[Result, ...]
     scored: Box
     files: TableFiles
     surfaces: SurfaceTask | None = None
     ignore: Ignored | None = None
     objects: bool = False
+    reference: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all answers, whose places stand for them in tables."""
-        return tuple(name for result in self.results for name in result.names)
+        return tuple(
+            n for target in self.targets for one in self.results for n in one.names(target)
+        )
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Values of the ground truth that were asked for."""
+        return tuple(value for target in self.targets for value in target.values)
 
     def core(self, block: Block) -> Box:
         """The voxels that a block counts."""
@@ -107,25 +105,25 @@ class ScoreBlocks:
 
     def compute(self, block: Block, loaded: Loaded) -> BlockScores:
         """Counts of every answer, and what tells a wrong input."""
-        box, core = self.box(block), self.core(block).within(self.box(block).start)
-        truth = labelled(loaded.truth, self.labels, what=f"{self.truth.info.url}, voxels {box},")
-        ignored = None if loaded.ignore is None else loaded.ignore != 0
-        sides = _Sides(truth, ignored, box, core)
-        surfaces = self.surfaces.of_block(truth, ignored, box, core) if self.surfaces else None
+        view = self._view(block, loaded)
         counts: dict[str, npt.NDArray[np.int64]] = {}
-        rows: dict[str, list[SparseSums]] = {SURFACES: [], PAIRS: [], SWEEPS: []}
-        for n, answer in enumerate(self._answers(loaded, box)):
-            counts[answer.name] = sides.overlap(answer)
-            rows[SWEEPS] += [keyed([n], one) for one in sides.sweep(answer)]
-            if surfaces:
-                rows[SURFACES] += [keyed([n, z], one) for z, one in surfaces.against(answer.inside)]
-        if self.objects:
-            rows[PAIRS] += self._pairs(loaded, sides)
+        rows: dict[str, list[SparseSums]] = {name: [] for name in KEYS}
+        for target in self.targets:
+            truth = target.within(loaded.truth, what=f"{self.truth.info.url}, voxels {view.box},")
+            against = Against(view, truth, self.surfaces, reference=self.reference)
+            for answer in self._answers(loaded, view.box, target):
+                number = self.names.index(answer.name)
+                counts[answer.name] = against.overlap(answer)
+                for name, one in against.tables(answer):
+                    rows[name].append(keyed([number], one))
+            if self.objects:
+                rows[PAIRS] += self._pairs(loaded, against)
+        core = view.core.slices
         given = zip(self.results, loaded.results, strict=True)
         masks = ((r.name, v) for r, v in given if not r.volume.info.channels)
         return BlockScores(
             counts,
-            [v for v in self.labels if (loaded.truth[core.slices] == v).any()],
+            [value for value in self.labels if (loaded.truth[core] == value).any()],
             {name: int(values.max(initial=0)) for name, values in masks},
             {name: SparseSums.added(own, nothing=nothing_of(name)) for name, own in rows.items()},
         )
@@ -154,58 +152,33 @@ class ScoreBlocks:
         sources = (result.sampling.source(box).size for result in self.results)
         return self.bytes_read(block) + WORKING_BYTES * max(box.size, *sources)
 
-    def _answers(self, loaded: Loaded, box: Box) -> Iterator[Answer]:
-        for result, values in zip(self.results, loaded.results, strict=True):
-            yield from result.answers(values, box)
+    def _view(self, block: Block, loaded: Loaded) -> BlockView:
+        box = self.box(block)
+        ignored = None if loaded.ignore is None else loaded.ignore != 0
+        return BlockView(box, self.core(block).within(box.start), ignored)
 
-    def _pairs(self, loaded: Loaded, sides: _Sides) -> Iterator[SparseSums]:
-        truth = np.where(sides.truth, loaded.truth, 0)
+    def _answers(self, loaded: Loaded, box: Box, target: Target) -> Iterator[Answer]:
+        for result, values in zip(self.results, loaded.results, strict=True):
+            yield from result.answers(values, box, target)
+
+    def _pairs(self, loaded: Loaded, against: Against) -> Iterator[SparseSums]:
+        truth = against.ids(loaded.truth)
         for result, values in zip(self.results, loaded.results, strict=True):
             if result.has_objects:
-                found = result.ids(values, sides.box)
-                pairs = block_contingency(sides.counted(truth), sides.counted(found))
-                yield keyed([self.names.index(result.name)], pairs)
-
-
-@dataclass(frozen=True)
-class _Sides:
-    """The ground truth of a block, and what of it counts: `core` in the voxels of `box`."""
-
-    truth: Mask
-    ignored: Mask | None
-    box: Box
-    core: Box
-
-    def counted(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The core's values; 0 where they are ignored."""
-        own = values[self.core.slices]
-        return own if self.ignored is None else np.where(self.ignored[self.core.slices], 0, own)
-
-    def overlap(self, answer: Answer) -> npt.NDArray[np.int64]:
-        """TP, FP and FN of every slice, shape (slices, 3)."""
-        return overlap_by_slice(self.counted(answer.inside), self.counted(self.truth))
-
-    def sweep(self, answer: Answer) -> Iterator[SparseSums]:
-        """Voxels by their level, outside and inside of the truth."""
-        if answer.levels is None:
-            return
-        levels, inside = answer.levels[self.core.slices], self.truth[self.core.slices]
-        codes = levels + np.uint16(256) * inside
-        if self.ignored is not None:
-            codes = codes[~self.ignored[self.core.slices]]
-        counts = np.bincount(codes.reshape(-1), minlength=512)
-        there = np.flatnonzero(counts)
-        yield SparseSums(np.stack(np.divmod(there, 256), axis=1), counts[there])
+                found = against.view.counted(result.ids(values, against.view.box))
+                yield keyed([self.names.index(result.name)], block_contingency(truth, found))
 
 
 def block_of(truth: VolumeInfo, halo: Shape = (0, 0, 0)) -> Shape:
-    """Whole chunks of `truth`: few slices, and as wide as 16 million voxels allow.
+    """Whole chunks of `truth`: few slices, and as wide as 8 million voxels allow.
 
-    Wide rather than thick, because a block's record holds counts for each of its slices; but at
-    least twice as thick as its `halo`.
+    Wide rather than thick, because a block's record holds counts for each of its slices. With a
+    `halo`, which costs least around a square: as wide as long, and at least twice as thick as it.
     """
     (thick, rows, columns), (_, height, width) = truth.levels[0].chunks, truth.shape
     depth = thick * ceil(max(THICKNESS, 2 * halo[0]) / thick)
-    across = min(-(-width // columns), max(1, BLOCK_VOXELS // (depth * rows * columns)))
-    down = min(-(-height // rows), max(1, BLOCK_VOXELS // (depth * rows * columns * across)))
+    plane = BLOCK_VOXELS // depth
+    widest = isqrt(plane) if any(halo) else plane // rows
+    across = min(-(-width // columns), max(1, widest // columns))
+    down = min(-(-height // rows), max(1, plane // (rows * columns * across)))
     return depth, rows * down, columns * across

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
@@ -11,9 +12,12 @@ from typing import Any
 
 from volproc.grid.box import Box
 from volproc.stages.evaluate.overlap import FORMULAS, Overlap
+from volproc.stages.scores.sparse_sums import SparseSums
 
 Row = Mapping[str, Any]
 """Scores by name; None where one is undefined."""
+LIST_OF_NUMBERS = re.compile(r"\[[-+\d.,\se]*(?:null[-+\d.,\se]*)*\]")
+"""Written on one line."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class Score:
 
     `surfaces` are scores of outlines ("2d": of all slices together) and of surfaces in space
     ("3d"), `outlines` those of single slices; `objects` and `sweep` are None where there are none.
+    `reference` is as the published code scores, `pixel_distances` that of single slices. `pairs`
+    and `errors` are tables of `block_tables`.
     """
 
     name: str
@@ -30,6 +36,10 @@ class Score:
     outlines: Mapping[int, Row] = field(default_factory=dict)
     objects: Row | None = None
     sweep: Row | None = None
+    reference: Row | None = None
+    pixel_distances: Mapping[int, float] = field(default_factory=dict)
+    pairs: SparseSums | None = field(default=None, compare=False)
+    errors: SparseSums | None = field(default=None, compare=False)
 
     @property
     def whole(self) -> Overlap:
@@ -42,17 +52,28 @@ class Score:
 
     def as_json(self) -> dict[str, Any]:
         """Everything, single slices last."""
-        found: dict[str, Any] = {"answer": self.name, **self.whole.as_row()}
-        if self.surfaces:
-            found["surfaces"] = self.surfaces
-        if self.objects is not None:
-            found["objects"] = self.objects
-        if self.sweep is not None:
-            found["sweep"] = self.sweep
-        return {**found, "slices": [self._slice(z) for z in sorted(self.slices)]}
+        parts = {
+            "surfaces": self.surfaces or None,
+            "objects": self.objects,
+            "sweep": self.sweep,
+            "reference": self.reference,
+        }
+        return {
+            "answer": self.name,
+            **self.whole.as_row(),
+            **{name: part for name, part in parts.items() if part is not None},
+            "slices": [{"z": z, **row} for z, row in self.slice_rows().items()],
+        }
 
-    def _slice(self, z: int) -> dict[str, Any]:
-        return {"z": z, **self.slices[z].as_row(), **self.outlines.get(z, {})}
+    def slice_rows(self) -> dict[int, Row]:
+        """All scores of single slices, in their order."""
+        return {z: self._slice(z) for z in sorted(self.slices)}
+
+    def _slice(self, z: int) -> Row:
+        found = {**self.slices[z].as_row(), **self.outlines.get(z, {})}
+        if self.reference is not None:
+            found["average_hausdorff_px"] = self.pixel_distances.get(z)
+        return found
 
 
 @dataclass(frozen=True)
@@ -100,7 +121,8 @@ class Scores:
     def to_json(self) -> str:
         """Everything, single slices included; an undefined score is null."""
         listed = [score.as_json() for score in self.scores]
-        return json.dumps({**self.about, "formulas": self.formulas, "scores": listed}, indent=1)
+        text = json.dumps({**self.about, "formulas": self.formulas, "scores": listed}, indent=1)
+        return LIST_OF_NUMBERS.sub(lambda found: " ".join(found[0].split()), text)
 
 
 def _is_number(value: object) -> bool:

@@ -5,7 +5,7 @@ Only counts leave a block.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,20 +18,23 @@ from volproc.stages.empty_result import (
 )
 from volproc.stages.evaluate.gathering import Gathered
 from volproc.stages.evaluate.options import EvaluateOptions
-from volproc.stages.evaluate.plan import TRUTH_LABELS, EvaluatePlan, plan_evaluate
+from volproc.stages.evaluate.plan import EvaluatePlan, plan_evaluate, truth_option
+from volproc.stages.evaluate.score_page import page_of
+from volproc.stages.evaluate.score_table import csv_of
 from volproc.stages.evaluate.scores import (
     Score,
     Scores,
 )
 from volproc.stages.provenance import write_provenance
 from volproc.volume.access import exists
-from volproc.volume.channels import answers_of_class, holds_votes
+from volproc.volume.channels import answers_of_class, holds_votes, voted_classes
 from volproc.volume.file_io import write_file
 from volproc.volume.kinds import (
     foreground_level,
     refuse_classes,
     require_found,
 )
+from volproc.volume.metadata import VolumeInfo
 
 __all__ = ["EvaluatePlan", "plan_evaluate", "plan_from", "run_evaluate"]
 
@@ -39,7 +42,7 @@ __all__ = ["EvaluatePlan", "plan_evaluate", "plan_from", "run_evaluate"]
 def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
     """The scores of every answer, written to the plan's `url` if it has one."""
     admit(plan.claim, runner)
-    if plan.url and not exists(plan.task.files.folder):  # removed by hand: their record is void
+    if plan.files and not exists(plan.task.files.folder):  # removed by hand: their record is void
         runner.forget(plan.step.name)
     records = runner.run(plan.step)
     gathered = Gathered.of(plan.task, records, plan.options.tolerances_nm)
@@ -48,11 +51,23 @@ def run_evaluate(plan: EvaluatePlan, runner: Runner) -> Scores:
     made = _explained(plan, Scores(scores, _about(plan), gathered.formulas()))
     if made.note:
         runner.note(made.note)
-    if plan.url:
-        write_provenance(plan.url, plan.recipe, finished=False, folder=False)
-        write_file(plan.url, made.to_json().encode())
-        write_provenance(plan.url, plan.recipe, finished=True, folder=False)
+    _write(plan, made)
     return made
+
+
+def _write(plan: EvaluatePlan, made: Scores) -> None:
+    if plan.url:
+        _write_file(plan, plan.url, made.to_json())
+    if plan.csv:
+        _write_file(plan, plan.csv, csv_of(made))
+    if plan.page:
+        _write_file(plan, plan.page, page_of(made, plan.task, image=plan.image))
+
+
+def _write_file(plan: EvaluatePlan, url: str, text: str) -> None:
+    write_provenance(url, plan.recipe, finished=False, folder=False)
+    write_file(url, text.encode())
+    write_provenance(url, plan.recipe, finished=True, folder=False)
 
 
 def _about(plan: EvaluatePlan) -> dict[str, Any]:
@@ -61,6 +76,7 @@ def _about(plan: EvaluatePlan) -> dict[str, Any]:
     about: dict[str, Any] = {
         "truth": truth.url,
         "truth_labels": list(options.ground_truth_labels) or "all but 0",
+        **({"classes": options.values_of_classes} if options.classes else {}),
         "voxel_nm": list(truth.voxel_nm),
         "slices": [scored.start[0], scored.stop[0]],
         "threshold": options.threshold,
@@ -77,7 +93,7 @@ def _refuse_misread(plan: EvaluatePlan, scores: Iterable[Score], records: Sequen
     """Errors for a Dice of 0 that comes from a wrong option or a misread volume."""
     truth, options = plan.task.truth.info, plan.options
     there = {label for record in records for label in record["labels"]}
-    require_found(truth, {*options.ground_truth_labels} - there, option=TRUTH_LABELS)
+    require_found(truth, {*plan.task.labels} - there, option=truth_option(options))
     empty = {score.name for score in scores if not score.whole.tp + score.whole.fp}
     for result in plan.task.results:
         if result.name in empty and not result.volume.info.channels:
@@ -113,11 +129,22 @@ def plan_from(request: Request) -> EvaluatePlan:
         found = request.volume("result")
         results = {"votes" if holds_votes(found) else "result": found}
     options = request.table(EvaluateOptions)
-    name, option = options.object_class, "[evaluate] object_class"
+    found_there = {name: info for name, info in results.items() if info}
     return plan_evaluate(
-        {key: answers_of_class(i, name, option=option) for key, i in results.items() if i},
+        _answers(found_there, options),
         request.volume("ground_truth"),
         options,
-        url=request.out(),
+        url=request.out("out"),
+        csv=request.out("csv"),
+        page=request.out("page"),
         ignore=request.given("ignore"),
+        image=request.given("image"),
     )
+
+
+def _answers(results: Mapping[str, VolumeInfo], options: EvaluateOptions) -> dict[str, VolumeInfo]:
+    """The results as they are scored: all classes, or of each result the one that is named."""
+    if options.classes:  # votes of several classes have no channel of a class's name
+        return {name: info for name, info in results.items() if not voted_classes(info)}
+    name, option = options.object_class, "[evaluate] object_class"
+    return {key: answers_of_class(i, name, option=option) for key, i in results.items()}

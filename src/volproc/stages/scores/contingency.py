@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from volproc.stages.objects.components import equal_values
 from volproc.stages.scores.sparse_sums import SparseSums
 
 Ids = npt.NDArray[np.uint64]
@@ -22,8 +21,7 @@ MATCH_IOU = 0.5
 """Two objects match if their IoU is larger: so each matches one other at most."""
 FRAGMENT_SHARE = 0.01
 """Of an object's voxels: smaller fragments are no split and no merge."""
-DENSE = 2**22
-"""Pairs of ids of a block that are counted in a table of all pairs there could be."""
+NOTHING = SparseSums(np.empty((0, 2), np.uint64), np.empty(0, np.int64))
 
 FORMULAS = {
     "pq": "SQ RQ, panoptic quality; objects match where their IoU > 0.5",
@@ -44,21 +42,24 @@ FORMULAS = {
 
 
 def block_contingency(truth: npt.NDArray[Any], result: npt.NDArray[Any]) -> SparseSums:
-    """Voxels by pairs of ids (truth, result) of two arrays of labels; 0 with 0 is left out."""
-    (a, true), (b, found) = equal_values(truth), equal_values(result)
-    across = len(found) + 1
-    codes = a.astype(np.int64) * across + b
-    codes = codes.reshape(-1)
-    if (len(true) + 1) * across <= DENSE:
-        counted = np.bincount(codes, minlength=(len(true) + 1) * across)
-        pairs = np.flatnonzero(counted)
-        counts = counted[pairs]
-    else:
-        pairs, counts = np.unique(codes, return_counts=True)
-    pairs, counts = pairs[pairs > 0], counts[pairs > 0]
-    ids = (np.concatenate([np.zeros(1, np.uint64), side]) for side in (true, found))
-    t, r = (side[k] for side, k in zip(ids, np.divmod(pairs, across), strict=True))
-    return SparseSums.of(np.stack([t, r], axis=1).astype(np.uint64), counts.astype(np.int64))
+    """Voxels by pairs of ids (truth, result) of two arrays of labels; 0 with 0 is left out.
+
+    Ids are whole numbers from 0 on. Runs of a pair are counted, slice by slice.
+    """
+    return SparseSums.added(map(_slice_pairs, truth, result), nothing=NOTHING)
+
+
+def _slice_pairs(truth: npt.NDArray[Any], result: npt.NDArray[Any]) -> SparseSums:
+    a, b = (np.ascontiguousarray(side).reshape(-1) for side in (truth, result))
+    a, b = (side.view(np.uint8) if side.dtype == bool else side for side in (a, b))
+    if not len(a):
+        return NOTHING
+    first = np.flatnonzero((a[1:] != a[:-1]) | (b[1:] != b[:-1])) + 1
+    first = np.concatenate([np.zeros(1, dtype=np.int64), first])
+    lengths = np.diff(first, append=len(a))
+    there = (a[first] != 0) | (b[first] != 0)
+    keys = np.stack([side[first[there]].astype(np.uint64) for side in (a, b)], axis=1)
+    return SparseSums.of(keys, lengths[there])
 
 
 @dataclass(frozen=True)

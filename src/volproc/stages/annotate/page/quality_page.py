@@ -10,7 +10,6 @@ from statistics import median
 from volproc import __version__
 from volproc.stages import webpage
 from volproc.stages.annotate.export.export_summary import Summary
-from volproc.stages.annotate.page.charts import Axis, Strip, bars, line, shares, strips
 from volproc.stages.annotate.page.score_tables import (
     COLUMNS,
     distance_rows,
@@ -30,6 +29,7 @@ from volproc.stages.annotate.quality.volunteers_needed import (
     volunteers_for,
     volunteers_needed,
 )
+from volproc.stages.charts import Axis, Strip, bars, line, shares, strips
 
 CHART = (1180.0, 190.0)
 """Width and height of the chart of a region."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from volproc.stages.annotate.page.charts import Axis, Strip, line, strips
 from volproc.stages.annotate.quality.slice_scores import (
     MeanDistance,
     MeanScores,
@@ -16,6 +15,7 @@ from volproc.stages.annotate.quality.slice_scores import (
     by_region,
     distances,
 )
+from volproc.stages.charts import Axis, Strip, line, strips
 
 CHART = (1180.0, 150.0)
 """Width and height of the errors along z of a region."""

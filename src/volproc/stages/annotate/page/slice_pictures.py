@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from volproc.drawing import Points
 from volproc.stages import webpage
-from volproc.stages.annotate.page.charts import outline_path, stroke_path
 from volproc.stages.annotate.quality.level_sets import Level
 from volproc.stages.annotate.quality.slice_quality import SliceQuality
+from volproc.stages.charts import outline_path, stroke_path
 from volproc.stages.pictures import Picture, area_means, data_uri, grey
 from volproc.volume.display_window import window
 

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volproc.stages.annotate.page.charts import (
+from volproc.stages.annotate.quality.slice_quality import SliceQuality
+from volproc.stages.charts import (
     STEP_PX,
     Axis,
     bars,
@@ -14,7 +15,6 @@ from volproc.stages.annotate.page.charts import (
     strips,
     stroke_path,
 )
-from volproc.stages.annotate.quality.slice_quality import SliceQuality
 
 numbers = st.floats(-1e6, 1e6)
 

@@ -1,0 +1,83 @@
+"""What each score says of a real nucleus against itself, shifted: the table of docs/scores.md.
+
+    python benchmarks/score_shifts.py DATA FOLDER
+
+DATA holds hela-roi329/labels5_40nm.tif (values 1 and 2: nucleus), voxels of 50 x 40 x 40 nm.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+import volproc
+from volproc import ClusterOptions
+from volproc.grid.scale import parse_voxel_nm
+from volproc.volume.metadata import new_volume
+from volproc.volume.store import create_volume
+
+VOXEL_NM = (50.0, 40.0, 40.0)
+NUCLEUS = (1, 2)
+SHOWN = ("masd_nm", "assd_nm", "hd_nm", "hd95_nm", "nsd_50", "nsd_100", "bf_50", "bf_100")
+
+
+def write(url: Path, mask: np.ndarray) -> str:
+    """The mask as a label volume."""
+    info = new_volume(
+        str(url),
+        shape=mask.shape,
+        voxel_nm=parse_voxel_nm(VOXEL_NM),
+        dtype="uint8",
+        kind="labels",
+        max_levels=1,
+    )
+    volume = create_volume(info, step="made", digest="made", version="0")
+    volume.write(info.box, mask.astype(np.uint8))
+    return str(volume.finish().info.url)
+
+
+def shifted(mask: np.ndarray, axis: int, by: int) -> np.ndarray:
+    """The mask further along an axis; what comes in is background."""
+    moved = np.roll(mask, by, axis)
+    np.moveaxis(moved, axis, 0)[:by] = False
+    return moved
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("folder", type=Path)
+    asked = parser.parse_args()
+    labels = tifffile.imread(asked.data / "hela-roi329" / "labels5_40nm.tif")
+    mask = np.isin(labels, NUCLEUS)
+    truth = write(asked.folder / "truth.zarr", mask)
+    print("| shift |", " | ".join(("Dice", "IoU", *SHOWN, "2d mean masd_nm", "published, px")), "|")
+    print("|---" * (len(SHOWN) + 5) + "|", flush=True)
+    for axis, name in enumerate("zyx"):
+        for by in (1, 2, 3):
+            result = write(asked.folder / f"{name}{by}.zarr", shifted(mask, axis, by))
+            score = volproc.evaluate(
+                result,
+                truth,
+                surfaces="both",
+                reference=True,
+                cluster=ClusterOptions(kind="serial"),
+            ).scores[0]
+            row = (
+                score.whole.dice,
+                score.whole.iou,
+                *(score.surfaces["3d"][one] for one in SHOWN),
+                score.surfaces["2d mean"]["masd_nm"],
+                score.reference["average_hausdorff_px"],
+            )
+            nm = by * VOXEL_NM[axis]
+            print(
+                f"| {name} {by} ({nm:g} nm) |", " | ".join(f"{v:.4g}" for v in row), "|", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()
