@@ -27,6 +27,7 @@ from pathlib import Path
 from socket import create_connection
 
 from kubernetes import client, config, watch
+from urllib3.util import Retry
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection
 
@@ -41,7 +42,12 @@ BACKOFF_S = 2
 
 folder, binaries = Path(sys.argv[1]).resolve(), sys.argv[2]
 config.load_kube_config()
-v1 = client.CoreV1Api()
+settings = client.Configuration.get_default_copy()
+# the API server may be away for a while
+settings.retries = Retry(
+    connect=120, read=5, other=5, backoff_factor=0.2, backoff_max=1, allowed_methods=None
+)
+v1 = client.CoreV1Api(client.ApiClient(settings))
 processes: dict[str, subprocess.Popen] = {}
 seen: set[tuple[str, bool]] = set()
 stopped = threading.Event()
