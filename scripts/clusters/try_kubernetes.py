@@ -110,6 +110,8 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.folder, self.server = folder, folder / "server"
         self._started: dict[str, subprocess.Popen] = {}
+        self._read = 0
+        """Where the log of what was started last begins: after the first time, the operator's."""
 
     def up(self) -> None:
         run([HERE / "kubernetes_up", self.server, "up"])
@@ -148,6 +150,7 @@ class Cluster:
         """Start the node or the operator."""
         environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
         log = (self.folder / f"{name}.log").open("a")
+        self._read = log.tell()
         self._started[name] = subprocess.Popen(
             self._commands()[name], env=environment, stdout=log, stderr=log
         )
@@ -169,6 +172,15 @@ class Cluster:
         number.write_text(str(again.pid))
         ready = ["kubectl", "get", "--raw", "/readyz"]
         until(lambda: not subprocess.run(ready, capture_output=True).returncode, "API server")
+
+    def revive_operator(self) -> None:
+        """Start the operator again if it came up while the API server was away.
+
+        It knows no kinds then and does not look for them again; a liveness probe would end it.
+        """
+        if "Unresolved resources" in (self.folder / "operator.log").read_text()[self._read :]:
+            self.end("operator")
+            self.start("operator")
 
     def _images(self) -> None:
         """Images that differ from the client: another version, and one whose Python is broken."""
@@ -476,6 +488,7 @@ class Stormed:
             self.client = self.trial.client()
 
     def code(self) -> int | None:
+        self.cluster.revive_operator()
         if not self.in_job:
             return self.client.poll()
         status = self.trial.status()

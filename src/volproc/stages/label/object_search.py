@@ -9,7 +9,6 @@ from math import prod
 from typing import Any
 
 from volproc.engine.ledger import digest
-from volproc.engine.memory import check_memory_here
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
@@ -17,7 +16,6 @@ from volproc.grid.blocks import Tiling
 from volproc.stages.label.component_tasks import Components, FindComponents, most_rows
 from volproc.stages.label.criteria import Criteria
 from volproc.stages.label.mask_source import WHOLE, Source
-from volproc.stages.label.merge import merge_groups, reasons
 from volproc.stages.label.merge_tables import Tables
 from volproc.stages.label.merge_task import (
     MAX_ROWS,
@@ -27,7 +25,13 @@ from volproc.stages.label.merge_task import (
     NumberBlocks,
     groups_of,
 )
-from volproc.stages.label.object_ids import Numbering
+from volproc.stages.label.object_tasks import (
+    ONE_BLOCK,
+    MergedGroups,
+    NumberObjects,
+    UniteGroups,
+    WrittenTable,
+)
 from volproc.stages.label.options import LabelOptions
 from volproc.stages.objects.components import most_components
 from volproc.stages.objects.statistics import ROW_BYTES
@@ -44,6 +48,9 @@ COMPONENT_BYTES = 8 + 13
 ROW_COPIES = 3
 """Rows of a block as found, sorted into two tables, and on their way to disk."""
 
+LARGER = "take workers with more memory ([cluster] worker_memory_gb, [cluster.cpu] memory_gb)"
+"""The way out where objects of the whole volume need too much."""
+NUMBER, IDS = "number", "ids"
 MAX_LOCAL_IDS = 2**32
 """Ids within a block are uint32; those of the volume become uint64 where they must."""
 
@@ -73,13 +80,19 @@ class FindPlan:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps; with one group, as only the first pass shows how many are needed."""
-        groups = groups_of(self.blocks, [0] * len(self.blocks))
+        """The steps that find objects, as far as they can be planned."""
+        merged = self.merged_as_one
         return (
             self.label_step,
-            self.merge_step(groups, self.tables),
-            self.ids_step(groups, self.tables, closed=(0,)),
+            self.merge_step(merged.groups, self.tables),
+            self.unite_step(merged),
         )
+
+    @property
+    def merged_as_one(self) -> MergedGroups:
+        """One group of all blocks: only the first pass shows how many are needed."""
+        groups = groups_of(self.blocks, [0] * len(self.blocks))
+        return MergedGroups(self.tables, groups, self.criteria, closed=(0,), opened=(0,))
 
     @property
     def label_step(self) -> Step:
@@ -105,13 +118,40 @@ class FindPlan:
             bytes_read=self._border_voxels,
         )
 
-    def ids_step(self, groups: Groups, tables: Tables, *, closed: tuple[int, ...]) -> Step:
-        """Final ids for every block."""
+    def unite_step(self, merged: MergedGroups) -> Step:
+        """Objects that go on beyond their groups."""
         return Step(
-            name="ids",
-            task=NumberBlocks(tables, groups, closed),
-            blocks=groups.grid,
-            digest=tables.merge_digest,
+            name="unite",
+            task=UniteGroups(merged),
+            blocks=ONE_BLOCK,
+            digest=merged.tables.merge_digest,
+            peak_bytes=merged.uniting_bytes,
+            alone=True,
+            way_out=LARGER,
+        )
+
+    def number_step(self, merged: MergedGroups, table: str) -> Step:
+        """The table of objects, and the ids of the objects of all groups."""
+        info = self.source.info
+        values = None if self.options.input == "mask" else info.dtype
+        return Step(
+            name=NUMBER,
+            task=NumberObjects(merged, table, info.voxel_nm, info.shape, values),
+            blocks=ONE_BLOCK,
+            digest=merged.tables.merge_digest,
+            peak_bytes=merged.numbering_bytes,
+            alone=True,
+            way_out=LARGER,
+            writes=(WrittenTable(table),),
+        )
+
+    def ids_step(self, merged: MergedGroups) -> Step:
+        """Final ids for every block, once all objects have theirs."""
+        return Step(
+            name=IDS,
+            task=NumberBlocks(merged.tables, merged.groups, merged.closed),
+            blocks=merged.groups.grid,
+            digest=merged.tables.merge_digest,
             peak_bytes=self._rows_of_a_group * ROW_BYTES,
         )
 
@@ -149,15 +189,20 @@ class FindPlan:
 
 @dataclass(frozen=True)
 class FoundObjects:
-    """The numbering of the objects, and how many others each option dropped.
-
-    `digest` names everything that ids depend on, including the voxels of the mask.
+    """How many objects there are and of which type their ids, and how many others each option
+    dropped. The objects themselves are on disk, `merged`.
     """
 
-    numbering: Numbering
+    merged: MergedGroups
+    objects: int
+    dtype: str
     dropped: dict[str, int]
     largest_dropped: int
-    digest: str
+
+    @property
+    def digest(self) -> str:
+        """Names everything that ids depend on, the voxels of the mask included."""
+        return self.merged.tables.merge_digest
 
 
 def plan_find(source: Source, tables: str, options: LabelOptions, *, blocks: Tiling) -> FindPlan:
@@ -194,10 +239,10 @@ def plan_find(source: Source, tables: str, options: LabelOptions, *, blocks: Til
 
 
 def find_objects(plan: FindPlan, runner: Runner) -> FoundObjects:
-    """Find the objects, or resume. Their ids are written once `numbering.rows` has been read."""
+    """Find the objects, or resume; they have no ids yet."""
     if not exists(plan.tables.folder):  # removed by hand: the ledger is void
-        for step in plan.steps:
-            runner.forget(step.name)
+        for name in (*(step.name for step in plan.steps), NUMBER, IDS):
+            runner.forget(name)
     blocks = runner.run(plan.label_step)
     highest = 0 if any(b["components"] for b in blocks) else max(b["highest"] for b in blocks)
     refuse_classes(plan.source.info, level=plan.level, highest=highest, option="[label] threshold")
@@ -209,39 +254,28 @@ def find_objects(plan: FindPlan, runner: Runner) -> FoundObjects:
         groups.grid.core,
     )
     tables = replace(plan.tables, merge_digest=name)
-    merged = runner.run(plan.merge_step(groups, tables))
-    open_rows = sum(group.get("open", 0) for group in merged)
-    check_memory_here("the merge", open_rows * MERGE_BYTES, way_out="take a larger machine")
-    parts = [tables.open_objects(group) for group in range(len(groups.grid))]
-    unions = merge_groups(parts, criteria=plan.criteria)
-    numbering = Numbering(
-        tables=tables,
-        groups=groups,
-        closed=tuple(group["closed"] for group in merged),
-        unions=unions,
-        most=plan.options.largest,
-        keep_ids=plan.options.keep_ids,
+    records = runner.run(plan.merge_step(groups, tables))
+    merged = MergedGroups(
+        tables,
+        groups,
+        plan.criteria,
+        closed=tuple(group["closed"] for group in records),
+        opened=tuple(group["open"] for group in records),
     )
-    lost = unions.objects.voxels[unions.broken > 0].max(initial=0)
+    (united,) = runner.run(plan.unite_step(merged))
+    dropped = (*(one["dropped"] for one in (*records, united)), {"largest": united["too_many"]})
     return FoundObjects(
-        numbering,
-        dropped=_dropped(blocks, merged, reasons(unions.broken), numbering.too_many),
-        largest_dropped=max(int(lost), *(part["largest_dropped"] for part in (*blocks, *merged))),
-        digest=name,
+        merged,
+        objects=united["objects"],
+        dtype=united["dtype"],
+        dropped=_dropped(blocks, dropped),
+        largest_dropped=max(part["largest_dropped"] for part in (*blocks, *records, united)),
     )
 
 
-def save_ids(plan: FindPlan, found: FoundObjects, runner: Runner) -> None:
-    """Final ids for every block, after those of all groups were saved."""
-    of = found.numbering
-    runner.run(plan.ids_step(of.groups, of.tables, closed=tuple(of.closed)))
-
-
-def _dropped(
-    blocks: Iterable[Any], groups: Iterable[Any], unions: dict[str, int], too_many: int
-) -> dict[str, int]:
+def _dropped(blocks: Iterable[Any], others: Iterable[dict[str, int]]) -> dict[str, int]:
     """How many objects each option dropped."""
     total = Counter({"min_volume_um3": sum(block["dropped"] for block in blocks)})
-    for part in (*(group["dropped"] for group in groups), unions, {"largest": too_many}):
+    for part in others:
         total.update(part)
     return {rule: n for rule, n in total.items() if n}
