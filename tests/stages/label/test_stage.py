@@ -15,6 +15,7 @@ from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, LedgerError, OutputError, VolprocError, VolumeError
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.mask_source import ArraySource
+from volproc.stages.label.object_tasks import NumberObjects, UniteGroups
 from volproc.stages.label.stage import plan_label, run_label
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
@@ -295,6 +296,36 @@ def test_another_filter_does_not_find_components_again(tmp_path, mask):
     few = label(mask, tmp_path / "objects.zarr", tmp_path, largest=2, **how)
     assert (few.objects, few.reasons) == (2, {"largest": everything.objects - 2})
     assert set(np.unique(few.labels.read(mask.info.box))) == {0, 1, 2}
+
+
+@pytest.mark.dask
+def test_objects_of_the_whole_volume_are_held_by_workers_alone(
+    tmp_path, mask, dask_engine, monkeypatch
+):
+    """The client, on a login node, neither merges nor numbers."""
+
+    def refused(*_):
+        raise AssertionError("in the client")
+
+    for task in (UniteGroups, NumberObjects):
+        monkeypatch.setattr(task, "load", refused)  # workers import their own
+    options = {"block": (16, 32, 32), "most_rows": 40, **EVERYTHING}
+    assert label(mask, tmp_path / "objects.zarr", tmp_path, engine=dask_engine, **options).objects
+
+
+def test_a_table_that_is_gone_is_written_again(tmp_path, mask):
+    """While the volume is unfinished; only that is done again, and the blocks that were left."""
+    options = {"block": (16, 32, 32), **EVERYTHING}
+    label(mask, tmp_path / "all.zarr", tmp_path / "all", **options)
+    table, wanted = tmp_path / "objects.csv", (tmp_path / "all.csv").read_bytes()
+    first = 3 * 2 * 2 + 4  # all blocks; merge, unite, number, ids
+    with pytest.raises(Interrupted):
+        label(mask, tmp_path / "objects.zarr", tmp_path, engine=EngineThatStops(first), **options)
+    assert table.read_bytes() == wanted
+    table.unlink()
+    again = EngineThatStops(1 + 3 * 2 * 2)  # number; relabel
+    label(mask, tmp_path / "objects.zarr", tmp_path, engine=again, **options)
+    assert table.read_bytes() == wanted
 
 
 def test_a_mask_that_changes_between_the_passes_is_noticed(tmp_path, mask, blobs):
