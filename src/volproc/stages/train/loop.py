@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from volproc.engine.records import record_log
-from volproc.errors import ModelError
+from volproc.errors import ModelError, StoppedError
 from volproc.model.unet import UNet, UNetSpec
 from volproc.stages.train.losses import bce_dice
 from volproc.volume.access import exists, remove_file
@@ -124,8 +124,11 @@ def train(
     scores: Scores | None = None,
     watch: Watch = lambda _: None,
     from_scratch: bool = False,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> UNet:
     """The averaged network after `schedule.steps` steps, resumed from `folder` if possible.
+
+    Where `is_over` says so after a step, that one is saved: StoppedError.
 
     `folder`, a path or URL, gets checkpoint.pt and log.jsonl. `key` names what the training
     depends on: a checkpoint with another one is dropped if `from_scratch`, else ModelError.
@@ -136,13 +139,19 @@ def train(
     for batch in prefetched(batches, first=state.step, last=schedule.steps):
         record: dict[str, Any] = {"loss": one_step(state, schedule, batch)}
         last = state.step == schedule.steps
+        stopping = not last and is_over()
         if scores and (last or state.step % schedule.validate == 0):
             record |= scores(state.average)
         log.append(json.dumps({"step": state.step, **record}))
-        if last or state.step % schedule.checkpoint == 0:
+        if last or stopping or state.step % schedule.checkpoint == 0:
             log.flush()
             save(state, folder, key=key)
         watch({"step": state.step, "steps": schedule.steps, **record})
+        if stopping:
+            raise StoppedError(
+                f"stopped as --until says: {state.step} of {schedule.steps} steps of the training "
+                "are saved; the same command goes on from here"
+            )
     return state.average
 
 

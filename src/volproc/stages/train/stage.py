@@ -9,6 +9,8 @@ Killed at any moment and started again, it ends with the same weights.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -131,9 +133,15 @@ def plan_train(
 
 
 def run_training(
-    plan: TrainPlan, *, watch: Watch = lambda _: None, overwrite: bool = False
+    plan: TrainPlan,
+    *,
+    watch: Watch = lambda _: None,
+    overwrite: bool = False,
+    until: float = math.inf,
 ) -> Card:
     """Train, or go on training, and write the model; returns its card.
+
+    From `until`, a Unix time, no step is begun: StoppedError, and the same call goes on from there.
 
     A finished model of the same plan is left alone; OutputError where the folder holds anything
     else, unless volproc made it and `overwrite` or the plan's `from_scratch` says that it may go.
@@ -141,12 +149,12 @@ def run_training(
     require_apart(plan.claim)
     require_free(plan.claim, overwrite=overwrite, own=plan.from_scratch)
     remove_left(plan.claim)
-    card = plan.finished_card() or _made(plan, watch)
+    card = plan.finished_card() or _made(plan, watch, until)
     torch.cuda.empty_cache()  # what torch keeps for later, another process may want: predict's
     return card
 
 
-def _made(plan: TrainPlan, watch: Watch) -> Card:
+def _made(plan: TrainPlan, watch: Watch, until: float) -> Card:
     options = plan.options
     device = device_for(options.device, table="train")
     write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
@@ -179,6 +187,7 @@ def _made(plan: TrainPlan, watch: Watch) -> Card:
         scores=validator if plan.validation else None,
         watch=watch,
         from_scratch=True,  # whether it may go was asked before
+        is_over=lambda: time.time() >= until,
     )
     card = save_model(plan.folder, network, plan.card(validator(network)))
     finished = plan.finished_record(card)
@@ -232,6 +241,8 @@ class Train:
 
     plan: TrainPlan
     overwrite: bool
+    until: float = math.inf
+    """Unix time from which no step of the optimiser is begun."""
 
     def load(self, block: Block) -> None:
         """Volumes are read by the training itself."""
@@ -242,7 +253,8 @@ class Train:
         def watch(done: Mapping[str, Any]) -> None:
             report(done["step"], done["steps"], f"loss {done['loss']:.3f}")
 
-        return run_training(self.plan, watch=watch, overwrite=self.overwrite).weights_sha256
+        card = run_training(self.plan, watch=watch, overwrite=self.overwrite, until=self.until)
+        return card.weights_sha256
 
     def store(self, block: Block, result: str) -> dict[str, str]:
         """The digest."""
@@ -261,5 +273,5 @@ def run_train(plan: TrainPlan, runner: Runner) -> Card:
     runner.forget(step.name)  # its own checkpoint says how far it is
     shape = step.blocks[len(step.blocks) - 1].core.stop
     whole = Tiling(shape, shape)
-    runner.run(replace(step, blocks=whole, task=Train(plan, runner.overwrite)))
+    runner.run(replace(step, blocks=whole, task=Train(plan, runner.overwrite, runner.until)))
     return load_card(plan.folder)
