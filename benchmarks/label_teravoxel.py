@@ -38,9 +38,10 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.component_tasks import FACES
+from volproc.stages.label.find_plan import FindPlan
 from volproc.stages.label.mask_source import ArraySource
 from volproc.stages.label.merge_tables import Tables
-from volproc.stages.label.object_search import FindPlan, find_objects, plan_find
+from volproc.stages.label.object_search import find_objects, plan_find
 from volproc.stages.objects.statistics import COLUMNS, PAIRS_OF_AXES, Statistics
 from volproc.volume.metadata import new_volume
 

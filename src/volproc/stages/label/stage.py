@@ -19,18 +19,13 @@ from volproc.stages.empty_result import (
     search_in,
 )
 from volproc.stages.label.component_tasks import WriteLabels
+from volproc.stages.label.find_plan import LABEL_BYTES, FindPlan
 from volproc.stages.label.mask_source import (
     ArraySource,
     Source,
 )
 from volproc.stages.label.merge_tables import Tables
-from volproc.stages.label.object_search import (
-    ALGORITHM,
-    LABEL_BYTES,
-    FindPlan,
-    find_objects,
-    plan_find,
-)
+from volproc.stages.label.object_search import ALGORITHM, find_objects, plan_find
 from volproc.stages.label.options import LabelOptions
 from volproc.stages.native_grid import NativePlan, native_volume, run_native
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
