@@ -428,6 +428,35 @@ def other_python():
     refused(here, "it has numpy 1.0", "install the same versions there")
 
 
+@scenario("bad input: a folder that the nodes do not share")
+def not_shared():
+    here = far_away('mount -t tmpfs none "$0"')
+    refused(here, "jobs of cpu ended before their worker connected", "does not exist")
+
+
+@scenario("bad input: a folder of which the nodes share only the keys")
+def keys_alone():
+    jobs = '"$0"/run/ledger/jobs'
+    here = far_away(
+        f'there=$(mktemp -d) && cp -r {jobs}/keys "$there" && mount -t tmpfs none "$0"/run '
+        f'&& mkdir -p {jobs} && cp -r "$there"/keys {jobs} && rm -r "$there"'
+    )
+    refused(here, "no worker is left", "it does not see", "choose an output that all workers share")
+
+
+def far_away(hide):
+    """A place of which jobs see only what is left when `hide` was done to the folder $0."""
+    here, wrapper = place(), WORK / "far-python"
+    do = f"'{hide} && exec \"$@\"'"
+    inside = f'{here.folder} {sys.executable} "$@"'
+    wrapper.write_text(f"#!/bin/sh\nexec unshare --mount sh -c {do} {inside}\n")
+    wrapper.chmod(0o755)
+    workflow = here.folder / "w.toml"
+    table = f'[cluster.cpu]\npython = "{wrapper}"\n'
+    workflow.write_text(workflow.read_text().replace("[cluster.cpu]\n", table))
+    return here
+
+
 @dataclass
 class Stormed:
     """A run that is killed at random, and may be gone on with under other options."""

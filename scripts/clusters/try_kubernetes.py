@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import yaml
 from storm import Storm, Wrong, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,11 +184,16 @@ class Cluster:
             self.start("operator")
 
     def _images(self) -> None:
-        """Images that differ from the client: another version, and one whose Python is broken."""
+        """Images that differ from the client: another version, one whose Python is broken, and one
+        that takes its pod to have a GPU."""
         other = self.server / "images/other"
         shutil.copytree(ROOT / "src/volproc", other / "volproc")
         init = other / "volproc/__init__.py"
         init.write_text(re.sub(r'(__version__.*?=) ".*"', r'\1 "9.9"', init.read_text(), count=1))
+        gpu = self.server / "images/gpu"
+        shutil.copytree(ROOT / "src/volproc", gpu / "volproc")
+        machine = gpu / "volproc/engine/machine.py"
+        machine.write_text(machine.read_text().replace("torch.cuda.device_count()", "1"))
         broken = self.server / "images/broken/sitecustomize.py"
         broken.parent.mkdir()
         broken.write_text("import os\nprint('no such library', flush=True)\nos._exit(3)\n")
@@ -331,6 +337,58 @@ def two_pods(cluster: Cluster) -> None:
     require(owner["kind"] == "Pod" and owner["name"].startswith("client-"), owner)
     trial.ended()
     trial.require_same()
+
+
+def two_pools(cluster: Cluster) -> None:
+    """Pods for steps on CPUs and one for those on GPUs, which computes on the CPU: both at once."""
+    pools = CLUSTER.replace(":test", ":gpu").replace("jobs = 2", "jobs = 1") + (
+        'gpu_resource = "example.org/gpu"\n'
+        "[cluster.gpu]\njobs = 1\ngpus_per_job = 1\nmemory_gb = 3\nask_ahead_minutes = 60\n"
+    )
+    trial = Trial(cluster, "two-pools", pools)
+    trial.submit()
+    until(lambda: len(cluster.pods("scheduler")) == len(cluster.pods("worker")) == 2, "both")
+    names = sorted(one["metadata"]["name"][:12] for one in cluster.objects("daskclusters"))
+    require(names == ["volproc-cpu-", "volproc-gpu-"], names)
+    trial.ended()
+    trial.require_same()
+    hosts = {
+        step: {e["worker"] for e in trial.events("BlockDone") if e["step"] == step}
+        for step in ("predict", "label")
+    }
+    require(hosts["predict"] and not hosts["predict"] & hosts["label"], hosts)
+
+
+def manifests(cluster: Cluster) -> None:
+    """The server takes those of deploy/kubernetes and keeps every field (a dry run)."""
+    known = cluster.kubectl("kustomize", str(ROOT / "deploy/kubernetes"))
+    more = (ROOT / "deploy/kubernetes/daskjob.yaml").read_text()
+    # kubectl's own validation would refuse what the server does not know
+    how = ("apply", "--dry-run=server", "--validate=false", "-o", "json", "-f", "-")
+    for sent in filter(None, yaml.safe_load_all(f"{known}\n---\n{more}")):
+        kept = json.loads(cluster.kubectl(*how, given=json.dumps(sent)))
+        lost = set(missing(sent, kept, sent["kind"])) - NEWER
+        require(not lost, f"dropped by the server: {lost}")
+        print(f"     {sent['kind']} {sent['metadata']['name']}")
+
+
+NEWER = {"Job.spec.podFailurePolicy"}
+"""Fields that came after this server, 1.20."""
+
+
+def missing(sent: object, kept: object, where: str) -> Iterator[str]:
+    """Fields of an object that another has not, or has otherwise."""
+    if isinstance(sent, dict) and isinstance(kept, dict):
+        for key, value in sent.items():
+            if key not in kept:
+                yield f"{where}.{key}"
+            else:
+                yield from missing(value, kept[key], f"{where}.{key}")
+    elif isinstance(sent, list) and isinstance(kept, list) and len(sent) == len(kept):
+        for n, (one, other) in enumerate(zip(sent, kept, strict=True)):
+            yield from missing(one, other, f"{where}[{n}]")
+    elif sent != kept:
+        yield f"{where}: {sent} became {kept}"
 
 
 def pod_deleted(cluster: Cluster) -> None:
@@ -596,7 +654,16 @@ def chaos(cluster: Cluster) -> None:
 
 
 TRIALS = (
-    *(two_pods, pod_deleted, worker_killed, scheduler_killed, client_killed, job_deleted),
+    *(
+        two_pods,
+        two_pools,
+        manifests,
+        pod_deleted,
+        worker_killed,
+        scheduler_killed,
+        client_killed,
+        job_deleted,
+    ),
     *(outside, chaos, refusals, waiting, no_operator),
 )
 
