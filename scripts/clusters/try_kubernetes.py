@@ -29,7 +29,7 @@ from storm import Storm, Wrong, table
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE, SMALL = ROOT / "scripts/clusters", ROOT / "tests/whole/small.py"
-PATIENCE_S = 240
+PATIENCE_S, LONG_S = 240, 900
 BACKOFF_LIMIT = 30
 """Of the Job of a client: deploy/kubernetes has 6, but here it may be killed more often."""
 RUNS = ("run", "workflow.toml", "--quiet")
@@ -97,11 +97,11 @@ def require(fact: object, said: object = "") -> None:
         raise Failed(str(said))
 
 
-def until(fact: Callable[[], object], what: str) -> None:
+def until(fact: Callable[[], object], what: str, *, within_s: float = PATIENCE_S) -> None:
     """Wait until it is so."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + within_s
     while not fact():
-        require(time.monotonic() < end, f"{what}: not within {PATIENCE_S} s")
+        require(time.monotonic() < end, f"{what}: not within {within_s} s")
         time.sleep(0.2)
 
 
@@ -172,7 +172,11 @@ class Cluster:
         again = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
         number.write_text(str(again.pid))
         ready = ["kubectl", "get", "--raw", "/readyz"]
-        until(lambda: not subprocess.run(ready, capture_output=True).returncode, "API server")
+        until(
+            lambda: not subprocess.run(ready, capture_output=True).returncode,
+            "API server",
+            within_s=LONG_S,
+        )
 
     def revive_operator(self) -> None:
         """Start the operator again if it came up while the API server was away.
@@ -236,7 +240,9 @@ class Cluster:
 
     def require_nothing_left(self) -> None:
         until(
-            lambda: not [o for o in self.objects() if "client" not in o["metadata"]["name"]], "gone"
+            lambda: not [o for o in self.objects() if "client" not in o["metadata"]["name"]],
+            "gone",
+            within_s=LONG_S,
         )
 
 
