@@ -57,7 +57,7 @@ class DaskEngine:
     @property
     def worker_bytes(self) -> int:
         """Memory that one worker may use: that of the smallest, if there is any."""
-        there = self.client.scheduler_info()["workers"].values()
+        there = self.client.scheduler_info(n_workers=-1)["workers"].values()
         limits = [worker["memory_limit"] for worker in there]
         return int(min([self._requested_bytes, *(limit for limit in limits if limit)]))
 
