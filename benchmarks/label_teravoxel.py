@@ -38,12 +38,11 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.block_table import BlockTable
 from volproc.stages.label.component_tasks import FACES
+from volproc.stages.label.find_plan import FindPlan
 from volproc.stages.label.mask_source import ArraySource
 from volproc.stages.label.merge_tables import Tables
-from volproc.stages.label.object_search import FindPlan, find_objects, plan_find, save_ids
+from volproc.stages.label.object_search import find_objects, plan_find
 from volproc.stages.objects.statistics import COLUMNS, PAIRS_OF_AXES, Statistics
-from volproc.stages.objects.table import csv_parts
-from volproc.volume.file_io import write_pieces
 from volproc.volume.metadata import new_volume
 
 Shape = tuple[int, int, int]
@@ -197,28 +196,21 @@ def merge(plan: FindPlan, folder: Path, count: int, workers: int) -> None:
         made = runner.run(make_tables(plan, count))
         runner.records_of_blocks = [record for row in made for record in row]
         print(f"{sum(record['rows'] for record in runner.records_of_blocks):,} rows of tables")
-        began, before = time.monotonic(), time.process_time()
         found = find_objects(plan, runner)
-        seconds = time.monotonic() - began - clock.rows[-1].seconds
-        unions = f"{seconds:.0f} | {time.process_time() - before:.0f}"
-        began, before = time.monotonic(), time.process_time()
-        info = plan.source.info
-        how = {"voxel_nm": info.voxel_nm, "shape": info.shape}
-        write_pieces(str(folder / "objects.csv"), csv_parts(found.numbering.rows(), **how))
-        table = f"{time.monotonic() - began:.0f} | {time.process_time() - before:.0f}"
+        runner.run(plan.number_step(found.merged, str(folder / "objects.csv")))
         client = process_peak_bytes()
-        save_ids(plan, found, runner)
-    groups = found.numbering.groups.grid
-    print(f"{found.numbering.objects:,} objects, {sum(found.dropped.values()):,} dropped; ", end="")
+        runner.run(plan.ids_step(found.merged))
+    groups = found.merged.groups.grid
+    print(f"{found.objects:,} objects, {sum(found.dropped.values()):,} dropped; ", end="")
     print(f"{len(groups)} groups of up to {groups.core} blocks; open objects: ", end="")
-    print(f"{sum(found.numbering.unions.counts):,}\n")
+    print(f"{sum(found.merged.opened):,}; client and scheduler: {client / 1e9:.2f} GB\n")
     print("| part | where | s | CPU s | peak of a process, GB |\n|---|---|---|---|---|")
-    written, merged, numbered = clock.rows
+    written, merged, united, listed, numbered = clock.rows
     megabytes = (folder / "objects.csv").stat().st_size / 1e6
     print(_line("(making the tables)", written))
     print(_line("groups", merged))
-    print(f"| unions of open objects | client | {unions} | |")
-    print(f"| numbers and table ({megabytes:.0f} MB) | client | {table} | {client / 1e9:.2f} |")
+    print(_line("unions of open objects", united))
+    print(_line(f"numbers and table ({megabytes:.0f} MB)", listed))
     print(_line("ids of all blocks", numbered))
 
 

@@ -2,8 +2,8 @@
 
 No images and no isolation: a container is its command, run with its environment, probes, restarts
 and logs. What else a pod may meet is there too: an image that nobody has, a resource that the node
-lacks, a Secret that is missing, a container that keeps ending. Names of Services go to /etc/hosts,
-so there is one Dask scheduler at a time (its port is that of this machine).
+lacks, a Secret that is missing, a container that keeps ending. Each pod has a loopback address of
+its own, at which a Dask scheduler in it listens; names of Services lead there, by /etc/hosts.
 
 process_kubelet.py FOLDER BIN     FOLDER/pods has the logs; BIN is where commands are looked up
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import http.server
+import itertools
 import json
 import os
 import re
@@ -27,6 +28,7 @@ from pathlib import Path
 from socket import create_connection
 
 from kubernetes import client, config, watch
+from urllib3.util import Retry
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection
 
@@ -35,15 +37,24 @@ IMAGES = "volproc:"
 """Images that the node has begin so; of volproc:TAG Python finds FOLDER/images/TAG first."""
 MARK = "# process_kubelet"
 HOSTS = Path("/etc/hosts")
+HAS = {"cpu": "64", "memory": "64Gi", "pods": "110", "example.org/gpu": "1"}
+"""What the node has; the GPU is none."""
 GRACE_S = 8
 BACKOFF_S = 2
 """Before a container is started again; real nodes wait 10 s, 20 s, 40 s, ..."""
 
 folder, binaries = Path(sys.argv[1]).resolve(), sys.argv[2]
 config.load_kube_config()
-v1 = client.CoreV1Api()
+settings = client.Configuration.get_default_copy()
+# the API server may be away for a while
+settings.retries = Retry(
+    connect=120, read=5, other=5, backoff_factor=0.2, backoff_max=1, allowed_methods=None
+)
+v1 = client.CoreV1Api(client.ApiClient(settings))
 processes: dict[str, subprocess.Popen] = {}
 seen: set[tuple[str, bool]] = set()
+pods: dict[tuple[str, str], Pod] = {}
+numbers = itertools.count(1)
 stopped = threading.Event()
 
 
@@ -62,7 +73,11 @@ class Pod:
         self.namespace, self.name = pod.metadata.namespace, pod.metadata.name
         self.uid, self.spec = pod.metadata.uid, pod.spec
         self.container = pod.spec.containers[0]
+        self.labels = pod.metadata.labels or {}
+        number = next(numbers)
+        self.address = f"127.1.{number // 250}.{number % 250 + 1}"
         self.restarts, self.last = 0, None
+        pods[self.namespace, self.name] = self
 
     def run(self) -> None:
         """From Pending to its end."""
@@ -82,7 +97,7 @@ class Pod:
 
     def unschedulable(self) -> str:
         asked = (self.container.resources and self.container.resources.requests) or {}
-        missing = [name for name in asked if name not in ("cpu", "memory")]
+        missing = [name for name in asked if name not in HAS]
         return f"0/1 nodes are available: 1 Insufficient {missing[0]}." if missing else ""
 
     def once(self) -> bool:
@@ -97,6 +112,10 @@ class Pod:
             re.sub(r"\$\((\w+)\)", lambda m: environment.get(m[1], m[0]), word)
             for word in [*(self.container.command or []), *(self.container.args or [])]
         ]
+        if command[:2] == ["dask", "scheduler"]:  # elsewhere it has all addresses of its pod
+            at = re.compile("^:")
+            command = [*(at.sub(f"{self.address}:", word) for word in command), "--host"]
+            command.append(self.address)
         path = log_path(self.namespace, self.name)
         if path.exists():
             path.rename(log_path(self.namespace, self.name, previous=True))
@@ -136,7 +155,7 @@ class Pod:
             port = next(one.container_port for one in self.container.ports if one.name == port)
         while process.poll() is None:
             with suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}{probe.path}", timeout=2)
+                urllib.request.urlopen(f"http://{self.address}:{port}{probe.path}", timeout=2)
                 return True
             time.sleep(0.3)
         return False
@@ -213,6 +232,7 @@ def end(uid: str) -> None:
 
 def delete(namespace: str, name: str, uid: str) -> None:
     end(uid)
+    pods.pop((namespace, name), None)
     print("deleted", name, flush=True)
     with suppress(client.ApiException):
         v1.delete_namespaced_pod(name, namespace, grace_period_seconds=0)
@@ -241,7 +261,7 @@ def follow_services() -> None:
     while not stopped.wait(0.3):
         with suppress(Exception):
             found = sorted(
-                f"{one.metadata.name}.{one.metadata.namespace}"
+                (f"{one.metadata.name}.{one.metadata.namespace}", address_of(one))
                 for one in v1.list_service_for_all_namespaces().items
                 if one.metadata.name != "kubernetes"
             )
@@ -250,9 +270,16 @@ def follow_services() -> None:
                 before = found
 
 
-def write_hosts(names: list[str]) -> None:
+def address_of(service) -> str:
+    """The address of the newest pod of a Service."""
+    chosen = (service.spec.selector or {}).items()
+    behind = [pod for pod in list(pods.values()) if chosen and chosen <= pod.labels.items()]
+    return behind[-1].address if behind else "127.0.0.1"
+
+
+def write_hosts(names: list[tuple[str, str]]) -> None:
     lines = [line for line in HOSTS.read_text().splitlines() if MARK not in line]
-    lines += [f"127.0.0.1 {name} {name}.svc {name}.svc.cluster.local {MARK}" for name in names]
+    lines += [f"{to} {name} {name}.svc {name}.svc.cluster.local {MARK}" for name, to in names]
     HOSTS.write_text("\n".join(lines) + "\n")
 
 
@@ -263,7 +290,8 @@ class Kubelet(http.server.BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         _, what, namespace, name, *_ = path.split("/")
         if what == "portForward":
-            self.forward(int(re.findall(r"ports?=(\d+)", query)[0]))
+            port = int(re.findall(r"ports?=(\d+)", query)[0])
+            self.forward(pods[namespace, name].address, port)
             return
         log = log_path(namespace, name, previous="previous=true" in query)
         lines = int((re.findall(r"tailLines=(\d+)", query) or ["1000"])[0])
@@ -273,7 +301,7 @@ class Kubelet(http.server.BaseHTTPRequestHandler):
         if found:
             self.wfile.write(b"\n".join(log.read_bytes().splitlines()[-lines:]))
 
-    def forward(self, port: int) -> None:
+    def forward(self, address: str, port: int) -> None:
         """A WebSocket to a port: each message is a byte for its channel, 0, and data."""
         self.close_connection = True
         headers = [(key.encode(), value.encode()) for key, value in self.headers.items()]
@@ -286,7 +314,7 @@ class Kubelet(http.server.BaseHTTPRequestHandler):
                 self.connection.sendall(socket.send(event))
 
         send(AcceptConnection())
-        with create_connection(("127.0.0.1", port)) as pod:
+        with create_connection((address, port)) as pod:
             for channel in (0, 1):  # the first message of each tells its port
                 send(BytesMessage(bytes([channel]) + port.to_bytes(2, "little")))
             threading.Thread(target=copied, args=(pod, send), daemon=True).start()
@@ -327,12 +355,11 @@ def serve() -> int:
 
 def register(port: int) -> None:
     """Make the node known."""
-    has = {"cpu": "64", "memory": "64Gi", "pods": "110"}
     ready = {"type": "Ready", "status": "True", "reason": "ProcessKubelet"}
     times = {"lastHeartbeatTime": now(), "lastTransitionTime": now()}
     status = {
-        "capacity": has,
-        "allocatable": has,
+        "capacity": HAS,
+        "allocatable": HAS,
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
         "conditions": [{**ready, **times}],

@@ -18,8 +18,10 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
+import psutil
 import tifffile
 import torch
+from storm import Storm, Wrong, table
 
 from volproc import PhantomOptions
 from volproc.engine.run import Runner
@@ -34,13 +36,12 @@ SMALL = ROOT / "tests/whole/small.py"
 RESULTS = ("image.zarr", "prediction.zarr", "votes.zarr", "objects.zarr", "objects.csv")
 PATIENCE_S = 600
 OTHER = "--set", "label.min_volume_um3=0.002"
-SHORT, LONG = 400, 1100
-"""Sides of the phantom: some 10 s of work, and more than a minute for one worker."""
+FACES = "--set", "label.connectivity=6"
+SHORT, MIDDLE, LONG = 400, 700, 1100
+"""Sides of the phantom: some 10 s of work, thrice as much, and over a minute for one worker."""
 SCENARIOS = {}
-
-
-class Wrong(Exception):
-    """A scenario did not do what it should."""
+AT_RANDOM = {"kills": 10, "seed": 1}
+"""Of the scenario `chaos`: set by --kills and --seed."""
 
 
 def scenario(name):
@@ -427,12 +428,165 @@ def other_python():
     refused(here, "it has numpy 1.0", "install the same versions there")
 
 
+@scenario("bad input: a folder that the nodes do not share")
+def not_shared():
+    here = far_away('mount -t tmpfs none "$0"')
+    refused(here, "jobs of cpu ended before their worker connected", "does not exist")
+
+
+@scenario("bad input: a folder of which the nodes share only the keys")
+def keys_alone():
+    jobs = '"$0"/run/ledger/jobs'
+    here = far_away(
+        f'there=$(mktemp -d) && cp -r {jobs}/keys "$there" && mount -t tmpfs none "$0"/run '
+        f'&& mkdir -p {jobs} && cp -r "$there"/keys {jobs} && rm -r "$there"'
+    )
+    refused(here, "no worker is left", "it does not see", "choose an output that all workers share")
+
+
+def far_away(hide):
+    """A place of which jobs see only what is left when `hide` was done to the folder $0."""
+    here, wrapper = place(), WORK / "far-python"
+    do = f"'{hide} && exec \"$@\"'"
+    inside = f'{here.folder} {sys.executable} "$@"'
+    wrapper.write_text(f"#!/bin/sh\nexec unshare --mount sh -c {do} {inside}\n")
+    wrapper.chmod(0o755)
+    workflow = here.folder / "w.toml"
+    table = f'[cluster.cpu]\npython = "{wrapper}"\n'
+    workflow.write_text(workflow.read_text().replace("[cluster.cpu]\n", table))
+    return here
+
+
+@dataclass
+class Stormed:
+    """A run that is killed at random, and may be gone on with under other options."""
+
+    place: Place
+    more: tuple[str, ...] = ()
+    starts: int = 0
+
+    def start(self):
+        self.place.start(*self.more)
+        self.starts += 1
+
+    def start_otherwise(self, rng):
+        """After a while, with options drawn anew."""
+        time.sleep(rng.uniform(0, 5))
+        self.more = rng.choice(((), OTHER, FACES))
+        self.start()
+
+    @property
+    def client(self):
+        return self.place.clients[-1]
+
+    def code(self):
+        return self.client.poll()
+
+    def said(self):
+        return self.place.said()
+
+    def is_at_work(self):
+        return bool(in_queue())
+
+    def judge(self):
+        self.place.until(lambda: not in_queue())
+        same(self.place, MIDDLE, self.more)
+
+
+def kill_process(run, rng):
+    """SIGKILL of a process of a job: batch script, nanny or worker"""
+    jobs, found = running(), []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("SLURM_JOB_ID") in jobs:
+                found.append(process)
+    with suppress(psutil.NoSuchProcess):
+        if found:
+            rng.choice(found).kill()
+            return True
+    return False
+
+
+def cancel_job(run, rng):
+    """scancel of a job"""
+    jobs = in_queue()
+    if jobs:
+        sh("scancel", rng.choice(jobs).split()[0])
+    return bool(jobs)
+
+
+def cancel_jobs(run, rng):
+    """scancel of all jobs"""
+    jobs = [job.split()[0] for job in in_queue()]
+    if jobs:
+        sh("scancel", *jobs)
+    return bool(jobs)
+
+
+def take_node(run, rng):
+    """node DOWN and back"""
+    node = rng.choice(("n1", "n2"))
+    sh("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    time.sleep(rng.uniform(0.5, 5))
+    resume(node)
+    return True
+
+
+def kill_client(run, rng):
+    """SIGKILL of the client, then started again"""
+    run.client.kill()
+    run.client.wait()
+    run.start_otherwise(rng)
+    return True
+
+
+def terminate_client(run, rng):
+    """SIGTERM of the client, then started again"""
+    run.client.terminate()
+    if run.client.wait(PATIENCE_S) not in (0, 128 + signal.SIGTERM):
+        raise Wrong(f"exit code {run.code()} after SIGTERM: {run.said()[-1500:]}")
+    run.start_otherwise(rng)
+    return True
+
+
+def kill_controller(run, rng):
+    """SIGKILL of slurmctld, then started again"""
+    number = WORK.parent / "slurm/pids/slurmctld.pid"
+    if not number.exists():  # a SLURM of somebody else
+        return False
+    os.kill(int(number.read_text()), signal.SIGKILL)
+    time.sleep(rng.uniform(0.5, 8))
+    subprocess.run(["slurmctld"], check=True)
+    run.place.until(lambda: not subprocess.run(["sinfo"], capture_output=True).returncode)
+    return True
+
+
+KILLS = (
+    *(kill_process, cancel_job, cancel_jobs, take_node),
+    *(kill_client, terminate_client, kill_controller),
+)
+
+
+@scenario("chaos: killed at random")
+def chaos():
+    def begin(rng):
+        run = Stormed(place(MIDDLE))
+        run.start()
+        return run
+
+    done = Storm(begin, KILLS, AT_RANDOM["seed"]).rage(AT_RANDOM["kills"])
+    print(f"  {done.total()} kills, 0 differences: {table(done)}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", help="parts of names; all without")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--untimed", action="store_true", help="no undisturbed run to compare with")
+    parser.add_argument("--kills", type=int, default=10, help="of the scenario chaos")
+    parser.add_argument("--seed", type=int, default=1, help="of the scenario chaos")
     given = parser.parse_args()
+    AT_RANDOM.update(kills=given.kills, seed=given.seed)
     if given.list:
         print("\n".join(SCENARIOS))
         return 0
@@ -443,7 +597,7 @@ def main():
 
 def judged(name, *, timed):
     """Whether a scenario went wrong; one line on it."""
-    compared = timed and not name.startswith(("bad", "cluster", "walltime"))
+    compared = timed and not name.startswith(("bad", "cluster", "walltime", "chaos"))
     try:
         usual = undisturbed(SHORT) if compared else 0.0
         began = time.monotonic()

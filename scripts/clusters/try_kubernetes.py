@@ -7,8 +7,10 @@ cluster, byte by byte. volproc runs with the rights that docs/clusters.md lists,
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -18,11 +20,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
+import yaml
+from storm import Storm, Wrong, table
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE, SMALL = ROOT / "scripts/clusters", ROOT / "tests/whole/small.py"
-PATIENCE_S = 240
+PATIENCE_S, LONG_S = 240, 900
+BACKOFF_LIMIT = 30
+"""Of the Job of a client: deploy/kubernetes has 6, but here it may be killed more often."""
 RUNS = ("run", "workflow.toml", "--quiet")
 RESULTS = ("image.zarr", "prediction.zarr", "votes.zarr", "objects.zarr", "objects.csv")
 CLUSTER = """
@@ -88,11 +97,11 @@ def require(fact: object, said: object = "") -> None:
         raise Failed(str(said))
 
 
-def until(fact: Callable[[], object], what: str) -> None:
+def until(fact: Callable[[], object], what: str, *, within_s: float = PATIENCE_S) -> None:
     """Wait until it is so."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + within_s
     while not fact():
-        require(time.monotonic() < end, f"{what}: not within {PATIENCE_S} s")
+        require(time.monotonic() < end, f"{what}: not within {within_s} s")
         time.sleep(0.2)
 
 
@@ -101,7 +110,9 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.server = folder, folder / "server"
-        self._started: list[subprocess.Popen] = []
+        self._started: dict[str, subprocess.Popen] = {}
+        self._read = 0
+        """Where the log of what was started last begins: after the first time, the operator's."""
 
     def up(self) -> None:
         run([HERE / "kubernetes_up", self.server, "up"])
@@ -124,23 +135,69 @@ class Cluster:
         )
         self.apply("v1", "Secret", "volproc-bucket", stringData={"AWS_ACCESS_KEY_ID": "key"})
         self._images()
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-        binaries = Path(sys.executable).parent
-        operator = "dask_kubernetes.operator.controller"
-        for name, command in {
-            "node": [sys.executable, HERE / "process_kubelet.py", self.server, binaries],
-            "operator": [binaries / "kopf", "run", "-m", operator, "--all-namespaces"],
-        }.items():
-            log = (self.folder / f"{name}.log").open("w")
-            self._started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        for name in self._commands():
+            self.start(name)
         until(lambda: "process-node" in self.kubectl("get", "nodes"), "the node")
 
+    def _commands(self) -> dict[str, list]:
+        binaries = Path(sys.executable).parent
+        operator = "dask_kubernetes.operator.controller"
+        return {
+            "node": [sys.executable, HERE / "process_kubelet.py", self.server, binaries],
+            "operator": [binaries / "kopf", "run", "-m", operator, "--all-namespaces"],
+        }
+
+    def start(self, name: str) -> None:
+        """Start the node or the operator."""
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+        log = (self.folder / f"{name}.log").open("a")
+        self._read = log.tell()
+        self._started[name] = subprocess.Popen(
+            self._commands()[name], env=environment, stdout=log, stderr=log
+        )
+
+    def end(self, name: str, number: int = signal.SIGTERM) -> None:
+        """End the node or the operator."""
+        self._started[name].send_signal(number)
+        self._started[name].wait()
+
+    def api_server_away(self, seconds: float) -> None:
+        """SIGKILL of the API server; it is started again after so long."""
+        number = self.server / "apiserver.pid"
+        process = psutil.Process(int(number.read_text()))
+        command, folder = process.cmdline(), process.cwd()
+        process.kill()
+        time.sleep(seconds)
+        log = (self.server / "apiserver.log").open("a")
+        again = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        number.write_text(str(again.pid))
+        ready = ["kubectl", "get", "--raw", "/readyz"]
+        until(
+            lambda: not subprocess.run(ready, capture_output=True).returncode,
+            "API server",
+            within_s=LONG_S,
+        )
+
+    def revive_operator(self) -> None:
+        """Start the operator again if it came up while the API server was away.
+
+        It knows no kinds then and does not look for them again; a liveness probe would end it.
+        """
+        if "Unresolved resources" in (self.folder / "operator.log").read_text()[self._read :]:
+            self.end("operator")
+            self.start("operator")
+
     def _images(self) -> None:
-        """Images that differ from the client: another version, and one whose Python is broken."""
+        """Images that differ from the client: another version, one whose Python is broken, and one
+        that takes its pod to have a GPU."""
         other = self.server / "images/other"
         shutil.copytree(ROOT / "src/volproc", other / "volproc")
         init = other / "volproc/__init__.py"
         init.write_text(re.sub(r'(__version__.*?=) ".*"', r'\1 "9.9"', init.read_text(), count=1))
+        gpu = self.server / "images/gpu"
+        shutil.copytree(ROOT / "src/volproc", gpu / "volproc")
+        machine = gpu / "volproc/engine/machine.py"
+        machine.write_text(machine.read_text().replace("torch.cuda.device_count()", "1"))
         broken = self.server / "images/broken/sitecustomize.py"
         broken.parent.mkdir()
         broken.write_text("import os\nprint('no such library', flush=True)\nos._exit(3)\n")
@@ -153,10 +210,8 @@ class Cluster:
         self.kubectl("apply", "-f", str(Path(dask_kubernetes.__file__).parent / chart))
 
     def down(self) -> None:
-        for process in self._started:
-            process.terminate()
-        for process in self._started:
-            process.wait()
+        for name in reversed(self._started):
+            self.end(name)
         run([HERE / "kubernetes_up", self.server, "down"])
 
     def kubectl(self, *words: str, given: str = "") -> str:
@@ -185,7 +240,9 @@ class Cluster:
 
     def require_nothing_left(self) -> None:
         until(
-            lambda: not [o for o in self.objects() if "client" not in o["metadata"]["name"]], "gone"
+            lambda: not [o for o in self.objects() if "client" not in o["metadata"]["name"]],
+            "gone",
+            within_s=LONG_S,
         )
 
 
@@ -241,7 +298,7 @@ class Trial:
             "env": variables,
         }
         pod = {"restartPolicy": "Never", "containers": [container]}
-        job = {"backoffLimit": 6, "template": {"spec": pod}}
+        job = {"backoffLimit": BACKOFF_LIMIT, "template": {"spec": pod}}
         self.cluster.apply("batch/v1", "Job", f"client-{self.name}", spec=job)
 
     def status(self) -> dict:
@@ -286,6 +343,58 @@ def two_pods(cluster: Cluster) -> None:
     require(owner["kind"] == "Pod" and owner["name"].startswith("client-"), owner)
     trial.ended()
     trial.require_same()
+
+
+def two_pools(cluster: Cluster) -> None:
+    """Pods for steps on CPUs and one for those on GPUs, which computes on the CPU: both at once."""
+    pools = CLUSTER.replace(":test", ":gpu").replace("jobs = 2", "jobs = 1") + (
+        'gpu_resource = "example.org/gpu"\n'
+        "[cluster.gpu]\njobs = 1\ngpus_per_job = 1\nmemory_gb = 3\nask_ahead_minutes = 60\n"
+    )
+    trial = Trial(cluster, "two-pools", pools)
+    trial.submit()
+    until(lambda: len(cluster.pods("scheduler")) == len(cluster.pods("worker")) == 2, "both")
+    names = sorted(one["metadata"]["name"][:12] for one in cluster.objects("daskclusters"))
+    require(names == ["volproc-cpu-", "volproc-gpu-"], names)
+    trial.ended()
+    trial.require_same()
+    hosts = {
+        step: {e["worker"] for e in trial.events("BlockDone") if e["step"] == step}
+        for step in ("predict", "label")
+    }
+    require(hosts["predict"] and not hosts["predict"] & hosts["label"], hosts)
+
+
+def manifests(cluster: Cluster) -> None:
+    """The server takes those of deploy/kubernetes and keeps every field (a dry run)."""
+    known = cluster.kubectl("kustomize", str(ROOT / "deploy/kubernetes"))
+    more = (ROOT / "deploy/kubernetes/daskjob.yaml").read_text()
+    # kubectl's own validation would refuse what the server does not know
+    how = ("apply", "--dry-run=server", "--validate=false", "-o", "json", "-f", "-")
+    for sent in filter(None, yaml.safe_load_all(f"{known}\n---\n{more}")):
+        kept = json.loads(cluster.kubectl(*how, given=json.dumps(sent)))
+        lost = set(missing(sent, kept, sent["kind"])) - NEWER
+        require(not lost, f"dropped by the server: {lost}")
+        print(f"     {sent['kind']} {sent['metadata']['name']}")
+
+
+NEWER = {"Job.spec.podFailurePolicy"}
+"""Fields that came after this server, 1.20."""
+
+
+def missing(sent: object, kept: object, where: str) -> Iterator[str]:
+    """Fields of an object that another has not, or has otherwise."""
+    if isinstance(sent, dict) and isinstance(kept, dict):
+        for key, value in sent.items():
+            if key not in kept:
+                yield f"{where}.{key}"
+            else:
+                yield from missing(value, kept[key], f"{where}.{key}")
+    elif isinstance(sent, list) and isinstance(kept, list) and len(sent) == len(kept):
+        for n, (one, other) in enumerate(zip(sent, kept, strict=True)):
+            yield from missing(one, other, f"{where}[{n}]")
+    elif sent != kept:
+        yield f"{where}: {sent} became {kept}"
 
 
 def pod_deleted(cluster: Cluster) -> None:
@@ -415,9 +524,7 @@ def waits_for(cluster: Cluster, name: str, more: str, why: str) -> None:
 
 def no_operator(cluster: Cluster) -> None:
     """A cluster without the operator, then one whose operator does not run."""
-    for process in cluster._started[1:]:
-        process.terminate()
-        process.wait()
+    cluster.end("operator")
     waits_for(cluster, "asleep", CLUSTER, "the Dask operator has not made any")
     kinds = ("daskclusters", "daskworkergroups", "daskjobs", "daskautoscalers")
     cluster.kubectl("delete", "crd", *(f"{kind}.kubernetes.dask.org" for kind in kinds))
@@ -427,15 +534,155 @@ def no_operator(cluster: Cluster) -> None:
     refused(cluster, "no-operator", CLUSTER, "has no Dask operator")
 
 
+@dataclass
+class Stormed:
+    """A run that is killed at random; its client is a pod of a Job, or a process of its own."""
+
+    cluster: Cluster
+    trial: Trial
+    in_job: bool
+    starts: int = 0
+    client: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        self.starts += 1
+        if self.in_job:
+            self.trial.submit()
+        else:
+            self.client = self.trial.client()
+
+    def code(self) -> int | None:
+        self.cluster.revive_operator()
+        if not self.in_job:
+            return self.client.poll()
+        status = self.trial.status()
+        failed = any(one["type"] == "Failed" for one in status.get("conditions", ()))
+        return 2 if failed else 0 if status.get("succeeded") else None
+
+    def said(self) -> str:
+        if not self.in_job:
+            return self.client.stderr.read()
+        logs = sorted(self.cluster.server.glob(f"pods/*client-{self.trial.name}*.log"))
+        return "\n".join(log.read_text() for log in logs)
+
+    def is_at_work(self) -> bool:
+        return bool(self.cluster.objects("daskclusters"))
+
+    def judge(self) -> None:
+        if self.in_job:
+            self.trial.ended()
+        self.cluster.require_nothing_left()
+        self.trial.require_same()
+
+
+def a_pod(run: Stormed, rng: random.Random) -> str:
+    """A pod of workers, scheduler or client; "" if there is none."""
+    kinds = ("worker", "worker", "scheduler", "client")
+    pods = [pod for kind in kinds for pod in run.cluster.pods(kind)]
+    return rng.choice(pods) if pods else ""
+
+
+def delete_pod(run: Stormed, rng: random.Random) -> bool:
+    """a pod deleted: of a worker, the scheduler or the client"""
+    pod = a_pod(run, rng)
+    if pod:
+        run.cluster.kubectl("delete", "pod", pod, "--wait=false", "--ignore-not-found")
+    return bool(pod)
+
+
+def kill_pod(run: Stormed, rng: random.Random) -> bool:
+    """SIGKILL of the processes of a pod: of a worker, the scheduler or the client"""
+    with suppress(ProcessLookupError, FileNotFoundError):
+        pod = a_pod(run, rng)
+        if pod:
+            run.cluster.kill(pod)
+            return True
+    return False
+
+
+def kill_worker(run: Stormed, rng: random.Random) -> bool:
+    """SIGKILL of one process in a worker's pod: its nanny or its worker"""
+    with suppress(psutil.NoSuchProcess, FileNotFoundError):
+        pod = rng.choice(run.cluster.pods("worker") or [""])
+        first = psutil.Process(int((run.cluster.server / f"pods/{pod}.pid").read_text()))
+        rng.choice([first, *first.children(recursive=True)]).kill()
+        return True
+    return False
+
+
+def kill_client(run: Stormed, rng: random.Random) -> bool:
+    """SIGKILL of the client; its Job starts another, or it is started again"""
+    if not run.in_job:
+        run.client.kill()
+        run.client.wait()
+        time.sleep(rng.uniform(0, 5))
+        run.start()
+        return True
+    pods = run.cluster.pods("client")
+    with suppress(ProcessLookupError):
+        if pods:
+            run.cluster.kill(pods[0])
+    return bool(pods)
+
+
+def kill_operator(run: Stormed, rng: random.Random) -> bool:
+    """SIGKILL of the Dask operator, then started again"""
+    run.cluster.end("operator", signal.SIGKILL)
+    time.sleep(rng.uniform(0, 5))
+    run.cluster.start("operator")
+    return True
+
+
+def kill_api_server(run: Stormed, rng: random.Random) -> bool:
+    """SIGKILL of the API server, then started again"""
+    run.cluster.api_server_away(rng.uniform(0, 5))
+    return True
+
+
+KILLS = (delete_pod, kill_pod, kill_worker, kill_client, kill_operator, kill_api_server)
+AT_RANDOM = {"kills": 10, "seed": 1}
+"""Of the trial `chaos`: set by --kills and --seed."""
+
+
+def chaos(cluster: Cluster) -> None:
+    """Runs that are killed again and again at random."""
+
+    def begin(rng: random.Random) -> Stormed:
+        numbers.append(len(numbers))
+        trial = Trial(cluster, f"storm-{numbers[-1]}")
+        run = Stormed(cluster, trial, in_job=rng.random() < 0.5)
+        run.start()
+        return run
+
+    numbers: list[int] = []
+    done = Storm(begin, KILLS, AT_RANDOM["seed"]).rage(AT_RANDOM["kills"])
+    print(f"  {done.total()} kills, 0 differences: {table(done)}")
+
+
 TRIALS = (
-    *(two_pods, pod_deleted, worker_killed, scheduler_killed, client_killed, job_deleted),
-    *(outside, refusals, waiting, no_operator),
+    *(
+        two_pods,
+        two_pools,
+        manifests,
+        pod_deleted,
+        worker_killed,
+        scheduler_killed,
+        client_killed,
+        job_deleted,
+    ),
+    *(outside, chaos, refusals, waiting, no_operator),
 )
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends with it
-    wanted = [trial for trial in TRIALS if not sys.argv[1:] or trial.__name__ in sys.argv[1:]]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", help="all without: " + ", ".join(map(_name, TRIALS)))
+    parser.add_argument("--kills", type=int, default=10, help="of the trial chaos")
+    parser.add_argument("--seed", type=int, default=1, help="of the trial chaos")
+    given = parser.parse_args()
+    AT_RANDOM.update(kills=given.kills, seed=given.seed)
+    wanted = [trial for trial in TRIALS if not given.names or _name(trial) in given.names]
     failed = 0
     with tempfile.TemporaryDirectory(dir=os.environ.get("CLUSTER_DIR")) as folder:
         cluster = Cluster(Path(folder))
@@ -453,6 +700,10 @@ def main() -> int:
     return 1 if failed else 0
 
 
+def _name(trial: Callable[[Cluster], None]) -> str:
+    return trial.__name__
+
+
 def done(trial: Callable[[Cluster], None], cluster: Cluster) -> bool:
     began = time.monotonic()
     said = ""
@@ -460,7 +711,7 @@ def done(trial: Callable[[Cluster], None], cluster: Cluster) -> bool:
         trial(cluster)
         if trial is not no_operator:
             cluster.require_nothing_left()
-    except Failed as error:
+    except (Failed, Wrong) as error:
         said = f": {error}"
     word = "FAILED" if said else "ok"
     print(f"{word:6} {trial.__name__} ({time.monotonic() - began:.0f} s){said}", flush=True)

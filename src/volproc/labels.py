@@ -155,7 +155,7 @@ def statistics(labels: Any, *, voxel_nm: Sequence[float] | None = None) -> Colum
         plan = plan_find(source, f"{folder}/tables", options, blocks=blocks)
         found = find_objects(plan, Runner(SerialEngine(), folder))
         how = {"voxel_nm": info.voxel_nm, "shape": info.shape}
-        columns = columns_of(found.numbering.rows(), **how)
+        columns = columns_of(found.merged.numbering().rows(), **how)
     by_id = np.argsort(columns["id"])
     return {name: values[by_id] for name, values in columns.items()}
 

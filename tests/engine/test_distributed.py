@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from distributed import Client, LocalCluster
 from volproc.engine import wire
 from volproc.engine.clusters.local import SETTINGS, local_engine
 from volproc.engine.distributed import DaskEngine
+from volproc.engine.flight import Flight
 from volproc.engine.protocol import BLOCK_PAUSES_S, Outcome, Step
 from volproc.engine.run import Runner
 from volproc.engine.workers import ClusterWorkers
@@ -217,8 +219,47 @@ def test_a_block_that_kills_its_workers_says_so():
     assert "its worker died 2 times, last tcp://127.0.0.1:" in outcome.failure
 
 
+class Slow(Here):
+    """Is still at work when the first block is done."""
+
+    def load(self, block):
+        time.sleep(2 * bool(block.index))
+
+
+@pytest.mark.parametrize("lost", [{3}, set(range(8))])
+def test_a_reply_that_is_lost_is_fetched(engine, monkeypatch, lost):
+    """Workers publish their replies; Dask has each of them as the result of its task as well."""
+    hear = Flight._hear
+
+    def hear_some(self, event):
+        _, key, _ = event[1]
+        if int(key.split("-")[1]) not in lost:
+            hear(self, event)
+
+    monkeypatch.setattr(Flight, "_hear", hear_some)
+    found = [outcome.block.index for outcome in outcomes(engine, Here())]
+    assert sorted(found) == list(range(8))
+
+
+def test_the_scheduler_keeps_no_block_that_is_done():
+    """Messages of a connection, transitions and events are kept up to a bound, not per block."""
+    blocks = Tiling((1, 1, 400), (1, 1, 1))
+    with local_engine(workers=1) as engine:
+        assert len(list(outcomes(engine, Here(), blocks))) == 400
+        scheduler = engine.workers.cluster.scheduler
+        (comm,) = scheduler.stream_comms.values()
+        bound = SETTINGS["distributed.admin.low-level-log-length"]
+        kept = {
+            "messages to the worker": comm.recent_message_log,
+            "transitions": scheduler.transition_log,
+            **{topic: scheduler.get_events(topic) for topic in scheduler.get_events()},
+        }
+        assert {name: len(some) for name, some in kept.items() if len(some) > bound} == {}
+        assert len(kept["messages to the worker"]) == bound  # more than so many were sent
+
+
 def test_a_scheduler_that_drops_the_blocks_is_said_to_be_gone(engine):
-    coming = outcomes(engine, Here())
+    coming = outcomes(engine, Slow())
     next(coming)
     engine.client.restart(wait_for_workers=True)
     with pytest.raises(TransientError, match=r"scheduler at tcp://.* is gone"):

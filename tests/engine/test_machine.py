@@ -4,8 +4,6 @@ import psutil
 import pytest
 
 from volproc.engine import machine
-from volproc.engine.memory import RESERVED_BYTES, check_memory_here
-from volproc.errors import MemoryLimitError
 
 LIMITS = ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU", *machine.JOB_CORES)
 
@@ -91,10 +89,3 @@ def test_cores_of_a_job(groups, monkeypatch, name):
     assert machine.machine_cores() == 5
     monkeypatch.setenv(name, "500")
     assert machine.machine_cores() == 64
-
-
-def test_work_in_this_process_is_held_to_its_limit(groups):
-    groups("0::/", {"memory.max": 1000 + RESERVED_BYTES})
-    check_memory_here("training", 1000, way_out="less")
-    with pytest.raises(MemoryLimitError, match=r"training needs .* this machine or job has .*less"):
-        check_memory_here("training", 1001, way_out="less")

@@ -177,7 +177,9 @@ def test_only_what_depends_on_a_change_is_redone(place, start, scene, tmp_path):
     def those_of(*words):
         return {step: n for step, n in once.items() if any(word in step for word in words)}
 
-    labelling = those_of("label", "merge", "ids", "relabel", "pyramid of labels")
+    labelling = those_of(
+        *("label", "merge", "unite", "number", "ids", "relabel", "pyramid of labels")
+    )
     assert done_by() == {}
     assert done_by("--set", "label.threshold=0.6") == labelling
     assert done_by() == labelling
@@ -191,7 +193,7 @@ def test_only_what_depends_on_a_change_is_redone(place, start, scene, tmp_path):
     os.rename(here.run / "prediction.zarr", tmp_path / "prediction.zarr")
     assert done_by() == those_of("predict", "pyramid of votes", "pyramid of prediction")
     os.rename(here.run / "objects.zarr", tmp_path / "objects.zarr")
-    assert done_by() == those_of("relabel", "pyramid of labels")
+    assert done_by() == those_of("number", "relabel", "pyramid of labels")
     os.rename(here.run / "image.zarr", tmp_path / "image.zarr")
     assert done_by() == those_of("ingest", "pyramid of image")
 

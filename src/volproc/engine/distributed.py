@@ -57,7 +57,7 @@ class DaskEngine:
     @property
     def worker_bytes(self) -> int:
         """Memory that one worker may use: that of the smallest, if there is any."""
-        there = self.client.scheduler_info()["workers"].values()
+        there = self.client.scheduler_info(n_workers=-1)["workers"].values()
         limits = [worker["memory_limit"] for worker in there]
         return int(min([self._requested_bytes, *(limit for limit in limits if limit)]))
 
@@ -89,8 +89,8 @@ class DaskEngine:
                 held += islice(waiting, max(0, room - len(held)))
                 if not held and not flight.sent:
                     return
-                while held and len(flight.sent) < window:
-                    flight.send(Sent(held.popleft()))
+                free = max(0, min(len(held), window - len(flight.sent)))
+                flight.send([Sent(held.popleft()) for _ in range(free)])
                 if not window and said.is_news(why := self.workers.waiting_for()):
                     yield Waiting(why)
                 yield from flight.landed()

@@ -6,9 +6,10 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from queue import Empty, SimpleQueue
 from statistics import median
 from typing import Any
@@ -43,10 +44,16 @@ class Sent:
     stranded: int = 0
     tried_twice: bool = False
     at: float = field(default_factory=time.monotonic)
+    future: Future | None = None
 
 
 class Flight:
-    """The blocks of one step that are in flight."""
+    """The blocks of one step that are in flight.
+
+    A worker publishes its reply under the flight's topic, which spares two calls a block: Dask's
+    own result is fetched only where that is lost. What Dask reports of a block without a reply is
+    looked for once a second.
+    """
 
     def __init__(
         self,
@@ -58,7 +65,8 @@ class Flight:
         environment: Mapping[str, str],
     ) -> None:
         """`wake` is set when a block of any step is back."""
-        self.sent: dict[Future, Sent] = {}
+        self.sent: dict[str, Sent] = {}
+        """By the key of Dask's task."""
         self._client, self._roster, self._wake = client, roster, wake
         assert step.task is not None
         self._task = wire.packed(leased(step.task))
@@ -70,8 +78,9 @@ class Flight:
             environment=dict(environment),
         )
         self._key = re.sub(r"\W+", "_", step.name)
-        self._landed: SimpleQueue[Future | tuple[int, int, str]] = SimpleQueue()
+        self._heard: SimpleQueue[Any] = SimpleQueue()
         client.subscribe_topic(self._topic, self._hear)
+        self._looked = time.monotonic()
         self._seconds: deque[float] = deque(maxlen=100)
 
     @property
@@ -81,65 +90,74 @@ class Flight:
 
     def landed(self) -> Iterator[Outcome | None]:
         """Outcomes of blocks that are back. If none is, one is waited for, of any step: None."""
-        if self._landed.empty():
+        if self._heard.empty():
             self._wake.wait(LOOK_EVERY_S)
             self._wake.clear()
             yield None
-        yield from self._send_stranded()
+        if time.monotonic() - self._looked >= LOOK_EVERY_S:
+            yield from self._send_stranded()
+            yield from self._without_reply()
+            self._looked = time.monotonic()
         with suppress(Empty):
             while True:
-                one = self._landed.get_nowait()
-                if isinstance(one, tuple):
-                    report(*one)
-                elif (outcome := self._outcome(one)) is not None:
+                what, *told = self._heard.get_nowait()
+                if what == wire.PROGRESS:
+                    report(*told)
+                elif (outcome := self._replied(*told)) is not None:
                     yield outcome
 
-    def _land(self, one: Future | tuple[int, int, str]) -> None:
-        self._landed.put(one)
-        self._wake.set()
-
     def _hear(self, event: tuple[float, Any]) -> None:
-        """Called by Dask's thread with what a block says of itself."""
-        done, total, said = event[1]
-        self._land((done, total, said))
+        """Called by Dask's thread with what a worker says of a block."""
+        self._heard.put(event[1])
+        self._wake.set()
 
     def end(self) -> None:
         """Drop what is in flight."""
         client = self._client
-        client.cancel(list(self.sent))
+        client.cancel([sent.future for sent in self.sent.values()])
         if client.status == "running":
             client.unsubscribe_topic(self._topic)
 
-    def _outcome(self, future: Future) -> Outcome | None:
-        """The outcome of a block that is back; None if it is still to come, or has come."""
-        if future not in self.sent:
-            return None
-        if future.status in ("pending", "lost"):
-            # Its worker died between finishing it and handing over the record: the scheduler has
-            # it done again.
-            future.add_done_callback(self._land)
-            return None
-        sent = self.sent.pop(future)
-        if future.status != "finished":
-            return self._first(self._without_reply(future, sent), sent)
-        reply: wire.Reply = future.result()
+    def _replied(self, key: str, content: bytes) -> Outcome | None:
+        """The outcome of a block whose worker has replied; None if it is to come, or has come."""
+        sent = self.sent.pop(key, None)
+        return self._answered(wire.reply(content), sent) if sent else None
+
+    def _answered(self, reply: wire.Reply, sent: Sent) -> Outcome | None:
         if reply.outcome is None:
             self._roster.leave_out(reply.worker, reply.misfit)
-            self.send(sent)
+            self.send([sent])
             return None
         self._seconds.append(reply.outcome.seconds)
         return self._first(self._judged(reply.outcome, reply.worker, sent), sent)
+
+    def _without_reply(self) -> Iterator[Outcome]:
+        """Outcomes of blocks that ended, as Dask says, and of which no reply has come.
+
+        One that is "lost" is done again by the scheduler: its worker died before it handed over
+        what it had.
+        """
+        for key, sent in list(self.sent.items()):
+            assert sent.future is not None
+            if key not in self.sent or sent.future.status in ("pending", "lost"):
+                continue
+            del self.sent[key]
+            if sent.future.status == "finished":
+                outcome = self._answered(sent.future.result(), sent)
+            else:
+                outcome = self._first(self._failed(sent.future, sent), sent)
+            if outcome is not None:
+                yield outcome
 
     def _first(self, outcome: Outcome | None, sent: Sent) -> Outcome | None:
         """The outcome, unless it is a failure and the block is at work elsewhere as well."""
         if outcome is None or not sent.tried_twice:
             return outcome
-        twins = [future for future, one in self.sent.items() if one.block.index == sent.block.index]
+        twins = [key for key, one in self.sent.items() if one.block.index == sent.block.index]
         if outcome.failure is not None and twins:
             return None
         for twin in twins:
-            del self.sent[twin]
-            twin.cancel()
+            _cancel(self.sent.pop(twin))
         return outcome
 
     def _judged(self, outcome: Outcome, worker: str, sent: Sent) -> Outcome | None:
@@ -151,10 +169,10 @@ class Flight:
         if sent.failed_on or worker in others:
             where = " on two workers" if sent.failed_on else ""
             return replace(outcome, failure=f"{outcome.failure}{where}, last {outcome.host}")
-        self.send(replace(sent, failed_on=worker))
+        self.send([replace(sent, failed_on=worker)])
         return None
 
-    def _without_reply(self, future: Future, sent: Sent) -> Outcome | None:
+    def _failed(self, future: Future, sent: Sent) -> Outcome | None:
         """What Dask reports of a block whose worker did not reply; None if it was sent again."""
         if future.status == "cancelled":
             raise gone(self._client)
@@ -170,54 +188,61 @@ class Flight:
             )
         self._roster.leave_out_misfits()
         if sent.left_out < len(self._roster.left_out):
-            self.send(sent)
+            self.send([sent])
             return None
         return Outcome(sent.block, failure=f"{type(error).__name__}: {error}", blame="bug")
 
-    def send(self, sent: Sent) -> None:
-        """Put a block into flight."""
+    def send(self, blocks: Iterable[Sent]) -> None:
+        """Put blocks into flight: one graph for all that go to the same workers."""
+        for failed_on, some in groupby(blocks, key=lambda sent: sent.failed_on):
+            self._submit(list(some), self._roster.places(avoid=failed_on))
+
+    def _submit(self, blocks: list[Sent], places: list[str] | None) -> None:
         # the task travels with each block: stored on one worker, it would die with it
-        places = self._roster.places(avoid=sent.failed_on)
-        future = self._client.submit(
-            wire.load,
-            wire.block_call(self._needed, self._task, sent.block),
-            key=f"{self._key}-{sent.block.index}-{uuid4().hex}",
-            workers=places,
-            pure=False,
-        )
-        left_out = len(self._roster.left_out)
-        self.sent[future] = replace(sent, places=places, left_out=left_out, at=time.monotonic())
-        future.add_done_callback(self._land)
+        keys = [f"{self._key}-{sent.block.index}-{uuid4().hex}" for sent in blocks]
+        calls = [
+            wire.block_call(self._needed, self._task, sent.block, key)
+            for sent, key in zip(blocks, keys, strict=True)
+        ]
+        futures = self._client.map(wire.load, calls, key=keys, workers=places, pure=False)
+        now, left_out = time.monotonic(), len(self._roster.left_out)
+        for sent, key, future in zip(blocks, keys, futures, strict=True):
+            more = {"places": places, "left_out": left_out, "at": now, "future": future}
+            self.sent[key] = replace(sent, **more)
 
     def send_stragglers(self) -> None:
         """Try blocks that take far too long on other workers as well, once."""
         too_long = max(STRAGGLER_S, STRAGGLER * self.block_seconds)
         late = [
-            (future, sent)
-            for future, sent in self.sent.items()
+            (key, sent)
+            for key, sent in self.sent.items()
             if not sent.tried_twice and time.monotonic() - sent.at > too_long and self._seconds
         ]
         if not late:
             return
         at_work = self._client.processing()
-        for future, sent in late:
-            where = next((w for w, keys in at_work.items() if future.key in keys), "")
+        for key, sent in late:
+            where = next((w for w, keys in at_work.items() if key in keys), "")
             others = self._roster.places(avoid=where) or []
             if where and where not in others:
-                self.sent[future] = replace(sent, tried_twice=True)
-                self.send(replace(sent, tried_twice=True, failed_on=where))
+                self.sent[key] = replace(sent, tried_twice=True)
+                self.send([replace(sent, tried_twice=True, failed_on=where)])
 
     def _send_stranded(self) -> Iterator[Outcome]:
         """Send blocks again whose workers are gone: Dask alone would wait for ever."""
         there = self._roster.there
-        for future, sent in list(self.sent.items()):
+        for key, sent in list(self.sent.items()):
             if not sent.places or any(place in there for place in sent.places):
                 continue
-            del self.sent[future]
-            future.cancel()
+            _cancel(self.sent.pop(key))
             if sent.stranded < MAX_STRANDED:
-                self.send(replace(sent, stranded=sent.stranded + 1))
+                self.send([replace(sent, stranded=sent.stranded + 1)])
                 continue
             gone_ones = f"the workers it was sent to were gone {MAX_STRANDED + 1} times, last "
             failure = f"{gone_ones}{', '.join(sent.places)}; their logs say why"
             yield Outcome(sent.block, failure=failure, blame="worker")
+
+
+def _cancel(sent: Sent) -> None:
+    if sent.future is not None:
+        sent.future.cancel()

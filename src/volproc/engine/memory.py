@@ -57,16 +57,6 @@ def check_memory(
         )
 
 
-def check_memory_here(work: str, projected_bytes: int, *, way_out: str) -> None:
-    """The same for work in this process, which no worker does."""
-    needed, there = projected_bytes + RESERVED_BYTES, machine_bytes()
-    if needed > there:
-        raise MemoryLimitError(
-            f"{work} needs {human(needed)} ({human(RESERVED_BYTES)} of it for the libraries) in "
-            f"one process, this machine or job has {human(there)}; {way_out}"
-        )
-
-
 def human(count: float) -> str:
     """A number of bytes for people.
 

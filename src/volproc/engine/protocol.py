@@ -15,7 +15,7 @@ from volproc import retry
 from volproc.credentials import masked
 from volproc.engine.events import Watcher
 from volproc.engine.memory import process_peak_bytes
-from volproc.errors import VolprocError
+from volproc.errors import StoppedError, VolprocError
 from volproc.faults import WAY_OUT, fault_of
 from volproc.grid.blocks import Block
 
@@ -87,9 +87,10 @@ class Step:
         return max(self.peak_bytes, waiting) + (blocks - 1) * waiting
 
 
-Blame = Literal["user", "transient", "bug", "worker"]
+Blame = Literal["user", "transient", "bug", "worker", "time"]
 """Who can act on a failure: the user; nobody, but it may work later; volproc's authors; or whoever
-looks after the machine of a worker that died."""
+looks after the machine of a worker that died. "time": it is none, the block stopped as the run's
+time is over."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,8 @@ def failed(block: Block, error: Exception, *, doing: str = "", tried: str = "") 
         text = f"{type(error).__name__}: {text}{way_out}"
     if fault == "transient":
         return _outcome(block, failure=f"{doing}{text}{tried}", blame="transient")
+    if isinstance(error, StoppedError):
+        return _outcome(block, failure=text, blame="time")
     if fault or isinstance(error, VolprocError):
         return _outcome(block, failure=f"{doing}{text}", blame="user")
     trace = "".join(traceback.format_exception(error))

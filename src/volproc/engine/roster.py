@@ -38,7 +38,7 @@ class Roster:
         client = self._workers.client
         if client.status == "closed":
             raise gone(client)
-        self._there = client.scheduler_info()["workers"]
+        self._there = client.scheduler_info(n_workers=-1)["workers"]
         self._leaving = frozenset(self._workers.leaving(block_seconds))
         self._looked = time.monotonic()
 

@@ -147,7 +147,7 @@ class Runner:
         self, step: Step, outcomes: Outcomes, ledger: Ledger
     ) -> Generator[None, None, tuple[int, int]]:
         """Record blocks as they are done; the voxels of this run, and its peak memory."""
-        voxels, peak = 0, 0
+        voxels, peak, stopped = 0, 0, ""
         failed: list[Outcome] = []
 
         def told(done: int, total: int, said: str) -> None:
@@ -161,6 +161,8 @@ class Runner:
                     break
                 if isinstance(outcome, Waiting):
                     told(len(ledger.records), len(step.blocks), outcome.why)
+                elif isinstance(outcome, Outcome) and outcome.blame == "time":
+                    stopped = outcome.failure or ""
                 elif isinstance(outcome, Outcome):
                     peak = max(peak, outcome.peak_bytes)
                     if outcome.failure is not None:
@@ -173,6 +175,8 @@ class Runner:
                 yield
         if failed:
             raise _failure(step, failed)
+        if stopped:
+            raise StoppedError(stopped)
         return voxels, peak
 
     def is_over(self) -> bool:

@@ -6,7 +6,9 @@ replies: the run would wait for ever. So Dask gets `pickle.loads` and bytes. Loa
 
     client                                        worker
     block_call(expected, task, block) ── bytes ──▶ pickle.loads = do_packed(expected, task, block)
-    Reply(worker, outcome or misfit) ◀─────────────
+    Reply(worker, outcome or misfit) ◀── topic ───
+
+The reply is an event of the step's topic, and the result of Dask's task for where that is lost.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ PACKAGES = ("dask", "distributed", "numpy", "torch", "zarr", "numba")
 """With another version of these a worker may write other voxels, or not understand its task."""
 
 load = pickle.loads
+PROGRESS, REPLY = "progress", "reply"
+"""The events of a step's topic, with what follows: how far a block is; a key and its reply."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Expected:
     environment: dict[str, str] = field(default_factory=dict)
     """Set where the worker does not say otherwise, before a library is imported."""
     topic: str = ""
-    """Dask's topic under which blocks report how far they are."""
+    """Dask's topic under which blocks report how far they are, and workers reply."""
     bytes: int = 0
     """Memory that the step needs."""
     gpu: bool = False
@@ -113,9 +117,15 @@ def packed(task: Any) -> bytes:
     return content
 
 
-def block_call(needed: Expected, task: bytes, block: Block) -> bytes:
-    """The bytes that make a worker do a block and reply."""
-    return pickle.dumps(_Call(do_packed, needed, task, pickle.dumps(block)))
+def block_call(needed: Expected, task: bytes, block: Block, key: str) -> bytes:
+    """The bytes that make a worker do a block and reply under `key`."""
+    return pickle.dumps(_Call(do_packed, needed, task, pickle.dumps(block), key))
+
+
+def reply(content: bytes) -> Reply:
+    """What a worker has published."""
+    found: Reply = loads(content)
+    return found
 
 
 def versions_call() -> bytes:
@@ -123,8 +133,14 @@ def versions_call() -> bytes:
     return pickle.dumps(_Call(versions))
 
 
-def do_packed(needed: Expected, task: bytes, block: bytes) -> Reply:
-    """A task's block, done if this process has what is needed."""
+def do_packed(needed: Expected, task: bytes, block: bytes, key: str) -> Reply:
+    """A task's block, done if this process has what is needed; the reply is published too."""
+    reply = _done(needed, task, block)
+    get_worker().log_event(needed.topic, (REPLY, key, dumps(reply)))
+    return reply
+
+
+def _done(needed: Expected, task: bytes, block: bytes) -> Reply:
     worker = get_worker().address
     misfit = needed.misfit()
     if misfit:
@@ -142,7 +158,7 @@ def do_packed(needed: Expected, task: bytes, block: bytes) -> Reply:
 
 
 def _tell(topic: str, *report: Any) -> None:
-    get_worker().log_event(topic, report)
+    get_worker().log_event(topic, (PROGRESS, *report))
 
 
 @cache

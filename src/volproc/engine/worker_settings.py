@@ -14,6 +14,8 @@ DASK: dict[str, Any] = {
     # compiling a network can hold a worker's event loop for minutes
     "distributed.scheduler.worker-ttl": "10 minutes",
     "distributed.comm.timeouts.connect": "60s",
+    # Of each connection, so of each worker, Dask keeps as many messages, which have tasks in them.
+    "distributed.admin.low-level-log-length": 50,
     # Nobody looks at what workers report of GPUs, and a slow driver would hold them up.
     "distributed.diagnostics.nvml": False,
 }

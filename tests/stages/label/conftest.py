@@ -14,7 +14,7 @@ from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.component_tasks import WriteLabels
 from volproc.stages.label.mask_source import ArraySource
-from volproc.stages.label.object_search import find_objects, plan_find, save_ids
+from volproc.stages.label.object_search import find_objects, plan_find
 from volproc.stages.objects.components import AXES_THAT_CHANGE
 from volproc.stages.objects.statistics import joined
 from volproc.volume.metadata import new_volume
@@ -67,11 +67,10 @@ def _label_in_blocks(mask, core, *, most_rows=2**20, **options):
     plan = replace(plan, most_rows=most_rows)
     try:
         found = find_objects(plan, Here())
-        rows = list(found.numbering.rows())
-        save_ids(plan, found, Here())
-        whole = np.zeros(mask.shape, dtype=found.numbering.dtype)
-        tables = found.numbering.tables
-        write = WriteLabels(plan.components, tables, Output(whole))
+        rows = list(found.merged.numbering().rows())
+        Here().run(plan.ids_step(found.merged))
+        whole = np.zeros(mask.shape, dtype=found.dtype)
+        write = WriteLabels(plan.components, found.merged.tables, Output(whole))
         for block in blocks:
             write.store(block, write.compute(block, write.load(block)))
     finally:

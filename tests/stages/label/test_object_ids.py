@@ -137,6 +137,25 @@ def test_values_that_need_64_bits_are_kept(numbered):
     assert [i for ids, of in one.rows() for i in ids[of.first == 66].tolist()] == [2**40]
 
 
+@pytest.mark.parametrize("unions_in_a_file", [1, 3, 100])
+def test_unions_come_back_from_disk(numbered, monkeypatch, unions_in_a_file):
+    monkeypatch.setattr(merge_tables, "UNIONS", unions_in_a_file)
+    one = numbered()
+    one.tables.save_unions(one.unions)
+    found = one.tables.unions(len(one.groups.grid))
+    assert np.array_equal(found.objects.rows, one.unions.objects.rows)
+    assert found.counts == one.unions.counts
+    assert np.array_equal(found.member, one.unions.member)
+    assert np.array_equal(found.broken, one.unions.broken)
+
+
+def test_no_union_comes_back_as_none(tmp_path):
+    tables = Tables(str(tmp_path), "found", "merged")
+    nothing = Unions(no_statistics(), (0, 0), np.empty(0, dtype=np.int64), np.empty(0, np.intp))
+    tables.save_unions(nothing)
+    assert (len(tables.unions(2).objects), tables.unions(2).counts) == (0, (0, 0))
+
+
 def test_nothing_found_is_no_row(tmp_path):
     nothing = Unions(no_statistics(), (0,), np.empty(0, dtype=np.int64), np.empty(0))
     groups = Groups(Tiling((2, 2, 2), (2, 2, 2)), Tiling((1, 1, 1), (1, 1, 1)))

@@ -10,7 +10,6 @@ from volproc import LabelOptions
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.label import object_search
 from volproc.stages.label.mask_source import ArraySource
 from volproc.stages.label.object_search import find_objects, plan_find
 from volproc.stages.objects.statistics import ROW_BYTES, block_statistics
@@ -224,7 +223,8 @@ def test_costs_are_sums_of_bytes_per_voxel_component_and_row(dtype, options, com
     """Of 27 blocks of 4 x 4 x 4: value, foreground and label; 21 a component; rows three times."""
     array = np.broadcast_to(np.array(1, dtype), (12, 12, 12))
     plan = planned(array, **{"min_volume_um3": 0, **options})
-    label, merge, ids = plan.steps
+    label, merge, _ = plan.steps
+    ids = plan.ids_step(plan.merged_as_one)
     value = array.dtype.itemsize
     assert plan.rows_of_a_block == rows
     assert plan.finding_bytes == 64 * (value + 1 + 4) + components * 21
@@ -239,7 +239,8 @@ def test_costs_are_sums_of_bytes_per_voxel_component_and_row(dtype, options, com
 @pytest.mark.parametrize(("most", "rows"), [(10**9, 27 * 8), (100, 100), (3, 8)])
 def test_a_group_has_the_rows_that_are_merged_at_once_or_a_blocks(most, rows):
     plan = planned(np.broadcast_to(np.uint8(1), (12, 12, 12)), min_volume_um3=0)
-    assert replace(plan, most_rows=most).steps[2].peak_bytes == rows * ROW_BYTES
+    plan = replace(plan, most_rows=most)
+    assert plan.ids_step(plan.merged_as_one).peak_bytes == rows * ROW_BYTES
 
 
 def test_what_is_found_hangs_on_its_own_options_only():
@@ -276,7 +277,9 @@ class Forgetful:
         raise Stopped
 
 
-@pytest.mark.parametrize(("folder", "steps"), [("gone", ["label", "merge", "ids"]), (".", [])])
+@pytest.mark.parametrize(
+    ("folder", "steps"), [("gone", ["label", "merge", "unite", "number", "ids"]), (".", [])]
+)
 def test_records_count_as_long_as_the_tables_are_there(tmp_path, folder, steps):
     plan, runner = planned(np.ones((4, 4, 4)), tables=str(tmp_path / folder)), Forgetful()
     with pytest.raises(Stopped):
@@ -325,18 +328,12 @@ def test_who_dropped_what_and_the_largest_of_it(label_in_blocks, most_rows):
 
 
 @pytest.mark.parametrize(("most_rows", "open_rows"), [(2**20, 0), (1, 4)])
-def test_memory_is_asked_for_the_components_that_go_on(
-    label_in_blocks, monkeypatch, most_rows, open_rows
-):
+def test_memory_is_asked_for_the_components_that_go_on(label_in_blocks, most_rows, open_rows):
     """A rod through four groups has a part in each; what ends in its group is none."""
-    asked = []
-    monkeypatch.setattr(
-        object_search, "check_memory_here", lambda *given, **how: asked.append(given)
-    )
     mask = np.zeros((2, 4, 8), dtype=bool)
     mask[0, 0, :] = mask[1, 3, 0] = True
-    label_in_blocks(mask, (2, 4, 2), most_rows=most_rows)
-    assert asked == [("the merge", open_rows * 6 * ROW_BYTES)]
+    found = label_in_blocks(mask, (2, 4, 2), most_rows=most_rows)[2]
+    assert found.merged.uniting_bytes == open_rows * 6 * ROW_BYTES
 
 
 def test_memory_depends_on_the_block_not_on_the_volume():

@@ -15,6 +15,7 @@ from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, LedgerError, OutputError, VolprocError, VolumeError
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.mask_source import ArraySource
+from volproc.stages.label.object_tasks import NumberObjects, UniteGroups
 from volproc.stages.label.stage import plan_label, run_label
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume, open_volume
@@ -239,14 +240,15 @@ def test_native_labels_of_a_part_of_the_space_lie_where_it_does(tmp_path, mask, 
 
 def test_plan_tells_costs_without_reading(mask):
     plan = plan_label(mask.info, "objects.zarr", LabelOptions(block=(16, 16, 16)))
-    label, merge, ids, relabel, *_ = plan.steps
-    assert [step.name for step in (label, merge, ids, relabel)] == [
-        "label", "merge", "ids", "relabel",
+    label, *merging, relabel = plan.steps[:6]
+    assert [step.name for step in (label, *merging, relabel)] == [
+        "label", "merge", "unite", "number", "ids", "relabel",
     ]  # fmt: skip
     assert label.bytes_read == relabel.bytes_read == 40 * 56 * 64
     assert relabel.bytes_written == 4 * 40 * 56 * 64
     assert len(label.blocks) == 3 * 4 * 4
-    assert all(step.peak_bytes > 0 for step in plan.steps)
+    # of a single group nothing goes on; how many groups there are the first pass shows
+    assert all((step.peak_bytes > 0) == (step.name != "unite") for step in plan.steps)
 
 
 def label_one_object(folder, size):
@@ -270,7 +272,7 @@ def test_an_object_larger_than_memory(tmp_path):
     label_one_object(tmp_path / "first", 96)  # compiles
     plan, table, peak = label_one_object(tmp_path / "then", 192)
     assert table["voxels"].tolist() == [192**3]
-    blocks = [step.peak_bytes for step in plan.steps if step.name not in ("merge", "ids")]
+    blocks = [step.peak_bytes for step in plan.steps if step.name in ("label", "relabel")]
     labels = 4 * 192**3
     assert peak < max(blocks) < labels / 8
 
@@ -289,11 +291,41 @@ def test_the_same_on_workers_as_in_the_process(tmp_path, mask, dask_engine, conn
 
 def test_another_filter_does_not_find_components_again(tmp_path, mask):
     everything = label(mask, tmp_path / "objects.zarr", tmp_path, **EVERYTHING)
-    engine = EngineThatStops(3)  # merge, ids, relabel: one block each
+    engine = EngineThatStops(5)  # merge, unite, number, ids, relabel: one block each
     how = {"engine": engine, "overwrite": True, **EVERYTHING}
     few = label(mask, tmp_path / "objects.zarr", tmp_path, largest=2, **how)
     assert (few.objects, few.reasons) == (2, {"largest": everything.objects - 2})
     assert set(np.unique(few.labels.read(mask.info.box))) == {0, 1, 2}
+
+
+@pytest.mark.dask
+def test_objects_of_the_whole_volume_are_held_by_workers_alone(
+    tmp_path, mask, dask_engine, monkeypatch
+):
+    """The client, on a login node, neither merges nor numbers."""
+
+    def refused(*_):
+        raise AssertionError("in the client")
+
+    for task in (UniteGroups, NumberObjects):
+        monkeypatch.setattr(task, "load", refused)  # workers import their own
+    options = {"block": (16, 32, 32), "most_rows": 40, **EVERYTHING}
+    assert label(mask, tmp_path / "objects.zarr", tmp_path, engine=dask_engine, **options).objects
+
+
+def test_a_table_that_is_gone_is_written_again(tmp_path, mask):
+    """While the volume is unfinished; only that is done again, and the blocks that were left."""
+    options = {"block": (16, 32, 32), **EVERYTHING}
+    label(mask, tmp_path / "all.zarr", tmp_path / "all", **options)
+    table, wanted = tmp_path / "objects.csv", (tmp_path / "all.csv").read_bytes()
+    first = 3 * 2 * 2 + 4  # all blocks; merge, unite, number, ids
+    with pytest.raises(Interrupted):
+        label(mask, tmp_path / "objects.zarr", tmp_path, engine=EngineThatStops(first), **options)
+    assert table.read_bytes() == wanted
+    table.unlink()
+    again = EngineThatStops(1 + 3 * 2 * 2)  # number; relabel
+    label(mask, tmp_path / "objects.zarr", tmp_path, engine=again, **options)
+    assert table.read_bytes() == wanted
 
 
 def test_a_mask_that_changes_between_the_passes_is_noticed(tmp_path, mask, blobs):

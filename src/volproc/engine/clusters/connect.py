@@ -28,7 +28,7 @@ class ForeignPools(Pools):
 
     def pool_for(self, step: Step | None) -> WorkerPool:
         """The workers that are there now: the most blocks in flight on any, the least memory."""
-        there = self.client.scheduler_info()["workers"].values()
+        there = self.client.scheduler_info(n_workers=-1)["workers"].values()
         threads = max((worker["nthreads"] for worker in there), default=1)
         limits = [worker["memory_limit"] for worker in there if worker["memory_limit"]]
         asked = self._options.worker_bytes

@@ -25,14 +25,16 @@ import numpy.typing as npt
 
 from volproc.grid.box import Shape
 from volproc.stages.label.block_table import BlockTable
-from volproc.stages.label.merge import Group, OpenObjects
+from volproc.stages.label.merge import Group, OpenObjects, Unions
 from volproc.stages.objects.array_files import Packed, packed, read_packed
 from volproc.stages.objects.components import Labels, border
-from volproc.stages.objects.statistics import Statistics
+from volproc.stages.objects.statistics import Statistics, joined
 from volproc.volume.file_io import write_file
 
 PIECE = 2**15
 """Closed objects in a file: all groups side by side have one piece each in memory."""
+UNIONS = 2**20
+"""Unions in a file: an array that is compressed has at most 2 GB."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,29 @@ class Tables:
         """The `count` objects that end within a group, piece by piece, by their first voxels."""
         for piece in range(-(-count // PIECE)):
             yield Statistics(self._load(f"group-{index}.closed-{piece}")["rows"])
+
+    def save_unions(self, unions: Unions) -> None:
+        """Keep the unions of the open objects of all groups."""
+        ends = np.cumsum(unions.counts)[:-1]
+        for index, member in enumerate(np.split(unions.member, ends)):
+            self._save(f"group-{index}.unions", {"member": member})
+        for piece, start in enumerate(range(0, len(unions.objects), UNIONS)):
+            part = slice(start, start + UNIONS)
+            rows, broken = unions.objects.rows[part], unions.broken[part]
+            self._save(f"unions-{piece}", {"rows": rows, "broken": broken})
+
+    def unions(self, groups: int) -> Unions:
+        """The same, of so many groups."""
+        members = [self._load(f"group-{index}.unions")["member"] for index in range(groups)]
+        member = np.concatenate(members)
+        pieces = range(-(-(int(member.max(initial=-1)) + 1) // UNIONS))
+        parts = [self._load(f"unions-{piece}") for piece in pieces]
+        return Unions(
+            joined(Statistics(part["rows"]) for part in parts),
+            tuple(map(len, members)),
+            member,
+            np.concatenate([np.empty(0, dtype=np.intp), *(part["broken"] for part in parts)]),
+        )
 
     def save_ids(self, index: int, piece: int | str, ids: npt.NDArray[Any]) -> None:
         """Keep final ids of a group's open objects (piece "open"), or of a piece of closed ones."""

@@ -19,6 +19,7 @@ from volproc.stages.empty_result import (
     search_in,
 )
 from volproc.stages.label.component_tasks import WriteLabels
+from volproc.stages.label.find_plan import LABEL_BYTES, FindPlan
 from volproc.stages.label.mask_source import (
     ArraySource,
     ClassMap,
@@ -26,20 +27,12 @@ from volproc.stages.label.mask_source import (
     is_class_map,
 )
 from volproc.stages.label.merge_tables import Tables
-from volproc.stages.label.object_search import (
-    ALGORITHM,
-    LABEL_BYTES,
-    FindPlan,
-    find_objects,
-    plan_find,
-    save_ids,
-)
+from volproc.stages.label.object_search import ALGORITHM, find_objects, plan_find
 from volproc.stages.label.options import LabelOptions
 from volproc.stages.native_grid import NativePlan, native_volume, run_native
-from volproc.stages.objects.table import csv_parts
 from volproc.stages.output import begin_volume, cutting_of, finish_volume, pyramid_steps
 from volproc.volume.access import relative_url
-from volproc.volume.file_io import sibling, write_pieces
+from volproc.volume.file_io import sibling
 from volproc.volume.metadata import VolumeInfo, itemsize, volume_like
 from volproc.volume.sampling import sampling_to
 from volproc.volume.store import Volume
@@ -80,7 +73,10 @@ class LabelPlan:
         """All steps with their cost."""
         tables = self.find.tables
         native = self.native_plan(tables)
-        return (*self.find.steps, *self.output_steps(tables), *(native.steps if native else ()))
+        merged = self.find.merged_as_one
+        numbered = self.find.number_step(merged, self.table), self.find.ids_step(merged)
+        written = *self.output_steps(tables), *(native.steps if native else ())
+        return (*self.find.steps, *numbered, *written)
 
     def output_steps(self, tables: Tables) -> tuple[Step, ...]:
         """Second pass: final ids of every block; then the coarser levels."""
@@ -174,7 +170,6 @@ def plan_label(
 def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
     """The finished labels, numbered in the order of their first voxels, and their table."""
     admit(plan.claim, runner)
-    info = plan.find.source.info
     before = plan.find.source.fingerprint
     if isinstance(plan.find.source, ClassMap):
         runner.note(
@@ -182,28 +177,26 @@ def run_label(plan: LabelPlan, runner: Runner) -> LabelResult:
             "[label] object_class = NAME labels one of them by itself"
         )
     found = find_objects(plan.find, runner)
-    numbering, tables = found.numbering, found.numbering.tables
-    plan = replace(plan, output=replace(plan.output, dtype=numbering.dtype))
-    begun = begin_volume(
-        runner, plan.output, step="label", digest=found.digest, steps=plan.output_steps(tables)
-    )
+    tables = found.merged.tables
+    plan = replace(plan, output=replace(plan.output, dtype=found.dtype))
+    number = plan.find.number_step(found.merged, plan.table)
+    filling = (number, *plan.output_steps(tables))
+    begun = begin_volume(runner, plan.output, step="label", digest=found.digest, steps=filling)
     plan = replace(plan, output=begun.info)
-    how = {"voxel_nm": info.voxel_nm, "shape": info.shape, "values": plan.find.values}
-    write_pieces(plan.table, csv_parts(numbering.rows(), **how))
-    save_ids(plan.find, found, runner)
     relabelled, *pyramid = plan.output_steps(tables)
-    runner.run(relabelled)
+    for step in (number, plan.find.ids_step(found.merged), relabelled):
+        runner.run(step)
     _refuse_changed(plan, before)
-    largest = found.largest_dropped * prod(info.voxel_nm) * 1e-9
-    record = {} if numbering.objects else {NOTHING: _why(plan, found.dropped, largest)}
-    begun = Volume(begun.info.with_provenance(objects=numbering.objects, **record))
+    largest = found.largest_dropped * prod(plan.output.voxel_nm) * 1e-9
+    record = {} if found.objects else {NOTHING: _why(plan, found.dropped, largest)}
+    begun = Volume(begun.info.with_provenance(objects=found.objects, **record))
     labels = finish_volume(runner, begun, pyramid)
     native = replace(plan, output=labels.info).native_plan(tables)
     return LabelResult(
         labels=labels,
         native=run_native(native, runner) if native else None,
         table=plan.table,
-        objects=numbering.objects,
+        objects=found.objects,
         reasons=found.dropped,
         largest_dropped_um3=largest,
     )

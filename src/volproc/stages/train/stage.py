@@ -9,6 +9,8 @@ Killed at any moment and started again, it ends with the same weights.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -183,15 +185,19 @@ class Train:
 
     plan: TrainPlan
     overwrite: bool
+    until: float = math.inf
+    """Unix time from which no step of the optimiser is begun."""
 
     def load(self, block: Block) -> None:
         """Volumes are read by the training itself."""
 
     def compute(self, block: Block, loaded: None) -> str:
         """The digest of the weights, once the model is in its folder."""
-
         watch = partial(_report, self.plan.options.best_by)
-        return run_training(self.plan, watch=watch, overwrite=self.overwrite).weights_sha256
+        card = run_training(
+            self.plan, watch=watch, overwrite=self.overwrite, is_over=lambda: time.time() >= self.until
+        )
+        return card.weights_sha256
 
     def store(self, block: Block, result: str) -> dict[str, str]:
         """The digest."""
@@ -216,5 +222,5 @@ def run_train(plan: TrainPlan, runner: Runner) -> Card:
     runner.forget(step.name)  # its own checkpoint says how far it is
     shape = step.blocks[len(step.blocks) - 1].core.stop
     whole = Tiling(shape, shape)
-    runner.run(replace(step, blocks=whole, task=Train(plan, runner.overwrite)))
+    runner.run(replace(step, blocks=whole, task=Train(plan, runner.overwrite, runner.until)))
     return load_card(plan.folder)

@@ -67,7 +67,7 @@ def test_a_step_says_what_it_waits_for_until_the_scheduler_is_there(workers, fak
 
 def test_a_worker_leaves_with_its_pod(workers, fake):
     fake.objects["pods"] = [SCHEDULER]
-    ((address, one),) = workers.client.scheduler_info()["workers"].items()
+    ((address, one),) = workers.client.scheduler_info(n_workers=-1)["workers"].items()
     assert list(workers.leaving(1.0)) == []
     name = str(one["name"])
     fake.objects["pods"] = [SCHEDULER, pod(f"{name}0", metadata={"deletionTimestamp": "now"})]

@@ -95,7 +95,7 @@ def _of_pool(pools: JobPools, name: str, folder: Path) -> Iterator[Finding]:
 
 def _first_worker(workers: JobWorkers) -> str:
     while True:
-        there = workers.client.scheduler_info()["workers"]
+        there = workers.client.scheduler_info(n_workers=-1)["workers"]
         if there:
             return str(next(iter(there)))
         workers.waiting_for()

@@ -114,7 +114,7 @@ class KubernetesWorkers:
         leaving = [p["metadata"]["name"] for p in self._look() if pod_states.is_leaving(p)]
         if not leaving:
             return ()
-        there = self.client.scheduler_info()["workers"]
+        there = self.client.scheduler_info(n_workers=-1)["workers"]
         return [address for address, one in there.items() if _is_in(str(one["name"]), leaving)]
 
     def kill(self) -> None:
