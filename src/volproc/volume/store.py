@@ -49,6 +49,7 @@ from volproc.volume.metadata_reader import array_of, attributes_of, read_info
 from volproc.volume.presence import has_all_chunks, requiring_chunks, when_there
 from volproc.volume.retrying_store import for_zarr
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
+from volproc.volume.shard_reader import ShardedLevel, sharded_level
 from volproc.volume.stored_arrays import model_error
 
 if TYPE_CHECKING:
@@ -75,9 +76,19 @@ class Volume(ArrayProtocol):
             raise GridError(
                 f"{self.info.url} level {level} has {here.shape} voxels; {box} is outside"
             )
+        if self._sharded[level]:
+            return self._read_shards(box, level, channel)
         lead = (slice(None),) if self.info.channels else ()
         named = lead if channel is None else (channel,)
         return self.select((*named, *box.slices), level)
+
+    def _read_shards(self, box: Box, level: int, channel: int | None) -> npt.NDArray[Any]:
+        shards, named = self._sharded[level], self.info.channels and channel is None
+        assert shards
+        channels = range(shards.channels) if named else (channel or 0,)
+        with reading(f"{self.info.url} level {level}, voxels {box}"):
+            found = when_there(self.info, lambda: shards.read(box, channels))
+        return found if named else found[0]
 
     def select(self, selection: Selection, level: int = 0) -> npt.NDArray[Any]:
         """Voxels at `selection` (one entry per axis of `shape`) of a level."""
@@ -174,6 +185,16 @@ class Volume(ArrayProtocol):
         if not has_all_chunks(attributes_of(self._group).get("volproc", {}), self.info.kind):
             return self._arrays
         return tuple(requiring_chunks(array, self.info) for array in self._arrays)
+
+    @cached_property
+    def _sharded(self) -> tuple[ShardedLevel | None, ...]:
+        """How to read each level without zarr; None where zarr does it."""
+        return tuple(
+            sharded_level(self.info, level, array) if array is not whole else None
+            for level, array, whole in zip(
+                self.info.levels, self._readable, self._arrays, strict=True
+            )
+        )
 
     @cached_property
     def _plain(self) -> tuple[bool, ...]:
