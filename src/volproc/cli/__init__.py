@@ -13,7 +13,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
-from volproc.cli import cluster_commands, model_commands, volume_commands, workflow_commands
+from volproc.cli import (
+    cluster_commands,
+    model_commands,
+    view_commands,
+    volume_commands,
+    workflow_commands,
+)
 from volproc.cli.app import app
 from volproc.cli.stage_commands import add_commands
 from volproc.cli.stopping import STOPPED, stoppable
@@ -28,6 +34,7 @@ __all__ = [
     "cluster_commands",
     "main",
     "model_commands",
+    "view_commands",
     "volume_commands",
     "workflow_commands",
 ]

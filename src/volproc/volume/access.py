@@ -104,6 +104,19 @@ def relative_url(url: str, output: str) -> str:
     return os.path.relpath(here, there) if _bucket(here) == _bucket(there) else here
 
 
+def url_from(relative: str, output: str) -> str:
+    """What `relative_url` was made of: the place that is `relative` to an output.
+
+    >>> url_from("../image.zarr", "/runs/a/objects.zarr"), url_from("../i.zarr", "s3://b/a/o.zarr")
+    ('/runs/a/image.zarr', 's3://b/a/i.zarr')
+    """
+    if "://" in relative or os.path.isabs(relative):
+        return relative
+    bucket, there = _bucket(canonical(output)), canonical(output)
+    below = there.removeprefix(bucket)
+    return bucket + os.path.normpath(f"{below}/{relative}")
+
+
 def _bucket(canonical_url: str) -> str:
     """Protocol and bucket or host of a URL; "" for a path."""
     protocol, _, path = canonical_url.rpartition("://")

@@ -106,10 +106,10 @@ class ShardedLevel:
 
 def sharded_level(info: VolumeInfo, level: Level, array: zarr.Array[Any]) -> ShardedLevel | None:
     """How to read a level of which all shards are there; None if it is not one of our own disks."""
-    folder, channels = local_path(info.url), max(1, len(info.channels))
-    lead = (channels,) if info.channels else ()
+    folder, lead = local_path(info.url), array.shape[:-3]
+    stated = lead if info.picked else (len(info.channels),) * bool(info.channels)
     ours = is_plain(array) and not array.fill_value
-    if not (folder and ours and array.shape == (*lead, *level.shape)):
+    if not (folder and ours and array.shape == (*stated, *level.shape)):
         return None
 
     def file_of(number: Shape) -> Path:
@@ -120,7 +120,7 @@ def sharded_level(info: VolumeInfo, level: Level, array: zarr.Array[Any]) -> Sha
         return AbsentError(info.url, path.relative_to(folder).as_posix(), what)
 
     return ShardedLevel(
-        level.shape, level.shards, level.chunks, array.dtype, channels, file_of, missing
+        level.shape, level.shards, level.chunks, array.dtype, prod(lead), file_of, missing
     )
 
 

@@ -85,7 +85,9 @@ class Volume(ArrayProtocol):
     def _read_shards(self, box: Box, level: int, channel: int | None) -> npt.NDArray[Any]:
         shards, named = self._sharded[level], self.info.channels and channel is None
         assert shards
-        channels = range(shards.channels) if named else (channel or 0,)
+        first = self.info.picked[0] if self.info.picked else 0
+        wanted = range(len(self.info.channels)) if named else (channel or 0,)
+        channels = [first + n for n in wanted]
         with reading(f"{self.info.url} level {level}, voxels {box}"):
             found = when_there(self.info, lambda: shards.read(box, channels))
         return found if named else found[0]

@@ -195,7 +195,10 @@ class Train:
         """The digest of the weights, once the model is in its folder."""
         watch = partial(_report, self.plan.options.best_by)
         card = run_training(
-            self.plan, watch=watch, overwrite=self.overwrite, is_over=lambda: time.time() >= self.until
+            self.plan,
+            watch=watch,
+            overwrite=self.overwrite,
+            is_over=lambda: time.time() >= self.until,
         )
         return card.weights_sha256
 

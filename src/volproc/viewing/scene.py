@@ -1,0 +1,129 @@
+"""What is looked at: the volumes of a run in their order, or those that are named."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from volproc.errors import ConfigError
+from volproc.volume.access import exists, url_from
+from volproc.volume.creation import provenance_of
+from volproc.volume.file_io import read_file
+from volproc.volume.metadata import VolumeInfo
+from volproc.volume.store import open_volume
+
+OF_RUN = (
+    *("image", "filtered", "prediction", "votes", "votes-agreement", "votes-disagreement"),
+    "objects",
+)
+"""Names in a run's folder, from below to above. The image and the outlines are seen first; all
+others, and the colours of objects, are a click away."""
+MOST_LISTED = 5000
+MOST_MESHES = 200
+"""Objects whose meshes are shown from the beginning: each is fetched."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object of the list: where its middle is in nm (z, y, x), and what is said of it."""
+
+    id: int
+    place_nm: tuple[float, float, float]
+    said: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Volumes from below to above, the meshes of the last labels, and the objects of the list."""
+
+    volumes: tuple[VolumeInfo, ...]
+    visible: tuple[str, ...]
+    """URLs of those that are seen first."""
+    meshes: str = ""
+    """Folder of neuroglancer's precomputed meshes, "" for none."""
+    objects: tuple[Listed, ...] = ()
+    saved_as: str = ""
+    """The file in which the view is kept, "" for none."""
+
+    @property
+    def measured(self) -> VolumeInfo | None:
+        """The labels that the list and the meshes are of: the first ones."""
+        return next((info for info in self.volumes if info.kind == "labels"), None)
+
+    @property
+    def first(self) -> VolumeInfo:
+        """The volume whose voxels the axes count."""
+        return self.volumes[0]
+
+
+def scene_of(places: Sequence[str]) -> Scene:
+    """The scene of a run's folder, or of volumes; ConfigError or VolumeError says what is wrong."""
+    first = places[0].rstrip("/")
+    if exists(f"{first}/workflow.json"):
+        return _of_run(first, places[1:])
+    volumes = tuple(open_volume(place).info for place in places)
+    return Scene(volumes, tuple(info.url for info in volumes))
+
+
+def _of_run(run: str, more: Sequence[str]) -> Scene:
+    inside = [f"{run}/{name}.zarr" for name in OF_RUN]
+    images = [source] if (source := _source_of(f"{run}/prediction.zarr")) not in inside else []
+    found = [*(_opened([*images, *inside])), *(open_volume(place).info for place in more)]
+    if not found:
+        raise ConfigError(
+            f"{run} has no finished volume to look at yet; see `volproc status {run}`"
+        )
+    labels = [info for info in found if info.kind == "labels"]
+    meshes = f"{run}/measure/meshes"
+    seen = [i.url for i in found if i in labels or i.url == source]
+    return Scene(
+        tuple(found),
+        tuple(seen or [found[0].url]),
+        meshes=meshes if exists(f"{meshes}/info") else "",
+        objects=_listed(run, labels[0]) if labels else (),
+        saved_as=f"{run}/view.json",
+    )
+
+
+def _opened(places: Iterable[str]) -> list[VolumeInfo]:
+    """Those of some volumes that are there and finished."""
+    there = (place for place in places if exists(place))
+    infos = (open_volume(place).info for place in there if _is_finished(place))
+    return list(infos)
+
+
+def _source_of(prediction: str) -> str:
+    """The image that a prediction was made from, "" if it does not say."""
+    record = provenance_of(prediction) if exists(prediction) else {}
+    place = record.get("recipe", {}).get("places", {}).get("image", "")
+    return url_from(place, prediction) if place else ""
+
+
+def _is_finished(place: str) -> bool:
+    record = provenance_of(place)
+    return not record or bool(record.get("finished"))
+
+
+def _listed(run: str, labels: VolumeInfo) -> tuple[Listed, ...]:
+    """Objects of the run's table: the most doubtful first, where it says so, else the largest."""
+    table = next((p for p in (f"{run}/measure/objects.csv", f"{run}/objects.csv") if exists(p)), "")
+    if not table:
+        return ()
+    rows = list(csv.DictReader(read_file(table).decode().splitlines()))
+    doubt = bool(rows) and "probability_right" in rows[0]
+    rows.sort(
+        key=lambda row: float(row["probability_right"]) if doubt else -float(row["volume_um3"])
+    )
+    return tuple(_object(row, labels, doubt=doubt) for row in rows[:MOST_LISTED])
+
+
+def _object(row: dict[str, str], labels: VolumeInfo, *, doubt: bool) -> Listed:
+    z, y, x = (
+        corner + float(row[f"centroid_{axis}_nm"])
+        for corner, axis in zip(labels.corner_nm, "zyx", strict=True)
+    )
+    said = f"{float(row['volume_um3']):.3g} µm³"
+    if doubt:
+        said = f"{float(row['probability_right']):.2f} {row.get('reason', '')} · {said}"
+    return Listed(int(row["id"]), (z, y, x), said)

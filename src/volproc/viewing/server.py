@@ -1,0 +1,239 @@
+"""neuroglancer's own server, with files, a list of objects, and the view that is kept.
+
+    /TOKEN/                  the page: the list, and neuroglancer beside it
+    /TOKEN/data/N/KEY        a file of store N (`stores.py`, `outlines.py`)
+    /TOKEN/go/ID             moves the view to an object
+    /v/...                   neuroglancer
+
+It listens on this machine only (or where `host` says), and TOKEN is drawn anew for each start, so
+another page or user who does not know it reads nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from secrets import token_urlsafe
+from typing import Any
+
+import neuroglancer
+import tornado.web
+from jinja2 import Environment
+from neuroglancer import server as neuroglancer_server
+from tornado.ioloop import IOLoop
+
+from volproc.errors import ConfigError, VolprocError
+from volproc.faults import first_line
+from volproc.grid.box import each
+from volproc.location import name_of
+from volproc.viewing.layers import Layer, Shown, image_layers, label_layers
+from volproc.viewing.outlines import Outlines
+from volproc.viewing.scene import MOST_MESHES, Listed, Scene
+from volproc.viewing.stores import ForbiddenError, Store, byte_range
+from volproc.volume.access import exists
+from volproc.volume.file_io import read_file, write_file
+from volproc.volume.metadata import VolumeInfo
+from volproc.volume.store import Volume
+
+READERS = 4
+"""Files that are read at a time."""
+NM = 1e-9
+PLACE = "{data}"
+"""Stands in a kept view for the address of the files, which another start changes."""
+
+
+@dataclass
+class View:
+    """A scene that is served from now on, until `close`."""
+
+    scene: Scene
+    port: int = 0
+    host: str = "127.0.0.1"
+    token: str = field(default_factory=lambda: token_urlsafe(16))
+    stores: list[Store | Outlines] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        neuroglancer.set_server_bind_address(self.host, self.port)
+        try:
+            self.viewer = neuroglancer.Viewer()
+        except OSError as error:
+            raise ConfigError(
+                f"port {self.port} of {self.host} cannot be had ({first_line(error)}); "
+                "take another --port, or leave it out"
+            ) from error
+        self._pool = ThreadPoolExecutor(READERS)
+        state = self._state()  # which adds the stores
+        server = neuroglancer_server.global_server
+        own = rf"/{self.token}"
+        server.app.add_handlers(
+            ".*",
+            [
+                (rf"{own}/", _Page, {"view": self}),
+                (rf"{own}/data/(\d+)/(.*)", _Files, {"view": self}),
+                (rf"{own}/go/(\d+)", _Go, {"view": self}),
+            ],
+        )
+        self.viewer.set_state(self._kept() or state)
+
+    @property
+    def address(self) -> str:
+        """What to open in a browser."""
+        return f"{self.base}/"
+
+    @property
+    def base(self) -> str:
+        """The address below which everything of ours is."""
+        return f"{neuroglancer_server.global_server.server_url}/{self.token}"
+
+    def close(self) -> None:
+        """Keep the view, and serve no more."""
+        self.keep()
+        neuroglancer.stop()
+        self._pool.shutdown(cancel_futures=True)
+
+    def keep(self) -> None:
+        """Write the view into the scene's file, for the next start."""
+        if self.scene.saved_as:
+            text = json.dumps(self.viewer.state.to_json(), indent=1)
+            write_file(self.scene.saved_as, text.replace(self.base, PLACE).encode())
+
+    def go(self, number: int) -> None:
+        """Move to an object and choose it."""
+        found = self._by_id[number]
+        with self.viewer.txn() as state:
+            state.position = self._position(found.place_nm)
+            for layer in state.layers:
+                if layer.layer.type == "segmentation":
+                    layer.layer.segments.add(number)
+
+    @cached_property
+    def _by_id(self) -> dict[int, Listed]:
+        return {one.id: one for one in self.scene.objects}
+
+    def _state(self) -> dict[str, Any]:
+        first = self.scene.first
+        nm = dict(zip("zyx", first.voxel_nm, strict=True))
+        middle = each(lambda c, n, v: c + n * v / 2, first.corner_nm, first.shape, first.voxel_nm)
+        return {
+            "dimensions": {axis: [nm[axis] * NM, "m"] for axis in "xyz"},
+            "position": self._position(middle),
+            "crossSectionScale": max(1.0, max(first.shape[1:]) / 1000),
+            "projectionScale": 2.5 * max(first.shape),
+            "layout": "4panel",
+            "layers": [layer for info in self.scene.volumes for layer in self._layers(info)],
+        }
+
+    def _position(self, place_nm: Sequence[float]) -> list[float]:
+        """x, y, z in voxels of the first volume."""
+        return [n / v for n, v in zip(place_nm, self.scene.first.voxel_nm, strict=True)][::-1]
+
+    def _layers(self, info: VolumeInfo) -> list[Layer]:
+        visible = info.url in self.scene.visible
+        shown = Shown(
+            name_of(info.url).removesuffix(".zarr"), info, self._served(Store(info.url)), visible
+        )
+        if info.kind != "labels":
+            return image_layers(shown)
+        mine = self.scene.meshes and info is self.scene.measured
+        meshes = self._served(Store(self.scene.meshes)) if mine else ""
+        ids = [one.id for one in self.scene.objects[:MOST_MESHES]] if mine else []
+        return label_layers(shown, self._served(Outlines(Volume(info))), meshes, ids)
+
+    def _served(self, store: Store | Outlines) -> str:
+        self.stores.append(store)
+        return f"{self.base}/data/{len(self.stores) - 1}"
+
+    def _kept(self) -> dict[str, Any] | None:
+        """The view of the last time, if it was of the same volumes."""
+        place = self.scene.saved_as
+        if not (place and exists(place)):
+            return None
+        try:
+            state: dict[str, Any] = json.loads(read_file(place).decode().replace(PLACE, self.base))
+            names = {layer["name"] for layer in state["layers"]}
+        except (ValueError, TypeError, KeyError):
+            return None  # a view is no result: what cannot be read is made anew
+        fresh = {layer["name"] for layer in self._state()["layers"]}
+        return state if names == fresh else None
+
+
+class _Handler(tornado.web.RequestHandler):
+    def initialize(self, view: View) -> None:
+        self.view = view
+
+
+class _Page(_Handler):
+    def get(self) -> None:
+        template = files("volproc.viewing").joinpath("page.html.j2").read_text()
+        page = Environment(autoescape=True).from_string(template)
+        self.finish(
+            page.render(objects=self.view.scene.objects, viewer=self.view.viewer.get_viewer_url())
+        )
+
+
+class _Go(_Handler):
+    def post(self, number: str) -> None:
+        if int(number) not in self.view._by_id:
+            self.send_error(404)
+            return
+        self.view.go(int(number))
+        self.finish()
+
+
+class _Files(_Handler):
+    async def get(self, number: str, key: str) -> None:
+        await self._answer(number, key, body=True)
+
+    async def head(self, number: str, key: str) -> None:
+        await self._answer(number, key, body=False)
+
+    async def _answer(self, number: str, key: str, *, body: bool) -> None:
+        def content() -> tuple[int, dict[str, str], bytes]:
+            return _content(self.view.stores[int(number)], key, self.request.headers.get("Range"))
+
+        status, headers, found = await IOLoop.current().run_in_executor(
+            self.view._pool, _refused(content)
+        )
+        self.set_status(status)
+        for name, value in {"Cache-Control": "no-cache", **headers}.items():
+            self.set_header(name, value)
+        self.finish(found if body else b"")
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def _content(store: Store | Outlines, key: str, asked: str | None) -> Answer:
+    """Status, headers and bytes of a file, or of the part of it that is asked for."""
+    if isinstance(store, Outlines):
+        return 200, {}, store.read(key)
+    size = store.size(key)
+    headers = {"Accept-Ranges": "bytes"}
+    if not asked:
+        return 200, headers, store.read(key, 0, size)
+    part = byte_range(asked, size)
+    if part is None:
+        return 416, {**headers, "Content-Range": f"bytes */{size}"}, b""
+    start, stop = part
+    ranged = {**headers, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
+    return 206, ranged, store.read(key, start, stop)
+
+
+def _refused(content: Callable[[], Answer]) -> Callable[[], Answer]:
+    """The same with an error as an answer: 403 outside, 404 for what is not there."""
+
+    def answered() -> Answer:
+        try:
+            return content()
+        except ForbiddenError as error:
+            return 403, {}, str(error).encode()
+        except (FileNotFoundError, NotADirectoryError, IndexError):
+            return 404, {}, b""
+        except VolprocError as error:
+            return 500, {}, str(error).encode()
+
+    return answered
