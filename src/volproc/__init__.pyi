@@ -1163,9 +1163,13 @@ def evaluate(
     ground_truth: str | Path | Volume | None = None,
     options: EvaluateOptions | None = None,
     *,
+    image: str | Path | Volume | None = None,
     out: str | Path | None = None,
+    csv: str | Path | None = None,
+    page: str | Path | None = None,
     ground_truth_labels: Sequence[int] = (),
     object_class: str = "",
+    classes: Sequence[str] = (),
     slices: Sequence[int] | None = None,
     threshold: float = 0.5,
     ignore: str = "",
@@ -1173,6 +1177,7 @@ def evaluate(
     tolerances_nm: Sequence[float] = (50.0, 100.0),
     most_distance_nm: float = 500.0,
     objects: bool = True,
+    reference: bool = False,
     overwrite: bool = False,
     cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
@@ -1186,14 +1191,25 @@ def evaluate(
         What is scored.
     ground_truth
         The ground truth: labels.
+    image
+        The image, shown on the page.
     out
         Write all scores there, as JSON.
+    csv
+        Write all rows there, as CSV.
+    page
+        Write a page there, with the worst places.
     options
         `EvaluateOptions`; keywords below go over it.
     ground_truth_labels
         Label values that count as foreground; all but 0 if empty.
     object_class
         Of a prediction of several classes, that which is scored.
+    classes
+        Classes to be scored one by one, each "NAME=VALUE" or "NAME=VALUE,VALUE", such as
+        "nucleus=1,2": these values of the ground truth against the result's channel of that
+        name, or against the same values in a result of labels. Instead of
+        ground_truth_labels.
     slices
         Score these z slices of the ground truth only: first, and one past the last.
     threshold
@@ -1211,6 +1227,9 @@ def evaluate(
         around them, so time and memory grow with it.
     objects
         Also score objects (PQ, VOI, Rand, splits, merges) where both sides are labels.
+    reference
+        Also score as the published code did: average Hausdorff distance over all pixels of
+        the masks, in pixels, slices without one side left out.
     overwrite
         Replace what volproc made there otherwise.
     cluster

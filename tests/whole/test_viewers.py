@@ -1,7 +1,4 @@
-"""What napari and neuroglancer take from our files: colours, ranges, places, names, meshes.
-
-scripts/look.py looks with a browser.
-"""
+"""What napari and neuroglancer take from our files: colours, ranges, places, names, meshes."""
 
 import csv
 import json

@@ -10,14 +10,9 @@ MAX_REFINING = 2.0
 """An image with voxels more than this many times coarser than the model's is refused."""
 
 
-def is_too_coarse(image: VolumeInfo, voxel_nm: VoxelNm) -> bool:
-    """Whether some axis of the image has voxels too coarse for a model of `voxel_nm`."""
-    return any(_too_coarse(image, voxel_nm))
-
-
 def why_too_coarse(image: VolumeInfo, voxel_nm: VoxelNm) -> str:
-    """Along which axes it is, and which voxels would do; "" if it is not too coarse."""
-    coarse = _too_coarse(image, voxel_nm)
+    """Along which axes it is, and which voxels would do; "" if none is too coarse."""
+    coarse = each(lambda v, m: v > MAX_REFINING * m, image.voxel_nm, voxel_nm)
     if not any(coarse):
         return ""
     axes = " and ".join(axis for axis, beyond in zip("zyx", coarse, strict=True) if beyond)
@@ -26,7 +21,3 @@ def why_too_coarse(image: VolumeInfo, voxel_nm: VoxelNm) -> str:
         f"{image.url} has voxels of {list(image.voxel_nm)} nm, more than {MAX_REFINING:g} times "
         f"coarser along {axes}: check that voxel size, or take a model of {list(fitting)} nm or so"
     )
-
-
-def _too_coarse(image: VolumeInfo, voxel_nm: VoxelNm) -> tuple[bool, bool, bool]:
-    return each(lambda v, m: v > MAX_REFINING * m, image.voxel_nm, voxel_nm)

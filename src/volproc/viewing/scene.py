@@ -59,11 +59,18 @@ class Scene:
 
 def scene_of(places: Sequence[str]) -> Scene:
     """The scene of a run's folder, or of volumes; ConfigError or VolumeError says what is wrong."""
-    first = places[0].rstrip("/")
+    first, *more = (place.rstrip("/") for place in places)
     if exists(f"{first}/workflow.json"):
-        return _of_run(first, places[1:])
-    volumes = tuple(open_volume(place).info for place in places)
-    return Scene(volumes, tuple(info.url for info in volumes))
+        return _of_run(first, more)
+    meshes = [place for place in places if _are_meshes(place)]
+    volumes = tuple(open_volume(place).info for place in places if place not in meshes)
+    if not volumes:
+        raise ConfigError(f"{first} has meshes only; name the volumes that they lie in, too")
+    return Scene(volumes, tuple(info.url for info in volumes), meshes="".join(meshes[-1:]))
+
+
+def _are_meshes(place: str) -> bool:
+    return exists(f"{place}/info")
 
 
 def _of_run(run: str, more: Sequence[str]) -> Scene:
@@ -80,7 +87,7 @@ def _of_run(run: str, more: Sequence[str]) -> Scene:
     return Scene(
         tuple(found),
         tuple(seen or [found[0].url]),
-        meshes=meshes if exists(f"{meshes}/info") else "",
+        meshes=meshes if _are_meshes(meshes) else "",
         objects=_listed(run, labels[0]) if labels else (),
         saved_as=f"{run}/view.json",
     )

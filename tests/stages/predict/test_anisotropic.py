@@ -13,7 +13,7 @@ from volproc.errors import ModelError
 from volproc.grid.scale import parse_voxel_nm, rescaled_shape
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import card_for, save_model
-from volproc.stages.model_fit import is_too_coarse, why_too_coarse
+from volproc.stages.model_fit import why_too_coarse
 from volproc.volume.file_io import sibling
 from volproc.volume.store import open_volume
 
@@ -99,7 +99,7 @@ def test_an_image_too_coarse_along_an_axis_is_refused(
     said = f"2 times coarser along {axes}: check that voxel size, or take a model of {fitting} nm"
     with pytest.raises(ModelError, match=re.escape(said)):
         predict(image, model=flat, plan_only=True)
-    assert is_too_coarse(image.info, parse_voxel_nm(SECTIONS))
+    assert why_too_coarse(image.info, parse_voxel_nm(SECTIONS))
 
 
 def test_twice_as_coarse_is_not_too_coarse(save_volume, noise):

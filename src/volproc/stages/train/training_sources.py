@@ -11,7 +11,7 @@ from volproc.errors import ConfigError
 from volproc.grid.box import Box, each, whole_box
 from volproc.grid.crop import box_in
 from volproc.grid.scale import VoxelNm
-from volproc.stages.resolution import unresolved
+from volproc.stages.model_fit import why_too_coarse
 from volproc.stages.train.data_options import DataOptions, OfClasses, TargetOptions
 from volproc.stages.train.options import TrainOptions
 from volproc.volume.fingerprint import fingerprint
@@ -181,7 +181,7 @@ def require_fit(source: Source, voxel_nm: VoxelNm) -> None:
             )
     if image.kind != "image" or image.channels:
         raise ConfigError(f"[train] images: {image.url} is not an image of one channel")
-    if why := unresolved(image, voxel_nm):
+    if why := why_too_coarse(image, voxel_nm):
         raise ConfigError(f"[train] voxel_nm = {[*voxel_nm]}: {why}")
     learnt(source, voxel_nm)
 
