@@ -71,7 +71,7 @@ def average_hausdorff(
 
 
 def _sum(here: Mask, there: Mask, view: BlockView, most: float) -> int:
-    pixels = np.argwhere(here & ~there)
+    pixels = np.argwhere(here & ~there).astype(np.int32)
     start, stop = view.core.start[1:], view.core.stop[1:]
     own = pixels[((pixels >= start) & (pixels < stop)).all(axis=1)]
     if not len(own):
@@ -80,11 +80,11 @@ def _sum(here: Mask, there: Mask, view: BlockView, most: float) -> int:
     return int(np.rint(distances * MILLIONTHS).astype(np.int64).sum())
 
 
-def _border(mask: Mask) -> npt.NDArray[np.int64]:
+def _border(mask: Mask) -> npt.NDArray[np.int32]:
     """Pixels with one outside above, below, left or right: these are the nearest to others."""
     inner = np.pad(mask, 1)
     inner = inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
-    return np.argwhere(mask & ~inner)
+    return np.argwhere(mask & ~inner).astype(np.int32)
 
 
 def _counted(mask: Mask, ignored: Mask | None, z: int) -> Mask:

@@ -25,8 +25,10 @@ from volproc.volume.store import Volume
 BLOCK_VOXELS = 2**23
 THICKNESS = 32
 WORKING_BYTES = 16
-"""Per voxel that a block reads: masks of both sides and their sampling, the sum of votes in uint16
-and its rounding, codes of corners, and the elements of surfaces with their trees."""
+"""Per voxel of either side: masks and their sampling, the sum of votes in uint16, its rounding."""
+SURFACE_BYTES = 70
+"""Per voxel of a box with a halo, in the worst case: every corner is an element of both surfaces
+(noise), and a distance transform of the box. Of smooth surfaces it is a tenth."""
 
 
 class Loaded(NamedTuple):
@@ -150,7 +152,8 @@ class ScoreBlocks:
         """Memory that a block needs at most."""
         box = self.box(block)
         sources = (result.sampling.source(box).size for result in self.results)
-        return self.bytes_read(block) + WORKING_BYTES * max(box.size, *sources)
+        surfaces = SURFACE_BYTES * box.size if self.surfaces else 0
+        return self.bytes_read(block) + WORKING_BYTES * max(box.size, *sources) + surfaces
 
     def _view(self, block: Block, loaded: Loaded) -> BlockView:
         box = self.box(block)

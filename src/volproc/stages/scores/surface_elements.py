@@ -35,7 +35,7 @@ class Elements:
     Corner i lies between the voxels i - 1 and i. `codes` are places in `element_sizes`.
     """
 
-    corners: npt.NDArray[np.int64]
+    corners: npt.NDArray[np.int32]
     codes: npt.NDArray[np.uint8]
 
     def __len__(self) -> int:
@@ -43,12 +43,14 @@ class Elements:
 
     def among(self, start: Sequence[int], stop: Sequence[int]) -> Elements:
         """Those with corners from `start` up to, not including, `stop`."""
-        kept = ((self.corners >= start) & (self.corners < stop)).all(axis=1)
+        kept = np.ones(len(self), dtype=bool)
+        for axis, (first, end) in enumerate(zip(start, stop, strict=True)):
+            kept &= (self.corners[:, axis] >= first) & (self.corners[:, axis] < end)
         return Elements(self.corners[kept], self.codes[kept])
 
     def shift(self, by: Sequence[int]) -> Elements:
         """The same elements, counted from elsewhere."""
-        return Elements(self.corners + np.array(by, dtype=np.int64), self.codes)
+        return Elements(self.corners + np.array(by, dtype=np.int32), self.codes)
 
 
 def surface_elements(
@@ -62,12 +64,13 @@ def surface_elements(
     """
     box = _occupied(mask)
     if box is None:
-        return Elements(np.empty((0, mask.ndim), np.int64), np.empty(0, np.uint8))
+        return Elements(np.empty((0, mask.ndim), np.int32), np.empty(0, np.uint8))
     # one layer of background: corner i of `codes` then lies at the box' corner plus i
     codes = _codes(np.pad(mask[box], 1))
     full = 2 ** (2**mask.ndim) - 1
-    corners = np.argwhere((codes != 0) & (codes != full))
-    found = Elements(corners, codes[tuple(corners.T)]).shift([s.start for s in box])
+    flat = np.flatnonzero((codes != 0) & (codes != full))
+    found = Elements(_places(flat, codes.shape), codes.reshape(-1)[flat])
+    found = found.shift([s.start for s in box])
     if not at_border:
         found = found.among([1] * mask.ndim, mask.shape)
     return found if ignored is None else _without(found, ignored)
@@ -83,6 +86,14 @@ def _sizes(nm: tuple[float, ...]) -> Floats:
     sizes = _lengths(nm) if len(nm) == 2 else _areas(nm)
     sizes.flags.writeable = False  # all share it
     return sizes
+
+
+def _places(flat: npt.NDArray[np.int64], shape: Sequence[int]) -> npt.NDArray[np.int32]:
+    """Of flat indices into an array of `shape`, those of each axis; one by one, to save memory."""
+    places = np.empty((len(flat), len(shape)), dtype=np.int32)
+    for axis in reversed(range(len(shape))):
+        flat, places[:, axis] = np.divmod(flat, shape[axis])
+    return places
 
 
 def _occupied(mask: Mask) -> tuple[slice, ...] | None:
