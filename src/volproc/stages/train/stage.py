@@ -43,6 +43,7 @@ from volproc.stages.train.axes import require_large_enough, shares_of
 from volproc.stages.train.centre_index import CentreIndex, index_of, require_learnable
 from volproc.stages.train.loop import Schedule, Watch, new_state, train
 from volproc.stages.train.options import TrainOptions
+from volproc.stages.train.pairs import SLAB_VOXELS
 from volproc.stages.train.patch_sampler import Sampler, largest_patch
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.regions import voxel_bytes
@@ -64,8 +65,10 @@ __all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
 ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other weights."""
-WORKING_BYTES = 24
-"""More per voxel of a region that is being read: its labels, copies, and distances to faces."""
+WORKING_BYTES = 32
+"""More per voxel of a slab that is being read: its labels, copies, and distances to faces."""
+SLABS = 2
+"""That are read at a time, their surroundings included."""
 CARD_OPTIONS = {
     *("model_out", "start_from", "checkpoint_steps", "validate_steps"),
     *("name", "classes", "trained_on", "licence", "notes"),
@@ -159,7 +162,8 @@ def _with_costs(plan: TrainPlan) -> TrainPlan:
         plan,
         peak_bytes=regions.most_bytes
         + held_out
-        + WORKING_BYTES * largest
+        + plan.spec.classes * largest  # where surfaces are
+        + WORKING_BYTES * SLABS * min(largest, SLAB_VOXELS)
         + passes * plan.spec.activation_bytes(side, side),
         bytes_read=stored + regions.bytes_read(options.steps * options.batch),
         flop=options.steps * passes * plan.spec.flop(side, side),
