@@ -99,16 +99,17 @@ def sampler_of(folder, given):
 
 
 def per_second(sampler, steps, consume):
-    """Patches per second over `steps`, prepared two steps ahead, once all is warm."""
+    """Patches per second over `steps`, prepared two steps ahead, and CPU milliseconds of each."""
     first, last = FIRST, FIRST + steps
     with ThreadPoolExecutor(2) as pool:
         coming = deque(pool.submit(sampler.patches, step) for step in (first, first + 1))
         coming[1].result()
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         for step in range(first, last):
             coming.append(pool.submit(sampler.patches, step + 2))
             consume(coming.popleft().result())
-    return steps * sampler.batch / (time.perf_counter() - began)
+    took, busy = time.perf_counter() - began, time.process_time() - busy
+    return steps * sampler.batch / took, 1e3 * busy / (steps * sampler.batch)
 
 
 def training_step(spec):
@@ -130,8 +131,8 @@ def training_step(spec):
 def one_way(given):
     sampler, index_s, cache = sampler_of(given.folder, given)
     regions = sampler.regions
-    alone = per_second(sampler, given.steps, lambda raw: None)
-    fed = per_second(sampler, given.steps, training_step(sampler.spec))
+    alone, alone_ms = per_second(sampler, given.steps, lambda raw: None)
+    fed, fed_ms = per_second(sampler, given.steps, training_step(sampler.spec))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     found = {
         "regions": len(regions.all),
@@ -140,6 +141,8 @@ def one_way(given):
         "index_s": index_s,
         "patches_per_s": alone,
         "with_network": fed,
+        "cpu_ms": alone_ms,
+        "cpu_ms_with_network": fed_ms,
         "peak_gb": peak,
     }
     print(json.dumps(found))

@@ -13,6 +13,7 @@ from tests.stages.train.sources import FILLED, MEMBRANE, NM, SHAPE, made_image
 from volproc.errors import VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
+from volproc.stages.train import pairs
 from volproc.stages.train.pairs import LabelledImage, Truth, truth_of
 from volproc.stages.train.training_sources import ClassLabels, Source
 from volproc.volume.resampling import read_resampled, resampling_to
@@ -70,13 +71,16 @@ def test_what_is_ignored_has_no_effect(made: Any) -> None:
             assert np.array_equal(one, other)
 
 
-def test_any_box_is_that_of_the_whole_resampled_volume(save_volume: Callable[..., Any]) -> None:
+def test_any_box_is_that_of_the_whole_resampled_volume(
+    save_volume: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(2)
     image = made_image(save_volume, ignore=rng.random(SHAPE) < 0.01)
     resampler = resampling_to(image.source.image, NM)
     whole = image.read(image.box)
     grey = read_resampled(Volume(image.source.image), resampler, image.box).round().byte().numpy()
     assert np.array_equal(whole.image, grey)
+    monkeypatch.setattr(pairs, "SLAB_VOXELS", 2000)
     for _ in range(12):
         start = tuple(int(rng.integers(0, n - 3)) for n in image.box.shape)
         stop = tuple(int(rng.integers(a + 1, n + 1)) for a, n in zip(start, image.box.shape))

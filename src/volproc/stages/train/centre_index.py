@@ -15,13 +15,11 @@ import numpy.typing as npt
 from volproc.errors import ConfigError
 from volproc.grid.box import Box
 from volproc.stages.train.data_options import TargetOptions
-from volproc.stages.train.pairs import LabelledImage
+from volproc.stages.train.pairs import LabelledImage, slab_depth
 from volproc.stages.train.regions import Region, Regions
 from volproc.volume.access import exists
 from volproc.volume.file_io import read_file, write_file
 
-SLAB_VOXELS = 2**24
-"""Voxels looked at together."""
 THREADS = 2
 Counts = npt.NDArray[np.int64]
 
@@ -62,8 +60,7 @@ def _counted_all(regions: Regions) -> list[list[int]]:
 
 def _counts(regions: Regions, region: Region) -> list[int]:
     image = regions.images[region.source]
-    depth = max(1, SLAB_VOXELS // (region.core.shape[1] * region.core.shape[2]))
-    slabs = [_counts_in(image, slab) for slab in region.core.slabs(depth)]
+    slabs = [_counts_in(image, slab) for slab in region.core.slabs(slab_depth(region.core))]
     return [int(n) for n in np.sum(slabs, axis=0)]
 
 

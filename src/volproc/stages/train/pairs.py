@@ -37,6 +37,8 @@ from volproc.volume.resampling import Resampling, read_resampled, resampling_to
 from volproc.volume.sampling import Sampling
 from volproc.volume.store import Volume
 
+SLAB_VOXELS = 2**23
+"""Voxels that are read together."""
 MAX_CENTRES = 100_000
 """Voxels of each kind that are stored as centres of patches."""
 
@@ -108,18 +110,29 @@ class LabelledImage:
         return volume_constants(self._image)
 
     def read(self, box: Box, *, centres: Box | None = None, most: int = MAX_CENTRES) -> Pair:
-        """Image and truth of `box`, with at most about `most` voxels per list in `centres`."""
-        truths = self.truths(box)
+        """Image and truth of `box`, with at most about `most` voxels per list in `centres`.
+
+        Read a slab at a time, which bounds the copies.
+        """
+        classes = range(len(self.targets))
+        image = np.empty(box.shape, self._dtype)
+        targets, weights = ([np.empty(box.shape, np.uint8) for _ in classes] for _ in range(2))
+        edges = [np.empty(box.shape, np.bool_) for _ in classes]
+        for slab in box.slabs(slab_depth(box)):
+            index = slab.within(box.start).slices
+            image[index] = self.image(slab)
+            for number, truth in enumerate(self.truths(slab)):
+                targets[number][index], weights[number][index] = truth.target, truth.weight
+                edges[number][index] = truth.edges
         inner = (centres or box).within(box.start)
-        weights = [truth.weight for truth in truths]
         counts = np.logical_or.reduce([weight[inner.slices] > 0 for weight in weights])
         return Pair(
             box,
-            self.image(box),
+            image,
             self.normalisation,
-            tuple(_compact(truth.target) for truth in truths),
+            tuple(map(_compact, targets)),
             tuple(map(_compact, weights)),
-            tuple(_some(truth.edges[inner.slices], most, inner.start) for truth in truths),
+            tuple(_some(edge[inner.slices], most, inner.start) for edge in edges),
             None if counts.all() else _some(counts, most, inner.start),
         )
 
@@ -159,6 +172,10 @@ class LabelledImage:
     @cached_property
     def _image(self) -> Volume:
         return Volume(self.source.image)
+
+    @property
+    def _dtype(self) -> str:
+        return "uint8" if self.source.image.dtype == "uint8" else "float32"
 
     @cached_property
     def _resampler(self) -> Resampling:
@@ -239,9 +256,14 @@ def _filled(values: npt.NDArray[Any], part: Box, box: Box) -> npt.NDArray[Any]:
 
 
 def _compact(values: Bytes) -> Bytes:
-    """The same, as one number if all are equal; else free of what it was cut from."""
+    """The same, as one number if all are equal."""
     first = values.flat[0]
-    return np.broadcast_to(first, values.shape) if (values == first).all() else values.copy()
+    return np.broadcast_to(first, values.shape) if (values == first).all() else values
+
+
+def slab_depth(box: Box) -> int:
+    """Planes of a box that are read together."""
+    return max(1, SLAB_VOXELS // (box.shape[1] * box.shape[2]))
 
 
 def _stored_bytes(values: npt.NDArray[Any]) -> int:

@@ -30,6 +30,7 @@ from volproc.stages.train.execution import run_training
 from volproc.stages.train.loop import Progress
 from volproc.stages.train.network_choice import completed, spec_of
 from volproc.stages.train.options import TrainOptions
+from volproc.stages.train.pairs import SLAB_VOXELS
 from volproc.stages.train.patch_sampler import largest_patch
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.regions import voxel_bytes
@@ -52,8 +53,10 @@ __all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
 ALGORITHM = 2
 """Raised by hand when the same volumes and options would give other weights."""
-WORKING_BYTES = 24
-"""More per voxel of a region that is being read: its labels, copies, and distances to faces."""
+WORKING_BYTES = 32
+"""More per voxel of a slab that is being read: its labels, copies, and distances to faces."""
+SLABS = 2
+"""That are read at a time, their surroundings included."""
 CARD_OPTIONS = {
     *("model_out", "start_from", "checkpoint_steps", "tensorboard", "compiled", "processes"),
     *("name", "classes", "trained_on", "licence", "purpose", "limits", "notes", "few"),
@@ -141,11 +144,13 @@ def _with_costs(plan: TrainPlan) -> TrainPlan:
     passes, side = 3 * options.batch, options.patch
     held_out = sum(image.box.size * voxel_bytes(image) for image in plan.images(plan.validation))
     largest = max(region.read.size for region in regions.all)
+    # where surfaces are, and slabs
+    reading = plan.spec.classes * largest + WORKING_BYTES * SLABS * min(largest, SLAB_VOXELS)
     everything = (*plan.sources, *plan.validation)
     stored = sum(prod(v.shape) * itemsize(v.dtype) for s in everything for v in s.volumes)
     return replace(
         plan,
-        peak_bytes=max(1, options.processes) * (regions.most_bytes + WORKING_BYTES * largest)
+        peak_bytes=max(1, options.processes) * (regions.most_bytes + reading)
         + held_out
         + passes * plan.spec.activation_bytes(side, side),
         bytes_read=stored + regions.bytes_read(options.steps * options.batch),

@@ -116,9 +116,10 @@ def _source(entry: DataOptions, options: TrainOptions, find: Find, *, where: str
     def of(name: str) -> ClassLabels | None:
         if not labels[name]:
             return None
+        marks = find(labels[name])  # first: a run that lacks several names these
         unseen, people = ignore[name], agreement[name] if known else ""
         seen, said = (find(url) if url else None for url in (unseen, people))
-        return ClassLabels(find(labels[name]), seen, said)
+        return ClassLabels(marks, seen, said)
 
     image = find(entry.image)
     box = box_in(entry.box, image.shape, image.voxel_nm) if entry.box else None
