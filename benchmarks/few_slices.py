@@ -2,8 +2,8 @@
 
     python benchmarks/few_slices.py OUT MODEL IMAGE LABELS --slices 10
 
-The image is seen with its greys turned round, as the model never saw them. It learns from the first
-slices of it and is scored on the last half, along each axis by itself.
+The image is seen with its greys turned round, as the model never saw them, unless --as-is. It
+learns from the first slices of it and is scored on the last half, along each axis by itself.
 """
 
 from __future__ import annotations
@@ -56,10 +56,11 @@ def main() -> None:
     ask.add_argument("--steps", type=int, default=300)
     ask.add_argument("--patch", type=int, default=192)
     ask.add_argument("--batch", type=int, default=4)
+    ask.add_argument("--as-is", action="store_true")
     given = ask.parse_args()
     image, labels = (volproc.open_volume(url) for url in (given.image, given.labels))
     greys, known = (volume.read(volume.info.box) for volume in (image, labels))
-    greys, half = 255 - greys, len(greys) // 2
+    greys, half = greys if given.as_is else 255 - greys, len(greys) // 2
     how: dict[str, Any] = {"start_from": given.model, "validate_steps": given.steps}
     how |= {"steps": given.steps, "patch": given.patch, "batch": given.batch}
     for prefix, rows in (("", slice(0, given.slices)), ("validation_", slice(half, None))):

@@ -136,7 +136,7 @@ def test_few_slices_go_on_from_a_shipped_model_unless_options_say_otherwise() ->
     found = completed(TrainOptions(few=True, steps=7))
     assert found.start_from == "nuclei-50nm"
     assert found.steps == 7
-    assert (found.learning_rate, found.freeze) == (FEW["learning_rate"], FEW["freeze"])
+    assert (found.learning_rate, found.freeze) == (FEW["learning_rate"], "nothing")
     assert found.widths == load_card(model_folder("nuclei-50nm")).spec.widths
     assert completed(found) == found
 

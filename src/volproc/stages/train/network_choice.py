@@ -14,14 +14,14 @@ from volproc.stages.train.start import folder_of
 
 FEW: Mapping[str, Any] = {
     "start_from": "nuclei-50nm",
-    "freeze": "encoder",
     "steps": 300,
     "learning_rate": 5e-4,
     "batch": 4,
     "checkpoint_steps": 50,
     "validate_steps": 100,
 }
-"""Options for few annotated slices, where they are not given."""
+"""Options for few annotated slices, where they are not given. Nothing is frozen: a frozen encoder
+is no use where greys are others than the model learnt from (benchmarks/few_slices.py)."""
 PLANES = ("slices_in", "slices_out")
 UNET = (*PLANES, "widths", "stem", "convs_down", "convs_up", "block", "skips")
 ETCHACELL = {"slices_in": "slices_in", "slices_out": "slices_out", "start": "towers"}
