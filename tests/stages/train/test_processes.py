@@ -109,6 +109,7 @@ def volproc(folder: Path, *words: str, torchrun: int = 0) -> subprocess.Popen[by
     return subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_torchrun_starts_them_too(folder: Path) -> None:
     (folder / "train.toml").write_text(CONFIG.format(steps=4))
     for name, count in (("alone", 0), ("both", 2)):

@@ -145,7 +145,7 @@ def _first_of(
 ) -> Iterator[Processes]:
     """The first process of a training, once all others have got the plan."""
     number = store.add(TRAININGS, 1) - 1
-    store.set(_plan_key(number), pickle.dumps(plan))  # type: ignore[arg-type] takes bytes, too
+    store.set(_plan_key(number), pickle.dumps(plan))  # type: ignore[arg-type]
     ready = [_ready_key(number, rank) for rank in range(1, count)]
     while not store.check(ready):  # else a companion that died is waited for, for hours
         _require_alive(companions)
