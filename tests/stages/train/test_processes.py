@@ -109,6 +109,7 @@ def volproc(folder: Path, *words: str, torchrun: int = 0) -> subprocess.Popen[by
     return subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_torchrun_starts_them_too(folder: Path) -> None:
     (folder / "train.toml").write_text(CONFIG.format(steps=4))
     for name, count in (("alone", 0), ("both", 2)):
@@ -118,11 +119,11 @@ def test_torchrun_starts_them_too(folder: Path) -> None:
 
 
 def test_killed_in_a_step_it_ends_the_same_and_leaves_no_process(folder: Path) -> None:
-    (folder / "train.toml").write_text(CONFIG.format(steps=30))
+    (folder / "train.toml").write_text(CONFIG.format(steps=10))
     flags = ("--set", "processes=2", "--set", "model_out=cut")
     log = folder / "cut" / "training" / "log.csv"
     with volproc(folder, *flags) as one:
-        while not log.exists() or len(log.read_text().splitlines()) < 6:
+        while not log.exists() or len(log.read_text().splitlines()) < 5:
             assert one.poll() is None
             time.sleep(0.02)
         started = psutil.Process(one.pid).children(recursive=True)
@@ -133,7 +134,7 @@ def test_killed_in_a_step_it_ends_the_same_and_leaves_no_process(folder: Path) -
     assert not (folder / "cut" / "card.json").exists()
     with volproc(folder, *flags) as again:
         assert again.wait(200) == 0
-    run_training(plan(folder, "whole", processes=2, steps=30, checkpoint_steps=2))
+    run_training(plan(folder, "whole", processes=2, steps=10, checkpoint_steps=2))
     cut, whole = (load_model(folder / name)[0].state_dict() for name in ("cut", "whole"))
     assert all(torch.equal(value, cut[name]) for name, value in whole.items())
     assert losses(folder / "cut") == losses(folder / "whole")
