@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -103,13 +103,9 @@ def plan_predict(
     options = options.model_copy(update=settled(options, network, geometry))
     require_weights(options)
     output, votes = _outputs(image, url, votes_url, way, box, geometry, classes)
-    lasting = options.recorded(exclude=PASSING) | {"votes": bool(votes_url)}
+    lasting = _lasting(options, network, classes) | {"votes": bool(votes_url)}
     if box != whole_box(way.shape_out):  # recipes of whole predictions stay as they were
         lasting |= {"box": [box.start, box.stop]}
-    if len(network.classes) > 1:
-        lasting |= {"classes": classes}
-    if options.match_greys:
-        lasting |= {"match_greys": True}
     cutting = cutting_of(geometry.block, output) | {"tiles": geometry.layout}
     recipe = _recipe(image, network, mask, lasting, cutting, options.model, url)
     told = model_record(network, image, classes) | ({"model_notes": list(notes)} if notes else {})
@@ -163,6 +159,14 @@ def _outputs(
     prediction = of(url, channels_of(classes))
     voted = vote_channels(classes, geometry.axes)
     return prediction, of(votes_url, voted) if votes_url else None
+
+
+def _lasting(options: PredictOptions, network: Network, classes: Sequence[str]) -> dict[str, Any]:
+    """Options on which the votes depend; what no earlier prediction had only where it is used."""
+    found = options.recorded(exclude=PASSING)
+    if len(network.classes) > 1:
+        found |= {"classes": classes}
+    return found | ({"match_greys": True} if options.match_greys else {})
 
 
 def _recipe(
