@@ -105,7 +105,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
 def varied(seed: int) -> Look:
     """A look of its own for every seed; each number is drawn evenly, and independently."""
     rng = np.random.default_rng([seed, 9])
-    drawn = {name: float(rng.uniform(*RANGES[name])) for name in sorted(RANGES)}
+    drawn: dict[str, Any] = {name: float(rng.uniform(*RANGES[name])) for name in sorted(RANGES)}
     return HELA._replace(**drawn)
 
 

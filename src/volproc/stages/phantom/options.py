@@ -27,7 +27,8 @@ class PhantomOptions(Options):
     """Share of the places for cells that hold one; 1 is packed as in a pellet, 0 is bare resin."""
     look: Literal["hela", "varied"] = "hela"
     """hela: as EMPIAR-10094. varied: every option below that is not given is drawn from the seed,
-    so phantoms of other seeds look like other samples under other microscopes."""
+    so phantoms of other seeds look like other samples under other microscopes. Numbers that have
+    no unit are factors: 1 is as in HeLa cells."""
     nucleus_size: Size | None = None
     """Diameter of nuclei; 1 is 8 to 11 um."""
     irregularity: Share | None = None
@@ -87,6 +88,6 @@ class PhantomOptions(Options):
     charging: Share | None = None
     """Strength of the bright stripe and of the dark smears in resin."""
     resin_tone: Annotated[float, Field(ge=-10, le=10)] | None = None
-    """How far the resin is brighter in some regions than in others; below 0, darker where smears are."""
+    """How much brighter some regions of resin are; below 0 they are darker, and hold the smears."""
     inverted: bool | None = None
     """Bright where it is dark otherwise, as other detectors show it; never drawn."""

@@ -143,9 +143,12 @@ def _reaches(capsule: Array, start: Array, stop: Array) -> bool:
 
 @compiled
 def _shade(
-    c: Array, n: Whole, dz: Real, dy: Real, dx: Real, sharp: Real, grey: Real, look: Look
+    c: Array, n: Whole, dz: Real, dy: Real, dx: Real, sharp: Real, grey: Real, plain: Real
 ) -> Real:
-    """The grey of a voxel at (dz, dy, dx) from the centre of capsule `n`, over ground of `grey`."""
+    """The grey of a voxel at (dz, dy, dx) from the centre of capsule `n`, over ground of `grey`.
+
+    `plain` is the grey of that ground without its texture.
+    """
     # t: where along the rod the voxel is, from -1 to 1; 0 in a ball, whose half axis is 0
     length2 = c[n, 3] * c[n, 3] + c[n, 4] * c[n, 4] + c[n, 5] * c[n, 5]
     t = 0.0
@@ -171,9 +174,7 @@ def _shade(
         wave = abs(turn - np.floor(turn) - 0.5) * 4.0 - 1.0
         own -= c[n, 10] * wave * 10.0 / max(sharp, 10.0)
     # some of the ground's own texture shows through, so that capsules do not look painted on
-    texture = 0.3 * (grey - (look.resin_grey - 3.0))
-    if c[n, 11] == CYTOPLASM:
-        texture = 0.4 * (grey - look.cytoplasm_grey)
+    texture = (0.4 if c[n, 11] == CYTOPLASM else 0.3) * (grey - plain)
     if c[n, 10] < 0.0:
         texture *= 0.2
     return grey + cover * (own + texture - grey)
@@ -196,6 +197,7 @@ def draw_capsules(
     for n in range(len(c)):
         if abs(z_nm - c[n, 0]) > abs(c[n, 3]) + c[n, 6] + sharp:
             continue
+        plain = look.cytoplasm_grey if c[n, 11] == CYTOPLASM else look.resin_grey - 3.0
         around = c[n, 6] + sharp + abs(c[n, 12])
         reach_y, reach_x = abs(c[n, 4]) + around, abs(c[n, 5]) + around
         y0 = max(0, int(np.floor((c[n, 1] - reach_y) / voxel_nm[1])) - first[1])
@@ -207,4 +209,4 @@ def draw_capsules(
             for i in range(x0, x1):
                 if ground[j, i] == c[n, 11]:
                     dx = (first[2] + i + 0.5) * voxel_nm[2] - c[n, 2]
-                    grey[j, i] = _shade(c, n, z_nm - c[n, 0], dy, dx, sharp, grey[j, i], look)
+                    grey[j, i] = _shade(c, n, z_nm - c[n, 0], dy, dx, sharp, grey[j, i], plain)

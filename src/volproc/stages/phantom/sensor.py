@@ -92,7 +92,7 @@ def add_noise(
     spread: Real,
     seed: Whole,
 ) -> None:
-    """Grey levels as the sensor gives them: times `gain`, each row's offset and noise added, rounded.
+    """Grey levels as the sensor gives them: `gain` times, with offsets and noise, rounded, clipped.
 
     `side` is the share of a neighbour's noise that a voxel sees too; `spread` the noise's.
     """

@@ -37,7 +37,7 @@ OFFSET = 300
 
 
 class Lines(NamedTuple):
-    """What membranes add to the grey level, by distance in nm, as wide voxels see it; and on what."""
+    """What membranes add to the grey level, by distance in nm, as wide voxels see it."""
 
     envelope: Array
     plasma: Array
@@ -76,9 +76,16 @@ def membrane_lines(voxel_nm: float, look: Look) -> Lines:
     plasma = dark * -30.0 * ((fine < 0) & (fine >= -28))
     # a flat sack: two membranes, and what is between them
     reticulum = -32.0 * (np.abs(fine) < 34) + 24.0 * (np.abs(fine) < 12)
-    profiles = (envelope, plasma, look.reticulum * reticulum, look.lamellae * reticulum)
-    greys = (look.resin_grey, look.cytoplasm_grey, look.nucleus_grey)
-    return Lines(*map(seen, profiles), np.float32(width_nm / 2), *map(np.float32, greys))
+    return Lines(
+        seen(envelope),
+        seen(plasma),
+        seen(look.reticulum * reticulum),
+        seen(look.lamellae * reticulum),
+        np.float32(width_nm / 2),
+        np.float32(look.resin_grey),
+        np.float32(look.cytoplasm_grey),
+        np.float32(look.nucleus_grey),
+    )
 
 
 @compiled
@@ -179,9 +186,10 @@ def _cytoplasm(
     # the darker parts are those rich in reticulum
     rich = min(max(np.float32(0.6) - tone * np.float32(0.08), np.float32(0.0)), np.float32(1.0))
     value = lines.cytoplasm_grey + tone + rich * _look_up(lines.reticulum, to_reticulum)
-    # a sheet that follows the nucleus, nearer here and farther there
-    along = to_nucleus - LAMELLA_NM + np.float32(0.5) * to_reticulum
-    value += _look_up(lines.lamella, along)
+    if lines.lamella[OFFSET] != 0.0:
+        # a sheet that follows the nucleus, nearer here and farther there
+        along = to_nucleus - LAMELLA_NM + np.float32(0.5) * to_reticulum
+        value += _look_up(lines.lamella, along)
     return value + _look_up(lines.envelope, to_nucleus) + _look_up(lines.plasma, outside)
 
 
