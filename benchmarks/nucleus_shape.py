@@ -2,11 +2,11 @@
 
     python benchmarks/nucleus_shape.py DATA MODEL... [--slices 150 300]
 
-DATA holds hela-roi329/ as benchmarks/real_cell.py has it. A MODEL is a folder, a shipped name or a
-checkpoint.pt of a training. In memory, at 50 nm, lost pixels filled, each slice brought to one
-mean and spread, votes averaged over three axes and cut at 0.5. A hole is background that nuclei
-enclose in 3D, a pocket what they enclose in a slice; an invagination is what a disc of 400 nm
-closes in the truth's slices.
+Phantoms that no model learnt from, and the real cell. DATA holds hela-roi329/ as
+benchmarks/real_cell.py has it. A MODEL is a folder, a shipped name or a training's checkpoint.pt.
+In memory, at 50 nm, lost pixels filled, each slice brought to one mean and spread, votes averaged
+over three axes and cut at 0.5. A hole is background that nuclei enclose in 3D, a pocket what they
+enclose in a slice; an invagination is what a disc of 400 nm closes in the truth's slices.
 """
 
 from __future__ import annotations
@@ -22,15 +22,21 @@ from real_cell import EXACT, NUCLEUS, filled
 from scipy import ndimage
 from torch.nn.functional import interpolate
 
+from volproc.grid.box import whole_box
+from volproc.grid.scale import parse_voxel_nm
 from volproc.model.normalisation import constants_from
 from volproc.model.unet import UNet, UNetSpec
 from volproc.model.weights import load_model, model_folder
+from volproc.stages.phantom.look import look_of
+from volproc.stages.phantom.render import render
+from volproc.stages.phantom.scene_layout import make_scene
 from volproc.stages.train.pairs import Pair, pair_of
 from volproc.stages.train.validation import predicted
 
 UM3 = 0.05**3
 """Of a voxel."""
 DISC_PIXELS = 8
+PHANTOMS = [("hela", 301), ("varied", 302), ("varied", 303), ("varied", 304)]
 
 
 @dataclass(frozen=True)
@@ -126,23 +132,39 @@ def row(name: str, pair: Pair, votes: list[np.ndarray], exact: list[int]) -> str
     return f"| {name} | {' | '.join(cells)} |"
 
 
+def phantom(look: str, seed: int) -> Pair:
+    """A phantom of 4.8 x 16 x 16 µm that no model learnt from."""
+    shape, chosen = (96, 320, 320), look_of(look, seed=seed, given={})
+    scene = make_scene(shape, parse_voxel_nm((50, 50, 50)), seed=seed, look=chosen)
+    image, truth = render(scene, whole_box(shape))
+    return pair_of(image, truth, normalisation=constants_from(image))
+
+
+def table(title: str, pair: Pair, networks: dict[str, UNet], exact: list[int]) -> None:
+    truth = shape_of(pair.ground_truth)
+    heads = ["model", "Dice", "along z", "along y", "along x"]
+    heads += [f"exact slice {n + 1}" for n in range(len(exact))]
+    heads += ["precision", "recall", "invaginations open"]
+    heads += [f"holes (µm³), truth {truth.holes} ({truth.holes_um3:.2f})"]
+    heads += [f"pockets (µm³), truth {truth.pockets} ({truth.pockets_um3:.2f})"]
+    print(f"\n{title}\n\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+    for name, network in networks.items():
+        print(row(name, pair, votes_of(network, pair), exact), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--slices", type=int, nargs=2, default=(150, 300))
     given = parser.parse_args()
-    pair = real_cell(given.data / "hela-roi329", slice(*given.slices))
-    exact = [z - given.slices[0] for z in EXACT if given.slices[0] <= z < given.slices[1]]
-    heads = ["model", "Dice", "along z", "along y", "along x"]
-    heads += [f"slice {z + given.slices[0]}" for z in exact]
-    heads += ["precision", "recall", "invaginations open", "holes (um³)", "pockets (um³)"]
-    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
-    truth = shape_of(pair.ground_truth)
-    print(f"truth: {truth}")
-    for model in given.models:
-        votes = votes_of(network_of(model), pair)
-        print(row(model, pair, votes, exact), flush=True)
+    networks = {model: network_of(model) for model in given.models}
+    for look, seed in PHANTOMS:
+        table(f"phantom {seed}, {look}", phantom(look, seed), networks, [])
+    first, stop = given.slices
+    pair = real_cell(given.data / "hela-roi329", slice(first, stop))
+    exact = [z - first for z in EXACT if first <= z < stop]
+    table(f"real cell, slices {first} to {stop - 1}", pair, networks, exact)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def phantom(
     look
         hela: as EMPIAR-10094. varied: every option below that is not given is drawn from
         the seed, so phantoms of other seeds look like other samples under other
-        microscopes.
+        microscopes. Numbers that have no unit are factors: 1 is as in HeLa cells.
     nucleus_size
         Diameter of nuclei; 1 is 8 to 11 um.
     irregularity
