@@ -1,6 +1,6 @@
 """The shipped model on a real cell that experts labelled: Dice per axis and fusion, time, memory.
 
-    python benchmarks/real_cell.py DATA FOLDER
+    python benchmarks/real_cell.py DATA FOLDER [--model NAME]
 
 DATA holds hela-roi329/ (raw_40nm.tif, lost_mask.tif, labels4_multinuclei_10nm.tif). The volume is
 run as it is, and once more with its lost pixels (value 255, a ring along the nucleus) filled from
@@ -23,6 +23,7 @@ import volproc
 from volproc import (
     EvaluateOptions,
     IngestOptions,
+    PredictOptions,
 )
 from volproc.config.run import RunOptions
 from volproc.workflow.workflow_file import Workflow
@@ -39,11 +40,12 @@ def filled(image: np.ndarray, lost: np.ndarray) -> np.ndarray:
     return np.where(lost, np.rint(total / np.maximum(weight, 1e-6)), image).astype(np.uint8)
 
 
-def measure(source: Path, truth: str, folder: Path) -> None:
+def measure(source: Path, truth: str, folder: Path, model: str) -> None:
     """Run the whole road on `source` and print its table."""
     workflow = Workflow(
         run=RunOptions(source=str(source), folder=str(folder)),
         ingest=IngestOptions(voxel_nm=(50, 40, 40), match_slices=True),
+        predict=PredictOptions(model=model),
         evaluate=EvaluateOptions(ground_truth=truth, ground_truth_labels=NUCLEUS, slices=SLICES),
     )
     began = time.monotonic()
@@ -67,17 +69,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", default="nuclei-50nm")
     given = parser.parse_args()
     cell = given.data / "hela-roi329"
     given.folder.mkdir(parents=True, exist_ok=True)
     truth = str(given.folder / "truth.zarr")
     labels = IngestOptions(voxel_nm=(50, 10, 10), labels=True)
     volproc.ingest(str(cell / "labels4_multinuclei_10nm.tif"), truth, labels)
-    measure(cell / "raw_40nm.tif", truth, given.folder / "as-it-is")
+    measure(cell / "raw_40nm.tif", truth, given.folder / "as-it-is", given.model)
     image, lost = (tifffile.imread(cell / name) for name in ("raw_40nm.tif", "lost_mask.tif"))
     without_ring = given.folder / "filled_40nm.tif"
     tifffile.imwrite(without_ring, filled(image, lost > 0), photometric="minisblack")
-    measure(without_ring, truth, given.folder / "filled")
+    measure(without_ring, truth, given.folder / "filled", given.model)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,38 @@ def phantom(
     voxel_nm: Sequence[float] = (50.0, 10.0, 10.0),
     seed: int = 0,
     cell_density: float = 1.0,
+    look: Literal["hela", "varied"] = "hela",
+    nucleus_size: float | None = None,
+    irregularity: float | None = None,
+    folds: float | None = None,
+    fold_width: float | None = None,
+    cytoplasm: float | None = None,
+    ragged: float | None = None,
+    villi: float | None = None,
+    lumps: float | None = None,
+    bare_rim_nm: float | None = None,
+    organelles: float | None = None,
+    debris: float | None = None,
+    debris_size: float | None = None,
+    nucleus_grey: float | None = None,
+    cytoplasm_grey: float | None = None,
+    resin_grey: float | None = None,
+    mitochondria_grey: float | None = None,
+    envelope_nm: float | None = None,
+    membranes: float | None = None,
+    reticulum: float | None = None,
+    lamellae: float | None = None,
+    heterochromatin: float | None = None,
+    chromatin: float | None = None,
+    nucleoli: float | None = None,
+    grain: float | None = None,
+    contrast: float | None = None,
+    noise: float | None = None,
+    blur_nm: float | None = None,
+    slice_steps: float | None = None,
+    charging: float | None = None,
+    resin_tone: float | None = None,
+    inverted: bool | None = None,
     overwrite: bool = False,
     cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
@@ -88,6 +120,74 @@ def phantom(
     cell_density
         Share of the places for cells that hold one; 1 is packed as in a pellet, 0 is bare
         resin.
+    look
+        hela: as EMPIAR-10094. varied: every option below that is not given is drawn from
+        the seed, so phantoms of other seeds look like other samples under other
+        microscopes. Numbers that have no unit are factors: 1 is as in HeLa cells.
+    nucleus_size
+        Diameter of nuclei; 1 is 8 to 11 um.
+    irregularity
+        How far nuclei are from ellipsoids: lobes and crenated outlines.
+    folds
+        Number of invaginations of a nucleus.
+    fold_width
+        Width of the invaginations; 1 is 0.1 to 0.3 um.
+    cytoplasm
+        Thickness of the cytoplasm around nuclei.
+    ragged
+        Size of the blebs by which cells differ from ellipsoids.
+    villi
+        Fine outgrowths of the cells' surface; HeLa's is 0.
+    lumps
+        Shed lumps of cytoplasm in the resin, without organelles; HeLa's is 0, none.
+    bare_rim_nm
+        Cytoplasm beneath the cells' surface that has no organelles; HeLa's is 0.
+    organelles
+        Number of mitochondria, lysosomes and vesicles; above 1.25 mitochondria are
+        everywhere.
+    debris
+        Number of round bodies in the resin.
+    debris_size
+        Diameter of these bodies.
+    nucleus_grey
+        Grey level of nuclei; HeLa's is 156.
+    cytoplasm_grey
+        Grey level of cytoplasm, with whose change all that is in it changes; HeLa's is 150.
+    resin_grey
+        Grey level of what is around the cells; HeLa's is 203.
+    mitochondria_grey
+        Grey level of mitochondria in cytoplasm of 150; HeLa's is 128.
+    envelope_nm
+        Thickness of the nuclear envelope; HeLa's is 77.
+    membranes
+        Contrast of the nuclear envelope and of the cells' membrane.
+    reticulum
+        Contrast of the endoplasmic reticulum.
+    lamellae
+        Contrast of a sheet of reticulum along the nucleus; HeLa's is 0.
+    heterochromatin
+        Grey levels by which nuclei are darker beneath their envelope; HeLa's is 8.
+    chromatin
+        Contrast of the coarse texture in nuclei.
+    nucleoli
+        Grey levels by which nucleoli are darker than their nucleus; HeLa's is 13.
+    grain
+        Contrast of the fine texture of nuclei, cytoplasm and resin.
+    contrast
+        Contrast of everything but the noise, about a grey level of 160.
+    noise
+        Spread of the noise; 1 is 8 grey levels at 10 nm, 4 at 50 nm.
+    blur_nm
+        Width by which edges are blurred, besides that of a voxel; HeLa's is 0.
+    slice_steps
+        Steps of brightness from slice to slice; 1 is up to 7 grey levels.
+    charging
+        Strength of the bright stripe and of the dark smears in resin.
+    resin_tone
+        How much brighter some regions of resin are; below 0 they are darker, and hold the
+        smears.
+    inverted
+        Bright where it is dark otherwise, as other detectors show it; never drawn.
     overwrite
         Replace what volproc made there otherwise.
     cluster

@@ -15,6 +15,7 @@ from volproc.errors import GridError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.phantom import render as render_module
+from volproc.stages.phantom.look import HELA, varied
 from volproc.stages.phantom.render import render, render_into
 from volproc.stages.phantom.scene_layout import make_scene
 
@@ -26,13 +27,14 @@ SHAPES = {
     "native": ((12, 130, 110), NATIVE),
     "isotropic": ((40, 90, 100), ISOTROPIC),
     "odd": ((17, 60, 120), ODD),
+    "varied": ((20, 90, 80), ISOTROPIC),
 }
 
 
 @cache
 def scene_of(name):
     shape, voxel_nm = SHAPES[name]
-    return make_scene(shape, voxel_nm, seed=3)
+    return make_scene(shape, voxel_nm, seed=3, look=varied(3) if name == "varied" else HELA)
 
 
 @cache

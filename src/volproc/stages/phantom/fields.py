@@ -18,14 +18,18 @@ import numpy.typing as npt
 
 from volproc.compiled import Real, Whole, compiled
 from volproc.grid.box import Shape, each
+from volproc.stages.phantom.look import Look
 from volproc.stages.phantom.noise import add_octaves, hashed
 from volproc.stages.phantom.scene import Tables
 from volproc.stages.phantom.shapes import (
     BLEBS,
+    LUMPS,
+    VILLI,
     Around,
     along_line,
     fold_depth,
     room_for,
+    to_lump,
     with_blebs,
 )
 
@@ -84,7 +88,7 @@ def make_fields(first: Shape, count: Shape, tables: Tables, *, seed: int) -> Fie
 def _fill(fields: Fields, first: npt.NDArray[np.int64], tables: Tables, seed: Whole) -> None:
     """Every field at every lattice point, distances not yet scaled to their slope."""
     depth, rows, columns = fields.owner.shape
-    waves = np.empty((8, columns))
+    waves = np.empty((10, columns))
     around = room_for(columns)
     x = first[2] * LATTICE_NM
     for k in range(depth):
@@ -101,8 +105,12 @@ def _fill(fields: Fields, first: npt.NDArray[np.int64], tables: Tables, seed: Wh
             add_octaves(waves[5], z, y, x, LATTICE_NM, CYTOPLASM_TONE, seed)
             add_octaves(waves[6], z, y, x, LATTICE_NM, RESIN_TONE, seed)
             add_octaves(waves[7], z, y, x, LATTICE_NM, SMEARS, seed)
+            if tables.look.villi > 0.0:
+                add_octaves(waves[8], z, y, x, LATTICE_NM, VILLI, seed)
+            if tables.look.lumps > 0.0:
+                add_octaves(waves[9], z, y, x, LATTICE_NM, LUMPS, seed)
             line = fields.smooth[:, k, j]
-            _fill_line(line, around, waves, first[0] + k, first[1] + j, first[2], seed)
+            _fill_line(line, around, waves, first[0] + k, first[1] + j, first[2], seed, tables.look)
             fields.owner[k, j] = around.owner
             _fill_nuclei(line, fields.near_folds[k, j], around, waves, z, y, x, tables)
 
@@ -116,21 +124,29 @@ def _fill_line(
     j: Whole,
     first: Whole,
     seed: Whole,
+    look: Look,
 ) -> None:
     """The smooth fields along a line; those inside nuclei lack what `_fill_nuclei` adds."""
     for i in range(line.shape[1]):
         nucleus = around.nucleus[i]
-        grain = _grain(k, j, first + i, seed)
+        grain = look.grain * _grain(k, j, first + i, seed)
         # slow changes, and the dark smears that charging leaves in empty resin: a smear is where
         # one noise passes 0 while another one is bright
         smear = max(0.0, 1.0 - abs(waves[7, i]) / 0.09) * max(0.0, waves[6, i] - 0.05)
         line[TO_NUCLEUS, i] = nucleus
-        line[TO_CELL, i] = with_blebs(around.cell[i], nucleus, waves[0, i])
+        line[TO_CELL, i] = with_blebs(
+            around.cell[i], nucleus, look.ragged * waves[0, i] + look.villi * waves[8, i]
+        )
+        if look.lumps > 0.0:
+            line[TO_CELL, i] = min(line[TO_CELL, i], to_lump(waves[9, i], look.lumps))
         line[TO_RETICULUM, i] = waves[1, i]
         line[WARP, i] = waves[2, i]
-        line[IN_NUCLEUS, i] = grain + waves[4, i] - 22.0 * max(0.0, waves[3, i] - 0.12)
+        clumps = look.chromatin * 22.0 * max(0.0, waves[3, i] - 0.12)
+        line[IN_NUCLEUS, i] = grain + look.chromatin * waves[4, i] - clumps
         line[IN_CYTOPLASM, i] = 1.4 * grain + waves[5, i]
-        line[IN_RESIN, i] = 0.5 * grain + 14.0 * waves[6, i] - 260.0 * smear
+        line[IN_RESIN, i] = (
+            0.5 * grain + look.resin_tone * 14.0 * waves[6, i] - look.charging * 260.0 * smear
+        )
 
 
 @compiled
@@ -171,7 +187,7 @@ def _nucleoli(z: Real, y: Real, x: Real, tables: Tables, owner: Whole, clump: Re
         dz, dy, dx = z - n[k, 0], y - n[k, 1], x - n[k, 2]
         r = np.sqrt(dz * dz + dy * dy + dx * dx)
         inside = (n[k, 3] * (1.0 + 0.9 * clump) - r) / 500.0
-        darker += 13.0 * min(max(inside, 0.0), 1.0)
+        darker += tables.look.nucleoli * min(max(inside, 0.0), 1.0)
     return darker
 
 

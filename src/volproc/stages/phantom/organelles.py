@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.compiled import Real, Whole, compiled
+from volproc.stages.phantom.look import Look
 from volproc.stages.phantom.noise import octaves, unit
 from volproc.stages.phantom.scene import Tables
-from volproc.stages.phantom.shapes import BLEBS, Around, along_line, room_for, with_blebs
+from volproc.stages.phantom.shapes import BLEBS, VILLI, Around, along_line, room_for, with_blebs
 
 RESIN, CYTOPLASM, NUCLEUS = 0, 1, 2
 
@@ -36,7 +37,9 @@ def _direction(k: Whole, j: Whole, i: Whole, salt: Whole) -> tuple[Real, Real, R
 
 
 @compiled
-def _propose(out: Array, kind: Whole, k: Whole, j: Whole, i: Whole, seed: Whole) -> bool:
+def _propose(
+    out: Array, kind: Whole, k: Whole, j: Whole, i: Whole, seed: Whole, look: Look
+) -> bool:
     """Fill `out` with the capsule of one kind in cube (k, j, i); whether there is one."""
     salt = np.uint32(np.uint32(seed) + np.uint32(1000 + 16 * kind))
     a = unit(k, j, i, np.uint32(salt + np.uint32(3)))
@@ -49,25 +52,30 @@ def _propose(out: Array, kind: Whole, k: Whole, j: Whole, i: Whole, seed: Whole)
     out[10] = 0.0
     out[12] = 0.0
     out[11] = CYTOPLASM
+    lighter = look.cytoplasm_grey - 150.0
     if kind == 0:  # a mitochondrion
         z, y, x = _direction(k, j, i, np.uint32(salt + np.uint32(9)))
         half = 150.0 + 650.0 * b * b
         out[3], out[4], out[5] = half * z, half * y, half * x
         out[6], out[7] = 130.0 + 110.0 * c, 26.0
-        out[8], out[9], out[10] = 128.0 + 14.0 * a, 108.0, 10.0
+        out[8], out[10] = lighter + look.mitochondria_grey + 14.0 * a, 10.0
+        out[9] = out[8] - 14.0 * a - 20.0
         out[12] = 0.6 * half * (unit(k, j, i, np.uint32(salt + np.uint32(12))) - 0.5)
-        return bool(a < 0.8)
+        return bool(a < 0.8 * look.organelles)
     if kind == 3:  # debris between the cells: a bleb that was shed, pale or full
         pale = b < 0.6
-        out[6], out[7] = 90.0 + 800.0 * c * c * c, 24.0
-        out[8], out[9], out[11] = (192.0 if pale else 152.0), 128.0, RESIN
-        return bool(a < 0.06)
+        out[6], out[7] = look.debris_size * (90.0 + 800.0 * c * c * c), 24.0
+        out[8] = look.resin_grey - 11.0 if pale else look.cytoplasm_grey + 2.0
+        out[9], out[11] = lighter + 128.0, RESIN
+        return bool(a < 0.06 * look.debris)
     if kind == 4:  # a lysosome
-        out[6], out[7], out[8], out[9] = 90.0 + 170.0 * c, 20.0, 98.0 + 30.0 * b, 110.0
-        return bool(a < 0.04)
+        out[6], out[7] = 90.0 + 170.0 * c, 20.0
+        out[8], out[9] = lighter + 98.0 + 30.0 * b, lighter + 110.0
+        return bool(a < 0.04 * look.organelles)
     # small bright vesicles
-    out[6], out[7], out[8], out[9] = 45.0 + 130.0 * c * c, 22.0, 168.0 + 28.0 * b, 124.0
-    return bool(a < 0.4)
+    out[6], out[7] = 45.0 + 130.0 * c * c, 22.0
+    out[8], out[9] = lighter + 168.0 + 28.0 * b, lighter + 124.0
+    return bool(a < 0.4 * look.organelles)
 
 
 @compiled
@@ -80,11 +88,14 @@ def _has_room(capsule: Array, around: Around, tables: Tables, seed: Whole) -> bo
         x = capsule[2] + end * capsule[5]
         along_line(around, z, y, x, 0.0, tables)
         nucleus = around.nucleus[0]
-        cell = with_blebs(around.cell[0], nucleus, octaves(z, y, x, BLEBS, seed))
+        blebs = tables.look.ragged * octaves(z, y, x, BLEBS, seed)
+        if tables.look.villi > 0.0:
+            blebs += tables.look.villi * octaves(z, y, x, VILLI, seed)
+        cell = with_blebs(around.cell[0], nucleus, blebs)
         if capsule[11] == RESIN:
             if cell < clear:
                 return False
-        elif cell > -clear or nucleus < clear:
+        elif cell > -clear - tables.look.bare_rim_nm or nucleus < clear:
             return False
         if capsule[3] == 0.0 and capsule[4] == 0.0 and capsule[5] == 0.0:
             return True
@@ -110,7 +121,9 @@ def capsules_near(start: Array, stop: Array, tables: Tables, seed: Whole) -> Arr
             for j in range(first[1], last[1]):
                 for i in range(first[2], last[2]):
                     row = out[n]
-                    if _propose(row, kind, k, j, i, seed) and _reaches(row, start, stop):
+                    if _propose(row, kind, k, j, i, seed, tables.look) and _reaches(
+                        row, start, stop
+                    ):
                         n += _has_room(row, around, tables, seed)
     for k in range(len(tables.rods)):
         out[n, :7] = tables.rods[k]
@@ -129,8 +142,13 @@ def _reaches(capsule: Array, start: Array, stop: Array) -> bool:
 
 
 @compiled
-def _shade(c: Array, n: Whole, dz: Real, dy: Real, dx: Real, sharp: Real, grey: Real) -> Real:
-    """The grey of a voxel at (dz, dy, dx) from the centre of capsule `n`, over ground of `grey`."""
+def _shade(
+    c: Array, n: Whole, dz: Real, dy: Real, dx: Real, sharp: Real, grey: Real, plain: Real
+) -> Real:
+    """The grey of a voxel at (dz, dy, dx) from the centre of capsule `n`, over ground of `grey`.
+
+    `plain` is the grey of that ground without its texture.
+    """
     # t: where along the rod the voxel is, from -1 to 1; 0 in a ball, whose half axis is 0
     length2 = c[n, 3] * c[n, 3] + c[n, 4] * c[n, 4] + c[n, 5] * c[n, 5]
     t = 0.0
@@ -156,7 +174,7 @@ def _shade(c: Array, n: Whole, dz: Real, dy: Real, dx: Real, sharp: Real, grey: 
         wave = abs(turn - np.floor(turn) - 0.5) * 4.0 - 1.0
         own -= c[n, 10] * wave * 10.0 / max(sharp, 10.0)
     # some of the ground's own texture shows through, so that capsules do not look painted on
-    texture = 0.4 * (grey - 150.0) if c[n, 11] == CYTOPLASM else 0.3 * (grey - 200.0)
+    texture = (0.4 if c[n, 11] == CYTOPLASM else 0.3) * (grey - plain)
     if c[n, 10] < 0.0:
         texture *= 0.2
     return grey + cover * (own + texture - grey)
@@ -170,14 +188,16 @@ def draw_capsules(
     z_nm: Real,
     first: npt.NDArray[np.int64],
     voxel_nm: Array,
+    look: Look,
 ) -> None:
     """Capsules that meet the slice at `z_nm`, onto its grey levels, in place."""
     rows, columns = grey.shape
-    sharp = max(10.0, np.sqrt(voxel_nm[1] * voxel_nm[2]))
+    sharp = max(10.0, np.sqrt(voxel_nm[1] * voxel_nm[2]) + look.blur_nm)
     c = capsules
     for n in range(len(c)):
         if abs(z_nm - c[n, 0]) > abs(c[n, 3]) + c[n, 6] + sharp:
             continue
+        plain = look.cytoplasm_grey if c[n, 11] == CYTOPLASM else look.resin_grey - 3.0
         around = c[n, 6] + sharp + abs(c[n, 12])
         reach_y, reach_x = abs(c[n, 4]) + around, abs(c[n, 5]) + around
         y0 = max(0, int(np.floor((c[n, 1] - reach_y) / voxel_nm[1])) - first[1])
@@ -189,4 +209,4 @@ def draw_capsules(
             for i in range(x0, x1):
                 if ground[j, i] == c[n, 11]:
                     dx = (first[2] + i + 0.5) * voxel_nm[2] - c[n, 2]
-                    grey[j, i] = _shade(c, n, z_nm - c[n, 0], dy, dx, sharp, grey[j, i])
+                    grey[j, i] = _shade(c, n, z_nm - c[n, 0], dy, dx, sharp, grey[j, i], plain)

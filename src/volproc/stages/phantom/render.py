@@ -88,7 +88,8 @@ def _render_slab(
 ) -> None:
     fields, steps, tables = _prepared(scene, box)
     width_nm = float(np.sqrt(scene.voxel_nm[1] * scene.voxel_nm[2]))
-    lines, (side, spread) = membrane_lines(width_nm), noise_of(width_nm)
+    look, (gain, shift) = scene.look, scene.look.transfer()
+    lines, (side, spread) = membrane_lines(width_nm, look), noise_of(width_nm, look.noise)
     seed = np.uint32(scene.seed & 0xFFFFFFFF)
     voxel_nm, start = np.array(scene.voxel_nm, np.float64), np.array(box.start)
     grey, ground = np.empty(box.shape[1:], np.float32), np.empty(box.shape[1:], np.uint8)
@@ -98,6 +99,6 @@ def _render_slab(
         draw_ground(grey, ground, truth[k], fields, tables, lines, k, steps)
         if image is not None:
             z = box.start[0] + k
-            draw_capsules(grey, ground, capsules, steps.nm[0][k], start, voxel_nm)
-            offsets = row_offsets(scene, z, steps.nm[1])
-            add_noise(image[k], grey, offsets, z, start, side, spread, seed)
+            draw_capsules(grey, ground, capsules, steps.nm[0][k], start, voxel_nm, look)
+            offsets = row_offsets(scene, z, steps.nm[1]) + shift
+            add_noise(image[k], grey, gain, offsets, z, start, side, spread, seed)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm
+from volproc.stages.phantom.look import HELA, Look
 
 Nm3 = tuple[float, float, float]
 """A place or a vector in nm, (z, y, x)."""
@@ -99,6 +100,7 @@ class Scene:
     cells: tuple[Cell, ...]
     stripe: Stripe
     lost_slice: int | None
+    look: Look = HELA
 
     @property
     def cells_with_nucleus(self) -> tuple[Cell, ...]:
@@ -117,7 +119,7 @@ def random_at(seed: int, *place: int) -> np.random.Generator:
 
 
 class Tables(NamedTuple):
-    """Cells as plain arrays, for compiled code: row i of all belongs to one cell.
+    """Cells as plain arrays and the look, for compiled code: row i of all belongs to one cell.
 
     Its folds are rows fold_first[i] to fold_first[i + 1].
     """
@@ -130,6 +132,7 @@ class Tables(NamedTuple):
     nucleoli: npt.NDArray[np.float64]
     nucleolus_first: npt.NDArray[np.int64]
     rods: npt.NDArray[np.float64]  # centre, half axis, radius
+    look: Look
 
 
 def tables_near(scene: Scene, start_nm: Nm3, stop_nm: Nm3) -> Tables:
@@ -149,6 +152,7 @@ def tables_near(scene: Scene, start_nm: Nm3, stop_nm: Nm3) -> Tables:
         nucleoli=_rows([n for own in nucleoli for n in own], 4),
         nucleolus_first=_firsts(nucleoli),
         rods=_rows([np.hstack(rod) for cell in cells for rod in cell.chromosomes], 7),
+        look=scene.look,
     )
 
 

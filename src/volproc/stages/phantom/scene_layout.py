@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm
+from volproc.stages.phantom.look import HELA, Look
 from volproc.stages.phantom.render import truth_at
 from volproc.stages.phantom.scene import (
     CELL_REACH_NM,
@@ -30,13 +31,21 @@ from volproc.stages.phantom.sensor import lost_slice_in, stripe_in
 DIVIDING_MOVES_NM = 2_500.0
 """How far the dividing cell may leave its place to be seen, without touching nuclei."""
 
+MAX_CELL_AXIS_NM = 9_600.0
+"""With its outgrowths, a cell must end within CELL_REACH_NM."""
 
-def make_scene(shape: Shape, voxel_nm: VoxelNm, *, seed: int, cell_density: float = 1.0) -> Scene:
-    """A HeLa-like scene for a volume; `cell_density` is the share of places that hold a cell."""
+MAX_FOLDS = 31
+"""With the cut; a lattice point has one bit for each (`Fields.near_folds`)."""
+
+
+def make_scene(
+    shape: Shape, voxel_nm: VoxelNm, *, seed: int, cell_density: float = 1.0, look: Look = HELA
+) -> Scene:
+    """A scene for a volume; `cell_density` is the share of places that hold a cell."""
     extent: Nm3 = each(lambda n, v: n * v, shape, voxel_nm)
-    cells = _cells_in(extent, seed, cell_density)
-    faults = stripe_in(shape, extent, seed), lost_slice_in(shape, seed)
-    return _numbered(Scene(shape, voxel_nm, seed, cells, *faults))
+    cells = _cells_in(extent, seed, cell_density, look)
+    stripe = stripe_in(shape, extent, seed, charging=look.charging)
+    return _numbered(Scene(shape, voxel_nm, seed, cells, stripe, lost_slice_in(shape, seed), look))
 
 
 def _numbered(scene: Scene) -> Scene:
@@ -80,12 +89,12 @@ def _voxels_about(cell: Cell, scene: Scene) -> Iterator[Shape]:
         )
 
 
-def _cells_in(extent: Nm3, seed: int, density: float) -> tuple[Cell, ...]:
+def _cells_in(extent: Nm3, seed: int, density: float, look: Look) -> tuple[Cell, ...]:
     """The cells that may be seen in a volume of `extent` nm, in raster order; nuclei have id 0."""
-    sites = list(_sites(extent, seed, density))
+    sites = list(_sites(extent, seed, density, look))
     divides = _dividing(sites, extent, seed)
     return tuple(
-        _dividing_cell(site, extent, seed) if site is divides else _cell(site, seed)
+        _dividing_cell(site, extent, seed, look) if site is divides else _cell(site, seed, look)
         for site in sites
     )
 
@@ -97,12 +106,13 @@ class _Site:
     nucleus_axes: Nm3
 
 
-def _nucleus_axes(seed: int, place: Shape) -> Nm3:
+def _nucleus_axes(seed: int, place: Shape, size: float) -> Nm3:
     rng = random_at(seed, 1, *place)
-    return (rng.uniform(3300, 4500), rng.uniform(4200, 5300), rng.uniform(4200, 5300))
+    axes = (rng.uniform(3300, 4500), rng.uniform(4200, 5300), rng.uniform(4200, 5300))
+    return each(lambda axis: size * axis, axes)
 
 
-def _anchor(extent: Nm3, seed: int) -> Nm3:
+def _anchor(extent: Nm3, seed: int, size: float) -> Nm3:
     """The place of the first cell: in view, and its envelope too when the view is small."""
     rng = random_at(seed, 2)
     shares = rng.uniform(0.35, 0.65, 3)
@@ -111,15 +121,15 @@ def _anchor(extent: Nm3, seed: int) -> Nm3:
     centre = list(shares * extent)
     if max(extent[1:]) < 10_000:
         angle = rng.uniform(0, 2 * np.pi)
-        _, a, b = _nucleus_axes(seed, (0, 0, 0))
+        _, a, b = _nucleus_axes(seed, (0, 0, 0), size)
         centre[1] += a * np.sin(angle)
         centre[2] += b * np.cos(angle)
     return centre[0], centre[1], centre[2]
 
 
-def _sites(extent: Nm3, seed: int, density: float) -> Iterator[_Site]:
+def _sites(extent: Nm3, seed: int, density: float, look: Look) -> Iterator[_Site]:
     """Places of cells that may be seen, in raster order."""
-    anchor = _anchor(extent, seed)
+    anchor = _anchor(extent, seed, look.nucleus_size)
     spans = [
         range(-ceil((a + CELL_REACH_NM) / p) - 1, ceil((e - a + CELL_REACH_NM) / p) + 2)
         for a, e, p in zip(anchor, extent, PITCH_NM, strict=True)
@@ -134,7 +144,7 @@ def _sites(extent: Nm3, seed: int, density: float) -> Iterator[_Site]:
             anchor, place, (0.0, shift, shift), PITCH_NM, moves, JITTER_NM,
         )  # fmt: skip
         if kept and _distance_outside(centre, extent) < CELL_REACH_NM:
-            yield _Site(place, centre, _nucleus_axes(seed, place))
+            yield _Site(place, centre, _nucleus_axes(seed, place, look.nucleus_size))
 
 
 def _distance_outside(centre: Nm3, extent: Nm3) -> float:
@@ -153,31 +163,31 @@ def _dividing(sites: list[_Site], extent: Nm3, seed: int) -> _Site | None:
     return None
 
 
-def _cell(site: _Site, seed: int) -> Cell:
+def _cell(site: _Site, seed: int, look: Look) -> Cell:
     rng = random_at(seed, 5, *site.place)
     nucleus = Nucleus(
         id=0,
         axes=site.nucleus_axes,
         salt=int(rng.integers(1 << 31)),
-        folds=tuple(_folds(site.nucleus_axes, rng)),
-        nucleoli=tuple(_nucleoli(site, rng)),
+        folds=tuple(_folds(site.nucleus_axes, rng, look)),
+        nucleoli=tuple(_nucleoli(site, rng, look.nucleus_size)),
     )
-    return Cell(site.centre, _cell_axes(site, rng), _turn(rng), nucleus)
+    return Cell(site.centre, _cell_axes(site, rng, look.cytoplasm), _turn(rng), nucleus)
 
 
-def _dividing_cell(site: _Site, extent: Nm3, seed: int) -> Cell:
+def _dividing_cell(site: _Site, extent: Nm3, seed: int, look: Look) -> Cell:
     rng = random_at(seed, 8, *site.place)
     # as near to the volume as the neighbours allow
     inward = np.clip(site.centre, 0, extent) - np.array(site.centre)
     share = min(1.0, DIVIDING_MOVES_NM / (np.linalg.norm(inward) + 1e-9))
     centre = _triple(site.centre + inward * share)
     rods = tuple(_chromosomes(centre, rng))
-    return Cell(centre, _cell_axes(site, rng), _turn(rng), None, rods)
+    return Cell(centre, _cell_axes(site, rng, look.cytoplasm), _turn(rng), None, rods)
 
 
-def _cell_axes(site: _Site, rng: np.random.Generator) -> Nm3:
+def _cell_axes(site: _Site, rng: np.random.Generator, cytoplasm: float) -> Nm3:
     room = (rng.uniform(1800, 3000), rng.uniform(2600, 4200), rng.uniform(2600, 4200))
-    return each(lambda a, b: a + b, site.nucleus_axes, room)
+    return each(lambda a, b: min(a + cytoplasm * b, MAX_CELL_AXIS_NM), site.nucleus_axes, room)
 
 
 def _turn(rng: np.random.Generator) -> tuple[Nm3, Nm3, Nm3]:
@@ -193,9 +203,13 @@ def _triple(values: npt.NDArray[np.float64]) -> Nm3:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _folds(axes: Nm3, rng: np.random.Generator) -> Iterator[Fold]:
-    """Deep invaginations, upright and inclined, and a cut that parts the upper or lower slices."""
-    for _ in range(int(rng.integers(2, 6))):
+def _folds(axes: Nm3, rng: np.random.Generator, look: Look) -> Iterator[Fold]:
+    """Deep invaginations, upright and inclined, and a cut that parts the upper or lower slices.
+
+    No cut where the look leaves no invagination.
+    """
+    count = min(round(look.folds * int(rng.integers(2, 6))), MAX_FOLDS)
+    for _ in range(count):
         angle, tilt = rng.uniform(0, 2 * np.pi), rng.uniform(-0.5, 0.5)
         flat = np.array([0.0, np.sin(angle), np.cos(angle)])
         outward = np.cos(tilt) * flat + np.sin(tilt) * np.array([1.0, 0, 0])
@@ -209,9 +223,10 @@ def _folds(axes: Nm3, rng: np.random.Generator) -> Iterator[Fold]:
             _triple(normal), rng.uniform(-0.35, 0.35) * axes[1],
             _triple(outward), rng.uniform(-0.15, 0.55) * axes[1],
             _triple(along), rng.uniform(-0.5, 0.5) * axes[0], rng.uniform(0.3, 0.8) * axes[0],
-            rng.uniform(45, 120),
+            look.fold_width * rng.uniform(45, 120),
         )  # fmt: skip
-    yield _parting_fold(axes, rng)
+    if count:
+        yield _parting_fold(axes, rng)
 
 
 def _parting_fold(axes: Nm3, rng: np.random.Generator) -> Fold:
@@ -228,11 +243,13 @@ def _parting_fold(axes: Nm3, rng: np.random.Generator) -> Fold:
     )  # fmt: skip
 
 
-def _nucleoli(site: _Site, rng: np.random.Generator) -> Iterator[tuple[float, float, float, float]]:
+def _nucleoli(
+    site: _Site, rng: np.random.Generator, size: float
+) -> Iterator[tuple[float, float, float, float]]:
     for _ in range(int(rng.integers(1, 4))):
         aside = rng.uniform(-0.45, 0.45, 3) * site.nucleus_axes
         z, y, x = _triple(aside + site.centre)
-        yield z, y, x, rng.uniform(700, 1500)
+        yield z, y, x, size * rng.uniform(700, 1500)
 
 
 def _chromosomes(centre: Nm3, rng: np.random.Generator) -> Iterator[Rod]:

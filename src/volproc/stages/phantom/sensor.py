@@ -16,32 +16,37 @@ MAX_STEP = 7.0
 """Grey levels by which a slice may be brighter or darker than the mean of all."""
 
 
-def noise_of(width_nm: float) -> tuple[float, float]:
+def noise_of(width_nm: float, share: float) -> tuple[float, float]:
     """Share of a neighbour's noise in a voxel's, and the spread of the noise in grey levels.
 
-    As measured in nuclei of EMPIAR-10094: 8 levels at 10 nm, smeared; 4 at 50 nm, hardly so.
+    As measured in nuclei of EMPIAR-10094, times `share`: 8 levels at 10 nm, smeared; 4 at 50 nm,
+    hardly so.
     """
     scale = width_nm / 10.0
-    return 0.5 / max(1.0, scale), 8.0 * scale**-0.4
+    return 0.5 / max(1.0, scale), share * 8.0 * scale**-0.4
 
 
 def row_offsets(scene: Scene, z: int, y_nm: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """What the step of slice `z` and the stripe add to rows at `y_nm`."""
-    step = MAX_STEP * (2.0 * unit(z, 0, 0, np.uint32(scene.seed + 77 & 0xFFFFFFFF)) - 1.0)
+    step = (
+        scene.look.slice_steps
+        * MAX_STEP
+        * (2.0 * unit(z, 0, 0, np.uint32(scene.seed + 77 & 0xFFFFFFFF)) - 1.0)
+    )
     stripe = scene.stripe
     strength = {0: stripe.strength, 1: 0.5 * stripe.strength}.get(z - stripe.slice, 0.0)
     across = np.abs(y_nm - stripe.centre_nm) / stripe.half_width_nm
     return np.asarray(step + strength * np.maximum(0.0, 1.0 - across**2))
 
 
-def stripe_in(shape: Shape, extent: Nm3, seed: int) -> Stripe:
-    """The charging stripe: a slice and a band of its rows."""
+def stripe_in(shape: Shape, extent: Nm3, seed: int, *, charging: float) -> Stripe:
+    """The charging stripe: a slice and a band of its rows; `charging` is a factor."""
     rng = random_at(seed, 6)
     return Stripe(
         slice=int(shape[0] * rng.uniform(0.2, 0.45)),
         centre_nm=extent[1] * rng.uniform(0.25, 0.75),
         half_width_nm=min(1_500.0, extent[1] / 4) * rng.uniform(0.5, 1.0),
-        strength=rng.uniform(28, 40),
+        strength=charging * rng.uniform(28, 40),
     )
 
 
@@ -79,6 +84,7 @@ def _smeared_row(
 def add_noise(
     image: npt.NDArray[np.uint8],
     grey: Array,
+    gain: Real,
     offsets: npt.NDArray[np.float64],
     z: Whole,
     first: npt.NDArray[np.int64],
@@ -86,14 +92,14 @@ def add_noise(
     spread: Real,
     seed: Whole,
 ) -> None:
-    """Grey levels as the sensor gives them: each row's offset and noise added, rounded, clipped.
+    """Grey levels as the sensor gives them: `gain` times, with offsets and noise, rounded, clipped.
 
     `side` is the share of a neighbour's noise that a voxel sees too; `spread` the noise's.
     """
     rows, columns = grey.shape
     raw = np.empty(columns + 2, np.float32)
     ring = np.empty((3, columns), np.float32)
-    side = np.float32(side)
+    side, gain = np.float32(side), np.float32(gain)
     scale = np.float32(spread / (1 + 2 * side * side))
     # a voxel sees its eight neighbours' noise too: rows are smeared along x, then three of them
     # along y; neighbours beyond the box have their noise as well, so borders do not show
@@ -105,5 +111,5 @@ def add_noise(
         offset = np.float32(offsets[j] + 0.5)
         for i in range(columns):
             noise = here[i] + side * (above[i] + below[i])
-            value = grey[j, i] + offset + scale * noise
+            value = gain * grey[j, i] + offset + scale * noise
             image[j, i] = np.uint8(min(max(value, np.float32(0.0)), np.float32(255.0)))

@@ -19,6 +19,9 @@ RIM_NM = 700.0  # cytoplasm around a nucleus is at least this thick
 BULGES = np.array([[5000.0, 1500.0, 0], [2100.0, 1150.0, 1], [750.0, 360.0, 2]])
 MAX_BULGE_NM = 1_100.0
 BLEBS = np.array([[4200.0, 2000.0, 3], [1700.0, 2500.0, 4], [700.0, 1000.0, 5]])
+VILLI = np.array([[420.0, 900.0, 6]])
+LUMPS = np.array([[2600.0, 1.0, 7], [900.0, 0.35, 8]])
+LUMP_NM = 2_000.0  # by which a lump's surface moves as its noise changes by 1
 REACH_OF_BLEBS_NM = 2_600.0
 
 Array = npt.NDArray[np.float64]
@@ -41,9 +44,9 @@ def _ellipsoid(z: Real, y: Real, x: Real, a: Real, b: Real, c: Real) -> tuple[Re
 
 
 @compiled
-def _bulge(z: Real, y: Real, x: Real, salt: Whole) -> Real:
-    """How far a nucleus bulges out at a point of its ellipsoid."""
-    bulge = octaves(z, y, x, BULGES, salt)
+def _bulge(z: Real, y: Real, x: Real, salt: Whole, share: Real) -> Real:
+    """How far a nucleus bulges out at a point of its ellipsoid; `share` is a factor."""
+    bulge = share * octaves(z, y, x, BULGES, salt)
     return min(max(bulge, -MAX_BULGE_NM), MAX_BULGE_NM)
 
 
@@ -65,10 +68,13 @@ def along_line(around: Around, z: Real, y: Real, x: Real, step: Real, tables: Ta
     around.owner[:] = 0
     around.other_nucleus[:] = FAR_NM
     around.other_cell[:] = FAR_NM
+    bulging = tables.look.irregularity * min(tables.look.nucleus_size, 1.0)
     for n in range(len(tables.cells)):
         dz, dy = z - tables.cells[n, 0], y - tables.cells[n, 1]
         if dz * dz + dy * dy < CELL_REACH_NM * CELL_REACH_NM:
-            _meet_cell(around, n, tables.cells, tables.ids[n], tables.salts[n], dz, dy, x, step)
+            _meet_cell(
+                around, n, tables.cells, tables.ids[n], tables.salts[n], dz, dy, x, step, bulging
+            )
     # Neighbours keep apart: where a second one is nearly as near, both withdraw from the middle
     # between them, so that no two nuclei or cells ever merge.
     for i in range(len(around.cell)):
@@ -89,6 +95,7 @@ def _meet_cell(
     dy: Real,
     x: Real,
     step: Real,
+    bulging: Real,
 ) -> None:
     """Take cell `n` into account."""
     # Plain numbers: compiled code is several times slower with arrays handed on in the loop.
@@ -115,7 +122,7 @@ def _meet_cell(
         d, scale = _ellipsoid(rz, ry, rx, n0, n1, n2)
         if abs(d) < MAX_BULGE_NM + RIM_NM + 100.0:
             # the bulge depends on the direction only, so the nucleus is star-shaped: in one piece
-            d -= _bulge(rz / scale, ry / scale, rx / scale, salt)
+            d -= _bulge(rz / scale, ry / scale, rx / scale, salt, bulging)
         if d < around.nucleus[i]:
             around.owner[i] = n
         around.other_nucleus[i] = min(around.other_nucleus[i], max(around.nucleus[i], d))
@@ -137,6 +144,12 @@ def with_blebs(cell: Real, nucleus: Real, blebs: Real) -> Real:
     if abs(cell) < REACH_OF_BLEBS_NM:
         cell -= blebs
     return min(cell, nucleus - RIM_NM)
+
+
+@compiled
+def to_lump(noise: Real, lumps: Real) -> Real:
+    """Distance to the surface of shed lumps of cytoplasm; there are more where `lumps` is 1."""
+    return LUMP_NM * (0.5 - 0.4 * lumps - noise)
 
 
 @compiled

@@ -19,6 +19,7 @@ from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
 from volproc.stages.output import begin_volumes, cutting_of, finish_volume, pyramid_steps
+from volproc.stages.phantom.look import Look, look_of
 from volproc.stages.phantom.options import PhantomOptions
 from volproc.stages.phantom.render import render_into
 from volproc.stages.phantom.scene import Scene
@@ -112,9 +113,10 @@ def plan_phantom(url: str, options: PhantomOptions) -> PhantomPlan:
     GridError if the voxel size is not three positive numbers.
     """
     voxel_nm = parse_voxel_nm(options.voxel_nm)
-    scene = make_scene(
-        options.shape, voxel_nm, seed=options.seed, cell_density=options.cell_density
-    )
+    seed, density = options.seed, options.cell_density
+    given = options.model_dump(include=set(Look._fields))
+    look = look_of(options.look, seed=seed, given=given)
+    scene = make_scene(options.shape, voxel_nm, seed=seed, cell_density=density, look=look)
     story = _story(scene)
     image = new_volume(url, shape=scene.shape, voxel_nm=voxel_nm, dtype="uint8")
     truth = new_volume(
@@ -126,7 +128,9 @@ def plan_phantom(url: str, options: PhantomOptions) -> PhantomPlan:
         shards=image.write_unit,  # one block writes one shard of each
     )
     cutting = cutting_of(image.write_unit, image, truth)
-    recipe = Recipe("phantom", ALGORITHM, {}, options.model_dump(), cutting)
+    # by what the voxels depend on: the recipe of a HeLa-like phantom is that of earlier releases
+    lasting = options.model_dump(exclude={"look", *Look._fields}) | look.unlike_hela()
+    recipe = Recipe("phantom", ALGORITHM, {}, lasting, cutting)
     name, provenance = recipe.digest, {"scene": story, "recipe": recipe.record()}
     image, truth = image.with_provenance(**provenance), truth.with_provenance(**provenance)
     steps = (
@@ -182,6 +186,7 @@ def _story(scene: Scene) -> dict[str, Any]:
         "dividing_cells": "no envelope, so no nucleus and no label",
         "charging_stripe_slice": scene.stripe.slice,
         "lost_slice": scene.lost_slice,
+        "look": scene.look._asdict(),
     }
 
 

@@ -21,18 +21,15 @@ from volproc.stages.phantom.fields import (
     Array,
     Fields,
 )
+from volproc.stages.phantom.look import Look
 from volproc.stages.phantom.organelles import CYTOPLASM, NUCLEUS, RESIN
 from volproc.stages.phantom.scene import Tables
 from volproc.stages.phantom.shapes import fold_depth
 
-RESIN_GREY = np.float32(203.0)
-CYTOPLASM_GREY = np.float32(150.0)
-NUCLEUS_GREY = np.float32(156.0)
-
 Indices = npt.NDArray[np.int64]
 Places = npt.NDArray[np.float64]
 
-ENVELOPE_NM = 77.0  # median of the expert's tracing of ROI_1656-6756-329
+LAMELLA_NM = np.float32(320.0)  # of the sheet along a nucleus, from it
 
 # tables of grey levels by distance: entry i is for (i - OFFSET) * STEP nm
 STEP_NM = 2.0
@@ -45,7 +42,11 @@ class Lines(NamedTuple):
     envelope: Array
     plasma: Array
     reticulum: Array
-    half_width: np.float32  # of a voxel in plane, nm
+    lamella: Array
+    half_width: np.float32  # of a voxel in plane, blur included, nm
+    resin_grey: np.float32
+    cytoplasm_grey: np.float32
+    nucleus_grey: np.float32
 
 
 class Steps(NamedTuple):
@@ -57,8 +58,9 @@ class Steps(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def membrane_lines(width_nm: float) -> Lines:
-    """Profiles of the membranes, averaged over voxels `width_nm` wide in plane."""
+def membrane_lines(voxel_nm: float, look: Look) -> Lines:
+    """Profiles of the membranes, averaged over voxels `voxel_nm` wide in plane and their blur."""
+    width_nm = voxel_nm + look.blur_nm
     fine = np.arange(-OFFSET, OFFSET) * STEP_NM
     box = np.ones(max(1, round(width_nm / STEP_NM) | 1))
 
@@ -66,14 +68,24 @@ def membrane_lines(width_nm: float) -> Lines:
         return np.convolve(profile, box / box.size, mode="same").astype(np.float32)
 
     # two membranes and the lighter cleft between; beneath them heterochromatin
-    inside = (fine < 0) & (fine >= -ENVELOPE_NM)
-    cleft = (fine < -25) & (fine >= -ENVELOPE_NM + 25)
-    rim = np.clip(1 - (-fine - ENVELOPE_NM) / 240, 0, 1) * (fine < -ENVELOPE_NM)
-    envelope = -34.0 * inside + 17.0 * cleft - 8.0 * rim
-    plasma = -30.0 * ((fine < 0) & (fine >= -28))
+    thick, dark = look.envelope_nm, look.membranes
+    inside = (fine < 0) & (fine >= -thick)
+    cleft = (fine < -25) & (fine >= -thick + 25)
+    rim = np.clip(1 - (-fine - thick) / 240, 0, 1) * (fine < -thick)
+    envelope = dark * (-34.0 * inside + 17.0 * cleft) - look.heterochromatin * rim
+    plasma = dark * -30.0 * ((fine < 0) & (fine >= -28))
     # a flat sack: two membranes, and what is between them
     reticulum = -32.0 * (np.abs(fine) < 34) + 24.0 * (np.abs(fine) < 12)
-    return Lines(seen(envelope), seen(plasma), seen(reticulum), np.float32(width_nm / 2))
+    return Lines(
+        seen(envelope),
+        seen(plasma),
+        seen(look.reticulum * reticulum),
+        seen(look.lamellae * reticulum),
+        np.float32(width_nm / 2),
+        np.float32(look.resin_grey),
+        np.float32(look.cytoplasm_grey),
+        np.float32(look.nucleus_grey),
+    )
 
 
 @compiled
@@ -137,7 +149,7 @@ def draw_ground(
         for i in range(grey.shape[1]):
             ix, t = steps.place[2][i], steps.fraction[2][i]
             outside = _between(row[TO_CELL], ix, t)
-            resin = RESIN_GREY + _between(row[IN_RESIN], ix, t)
+            resin = lines.resin_grey + _between(row[IN_RESIN], ix, t)
             truth[j, i] = 0
             if outside >= lines.half_width:  # most voxels are done here
                 ground[j, i], grey[j, i] = RESIN, resin
@@ -154,7 +166,7 @@ def draw_ground(
                 if depth < 0:
                     truth[j, i] = tables.ids[owner]
                     ground[j, i] = NUCLEUS
-                    tone = NUCLEUS_GREY + _between(row[IN_NUCLEUS], ix, t)
+                    tone = lines.nucleus_grey + _between(row[IN_NUCLEUS], ix, t)
                     grey[j, i] = tone + _look_up(lines.envelope, depth)
                     continue
             tone = _between(row[IN_CYTOPLASM], ix, t)
@@ -173,7 +185,11 @@ def _cytoplasm(
     """Grey level in a cell, by the distances to the membranes that pass there."""
     # the darker parts are those rich in reticulum
     rich = min(max(np.float32(0.6) - tone * np.float32(0.08), np.float32(0.0)), np.float32(1.0))
-    value = CYTOPLASM_GREY + tone + rich * _look_up(lines.reticulum, to_reticulum)
+    value = lines.cytoplasm_grey + tone + rich * _look_up(lines.reticulum, to_reticulum)
+    if lines.lamella[OFFSET] != 0.0:
+        # a sheet that follows the nucleus, nearer here and farther there
+        along = to_nucleus - LAMELLA_NM + np.float32(0.5) * to_reticulum
+        value += _look_up(lines.lamella, along)
     return value + _look_up(lines.envelope, to_nucleus) + _look_up(lines.plasma, outside)
 
 
