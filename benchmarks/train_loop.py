@@ -1,6 +1,6 @@
 """Patches a second of a training, and the share of its time that it waits for patches.
 
-    python benchmarks/train_loop.py IMAGE.zarr LABELS.zarr [KEY=VALUE ...]     # options of [train]
+python benchmarks/train_loop.py IMAGE.zarr LABELS.zarr [KEY=VALUE ...]     # options of [train]
 """
 
 import sys
