@@ -69,7 +69,9 @@ def _run_app() -> None:
     from volproc.stages.train import companions  # takes seconds: torch
 
     if companions.is_companion():
-        companions.serve()
+        from volproc.stages.train.companion import serve
+
+        serve()
         return
     try:
         app()

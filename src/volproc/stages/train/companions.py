@@ -14,7 +14,6 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +24,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, TCPStore, rendezvous  # type: ignore[attr-defined]
 
-from volproc.errors import ModelError, StoppedError
+from volproc.errors import ModelError
 from volproc.model.device import device_for
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.processes import ALONE, Processes
@@ -42,19 +41,19 @@ TIMEOUT = timedelta(hours=2)
 
 def under_torchrun() -> bool:
     """Whether something else has started several processes of this command."""
-    return all(name in os.environ for name in STARTED_ELSEWHERE) and _world()[1] > 1
+    return all(name in os.environ for name in STARTED_ELSEWHERE) and world()[1] > 1
 
 
 def is_companion() -> bool:
     """Whether this process is one of them, and not the first."""
-    return under_torchrun() and _world()[0] > 0
+    return under_torchrun() and world()[0] > 0
 
 
 def dismiss() -> None:
     """Tell the companions that torchrun started that there will be no further training."""
     if under_torchrun():
         with suppress(Exception):  # they are gone, or see that this process is
-            _store().set(OVER, "1")
+            meeting_store().set(OVER, "1")
 
 
 def process_count(plan: TrainPlan) -> int:
@@ -75,7 +74,7 @@ def process_count(plan: TrainPlan) -> int:
 def training_together(plan: TrainPlan) -> Iterator[Processes]:
     """The processes of a training, of which this is the first; the others have got the plan."""
     if under_torchrun():
-        with _first_of(plan, _store(), _world()[1]) as processes:
+        with _first_of(plan, meeting_store(), world()[1]) as processes:
             yield processes
         return
     count = process_count(plan)
@@ -94,35 +93,10 @@ def training_together(plan: TrainPlan) -> Iterator[Processes]:
         store.set(OVER, "1")
 
 
-def serve() -> None:
-    """Take part in the trainings of the first process until there is none any more."""
-    from volproc.stages.train.execution import index_for, trained
-
-    rank, count = _world()
-    store = _store()
-    number = 0
-    while (plan := _next_plan(store, number)) is not None:
-        index = index_for(plan)
-        store.set(_ready_key(number, rank), "1")
-        with _group(plan, store, number, (rank, count)), suppress(StoppedError):
-            trained(plan, index, Processes(rank, count))
-        number += 1
-
-
-def _next_plan(store: Store, number: int) -> TrainPlan | None:
-    """The plan of the next training, waited for; None if there will be none."""
-    while not store.check([_plan_key(number)]):
-        if store.check([OVER]):
-            return None
-        time.sleep(LOOK_EVERY_S)
-    found: TrainPlan = pickle.loads(store.get(_plan_key(number)))  # of our own first process
-    return found
-
-
 @contextmanager
-def _group(plan: TrainPlan, store: Store, number: int, world: tuple[int, int]) -> Iterator[None]:
+def group(plan: TrainPlan, store: Store, number: int, place: tuple[int, int]) -> Iterator[None]:
     """Within it the processes of the training of this number can add up tensors."""
-    rank, count = world
+    rank, count = place
     on_gpu = device_for(plan.options.device, table="train") == "cuda"
     if on_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
@@ -145,27 +119,29 @@ def _first_of(
 ) -> Iterator[Processes]:
     """The first process of a training, once all others have got the plan."""
     number = store.add(TRAININGS, 1) - 1
-    store.set(_plan_key(number), pickle.dumps(plan))  # type: ignore[arg-type]
-    ready = [_ready_key(number, rank) for rank in range(1, count)]
+    store.set(plan_key(number), pickle.dumps(plan))  # type: ignore[arg-type]
+    ready = [ready_key(number, rank) for rank in range(1, count)]
     while not store.check(ready):  # else a companion that died is waited for, for hours
         _require_alive(companions)
         time.sleep(LOOK_EVERY_S)
-    with _group(plan, store, number, (0, count)):
+    with group(plan, store, number, (0, count)):
         yield Processes(0, count)
 
 
-def _plan_key(number: int) -> str:
+def plan_key(number: int) -> str:
+    """Under which the store has the plan of a training."""
     return f"volproc: training {number}"
 
 
-def _ready_key(number: int, rank: int) -> str:
+def ready_key(number: int, rank: int) -> str:
+    """Under which a companion says that it is there."""
     return f"volproc: training {number}, process {rank} is there"
 
 
 @contextmanager
 def _started(port: int, count: int) -> Iterator[list[Companion]]:
     """Companions of ranks 1 to `count` - 1; none of them is left at the end."""
-    command = [sys.executable, "-m", "volproc.stages.train.companions"]
+    command = [sys.executable, "-m", "volproc.stages.train.companion"]
     companions = []
     try:
         for rank in range(1, count):
@@ -207,34 +183,19 @@ def _require_alive(companions: Sequence[Companion]) -> None:
             )
 
 
-def _world() -> tuple[int, int]:
+def world() -> tuple[int, int]:
+    """The rank of this process, and how many there are."""
     return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
 _stores: list[Any] = []
 
 
-def _store() -> Store:
+def meeting_store() -> Store:
     """Where the processes that were started together meet; connected to once."""
     if not _stores:
-        rank, count = _world()
+        rank, count = world()
         place = f"env://?rank={rank}&world_size={count}"
         _stores.append(next(rendezvous(place, timeout=TIMEOUT))[0])
     store: Store = _stores[0]
     return store
-
-
-def _end_with_first_process() -> None:
-    """Ends this process when the one that started it is gone: its end of the pipe closes."""
-    sys.stdin.buffer.read()
-    os._exit(1)
-
-
-def main() -> None:
-    """A companion that was started here."""
-    threading.Thread(target=_end_with_first_process, daemon=True).start()
-    serve()
-
-
-if __name__ == "__main__":
-    main()
