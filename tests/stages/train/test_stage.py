@@ -14,7 +14,7 @@ from volproc.errors import ConfigError, ModelError, OutputError, VolprocError, V
 from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.weights import CARD, WEIGHTS, load_model
-from volproc.stages.train.data_options import TargetOptions
+from volproc.stages.train.data_options import DataOptions, TargetOptions
 from volproc.stages.train.loop import Progress
 from volproc.stages.train.options import TrainedOnOptions
 from volproc.stages.train.pairs import AgreementAs, LabelledImage, Pair
@@ -225,6 +225,27 @@ def test_image_and_labels_meet_on_one_grid(volumes: dict[str, Any]) -> None:
         pair.image[of].mean() for of in (pair.ground_truth[0], ~pair.ground_truth[0])
     )
     assert inside > outside + 40
+
+
+def test_a_hold_out_may_be_thinner_than_a_patch(volumes: dict[str, Any], tmp_path: Path) -> None:
+    """Validation predicts whole regions: only what is learnt from has to hold patches."""
+    one = {"image": volumes["images"][0], "labels": volumes["labels"][0]}
+    chosen = options(
+        volumes,
+        tmp_path / "m",
+        images=(),
+        labels=(),
+        patch=20,
+        axes="zyx",
+        data=(DataOptions(**one, box="0:11,:,:"),),
+        validation_images=(),
+        validation_labels=(),
+        validation=(DataOptions(**one, box="11:12,:,:"),),
+    )
+    held_out = held_out_of(chosen)
+    assert plan_train(sources_of(chosen), chosen, validation=held_out).validation == held_out
+    with pytest.raises(ConfigError, match=r"patches are 20 voxels along z, .* has 1 of 50 nm"):
+        plan_train(held_out, chosen)
 
 
 def test_a_plan_adds_up_the_costs(volumes: dict[str, Any], tmp_path: Path) -> None:

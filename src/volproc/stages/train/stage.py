@@ -88,7 +88,7 @@ def plan_train(
     for source in everything:
         require_fit(source, voxel_nm)
     axes = shares_of(options, [learnt(source, voxel_nm).shape for source in kept])
-    require_large_enough(everything, largest_patch(spec, options.patch, axes), voxel_nm)
+    require_large_enough(kept, largest_patch(spec, options.patch, axes), voxel_nm)
     plan = TrainPlan(
         options=options,
         sources=kept,
