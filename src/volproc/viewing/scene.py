@@ -75,7 +75,8 @@ def _are_meshes(place: str) -> bool:
 
 def _of_run(run: str, more: Sequence[str]) -> Scene:
     inside = [f"{run}/{name}.zarr" for name in OF_RUN]
-    images = [source] if (source := _source_of(f"{run}/prediction.zarr")) not in inside else []
+    source = _source_of(f"{run}/prediction.zarr")
+    images = [source] if source and source not in inside else []
     found = [*(_opened([*images, *inside])), *(open_volume(place).info for place in more)]
     if not found:
         raise ConfigError(
@@ -83,10 +84,10 @@ def _of_run(run: str, more: Sequence[str]) -> Scene:
         )
     labels = [info for info in found if info.kind == "labels"]
     meshes = f"{run}/measure/meshes"
-    seen = [i.url for i in found if i in labels or i.url == source]
+    seen = [info.url for info in found if info in labels or info is found[0]]
     return Scene(
         tuple(found),
-        tuple(seen or [found[0].url]),
+        tuple(seen),
         meshes=meshes if _are_meshes(meshes) else "",
         objects=_listed(run, labels[0]) if labels else (),
         saved_as=f"{run}/view.json",

@@ -84,7 +84,7 @@ class View:
         """What to open in a browser."""
         return f"{self.base}/"
 
-    @property
+    @cached_property
     def base(self) -> str:
         """The address below which everything of ours is."""
         return f"{neuroglancer_server.global_server.server_url}/{self.token}"
