@@ -94,10 +94,6 @@ class Flight:
             self._wake.wait(LOOK_EVERY_S)
             self._wake.clear()
             yield None
-        if time.monotonic() - self._looked >= LOOK_EVERY_S:
-            yield from self._send_stranded()
-            yield from self._without_reply()
-            self._looked = time.monotonic()
         with suppress(Empty):
             while True:
                 what, *told = self._heard.get_nowait()
@@ -105,6 +101,10 @@ class Flight:
                     report(*told)
                 elif (outcome := self._replied(*told)) is not None:
                     yield outcome
+        if time.monotonic() - self._looked >= LOOK_EVERY_S:
+            yield from self._send_stranded()
+            yield from self._without_reply()
+            self._looked = time.monotonic()
 
     def _hear(self, event: tuple[float, Any]) -> None:
         """Called by Dask's thread with what a worker says of a block."""
