@@ -349,7 +349,7 @@ def two_pools(cluster: Cluster) -> None:
     """Pods for steps on CPUs and one for those on GPUs, which computes on the CPU: both at once."""
     pools = CLUSTER.replace(":test", ":gpu").replace("jobs = 2", "jobs = 1") + (
         'gpu_resource = "example.org/gpu"\n'
-        "[cluster.gpu]\njobs = 1\ngpus_per_job = 1\nmemory_gb = 3\nask_ahead_minutes = 60\n"
+        "[cluster.gpu]\njobs = 1\ngpus_per_job = 1\nmemory_gb = 6\nask_ahead_minutes = 60\n"
     )
     trial = Trial(cluster, "two-pools", pools)
     trial.submit()
