@@ -135,7 +135,6 @@ def test_volumes_without_a_run(run, opened):
     assert "<nav" not in get(view, "/")[1].decode()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # tornado's socket
 def test_a_port_that_is_taken_is_one_line(run, opened):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -38,7 +38,7 @@ class Shown:
 
 def image_layers(shown: Shown) -> list[Layer]:
     """A layer per channel, laid over one another in their colours."""
-    channels = _channels(shown.info)
+    channels = channels_of(shown.info)
     found = [_image(shown, channel) for channel in channels]
     if shown.info.channels:
         for number, one in enumerate(found):
@@ -90,7 +90,7 @@ def _image(shown: Shown, channel: dict[str, Any]) -> Layer:
     return layer
 
 
-def _channels(info: VolumeInfo) -> list[dict[str, Any]]:
+def channels_of(info: VolumeInfo) -> list[dict[str, Any]]:
     """Colour, label and window of each channel; white where the metadata state none."""
     name = "zarr.json" if info.version == "0.5" else ".zattrs"
     stated = json.loads(read_file(f"{info.url}/{name}"))

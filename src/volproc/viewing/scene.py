@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from volproc.errors import ConfigError
+from volproc.location import name_of
 from volproc.volume.access import exists, url_from
 from volproc.volume.creation import provenance_of
 from volproc.volume.file_io import read_file
@@ -42,6 +43,8 @@ class Scene:
     """URLs of those that are seen first."""
     meshes: str = ""
     """Folder of neuroglancer's precomputed meshes, "" for none."""
+    table: str = ""
+    """The table of the first labels' objects, "" for none."""
     objects: tuple[Listed, ...] = ()
     saved_as: str = ""
     """The file in which the view is kept, "" for none."""
@@ -50,6 +53,10 @@ class Scene:
     def measured(self) -> VolumeInfo | None:
         """The labels that the list and the meshes are of: the first ones."""
         return next((info for info in self.volumes if info.kind == "labels"), None)
+
+    def name(self, info: VolumeInfo) -> str:
+        """What a volume is called."""
+        return name_of(info.url).removesuffix(".zarr")
 
     @property
     def first(self) -> VolumeInfo:
@@ -84,12 +91,15 @@ def _of_run(run: str, more: Sequence[str]) -> Scene:
         )
     labels = [info for info in found if info.kind == "labels"]
     meshes = f"{run}/measure/meshes"
+    tables = (f"{run}/measure/objects.csv", f"{run}/objects.csv")
+    table = next(filter(exists, tables), "")
     seen = [info.url for info in found if info in labels or info is found[0]]
     return Scene(
         tuple(found),
         tuple(seen),
         meshes=meshes if _are_meshes(meshes) else "",
-        objects=_listed(run, labels[0]) if labels else (),
+        table=table,
+        objects=_listed(table, labels[0]) if table and labels else (),
         saved_as=f"{run}/view.json",
     )
 
@@ -113,11 +123,8 @@ def _is_finished(place: str) -> bool:
     return not record or bool(record.get("finished"))
 
 
-def _listed(run: str, labels: VolumeInfo) -> tuple[Listed, ...]:
+def _listed(table: str, labels: VolumeInfo) -> tuple[Listed, ...]:
     """Objects of the run's table: the most doubtful first, where it says so, else the largest."""
-    table = next((p for p in (f"{run}/measure/objects.csv", f"{run}/objects.csv") if exists(p)), "")
-    if not table:
-        return ()
     rows = list(csv.DictReader(read_file(table).decode().splitlines()))
     doubt = bool(rows) and "probability_right" in rows[0]
     rows.sort(

@@ -12,6 +12,7 @@ another page or user who does not know it reads nothing.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,7 +30,6 @@ from tornado.ioloop import IOLoop
 from volproc.errors import ConfigError, VolprocError
 from volproc.faults import first_line
 from volproc.grid.box import each
-from volproc.location import name_of
 from volproc.viewing.layers import Layer, Shown, image_layers, label_layers
 from volproc.viewing.outlines import Outlines
 from volproc.viewing.scene import MOST_MESHES, Listed, Scene
@@ -57,14 +57,9 @@ class View:
     stores: list[Store | Outlines] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        _require_free(self.host, self.port)
         neuroglancer.set_server_bind_address(self.host, self.port)
-        try:
-            self.viewer = neuroglancer.Viewer()
-        except OSError as error:
-            raise ConfigError(
-                f"port {self.port} of {self.host} cannot be had ({first_line(error)}); "
-                "take another --port, or leave it out"
-            ) from error
+        self.viewer = neuroglancer.Viewer()
         self._pool = ThreadPoolExecutor(READERS)
         state = self._state()  # which adds the stores
         server = neuroglancer_server.global_server
@@ -133,9 +128,8 @@ class View:
 
     def _layers(self, info: VolumeInfo) -> list[Layer]:
         visible = info.url in self.scene.visible
-        shown = Shown(
-            name_of(info.url).removesuffix(".zarr"), info, self._served(Store(info.url)), visible
-        )
+        address = self._served(Store(info.url))
+        shown = Shown(self.scene.name(info), info, address, visible)
         if info.kind != "labels":
             return image_layers(shown)
         mine = self.scene.meshes and info is self.scene.measured
@@ -159,6 +153,18 @@ class View:
             return None  # a view is no result: what cannot be read is made anew
         fresh = {layer["name"] for layer in self._state()["layers"]}
         return state if names == fresh else None
+
+
+def _require_free(host: str, port: int) -> None:
+    """ConfigError if something else listens there, or nothing can."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"port {port} of {host} cannot be had ({first_line(error)}); take another --port, or "
+            "leave it out"
+        ) from error
 
 
 class _Handler(tornado.web.RequestHandler):
