@@ -88,6 +88,17 @@ def test_files_of_the_volumes_are_read_and_no_others(run, opened):
         assert b"is no file of" in said
 
 
+def test_a_file_tells_its_length(run, opened):
+    """neuroglancer asks for that before it reads the index at the end of a shard."""
+    view = opened(run)
+    for key in ("/data/0/zarr.json", "/data/1/0/zarr.json", "/data/2/0/zarr.json"):
+        size = len(get(view, key)[1])
+        asked = urllib.request.Request(view.base + key, method="HEAD")
+        with urllib.request.urlopen(asked) as answer:
+            assert int(answer.headers["Content-Length"]) == size > 0
+            assert answer.read() == b""
+
+
 def test_another_address_than_the_one_that_was_told_reads_nothing(run, opened):
     view = opened(run)
     elsewhere = view.base.replace(view.token, "guessed")

@@ -192,29 +192,33 @@ class _Go(_Handler):
 
 class _Files(_Handler):
     async def get(self, number: str, key: str) -> None:
-        await self._answer(number, key, body=True)
+        store, asked = self.view.stores, self.request.headers.get("Range")
+        await self._answer(lambda: _content(store[int(number)], key, asked))
 
     async def head(self, number: str, key: str) -> None:
-        await self._answer(number, key, body=False)
+        await self._answer(lambda: _size(self.view.stores[int(number)], key))
 
-    async def _answer(self, number: str, key: str, *, body: bool) -> None:
-        def content() -> tuple[int, dict[str, str], bytes]:
-            return _content(self.view.stores[int(number)], key, self.request.headers.get("Range"))
-
-        status, headers, found = await IOLoop.current().run_in_executor(
-            self.view._pool, _refused(content)
-        )
+    async def _answer(self, content: Callable[[], Answer]) -> None:
+        loop = IOLoop.current()
+        status, headers, found = await loop.run_in_executor(self.view._pool, _refused(content))
         self.set_status(status)
         for name, value in {"Cache-Control": "no-cache", **headers}.items():
             self.set_header(name, value)
-        self.finish(found if body else b"")
+        self.finish(found)
 
 
 Answer = tuple[int, dict[str, str], bytes]
+"""Status, headers and content."""
+
+
+def _size(store: Store | Outlines, key: str) -> Answer:
+    """The length of a file without the file."""
+    size = len(store.read(key)) if isinstance(store, Outlines) else store.size(key)
+    return 200, {"Accept-Ranges": "bytes", "Content-Length": str(size)}, b""
 
 
 def _content(store: Store | Outlines, key: str, asked: str | None) -> Answer:
-    """Status, headers and bytes of a file, or of the part of it that is asked for."""
+    """A file, or the part of it that is asked for."""
     if isinstance(store, Outlines):
         return 200, {}, store.read(key)
     size = store.size(key)
