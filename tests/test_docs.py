@@ -32,6 +32,7 @@ ONLY_PARSED = {
     "MODEL": "needs somebody's network: tests/model/foreign has some",
     "net.pt": "the same",
     "workflow.toml": "stands for one's own: my.toml of getting_started.md is run",
+    "view": "serves until Ctrl-C: tests/viewing looks",
     "examples/crowd.toml": "takes minutes: tests/whole/test_loop.py has a smaller one",
 }
 """Commands with one of these words are parsed and not run."""

@@ -252,7 +252,7 @@ def test_a_training(tmp_path, voxels, rate):
         kills = [2]
 
         def watch(event):
-            if event["step"] in kills:
+            if event.step in kills:
                 kills.clear()
                 raise Killed
 

@@ -884,7 +884,7 @@ def predict(
     mask: str = "",
     classes: Sequence[str] = (),
     axes: Literal["model", "z", "y", "x", "zy", "zx", "yx", "zyx"] = "model",
-    fusion: Literal["model"] | Literal["union", "majority", "mean", "max", "weighted"] = "model",
+    fusion: Literal["model", "union", "majority", "mean", "max", "weighted"] = "model",
     weights: Sequence[float] = (1.0, 1.0, 1.0),
     threshold: float = 0.5,
     match_greys: bool = False,

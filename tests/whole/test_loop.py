@@ -21,7 +21,7 @@ MADE = (
     "annotations-ignore.zarr",
     "model/weights.safetensors",
     "model/card.json",
-    "model/training/log.jsonl",
+    "model/training/log.csv",
     "prediction.zarr",
     "objects.csv",
     "measure/objects.csv",

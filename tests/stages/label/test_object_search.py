@@ -288,7 +288,7 @@ def test_records_count_as_long_as_the_tables_are_there(tmp_path, folder, steps):
 
 
 def test_channels_are_refused_by_name():
-    with pytest.raises(VolumeError, match=r"mask has channels \(x, y\); label needs one value"):
+    with pytest.raises(VolumeError, match=r"mask has channels \(x, y\), the votes of single axes"):
         planned(np.ones((2, 4, 4, 4), dtype="uint8"), channels=("x", "y"))
 
 

@@ -69,7 +69,7 @@ def test_the_network_and_voxel_size_are_those_of_the_model_started_from(
 def test_another_voxel_size_and_other_classes_are_said_and_on_the_card(
     volumes: dict[str, Any], tiny_model: Path, tmp_path: Path
 ) -> None:
-    more = {"start_from": str(tiny_model), "voxel_nm": 100, "object_name": "vesicle"}
+    more = {"start_from": str(tiny_model), "voxel_nm": 100, "classes": ["vesicle"]}
     wanted = (
         "voxel size: 100 x 100 x 100 nm, tiny learnt at 50 x 50 x 50 nm",
         "classes that begin with random weights: vesicle",
@@ -109,7 +109,7 @@ def test_the_published_network_is_trained_and_resumed_to_the_same_weights(
     assert card.spec == EtchACellSpec(6, 4, 2, levels=3)
 
     def kill(event: Any) -> None:
-        if event["step"] == 3:
+        if event.step == 3:
             raise Killed
 
     torch.manual_seed(99)

@@ -64,7 +64,7 @@ def test_a_training_in_pieces_of_one_step_is_the_training_in_one(
     too_late = {"until": 1.0, "clock": lambda: 0.0}
     for done in range(1, STEPS):
         with pytest.raises(
-            StoppedError, match=f"^stopped as --until says: {done} of {STEPS} steps of the training"
+            StoppedError, match=f"^stopped as --until says: step {done} of {STEPS} of the training"
         ) as caught:
             trained(planned("pieces"), tmp_path / "pieces-records", **too_late)
         assert caught.value.exit_code == 75

@@ -17,7 +17,6 @@ from volproc.config.options import (
     Triple,
     Voxels,
 )
-from volproc.fusion import Fusion
 
 
 class PredictOptions(Options):
@@ -48,7 +47,7 @@ class PredictOptions(Options):
     """Of the classes that the model predicts, those to write; empty is all."""
     axes: Literal["model", "z", "y", "x", "zy", "zx", "yx", "zyx"] = "model"
     """Axes to look along; model: those that its card names, zyx if it names none."""
-    fusion: Literal["model"] | Fusion = "model"
+    fusion: Literal["model", "union", "majority", "mean", "max", "weighted"] = "model"
     """union, majority, mean, max or weighted mean of the axes' votes; model: as its card says, mean
     if it says nothing."""
     weights: tuple[NotNegative, NotNegative, NotNegative] = (1.0, 1.0, 1.0)
