@@ -54,7 +54,7 @@ class MergedGroups:
     @property
     def uniting_bytes(self) -> int:
         """Memory to unite the open objects."""
-        return max(1, sum(self.opened)) * MERGE_BYTES
+        return sum(self.opened) * MERGE_BYTES
 
     @property
     def numbering_bytes(self) -> int:
