@@ -133,6 +133,30 @@ def test_the_view_is_kept_and_comes_again(run, opened, tmp_path):
     assert again.token in json.dumps(again.viewer.state.to_json())
 
 
+def test_a_view_that_cannot_be_kept_is_looked_at_all_the_same(run, opened, monkeypatch, capsys):
+    """A colleague's run may be read only."""
+    from volproc.cli import view_commands
+
+    def refused(*_):
+        raise VolumeError("cannot write view.json: Permission denied")
+
+    view = opened(run)
+    monkeypatch.setattr(server, "write_file", refused)
+    assert not view_commands._keep(view)
+    assert "the view is not kept: cannot write view.json" in "".join(capsys.readouterr())
+    assert get(view, "/")[0] == 200
+
+
+def test_an_unchanged_view_is_written_once(run, opened, monkeypatch):
+    view, written = opened(run), []
+    monkeypatch.setattr(server, "write_file", lambda *what: written.append(what))
+    view.keep()
+    view.keep()
+    view.go(7)
+    view.keep()
+    assert len(written) == 2
+
+
 @pytest.mark.parametrize("damage", ["{", "[]", '{"layers": [{"name": "another"}]}'])
 def test_a_view_of_something_else_is_made_anew(run, opened, tmp_path, damage):
     (tmp_path / "run" / "view.json").write_text(damage)

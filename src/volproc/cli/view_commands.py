@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from volproc.cli.app import app
-from volproc.errors import INSTALL, ConfigError
-from volproc.terminal import show
+from volproc.errors import INSTALL, ConfigError, VolprocError
+from volproc.terminal import note, show
+
+if TYPE_CHECKING:
+    from volproc.viewing.server import View
 
 
 @app.command()
@@ -41,9 +44,29 @@ def view(
         tunnel = f"ssh -L {number}:127.0.0.1:{number} {socket.gethostname()}"
         show(f"from your own machine: {tunnel}, then open that address there")
     show("Ctrl-C ends it")
+    _serve(opened)
+
+
+def _serve(opened: View) -> None:
+    """Keep the view every two seconds, as long as it can be kept, until Ctrl-C."""
+    kept = True
     try:
         while True:
             time.sleep(2)
-            opened.keep()
+            if kept:
+                kept = _keep(opened)
     except KeyboardInterrupt:
+        if kept:
+            _keep(opened)
+    finally:
         opened.close()
+
+
+def _keep(opened: View) -> bool:
+    """Whether the view could be written; a colleague's run may be read only."""
+    try:
+        opened.keep()
+    except VolprocError as error:
+        note(f"the view is not kept: {error}")
+        return False
+    return True

@@ -18,8 +18,7 @@ OF_RUN = (
     *("image", "filtered", "prediction", "votes", "votes-agreement", "votes-disagreement"),
     "objects",
 )
-"""Names in a run's folder, from below to above. The image and the outlines are seen first; all
-others, and the colours of objects, are a click away."""
+"""Names in a run's folder, from below to above. The lowest and the labels are seen first."""
 MOST_LISTED = 5000
 MOST_MESHES = 200
 """Objects whose meshes are shown from the beginning: each is fetched."""
@@ -36,7 +35,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Scene:
-    """Volumes from below to above, the meshes of the last labels, and the objects of the list."""
+    """Volumes from below to above, the meshes of the first labels, and the objects of the list."""
 
     volumes: tuple[VolumeInfo, ...]
     visible: tuple[str, ...]

@@ -55,6 +55,8 @@ class View:
     host: str = "127.0.0.1"
     token: str = field(default_factory=lambda: token_urlsafe(16))
     stores: list[Store | Outlines] = field(default_factory=list)
+    _written: str = ""
+    """The view that the scene's file has."""
 
     def __post_init__(self) -> None:
         _require_free(self.host, self.port)
@@ -85,16 +87,16 @@ class View:
         return f"{neuroglancer_server.global_server.server_url}/{self.token}"
 
     def close(self) -> None:
-        """Keep the view, and serve no more."""
-        self.keep()
+        """Serve no more."""
         neuroglancer.stop()
         self._pool.shutdown(cancel_futures=True)
 
     def keep(self) -> None:
-        """Write the view into the scene's file, for the next start."""
-        if self.scene.saved_as:
-            text = json.dumps(self.viewer.state.to_json(), indent=1)
+        """Write the view into the scene's file if it changed; VolumeError where that cannot be."""
+        text = json.dumps(self.viewer.state.to_json(), indent=1)
+        if self.scene.saved_as and text != self._written:
             write_file(self.scene.saved_as, text.replace(self.base, PLACE).encode())
+            self._written = text
 
     def go(self, number: int) -> None:
         """Move to an object and choose it."""
