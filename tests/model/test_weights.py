@@ -201,3 +201,9 @@ def test_others_models_at_a_url_are_refused() -> None:
     said = r"cannot read memory://none/model.zip/card.json: .*the only kind that is read at a URL"
     with pytest.raises(ModelError, match=said):
         open_network("memory://none/model.zip")
+
+
+def test_a_training_that_is_not_finished_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "net" / "training").mkdir(parents=True)
+    with pytest.raises(ModelError, match=r"net is a training that is not finished; .*goes on"):
+        open_network(str(tmp_path / "net"))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from volproc.errors import ModelError
 from volproc.model.foreign.loader import open_foreign
 from volproc.model.network import Network
 from volproc.model.predictor import own_network
 from volproc.model.weights import CARD, SHIPPED, model_folder
 from volproc.retry import patient
+
+TRAINING = "training"
+"""A folder in a model's, where a training keeps what it goes on from."""
 
 
 @patient
@@ -24,4 +28,8 @@ def open_network(name: str, *, card: str = "", trust: bool = False) -> Network:
     path = Path(name)
     shipped = "/" not in name and (SHIPPED / name / CARD).is_file()
     own = shipped or (path / CARD).is_file() or not path.exists()
+    if not own and (path / TRAINING).is_dir():
+        raise ModelError(
+            f"{name} is a training that is not finished; the same `volproc train` goes on with it"
+        )
     return own_network(model_folder(name)) if own else open_foreign(path, card=card, trust=trust)

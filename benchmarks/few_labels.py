@@ -1,0 +1,101 @@
+"""How good a model gets from 1, 5, 10, 20 labelled slices: which slices, and from where it starts.
+
+    python benchmarks/few_labels.py OUT MODEL IMAGE LABELS TEST_IMAGE TEST_LABELS
+        [--counts 1 5 10 20] [--steps 150] [--seed 0]
+
+Slices of IMAGE are chosen at random, or those in which the votes of MODEL along the three axes
+are furthest apart ("disputed"); the labels of all others are ignored. From each choice two models
+are trained with the options of `few`: one goes on from MODEL, one begins with random weights and
+the rate of a training from scratch. Scores are the Dice of the mean of three axes on the test.
+What is in OUT is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import volproc
+from volproc.stages.train.data_options import DataOptions
+
+SERIAL: dict[str, Any] = {"cluster": volproc.ClusterOptions(kind="serial"), "progress": False}
+
+
+def slices_by_dispute(out: Path, model: str, image: str, labels: Any) -> list[int]:
+    """Slices of the labels, the one first in which the votes of the axes are furthest apart."""
+    votes = str(out / "votes.zarr")
+    volproc.predict(image, str(out / "prediction.zarr"), model=model, votes=votes, **SERIAL)
+    volume = volproc.open_volume(votes)
+    values = volume.read(volume.info.box).astype(int)
+    apart = (values.max(0) - values.min(0)).mean((1, 2))
+    assert len(apart) == labels.info.shape[0]
+    return [int(z) for z in np.argsort(-apart, kind="stable")]
+
+
+def all_but(path: Path, slices: list[int], labels: Any) -> str:
+    """A volume that is 1 where labels are ignored: everywhere but in `slices`."""
+    info = volproc.new_volume(
+        str(path),
+        shape=labels.info.shape,
+        voxel_nm=labels.info.voxel_nm,
+        corner_nm=labels.info.corner_nm,
+        dtype="uint8",
+        kind="labels",
+        max_levels=1,
+    )
+    if not path.exists():
+        how = {"step": "few", "digest": path.name, "version": volproc.__version__}
+        made, values = volproc.create_volume(info, **how), np.ones(info.shape, np.uint8)
+        values[slices] = 0
+        made.write(info.box, values)
+        made.finish()
+    return info.url
+
+
+def score(asked: argparse.Namespace, name: str, ignore: str, **how: Any) -> float:
+    """The Dice on the test of a model that was trained so."""
+    card = volproc.load_card(asked.model)
+    spec = {name: getattr(card.spec, name) for name in ("slices_in", "slices_out", "widths")}
+    options = volproc.TrainOptions(
+        few=True,
+        voxel_nm=card.voxel_nm,
+        patch=asked.patch,
+        steps=asked.steps,
+        validate_steps=asked.steps,
+        data=(DataOptions(image=asked.image, labels=asked.labels, ignore=ignore),),
+        validation=(DataOptions(image=asked.test_image, labels=asked.test_labels),),
+        model_out=str(asked.out / name),
+        **(spec | how),
+    )
+    return float(volproc.train(options, **SERIAL).scores["validation dice"])
+
+
+def main() -> None:
+    """Print a row for each choice of slices."""
+    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ask.add_argument("out", type=Path)
+    for name in ("model", "image", "labels", "test_image", "test_labels"):
+        ask.add_argument(name)
+    ask.add_argument("--counts", type=int, nargs="+", default=[1, 5, 10, 20])
+    ask.add_argument("--steps", type=int, default=150)
+    ask.add_argument("--patch", type=int, default=192)
+    ask.add_argument("--seed", type=int, default=0)
+    asked = ask.parse_args()
+    labels = volproc.open_volume(asked.labels)
+    disputed = slices_by_dispute(asked.out, asked.model, asked.image, labels)
+    drawn = [int(z) for z in np.random.default_rng(asked.seed).permutation(labels.info.shape[0])]
+    print("| slices | chosen | goes on | from scratch |\n|---|---|---|---|", flush=True)
+    for count in asked.counts:
+        for how, order in (("at random", drawn), ("disputed", disputed)):
+            name = f"{count}-{how.replace(' ', '-')}"
+            ignore = all_but(asked.out / f"{name}-ignored.zarr", order[:count], labels)
+            on = score(asked, f"{name}-on", ignore, start_from=asked.model)
+            new = score(asked, f"{name}-new", ignore, start_from="", learning_rate=2e-3)
+            print(f"| {count} | {how} | {on:.3f} | {new:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
