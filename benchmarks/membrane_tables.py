@@ -86,9 +86,9 @@ def membrane_rows(asked: argparse.Namespace, votes: str, truth: str) -> None:
     print("| | boundary F | Dice |\n|---|---|---|")
     near = {"tolerances_nm": (asked.tolerance_nm,), "most_distance_nm": 100.0}
     near["object_class"] = asked.object_class
-    near |= {"surfaces": "2d" if asked.axes == "z" else "3d"}
+    near["surfaces"] = "2d" if asked.axes == "z" else "3d"
     for score in volproc.evaluate(votes, truth, **near, **SERIAL).scores:
-        (row,) = score.surfaces.values()
+        row = score.surfaces[near["surfaces"]]
         f = next(value for name, value in row.items() if name.startswith("bf_"))
         print(f"| {score.name} | {f:.3f} | {score.whole.dice:.3f} |", flush=True)
 

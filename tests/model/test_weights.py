@@ -170,15 +170,19 @@ def test_a_missing_file_is_named(folder: Path, missing: str) -> None:
 def test_names_are_shipped_models_or_paths(folder: Path) -> None:
     assert model_folder(str(folder)) == folder
     assert (model_folder("nuclei-50nm") / CARD).is_file()
-    with pytest.raises(ModelError, match=r"no model 'nuclei-7nm'.*shipped: nuclei-50nm"):
+    known = r"no model 'nuclei-7nm'.*shipped: membranes-10nm, nuclei-50nm"
+    with pytest.raises(ModelError, match=known):
         model_folder("nuclei-7nm")
 
 
-def test_the_shipped_model_is_whole_and_small() -> None:
-    folder = model_folder("nuclei-50nm")
+@pytest.mark.parametrize(("name", "nm"), [("nuclei-50nm", 50), ("membranes-10nm", 10)])
+def test_the_shipped_models_are_whole_and_small(name: str, nm: int) -> None:
+    folder = model_folder(name)
     module, card = load_model(folder)
     assert (folder / WEIGHTS).stat().st_size < 10e6
-    assert card.voxel_nm == (50, 50, 50)
+    assert card.voxel_nm == (nm, nm, nm)
+    assert card.purpose
+    assert card.limits
     assert card.trained_on
     assert all(entry.terms for entry in card.trained_on)
     planes = torch.zeros(1, card.slices_in, 2 * card.stride, 2 * card.stride)
