@@ -36,13 +36,15 @@ include_patterns = [
     "docs/*.md",
     "examples/*.ipynb",
     "examples/*/README.md",
+    "src/**/DESIGN.md",
 ]
-exclude_patterns = [".*", "build", "demo", "dist", "docs/drawings", "runs", "src", "tests"]
+exclude_patterns = [".*", "build", "demo", "dist", "docs/drawings", "runs", "tests"]
 html_extra_path = ["site"]  # an index.html that leads to docs/index.html
 
 myst_heading_anchors = 6
 nb_execution_mode = "off"  # tests run the notebooks; their pictures are kept in them
 
+html_context = {"default_mode": "auto"}  # light or dark as the reader's machine is
 html_theme = "pydata_sphinx_theme"
 html_title = f"volproc {version}"
 html_static_path = ["static"]
@@ -59,11 +61,7 @@ html_theme_options: dict[str, Any] = {
 
 
 def listed(page: str) -> list[str]:
-    """The pages that a section's lists and tables begin with, by their names for Sphinx.
-
-    >>> listed("docs/howto")[:1]
-    ['docs/biologists']
-    """
+    """The pages that a section's lists and tables begin with, by their names for Sphinx."""
     text = (ROOT / f"{page}.md").read_text()
     return [normpath(join(dirname(page), found)) for found in LISTED.findall(text)]
 

@@ -21,7 +21,12 @@ COMMANDS = f"""# Commands
 
 Every command of `volproc`, with what it takes. {GENERATED} Options that a command shares
 with a table of the workflow file are in [options](options.md): each is a flag here, its name
-with dashes. `volproc COMMAND --help` says the same in a terminal."""
+with dashes. `volproc COMMAND --help` says the same in a terminal.
+
+A command never replaces what it was not asked to replace. An output that is also an input, that
+volproc did not write, or that was made with other options is refused. `--overwrite` replaces what
+volproc made. Volumes may be at URLs ([in a bucket](admins.md#in-a-bucket)). The environment sets
+options too: `VOLPROC_CLUSTER__WORKERS=4`."""
 PYTHON = f"""# Python functions
 
 Every public name of `volproc`, from its docstring. {GENERATED} [Python](api.md) is the
