@@ -47,7 +47,8 @@ def site(tmp_path_factory):
         command, env={**os.environ, **source}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    return {path: Page(path) for path in folder.rglob("*.html")}
+    pages = (path for path in folder.rglob("*.html") if "_static" not in path.parts)
+    return {path: Page(path) for path in pages}
 
 
 def test_every_page_is_in_the_site(site):
