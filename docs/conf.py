@@ -1,8 +1,8 @@
 """How Sphinx makes a site of the pages, which are plain Markdown and stay readable without it.
 
 The source is the whole repository (`scripts/docs`), so that links to pages, and to files beside
-them, are the same here and on a git host. A section's page lists its pages as a table or a list
-whose lines begin with the link; these lines are its table of contents, which is hidden.
+them, are the same here and on a git host. The index lists the sections, and a section its pages,
+in lines that begin with the link; these lines are the table of contents, which is hidden.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from typing import Any
 import volproc
 
 ROOT = Path(__file__).resolve().parents[1]
-SECTIONS = ("tutorials", "howto", "explanation", "reference", "project")
-"""Pages that list others; the names in the bar at the top."""
 LAST_RESORT = "docs/howto"
 """A page that no section lists yet comes at the end of this one, so that nothing is lost."""
-LISTED = re.compile(r"(?m)^(?:\| |- |\d+\. )\*{0,2}\[[^\]]*\]\(([^)#\s]+)\.(?:md|ipynb)\)")
+LISTED = re.compile(r"(?m)^(?:\| |- )\[([^\]]*)\]\(([^)#\s]+)\.(?:md|ipynb)\)")
 
 project = "volproc"
 author = copyright = "The volproc developers"
@@ -60,26 +58,26 @@ html_theme_options: dict[str, Any] = {
 }
 
 
-def listed(page: str) -> list[str]:
-    """The pages that a section's lists and tables begin with, by their names for Sphinx."""
-    text = (ROOT / f"{page}.md").read_text()
-    return [normpath(join(dirname(page), found)) for found in LISTED.findall(text)]
+def listed(page: str) -> dict[str, str]:
+    """The pages that a section's lists and tables begin with, by their names for Sphinx: titles."""
+    found = LISTED.findall((ROOT / f"{page}.md").read_text())
+    return {normpath(join(dirname(page), place)): title for title, place in found}
 
 
-def contents(pages: Iterable[str]) -> dict[str, list[str]]:
-    """The pages below each section and below the index, in the order in which they are shown."""
-    sections = [f"docs/{name}" for name in SECTIONS]
-    below = {section: listed(section) for section in sections}
-    known = {root_doc, *sections, *(page for found in below.values() for page in found)}
-    below[LAST_RESORT] += sorted(set(pages) - known)
-    return {root_doc: sections, **below}
+def contents(pages: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The pages below the index and each section, in the order in which they are shown: titles."""
+    below = {root_doc: listed(root_doc)} | {page: listed(page) for page in listed(root_doc)}
+    known = {root_doc, *(page for found in below.values() for page in found)}
+    below[LAST_RESORT] |= dict.fromkeys(sorted(set(pages) - known), "")
+    return below
 
 
 def add_contents(app: Any, page: str, source: list[str]) -> None:
     """Give the index and the sections their table of contents (Sphinx' event source-read)."""
-    below = contents(app.env.found_docs).get(page, [])
+    below = contents(app.env.found_docs).get(page, {})
     if below:
-        entries = "\n".join(f"/{one}" for one in below)
+        lines = (f"{title} </{one}>" if title else f"/{one}" for one, title in below.items())
+        entries = "\n".join(lines)
         source[0] += f"\n\n```{{toctree}}\n:hidden:\n\n{entries}\n```\n"
 
 
