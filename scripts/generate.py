@@ -2,6 +2,8 @@
 
 src/volproc/__init__.pyi     what type checkers and editors see
 docs/options.md              every table and option of a workflow file
+docs/commands.md             every command
+docs/python.md               every public name of Python
 docs/workflow.schema.json    the same for editors that know JSON schemas
 """
 
@@ -18,6 +20,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from reference_pages import commands_page, python_page, slug
 
 import volproc
 from volproc import functions
@@ -61,6 +64,8 @@ def files() -> dict[Path, str]:
     return {
         ROOT / "src/volproc/__init__.pyi": stub(),
         ROOT / "docs/options.md": options_page(),
+        ROOT / "docs/commands.md": commands_page(),
+        ROOT / "docs/python.md": python_page(),
         ROOT / "docs/workflow.schema.json": f"{schema}\n",
     }
 
@@ -170,10 +175,10 @@ def options_page() -> str:
         "that by flags. Editors that know JSON schemas complete and check a file that begins with",
         "`#:schema docs/workflow.schema.json`.",
         "",
-        " · ".join(f"[[{name}]](#{name})" for name in tables),
+        " · ".join(f"[[{name}]](#{slug(name)})" for name in tables),
     ]
     for name, kind in tables.items():
-        lines += ["", f"## [{name}]", "", f'<a id="{name}"></a>{heads[name]}', ""]
+        lines += ["", f"## [{name}]", "", heads[name], ""]
         lines += ["| option | default | meaning |", "|---|---|---|"]
         for key, field in kind.model_fields.items():
             told = " ".join((field.description or "").split()).replace("|", "\\|")

@@ -23,6 +23,8 @@ PAGES = [*ROOT.glob("*.md"), *DOCS, *ROOT.glob("examples/*/*.md"), *ROOT.glob("b
 PAGES += [*(ROOT / "src").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
 LINK = re.compile(r"\[[^\]]*\]\((?!https?://)([^)\s]+)\)")
 BLOCK = re.compile(r"(?ms)^```(bash|python|toml)\n(.*?)^```")
+WRITTEN = re.compile(r"(?ms)Write `([\w.-]+\.toml)`[^`]*:\n\n```toml\n(.*?)^```")
+"""A workflow file that a page tells its reader to write."""
 
 ONLY_PARSED = {
     "fetch": "needs EMPIAR: tests/stages/ingest/empiar has a server",
@@ -48,6 +50,9 @@ SMALLER = {
     "--shape 24 360 360": "--shape 6 160 160",
     "--shape 64 240 240": "--shape 8 64 64",
     "--roi 50 2000 2000": "--roi 8 100 100",
+    "--shape 64 400 400": "--shape 64 64 64",
+    "--shape 120 1024 1024": "--shape 8 160 160",
+    "few = true": "few = true\nsteps = 2\npatch = 48\nbatch = 1",
     "--volunteers 11": "--volunteers 3",
     "--box 0:64,1000:1512,1000:1512": "--box 0:6,10:60,10:60",
     "--box 0:2um,10:15um,:": "--box 0:0.2um,0.5:1um,:",
@@ -201,6 +206,8 @@ def test_what_a_page_shows_runs(page, world, tmp_path, monkeypatch):
     monkeypatch.chdir(shutil.copytree(world, tmp_path / "world"))
     for name, place in INPUTS.get(page.name, {}).items():
         shutil.copytree(place, name)
+    for name, text in WRITTEN.findall(page.read_text()):
+        Path(name).write_text(smaller(text))
     names = {"viewer": SimpleNamespace(add_labels=lambda *_, **__: None), "labels": None}
     for language, block in shown:
         if language == "bash":

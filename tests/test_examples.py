@@ -52,14 +52,36 @@ def _names(workflow: Workflow) -> list[str]:
     return [name for table in tables for name in type(table).model_fields]
 
 
-def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path, monkeypatch):
-    pytest.importorskip("dask_image")
-    notebook = json.loads((EXAMPLES / "dask_arrays.ipynb").read_text())
-    monkeypatch.chdir(tmp_path)
+def run_notebook(name):
+    """The names that are left after all cells of a notebook, run in the folder that is open."""
     names = {"__name__": "notebook"}
-    for cell in notebook["cells"]:
+    for cell in json.loads((EXAMPLES / name).read_text())["cells"]:
         if cell["cell_type"] == "code":
-            assert (cell["outputs"], cell["execution_count"]) == ([], None)
-            exec(compile("".join(cell["source"]), "dask_arrays.ipynb", "exec"), names)
+            exec(compile("".join(cell["source"]), name, "exec"), names)
+    return names
+
+
+def test_the_notebook_of_arrays_runs_from_its_first_cell_to_its_last(tmp_path, monkeypatch):
+    pytest.importorskip("dask_image")
+    monkeypatch.chdir(tmp_path)
+    names = run_notebook("dask_arrays.ipynb")
     assert names["labels"].info.provenance["finished"]
     assert len(names["ids"]) == len(names["sizes"]) > 0
+
+
+def test_the_notebook_of_nuclei_runs_and_ranks_what_it_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_notebook("nuclei.ipynb")
+    counts = [len(names["doubts"](row)) for row in names["worst"]]
+    assert counts == sorted(counts, reverse=True)
+    assert {row["id"] for row in names["worst"]} == {row["id"] for row in names["table"]}
+    agreed = sorted(names["table"], key=lambda row: float(row["agreement"]))
+    assert names["overlap"](agreed[0]) < 0.9 < names["overlap"](agreed[-1])
+
+
+def test_notebooks_hold_small_pictures_and_no_errors():
+    for path in sorted(EXAMPLES.glob("*.ipynb")):
+        assert len(path.read_bytes()) < 400_000, path.name
+        for cell in json.loads(path.read_text())["cells"]:
+            kinds = {one["output_type"] for one in cell.get("outputs", ())}
+            assert kinds <= {"execute_result", "stream"}, path.name
