@@ -4,7 +4,6 @@ One browser and one run for all tests. Objects get flat colours, so every pixel 
 """
 
 import io
-import re
 import shutil
 import signal
 import socket
@@ -13,7 +12,6 @@ import sys
 import time
 import urllib.request
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -158,8 +156,8 @@ def flat(shown):
         coloured(state)
         state.layout = "xy"
         state.cross_section_scale = 1 / PIXELS
-        corner = np.divide(CORNER_NM, VOXEL_NM)
-        state.position = (corner + (SLICE + 0.5, SHAPE[1] / 2, SHAPE[2] / 2))[::-1]
+        middle = np.array((SLICE + 0.5, SHAPE[1] / 2, SHAPE[2] / 2))
+        state.position = (np.divide(CORNER_NM, VOXEL_NM) + middle)[::-1]
         state.cross_section_background_color = "#000000"
         for layer in state.layers:
             layer.visible = layer.name == shown
@@ -318,3 +316,57 @@ def test_names_are_text_and_nothing_else(look, page, tmp_path, run):
     assert bad in page.inner_text("nav")
     assert page.frame_locator("iframe").get_by_text(bad).count()
     assert page.evaluate("window.hit") is None
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def test_a_command_without_a_keyboard(run):
+    """Started by another program, at a port of its choice, until it is told to end."""
+    port = free_port()
+    command = [sys.executable, "-m", "volproc", "view", str(run), "--port", str(port)]
+    said = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    closed = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
+    with subprocess.Popen(closed, **said) as process:
+        address = process.stdout.readline().strip()
+        assert address.startswith(f"http://127.0.0.1:{port}/")
+        with urllib.request.urlopen(address) as answer:
+            assert f'data-id="{BRICK}"'.encode() in answer.read()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert errors == ""
+    (run / "view.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("words", "places"),
+    [
+        (("nothing.zarr does not exist",), ["nothing.zarr"]),
+        (("is not an OME-Zarr volume", "volproc ingest"), ["."]),
+        (("has no finished volume", "volproc status"), ["begun"]),
+        (("floats.zarr", "float32", "whole numbers"), ["floats.zarr"]),
+        (("double.zarr", "float64", "float32"), ["double.zarr"]),
+    ],
+)
+def test_wrong_places_are_one_line(refused, tmp_path, monkeypatch, words, places):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "floats.zarr", np.zeros((8, 8, 8), np.float32), kind="labels")
+    save(tmp_path / "double.zarr", np.zeros((8, 8, 8), np.float64), kind="image")
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "workflow.json").write_text("{}")
+    refused(*words, by=("view", *places))
+
+
+def test_a_port_that_is_taken_is_one_line(refused, run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused(f"port {port}", "--port", by=("view", run, "--port", port))
+
+
+def test_without_neuroglancer_the_line_says_how_to_get_it(refused, run, monkeypatch):
+    monkeypatch.delitem(sys.modules, "volproc.viewing.server", raising=False)
+    monkeypatch.setitem(sys.modules, "neuroglancer", None)
+    refused("the extra view (pip install", "neuroglancer is missing", by=("view", run))
