@@ -284,7 +284,7 @@ def test_the_view_of_the_last_time_comes_again(look, page, run):
     page.wait_for_selector("button[aria-current]")
     press(page, "Shift+ArrowLeft")  # turns the plane
     page.mouse.move(5, 5)  # what is under the mouse shines
-    until(page, lambda: first.viewer.state.cross_section_orientation[1])
+    until(page, lambda: first.viewer.state.cross_section_orientation is not None)
     settle(page, first)
     before, position = picture(page), [*first.viewer.state.position]
     first.keep()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from volproc.model.foreign.loader import open_foreign
+from volproc.model.model_folder import CARD, SHIPPED, model_folder
 from volproc.model.network import Network
-from volproc.model.predictor import own_network
-from volproc.model.weights import CARD, SHIPPED, model_folder
+from volproc.model.own_network import own_network
 from volproc.retry import patient
 
 
@@ -24,4 +23,8 @@ def open_network(name: str, *, card: str = "", trust: bool = False) -> Network:
     path = Path(name)
     shipped = "/" not in name and (SHIPPED / name / CARD).is_file()
     own = shipped or (path / CARD).is_file() or not path.exists()
-    return own_network(model_folder(name)) if own else open_foreign(path, card=card, trust=trust)
+    if own:
+        return own_network(model_folder(name))
+    from volproc.model.foreign.loader import open_foreign  # torch, and what measures networks
+
+    return open_foreign(path, card=card, trust=trust)
