@@ -23,7 +23,7 @@ import torch
 
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.normalisation import Normalisation
-from volproc.model.unet import UNetSpec
+from volproc.model.unet_spec import UNetSpec
 from volproc.stages.train.augmentation.augmenter import Augmenter
 from volproc.stages.train.augmentation.options import AugmentationOptions
 from volproc.stages.train.batch import RawPatches

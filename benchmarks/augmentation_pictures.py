@@ -20,7 +20,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from volproc.grid.scale import parse_voxel_nm
-from volproc.model.unet import UNetSpec
+from volproc.model.unet_spec import UNetSpec
 from volproc.stages.train.augmentation.augmenter import Augmenter
 from volproc.stages.train.augmentation.options import AugmentationOptions
 from volproc.stages.train.batch import Batch, RawPatches

@@ -48,10 +48,12 @@ from volproc.engine.memory import machine_cores
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.device import device_for
-from volproc.model.etchacell import EtchACell, EtchACellSpec
+from volproc.model.etchacell import EtchACell
+from volproc.model.etchacell_spec import EtchACellSpec
+from volproc.model.model_folder import model_folder
 from volproc.model.normalisation import Normalisation
 from volproc.model.resolver import open_network
-from volproc.model.weights import card_for, load_model, model_folder, save_model
+from volproc.model.weights import card_for, load_model, save_model
 from volproc.stages.inference.batches import batch_limit
 from volproc.stages.inference.tiling import along
 from volproc.stages.inference.votes import load_once

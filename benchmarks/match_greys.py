@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import volproc
-from volproc.model.predictor import own_network
+from volproc.model.own_network import own_network
 
 POWERS = (1.0, 0.5, 2.0, 4.0)
 

@@ -24,9 +24,11 @@ from torch.nn.functional import interpolate
 
 from volproc.grid.box import whole_box
 from volproc.grid.scale import parse_voxel_nm
+from volproc.model.model_folder import model_folder
 from volproc.model.normalisation import constants_from
-from volproc.model.unet import UNet, UNetSpec
-from volproc.model.weights import load_model, model_folder
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
+from volproc.model.weights import load_model
 from volproc.stages.phantom.look import look_of
 from volproc.stages.phantom.render import render
 from volproc.stages.phantom.scene_layout import make_scene

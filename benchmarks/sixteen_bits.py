@@ -35,12 +35,14 @@ import volproc
 from volproc import ClusterOptions, IngestOptions, PhantomOptions
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
-from volproc.model.etchacell import EtchACell, EtchACellSpec
+from volproc.model.etchacell import EtchACell
+from volproc.model.etchacell_spec import EtchACellSpec
+from volproc.model.model_folder import SHIPPED
 from volproc.model.normalisation import Normalisation
 from volproc.model.output_window import OutputWindow
 from volproc.model.predictor import without_batch_norm
 from volproc.model.unet import UNet
-from volproc.model.weights import SHIPPED, load_model
+from volproc.model.weights import load_model
 from volproc.stages.inference.batches import BatchLimit
 from volproc.stages.inference.layout import lay_out
 from volproc.stages.inference.tiling import Layout

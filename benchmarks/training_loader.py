@@ -25,7 +25,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from volproc import __version__
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 from volproc.stages.train.centre_index import index_of
 from volproc.stages.train.data_options import TargetOptions
 from volproc.stages.train.pairs import LabelledImage

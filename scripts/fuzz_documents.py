@@ -27,7 +27,8 @@ from volproc.errors import VolprocError
 from volproc.grid.box import Box
 from volproc.lease import lease_file, owner
 from volproc.model.foreign import weights_file
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import card_for, load_model, save_model
 from volproc.stages.annotate.export import vote_store
 from volproc.stages.annotate.export.export_summary import Summary

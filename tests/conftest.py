@@ -15,7 +15,8 @@ from tests.flaky import Faults, quick_pauses
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.grid.scale import parse_voxel_nm
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import card_for, save_model
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume

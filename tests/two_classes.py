@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import card_for, save_model
 
 CLASSES = ("bright organelle", "dark organelle")

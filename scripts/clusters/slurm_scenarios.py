@@ -26,7 +26,8 @@ from storm import Storm, Wrong, table
 from volproc import PhantomOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import card_for, save_model
 from volproc.stages.phantom.stage import plan_phantom, run_phantom
 from volproc.volume.store import open_volume

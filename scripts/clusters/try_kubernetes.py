@@ -67,7 +67,8 @@ from pathlib import Path
 from volproc import PhantomOptions, phantom
 from volproc.volume.store import open_volume
 from tests.conftest import card_for
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import save_model
 phantom("phantom.zarr", PhantomOptions(shape=(16, 300, 300), voxel_nm=(50, 20, 20), seed=4))
 volume = open_volume("phantom.zarr")

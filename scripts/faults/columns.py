@@ -107,7 +107,8 @@ def grey(place):
 
 def tiny_model(folder):
     """A network with random weights, as if trained."""
-    from volproc.model.unet import UNet, UNetSpec
+    from volproc.model.unet import UNet
+    from volproc.model.unet_spec import UNetSpec
     from volproc.model.weights import card_for, save_model
 
     torch.manual_seed(1)

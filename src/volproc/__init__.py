@@ -27,7 +27,7 @@ _HOME = {
     "check": "volproc.workflow.checking",
     "check_model": "volproc.model.checking",
     "import_keras": "volproc.model.keras.importing",
-    "load_card": "volproc.model.weights",
+    "load_card": "volproc.model.model_folder",
     "store": "volproc.array.storing",
     "plan_fetch": "volproc.stages.ingest.empiar.fetch",
     "run_fetch": "volproc.stages.ingest.empiar.fetch",

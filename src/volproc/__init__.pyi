@@ -19,8 +19,8 @@ from volproc.functions import status as status
 from volproc.grid.box import Box as Box
 from volproc.model.checking import check_model as check_model
 from volproc.model.keras.importing import import_keras as import_keras
+from volproc.model.model_folder import load_card as load_card
 from volproc.model.weights import Card
-from volproc.model.weights import load_card as load_card
 from volproc.stages.annotate.options import AnnotateOptions as AnnotateOptions
 from volproc.stages.annotate.stage import AnnotateResult
 from volproc.stages.crowd.options import CrowdOptions as CrowdOptions
@@ -1304,7 +1304,8 @@ def evaluate(
     ground_truth_labels
         Label values that count as foreground; all but 0 if empty.
     object_class
-        Of a prediction of several classes, that which is scored.
+        Of a prediction of several classes, or of votes for them, the one that is scored;
+        its values in the ground truth are ground_truth_labels. Of several at once: classes.
     classes
         Classes to be scored one by one, each "NAME=VALUE" or "NAME=VALUE,VALUE", such as
         "nucleus=1,2": these values of the ground truth against the result's channel of that

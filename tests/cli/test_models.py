@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 from volproc.cli import app
 from volproc.model.card import Calibration, Parent, TrainedOn
-from volproc.model.unet import UNet, UNetSpec
-from volproc.model.weights import CARD, card_for, save_model
+from volproc.model.model_folder import CARD
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
+from volproc.model.weights import card_for, save_model
 
 SPEC = UNetSpec(2, 2, (2, 3), stem=2, classes=2)
 

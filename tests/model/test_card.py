@@ -11,11 +11,14 @@ import torch
 
 from volproc.errors import ModelError
 from volproc.model.card import Calibration, Card, Parent, card_for
+from volproc.model.model_folder import CARD, load_card, model_folder
 from volproc.model.normalisation import MatchedGreys, Normalisation
-from volproc.model.predictor import Predictor, described, own_network
+from volproc.model.own_network import described, own_network
+from volproc.model.predictor import Predictor
 from volproc.model.resolver import open_network
-from volproc.model.unet import UNet, UNetSpec
-from volproc.model.weights import CARD, load_card, model_folder, save_model
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
+from volproc.model.weights import save_model
 
 SPEC = UNetSpec(3, 1, (2, 3), classes=2)
 HOT = Calibration(temperature=2.0, ece_before=0.1, ece_after=0.02, curve=((0.1, 0.2), (0.9, 0.7)))

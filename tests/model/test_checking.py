@@ -11,10 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from volproc.model.checking import check_model
-from volproc.model.etchacell import EtchACellSpec
+from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.model.measured_halo import measured_halo
-from volproc.model.unet import UNet, UNetSpec
-from volproc.model.weights import CARD, WEIGHTS, network_of
+from volproc.model.model_folder import CARD, WEIGHTS
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
+from volproc.model.weights import network_of
 
 SPECS = [
     UNetSpec(2, 2, (2, 3), stem=2),

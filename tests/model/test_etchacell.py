@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from volproc.errors import ModelError
-from volproc.model.etchacell import EtchACell, EtchACellSpec
-from volproc.model.weights import card_for, load_card, load_model, save_model
+from volproc.model.etchacell import EtchACell
+from volproc.model.etchacell_spec import EtchACellSpec
+from volproc.model.model_folder import load_card
+from volproc.model.weights import card_for, load_model, save_model
 
 SPECS = [EtchACellSpec(1, 1, 1, levels=2), EtchACellSpec(3, 1, 2, levels=3)]
 

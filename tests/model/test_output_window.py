@@ -5,9 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volproc.model.etchacell import EtchACell, EtchACellSpec
+from volproc.model.etchacell import EtchACell
+from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.model.output_window import regions
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 
 UNETS = [
     UNetSpec(slices_in=3, slices_out=1, widths=(4, 6, 8), stem=2, convs_up=2),

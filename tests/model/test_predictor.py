@@ -11,7 +11,8 @@ import torch
 from volproc.errors import ModelError
 from volproc.model.normalisation import Normalisation
 from volproc.model.predictor import Predictor, without_batch_norm, without_stem
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 
 
 def trained(stem: int, **more: Any) -> UNet:

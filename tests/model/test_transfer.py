@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from volproc.model.etchacell import EtchACell, EtchACellSpec
+from volproc.model.etchacell import EtchACell
+from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.model.predictor import without_batch_norm
 from volproc.model.transfer import copy_weights, freeze
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import network_of
 
 SPECS = [

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from volproc.errors import ModelError
 from volproc.model.spec import Block, Skips
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 
 SPECS = [
     UNetSpec(1, 1, (2,), stem=1),

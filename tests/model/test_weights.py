@@ -14,18 +14,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from volproc.errors import ModelError
+from volproc.model.model_folder import CARD, WEIGHTS, load_card, model_folder
 from volproc.model.resolver import open_network
-from volproc.model.unet import UNet, UNetSpec
-from volproc.model.weights import (
-    CARD,
-    WEIGHTS,
-    TrainedOn,
-    card_for,
-    load_card,
-    load_model,
-    model_folder,
-    save_model,
-)
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
+from volproc.model.weights import TrainedOn, card_for, load_model, save_model
 
 SPEC = UNetSpec(3, 1, (2, 3))
 

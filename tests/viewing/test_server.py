@@ -106,6 +106,35 @@ def test_another_address_than_the_one_that_was_told_reads_nothing(run, opened):
         urllib.request.urlopen(f"{elsewhere}/data/0/zarr.json")
 
 
+def test_links_lead_nowhere(run, opened, tmp_path):
+    (tmp_path / "secret").write_text("no")
+    (tmp_path / "run" / "image.zarr" / "out").symlink_to(tmp_path / "secret")
+    (tmp_path / "run" / "image.zarr" / "up").symlink_to(tmp_path)
+    view = opened(run)
+    for path in ("/data/0/out", "/data/0/up/secret"):
+        status, said, _ = get(view, path)
+        assert status == 403
+        assert b"leads out of" in said
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "localhost.evil"])
+def test_a_page_whose_name_was_turned_to_this_machine_reads_nothing(run, opened, host):
+    """Not even with the token: DNS rebinding."""
+    view = opened(run)
+    ours = "/" + view.viewer.get_viewer_url().split("/", 3)[3]
+    root = view.base.rpartition("/")[0]
+    for address in (f"{view.base}/", f"{view.base}/data/0/zarr.json", f"{root}{ours}"):
+        assert urllib.request.urlopen(address).status == 200
+        asked = urllib.request.Request(address, headers={"Host": host})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(asked)
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:9000", "10.1.2.3:80"])
+def test_a_tunnel_leads_to_it(run, opened, host):
+    assert get(opened(run), "/data/0/zarr.json", Host=host)[0] == 200
+
+
 def test_the_list_has_the_largest_first_and_leads_there(run, opened):
     view = opened(run)
     page = get(view, "/")[1].decode()

@@ -30,7 +30,7 @@ def list_models(
     ] = "",
 ) -> None:
     """Say which models there are, and at which voxel size they see what."""
-    from volproc.model.weights import cards_in
+    from volproc.model.model_folder import cards_in
 
     table = Table("model", "network", "voxel nm", "classes", "axes", "kFLOP/voxel/axis", "purpose")
     for name, card in cards_in(folder):
@@ -44,7 +44,7 @@ def list_models(
 @models.command("show")
 def show_model(model: ModelArgument) -> None:
     """Print a model's card."""
-    from volproc.model.weights import load_card, model_folder
+    from volproc.model.model_folder import load_card, model_folder
 
     card = load_card(model_folder(model))
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 
 from volproc import __version__
 from volproc.fusion import Fusion
-from volproc.model.etchacell import EtchACellSpec
+from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.model.normalisation import METHOD, Method
-from volproc.model.unet import UNetSpec
+from volproc.model.unet_spec import UNetSpec
 
 Format = Literal["volproc-unet-1", "volproc-model-2"]
 """The first knew one class and the first ten fields; what it lacks has a default."""

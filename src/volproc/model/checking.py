@@ -11,9 +11,10 @@ import torch
 from volproc.errors import ModelError
 from volproc.model.card import Card
 from volproc.model.measured_halo import measured_halo
+from volproc.model.model_folder import model_folder
 from volproc.model.normalisation import Normalisation
 from volproc.model.predictor import Predictor
-from volproc.model.weights import PlaneNetwork, load_model, model_folder
+from volproc.model.weights import PlaneNetwork, load_model
 from volproc.retry import patient
 
 CORE = 4

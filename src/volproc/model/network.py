@@ -11,12 +11,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy.typing as npt
-from torch import Tensor
 
 from volproc.model.output_window import OutputWindow
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Constants(Protocol):
@@ -26,7 +28,7 @@ class Constants(Protocol):
         """`values` prepared, float32, each voxel by constants that no tile can change."""
 
 
-Predict = Callable[[Tensor, Any, OutputWindow], Tensor]
+Predict: TypeAlias = "Callable[[Tensor, Any, OutputWindow], Tensor]"
 """Raw planes (N, slices_in, H, W), the volume's `Constants`, and the rows and columns requested,
 multiples of the stride -> their probabilities (N, classes, slices_out, h, w), float32."""
 

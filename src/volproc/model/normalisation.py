@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from volproc.compiled import compiled
 from volproc.errors import VolumeError
+from volproc.lazy import lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy("torch")
 
 Method = Literal["mean-std-unsaturated"]
 """How constants are found: mean and standard deviation of the voxels that are neither saturated nor

@@ -14,8 +14,11 @@ The values are those that the whole decoder would compute there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 OutputWindow = tuple[slice, slice]
 """Rows and columns of a plane, from a start to a stop."""

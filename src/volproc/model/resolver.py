@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from volproc.errors import ModelError
-from volproc.model.foreign.loader import open_foreign
+from volproc.model.model_folder import CARD, SHIPPED, model_folder
 from volproc.model.network import Network
-from volproc.model.predictor import own_network
-from volproc.model.weights import CARD, SHIPPED, model_folder
+from volproc.model.own_network import own_network
 from volproc.retry import patient
 
 TRAINING = "training"
@@ -32,4 +31,8 @@ def open_network(name: str, *, card: str = "", trust: bool = False) -> Network:
         raise ModelError(
             f"{name} is a training that is not finished; the same `volproc train` goes on with it"
         )
-    return own_network(model_folder(name)) if own else open_foreign(path, card=card, trust=trust)
+    if own:
+        return own_network(model_folder(name))
+    from volproc.model.foreign.loader import open_foreign  # torch, and what measures networks
+
+    return open_foreign(path, card=card, trust=trust)

@@ -7,35 +7,31 @@ trained on and under which terms, and the digest of the weights it belongs to.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from contextlib import suppress
 from pathlib import Path
-from typing import get_args
 
 import torch
 from fsspec.implementations.local import LocalFileSystem
-from pydantic import ValidationError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from volproc import lease
 from volproc.errors import ModelError
-from volproc.faults import first_line, understanding
+from volproc.faults import understanding
 from volproc.location import filesystem_of
-from volproc.model.card import FORMAT, Card, Format, TrainedOn, card_for
-from volproc.model.etchacell import EtchACell, EtchACellSpec
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.card import Card, TrainedOn, card_for
+from volproc.model.etchacell import EtchACell
+from volproc.model.etchacell_spec import EtchACellSpec
+from volproc.model.model_folder import CARD, WEIGHTS, load_card, read_file
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 from volproc.retry import patient
-
-WEIGHTS, CARD = "weights.safetensors", "card.json"
-SHIPPED = Path(__file__).parent / "shipped"
 
 PlaneNetwork = UNet | EtchACell
 NetworkSpec = UNetSpec | EtchACellSpec
 
-__all__ = ["Card", "TrainedOn", "card_for", "load_card", "load_model", "save_model"]
+__all__ = ["Card", "TrainedOn", "card_for", "load_model", "save_model"]
 
 
 def save_model(folder: Path | str, module: PlaneNetwork, card: Card) -> Card:
@@ -63,7 +59,7 @@ def load_model(folder: Path | str) -> tuple[PlaneNetwork, Card]:
     """The network, in eval mode on the CPU, and its card; ModelError names what is wrong."""
     card = load_card(folder)
     path = f"{folder}/{WEIGHTS}"
-    data = _read(path)
+    data = read_file(path)
     if hashlib.sha256(data).hexdigest() != card.weights_sha256:
         raise ModelError(
             f"{path} is not the file its card was written for (SHA-256 differs); "
@@ -89,71 +85,6 @@ def load_model(folder: Path | str) -> tuple[PlaneNetwork, Card]:
 def network_of(spec: NetworkSpec) -> PlaneNetwork:
     """A network of this description, with random weights."""
     return UNet(spec) if isinstance(spec, UNetSpec) else EtchACell(spec)
-
-
-def load_card(folder: Path | str) -> Card:
-    """The card of a model folder, checked; ModelError if it is missing or not usable."""
-    path = f"{folder}/{CARD}"
-    content = _read(path)
-    try:
-        card = Card.model_validate_json(content)
-    except ValidationError as error:
-        _refuse_later_format(content, path)
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise ModelError(
-            f"{path} is not a model card of this version: {place}: "
-            f"{first['msg'].removeprefix('Value error, ')}"
-        ) from error
-    spec = card.spec
-    stated = (card.slices_in, card.slices_out, card.reach, card.stride)
-    actual = (spec.slices_in, spec.slices_out, spec.reach, spec.stride)
-    if stated != actual:
-        raise ModelError(
-            f"{path} says slices in, out, reach, stride = {stated}, its network has {actual}; "
-            "use the card that came with the weights"
-        )
-    return card
-
-
-def _refuse_later_format(content: bytes, path: str) -> None:
-    """ModelError if that is all that is wrong with the card, as far as this version can tell."""
-    with suppress(ValueError, AttributeError):
-        stated = json.loads(content).get("format")
-        if isinstance(stated, str) and stated not in get_args(Format):
-            raise ModelError(
-                f"{path} has format {stated!r}, this volproc reads up to {FORMAT!r}: a later one "
-                "wrote it; update volproc"
-            )
-
-
-@patient
-def model_folder(name: str) -> Path | str:
-    """The folder of a shipped model, or `name` as a path; ModelError if there is neither.
-
-    A URL is returned as it is: what lies there, `load_card` finds out.
-    """
-    if "://" in name:
-        return name.rstrip("/")
-    shipped = SHIPPED / name
-    folder = shipped if "/" not in name and (shipped / CARD).is_file() else Path(name)
-    if not folder.is_dir():
-        known = ", ".join(sorted(path.parent.name for path in SHIPPED.glob(f"*/{CARD}"))) or "none"
-        raise ModelError(f"no model {name!r}: neither a folder nor shipped (shipped: {known})")
-    return folder
-
-
-def cards_in(folder: Path | str = "") -> tuple[tuple[str, Card], ...]:
-    """Name or path, and card, of the shipped models and of the model folders in `folder`.
-
-    ModelError for a card that is not usable, and where `folder` is none.
-    """
-    if folder and not Path(folder).is_dir():
-        raise ModelError(f"{folder} is not a folder; give one that holds model folders")
-    shipped = ((path.parent.name, path.parent) for path in sorted(SHIPPED.glob(f"*/{CARD}")))
-    cards = sorted(Path(folder).glob(f"*/{CARD}")) if folder else []
-    there = ((str(path.parent), path.parent) for path in cards)
-    return tuple((name, load_card(place)) for name, place in (*shipped, *there))
 
 
 def _require_fit(requested: dict[str, Tensor], found: dict[str, Tensor], *, path: str) -> None:
@@ -184,30 +115,6 @@ def _require_finite(tensors: dict[str, Tensor], *, where: str) -> None:
                 f"{where}: tensor {name!r} holds NaN or infinity; "
                 "train again or take an older model"
             )
-
-
-@patient
-def _read(url: str) -> bytes:
-    filesystem, path = filesystem_of(url)
-    try:
-        content: bytes = filesystem.cat_file(path)
-    except OSError as error:
-        only = ", the only kind that is read at a URL" if "://" in url else ""
-        raise ModelError(
-            f"cannot read {url}: {error.strerror or first_line(error)}; a model is a folder with "
-            f"{WEIGHTS} and {CARD}{only}"
-        ) from error
-    return content
-
-
-@patient
-def file_bytes(url: str) -> int:
-    """The size of a file at a path or URL; 0 where there is none."""
-    filesystem, path = filesystem_of(url)
-    try:
-        return int(filesystem.info(path)["size"] or 0)
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
 
 
 @patient

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from volproc.errors import VolumeError
 from volproc.volume.file_io import read_file
 from volproc.volume.metadata import VolumeInfo
 
@@ -17,6 +18,8 @@ OUTLINE = """void main() {
 }"""
 FILLED = 0.25
 """Opacity of the objects' colours."""
+DRAWN = {"float32", *(f"{sign}int{bits}" for sign in ("u", "") for bits in (8, 16, 32, 64))}
+"""Types of voxels that neuroglancer reads."""
 GREY = {"color": "FFFFFF"}
 Layer = dict[str, Any]
 
@@ -29,6 +32,13 @@ class Shown:
     info: VolumeInfo
     address: str
     visible: bool = True
+
+    def __post_init__(self) -> None:
+        if self.info.dtype not in DRAWN:
+            raise VolumeError(
+                f"{self.info.url} holds {self.info.dtype}, which neuroglancer does not show; save "
+                "a mask as uint8 and grey values as float32, or look at it in napari"
+            )
 
     @property
     def source(self) -> str:

@@ -6,7 +6,9 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from volproc.errors import ConfigError
+import numpy as np
+
+from volproc.errors import ConfigError, VolumeError
 from volproc.location import name_of
 from volproc.volume.access import exists, url_from
 from volproc.volume.creation import provenance_of
@@ -47,6 +49,14 @@ class Scene:
     objects: tuple[Listed, ...] = ()
     saved_as: str = ""
     """The file in which the view is kept, "" for none."""
+
+    def __post_init__(self) -> None:
+        for info in self.volumes:
+            if info.kind == "labels" and np.dtype(info.dtype).kind not in "bui":
+                raise VolumeError(
+                    f"{info.url} is marked as labels and holds {info.dtype}; labels are whole "
+                    "numbers: save it as uint32, or as an image"
+                )
 
     @property
     def measured(self) -> VolumeInfo | None:

@@ -6,12 +6,14 @@
     /v/...                   neuroglancer
 
 It listens on this machine only (or where `host` says), and TOKEN is drawn anew for each start, so
-another page or user who does not know it reads nothing.
+another page or user who does not know it reads nothing. Under another machine's name it answers
+nobody.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ from functools import cached_property
 from importlib.resources import files
 from secrets import token_urlsafe
 from typing import Any
+from urllib.parse import urlsplit
 
 import neuroglancer
 import tornado.web
@@ -41,6 +44,8 @@ from volproc.volume.store import Volume
 
 READERS = 4
 """Files that are read at a time."""
+PANEL_PIXELS = 500
+"""About the side of one of four panels, in which a slice is seen as a whole at first."""
 NM = 1e-9
 PLACE = "{data}"
 """Stands in a kept view for the address of the files, which another start changes."""
@@ -66,6 +71,8 @@ class View:
         state = self._state()  # which adds the stores
         server = neuroglancer_server.global_server
         own = rf"/{self.token}"
+        foreign = _foreign(self.host, urlsplit(server.server_url).hostname or "")
+        server.app.add_handlers(foreign, [(".*", tornado.web.ErrorHandler, {"status_code": 403})])
         server.app.add_handlers(
             ".*",
             [
@@ -118,7 +125,7 @@ class View:
         return {
             "dimensions": {axis: [nm[axis] * NM, "m"] for axis in "xyz"},
             "position": self._position(middle),
-            "crossSectionScale": max(1.0, max(first.shape[1:]) / 1000),
+            "crossSectionScale": max(first.shape[1:]) / PANEL_PIXELS,
             "projectionScale": 2.5 * max(first.shape),
             "layout": "4panel",
             "layers": [layer for info in self.scene.volumes for layer in self._layers(info)],
@@ -167,6 +174,16 @@ def _require_free(host: str, port: int) -> None:
             f"port {port} of {host} cannot be had ({first_line(error)}); take another --port, or "
             "leave it out"
         ) from error
+
+
+def _foreign(*own: str) -> str:
+    """A pattern of all hosts but this machine's `own` names and addresses in numbers.
+
+    A page of elsewhere may turn its own name to this machine, and a browser takes what is here for
+    that page's then (DNS rebinding); but the name it asks for stays that of the page.
+    """
+    names = "|".join(re.escape(name.lower()) for name in ("localhost", socket.gethostname(), *own))
+    return rf"(?!({names}|[\d.]+|\[[\da-f:.]+\])$).*$"
 
 
 class _Handler(tornado.web.RequestHandler):

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from volproc.compiled import compiled
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import Taps, VoxelNm, rescaled_shape, taps
+from volproc.lazy import lazy
 from volproc.volume.metadata import Level, VolumeInfo
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
 
 
 class Voxels(Protocol):

@@ -6,11 +6,13 @@ from tests.model.foreign.networks import Plain, two_levels
 from torch import nn
 
 from volproc.errors import ModelError
-from volproc.model.etchacell import EtchACell, EtchACellSpec
+from volproc.model.etchacell import EtchACell
+from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.model.foreign.measurement import Depth, measure
 from volproc.model.foreign.model_card import Description
 from volproc.model.foreign.probe import sight
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 
 
 def measured(module, **stated):

@@ -15,7 +15,7 @@ import torch
 
 from volproc.errors import ModelError
 from volproc.model.checking import check_model
-from volproc.model.etchacell import EtchACellSpec
+from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.model.keras.importing import import_keras, read_keras
 from volproc.model.weights import load_model
 

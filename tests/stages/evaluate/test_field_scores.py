@@ -278,6 +278,7 @@ def test_table_and_page(tmp_path, objects):
         ({"tolerances_nm": (600,)}, "tolerances_nm has 600, but .* most_distance_nm = 500"),
         ({"classes": ("nucleus",)}, "classes has 'nucleus', expected NAME=VALUE"),
         ({"classes": ("a=1",), "ground_truth_labels": (1,)}, "give one of them"),
+        ({"classes": ("a=1",), "object_class": "a"}, "give one of them"),
         ({"surfaces": "4d"}, "surfaces"),
     ],
 )

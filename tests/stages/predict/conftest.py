@@ -9,7 +9,7 @@ from tests.stages.predict.whole import save_random
 from volproc import PredictOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
-from volproc.model.etchacell import EtchACellSpec
+from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.stages.predict.stage import plan_predict, run_predict
 
 

@@ -11,7 +11,8 @@ from tests.two_classes import CLASSES, save_two_classes
 
 from volproc.errors import ModelError
 from volproc.grid.scale import parse_voxel_nm, rescaled_shape
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import card_for, save_model
 from volproc.stages.model_fit import why_too_coarse
 from volproc.volume.file_io import sibling

@@ -9,7 +9,8 @@ import torch
 
 from volproc.errors import ConfigError
 from volproc.fusion import fuse
-from volproc.model.unet import UNet, UNetSpec
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import card_for, load_model, save_model
 from volproc.volume.channels import one_class, votes_of_class
 from volproc.volume.file_io import sibling

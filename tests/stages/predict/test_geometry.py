@@ -8,9 +8,9 @@ from tests.stages.predict.whole import save_random, whole_at_once
 from volproc import PredictOptions
 from volproc.errors import ConfigError, ModelError
 from volproc.grid.box import Box, whole_box
-from volproc.model.etchacell import EtchACellSpec
+from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.model.resolver import open_network
-from volproc.model.unet import UNetSpec
+from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import load_model
 from volproc.stages.predict.geometry import central_half, choose
 from volproc.stages.volume_sample import volume_constants

@@ -11,11 +11,11 @@ NM = (30.0, 10.0, 8.1)
 corners = arrays(np.int32, st.tuples(st.integers(1, 12), st.just(3)), elements=st.integers(-4, 9))
 
 
-@pytest.mark.parametrize("dense", [0.0, 2.0])  # always a distance transform, always a tree
+@pytest.mark.parametrize("steps", [1, 40, 5000])  # always a tree, both, never a tree
 @given(here=corners, there=corners, most=st.sampled_from([20.0, 55.5, np.inf]))
-def test_distances_are_those_of_all_pairs(dense, here, there, most):
+def test_distances_are_those_of_all_pairs(steps, here, there, most):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nearest, "DENSE", dense)
+        patch.setattr(nearest, "MOST_STEPS", steps)
         patch.setattr(nearest, "AT_ONCE", 5)
         found = Nearest(there, nm=NM, most_nm=most).distances(here)
     pairs = np.linalg.norm((here[:, None] - there[None]) * NM, axis=2).min(axis=1)

@@ -15,7 +15,7 @@ import torch
 
 from volproc.engine.records import record_log
 from volproc.errors import ModelError, StoppedError
-from volproc.model.unet import UNetSpec
+from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import PlaneNetwork
 from volproc.stages.train.batch import Batch, RawPatches
 from volproc.stages.train.feed import AHEAD, Feed

@@ -12,7 +12,7 @@ import torch
 from tests.stages.train.sources import SHAPE, made_image
 
 from volproc.grid.box import Box
-from volproc.model.unet import UNetSpec
+from volproc.model.unet_spec import UNetSpec
 from volproc.stages.train.batch import RawPatches
 from volproc.stages.train.centre_index import index_of
 from volproc.stages.train.pairs import LabelledImage

@@ -13,7 +13,8 @@ from volproc import TrainOptions, __version__
 from volproc.errors import ConfigError, ModelError, OutputError, VolprocError, VolumeError
 from volproc.grid.box import Shape, whole_box
 from volproc.grid.scale import VoxelNm
-from volproc.model.weights import CARD, WEIGHTS, load_model
+from volproc.model.model_folder import CARD, WEIGHTS
+from volproc.model.weights import load_model
 from volproc.stages.train.data_options import DataOptions, TargetOptions
 from volproc.stages.train.loop import Progress
 from volproc.stages.train.options import TrainedOnOptions

@@ -11,10 +11,12 @@ import torch
 
 from volproc import TrainOptions
 from volproc.errors import ModelError
-from volproc.model.etchacell import EtchACell, EtchACellSpec
+from volproc.model.etchacell import EtchACell
+from volproc.model.etchacell_spec import EtchACellSpec
+from volproc.model.model_folder import load_card, model_folder
 from volproc.model.resolver import open_network
-from volproc.model.unet import UNetSpec
-from volproc.model.weights import card_for, load_card, load_model, model_folder, save_model
+from volproc.model.unet_spec import UNetSpec
+from volproc.model.weights import card_for, load_model, save_model
 from volproc.stages.train.network_choice import FEW, completed
 from volproc.stages.train.stage import plan_train, run_training
 from volproc.stages.train.training_sources import sources_of

@@ -14,7 +14,8 @@ from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.grid.box import whole_box
 from volproc.grid.scale import VoxelNm
-from volproc.model.weights import load_card, load_model
+from volproc.model.model_folder import load_card
+from volproc.model.weights import load_model
 from volproc.stages.evaluate.stage import plan_evaluate, run_evaluate
 from volproc.stages.predict.stage import plan_predict, run_predict
 from volproc.stages.train.data_options import DataOptions

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from volproc.errors import ModelError
-from volproc.model.etchacell import EtchACell, EtchACellSpec
+from volproc.model.etchacell import EtchACell
+from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.model.keras.etchacell_layers import Place, Places, places_of
 from volproc.model.keras.hdf5_layers import read_layers
 from volproc.model.measured_halo import measured_halo
-from volproc.model.weights import CARD, WEIGHTS, Card, card_for, file_bytes, save_model
+from volproc.model.model_folder import CARD, WEIGHTS, file_bytes
+from volproc.model.weights import Card, card_for, save_model
 
 NORM = {
     "weight": "gamma",

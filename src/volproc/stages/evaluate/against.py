@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -73,15 +74,18 @@ class Against:
         """Voxels of one side only by slice and window."""
         wrong = self.view.counted(answer.inside ^ self.truth)
         z, y, x = self.view.start
-        edges = [_window_edges(first, n) for first, n in zip((y, x), wrong.shape[1:], strict=True)]
-        rows = np.add.reduceat(wrong, edges[0], axis=1, dtype=np.int64)
-        counts = np.add.reduceat(rows, edges[1], axis=2)
+        rows, columns = (
+            _windows(first, n) for first, n in zip((y, x), wrong.shape[1:], strict=True)
+        )
+        counts = np.array(
+            [[[np.count_nonzero(part[r, c]) for c in columns] for r in rows] for part in wrong]
+        )
         where = np.argwhere(counts)
         place = np.array([z, y // WINDOW, x // WINDOW])
         return SparseSums(where + place, counts[tuple(where.T)])
 
 
-def _window_edges(first: int, size: int) -> npt.NDArray[np.int64]:
-    """Where windows begin in `size` voxels from `first` on."""
-    inner = np.arange(WINDOW - first % WINDOW, size, WINDOW, dtype=np.int64)
-    return np.concatenate([np.zeros(1, dtype=np.int64), inner])
+def _windows(first: int, size: int) -> list[slice]:
+    """Where the windows lie in `size` voxels from `first` on."""
+    edges = [0, *range(WINDOW - first % WINDOW, size, WINDOW), size]
+    return [slice(*ends) for ends in pairwise(edges)]

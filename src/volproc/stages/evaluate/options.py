@@ -27,7 +27,8 @@ class EvaluateOptions(Options):
     ground_truth_labels: tuple[int, ...] = ()
     """Label values that count as foreground; all but 0 if empty."""
     object_class: str = ""
-    """Of a prediction of several classes, that which is scored."""
+    """Of a prediction of several classes, or of votes for them, the one that is scored; its values
+    in the ground truth are ground_truth_labels. Of several at once: classes."""
     classes: tuple[str, ...] = ()
     """Classes to be scored one by one, each "NAME=VALUE" or "NAME=VALUE,VALUE", such as
     "nucleus=1,2": these values of the ground truth against the result's channel of that name, or
@@ -68,6 +69,11 @@ class EvaluateOptions(Options):
             raise ValueError(
                 "[evaluate] classes and ground_truth_labels both choose values of the ground "
                 "truth; give one of them"
+            )
+        if self.values_of_classes and self.object_class:
+            raise ValueError(
+                f"[evaluate] classes names all that is scored, and object_class = "
+                f"{self.object_class!r} one; give one of them"
             )
         return self
 

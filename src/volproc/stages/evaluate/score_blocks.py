@@ -28,7 +28,7 @@ WORKING_BYTES = 16
 """Per voxel of either side: masks and their sampling, the sum of votes in uint16, its rounding."""
 SURFACE_BYTES = 70
 """Per voxel of a box with a halo, in the worst case: every corner is an element of both surfaces
-(noise), and a distance transform of the box. Of smooth surfaces it is a tenth."""
+(noise). Of smooth surfaces it is a tenth."""
 
 
 class Loaded(NamedTuple):

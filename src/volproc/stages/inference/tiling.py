@@ -20,12 +20,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from volproc.grid.box import Box, Shape, each
+from volproc.lazy import lazy
 from volproc.stages.inference.tile_size import up
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
 
 Axis = Literal["z", "y", "x"]
 AXES: tuple[Axis, ...] = ("z", "y", "x")

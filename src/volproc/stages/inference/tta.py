@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from volproc.model.network import Predict
 from volproc.model.output_window import OutputWindow
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """Sides of a plane that are mirrored: none, each, both."""

@@ -5,17 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from volproc.compiled import compiled
 from volproc.grid.box import Box
+from volproc.lazy import lazy
 from volproc.model.network import Constants, Network, Predict
-from volproc.model.predictor import Predictor
 from volproc.stages.inference.batches import BatchLimit, in_batches
 from volproc.stages.inference.tiling import Axis, Layout, Tile, along, oriented
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
 
 PIECE = 64
 """Voxels of a side that are turned at a time."""
@@ -36,6 +41,8 @@ def load_once(network: Network, device: str, *, compiled: bool = False) -> Predi
 
 def _compiled(predict: Predict) -> Predict:
     """The network compiled; of our own the module alone, as the code around it is not torch's."""
+    from volproc.model.predictor import Predictor
+
     if isinstance(predict, Predictor):
         predict.module.compile()
         return predict
@@ -43,7 +50,6 @@ def _compiled(predict: Predict) -> Predict:
     return found
 
 
-@torch.inference_mode()
 def vote(
     values: torch.Tensor,
     *,
@@ -71,14 +77,15 @@ def vote(
             for place, number in zip(into, outputs, strict=True):
                 _store(classes[number], one, place, core)
 
-    for n, axis in enumerate(axes):
-        in_batches(
-            layout.tiles(core, axis),
-            partial(run, viewed=view_along(values, axis), into=votes[:, n]),
-            limit=limit,
-            halo=layout.halo,
-            stride=layout.stride,
-        )
+    with torch.inference_mode():
+        for n, axis in enumerate(axes):
+            in_batches(
+                layout.tiles(core, axis),
+                partial(run, viewed=view_along(values, axis), into=votes[:, n]),
+                limit=limit,
+                halo=layout.halo,
+                stride=layout.stride,
+            )
     return votes
 
 

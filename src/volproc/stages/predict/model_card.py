@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from volproc.model.card import Card
+from volproc.model.model_folder import load_card
 from volproc.model.network import Network
-from volproc.model.predictor import UNetNetwork
-from volproc.model.weights import load_card
+from volproc.model.own_network import UNetNetwork
 
 
 def card_record(network: Network) -> dict[str, str]:

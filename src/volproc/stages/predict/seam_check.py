@@ -14,11 +14,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
@@ -26,12 +25,18 @@ from volproc.errors import ModelError
 from volproc.fusion import level_of
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
+from volproc.lazy import lazy
 from volproc.stages.inference.tiling import Layout
 from volproc.stages.predict.cost import cost_of
 from volproc.stages.predict.seam_certificate import Certificate, certificate_of, failure
 from volproc.stages.predict.task import Predict
 from volproc.volume.file_io import sibling, write_file
 from volproc.volume.store import Volume
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
 
 SIDE = 64
 """Voxels of a side of a place, rounded up to twice the network's stride."""

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box, Shape
+from volproc.lazy import lazy
 from volproc.model.device import device_for
 from volproc.model.network import Constants, Network
 from volproc.stages.inference.batches import batch_limit
@@ -36,10 +36,15 @@ from volproc.volume.kinds import refuse_not_finite
 from volproc.volume.resampling import Resampling, Voxels, resampled
 from volproc.volume.store import Volume
 
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
 Votes = npt.NDArray[np.uint8]
 """Probabilities times 255, of shape (classes, axes, z, y, x)."""
 
-PendingVoxels = Callable[[], torch.Tensor]
+PendingVoxels: TypeAlias = "Callable[[], torch.Tensor]"
 """Voxels on their way to the device: waits for them."""
 
 
@@ -113,7 +118,6 @@ class Predict:
             link.to_host(self.fused_classes(votes)), link.to_host(votes) if self.votes else None
         )
 
-    @torch.inference_mode()
     def vote(self, block: Block, loaded: Loaded) -> torch.Tensor:
         """uint8 votes of every class and axis, in the order of `options.axes`, on the device.
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
+from functools import cache, cached_property
+from math import gamma, inf, pi, prod
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 from scipy.spatial import cKDTree
+
+from volproc.compiled import compiled
 
 Corners = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 
-DENSE = 1 / 12
-"""Share of all corners of a box, among which a distance transform of the box is faster than a tree
-of them, and smaller (benchmarks/LOG.md)."""
+MOST_STEPS = 500
+"""Places around a corner that are looked at before a tree is asked: surfaces of a good result lie
+within a few steps of the true ones, and a look costs a thousandth of a question to the tree."""
 AT_ONCE = 2**20
 """Corners whose distances are computed together."""
 
@@ -27,60 +29,116 @@ class Nearest:
     """
 
     def __init__(self, there: Corners, *, nm: Sequence[float], most_nm: float = inf) -> None:
-        self._there, self._nm, self._most = there, np.array(nm, dtype=np.float64), most_nm
+        self._there, self._nm, self._most = there, tuple(map(float, nm)), most_nm
 
     def distances(self, here: Corners) -> Floats:
         """Of each of the corners `here` in nm, shape (n,)."""
         found = np.full(len(here), self._most, dtype=np.float64)
-        if not len(self._there) or not len(here):
-            return found
-        search = self._dense(here) if self._is_dense() else _Tree(self._there, self._nm)
-        for first in range(0, len(here), AT_ONCE):
-            part = here[first : first + AT_ONCE]
-            # from whole numbers: the same wherever the corners are counted from
-            steps = (part - search.nearest(part, self._most)) * self._nm
-            distances = np.sqrt((steps**2).sum(axis=1))
-            found[first : first + AT_ONCE] = np.minimum(distances, self._most)
+        if len(self._there):
+            for first in range(0, len(here), AT_ONCE):
+                part = slice(first, first + AT_ONCE)
+                found[part] = np.minimum(self._distances(here[part]), self._most)
         return found
 
-    def _is_dense(self) -> bool:
-        extent = self._there.max(axis=0) - self._there.min(axis=0) + 1
-        return len(self._there) > DENSE * float(np.prod(extent, dtype=np.float64))
+    def _distances(self, here: Corners) -> Floats:
+        found = self._steps.distances(here)
+        if self._steps.reach_nm < self._most:
+            far = np.flatnonzero(found == inf)
+            if len(far):
+                found[far] = self._tree.distances(here[far], self._most)
+        return found
 
-    def _dense(self, here: Corners) -> _Transform:
-        ends = [(side.min(axis=0), side.max(axis=0)) for side in (here, self._there)]
-        low, high = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
-        return _Transform(self._there, self._nm, low, high)
+    @cached_property
+    def _steps(self) -> _Steps:
+        return _Steps(self._there, self._nm)
+
+    @cached_property
+    def _tree(self) -> _Tree:
+        return _Tree(self._there, self._nm)
+
+
+class _Steps:
+    """Finds what is within `reach_nm`: one place around a corner after another, the nearest first.
+
+    All places on a map of the corners' box, with a margin so that no step leads out of it:
+
+        |margin|margin|--box--|margin|margin|      corners in the inner margins may find some
+    """
+
+    def __init__(self, there: Corners, nm: tuple[float, ...]) -> None:
+        steps, self._nm, self.reach_nm = _steps_of(nm, MOST_STEPS)
+        margin = np.abs(steps).max(axis=0)
+        low, high = there.min(axis=0) - margin, there.max(axis=0) + margin
+        self._ends, self._first = (low, high), low - margin
+        self._shape = tuple((high - low + 1 + 2 * margin).tolist())
+        self._map = np.zeros(prod(self._shape), dtype=np.bool_)  # costs what is touched
+        for first in range(0, len(there), AT_ONCE):
+            self._map[self._places(there[first : first + AT_ONCE])] = True
+        self._strides = np.array([prod(self._shape[axis + 1 :]) for axis in range(len(nm))])
+        self._steps = steps @ self._strides
+
+    def distances(self, here: Corners) -> Floats:
+        """Of each of the corners in nm; inf where none is within reach."""
+        found = np.full(len(here), inf)
+        low, high = self._ends
+        near = np.flatnonzero(((here >= low) & (here <= high)).all(axis=1))
+        step = _first_steps(self._places(here[near]), self._steps, self._map)
+        found[near] = self._nm[step]
+        return found
+
+    def _places(self, corners: Corners) -> npt.NDArray[np.int64]:
+        found: npt.NDArray[np.int64] = np.ravel_multi_index(
+            tuple((corners - self._first).T), self._shape
+        )
+        return found
+
+
+@cache
+def _steps_of(nm: tuple[float, ...], number: int) -> tuple[npt.NDArray[np.int64], Floats, float]:
+    """About `number` steps, to all places within a reach, the nearest first; how far each leads,
+    then inf; and the reach."""
+    axes = len(nm)
+    ball = pi ** (axes / 2) / gamma(axes / 2 + 1)
+    reach_nm = (number * prod(nm) / ball) ** (1 / axes)
+    most = [int(reach_nm / edge) for edge in nm]
+    steps = np.indices([2 * n + 1 for n in most]).reshape(axes, -1).T - most
+    distances = _lengths(steps, nm)
+    order = np.argsort(distances, kind="stable")
+    order = order[distances[order] <= reach_nm]
+    return steps[order], np.append(distances[order], inf), reach_nm
+
+
+def _lengths(steps: npt.NDArray[np.integer], nm: tuple[float, ...]) -> Floats:
+    # from whole numbers: the same wherever the corners are counted from
+    return np.asarray(np.sqrt(((steps * np.array(nm)) ** 2).sum(axis=1)))
+
+
+@compiled
+def _first_steps(
+    places: npt.NDArray[np.int64], steps: npt.NDArray[np.int64], there: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """The number of the first step from each place that leads to one that is there, else -1."""
+    found = np.full(len(places), -1)
+    for i in range(len(places)):
+        for k in range(len(steps)):
+            if there[places[i] + steps[k]]:
+                found[i] = k
+                break
+    return found
 
 
 class _Tree:
     """Time and memory are those of the corners, not of the box."""
 
-    def __init__(self, there: Corners, nm: Floats) -> None:
+    def __init__(self, there: Corners, nm: tuple[float, ...]) -> None:
         self._there, self._nm = there, nm
         # half the time to build, and no slower to ask
-        self._tree = cKDTree(there * nm, balanced_tree=False, compact_nodes=False)
+        self._tree = cKDTree(there * np.array(nm), balanced_tree=False, compact_nodes=False)
 
-    def nearest(self, here: Corners, most_nm: float) -> Corners:
-        """The nearest of each; one that is too far where none is within `most_nm`."""
-        _, which = self._tree.query(here * self._nm, distance_upper_bound=most_nm)
-        found: Corners = self._there[np.minimum(which, len(self._there) - 1)]
-        found[which == len(self._there)] = np.iinfo(np.int32).min // 2
+    def distances(self, here: Corners, most_nm: float) -> Floats:
+        """Of each of the corners in nm; inf where none is within `most_nm`."""
+        _, which = self._tree.query(here * np.array(self._nm), distance_upper_bound=most_nm)
+        found = np.full(len(here), inf)
+        known = which < len(self._there)
+        found[known] = _lengths(here[known] - self._there[which[known]], self._nm)
         return found
-
-
-class _Transform:
-    """Time and memory are those of the box from `low` to `high`."""
-
-    def __init__(self, there: Corners, nm: Floats, low: Corners, high: Corners) -> None:
-        self._low = low
-        away = np.ones(high - low + 1, dtype=bool)
-        away[tuple((there - low).T)] = False
-        self._places = ndimage.distance_transform_edt(
-            away, sampling=nm, return_distances=False, return_indices=True
-        )
-
-    def nearest(self, here: Corners, most_nm: float) -> Corners:
-        """The nearest of each, however far."""
-        places = self._places[:, *(here - self._low).T].T
-        return np.asarray(places + self._low, dtype=np.int32)

@@ -111,12 +111,15 @@ def _occupied(mask: Mask) -> tuple[slice, ...] | None:
 
 
 def _codes(inside: Mask) -> npt.NDArray[np.uint8]:
-    """Bit k is set where voxel k around a corner is inside, in the order of `product`."""
-    bits = inside.view(np.uint8)
-    codes = np.zeros([n - 1 for n in bits.shape], dtype=np.uint8)
-    for k, offset in enumerate(product((0, 1), repeat=bits.ndim)):
-        part = bits[tuple(slice(o, n - 1 + o) for o, n in zip(offset, bits.shape, strict=True))]
-        codes |= part << np.uint8(k)
+    """Bit k is set where voxel k around a corner is inside, in the order of `product`.
+
+    Pairs along the last axis, then pairs of pairs: three passes instead of eight.
+    """
+    codes = inside.view(np.uint8)
+    for axis in reversed(range(inside.ndim)):
+        bits = np.uint8(2 ** (inside.ndim - 1 - axis))
+        along = np.moveaxis(codes, axis, 0)
+        codes = np.moveaxis(along[:-1] | (along[1:] << bits), 0, axis)
     return codes
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from volproc.model.etchacell import EtchACellSpec
-from volproc.model.unet import UNetSpec
-from volproc.model.weights import Card, NetworkSpec, load_card
+from volproc.model.etchacell_spec import EtchACellSpec
+from volproc.model.model_folder import load_card
+from volproc.model.unet_spec import UNetSpec
+from volproc.model.weights import Card, NetworkSpec
 from volproc.stages.train.options import TrainOptions
 from volproc.stages.train.start import folder_of
 

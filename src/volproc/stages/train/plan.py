@@ -11,9 +11,10 @@ from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import VoxelNm
 from volproc.model.device import device_for
+from volproc.model.model_folder import CARD, load_card
 from volproc.model.network import Network
-from volproc.model.predictor import described
-from volproc.model.weights import CARD, Card, NetworkSpec, TrainedOn, card_for, load_card
+from volproc.model.own_network import described
+from volproc.model.weights import Card, NetworkSpec, TrainedOn, card_for
 from volproc.stages.claims import Claim
 from volproc.stages.provenance import read_provenance
 from volproc.stages.train.data_options import TargetOptions

@@ -23,7 +23,8 @@ from volproc.engine.run import Runner
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.scale import parse_voxel_nm
-from volproc.model.weights import Card, NetworkSpec, load_card
+from volproc.model.model_folder import load_card
+from volproc.model.weights import Card, NetworkSpec
 from volproc.stages.description import Request
 from volproc.stages.train.axes import require_large_enough, shares_of
 from volproc.stages.train.execution import run_training

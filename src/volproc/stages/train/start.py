@@ -11,16 +11,9 @@ import torch
 from volproc.errors import ModelError
 from volproc.grid.scale import VoxelNm
 from volproc.model.card import Parent
+from volproc.model.model_folder import load_card, model_folder
 from volproc.model.transfer import copy_weights, freeze
-from volproc.model.weights import (
-    Card,
-    NetworkSpec,
-    PlaneNetwork,
-    load_card,
-    load_model,
-    model_folder,
-    network_of,
-)
+from volproc.model.weights import Card, NetworkSpec, PlaneNetwork, load_model, network_of
 from volproc.stages.train.options import TrainOptions
 
 PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin")
