@@ -21,6 +21,8 @@ SIDE = 512
 Counts = npt.NDArray[np.int64]
 Edges = npt.NDArray[np.int64]
 """Where cores begin along an axis."""
+Part = tuple[Edges, int | None]
+"""Some of them, and where the next one begins, if there is one."""
 
 
 def voxels_per_core(image: LabelledImage, core: Shape, factor: int = 1) -> Counts:
@@ -53,32 +55,26 @@ def _together(edges: Edges) -> Iterator[slice]:
     return (slice(n, n + many) for n in range(0, len(edges), many))
 
 
-def _part(edges: Edges, part: slice) -> tuple[Edges, int | None]:
-    """Where these cores begin, and the next one after them."""
+def _part(edges: Edges, part: slice) -> Part:
     return edges[part], int(edges[part.stop]) if part.stop < len(edges) else None
 
 
-def _column(
-    image: LabelledImage,
-    z: Edges,
-    rows: tuple[Edges, int | None],
-    columns: tuple[Edges, int | None],
-) -> Counts:
+def _column(image: LabelledImage, z: Edges, rows: Part, columns: Part) -> Counts:
     """Counts of all cores in these rows and columns: (kinds, z, y, x)."""
     (y, y_end), (x, x_end) = rows, columns
     depth, height, width = image.box.shape
     stop = depth, max(y_end or height, int(y[-1]) + 1), max(x_end or width, int(x[-1]) + 1)
     box = Box((0, int(y[0]), int(x[0])), stop).shift(image.box.start)
     planes = [
-        [
-            np.add.reduceat(
-                np.add.reduceat(kind, y - y[0], axis=1, dtype=np.int64), x - x[0], axis=2
-            )
-            for kind in _kinds(image, slab)
-        ]
+        [_summed(_summed(kind, y - y[0], axis=1), x - x[0], axis=2) for kind in _kinds(image, slab)]
         for slab in box.slabs(slab_depth(box))
     ]
-    return np.add.reduceat(np.concatenate(planes, axis=1), z, axis=1)
+    return _summed(np.concatenate(planes, axis=1), z, axis=1)
+
+
+def _summed(values: npt.NDArray[Any], edges: Edges, *, axis: int) -> Counts:
+    """Sums from each edge to the next; of two edges at one place each has the value there."""
+    return np.add.reduceat(values, edges, axis=axis, dtype=np.int64)
 
 
 def _kinds(image: LabelledImage, box: Box) -> Iterator[Any]:
