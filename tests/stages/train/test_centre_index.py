@@ -25,6 +25,7 @@ from volproc.stages.train.pairs import LabelledImage
 from volproc.stages.train.regions import Regions, regions_of
 from volproc.stages.train.training_sources import ClassLabels, Source
 from volproc.stages.train.voxels_per_core import voxels_per_core
+from volproc.volume import metadata
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import Volume, create_volume
 
@@ -60,7 +61,7 @@ def test_coarser_voxels_give_about_the_same_shares(
 ) -> None:
     regions = cut(made_image(save_volume))
     fine = indexed(regions)
-    monkeypatch.setattr(centre_index, "MOST_COUNTED", regions.images[0].box.size // 8)
+    monkeypatch.setattr(centre_index, "MOST_COUNTED", regions.images[0].box.size // 8 + 1)
     assert counted_apart(regions.images) == 2
     coarse = indexed(regions)
     for one, other in ((fine.counted, coarse.counted), *zip(fine.edges.T, coarse.edges.T)):
@@ -73,6 +74,7 @@ def test_coarser_voxels_give_about_the_same_shares(
 def test_the_levels_of_labels_are_read(
     save_volume: Callable[..., Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(metadata, "MIN_LEVEL", 16)
     grey, labels = grey_and_bodies()
     image = save_volume("image.zarr", grey, voxel_nm=NM).info
     marks = two_levels(tmp_path / "labels.zarr", labels, labels[::2, ::2, ::2])
@@ -88,7 +90,7 @@ def test_the_levels_of_labels_are_read(
 
     original = Volume.read
     monkeypatch.setattr(Volume, "read", reading)
-    monkeypatch.setattr(centre_index, "MOST_COUNTED", read.box.size // 8)
+    monkeypatch.setattr(centre_index, "MOST_COUNTED", read.box.size // 8 + 1)
     found = indexed(whole)
     assert {*levels} == {1}
     assert found.inside[0, 1] == np.count_nonzero(labels[::2, ::2, ::2])

@@ -180,6 +180,7 @@ def test_the_blocks_of_a_region_are_tiles(plan: Any, monkeypatch: pytest.MonkeyP
     (region,) = validator_of(plan).regions
     tile = replace(region._layout, tile=(8, 8, 16), offset=(4, 4, 8))
     monkeypatch.setattr(HeldOut, "_layout", tile)
+    (region,) = validator_of(plan).regions
     seen = np.zeros(region.box.stop, int)
     for block in region.blocks:
         assert block.size

@@ -6,10 +6,12 @@ was answered is kept in files without a name, a byte of each voxel and class.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -144,4 +146,6 @@ class HeldOut:
 def scratch(shape: tuple[int, ...]) -> Bytes:
     """An array of 0 in a file that is gone with the array: memory is its cache only."""
     with tempfile.TemporaryFile(prefix="volproc-") as file:
+        if hasattr(os, "posix_fallocate"):  # else a full disk ends the process, without a word
+            os.posix_fallocate(file.fileno(), 0, prod(shape))
         return np.memmap(file, np.uint8, "w+", shape=shape)

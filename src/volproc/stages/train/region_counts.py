@@ -99,7 +99,8 @@ def counts_of(
     """
     # all that the tolerance asks of a distance is whether it is larger
     most_nm = tolerance_nm + max(voxel_nm)
-    blocks = Tiling(shape, block, halo_of(voxel_nm, most_nm))
+    z, y, x = halo_of(voxel_nm, most_nm)
+    blocks = Tiling(shape, block, (z, y, x))
     truths, tallies = _Components(blocks), list[_Tally]()
     for one in blocks:
         masks = read(one.read)
