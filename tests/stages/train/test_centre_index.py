@@ -35,7 +35,7 @@ def indexed(regions: Regions) -> CentreIndex:
 
 
 def cut(image: LabelledImage) -> Regions:
-    return regions_of([image], (8, 8, 8), cache_bytes=250_000)
+    return regions_of([image], (8, 8, 8), cache_bytes=120_000)
 
 
 def two_levels(path: Any, fine: np.ndarray, coarse: np.ndarray) -> Volume:
@@ -64,9 +64,10 @@ def test_coarser_voxels_give_about_the_same_shares(
     monkeypatch.setattr(centre_index, "MOST_COUNTED", regions.images[0].box.size // 8 + 1)
     assert counted_apart(regions.images) == 2
     coarse = indexed(regions)
-    for one, other in ((fine.counted, coarse.counted), *zip(fine.edges.T, coarse.edges.T)):
-        assert np.corrcoef(one, other)[0, 1] > 0.8
-        assert other.sum() < one.sum() / 3
+    for one, other in zip(fine.edges.T, coarse.edges.T, strict=True):
+        assert np.corrcoef(one, other)[0, 1] > 0.5
+        assert other.sum() < one.sum()
+    assert len(coarse.counted) == len(regions.all) > 50
     assert (coarse.counted > 0).all()
     assert np.array_equal(indexed(regions).edges, coarse.edges)
 

@@ -25,7 +25,7 @@ from volproc.stages.inference.batches import HOST_BYTES, batch_limit
 from volproc.stages.inference.device_link import link_to
 from volproc.stages.inference.layout import lay_out
 from volproc.stages.inference.tiling import Layout
-from volproc.stages.inference.votes import vote
+from volproc.stages.inference.votes import flop_of, vote
 from volproc.stages.train.pairs import LabelledImage, Truth, slab_depth
 from volproc.stages.train.targets import Bytes
 from volproc.volume.kinds import refuse_not_finite
@@ -90,6 +90,13 @@ class HeldOut:
         sides = sorted(window.shape)[-2:]
         activations = min(HOST_BYTES, network.activation_bytes(*sides))
         return read + 4 * 2 * window.size + 2 * votes + activations + COUNTING_BYTES
+
+    @property
+    def flop(self) -> int:
+        """Arithmetic of predicting it."""
+        axes: Any = self.axes
+        how = {"axes": axes, "layout": self._layout, "network": self.network}
+        return sum(flop_of(block, **how) for block in self.blocks)
 
     def require_readable(self) -> None:
         """VolumeError where labels or grey values are none: before anything is trained."""

@@ -149,7 +149,9 @@ def _with_costs(plan: TrainPlan) -> TrainPlan:
     options, regions = plan.options, plan.regions
     # a backward pass costs two forward ones, and activations are stored until then
     passes, side = 3 * options.batch, options.patch
-    held_out = max((one.peak_bytes for one in held_out_regions(plan)), default=0)
+    held_out = held_out_regions(plan)
+    # the last network is validated in any case, then calibrated, and scored for its card
+    validations = -(-options.steps // options.validate_steps) + 1 + options.calibrate
     largest = max(region.read.size for region in regions.all)
     # where surfaces are, and slabs
     reading = plan.spec.classes * largest + WORKING_BYTES * SLABS * min(largest, SLAB_VOXELS)
@@ -158,9 +160,12 @@ def _with_costs(plan: TrainPlan) -> TrainPlan:
     return replace(
         plan,
         peak_bytes=max(1, options.processes) * (regions.most_bytes + reading)
-        + max(held_out, passes * plan.spec.activation_bytes(side, side)),
+        + max(
+            [passes * plan.spec.activation_bytes(side, side), *(one.peak_bytes for one in held_out)]
+        ),
         bytes_read=stored + regions.bytes_read(options.steps * options.batch),
-        flop=options.steps * passes * plan.spec.flop(side, side),
+        flop=options.steps * passes * plan.spec.flop(side, side)
+        + validations * sum(one.flop for one in held_out),
     )
 
 
