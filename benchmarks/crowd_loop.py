@@ -1,6 +1,7 @@
 """Networks that learn from a crowd's labels against one that learns from the truth.
 
     python benchmarks/crowd_loop.py FOLDER [--volunteers 7 21] [--crowd typical] [--steps 500]
+        [--lessons cria-nothing ...] [--shape 64 384 384]
 
 Two phantoms are made. Simulated volunteers (stages/crowd) draw the nuclei of the first;
 `volproc annotate` turns their drawings into labels; a small network learns from those, with the
@@ -34,6 +35,8 @@ SHAPE = (64, 384, 384)
 LEARNT, HELD_OUT = 21, 22
 """Seeds of the two phantoms."""
 SERIAL = volproc.ClusterOptions(kind="serial")
+LESSONS = ("cria-2021-nothing", "cria-nothing", "cria-labels", "cria-weights")
+"""Methods of `annotate`, and what agreement is used for."""
 SHOWN = ("labels", "dice", "masd_nm", "nsd_50", "nsd_100")
 
 
@@ -50,11 +53,11 @@ class Lesson:
         return f"{self.method}-{self.volunteers}-{self.agreement_as}"
 
 
-def lessons(volunteers: list[int]) -> Iterator[Lesson]:
+def lessons(volunteers: list[int], chosen: list[str]) -> Iterator[Lesson]:
     yield Lesson()
     for n in volunteers:
-        yield Lesson("cria-2021", n)
-        yield from (Lesson("cria", n, use) for use in ("nothing", "labels", "weights"))
+        for method, use in (one.rsplit("-", 1) for one in chosen):
+            yield Lesson(method, n, use)
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Bench:
     folder: Path
     steps: int
     crowd: str = "typical"
+    shape: tuple[int, ...] = SHAPE
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
@@ -74,7 +78,7 @@ class Bench:
     def phantom(self, seed: int) -> str:
         url = self.path(f"phantom-{seed}.zarr")
         if not (self.folder / f"phantom-{seed}.zarr.done").exists():
-            options = volproc.PhantomOptions(shape=SHAPE, voxel_nm=(NM,) * 3, seed=seed)
+            options = volproc.PhantomOptions(shape=self.shape, voxel_nm=(NM,) * 3, seed=seed)
             volproc.phantom(url, options, cluster=SERIAL)
             (self.folder / f"phantom-{seed}.zarr.done").touch()
         return url
@@ -173,13 +177,16 @@ def main() -> None:
     parser.add_argument("--crowd", default="typical", choices=["clean", "typical", "bad"])
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--lessons", nargs="+", default=[*LESSONS], choices=LESSONS)
+    parser.add_argument("--shape", type=int, nargs=3, default=SHAPE, help="of the phantoms")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    bench, kept = Bench(given.folder, given.steps, given.crowd), given.folder / "rows.jsonl"
+    bench = Bench(given.folder, given.steps, given.crowd, tuple(given.shape))
+    kept = given.folder / "rows.jsonl"
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     for seed in given.seeds:
-        for lesson in lessons(given.volunteers):
+        for lesson in lessons(given.volunteers, given.lessons):
             about = {**vars(lesson), "crowd": given.crowd, "seed": seed, "steps": given.steps}
             if not any(about.items() <= row.items() for row in rows):
                 rows.append({**about, **bench.row(lesson, seed)})

@@ -1,4 +1,4 @@
-"""Going on from a model with few annotated slices: what to freeze, and how fast to learn.
+"""Going on from a model with few annotated slices: what to freeze or change, how fast to learn.
 
     python benchmarks/few_slices.py OUT MODEL IMAGE LABELS --slices 10
 
@@ -24,6 +24,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "nothing frozen, 2e-3": {"learning_rate": 2e-3},
     "body frozen, 2e-3": {"freeze": "body", "learning_rate": 2e-3},
     "encoder frozen, 2e-3": {"freeze": "encoder", "learning_rate": 2e-3},
+    "light augmentation, 5e-4": {"learning_rate": 5e-4, "augmentation": {"profile": "light"}},
     "from scratch, 2e-3": {"start_from": "", "learning_rate": 2e-3},
 }
 
@@ -57,6 +58,7 @@ def main() -> None:
     ask.add_argument("--patch", type=int, default=192)
     ask.add_argument("--batch", type=int, default=4)
     ask.add_argument("--as-is", action="store_true")
+    ask.add_argument("--ways", nargs="+", default=[*WAYS], choices=WAYS, metavar="WAY")
     given = ask.parse_args()
     image, labels = (volproc.open_volume(url) for url in (given.image, given.labels))
     greys, known = (volume.read(volume.info.box) for volume in (image, labels))
@@ -70,7 +72,7 @@ def main() -> None:
             how[prefix + key] = (saved(given.out / name, values[rows], kind=kind, like=like),)
     spec = volproc.load_card(given.model).spec
     how |= {name: getattr(spec, name) for name in ("slices_in", "slices_out", "widths", "skips")}
-    for name, changes in WAYS.items():
+    for name, changes in ((way, WAYS[way]) for way in given.ways):
         folder = given.out / name.replace(" ", "-").replace(",", "")
         options = volproc.TrainOptions(**how | changes, model_out=str(folder))
         card = volproc.train(options, cluster=SERIAL, progress=False)

@@ -38,6 +38,7 @@ def note(message: str) -> None:
 
 def costs(step: Step, rate: float | None) -> tuple[str, ...]:
     """A row of the plan; `rate` is voxels per second of an earlier run, for the blocks left."""
+    rate = rate or step.rate
     voxels = sum(block.core.size for block in step.blocks)
     voxels = voxels * (len(step.blocks) - step.recorded) // max(1, len(step.blocks))
     return (
@@ -48,7 +49,7 @@ def costs(step: Step, rate: float | None) -> tuple[str, ...]:
         human(step.bytes_written) if step.bytes_written else "-",
         human(step.peak_bytes),
         f"{step.flop / 1e12:.3g}" if step.flop else "-",
-        f"{voxels / rate:.3g} s" if rate else "-",
+        duration(voxels / rate) if rate else "-",
     )
 
 

@@ -125,7 +125,7 @@ def plan(
     show(table)
     for note in chain.from_iterable(step.notes for _, steps in planned for step in steps):
         show(note)
-    if not known:
+    if not known and not any(step.rate for _, steps in planned for step in steps):
         show("times are stated once a run has left its rates in the run's folder")
 
 

@@ -76,6 +76,8 @@ class Step:
 
     recorded: int = 0
     """Blocks that an earlier run did, where a plan has looked (`volproc plan`)."""
+    rate: float = 0.0
+    """Voxels a second that the step's own records tell of, for steps without a log; 0: none."""
     reads: str = ""
     """The files of other programs that it reads: a damaged one may end the process."""
     writes: tuple[Written, ...] = ()

@@ -93,5 +93,6 @@ def _progress(options: Workflow, plans: Plans, name: str) -> Iterator[str]:
 
 
 def blocks_done(options: Workflow, step: Step) -> int:
-    """How many blocks of a step are recorded in the run's folder."""
-    return len(recorded_blocks(own(options, "ledger"), step.name, digest=step.digest))
+    """How many blocks of a step are recorded in the run's folder, or by the step itself."""
+    recorded = recorded_blocks(own(options, "ledger"), step.name, digest=step.digest)
+    return max(step.recorded, len(recorded))

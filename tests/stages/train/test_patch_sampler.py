@@ -16,7 +16,14 @@ from volproc.model.unet_spec import UNetSpec
 from volproc.stages.train.batch import RawPatches
 from volproc.stages.train.centre_index import index_of
 from volproc.stages.train.pairs import LabelledImage
-from volproc.stages.train.patch_sampler import ANYWHERE, Sampler, centre_of, slots_of, window
+from volproc.stages.train.patch_sampler import (
+    ANYWHERE,
+    Sampler,
+    centre_of,
+    cumulative,
+    slots_of,
+    window,
+)
 from volproc.stages.train.region_cache import HELD
 from volproc.stages.train.regions import SLOTS, regions_of
 
@@ -130,6 +137,16 @@ def test_half_of_the_patches_lie_on_surfaces_and_weights_count(
     assert 900 < kinds.count(ANYWHERE) < 1100
     assert abs(kinds.count(0) - kinds.count(1)) < 150
     assert 1400 < sum(place for _, place in drawn) < 1600  # the second image weighs 3 times as much
+
+
+def test_regions_are_drawn_as_numpy_draws_them() -> None:
+    """Trainings go on with the same patches, whatever the number of regions costs."""
+    shares = np.random.default_rng(7).random(1000) ** 8
+    shares /= shares.sum()
+    sums = cumulative(shares)
+    for seed in range(300):
+        drawn = sums.searchsorted(np.random.default_rng(seed).random(), side="right")
+        assert drawn == np.random.default_rng(seed).choice(1000, p=shares)
 
 
 @pytest.mark.parametrize("cache", [SMALL_CACHE, 10**8])

@@ -258,6 +258,20 @@ def test_a_plan_adds_up_the_costs(volumes: dict[str, Any], tmp_path: Path) -> No
     assert short.peak_bytes > 12 * 20 * 20
 
 
+def test_validation_is_arithmetic_too(volumes: dict[str, Any], tmp_path: Path) -> None:
+    """Six steps with a validation after every third are two, one to calibrate and one to score."""
+
+    def flop(**more: Any) -> int:
+        chosen = options(volumes, tmp_path, **more)
+        held_out = held_out_of(chosen)
+        return plan_train(sources_of(chosen), chosen, validation=held_out).flop
+
+    alone = flop(validation_images=(), validation_labels=())
+    once = flop(calibrate=False, validate_steps=6) - flop(calibrate=False, validate_steps=3)
+    assert once < 0
+    assert flop() == alone - 4 * once
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +14,21 @@ import torch
 from volproc import EvaluateOptions, PredictOptions, TrainOptions, __version__
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
+from volproc.grid.blocks import Tiling
 from volproc.grid.box import whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.model_folder import load_card
 from volproc.model.weights import load_model
 from volproc.stages.evaluate.stage import plan_evaluate, run_evaluate
 from volproc.stages.predict.stage import plan_predict, run_predict
+from volproc.stages.train.calibration import calibrated
 from volproc.stages.train.data_options import DataOptions
 from volproc.stages.train.execution import run_training, validator_of
+from volproc.stages.train.held_out import HeldOut
+from volproc.stages.train.region_counts import counts_of
 from volproc.stages.train.stage import plan_train
 from volproc.stages.train.training_sources import held_out_of, sources_of
-from volproc.stages.train.validation import Counts, tolerance_of
+from volproc.stages.train.validation import tolerance_of
 from volproc.volume.metadata import Kind, new_volume
 from volproc.volume.store import create_volume, open_volume
 
@@ -152,35 +158,37 @@ def test_a_gpu_or_a_cpu_it_does_not_change_the_network(plan: Any) -> None:
     assert load_card(plan.folder).axes == "zyx"
 
 
-def test_what_nobody_annotated_does_not_count() -> None:
-    rng = np.random.default_rng(0)
-    truth, result = rng.random((2, 9, 10, 11)) < 0.4
-    known = np.zeros(truth.shape, bool)
-    known[:, :6] = True
-    other = np.where(known, result, ~result)
-    one, two = (Counts.of(truth, m, known, CUBE).scores(CUBE, 100) for m in (result, other))
-    assert one["dice"] == two["dice"]
-    assert one["pq"] == two["pq"]
-    cut = Counts.of(truth[:, :6], result[:, :6], known[:, :6], CUBE).scores(CUBE, 100)
-    assert one["dice"] == cut["dice"]
-    assert one["pq"] == cut["pq"]
+def test_a_region_is_scored_block_by_block(plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is larger than memory has the scores of one that is not."""
+    network, card = load_model(plan.folder)
+    validator = validator_of(plan)
+    whole = validator.table(network, temperatures=card.temperatures)
+    fitted = calibrated(validator, network)
+    (region,) = validator.regions
+    assert len([*region.blocks]) == 1
+    parts = [block.core.shift(region.box.start) for block in Tiling(region.box.shape, (7, 9, 32))]
+    monkeypatch.setattr(HeldOut, "blocks", parts)
+    small = partial(counts_of, block=(5, 11, 9))
+    monkeypatch.setattr("volproc.stages.train.validation.counts_of", small)
+    cut = validator_of(plan)
+    found = cut.table(network, temperatures=card.temperatures)
+    for key, scores in whole.items():
+        assert found[key] == pytest.approx(scores, rel=1e-12), key
+    assert calibrated(cut, network) == fitted
 
 
-def test_counts_of_two_regions_add_up() -> None:
-    truth, result = np.zeros((2, 6, 8, 20), bool)
-    truth[1:4, 2:6, 2:5] = truth[2:5, 1:4, 12:16] = True
-    result[1:4, 2:6, 2:6] = result[2:5, 4:7, 12:16] = True
-    known = np.ones_like(truth)
-    halves = [(slice(None), slice(None), part) for part in (slice(0, 10), slice(10, 20))]
-    parts = [Counts.of(truth[h], result[h], known[h], CUBE) for h in halves]
-    whole = Counts.of(truth, result, known, CUBE).scores(CUBE, 100)
-    assert (parts[0] + parts[1]).scores(CUBE, 100) == pytest.approx(whole)
-
-
-def test_nothing_on_either_side_has_no_score() -> None:
-    nothing = np.zeros((4, 5, 6), bool)
-    scores = Counts.of(nothing, nothing, ~nothing, CUBE).scores(CUBE, 100)
-    assert set(scores.values()) == {None}
+def test_the_blocks_of_a_region_are_tiles(plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (region,) = validator_of(plan).regions
+    tile = replace(region._layout, tile=(8, 8, 16), offset=(4, 4, 8))
+    monkeypatch.setattr(HeldOut, "_layout", tile)
+    (region,) = validator_of(plan).regions
+    seen = np.zeros(region.box.stop, int)
+    for block in region.blocks:
+        assert block.size
+        seen[block.slices] += 1
+        assert {*map(len, (tile.spans(block, n, in_plane=True) for n in range(3)))} == {1}
+    assert (seen[region.box.slices] == 1).all()
+    assert seen.sum() == region.box.size
 
 
 def test_the_tolerance_is_two_voxels_unless_stated() -> None:

@@ -89,6 +89,17 @@ def vote(
     return votes
 
 
+def flop_of(core: Box, *, axes: Iterable[Axis], layout: Layout, network: Network) -> int:
+    """Arithmetic of the votes of `core`."""
+    total = 0
+    for axis in axes:
+        for one in layout.tiles(core, axis):
+            _, *read = along(one.axis, one.window.shape)
+            _, high, wide = along(one.axis, one.output.shape)
+            total += network.flop(read[0], read[1], (high, wide))
+    return total
+
+
 def view_along(values: torch.Tensor, axis: Axis) -> torch.Tensor:
     """(z, y, x) voxels as (depth, height, width) along `axis`, the rows of each plane in one piece.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,8 @@ import numpy.typing as npt
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.inference.batches import HOST_BYTES, requested_tiles
-from volproc.stages.inference.tiling import along
 from volproc.stages.inference.tta import FLIPS
+from volproc.stages.inference.votes import flop_of
 from volproc.stages.predict.task import Predict
 from volproc.volume.metadata import itemsize
 from volproc.volume.resampling import SLAB
@@ -91,13 +92,9 @@ def _kinds(blocks: Tiling, task: Predict, axis: int) -> dict[object, list[int]]:
 
 
 def _flop(core: Box, task: Predict) -> int:
-    total = 0
-    for axis in task.options.axes:
-        for one in task.layout.tiles(core, axis):  # type: ignore[arg-type]
-            _, *read = along(one.axis, one.window.shape)
-            _, high, wide = along(one.axis, one.output.shape)
-            total += task.network.flop(read[0], read[1], (high, wide))
-    return total * (len(FLIPS) if task.options.flips else 1)
+    axes: Any = task.options.axes
+    once = flop_of(core, axes=axes, layout=task.layout, network=task.network)
+    return once * (len(FLIPS) if task.options.flips else 1)
 
 
 def _computing(window: Box, source: Box, task: Predict) -> int:

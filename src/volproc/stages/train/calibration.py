@@ -39,9 +39,13 @@ def calibrated(validator: Validator, network: PlaneNetwork) -> Mapping[str, Cali
     predict = Predictor(copy.deepcopy(network), validator.device, temperatures=spread)
     tables = np.zeros((len(validator.classes), 2, LEVELS))
     for region in validator.regions:
-        votes = region.votes(predict, validator.device)
-        for n, truth in enumerate(region.truths):
-            tables[n] += sum(_histogram(own, truth.target, truth.weight) for own in votes[n])
+        for block in region.blocks:
+            votes = region.votes(predict, validator.device, block)
+            for slab, truths in region.truths(block):
+                index = slab.within(block.start).slices
+                for n, truth in enumerate(truths):
+                    own = votes[(n, slice(None), *index)]
+                    tables[n] += sum(_histogram(v, truth.target, truth.weight) for v in own)
     named = zip(validator.classes, tables, strict=True)
     return {name: calibration_of(table) for name, table in named if table.any()}
 

@@ -1,27 +1,29 @@
-"""How much of each class is in each region: found once in all labels, kept with the training."""
+"""How much of each class is in each region: found once in all labels, kept with the training.
+
+Regions are drawn by these counts, so they may be rough: of more voxels than `MOST_COUNTED`, those
+of coarser levels of the label volumes are counted. A class, or a source, of which these show
+nothing is looked for in finer ones, down to all voxels.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from volproc.errors import ConfigError
-from volproc.grid.box import Box
 from volproc.stages.train.data_options import TargetOptions
-from volproc.stages.train.pairs import LabelledImage, slab_depth
-from volproc.stages.train.regions import Region, Regions
+from volproc.stages.train.pairs import LabelledImage
+from volproc.stages.train.regions import Regions
+from volproc.stages.train.voxels_per_core import Counts, voxels_per_core
 from volproc.volume.access import exists
 from volproc.volume.file_io import read_file, write_file
 
-THREADS = 2
-Counts = npt.NDArray[np.int64]
+MOST_COUNTED = 2**28
+"""Voxels: some 20 seconds of a core."""
 
 
 @dataclass(frozen=True)
@@ -53,30 +55,35 @@ def index_of(regions: Regions, *, file: str, key: str) -> CentreIndex:
     return CentreIndex(table[:, 0], table[:, 1 : 1 + classes], table[:, 1 + classes :], file, key)
 
 
-def _counted_all(regions: Regions) -> list[list[int]]:
-    with ThreadPoolExecutor(THREADS) as pool:
-        return [*pool.map(partial(_counts, regions), regions.all)]
+def counted_apart(images: Sequence[LabelledImage]) -> int:
+    """How many times as long as the model's the voxels are that are counted."""
+    size, factor = sum(image.box.size for image in images), 1
+    while size > MOST_COUNTED * factor**3:
+        factor *= 2
+    return factor
 
 
-def _counts(regions: Regions, region: Region) -> list[int]:
-    image = regions.images[region.source]
-    slabs = [_counts_in(image, slab) for slab in region.core.slabs(slab_depth(region.core))]
-    return [int(n) for n in np.sum(slabs, axis=0)]
+def _counted_all(regions: Regions) -> Counts:
+    factor = counted_apart(regions.images)
+    table = _counted_at(regions, factor)
+    while factor > 1 and _lacks(table, regions):
+        factor //= 2
+        table = _counted_at(regions, factor)
+    return table
 
 
-def _counts_in(image: LabelledImage, box: Box) -> list[int]:
-    """Voxels that count, then those on surfaces and those inside, by class.
+def _lacks(table: Counts, regions: Regions) -> bool:
+    """Whether a source has nothing that counts, or a class no voxel."""
+    classes = (table.shape[1] - 1) // 2
+    sources = np.bincount([one.source for one in regions.all], table[:, 0], len(regions.images))
+    return not (sources.all() and table[:, 1 + classes :].any(axis=0).all())
 
-    Grey values of images that are not of whole numbers are looked at, too: NaN is refused now
-    rather than in the middle of a training.
-    """
-    if np.dtype(image.source.image.dtype).kind == "f":
-        image.image(box)
-    truths = image.truths(box)
-    counts = np.logical_or.reduce([truth.weight > 0 for truth in truths])
-    edges = [truth.edges for truth in truths]
-    inside = [(truth.target > 0) & (truth.weight > 0) for truth in truths]
-    return [int(np.count_nonzero(mask)) for mask in (counts, *edges, *inside)]
+
+def _counted_at(regions: Regions, factor: int) -> Counts:
+    tables = (
+        voxels_per_core(image, regions.core or image.box.shape, factor) for image in regions.images
+    )
+    return np.concatenate([*tables])
 
 
 def require_learnable(index: CentreIndex, regions: Regions, classes: Sequence[str]) -> None:

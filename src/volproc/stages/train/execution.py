@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import torch
 
-from volproc.model.device import device_for
 from volproc.model.weights import Card, PlaneNetwork, save_model
 from volproc.stages.claims import remove_left, require_apart, require_free
 from volproc.stages.provenance import write_provenance
@@ -15,9 +14,10 @@ from volproc.stages.train.calibration import calibrated
 from volproc.stages.train.centre_index import CentreIndex, index_of, require_learnable
 from volproc.stages.train.companions import training_together
 from volproc.stages.train.held_out import HeldOut
-from volproc.stages.train.loop import Training, Watch, train
+from volproc.stages.train.loop import Progress, Training, Watch, train
 from volproc.stages.train.losses import Loss
 from volproc.stages.train.measured_card import measured
+from volproc.stages.train.pace import Pace
 from volproc.stages.train.patch_sampler import Sampler
 from volproc.stages.train.plan import TrainPlan
 from volproc.stages.train.processes import Processes
@@ -50,12 +50,15 @@ def run_training(
 
 def _made(plan: TrainPlan, watch: Watch, is_over: Callable[[], bool]) -> Card:
     index = index_for(plan)
+    validator = validator_of(plan) if plan.validation else None
+    for region in validator.regions if validator else ():
+        region.require_readable()
     write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
     index.keep()
     with training_together(plan) as processes:
-        state = trained(plan, index, processes, watch, is_over)
+        state = trained(plan, index, processes, validator, watch, is_over)
     network = state.best_network() if plan.options.keep == "best" else state.average
-    card = save_model(plan.folder, network, _card(plan, state, network))
+    card = save_model(plan.folder, network, _card(plan, validator, network))
     finished = plan.finished_record(card)
     write_provenance(plan.folder, plan.recipe, finished=True, folder=True, **finished)
     return card
@@ -65,14 +68,17 @@ def trained(
     plan: TrainPlan,
     index: CentreIndex,
     processes: Processes,
+    validator: Validator | None = None,
     watch: Watch = lambda _: None,
     is_over: Callable[[], bool] = lambda: False,
 ) -> State:
-    """The state at the end of a training, of which this is one of the processes."""
-    options, device = plan.options, torch.device(device_for(plan.options.device, table="train"))
+    """The state at the end of a training, of which this is one of the processes.
+
+    Only the first one validates and tells how far it is.
+    """
+    options, device = plan.options, torch.device(plan.device)
     schedule = _schedule(plan)
     start = started(plan.start, options, plan.card().classes) if plan.start else None
-    validator = validator_of(plan) if plan.validation and processes.is_first else None
     training = Training(
         schedule,
         patches=_sampler(plan, index).patches,
@@ -85,12 +91,23 @@ def trained(
         processes=processes,
         tensorboard=options.tensorboard,
         compiled=options.compiled,
-        watch=watch,
+        watch=_keeping_pace(plan, watch) if processes.is_first else watch,
         is_over=is_over,
     )
     state = new_state(plan.spec, schedule, seed=options.seed, device=device, trained=start)
     # whether an older training may go was asked before
     return train(state, training, f"{plan.folder}/training", key=plan.digest, from_scratch=True)
+
+
+def _keeping_pace(plan: TrainPlan, watch: Watch) -> Watch:
+    """Tells `watch`, and the plans of later runs how fast this one is."""
+
+    def told(now: Progress) -> None:
+        if now.step % plan.options.checkpoint_steps == 0 or now.step == now.steps:
+            Pace(plan.digest, plan.like, now.step, now.speed).write(plan.folder)
+        watch(now)
+
+    return told
 
 
 def _schedule(plan: TrainPlan) -> Schedule:
@@ -119,25 +136,31 @@ def _sampler(plan: TrainPlan, index: CentreIndex) -> Sampler:
     )
 
 
+def held_out_regions(plan: TrainPlan) -> tuple[HeldOut, ...]:
+    """What networks are scored on."""
+    if not plan.validation:
+        return ()
+    network, images = plan.network(), plan.images(plan.validation)
+    return tuple(HeldOut(image, network, plan.axes_trained) for image in images)
+
+
 def validator_of(plan: TrainPlan) -> Validator:
     """What scores networks of a plan."""
-    network, axes = plan.network(), plan.axes_trained
     return Validator(
-        tuple(HeldOut(image, network, axes) for image in plan.images(plan.validation)),
+        held_out_regions(plan),
         plan.options.classes,
-        axes,
+        plan.axes_trained,
         plan.voxel_nm,
         tolerance_of(plan.voxel_nm, plan.options.tolerance_nm),
-        device_for(plan.options.device, table="train"),
+        plan.device,
     )
 
 
-def _card(plan: TrainPlan, state: State, network: PlaneNetwork) -> Card:
+def _card(plan: TrainPlan, validator: Validator | None, network: PlaneNetwork) -> Card:
     """The card: scores of the network as it will predict, with its temperatures."""
     card = measured(plan, network, {})
-    if not plan.validation:
+    if not validator:
         return card
-    validator = validator_of(plan)
     calibration = calibrated(validator, network) if plan.options.calibrate else {}
     card = card.model_copy(update={"calibration": calibration})
     table = validator.table(network, temperatures=card.temperatures)

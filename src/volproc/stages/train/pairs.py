@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any, Literal
@@ -34,7 +34,7 @@ from volproc.stages.volume_sample import volume_constants
 from volproc.volume.kinds import labelled, refuse_not_finite
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.resampling import Resampling, read_resampled, resampling_to
-from volproc.volume.sampling import Sampling
+from volproc.volume.sampling import Sampling, level_not_coarser
 from volproc.volume.store import Volume
 
 SLAB_VOXELS = 2**23
@@ -98,6 +98,21 @@ class LabelledImage:
     targets: tuple[TargetOptions, ...]
     """What is made of the labels of each class."""
     agreement_as: AgreementAs = "nothing"
+    from_pyramids: bool = False
+    """Whether labels are read from the level that suits the grid, not from the finest one."""
+
+    def coarser(self, factor: int) -> LabelledImage:
+        """The same on voxels so many times as long: of borders that are narrower, a voxel."""
+        if factor == 1:
+            return self
+        voxel_nm = VoxelNm(each(lambda nm: nm * factor, self.voxel_nm))
+        targets = tuple(
+            one.model_copy(update={"width_nm": max(one.width_nm, *voxel_nm)})
+            if one.width_nm
+            else one
+            for one in self.targets
+        )
+        return replace(self, voxel_nm=voxel_nm, targets=targets, from_pyramids=True)
 
     @cached_property
     def box(self) -> Box:
@@ -166,8 +181,8 @@ class LabelledImage:
         return Truth(*(_filled(values, part, box) for values in cut))
 
     def _sampled(self, info: VolumeInfo, box: Box) -> npt.NDArray[Any]:
-        sampling = self._samplings[info.url]
-        return sampling.sample(self._volumes[info.url].read(sampling.source(box)), box)
+        sampling, level = self._samplings[info.url]
+        return sampling.sample(self._volumes[info.url].read(sampling.source(box), level=level), box)
 
     @cached_property
     def _image(self) -> Volume:
@@ -186,11 +201,15 @@ class LabelledImage:
         return {info.url: Volume(info) for info in self.source.volumes}
 
     @cached_property
-    def _samplings(self) -> Mapping[str, Sampling]:
-        image = self.source.image
-        return {
-            info.url: sampling_of(info, image, self.voxel_nm)[0] for info in self.source.volumes[1:]
-        }
+    def _samplings(self) -> Mapping[str, tuple[Sampling, int]]:
+        """How each volume is sampled, and from which of its levels."""
+        image, voxel_nm = self.source.image, self.voxel_nm
+
+        def of(info: VolumeInfo) -> tuple[Sampling, int]:
+            level = level_not_coarser(info, voxel_nm) if self.from_pyramids else 0
+            return sampling_of(info, image, voxel_nm, level=level)[0], level
+
+        return {info.url: of(info) for info in self.source.volumes[1:]}
 
     @cached_property
     def _known(self) -> tuple[Box, ...]:

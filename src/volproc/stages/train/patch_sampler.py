@@ -115,28 +115,33 @@ class Sampler:
         return max(1, VISITS * SLOTS // self.batch)
 
     def _drawn(self, rng: Rng) -> tuple[int, int]:
-        kinds = [n for n, shares in enumerate(self._edges) if shares.any()]
-        on = kinds and rng.random() < ON_SURFACES
-        kind = int(rng.choice(kinds)) if on else ANYWHERE
-        shares = self._counted if kind == ANYWHERE else self._edges[kind]
-        return kind, int(rng.choice(len(shares), p=shares))
+        on = len(self._kinds) and rng.random() < ON_SURFACES
+        kind = int(rng.choice(self._kinds)) if on else ANYWHERE
+        # what rng.choice(p=...) draws, which looks at all regions every time
+        return kind, int(self._shares[kind].searchsorted(rng.random(), side="right"))
 
     @cached_property
-    def _counted(self) -> npt.NDArray[np.float64]:
-        return self._shares(self.index.counted)
+    def _kinds(self) -> list[int]:
+        """Classes that have surfaces."""
+        return [int(kind) for kind in np.flatnonzero(self.index.edges.any(axis=0))]
 
     @cached_property
-    def _edges(self) -> list[npt.NDArray[np.float64]]:
-        return [self._shares(column) for column in self.index.edges.T]
+    def _shares(self) -> dict[int, npt.NDArray[np.float64]]:
+        """By kind how often each region is drawn, added up over those before it."""
+        columns = {kind: self.index.edges[:, kind] for kind in self._kinds}
+        return {
+            kind: cumulative(self._weighed(column))
+            for kind, column in {ANYWHERE: self.index.counted, **columns}.items()
+        }
 
-    def _shares(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def _weighed(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """How often each region is drawn: a source by its weight, in it a region by its count."""
         own = np.asarray([region.source for region in self.regions.all])
         totals = np.bincount(own, counts, minlength=len(self.regions.images))
         weights = np.asarray([image.source.weight for image in self.regions.images])
         per_voxel = np.divide(weights, totals, out=np.zeros(len(totals)), where=totals > 0)
         shares: npt.NDArray[np.float64] = counts * per_voxel[own]
-        return shares / shares.sum() if shares.any() else shares
+        return shares / shares.sum()
 
     @cached_property
     def _cache(self) -> RegionCache:
@@ -149,6 +154,12 @@ class Sampler:
             ahead = max(1, self._turn // SLOTS)
             for later in (step, step + ahead):
                 self._cache.expect(self._in_slot(slot, later)[1] for slot in slots)
+
+
+def cumulative(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Sums of shares up to each, the last one 1, as Generator.choice makes them."""
+    sums = shares.cumsum()
+    return sums / sums[-1]
 
 
 def slots_of(number: int, batch: int) -> range:

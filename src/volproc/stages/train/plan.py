@@ -19,6 +19,7 @@ from volproc.stages.claims import Claim
 from volproc.stages.provenance import read_provenance
 from volproc.stages.train.data_options import TargetOptions
 from volproc.stages.train.options import TrainOptions
+from volproc.stages.train.pace import NO_PACE, Pace
 from volproc.stages.train.pairs import LabelledImage
 from volproc.stages.train.patch_sampler import largest_patch
 from volproc.stages.train.regions import Regions, regions_of
@@ -47,6 +48,8 @@ class TrainPlan:
     bytes_read: int = 0
     flop: int = 0
     notes: tuple[str, ...] = ()
+    pace: Pace = NO_PACE
+    """What an earlier run of it, or of a like one, left in its folder."""
 
     @property
     def digest(self) -> str:
@@ -76,11 +79,25 @@ class TrainPlan:
                 bytes_read=self.bytes_read,
                 flop=self.flop,
                 notes=self.notes,
-                on_gpu=device_for(options.device, table="train") == "cuda",
+                on_gpu=self.device == "cuda",
                 alone=True,
+                recorded=min(self.pace.step, options.steps),
+                rate=self.pace.patches_a_second * core[0] * core[1] * core[2] / options.batch,
                 way_out="make [train] batch, patch or cache_gb smaller",
             ),
         )
+
+    @property
+    def device(self) -> str:
+        """Where it trains."""
+        return device_for(self.options.device, table="train")
+
+    @property
+    def like(self) -> str:
+        """Names what the speed of a training depends on."""
+        options = self.options
+        shares = options.patch, options.batch, options.processes, options.compiled
+        return digest(str(self.spec), *shares, self.axes, self.device)
 
     @property
     def axes_trained(self) -> str:

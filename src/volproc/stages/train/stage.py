@@ -27,14 +27,15 @@ from volproc.model.model_folder import load_card
 from volproc.model.weights import Card, NetworkSpec
 from volproc.stages.description import Request
 from volproc.stages.train.axes import require_large_enough, shares_of
-from volproc.stages.train.execution import run_training
+from volproc.stages.train.centre_index import counted_apart
+from volproc.stages.train.execution import held_out_regions, run_training
 from volproc.stages.train.loop import Progress
 from volproc.stages.train.network_choice import completed, spec_of
 from volproc.stages.train.options import TrainOptions
+from volproc.stages.train.pace import pace_in
 from volproc.stages.train.pairs import SLAB_VOXELS
 from volproc.stages.train.patch_sampler import largest_patch
 from volproc.stages.train.plan import TrainPlan
-from volproc.stages.train.regions import voxel_bytes
 from volproc.stages.train.start import start_of
 from volproc.stages.train.training_log import require_tensorboard
 from volproc.stages.train.training_sources import (
@@ -103,7 +104,9 @@ def plan_train(
     )
     changed = start.changed if start else ()
     notes = (*changed, *_notes(plan, sources))
-    return _with_costs(replace(plan, recipe=_recipe(plan), notes=notes))
+    plan = _with_costs(replace(plan, recipe=_recipe(plan), notes=notes))
+    pace = pace_in(plan.folder).seen_by(training=plan.digest, like=plan.like)
+    return replace(plan, pace=pace)
 
 
 def _require_possible(sources: Sequence[Source], options: TrainOptions, spec: NetworkSpec) -> None:
@@ -126,6 +129,7 @@ def _recipe(plan: TrainPlan) -> Recipe:
     lasting = options.model_dump(mode="json", exclude=CARD_OPTIONS | VOLUME_OPTIONS)
     targets = [one.model_dump(mode="json") for one in plan.targets]
     urls = [volume.url for source in everything for volume in source.volumes]
+    apart_by = counted_apart(plan.regions.images)
     return Recipe(
         "train",
         ALGORITHM,
@@ -133,7 +137,10 @@ def _recipe(plan: TrainPlan) -> Recipe:
             "volumes": digest(*(identity_of(s, plan.voxel_nm) for s in everything)),
             "start": plan.start.card.weights_sha256 if plan.start else "",
         },
-        lasting | {"targets": targets, "axes": plan.axes, "region": plan.regions.core},
+        lasting
+        | {"targets": targets, "axes": plan.axes, "region": plan.regions.core}
+        # named where it is not all voxels: other trainings stay what they were
+        | ({"counted_apart": apart_by} if apart_by > 1 else {}),
         places={"volumes": ", ".join(relative_url(url, options.model_out) for url in urls)},
     )
 
@@ -143,7 +150,9 @@ def _with_costs(plan: TrainPlan) -> TrainPlan:
     options, regions = plan.options, plan.regions
     # a backward pass costs two forward ones, and activations are stored until then
     passes, side = 3 * options.batch, options.patch
-    held_out = sum(image.box.size * voxel_bytes(image) for image in plan.images(plan.validation))
+    held_out = held_out_regions(plan)
+    # the last network is validated in any case, then calibrated, and scored for its card
+    validations = -(-options.steps // options.validate_steps) + 1 + options.calibrate
     largest = max(region.read.size for region in regions.all)
     # where surfaces are, and slabs
     reading = plan.spec.classes * largest + WORKING_BYTES * SLABS * min(largest, SLAB_VOXELS)
@@ -152,10 +161,12 @@ def _with_costs(plan: TrainPlan) -> TrainPlan:
     return replace(
         plan,
         peak_bytes=max(1, options.processes) * (regions.most_bytes + reading)
-        + held_out
-        + passes * plan.spec.activation_bytes(side, side),
+        + max(
+            [passes * plan.spec.activation_bytes(side, side), *(one.peak_bytes for one in held_out)]
+        ),
         bytes_read=stored + regions.bytes_read(options.steps * options.batch),
-        flop=options.steps * passes * plan.spec.flop(side, side),
+        flop=options.steps * passes * plan.spec.flop(side, side)
+        + validations * sum(one.flop for one in held_out),
     )
 
 
@@ -231,5 +242,6 @@ def run_train(plan: TrainPlan, runner: Runner) -> Card:
     runner.forget(step.name)  # its own checkpoint says how far it is
     shape = step.blocks[len(step.blocks) - 1].core.stop
     whole = Tiling(shape, shape)
-    runner.run(replace(step, blocks=whole, task=Train(plan, runner.overwrite, runner.until)))
+    task = Train(plan, runner.overwrite, runner.until)
+    runner.run(replace(step, blocks=whole, recorded=0, task=task))
     return load_card(plan.folder)

@@ -247,10 +247,12 @@ def identity_of(source: Source, voxel_nm: VoxelNm) -> tuple[object, ...]:
     return (fingerprint(source.image), classes, source.weight, box.start, box.stop)
 
 
-def sampling_of(info: VolumeInfo, image: VolumeInfo, voxel_nm: VoxelNm) -> tuple[Sampling, Box]:
-    """How to sample `info` on the model's grid on `image`, and the voxels of that grid in both."""
+def sampling_of(
+    info: VolumeInfo, image: VolumeInfo, voxel_nm: VoxelNm, *, level: int = 0
+) -> tuple[Sampling, Box]:
+    """How to sample a level of `info` on a grid on `image`, and the voxels of that grid in both."""
     shape = resampling_to(image, voxel_nm).shape_out
-    return overlap(info, image, grid=(shape, voxel_nm), slack=SLACK)
+    return overlap(info, image, level=level, grid=(shape, voxel_nm), slack=SLACK)
 
 
 def apart(

@@ -5,31 +5,25 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
 import numpy as np
-import numpy.typing as npt
 
 from volproc.fusion import FUSIONS, Fusion, fuse, level_of
+from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
+from volproc.model.network import Predict
 from volproc.model.predictor import Predictor
 from volproc.model.weights import PlaneNetwork
-from volproc.stages.objects.components import label_components
-from volproc.stages.scores.contingency import Contingency, block_contingency
-from volproc.stages.scores.sparse_sums import SparseSums
-from volproc.stages.scores.surface_elements import surface_elements
-from volproc.stages.scores.surface_sums import NOTHING, Surface, distances_of, surface_sums
-from volproc.stages.train.held_out import HeldOut
-from volproc.stages.train.pairs import Truth
+from volproc.stages.train.held_out import KNOWN, TRUE, HeldOut, scratch
+from volproc.stages.train.region_counts import Counts, Mask, Masks, Scores, counts_of
+from volproc.stages.train.targets import Bytes
 
 THRESHOLD = 0.5
 FUSED: Fusion = "mean"
 """How votes are fused unless a model says otherwise."""
-MOST_NM = 500.0
-"""Distances between surfaces that are larger count as this, as in [evaluate]."""
 SCORES = ("dice", "boundary_f", "pq")
-Mask = npt.NDArray[np.bool_]
-Scores = dict[str, float | None]
 Table = Mapping[tuple[str, str], Scores]
 """SCORES by class and by axis ("z") or fusion ("mean")."""
 
@@ -72,31 +66,31 @@ class Validator:
     ) -> Table:
         """All scores of a network with these temperatures."""
         predict = Predictor(copy.deepcopy(network), self.device, temperatures=temperatures)
+        names = (*self.axes, *fusions)
         counts: dict[tuple[str, str], Counts] = {}
         for region in self.regions:
-            votes = region.votes(predict, self.device)
+            answers = self._answers(region, predict, fusions)
             for number, name in enumerate(self.classes):
-                truth = region.truths[number]
-                for answer, inside in self._answers(votes[number], fusions):
-                    key = name, answer
-                    own = self._counts(truth, inside)
+                found = counts_of(
+                    region.box.shape,
+                    partial(_masks, region.known[number], answers[number], len(names)),
+                    voxel_nm=self.voxel_nm,
+                    tolerance_nm=self.tolerance_nm,
+                )
+                for key, own in zip(((name, one) for one in names), found, strict=True):
                     counts[key] = counts[key] + own if key in counts else own
         tolerance = self.tolerance_nm
         return {key: one.scores(self.voxel_nm, tolerance) for key, one in counts.items()}
 
-    def _answers(
-        self, votes: npt.NDArray[np.uint8], fusions: Sequence[Fusion]
-    ) -> Iterator[tuple[str, Mask]]:
-        """The mask of each axis alone, and of each mode of fusing them."""
-        for axis, own in zip(self.axes, votes, strict=True):
-            yield axis, own >= level_of(THRESHOLD)
-        for mode in fusions:
-            yield mode, fuse(votes, mode=mode, threshold=THRESHOLD) >= level_of(THRESHOLD)
-
-    def _counts(self, truth: Truth, inside: Mask) -> Counts:
-        """What a mask of a region has in common with the truth, where that is known."""
-        known = truth.weight > 0
-        return Counts.of(truth.target > 127, inside, known, self.voxel_nm)
+    def _answers(self, region: HeldOut, predict: Predict, fusions: Sequence[Fusion]) -> Bytes:
+        """Of each class and voxel a bit for each axis alone, and for each mode of fusing them."""
+        answers = scratch((len(self.classes), *region.box.shape))
+        for block in region.blocks:
+            index = block.within(region.box.start).slices
+            for own, votes in zip(answers, region.votes(predict, self.device, block), strict=True):
+                for bit, mask in enumerate(_inside(votes, fusions)):
+                    own[index] |= mask.astype(np.uint8) << np.uint8(bit)
+        return answers
 
     def _columns(self) -> Iterator[tuple[str, tuple[str, tuple[str, ...], str]]]:
         """Name of a score in the log -> the score, the classes it is of, and the answer."""
@@ -111,59 +105,23 @@ class Validator:
                     yield "_".join(words), (score, (name,), axis)
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What a result and the truth have in common, which adds up over regions."""
-
-    both: int
-    either: int
-    """Voxels of the result and of the truth together, those of both twice."""
-    surfaces: SparseSums
-    iou: float
-    """Of all objects that match."""
-    objects: float
-    """TP + FP / 2 + FN / 2."""
-
-    @classmethod
-    def of(cls, truth: Mask, result: Mask, known: Mask, voxel_nm: VoxelNm) -> Counts:
-        """Of one region, where it is known; objects are connected components."""
-        ignored = None if known.all() else ~known
-        real, found = truth & known, result & known
-        sides = (
-            Surface(surface_elements(m, at_border=False, ignored=ignored), voxel_nm, MOST_NM)
-            for m in (truth, result)
-        )
-        pairs = block_contingency(*(label_components(m, connectivity=26)[0] for m in (real, found)))
-        objects = Contingency.of(pairs).scores()
-        tp, fp, fn = (objects[f"objects_{n}"] or 0 for n in ("tp", "fp", "fn"))
-        return cls(
-            int(np.count_nonzero(real & found)),
-            int(np.count_nonzero(real)) + int(np.count_nonzero(found)),
-            surface_sums(*sides, start=(0, 0, 0), stop=truth.shape),
-            (objects["sq"] or 0.0) * tp,
-            tp + (fp + fn) / 2,
-        )
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.both + other.both,
-            self.either + other.either,
-            SparseSums.added([self.surfaces, other.surfaces], nothing=NOTHING),
-            self.iou + other.iou,
-            self.objects + other.objects,
-        )
-
-    def scores(self, voxel_nm: VoxelNm, tolerance_nm: float) -> Scores:
-        """SCORES; None where neither side has anything."""
-        distances = distances_of(self.surfaces, nm=voxel_nm)
-        boundary = distances.scores([tolerance_nm])[f"bf_{tolerance_nm:g}"]
-        return {
-            "dice": 2 * self.both / self.either if self.either else None,
-            "boundary_f": None if distances.is_nothing else boundary,
-            "pq": self.iou / self.objects if self.objects else None,
-        }
-
-
 def tolerance_of(voxel_nm: VoxelNm, stated_nm: float) -> float:
     """Within which surfaces agree, in nm: as stated, else two voxels, and one along each axis."""
     return stated_nm or max(2 * min(voxel_nm), *voxel_nm)
+
+
+def _inside(votes: Bytes, fusions: Sequence[Fusion]) -> Iterator[Mask]:
+    """The mask of each axis alone, and of each mode of fusing them."""
+    yield from votes >= level_of(THRESHOLD)
+    for mode in fusions:
+        yield fuse(votes, mode=mode, threshold=THRESHOLD) >= level_of(THRESHOLD)
+
+
+def _masks(known: Bytes, answers: Bytes, count: int, box: Box) -> Masks:
+    """Of one class in a box: what is known, and so many answers."""
+    here, there = known[box.slices], answers[box.slices]
+    return Masks(
+        (here & TRUE) > 0,
+        (here & KNOWN) > 0,
+        [(there >> np.uint8(bit) & np.uint8(1)).astype(np.bool_) for bit in range(count)],
+    )
