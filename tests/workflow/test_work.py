@@ -74,8 +74,8 @@ def test_a_run_ends_with_what_it_found_and_what_to_open(workflow, tmp_path, save
     assert lines[0].startswith(f"{objects} objects; Dice 0.")
     assert lines[1:] == (
         f"table: {here}/objects.csv",
-        f"in a viewer: {here}/image.zarr, {here}/prediction.zarr, {here}/objects.zarr",
         f"report: {here}/report.html",
+        f"look at it: volproc view {here}",
     )
     (note,), _ = run(options)
     assert note.startswith("nothing to do")
@@ -96,8 +96,7 @@ def test_what_some_stages_did_not_make_is_not_told(workflow, tmp_path):
     run(workflow())
     run(workflow(predict={"threshold": 0.9}), stages=("predict",))
     (_, viewer) = found(workflow())
-    assert "prediction.zarr" in viewer
-    assert "objects.zarr" not in viewer
+    assert viewer == f"look at it: volproc view {tmp_path / 'run'}"
 
 
 def test_whatever_changes_there_is_something_to_do(workflow, tmp_path):

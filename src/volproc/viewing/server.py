@@ -98,14 +98,13 @@ class View:
             write_file(self.scene.saved_as, text.replace(self.base, PLACE).encode())
             self._written = text
 
-    def go(self, number: int) -> None:
+    def go(self, found: Listed) -> None:
         """Move to an object and choose it."""
-        found = self._by_id[number]
         with self.viewer.txn() as state:
             state.position = self._position(found.place_nm)
             for layer in state.layers:
                 if layer.layer.type == "segmentation":
-                    layer.layer.segments.add(number)
+                    layer.layer.segments.add(found.id)
 
     @cached_property
     def _by_id(self) -> dict[int, Listed]:
@@ -185,10 +184,11 @@ class _Page(_Handler):
 
 class _Go(_Handler):
     def post(self, number: str) -> None:
-        if int(number) not in self.view._by_id:
+        found = self.view._by_id.get(int(number))
+        if found is None:
             self.send_error(404)
             return
-        self.view.go(int(number))
+        self.view.go(found)
         self.finish()
 
 

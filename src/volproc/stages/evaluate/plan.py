@@ -15,7 +15,7 @@ from volproc.stages.claims import Claim
 from volproc.stages.evaluate.block_surfaces import SurfaceTask
 from volproc.stages.evaluate.block_tables import TableFiles
 from volproc.stages.evaluate.options import EvaluateOptions
-from volproc.stages.evaluate.result import Result, Target, result_of
+from volproc.stages.evaluate.result import Result, Target, chosen_in_full, result_of
 from volproc.stages.evaluate.score_blocks import Ignored, ScoreBlocks, block_of
 from volproc.volume.access import relative_url
 from volproc.volume.fingerprint import fingerprint
@@ -123,6 +123,8 @@ def plan_evaluate(
         result_of(name, info, truth=truth, threshold=options.threshold)
         for name, info in results.items()
     )
+    if not options.votes_in_full:
+        found = chosen_in_full(found)
     for result, target in product(found, targets):
         result.require(target)
     scored = _scored(found, truth, _slices(truth, options))
