@@ -45,7 +45,7 @@ def view(
     first = None if chosen is None else object_of(scene, chosen)
     opened = View(scene, port=port, host=host)
     if first:
-        opened.go(first)
+        opened.move_to(first)
     show(opened.address)
     if os.environ.get("SSH_CONNECTION"):
         number = opened.address.split(":")[2].split("/")[0]

@@ -11,6 +11,9 @@ from markupsafe import Markup
 
 from volproc.engine.memory import human
 
+MIN_VOXELS = 16**3
+"""Of a block in a volume: no chunk is smaller. Other blocks count objects, or groups of blocks."""
+
 
 def render(package: str, template: str, **values: Any) -> str:
     """The HTML of a `template` that lies in `package`; what others wrote is escaped.
@@ -50,6 +53,22 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+def rate(blocks: float, voxels: float, seconds: float) -> str:
+    """What was done a second, in a unit that fits; "" if nothing was.
+
+    >>> rate(3, 6_300_000, 2.0), rate(3, 30, 2.0), rate(1, 0, 8.0)
+    ('3.15 Mvoxel/s', '1.5 blocks/s', '7.5 blocks/min')
+    """
+    if not blocks or seconds <= 0:
+        return ""
+    if voxels >= MIN_VOXELS * blocks:
+        found, units = voxels / seconds, ("voxel/s", "kvoxel/s", "Mvoxel/s", "Gvoxel/s")
+        power = sum(found >= 1000**n for n in range(1, len(units)))
+        return f"{found / 1000**power:.3g} {units[power]}"
+    found = blocks / seconds
+    return f"{found:.3g} blocks/s" if found >= 1 else f"{60 * found:.3g} blocks/min"
 
 
 def _text(package: str, name: str) -> str:

@@ -98,7 +98,11 @@ class View:
             write_file(self.scene.saved_as, text.replace(self.base, PLACE).encode())
             self._written = text
 
-    def go(self, found: Listed) -> None:
+    def go(self, number: int) -> None:
+        """Move to an object of the list and choose it."""
+        self.move_to(self._by_id[number])
+
+    def move_to(self, found: Listed) -> None:
         """Move to an object and choose it."""
         with self.viewer.txn() as state:
             state.position = self._position(found.place_nm)
@@ -184,11 +188,10 @@ class _Page(_Handler):
 
 class _Go(_Handler):
     def post(self, number: str) -> None:
-        found = self.view._by_id.get(int(number))
-        if found is None:
+        if int(number) not in self.view._by_id:
             self.send_error(404)
             return
-        self.view.go(found)
+        self.view.go(int(number))
         self.finish()
 
 

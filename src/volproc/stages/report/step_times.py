@@ -1,4 +1,4 @@
-"""What each step took, kept and used, from the log of one run or of several that went on with it."""
+"""What each step took, kept and used, from the log of a run and of those that went on with it."""
 
 from __future__ import annotations
 
