@@ -158,7 +158,7 @@ def data_uri(picture: Picture) -> str:
     return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
 
 
-def small_uri(pixels: Bytes, *, quality: int = 60) -> str:
+def small_uri(pixels: Bytes, *, quality: int = 75) -> str:
     """Pixels (height, width, 3 or 4) for the `src` of an <img>, in a tenth of a PNG's bytes."""
     content = BytesIO()
     Image.fromarray(pixels).save(content, "WEBP", quality=quality, method=4)

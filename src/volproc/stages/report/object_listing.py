@@ -82,7 +82,7 @@ class Objects:
         return np.argsort(self.probability_right, kind="stable")[:count]
 
     def rows_of(self, ids: Sequence[int]) -> Rows:
-        """Rows of the objects with these ids, in their order; ids that are not there are left out."""
+        """Rows of the objects with these ids, in their order, without those that are not there."""
         row_of = {number: row for row, number in enumerate(self.ids.tolist())}
         return np.array([row_of[one] for one in ids if one in row_of], dtype=np.intp)
 

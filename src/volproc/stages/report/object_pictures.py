@@ -74,7 +74,7 @@ def object_picture(
     values = read_smooth(gallery.image, canvas, place[axis])
     labels = read_nearest(gallery.objects, canvas, place[axis])
     own = np.where(labels == objects.ids[n], labels, 0)
-    edge = two_wide(own) | outlines(labels) if pixels > SMALL else outlines(own)
+    edge = two_wide(own) | (outlines(labels) if pixels > SMALL else False)
     image = grey(values, low=shades.low, high=shades.high)
     return small_uri(outlined(image, labels, edge).rgb)
 

@@ -21,6 +21,15 @@ def twin(page: Page) -> dict[str, Any]:
     return {"format": FORMAT, **_plain(page), "agreement": agreements}
 
 
+def twin_of(page: str) -> str:
+    """Where the twin of a page is.
+
+    >>> twin_of("run/report.html")
+    'run/report.json'
+    """
+    return f"{page.removesuffix('.html')}.json"
+
+
 def to_json(found: Mapping[str, Any]) -> str:
     """As text, a line for each of the short parts."""
     return json.dumps(found, indent=1, ensure_ascii=False, default=str) + "\n"

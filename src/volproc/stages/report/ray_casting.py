@@ -38,7 +38,7 @@ WIRE = (128, 128, 128, 200)
 
 @dataclass(frozen=True)
 class Camera:
-    """A direct look at the middle of a box of `extent_nm` (z, y, x), z upwards, without perspective.
+    """A look at the middle of a box of `extent_nm` (z, y, x), z upwards, without perspective.
 
     From `azimuth` degrees around z, and `elevation` above the plane of x and y.
     """

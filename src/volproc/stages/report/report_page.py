@@ -17,7 +17,7 @@ from volproc.stages.report.axis_agreement import Agreement
 from volproc.stages.report.key_figures import Fact, Figures, facts
 from volproc.stages.report.object_listing import Distribution
 from volproc.stages.report.prediction_files import DisputedRegion
-from volproc.stages.report.run_state import Doubt, FileLink, RunState
+from volproc.stages.report.run_state import FINISHED, Doubt, FileLink, RunState
 from volproc.stages.report.slice_views import PICTURE, SAFE_COLOURS, VOTE_COLOURS, AxisView
 from volproc.stages.report.step_times import StepTime
 
@@ -81,7 +81,7 @@ class Page:
     steps: tuple[StepTime, ...]
     settings: Mapping[str, Any]
     absent: tuple[str, ...]
-    state: RunState = RunState()
+    state: RunState = FINISHED
     doubt: Doubt | None = None
     turntable: tuple[str, ...] = field(default=(), metadata=PICTURE)
     hints: tuple[str, ...] = ()

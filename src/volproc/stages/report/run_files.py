@@ -13,7 +13,7 @@ from volproc.location import name_of
 from volproc.stages.description import Request
 from volproc.stages.report.options import ReportOptions
 from volproc.stages.report.report_page import Page
-from volproc.stages.report.run_state import FileLink, RunState, StageState
+from volproc.stages.report.run_state import FINISHED, FileLink, RunState, StageState
 from volproc.volume.access import exists
 
 FILES = {
@@ -54,7 +54,7 @@ class ReportInputs:
     settings: Mapping[str, Any] | None = None
     stale: tuple[str, ...] = ()
     """Parts that were made from something else than what is there now, and why: left out."""
-    state: RunState = RunState()
+    state: RunState = FINISHED
     links: tuple[FileLink, ...] = ()
     view: str = ""
     """The command that shows the run in a viewer."""

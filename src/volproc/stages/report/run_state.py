@@ -40,6 +40,9 @@ class RunState:
         return tuple(one for one in self.stages if one.state in UNFINISHED)
 
 
+FINISHED = RunState()
+
+
 @dataclass(frozen=True)
 class FileLink:
     """A file beside the page: where it is as seen from there, and what it has."""

@@ -21,7 +21,7 @@ from volproc.stages.report.object_listing import Objects, read_objects, with_mea
 from volproc.stages.report.object_pictures import turntable
 from volproc.stages.report.object_rows import object_table
 from volproc.stages.report.options import ReportOptions
-from volproc.stages.report.page_twin import to_json, twin
+from volproc.stages.report.page_twin import to_json, twin, twin_of
 from volproc.stages.report.prediction_files import read_certificate, read_regions
 from volproc.stages.report.report_page import Page, render
 from volproc.stages.report.run_files import ReportInputs, hints, inputs_of
@@ -99,15 +99,6 @@ def run_report(plan: ReportPlan, runner: Runner | None = None) -> Path | str:
     write_file(twin_of(str(plan.out)), to_json(twin(page)).encode())
     write_file(str(plan.out), render(page).encode())
     return plan.out
-
-
-def twin_of(page: str) -> str:
-    """Where the twin of a page is.
-
-    >>> twin_of("run/report.html")
-    'run/report.json'
-    """
-    return f"{page.removesuffix('.html')}.json"
 
 
 def page_of(plan: ReportPlan) -> Page:
