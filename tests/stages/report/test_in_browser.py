@@ -1,38 +1,36 @@
 """The page as people see it: in Chromium, wide and narrow, light and dark, also without script."""
 
 import json
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.browser import browser_page
-from tests.stages.report.test_stage import doubting, report, run, write
+from tests.stages.report.test_stage import doubting, made_run, report
 
+from volproc.stages.report.run_state import FileLink
 from volproc.stages.report.runs_page import write_runs
-
-__all__ = ["run", "write"]
 
 WIDTHS = (1400, 400)
 
 
-@pytest.fixture
-def page_file(run, tmp_path):
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
     """A page that has everything."""
-    from dataclasses import replace
-
-    from volproc.stages.report.run_state import FileLink
-
+    folder = tmp_path_factory.mktemp("run")
+    run = made_run(folder)
     doubting(run.table)
-    inputs = replace(
-        run, view="volproc view run", links=(FileLink("objects.csv", "objects.csv", "all"),)
+    links = (FileLink("objects.csv", "objects.csv", "all"),)
+    report(
+        replace(run, view="volproc view run", links=links), folder, in_space=True, title="W" * 200
     )
-    report(inputs, tmp_path, in_space=True, title="W" * 200)
-    return tmp_path / "report.html"
+    return folder / "report.html"
 
 
 @pytest.fixture
 def opened(page_file):
     """opened(width, ...): the page in Chromium, which must not ask for anything else."""
-    from contextlib import contextmanager
 
     @contextmanager
     def look(width=1400, *, file=page_file, **options):
@@ -149,7 +147,7 @@ def test_histogram_and_tables_are_readable(opened, width):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_several_runs_on_one_page(opened, page_file, tmp_path, width):
-    told = json.loads((tmp_path / "report.json").read_text())
+    told = json.loads(page_file.with_suffix(".json").read_text())
     pages = []
     for name in ("one", "another with a name that is longer than most names of runs are", "<b>"):
         (tmp_path / name).mkdir()

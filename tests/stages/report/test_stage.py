@@ -118,6 +118,11 @@ def write(url, values, *, voxel_nm, kind="image", channels=(), corner_nm=None):
 
 @pytest.fixture
 def run(tmp_path):
+    """A finished run (`made_run`)."""
+    return made_run(tmp_path)
+
+
+def made_run(tmp_path):
     """A finished run: image of 50x40x40 nm, the rest at 50 nm; three objects, x misses the last."""
     image = np.random.default_rng(0).integers(60, 200, (24, 60, 80)).astype(np.uint8)
     write(tmp_path / "image.zarr", image, voxel_nm=(50, 40, 40))
@@ -342,7 +347,7 @@ def test_scores_that_are_none_are_refused(run, tmp_path):
 def doubting(table):
     """The table with how likely its objects are right, the second least."""
     header, *rows = Path(table).read_text().splitlines()
-    added = ["0.9,", "0.2,it touches another object", "0.5,\"'=2+2\""]
+    added = ["0.9,", "0.2,it touches another object", '0.5,"\'=2+2"']
     lines = [f"{header},probability_right,reason"]
     lines += [f"{row},{more}" for row, more in zip(rows, added, strict=True)]
     Path(table).write_text("\n".join(lines) + "\n")
@@ -402,7 +407,7 @@ def test_objects_have_pictures_of_their_own(run, tmp_path):
 def test_what_measure_adds_is_shown(run, tmp_path):
     (tmp_path / "measured.csv").write_text("id,sphericity\n3,0.5\n1,0.75\n2,nan\n")
     html = report(replace(run, measured=str(tmp_path / "measured.csv")), tmp_path)
-    assert "<button type=\"button\">sphericity</button>" in html
+    assert '<button type="button">sphericity</button>' in html
     rows = json.loads((tmp_path / "report.json").read_text())["objects"]["rows"]
     assert [row["sphericity"] for row in rows] == [0.75, None, 0.5]
 

@@ -98,7 +98,7 @@ def turntable(labels: Volume) -> tuple[str, ...]:
 
 def _level_of(info: VolumeInfo, objects: Objects, n: int) -> tuple[int, Level]:
     """The coarsest level that still shows the form of an object."""
-    extent = (objects.size_um[n] * 1000).tolist()
+    extent: list[float] = (objects.size_um[n] * 1000).tolist()
 
     def suits(level: Level) -> bool:
         return max(e / v for e, v in zip(extent, level.voxel_nm, strict=True)) >= DETAIL

@@ -115,7 +115,7 @@ def _row(found: Mapping[str, Any], href: str) -> RunRow:
     volume, field = figures.get("volume_um3"), figures.get("field_um")
     doubt, score = found.get("doubt") or {}, _score(found)
     agreements = [one["votes"] for one in found.get("agreement", {}).values()]
-    surfaces = next(iter((score.get("surfaces") or {}).values()), {})
+    surfaces: Mapping[str, Any] = next(iter((score.get("surfaces") or {}).values()), {})
     return RunRow(
         name=found["title"],
         href=href,
