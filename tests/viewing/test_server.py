@@ -141,7 +141,7 @@ def test_a_view_begins_at_an_object_that_is_asked_for(run, opened):
     state = view.viewer.state.to_json()
     assert state["position"] == [50 / 25 - 0.5, 150 / 25 - 0.5, 250 / 50 - 0.5]
     assert "7" in state["layers"][-1]["segments"]
-    with pytest.raises(ConfigError, match="--object 2: there is no such object in .*objects.csv"):
+    with pytest.raises(ConfigError, match=r"--object 2: there is no such object in .*objects\.csv"):
         object_of(view.scene, 2)
 
 

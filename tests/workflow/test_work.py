@@ -230,7 +230,7 @@ def test_several_runs_are_reported_each_and_on_one_page(workflow, tmp_path):
     for name in ("one", "two"):
         run(workflow(run={"folder": str(tmp_path / name)}), stages=("ingest", "predict", "label"))
     folders = [tmp_path / "one", tmp_path / "two"]
-    with pytest.raises(ConfigError, match="--out all.txt is no page; end its name in .html"):
+    with pytest.raises(ConfigError, match=r"--out all\.txt is no page; end its name in \.html"):
         report(folders, out="all.txt")
     pages = report(folders, out=tmp_path / "all.html")
     assert [page.name for page in pages] == ["report.html", "report.html", "all.html"]

@@ -23,7 +23,7 @@ SMALL, LARGE = 64, 168
 """Pixels of a picture in the table, and of one of a doubtful object."""
 MAX_VOXELS = 2**23
 """The picture in space is of the finest level of the labels that has no more voxels than this."""
-MOST_VOXELS = 2**27
+MOST_VOXELS = 2**25
 """If the coarsest has more than this, there is no such picture."""
 TURNS = 12
 ELEVATION = 25.0

@@ -13,7 +13,13 @@ from volproc.location import name_of
 from volproc.stages.description import Request
 from volproc.stages.report.options import ReportOptions
 from volproc.stages.report.report_page import Page
-from volproc.stages.report.run_state import FINISHED, FileLink, RunState, StageState
+from volproc.stages.report.run_state import (
+    FINISHED,
+    UNFINISHED,
+    FileLink,
+    RunState,
+    StageState,
+)
 from volproc.volume.access import exists
 
 FILES = {
@@ -68,7 +74,7 @@ def inputs_of(request: Request) -> ReportInputs:
     left = {one.name for one in state.left}
     stale = {name: run.stale(name) for name in ("predict", "label", "evaluate")}
     stale = {name: why for name, why in stale.items() if why and name not in left}
-    if not {"label", *left} & set(stale) and "label" not in left and run.claim("label").edited:
+    if "label" not in {*left, *stale} and run.claim("label").edited:
         stale["table"] = "the objects were edited since"
 
     def there(name: str, *stages: str) -> str | None:
@@ -98,17 +104,23 @@ def inputs_of(request: Request) -> ReportInputs:
 
 
 def _states(run: Any, request: Request) -> Iterator[StageState]:
-    """Where the stages of the run stand; those before may be made from other options by now."""
+    """Where the stages of the run stand, in their order."""
+    begun = False
     for name, stage in request.stages.items():
         if name == "report" or stage.in_run == "never" or not run.workflow.has(stage):
             continue
-        try:
-            claim = run.claim(name)
-        except VolprocError as error:  # what it is made from is not there
-            yield StageState(name, "waits", str(error))
-            continue
-        why = str(claim.why) if claim.state == "other" else ""
-        yield StageState(name, claim.state, why)
+        state = _state(run, name, waits=begun)
+        begun = begun or state.state in UNFINISHED
+        yield state
+
+
+def _state(run: Any, name: str, *, waits: bool) -> StageState:
+    """Where a stage stands; what it was made from may be gone, or, if it `waits`, not there yet."""
+    try:
+        claim = run.claim(name)
+    except VolprocError as error:
+        return StageState(name, "waits" if waits else "unknown", str(error))
+    return StageState(name, claim.state, str(claim.why) if claim.state == "other" else "")
 
 
 def _links(run: Any) -> Iterator[FileLink]:

@@ -9,8 +9,16 @@ from typing import Any
 
 from volproc.errors import VolumeError
 
-UNFINISHED = {"begun": "not finished", "absent": "not begun", "waits": "not begun"}
-"""States of a stage that left nothing to show, in words."""
+UNFINISHED = ("begun", "absent", "waits")
+"""States of a stage that left nothing to show; the last waits for one before it."""
+WORDS = {
+    "begun": "not finished",
+    "absent": "not begun",
+    "waits": "not begun",
+    "other": "made from other options or inputs",
+    "foreign": "made by somebody else",
+    "unknown": "done; what it was made from is gone",
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class StageState:
     @property
     def words(self) -> str:
         """Its state as people say it."""
-        return UNFINISHED.get(self.state, self.state)
+        return WORDS.get(self.state, self.state)
 
 
 @dataclass(frozen=True)

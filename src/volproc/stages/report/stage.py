@@ -46,16 +46,17 @@ class ReportPlan:
     @property
     def bytes_read(self) -> int:
         """Raw bytes of the chunks under the pictures of slices, and of the levels counted."""
-        return self.gallery.bytes_read + self._bytes_counted(self.gallery) if self.gallery else 0
+        return self.gallery.bytes_read + _bytes_counted(self.gallery) if self.gallery else 0
 
-    def _bytes_counted(self, gallery: Gallery) -> int:
-        if gallery.votes is None:
-            return 0
-        info = gallery.votes.info
-        level = info.levels[level_to_count(info)]
-        labels = itemsize(gallery.objects.info.dtype) if gallery.objects else 0
-        classes = len(gallery.answers)
-        return prod(level.shape) * (len(info.channels) + classes * labels)
+
+def _bytes_counted(gallery: Gallery) -> int:
+    if gallery.votes is None:
+        return 0
+    info = gallery.votes.info
+    level = info.levels[level_to_count(info)]
+    labels = itemsize(gallery.objects.info.dtype) if gallery.objects else 0
+    classes = len(gallery.answers)
+    return prod(level.shape) * (len(info.channels) + classes * labels)
 
 
 def plan_report(inputs: ReportInputs, out: Path | str, options: ReportOptions) -> ReportPlan:
