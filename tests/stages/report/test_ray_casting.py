@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from volproc.stages.report.ray_casting import Camera, occupancy, picture_of
+from volproc.stages.report.camera import Camera
+from volproc.stages.report.ray_casting import occupancy, picture_of
 from volproc.volume.display_window import id_colours
 
 SHAPE, NM = (40, 60, 50), (50.0, 20.0, 30.0)

@@ -8,9 +8,10 @@ import numpy as np
 
 from volproc.grid.box import Box, each
 from volproc.stages.pictures import grey, outlined, outlines, small_uri, two_wide
+from volproc.stages.report.camera import Camera
 from volproc.stages.report.gallery import Gallery, Shades
 from volproc.stages.report.object_listing import Objects
-from volproc.stages.report.ray_casting import Camera, occupancy, picture_of
+from volproc.stages.report.ray_casting import occupancy, picture_of
 from volproc.stages.report.shown_slices import canvas_around, read_nearest, read_smooth
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.store import Volume
