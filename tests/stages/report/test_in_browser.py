@@ -85,8 +85,10 @@ def test_links_lead_to_what_they_name(opened):
     with opened() as page:
         page.locator("#doubt article a").first.click()
         assert page.url.endswith("#object-2")
-        row = page.locator("#object-2").bounding_box()
-        assert 0 <= row["y"] < 900
+        page.wait_for_function(  # scrolling there takes a moment
+            "(top => -1 <= top && top < 900)"
+            "(document.querySelector('#object-2').getBoundingClientRect().top)"
+        )
         for link in page.locator("nav a").all():
             assert page.locator(link.get_attribute("href")).count() == 1
         files = [one.get_attribute("href") for one in page.locator("#files a").all()]

@@ -51,6 +51,17 @@ def test_objects_that_touch_are_parted():
     assert field[21, 30:33, 26].min() < 0.7 < field[21, 21, 26]
 
 
+def test_objects_of_a_voxel_or_two_are_seen():
+    labels = np.zeros(SHAPE, np.uint32)
+    labels[20, 30, 25], labels[10:12, 10:12, 10:12] = 1, 2
+    picture = pictured(labels, Camera(EXTENT, 30, 25, 400))
+    for label in (1, 2):
+        hue = id_colours(np.array([label]))[0].astype(float)
+        coloured = picture[..., :3].astype(float) @ hue / np.linalg.norm(hue)
+        norm = np.linalg.norm(picture[..., :3].astype(float), axis=2)
+        assert ((coloured > 0.97 * norm) & (norm > 30)).sum() > 4
+
+
 def test_nothing_is_clear():
     picture = pictured(np.zeros(SHAPE, np.uint32), Camera(EXTENT, 30, 25, 120))
     assert set(np.unique(picture[..., 3])) <= {0, 200}

@@ -24,6 +24,8 @@ LEVEL = 0.5
 """Of occupancy: the surface."""
 SMOOTHING = 0.9
 """Voxels: what takes the steps of voxels off a surface."""
+KEPT = 0.9
+"""Occupancy of voxels of objects that smoothing would take away."""
 STEP, EMPTY = 0.6, 4.0
 """Voxels from one place on a ray to the next; so many times that where occupancy is 0, as it is
 more than 0 for three voxels around an object."""
@@ -35,13 +37,18 @@ WIRE = (128, 128, 128, 200)
 
 
 def occupancy(labels: npt.NDArray[Any]) -> Floats:
-    """0 to 1 for every voxel, smoothed; voxels where two objects meet count for none."""
+    """0 to 1 for every voxel, smoothed; voxels where two objects meet count for none.
+
+    What is too small to be left when it is smoothed keeps its voxels.
+    """
     inside = labels != 0
     for axis in range(3):
         moved, own = np.moveaxis(labels, axis, 0), np.moveaxis(inside, axis, 0)
         own[1:] &= (moved[1:] == moved[:-1]) | (moved[:-1] == 0)
     padded = np.pad(inside, 1).astype(np.float32)  # closed where the volume's border cuts objects
     smooth: Floats = ndimage.gaussian_filter(padded, SMOOTHING, mode="constant")
+    lost = (padded > 0) & (ndimage.maximum_filter(smooth, 3) < LEVEL)
+    smooth[lost] = KEPT
     return smooth
 
 
