@@ -45,14 +45,15 @@ def short(value: float | None, digits: int = 3) -> str:
 def duration(seconds: float) -> str:
     """Seconds, minutes or hours.
 
-    >>> duration(3.21), duration(75), duration(7384)
-    ('3.2 s', '1 min 15 s', '2 h 3 min')
+    >>> duration(3.21), duration(75), duration(239.7), duration(7384)
+    ('3.2 s', '1 min 15 s', '4 min 0 s', '2 h 3 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def rate(blocks: float, voxels: float, seconds: float) -> str:

@@ -50,6 +50,7 @@ def test_a_row_has_what_its_run_found_and_how_far_it_drifted():
     assert (a.objects, a.share_of_field, a.agreement, a.dice) == (7, 0.1, 0.8, None)
     assert [row.drift for row in (a, b, c)] == [0.5, 1.0, 12.5]
     assert (c.dice, c.masd_nm, c.left) == (0.9, 20.0, ("label",))
+    assert [row.folder for row in (a, b)] == ["a", "b b"]
     assert [row.href for row in (a, b)] == ["a/report.html", "b%20b/report.html"]
 
 

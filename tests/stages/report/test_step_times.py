@@ -108,6 +108,18 @@ def test_what_was_kept_tried_again_and_promised_is_told():
     assert not row.open
 
 
+def test_a_step_is_not_blamed_for_memory_that_a_step_before_it_used():
+    """A process knows its peak since it began."""
+    large, small, larger = times_of(
+        log(
+            *(StepStarted("large", 0, 1), done("large", 0, peak=900)),
+            *(StepStarted("small", 0, 1), done("small", 0, peak=900)),
+            *(StepStarted("larger", 0, 1), done("larger", 0, peak=950)),
+        )
+    )
+    assert (large.peak_bytes, small.peak_bytes, larger.peak_bytes) == (900, 0, 950)
+
+
 def test_a_run_that_went_on_has_failed_no_more():
     lines = log(
         StepStarted("label", 0, 2),

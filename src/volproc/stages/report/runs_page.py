@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from volproc.errors import VolumeError
-from volproc.location import path_or_url
+from volproc.location import name_of, path_or_url
 from volproc.stages import webpage
 from volproc.stages.charts import Axis
 from volproc.stages.report.page_twin import FORMAT, to_json, twin_of
@@ -46,10 +46,12 @@ class Strip:
 class RunRow:
     """One run: numbers of its report, None where it has none.
 
-    `drift` is the middle volume over the median of those of all runs.
+    `folder` is the name of the run's; `drift` is the middle volume over the median of those of all
+    runs.
     """
 
     name: str
+    folder: str
     href: str
     left: tuple[str, ...]
     """Stages that it has not finished."""
@@ -97,7 +99,7 @@ def write_runs(pages: Sequence[str], *, out: str, title: str = "") -> Path | str
 
 def rows_of(twins: Mapping[str, Mapping[str, Any]], *, out: str) -> tuple[RunRow, ...]:
     """A row for each run; `twins` by the place of its page, seen from the page at `out`."""
-    rows = [_row(found, _seen_from(page, out)) for page, found in twins.items()]
+    rows = [_row(found, page, out=out) for page, found in twins.items()]
     middles = [row.volumes[2] for row in rows if row.volumes]
     usual = median(middles) if middles else 0.0
     drifts = [row.volumes[2] / usual if row.volumes and usual else None for row in rows]
@@ -109,7 +111,7 @@ def _seen_from(page: str, out: str) -> str:
     return quote(relative_url(page, folder), safe="/:.")
 
 
-def _row(found: Mapping[str, Any], href: str) -> RunRow:
+def _row(found: Mapping[str, Any], page: str, *, out: str) -> RunRow:
     figures, objects = found.get("figures") or {}, found.get("objects") or {}
     volumes = objects.get("volumes") or {}
     volume, field = figures.get("volume_um3"), figures.get("field_um")
@@ -118,7 +120,8 @@ def _row(found: Mapping[str, Any], href: str) -> RunRow:
     surfaces: Mapping[str, Any] = next(iter((score.get("surfaces") or {}).values()), {})
     return RunRow(
         name=found["title"],
-        href=href,
+        folder=name_of(page.rpartition("/")[0]),
+        href=_seen_from(page, out),
         left=tuple(one["name"] for one in found["state"]["stages"] if one["state"] in UNFINISHED),
         objects=figures.get("objects"),
         volume_um3=volume,

@@ -17,8 +17,9 @@ class StepTime:
     """What a step took, all runs together; `blocks` and `voxels` are those done, not skipped.
 
     `kept` are the blocks that its last run found done, `retries` the further tries of blocks,
-    `promised_bytes` the most memory that a worker was to need, `peak_bytes` what one used up to
-    then. `open` if its last run did not come to its end.
+    `promised_bytes` the most memory that a worker was to need, `peak_bytes` the most that one used:
+    0 where that is not known, as no worker used more than in steps before. `open` if its last run
+    did not come to its end.
     """
 
     step: str
@@ -61,6 +62,7 @@ def history_of(lines: Iterable[str]) -> History:
     """What a log tells; lines that are cut short or damaged are left out."""
     rows: dict[str, StepTime] = {}
     running: dict[str, _Open] = {}
+    most: dict[tuple[str, int], int] = {}
     failure = ""
     for line in lines:
         with suppress(*MALFORMED):
@@ -72,7 +74,7 @@ def history_of(lines: Iterable[str]) -> History:
             elif event["event"] in ("StepStarted", "StepFinished"):
                 failure = ""
             if "step" in event:
-                _count(event, rows, running)
+                _count(_with_own_peak(event, most), rows, running)
     steps = (_closed(row, running.get(step)) for step, row in rows.items())
     return History(tuple(steps), failure)
 
@@ -80,6 +82,19 @@ def history_of(lines: Iterable[str]) -> History:
 def _failure(event: dict[str, Any]) -> str:
     where = f"block {event['block']} of {event['step']}: " if "block" in event else ""
     return f"{where}{event['reason']}"
+
+
+def _with_own_peak(event: dict[str, Any], most: dict[tuple[str, int], int]) -> dict[str, Any]:
+    """The event with a peak only where its worker used more memory than ever before.
+
+    A process knows its peak since it began, which an earlier step may have caused.
+    """
+    if event["event"] != "BlockDone":
+        return event
+    worker, peak = (str(event.get("host", "")), event["worker"]), event["peak_bytes"]
+    rose = peak > most.get(worker, 0)
+    most[worker] = max(peak, most.get(worker, 0))
+    return {**event, "peak_bytes": peak if rose else 0}
 
 
 def _count(event: dict[str, Any], rows: dict[str, StepTime], running: dict[str, _Open]) -> None:
