@@ -106,7 +106,7 @@ def _facts(found: Figures) -> Iterator[Fact]:
 def _about_objects(found: Figures, volume: float) -> str:
     share = f"{short(volume)} µm³, {short(100 * volume / found.field_um3)}% of the field"
     counted = ", ".join(f"{n:,} {name}" for name, n in found.classes.items())
-    return "; ".join(part for part in (found.nothing_found or share, counted) if part)
+    return "; ".join(part for part in (share, counted) if part) if found.objects else "see above"
 
 
 def _about_model(found: Figures) -> str:
