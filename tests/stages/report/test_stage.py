@@ -455,3 +455,17 @@ def test_objects_are_seen_from_all_around(run, tmp_path):
     turns = [image for image in page.all("img") if "around z" in image["alt"]]
     assert len(turns) == 12
     assert [("hidden" in image) for image in turns] == [False] + 11 * [True]
+
+
+def test_votes_without_surface_scores_stand_beside_the_result_that_has_them(run, tmp_path):
+    first, second = SCORES["scores"]
+    full = {**first, "surfaces": {"3d": {"masd_nm": 12.5, "hd95_nm": None}}}
+    formulas = {**SCORES["formulas"], "masd_nm": "m", "hd95_nm": "h"}
+    told = "Votes and other fusions are scored by their overlap"
+    for scores, said in (([full, second], True), ([full, {**full, "answer": "z"}], False)):
+        content = {**SCORES, "formulas": formulas, "scores": scores}
+        Path(run.scores).write_text(json.dumps(content))
+        html = report(run, tmp_path)
+        assert "<td>12.5</td><td>–</td>" in html
+        assert ("<td>–</td><td>–</td>" in html) == said
+        assert (told in html) == said
