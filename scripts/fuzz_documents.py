@@ -38,7 +38,7 @@ from volproc.stages.annotate.options import AnnotateOptions
 from volproc.stages.objects.array_files import packed, read_packed
 from volproc.stages.provenance import read_provenance
 from volproc.stages.report.object_listing import NUMBERS, read_objects
-from volproc.stages.report.step_times import times_of
+from volproc.stages.report.step_times import history_of
 from volproc.stages.subjects.upload import UploadRecord
 from volproc.workflow import found, rates, running, saved, status
 from volproc.workflow.workflow_file import load_workflow
@@ -281,7 +281,7 @@ RECORDS: dict[str, Callable[[Path], Any]] = {
     "upload.jsonl": lambda f: UploadRecord(str(f / "upload.jsonl"), head={"set": "1"}),
     "log.jsonl": lambda folder: (
         rates(str(folder)),
-        times_of((folder / "log.jsonl").read_text(errors="replace").splitlines()),
+        history_of((folder / "log.jsonl").read_text(errors="replace").splitlines()),
     ),
     "prediction-certificate.json": _certificate,
     "made.json": lambda folder: read_provenance(str(folder)),

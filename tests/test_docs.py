@@ -34,6 +34,7 @@ ONLY_PARSED = {
     "MODEL": "needs somebody's network: tests/model/foreign has some",
     "net.pt": "the same",
     "workflow.toml": "stands for one's own: my.toml of getting_started.md is run",
+    "monday": "stands for runs of one's own: tests/workflow/test_work.py reports two",
     "view": "serves until Ctrl-C: tests/viewing looks",
     "examples/crowd.toml": "takes minutes: tests/whole/test_loop.py has a smaller one",
 }

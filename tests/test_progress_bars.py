@@ -14,14 +14,13 @@ from volproc.engine.events import (
     StepStarted,
 )
 from volproc.progress_bars import (
-    MIN_VOXELS,
     ProgressLines,
     TerminalBar,
     progress,
-    rate,
     transfer_progress,
 )
 from volproc.stages.ingest.empiar.download import FetchProgress
+from volproc.stages.webpage import MIN_VOXELS, rate
 
 
 class Clock:

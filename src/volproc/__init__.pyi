@@ -1278,6 +1278,7 @@ def evaluate(
     most_distance_nm: float = 500.0,
     objects: bool = True,
     reference: bool = False,
+    votes_in_full: bool = False,
     overwrite: bool = False,
     cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
@@ -1331,6 +1332,9 @@ def evaluate(
     reference
         Also score as the published code did: average Hausdorff distance over all pixels of
         the masks, in pixels, slices without one side left out.
+    votes_in_full
+        Also score surfaces, thresholds and objects of every vote and fusion that is not the
+        result itself; else only their overlap.
     overwrite
         Replace what volproc made there otherwise.
     cluster

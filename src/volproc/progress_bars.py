@@ -31,6 +31,7 @@ from volproc.engine.events import (
     StepStarted,
     Watcher,
 )
+from volproc.stages.webpage import rate
 from volproc.terminal import TransferBar, duration
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 FIRST_LINE_S, MAX_S = 1.0, 30.0
 """When a step's first line comes; every further one after twice the time, up to the longest."""
-MIN_VOXELS = 16**3
-"""Of a block in a volume: no chunk is smaller. Other blocks count objects, or groups of blocks."""
 
 Clock = Callable[[], float]
 
@@ -94,22 +93,6 @@ def transfer_progress() -> Iterator[Callable[[FetchProgress], None]]:
             (now.bytes_total or 0) // 10**6,
             f"{now.files} of {now.files_total} files",
         )
-
-
-def rate(blocks: float, voxels: float, seconds: float) -> str:
-    """What was done a second, in a unit that fits; "" if nothing was.
-
-    >>> rate(3, 6_300_000, 2.0), rate(3, 30, 2.0), rate(1, 0, 8.0)
-    ('3.15 Mvoxel/s', '1.5 blocks/s', '7.5 blocks/min')
-    """
-    if not blocks or seconds <= 0:
-        return ""
-    if voxels >= MIN_VOXELS * blocks:
-        found, units = voxels / seconds, ("voxel/s", "kvoxel/s", "Mvoxel/s", "Gvoxel/s")
-        power = sum(found >= 1000**n for n in range(1, len(units)))
-        return f"{found / 1000**power:.3g} {units[power]}"
-    found = blocks / seconds
-    return f"{found:.3g} blocks/s" if found >= 1 else f"{60 * found:.3g} blocks/min"
 
 
 @dataclass

@@ -4,12 +4,13 @@ import json
 import socket
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from volproc.errors import ConfigError, VolumeError
-from volproc.viewing.scene import scene_of
+from volproc.viewing.scene import object_of, scene_of
 
 pytest.importorskip("neuroglancer", reason="the extra view is not installed")
 server = pytest.importorskip("volproc.viewing.server")
@@ -160,6 +161,17 @@ def test_the_view_is_kept_and_comes_again(run, opened, tmp_path):
     assert again.viewer.state.to_json()["position"] == first.viewer.state.to_json()["position"]
     assert get(again, "/data/0/zarr.json")[0] == 200
     assert again.token in json.dumps(again.viewer.state.to_json())
+
+
+def test_a_view_begins_at_an_object_that_is_asked_for(run, opened):
+    """Of the table, also where the list is too short for it."""
+    view = opened(run)
+    view.move_to(object_of(replace(view.scene, objects=()), 7))
+    state = view.viewer.state.to_json()
+    assert state["position"] == [50 / 25 - 0.5, 150 / 25 - 0.5, 250 / 50 - 0.5]
+    assert "7" in state["layers"][-1]["segments"]
+    with pytest.raises(ConfigError, match=r"--object 2: there is no such object in .*objects\.csv"):
+        object_of(view.scene, 2)
 
 
 def test_a_view_that_cannot_be_kept_is_looked_at_all_the_same(run, opened, monkeypatch, capsys):

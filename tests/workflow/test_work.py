@@ -13,7 +13,7 @@ import volproc
 from volproc.engine.events import BlockDone, Note
 from volproc.errors import ConfigError, ModelError, OutputError, VolprocError
 from volproc.volume.store import open_volume
-from volproc.workflow import found, running
+from volproc.workflow import found, report, running
 from volproc.workflow.workflow_file import Workflow
 
 
@@ -74,8 +74,8 @@ def test_a_run_ends_with_what_it_found_and_what_to_open(workflow, tmp_path, save
     assert lines[0].startswith(f"{objects} objects; Dice 0.")
     assert lines[1:] == (
         f"table: {here}/objects.csv",
-        f"in a viewer: {here}/image.zarr, {here}/prediction.zarr, {here}/objects.zarr",
         f"report: {here}/report.html",
+        f"look at it: volproc view {here}",
     )
     (note,), _ = run(options)
     assert note.startswith("nothing to do")
@@ -96,8 +96,7 @@ def test_what_some_stages_did_not_make_is_not_told(workflow, tmp_path):
     run(workflow())
     run(workflow(predict={"threshold": 0.9}), stages=("predict",))
     (_, viewer) = found(workflow())
-    assert "prediction.zarr" in viewer
-    assert "objects.zarr" not in viewer
+    assert viewer == f"look at it: volproc view {tmp_path / 'run'}"
 
 
 def test_whatever_changes_there_is_something_to_do(workflow, tmp_path):
@@ -225,3 +224,20 @@ def test_an_interrupted_run_says_how_far_it_is(workflow, tmp_path):
     assert found["label"][0] == "missing"
     (predict, *_) = dict(volproc.plan(cut))["predict"]
     assert predict.recorded == 2
+
+
+def test_several_runs_are_reported_each_and_on_one_page(workflow, tmp_path):
+    for name in ("one", "two"):
+        run(workflow(run={"folder": str(tmp_path / name)}), stages=("ingest", "predict", "label"))
+    folders = [tmp_path / "one", tmp_path / "two"]
+    with pytest.raises(ConfigError, match=r"--out all\.txt is no page; end its name in \.html"):
+        report(folders, out="all.txt")
+    pages = report(folders, out=tmp_path / "all.html")
+    assert [page.name for page in pages] == ["report.html", "report.html", "all.html"]
+    told = json.loads((tmp_path / "all.json").read_text())
+    assert [one["href"] for one in told["runs"]] == ["one/report.html", "two/report.html"]
+    assert all(one["left"] == ["measure"] for one in told["runs"])
+    page = (tmp_path / "one" / "report.html").read_text()
+    assert f"volproc view {tmp_path}/one" in page
+    assert 'href="objects.csv"' in page
+    assert "<b>measure</b>: not begun" in page

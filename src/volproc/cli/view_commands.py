@@ -27,6 +27,10 @@ def view(
     host: Annotated[
         str, typer.Option(help="Where it listens; others can look only if told so.")
     ] = "127.0.0.1",
+    chosen: Annotated[
+        int | None,
+        typer.Option("--object", metavar="ID", help="Begin at this object of a run's table."),
+    ] = None,
 ) -> None:
     """Look at a run or at volumes in neuroglancer, until Ctrl-C. Reads, and keeps the view."""
     try:
@@ -35,9 +39,13 @@ def view(
         raise ConfigError(
             f"looking needs the extra view ({INSTALL.format('view')}); {error.name} is missing"
         ) from error
-    from volproc.viewing.scene import scene_of
+    from volproc.viewing.scene import object_of, scene_of
 
-    opened = View(scene_of(places), port=port, host=host)
+    scene = scene_of(places)
+    first = None if chosen is None else object_of(scene, chosen)
+    opened = View(scene, port=port, host=host)
+    if first:
+        opened.move_to(first)
     show(opened.address)
     if os.environ.get("SSH_CONNECTION"):
         number = opened.address.split(":")[2].split("/")[0]

@@ -165,12 +165,20 @@ def status(folder: RunFolder) -> None:
 
 
 @app.command()
-def report(folder: RunFolder) -> None:
-    """Write a finished run's report again."""
+def report(
+    folders: Annotated[
+        list[str], typer.Argument(metavar="RUN/ ...", help="Their folders, or the URLs of them.")
+    ],
+    out: Annotated[
+        str, typer.Option(metavar="PAGE.html", help="Of several runs: where their page goes.")
+    ] = "runs.html",
+    title: Annotated[str, typer.Option(help="Of several runs: the heading.")] = "",
+) -> None:
+    """Write a run's report again; of several runs also one page of all."""
     from volproc import workflow
 
-    page = workflow.run(workflow.saved(folder), stages=("report",))
-    show(f"report: {page if isinstance(page, str) else page.resolve()}")
+    for page in workflow.report(folders, out=out, title=title):
+        show(f"report: {page if isinstance(page, str) else page.resolve()}")
 
 
 @app.command()

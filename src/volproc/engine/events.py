@@ -16,18 +16,24 @@ from volproc.engine.records import record_log
 
 @dataclass(frozen=True)
 class StepStarted:
-    """A step begins; `done` of its `total` blocks were recorded by an earlier run."""
+    """A step begins; `done` of its `total` blocks were recorded by an earlier run.
+
+    `promised_bytes` is the most that a worker should need of the `worker_bytes` that it has; 0 of
+    steps without blocks.
+    """
 
     step: str
     done: int
     total: int
     on_gpu: bool = False
+    promised_bytes: int = 0
+    worker_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class BlockDone:
     """A block is written and recorded: `peak_bytes` is the peak memory of its worker, `seconds` how
-    long it had the block in hand."""
+    long it had the block in hand, `tries` how often it was begun."""
 
     step: str
     block: int
@@ -38,6 +44,7 @@ class BlockDone:
     peak_bytes: int
     host: str = ""
     seconds: float = 0.0
+    tries: int = 1
 
 
 @dataclass(frozen=True)

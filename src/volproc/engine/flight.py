@@ -34,11 +34,13 @@ another worker as well. Writing it twice is harmless."""
 
 @dataclass(frozen=True)
 class Sent:
-    """A block in flight: the worker that has failed at it, the only ones it may go to, how many
-    were left out then, how often it was sent again because those were gone, and since when."""
+    """A block in flight: the worker that has failed at it and its tries, the only ones it may go
+    to, how many were left out then, how often it was sent again because those were gone, and since
+    when."""
 
     block: Block
     failed_on: str = ""
+    tries: int = 0
     places: list[str] | None = None
     left_out: int = 0
     stranded: int = 0
@@ -129,7 +131,9 @@ class Flight:
             self.send([sent])
             return None
         self._seconds.append(reply.outcome.seconds)
-        return self._first(self._judged(reply.outcome, reply.worker, sent), sent)
+        tries = sent.tries + sent.stranded + reply.outcome.tries
+        outcome = replace(reply.outcome, tries=tries)
+        return self._first(self._judged(outcome, reply.worker, sent), sent)
 
     def _without_reply(self) -> Iterator[Outcome]:
         """Outcomes of blocks that ended, as Dask says, and of which no reply has come.
@@ -169,7 +173,7 @@ class Flight:
         if sent.failed_on or worker in others:
             where = " on two workers" if sent.failed_on else ""
             return replace(outcome, failure=f"{outcome.failure}{where}, last {outcome.host}")
-        self.send([replace(sent, failed_on=worker)])
+        self.send([replace(sent, failed_on=worker, tries=outcome.tries - sent.stranded)])
         return None
 
     def _failed(self, future: Future, sent: Sent) -> Outcome | None:

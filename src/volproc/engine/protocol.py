@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from volproc import retry
@@ -112,6 +112,8 @@ class Outcome:
     peak_bytes: int = 0
     seconds: float = 0.0
     """How long it took its worker."""
+    tries: int = 1
+    """How often it was begun, on all workers together."""
 
 
 @dataclass(frozen=True)
@@ -165,13 +167,14 @@ def do_block(task: Task, block: Block) -> Outcome:
         began = time.monotonic()
         try:
             record = done_once(task, block)
-            return _outcome(block, record=record, seconds=time.monotonic() - began)
+            seconds = time.monotonic() - began
+            return _outcome(block, record=record, seconds=seconds, tries=patience.tries)
         except Exception as error:
             transient = fault_of(error) == "transient"
             pause = patience.pause() if transient else None
             if pause is None:
                 tried = f" (block {patience})" if transient else ""
-                return failed(block, error, tried=tried)
+                return replace(failed(block, error, tried=tried), tries=patience.tries)
         retry.sleep(pause)
 
 

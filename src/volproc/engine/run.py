@@ -113,12 +113,14 @@ class Runner:
 
     def _running(self, step: Step) -> Generator[None, None, list[Any]]:
         engine = self.engine.for_step(step)
+        projected, limit = step.projected_bytes(engine.threads), engine.worker_bytes
+        reserved = GPU_RESERVED_BYTES if step.on_gpu else RESERVED_BYTES
         check_memory(
             step.name,
-            step.projected_bytes(engine.threads),
+            projected,
             blocks=engine.threads,
-            worker_bytes=engine.worker_bytes,
-            reserved=GPU_RESERVED_BYTES if step.on_gpu else RESERVED_BYTES,
+            worker_bytes=limit,
+            reserved=reserved,
             way_out=step.way_out,
         )
         url = ledger_path(self.records, step.name)
@@ -132,7 +134,8 @@ class Runner:
             self._require_time(step, ledger)  # else workers would be started for nothing
         outcomes = engine.map(step, self._in_time(left)) if some else _nothing()
         began = time.monotonic()
-        self._tell(StepStarted(step.name, len(ledger.records), len(step.blocks), step.on_gpu))
+        done, total = len(ledger.records), len(step.blocks)
+        self._tell(StepStarted(step.name, done, total, step.on_gpu, projected + reserved, limit))
         try:
             voxels, peak = yield from self._do(step, outcomes, ledger)
         finally:
@@ -246,6 +249,7 @@ def _block_done(step: Step, outcome: Outcome, done: int) -> BlockDone:
         peak_bytes=outcome.peak_bytes,
         host=outcome.host,
         seconds=round(outcome.seconds, 3),
+        tries=outcome.tries,
     )
 
 

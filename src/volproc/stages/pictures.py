@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import product
@@ -25,10 +26,14 @@ VOTE_SHARE = 0.55
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels (height, width) that point into a palette of 256 colours (red, green, blue)."""
+    """Pixels (height, width) that point into a palette of up to 256 colours (red, green, blue).
+
+    With an `alpha` below 255 what lies beneath is seen through all of them.
+    """
 
     pixels: Bytes
     palette: Bytes
+    alpha: int = 255
 
     @property
     def rgb(self) -> Bytes:
@@ -113,6 +118,21 @@ def voted(image: Bytes, yes: npt.NDArray[np.bool_]) -> Picture:
     return Picture(pixels, np.concatenate(ramps))
 
 
+def plain(image: Bytes) -> Picture:
+    """The grey image alone, as it lies beneath votes."""
+    return Picture((image // (256 // VOTE_GREYS)).astype(np.uint8), _ramp(VOTE_GREYS))
+
+
+def vote_layer(yes: npt.NDArray[np.bool_], colours: Sequence[str]) -> Picture:
+    """Votes (3, height, width) to be laid over an image, which is seen through them.
+
+    `colours` are CSS colours by who says yes: the first axis counts 4, the second 2, the third 1.
+    """
+    palette = np.array([list(bytes.fromhex(one.removeprefix("#"))) for one in colours], np.uint8)
+    which = (yes[0] * 4 + yes[1] * 2 + yes[2] * 1).astype(np.uint8)
+    return Picture(which, palette, alpha=round(255 * VOTE_SHARE))
+
+
 def _ramp(levels: int) -> Bytes:
     steps = np.linspace(0, 255, levels).round().astype(np.uint8)
     return np.repeat(steps[:, None], 3, axis=1)
@@ -128,13 +148,21 @@ def png(picture: Picture) -> bytes:
     content = BytesIO()
     image = Image.fromarray(picture.pixels)
     image.putpalette(picture.palette.tobytes())
-    image.save(content, "PNG")
+    seen_through = bytes([picture.alpha]) * len(picture.palette) if picture.alpha < 255 else None
+    image.save(content, "PNG", transparency=seen_through)
     return content.getvalue()
 
 
 def data_uri(picture: Picture) -> str:
     """The picture for the `src` of an <img>."""
     return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
+
+
+def small_uri(pixels: Bytes, *, quality: int = 75) -> str:
+    """Pixels (height, width, 3 or 4) for the `src` of an <img>, in a tenth of a PNG's bytes."""
+    content = BytesIO()
+    Image.fromarray(pixels).save(content, "WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode()
 
 
 def hex_colour(identifier: int) -> str:

@@ -10,6 +10,12 @@ for (const button of document.querySelectorAll("th button")) {
     body.append(...rows);
   });
 }
+for (const turn of document.querySelectorAll(".turn")) {
+  const pictures = turn.querySelectorAll("img");
+  turn.querySelector("input").addEventListener("input", event => {
+    pictures.forEach((picture, n) => { picture.hidden = n !== Number(event.target.value); });
+  });
+}
 for (const shot of document.querySelectorAll(".shot")) {
   shot.addEventListener("click", () => shot.closest(".pair").classList.toggle("wide"));
 }

@@ -11,6 +11,9 @@ from markupsafe import Markup
 
 from volproc.engine.memory import human
 
+MIN_VOXELS = 16**3
+"""Of a block in a volume: no chunk is smaller. Other blocks count objects, or groups of blocks."""
+
 
 def render(package: str, template: str, **values: Any) -> str:
     """The HTML of a `template` that lies in `package`; what others wrote is escaped.
@@ -42,14 +45,31 @@ def short(value: float | None, digits: int = 3) -> str:
 def duration(seconds: float) -> str:
     """Seconds, minutes or hours.
 
-    >>> duration(3.21), duration(75), duration(7384)
-    ('3.2 s', '1 min 15 s', '2 h 3 min')
+    >>> duration(3.21), duration(75), duration(239.7), duration(7384)
+    ('3.2 s', '1 min 15 s', '4 min 0 s', '2 h 3 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"
-    if seconds < 3600:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def rate(blocks: float, voxels: float, seconds: float) -> str:
+    """What was done a second, in a unit that fits; "" if nothing was.
+
+    >>> rate(3, 6_300_000, 2.0), rate(3, 30, 2.0), rate(1, 0, 8.0)
+    ('3.15 Mvoxel/s', '1.5 blocks/s', '7.5 blocks/min')
+    """
+    if not blocks or seconds <= 0:
+        return ""
+    if voxels >= MIN_VOXELS * blocks:
+        found, units = voxels / seconds, ("voxel/s", "kvoxel/s", "Mvoxel/s", "Gvoxel/s")
+        power = sum(found >= 1000**n for n in range(1, len(units)))
+        return f"{found / 1000**power:.3g} {units[power]}"
+    found = blocks / seconds
+    return f"{found:.3g} blocks/s" if found >= 1 else f"{60 * found:.3g} blocks/min"
 
 
 def _text(package: str, name: str) -> str:

@@ -142,6 +142,17 @@ def _listed(table: str, labels: VolumeInfo) -> tuple[Listed, ...]:
     return tuple(_object(row, labels, doubt=doubt) for row in rows[:MOST_LISTED])
 
 
+def object_of(scene: Scene, number: int) -> Listed:
+    """An object of the scene's table, also one that the list is too short for; else ConfigError."""
+    text = read_file(scene.table).decode() if scene.table else ""
+    rows = csv.DictReader(text.splitlines())
+    row = next((row for row in rows if row["id"] == str(number)), None)
+    if row is None or scene.measured is None:
+        where = scene.table or "what is looked at, which has no table of objects"
+        raise ConfigError(f"--object {number}: there is no such object in {where}")
+    return _object(row, scene.measured, doubt="probability_right" in row)
+
+
 def _object(row: dict[str, str], labels: VolumeInfo, *, doubt: bool) -> Listed:
     z, y, x = (
         corner + float(row[f"centroid_{axis}_nm"])

@@ -106,13 +106,16 @@ class View:
             self._written = text
 
     def go(self, number: int) -> None:
+        """Move to an object of the list and choose it."""
+        self.move_to(self._by_id[number])
+
+    def move_to(self, found: Listed) -> None:
         """Move to an object and choose it."""
-        found = self._by_id[number]
         with self.viewer.txn() as state:
             state.position = self._position(found.place_nm)
             for layer in state.layers:
                 if layer.layer.type == "segmentation":
-                    layer.layer.segments.add(number)
+                    layer.layer.segments.add(found.id)
 
     @cached_property
     def _by_id(self) -> dict[int, Listed]:

@@ -66,6 +66,24 @@ def run(
     return page
 
 
+def report(
+    folders: Sequence[str | Path], *, out: str | Path = "runs.html", title: str = ""
+) -> list[Path | str]:
+    """Write the report of each run again, and of several runs one page of all at `out`.
+
+    Returns the pages, or their URLs. ConfigError for what is no run's folder or no place.
+    """
+    runs = [saved(folder) for folder in folders]
+    if len(runs) > 1 and not str(out).endswith(".html"):
+        raise ConfigError(f"--out {out} is no page; end its name in .html")
+    pages = [run(one, stages=("report",)) for one in runs]
+    if len(pages) < 2:
+        return pages
+    from volproc.stages.report.runs_page import write_runs
+
+    return [*pages, write_runs([str(page) for page in pages], out=str(out), title=title)]
+
+
 def found(workflow: Workflow) -> tuple[str, ...]:
     """What the last run of a workflow that came to its end found, and what to open, in lines."""
     return found_by(filled(workflow))

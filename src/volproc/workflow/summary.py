@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from shlex import quote
 
 from volproc.errors import VolumeError
 from volproc.faults import understanding
@@ -11,10 +12,11 @@ from volproc.stages.empty_result import NOTHING
 from volproc.stages.webpage import duration
 from volproc.volume.file_io import read_file
 from volproc.volume.store import open_volume
-from volproc.workflow.filled import image_url, own
+from volproc.workflow.filled import own
 from volproc.workflow.workflow_file import Workflow
 
-VIEWED = {"predict": "prediction.zarr", "interior": "nuclei.zarr", "label": "objects.zarr"}
+VIEWED = {"predict", "interior", "label"}
+"""Stages that make a volume to look at."""
 
 
 def summary(options: Workflow, stages: Collection[str], seconds: float) -> tuple[str, ...]:
@@ -24,11 +26,10 @@ def summary(options: Workflow, stages: Collection[str], seconds: float) -> tuple
     lines = [f"{'; '.join(found) or 'finished'}; {duration(seconds)}"]
     if "label" in stages:
         lines.append(f"table: {own(options, 'objects.csv')}")
-    volumes = [own(options, name) for stage, name in VIEWED.items() if stage in stages]
-    if volumes:
-        lines.append(f"in a viewer: {', '.join((image_url(options), *volumes))}")
     if "report" in stages:
         lines.append(f"report: {own(options, 'report.html')}")
+    if VIEWED & set(stages):
+        lines.append(f"look at it: volproc view {quote(own(options, '').rstrip('/'))}")
     return tuple(lines)
 
 

@@ -135,7 +135,7 @@ def _places(options: Workflow, names: Sequence[str]) -> list[str]:
     plans = Plans(options)
     claims = [plans.claim(name) for name in names if name != "report"]
     places = [url for one in claims for url in (*one.inputs, *one.outputs, *one.siblings)]
-    return [*places, own(options, "report.html")]
+    return [*places, own(options, "report.html"), own(options, "report.json")]
 
 
 @patient

@@ -84,6 +84,31 @@ def test_votes_are_scored_per_axis_and_per_mode(tmp_path, votes, truth, small_bl
         assert scores[f"votes {mode}"].whole.dice == pytest.approx(dice(fused, truth > 0))
 
 
+def test_votes_beside_the_result_are_scored_by_their_overlap_unless_all_is_asked_for(
+    tmp_path, votes, truth, small_blocks
+):
+    """What was chosen is scored in full, and so are votes where nothing was made of them."""
+    chosen = write_volume(tmp_path / "prediction.zarr", votes[0])
+    beside = write_volume(tmp_path / "votes.zarr", votes, channels=("x", "y", "z"))
+    expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")
+    both = {"prediction": chosen, "votes": beside}
+    full = evaluate(tmp_path / "full", both, expert, votes_in_full=True)
+    short = evaluate(tmp_path / "short", both, expert)
+    alone = evaluate(tmp_path / "alone", {"votes": beside}, expert)
+    assert short["prediction"] == full["prediction"]
+    assert short["prediction"].surfaces["3d"]["masd_nm"] is not None
+    for score in short.scores[1:]:
+        assert score.slices == full[score.name].slices
+        assert not score.surfaces
+        assert score.sweep is None
+        assert full[score.name].surfaces == alone[score.name].surfaces != {}
+    recipes = [
+        plan_evaluate(both, expert, EvaluateOptions(votes_in_full=asked), url="").recipe
+        for asked in (False, True)
+    ]
+    assert ["votes_in_full" in recipe.options for recipe in recipes] == [False, True]
+
+
 def test_every_slice_is_scored(tmp_path, votes, truth, small_blocks):
     result = write_volume(tmp_path / "prediction.zarr", votes[0])
     expert = write_volume(tmp_path / "truth.zarr", truth, kind="labels")

@@ -71,6 +71,7 @@ def test_a_prediction_says_what_its_models_card_says(small, predict, with_card):
     assert made.info.provenance["model_card"] == {
         "Purpose": "nuclei of anything",
         "Limits": "no plants",
+        "Classes": "nucleus",
         "Looks along": "z; votes fused by mean",
         "Dice on images it did not learn from": "nucleus z 0.900",
         "Calibration": "nucleus: expected error 0.02, 0.1 before its temperature of 1.5",
@@ -84,5 +85,6 @@ def test_a_prediction_says_what_its_models_card_says(small, predict, with_card):
 
 def test_a_card_that_says_nothing_more_brings_no_line(tiny_model):
     assert card_record(open_network(str(tiny_model))) == {
-        "Looks along": "z, y, x; votes fused by mean"
+        "Classes": "nucleus",
+        "Looks along": "z, y, x; votes fused by mean",
     }

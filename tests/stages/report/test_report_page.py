@@ -6,14 +6,14 @@ from volproc.stages.report.report_page import Page, curve, render, toml_text, ve
 def page(**more):
     empty = {
         "title": "A run",
-        "facts": (),
+        "figures": None,
         "views": (),
         "vote_axes": (),
         "agreements": {},
         "objects": None,
         "scores": None,
         "steps": (),
-        "settings": "",
+        "settings": {},
         "absent": (),
     }
     return Page(**{**empty, **more})
@@ -21,7 +21,7 @@ def page(**more):
 
 def test_what_users_wrote_is_escaped():
     bad = "<script>alert('x')</script>"
-    html = render(page(title=bad, settings=toml_text({"run": {"source": bad}}), absent=(bad,)))
+    html = render(page(title=bad, settings={"run": {"source": bad}}, absent=(bad,)))
     assert bad not in html
     assert html.count("&lt;script&gt;") == 4
 

@@ -10,7 +10,11 @@ from volproc.engine.events import (
     StepFinished,
     StepStarted,
 )
-from volproc.stages.report.step_times import times_of
+from volproc.stages.report.step_times import history_of
+
+
+def times_of(lines):
+    return history_of(lines).steps
 
 
 def log(*events):
@@ -59,6 +63,8 @@ def test_a_step_without_blocks_has_its_time_and_its_rate():
 def test_a_log_that_ends_in_the_middle_counts_as_far_as_it_goes():
     lines = log(StepStarted("label", 0, 2), done("label", 0), BlockFailed("label", 1, "why"))
     (row,) = times_of([*lines, '{"event": "Blo'])
+    assert history_of(lines).failure == "block 1 of label: why"
+    assert row.open
     assert (row.seconds, row.blocks, row.failed) == (1.0, 1, 1)
 
 
@@ -86,3 +92,52 @@ def test_the_log_of_the_engine_is_understood(tmp_path):
         watch(event)
     (row,) = times_of((tmp_path / "log.jsonl").read_text().splitlines())
     assert (row.step, row.voxels, row.rate) == ("a", 10, 5.0)
+
+
+def test_what_was_kept_tried_again_and_promised_is_told():
+    (row,) = times_of(
+        log(
+            StepStarted("predict", 0, 5, promised_bytes=900),
+            done("predict", 0),
+            StepStarted("predict", 1, 5, promised_bytes=1000),
+            BlockDone("predict", 1, 2, 5, voxels=10, worker=1, peak_bytes=5, tries=3),
+            StepFinished("predict", 5, 10, 1.0, 5),
+        )
+    )
+    assert (row.kept, row.total, row.retries, row.promised_bytes) == (1, 5, 2, 1000)
+    assert not row.open
+
+
+def test_a_step_is_not_blamed_for_memory_that_a_step_before_it_used():
+    """A process knows its peak since it began."""
+    large, small, larger = times_of(
+        log(
+            *(StepStarted("large", 0, 1), done("large", 0, peak=900)),
+            *(StepStarted("small", 0, 1), done("small", 0, peak=900)),
+            *(StepStarted("larger", 0, 1), done("larger", 0, peak=950)),
+        )
+    )
+    assert (large.peak_bytes, small.peak_bytes, larger.peak_bytes) == (900, 0, 950)
+
+
+def test_a_run_that_went_on_has_failed_no_more():
+    lines = log(
+        StepStarted("label", 0, 2),
+        BlockFailed("label", 1, "why"),
+        StepStarted("label", 1, 2),
+        done("label", 1),
+        StepFinished("label", 2, 10, 1.0, 5),
+    )
+    assert history_of(lines).failure == ""
+
+
+def test_kept_blocks_of_a_pyramid_are_those_of_all_its_levels():
+    (row,) = times_of(
+        log(
+            StepStarted("pyramid of image, level 1", 3, 3),
+            StepFinished("pyramid of image, level 1", 3, 0, 2.0, 5),
+            StepStarted("pyramid of image, level 2", 1, 2),
+            StepFinished("pyramid of image, level 2", 2, 10, 3.0, 5),
+        )
+    )
+    assert (row.kept, row.total) == (4, 5)

@@ -71,6 +71,8 @@ class Gathered:
         return found | SWEEP_FORMULAS if len(self.tables[SWEEPS]) else found
 
     def _score(self, n: int, name: str) -> Score:
+        if name not in self.task.in_full:
+            return Score(name, self.slices[name])
         own = {table: under(sums, n) for table, sums in self.tables.items()}
         outlines = self._outlines(name, own[SURFACES])
         pixels, reference = average_hausdorff(own[PIXELS], self.slices[name])

@@ -53,6 +53,9 @@ class EvaluateOptions(Options):
     reference: bool = False
     """Also score as the published code did: average Hausdorff distance over all pixels of the
     masks, in pixels, slices without one side left out."""
+    votes_in_full: bool = False
+    """Also score surfaces, thresholds and objects of every vote and fusion that is not the result
+    itself; else only their overlap."""
     csv: bool = False
     """Also write all rows as CSV: of the whole, slices, objects and thresholds."""
     page: bool = False

@@ -15,7 +15,7 @@ from volproc.stages.claims import Claim
 from volproc.stages.evaluate.block_surfaces import SurfaceTask
 from volproc.stages.evaluate.block_tables import TableFiles
 from volproc.stages.evaluate.options import EvaluateOptions
-from volproc.stages.evaluate.result import Result, Target, result_of
+from volproc.stages.evaluate.result import Result, Target, chosen_in_full, result_of
 from volproc.stages.evaluate.score_blocks import Ignored, ScoreBlocks, block_of
 from volproc.volume.access import relative_url
 from volproc.volume.fingerprint import fingerprint
@@ -29,6 +29,8 @@ ALGORITHM = 3
 TRUTH_LABELS = "[evaluate] ground_truth_labels"
 NOT_COUNTED = {"ground_truth", "ignore", "csv", "page", "object_class"}
 """Options that change no number, or by what is in the volume that they name."""
+ASKED_FOR = {"votes_in_full"}
+"""Options that only add: scores of before there were such stay as they were."""
 NO_HALO = (0, 0, 0)
 GRID_TOLERANCE = 0.001
 """By which share voxel sizes may differ and still be one grid."""
@@ -123,6 +125,8 @@ def plan_evaluate(
         result_of(name, info, truth=truth, threshold=options.threshold)
         for name, info in results.items()
     )
+    if not options.votes_in_full:
+        found = chosen_in_full(found)
     for result, target in product(found, targets):
         result.require(target)
     scored = _scored(found, truth, _slices(truth, options))
@@ -133,7 +137,7 @@ def plan_evaluate(
         "evaluate",
         ALGORITHM,
         {name: fingerprint(info) for name, info in read.items()},
-        options.recorded(exclude=NOT_COUNTED),
+        options.recorded(exclude={*NOT_COUNTED, *(set() if options.votes_in_full else ASKED_FOR)}),
         {"block": block_of(truth, surfaces.halo if surfaces else NO_HALO)},
         {name: relative_url(info.url, beside) for name, info in read.items()},
         renamed=options.RENAMED,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,8 @@ class Result:
     volume: Volume
     sampling: Sampling
     threshold: float
+    in_full: bool = True
+    """Whether it is scored by more than its overlap."""
 
     @property
     def has_votes(self) -> bool:
@@ -139,6 +141,12 @@ class Result:
 def result_of(name: str, info: VolumeInfo, *, truth: VolumeInfo, threshold: float) -> Result:
     """`info` to be compared with `truth` where both are; VolumeError where that is nowhere."""
     return Result(name, Volume(info), overlap(info, truth)[0], threshold)
+
+
+def chosen_in_full(results: Sequence[Result]) -> tuple[Result, ...]:
+    """The same with votes by their overlap only, where they stand beside what was made of them."""
+    alone = all(result.has_votes for result in results)
+    return tuple(replace(one, in_full=alone or not one.has_votes) for one in results)
 
 
 def fused_votes(votes: Levels, *, threshold: float) -> Iterator[tuple[Mask, Levels | None]]:

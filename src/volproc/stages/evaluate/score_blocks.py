@@ -83,6 +83,12 @@ class ScoreBlocks:
         )
 
     @property
+    def in_full(self) -> frozenset[str]:
+        """Names of the answers that are scored by more than their overlap."""
+        full = [one for one in self.results if one.in_full]
+        return frozenset(n for target in self.targets for one in full for n in one.names(target))
+
+    @property
     def labels(self) -> tuple[int, ...]:
         """Values of the ground truth that were asked for."""
         return tuple(value for target in self.targets for value in target.values)
@@ -116,7 +122,7 @@ class ScoreBlocks:
             for answer in self._answers(loaded, view.box, target):
                 number = self.names.index(answer.name)
                 counts[answer.name] = against.overlap(answer)
-                for name, one in against.tables(answer):
+                for name, one in against.tables(answer) if answer.name in self.in_full else ():
                     rows[name].append(keyed([number], one))
             if self.objects:
                 rows[PAIRS] += self._pairs(loaded, against)

@@ -23,6 +23,7 @@ def _said_by(card: Card) -> dict[str, str]:
     said = {
         "Purpose": card.purpose,
         "Limits": card.limits,
+        "Classes": ", ".join(card.classes),
         "Looks along": f"{', '.join(card.axes)}; votes fused by {card.fusion}",
         "Dice on images it did not learn from": "; ".join(_scores(card.validation)),
         "Calibration": "; ".join(_calibration(card)),

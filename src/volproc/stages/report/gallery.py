@@ -17,12 +17,13 @@ from volproc.stages.pictures import (
     data_uri,
     grey,
     outlined,
+    plain,
     two_wide,
+    vote_layer,
     voted,
 )
 from volproc.stages.report.field import field_of
 from volproc.stages.report.object_listing import Objects
-from volproc.stages.report.report_page import AxisView, SlicePanel, SliceRow
 from volproc.stages.report.shown_slices import (
     Canvas,
     bytes_of_plane,
@@ -32,6 +33,7 @@ from volproc.stages.report.shown_slices import (
     read_smooth,
     spread,
 )
+from volproc.stages.report.slice_views import PALETTES, AxisView, SlicePanel, SliceRow
 from volproc.volume.channels import holds_votes, voted_classes, votes_of_class
 from volproc.volume.display_window import window
 from volproc.volume.kinds import foreground, foreground_level
@@ -131,8 +133,16 @@ class _Place:
     at_nm: float
 
 
-def views(gallery: Gallery, objects: Objects | None) -> tuple[AxisView, ...]:
-    """All pictures, axis by axis; black and white are the same in all of them."""
+@dataclass(frozen=True)
+class Shades:
+    """The grey values that all pictures show as black and as white."""
+
+    low: float
+    high: float
+
+
+def views(gallery: Gallery, objects: Objects | None) -> tuple[tuple[AxisView, ...], Shades]:
+    """All pictures, axis by axis, and what is black and white in them."""
     places = [_places(gallery, canvas, objects) for canvas in gallery.canvases]
     planes = {
         place: read_smooth(gallery.image, place.canvas, place.at_nm)
@@ -141,12 +151,12 @@ def views(gallery: Gallery, objects: Objects | None) -> tuple[AxisView, ...]:
     }
     # every seventh pixel is enough to find black and white
     shown = window(np.concatenate([plane.ravel()[::7] for plane in planes.values()]))
-    found = []
+    shades, found = Shades(shown.start, shown.end), []
     for canvas, row in zip(gallery.canvases, places, strict=True):
-        images = (grey(planes[place], low=shown.start, high=shown.end) for place in row)
+        images = (grey(planes[place], low=shades.low, high=shades.high) for place in row)
         rows = (_row(gallery, place, image) for place, image in zip(row, images, strict=True))
         found.append(_view(gallery, canvas, tuple(rows)))
-    return tuple(found)
+    return tuple(found), shades
 
 
 def _places(gallery: Gallery, canvas: Canvas, objects: Objects | None) -> list[_Place]:
@@ -188,9 +198,7 @@ def _row(gallery: Gallery, place: _Place, image: Bytes) -> SliceRow:
 def _first(gallery: Gallery, place: _Place, image: Bytes) -> SlicePanel:
     where = f"slice {place.canvas.name} = {place.at_nm / 1000:.2f} µm"
     if gallery.objects is None:
-        nothing = np.zeros(image.shape, dtype=np.uint8)
-        picture = outlined(image, nothing, nothing.astype(bool))
-        return SlicePanel(data_uri(picture), f"Image, {where}", "Image")
+        return SlicePanel(data_uri(plain(image)), f"Image, {where}", "Image")
     labels = read_nearest(gallery.objects, place.canvas, place.at_nm)
     ids = [int(i) for i in np.unique(labels) if i]
     picture = outlined(image, labels, two_wide(labels))
@@ -217,7 +225,8 @@ def _answered(
         agreed = yes[[COLOUR_OF_AXIS.index(a) for a in gallery.vote_axes]].all(axis=0).sum()
         share = f"all agree on {100 * agreed / some:.0f}% of it" if some else "none"
         alt = f"Votes of the axes{of} over the image, {where}: {share}"
-        yield SlicePanel(data_uri(voted(image, yes)), alt, answer.titled("Votes"))
+        layers = tuple(data_uri(vote_layer(yes, palette)) for palette in PALETTES)
+        yield SlicePanel(data_uri(plain(image)), alt, answer.titled("Votes"), layers)
     elif answer.prediction is not None:
         picture = _predicted(answer.prediction, place, image)
         alt = f"Prediction{of} in white over the image, {where}"

@@ -12,3 +12,8 @@ class ReportOptions(Options):
     """Heading of the page; by default the name of the source."""
     slices: Count = 3
     """Pictures along each axis."""
+    rows: Count = 500
+    """Objects in the page's table, each with a picture: of more, the most doubtful and the largest.
+    objects.csv has all."""
+    in_space: bool = True
+    """Show the objects in space, from all around."""

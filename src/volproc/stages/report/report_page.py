@@ -12,71 +12,34 @@ from typing import Any
 
 from volproc import __version__
 from volproc.stages import webpage
+from volproc.stages.charts import Axis, line
 from volproc.stages.report.axis_agreement import Agreement
-from volproc.stages.report.object_listing import Histogram
+from volproc.stages.report.key_figures import Fact, Figures, facts
+from volproc.stages.report.object_listing import Distribution
 from volproc.stages.report.prediction_files import DisputedRegion
+from volproc.stages.report.run_state import FINISHED, Doubt, FileLink, RunState
+from volproc.stages.report.slice_views import PICTURE, SAFE_COLOURS, VOTE_COLOURS, AxisView
 from volproc.stages.report.step_times import StepTime
 
 PACKAGES = ("torch", "zarr", "dask", "distributed", "numpy")
-VOTE_COLOURS = {
-    "": "#000000",
-    "x": "#ff3b3b",
-    "y": "#2fd04f",
-    "z": "#4d6bff",
-    "xy": "#f5d90a",
-    "xz": "#f04be0",
-    "yz": "#27d8e0",
-    "xyz": "#ffffff",
-}
-"""Legend and bars; the keys are the axes that say yes, in the order x, y, z."""
-
-
-@dataclass(frozen=True)
-class SlicePanel:
-    """A picture: its source as a data URI, and what it shows in words."""
-
-    uri: str
-    alt: str
-    caption: str
-
-
-@dataclass(frozen=True)
-class SliceRow:
-    """One slice: the image with outlines, and beside it the votes if there are any."""
-
-    index: int
-    of: int
-    at_um: float
-    panels: tuple[SlicePanel, ...]
-
-
-@dataclass(frozen=True)
-class AxisView:
-    """All slices along one axis."""
-
-    axis: str
-    down: str
-    across: str
-    width: int
-    height: int
-    pixel_nm: float
-    bar_um: float
-    bar_share: float
-    rows: tuple[SliceRow, ...]
 
 
 @dataclass(frozen=True)
 class ObjectRow:
-    """One object; lengths in um."""
+    """One object. `pictures` are on its largest sections: one, of doubtful objects one per axis."""
 
     id: int
     colour: str
-    volume: float
-    centroid: tuple[float, float, float]
-    size: tuple[float, float, float]
-    border: bool
-    agreement: float | None
+    volume_um3: float
+    centroid_um: tuple[float, ...]
+    size_um: tuple[float, ...]
+    touches_border: bool
+    all_axes_agree: float | None = None
     of_class: str = ""
+    sphericity: float | None = None
+    probability_right: float | None = None
+    reason: str = ""
+    pictures: tuple[str, ...] = field(default=(), metadata=PICTURE)
 
 
 @dataclass(frozen=True)
@@ -86,31 +49,46 @@ class ObjectTable:
     rows: tuple[ObjectRow, ...]
     total: int
     file: str
-    histogram: Histogram | None
     volume_um3: float
-    look_first: tuple[ObjectRow, ...]
+    volumes: Distribution | None = None
+    sphericities: Distribution | None = None
+    look_first: tuple[ObjectRow, ...] = ()
+    """Those on which the axes agree least."""
+    most_doubtful: tuple[ObjectRow, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Of the objects, as far as they are known."""
         return tuple(sorted({row.of_class for row in self.rows if row.of_class}))
 
+    def has(self, name: str) -> bool:
+        """Whether some row knows a value."""
+        return any(getattr(row, name) not in (None, "") for row in self.rows)
+
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on the page. None where the run has none of it."""
+    """Everything on the page. None, or empty, where the run has none of it."""
 
     title: str
-    facts: tuple[tuple[str, str, str], ...]
+    figures: Figures | None
     views: tuple[AxisView, ...]
     vote_axes: tuple[str, ...]
-    agreements: Mapping[str, Agreement]
+    agreements: Mapping[str, Agreement] = field(metadata=PICTURE)
     """By class; of a single one its name is empty."""
     objects: ObjectTable | None
     scores: Mapping[str, Any] | None
     steps: tuple[StepTime, ...]
-    settings: str
+    settings: Mapping[str, Any]
     absent: tuple[str, ...]
+    state: RunState = FINISHED
+    doubt: Doubt | None = None
+    turntable: tuple[str, ...] = field(default=(), metadata=PICTURE)
+    hints: tuple[str, ...] = ()
+    """What would add to the page, a line each."""
+    links: tuple[FileLink, ...] = ()
+    view: str = ""
+    """The command that shows the run in a viewer."""
     model: tuple[tuple[str, str], ...] = ()
     """What the model's card says, by heading."""
     certificate: Mapping[str, Any] | None = None
@@ -118,11 +96,22 @@ class Page:
     versions: Mapping[str, str] = field(default_factory=lambda: versions())
     made: str = field(default_factory=lambda: f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}")
 
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """The figures in words."""
+        return facts(self.figures) if self.figures else ()
+
 
 def render(page: Page) -> str:
     """The page as HTML, complete in itself: style, script and pictures are inside."""
     return webpage.render(
-        "volproc.stages.report", "page.html.j2", page=page, colours=VOTE_COLOURS, curve=curve
+        "volproc.stages.report",
+        "page.html.j2",
+        page=page,
+        palettes={"usual": VOTE_COLOURS, "safe": SAFE_COLOURS},
+        settings=toml_text(page.settings),
+        curve=curve,
+        rate=webpage.rate,
     )
 
 
@@ -173,16 +162,5 @@ def curve(slices: Sequence[Mapping[str, Any]], width: int, top: int, bottom: int
     >>> curve([{"z": 0, "dice": 1.0}, {"z": 1, "dice": None}, {"z": 2, "dice": 0.5}], 100, 0, 20)
     'M0.0 0.0h0 M100.0 10.0h0'
     """
-    first = slices[0]["z"]
-    across = width / max(1, slices[-1]["z"] - first)
-    parts: list[str] = []
-    pen = "M"
-    for one in slices:
-        if one["dice"] is None:
-            pen = "M"
-            continue
-        height = bottom - (bottom - top) * one["dice"]
-        # h0 draws a dot, so that a slice between two gaps is seen
-        parts.append(f"{pen}{(one['z'] - first) * across:.1f} {height:.1f}" + "h0" * (pen == "M"))
-        pen = "L"
-    return " ".join(parts)
+    across = Axis(slices[0]["z"], slices[-1]["z"], 0, width)
+    return line(((one["z"], one["dice"]) for one in slices), x=across, y=Axis(0, 1, bottom, top))

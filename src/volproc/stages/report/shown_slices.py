@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -21,12 +23,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Canvas:
-    """The pictures across one axis of a volume: `height` by `width` square pixels."""
+    """A picture across one axis of a volume: `height` by `width` square pixels.
+
+    It begins `first` pixels (down, across) from the volume's corner.
+    """
 
     axis: int
     height: int
     width: int
     pixel_nm: float
+    first: tuple[int, int] = (0, 0)
 
     @property
     def name(self) -> str:
@@ -51,6 +57,22 @@ def canvases(info: VolumeInfo) -> tuple[Canvas, Canvas, Canvas]:
         return Canvas(axis, down, across, pixel_nm)
 
     return canvas(0), canvas(1), canvas(2)
+
+
+def canvas_around(
+    info: VolumeInfo, axis: int, centre_nm: Sequence[float], *, side_nm: float, pixels: int
+) -> Canvas:
+    """A canvas of up to `pixels` a side around a place, moved or cut where the volume ends."""
+    pixel_nm = side_nm / pixels
+    sizes, first = [], []
+    for side in range(3):
+        if side != axis:
+            there = max(1, round(info.shape[side] * info.voxel_nm[side] / pixel_nm))
+            size = min(pixels, there)
+            begin = round(centre_nm[side] / pixel_nm - size / 2)
+            sizes.append(size)
+            first.append(min(max(0, begin), there - size))
+    return Canvas(axis, sizes[0], sizes[1], pixel_nm, (first[0], first[1]))
 
 
 def spread(start: Floats, stop: Floats, weight: Floats, *, count: int, length: float) -> Floats:
@@ -102,11 +124,16 @@ def level_for(info: VolumeInfo, canvas: Canvas) -> int:
 
 
 def plane(level: Level, canvas: Canvas, at_nm: float) -> Box:
-    """All voxels of the level's slice at `at_nm` across the canvas' axis."""
+    """The voxels below a canvas, and a few around them, of the level's slice at `at_nm`."""
     axis = canvas.axis
     index = min(level.shape[axis] - 1, int(at_nm / level.voxel_nm[axis]))
     start, stop = [0, 0, 0], list(level.shape)
     start[axis], stop[axis] = index, index + 1
+    for side, first, size in _ways(canvas):
+        factor = canvas.pixel_nm / level.voxel_nm[side]
+        around = ceil(max(1.0, factor)) + 1
+        start[side] = min(max(0, int(first * factor) - around), level.shape[side] - 1)
+        stop[side] = min(level.shape[side], ceil((first + size) * factor) + around)
     return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
 
@@ -121,40 +148,43 @@ def bytes_of_plane(info: VolumeInfo, canvas: Canvas) -> int:
 
 def read_nearest(volume: Volume, canvas: Canvas, at_nm: float) -> npt.NDArray[Any]:
     """The voxel at each pixel's centre, shape (height, width); a channel axis comes first."""
-    values, level = _read(volume, canvas, at_nm)
-    for axis, (side, size) in enumerate(_ways(canvas), start=-2):
+    values, level, box = _read(volume, canvas, at_nm)
+    for axis, (side, first, size) in enumerate(_ways(canvas), start=-2):
         factor = canvas.pixel_nm / level.voxel_nm[side]
-        values = values.take(nearest(0, size, size_in=level.shape[side], factor=factor), axis=axis)
+        there = nearest(first, first + size, size_in=level.shape[side], factor=factor)
+        values = values.take(there - box.start[side], axis=axis)
     return values
 
 
 def read_smooth(volume: Volume, canvas: Canvas, at_nm: float) -> npt.NDArray[np.float32]:
     """The image (its first channel) at each pixel, interpolated or averaged: (height, width)."""
-    values, level = _read(volume, canvas, at_nm)
+    values, level, box = _read(volume, canvas, at_nm)
     out: npt.NDArray[np.float32] = values.reshape(-1, *values.shape[-2:])[0].astype(np.float32)
-    for axis, (side, size) in enumerate(_ways(canvas)):
+    for axis, (side, first, size) in enumerate(_ways(canvas)):
         factor = canvas.pixel_nm / level.voxel_nm[side]
-        way = taps(0, size, size_in=level.shape[side], size_out=size, factor=factor)
+        end = first + size
+        way = taps(first, end, size_in=level.shape[side], size_out=end, factor=factor)
         column = (-1, 1) if axis == 0 else (1, -1)
         shape = (size, out.shape[1]) if axis == 0 else (out.shape[0], size)
         total = np.zeros(shape, dtype=np.float32)
         for indices, weights in zip(way.indices.T, way.weights.T, strict=True):
-            total += out.take(way.first + indices, axis=axis) * weights.reshape(column)
+            there = way.first + indices - box.start[side]
+            total += out.take(there, axis=axis) * weights.reshape(column)
         out = total
     return out
 
 
-def _read(volume: Volume, canvas: Canvas, at_nm: float) -> tuple[npt.NDArray[Any], Level]:
+def _read(volume: Volume, canvas: Canvas, at_nm: float) -> tuple[npt.NDArray[Any], Level, Box]:
     number = level_for(volume.info, canvas)
     level = volume.info.levels[number]
-    values = volume.read(plane(level, canvas, at_nm), level=number)
-    return values.squeeze(axis=canvas.axis - 3), level
+    box = plane(level, canvas, at_nm)
+    return volume.read(box, level=number).squeeze(axis=canvas.axis - 3), level, box
 
 
-def _ways(canvas: Canvas) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The sides of the picture with their pixels: down, then across."""
+def _ways(canvas: Canvas) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """The sides of the picture with their first pixel and how many: down, then across."""
     down, across = canvas.sides
-    return (down, canvas.height), (across, canvas.width)
+    return (down, canvas.first[0], canvas.height), (across, canvas.first[1], canvas.width)
 
 
 def extent_um(info: VolumeInfo) -> tuple[float, float, float]:

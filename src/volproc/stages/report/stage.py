@@ -1,74 +1,36 @@
-"""Plan and run of `report`: what a run left on disk in, one HTML page out."""
+"""Plan and run of `report`: what a run left on disk in, one HTML page and its twin in JSON out."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from volproc.engine.records import record_log
 from volproc.engine.run import Runner
 from volproc.errors import VolumeError
 from volproc.location import name_of
 from volproc.stages.description import Request
-from volproc.stages.pictures import hex_colour
 from volproc.stages.report.axis_agreement import Agreement, level_to_count, measure_agreement
 from volproc.stages.report.gallery import Gallery, gallery_of, views
-from volproc.stages.report.key_figures import card_facts, facts
-from volproc.stages.report.object_listing import (
-    Objects,
-    histogram,
-    read_objects,
-)
+from volproc.stages.report.key_figures import card_facts, figures
+from volproc.stages.report.object_listing import Objects, read_objects, with_measured
+from volproc.stages.report.object_pictures import turntable
+from volproc.stages.report.object_rows import object_table
 from volproc.stages.report.options import ReportOptions
-from volproc.stages.report.prediction_files import (
-    read_certificate,
-    read_regions,
-)
-from volproc.stages.report.report_page import (
-    ObjectRow,
-    ObjectTable,
-    Page,
-    render,
-    toml_text,
-)
-from volproc.stages.report.step_times import times_of
+from volproc.stages.report.page_twin import to_json, twin, twin_of
+from volproc.stages.report.prediction_files import read_certificate, read_regions
+from volproc.stages.report.report_page import Page, render
+from volproc.stages.report.run_files import ReportInputs, hints, inputs_of
+from volproc.stages.report.run_state import RunState, read_doubt
+from volproc.stages.report.step_times import History, history_of
 from volproc.volume.access import exists
 from volproc.volume.file_io import read_file, write_file
 from volproc.volume.metadata import itemsize
 from volproc.volume.store import open_volume
-
-MAX_ROWS = 1000
-LOOK_FIRST = 5
-"""How many of the least agreed objects are named."""
-
-
-@dataclass(frozen=True)
-class ReportInputs:
-    """What a run left: paths or URLs. Anything but the image may be missing.
-
-    `settings` are the effective options, a table per stage; `title` is used where the options
-    state none.
-    """
-
-    image: str
-    prediction: str | None = None
-    votes: str | None = None
-    objects: str | None = None
-    table: str | None = None
-    scores: str | None = None
-    log: str | None = None
-    certificate: str | None = None
-    regions: str | None = None
-    settings: Mapping[str, Any] | None = None
-    stale: tuple[str, ...] = ()
-    """Parts that were made from something else than what is there now, and why: left out."""
-    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,34 +40,32 @@ class ReportPlan:
     inputs: ReportInputs
     out: Path | str
     options: ReportOptions
-    gallery: Gallery
+    gallery: Gallery | None
     absent: tuple[str, ...]
 
     @property
     def bytes_read(self) -> int:
-        """Raw bytes of the chunks under the pictures, and of the levels that are counted."""
-        return self.gallery.bytes_read + self._bytes_counted
+        """Raw bytes of the chunks under the pictures of slices, and of the levels counted."""
+        return self.gallery.bytes_read + _bytes_counted(self.gallery) if self.gallery else 0
 
-    @property
-    def _bytes_counted(self) -> int:
-        if self.gallery.votes is None:
-            return 0
-        info = self.gallery.votes.info
-        level = info.levels[level_to_count(info)]
-        objects = self.gallery.objects
-        labels = itemsize(objects.info.dtype) if objects else 0
-        classes = len(self.gallery.answers)
-        return prod(level.shape) * (len(info.channels) + classes * labels)
+
+def _bytes_counted(gallery: Gallery) -> int:
+    if gallery.votes is None:
+        return 0
+    info = gallery.votes.info
+    level = info.levels[level_to_count(info)]
+    labels = itemsize(gallery.objects.info.dtype) if gallery.objects else 0
+    classes = len(gallery.answers)
+    return prod(level.shape) * (len(info.channels) + classes * labels)
 
 
 def plan_report(inputs: ReportInputs, out: Path | str, options: ReportOptions) -> ReportPlan:
     """Decide what the page at `out` will show; reads metadata only.
 
-    VolumeError if there is no finished image, or a volume covers another space than the image.
+    VolumeError if an image is named and not finished, or a volume covers another space than it.
     """
     parts = {name: getattr(inputs, name) for name in _OPTIONAL}
     there = {name: url for name, url in parts.items() if url and exists(_stored(name, url))}
-    image = open_volume(inputs.image)
     volumes = {
         name: open_volume(there[name]) if name in there else None
         for name in ("prediction", "votes", "objects")
@@ -114,7 +74,9 @@ def plan_report(inputs: ReportInputs, out: Path | str, options: ReportOptions) -
         inputs=inputs,
         out=out,
         options=options,
-        gallery=gallery_of(image, **volumes, count=options.slices),
+        gallery=gallery_of(open_volume(inputs.image), **volumes, count=options.slices)
+        if inputs.image
+        else None,
         absent=(*(_OPTIONAL[name] for name in parts if name not in there), *inputs.stale),
     )
 
@@ -130,33 +92,78 @@ _OPTIONAL = {
 
 
 def run_report(plan: ReportPlan, runner: Runner | None = None) -> Path | str:
-    """The page, written whole or not at all; its path or URL.
+    """The page, written whole or not at all, and its twin beside it; the page's path or URL.
 
-    VolumeError where a volume, the table or the scores cannot be read.
+    VolumeError where a volume, a table or the scores cannot be read.
     """
+    page = page_of(plan)
+    write_file(twin_of(str(plan.out)), to_json(twin(page)).encode())
+    write_file(str(plan.out), render(page).encode())
+    return plan.out
+
+
+def page_of(plan: ReportPlan) -> Page:
+    """All that the page shows."""
     inputs, gallery = plan.inputs, plan.gallery
-    objects = _objects(inputs.table)
-    agreements = _agreements(gallery, objects)
-    steps = times_of(record_log(inputs.log).peek() if inputs.log else ())
+    history = history_of(record_log(inputs.log).peek() if inputs.log else ())
+    certified = gallery.prediction if gallery else None
     page = Page(
-        title=plan.options.title or inputs.title or gallery.image.info.url,
-        facts=facts(gallery, inputs.settings or {}, objects, steps),
-        views=views(gallery, objects),
-        vote_axes=gallery.vote_axes,
-        agreements=agreements,
-        objects=_table(gallery, objects, agreements, name_of(inputs.table or "")),
-        model=card_facts(gallery),
+        title=plan.options.title or inputs.title or str(inputs.image),
+        figures=None,
+        views=(),
+        vote_axes=(),
+        agreements={},
+        objects=None,
         scores=_scores(inputs.scores),
-        steps=steps,
-        settings=toml_text(inputs.settings or {}),
+        steps=history.steps,
+        settings=inputs.settings or {},
         absent=plan.absent,
+        state=_state(inputs.state, history),
+        doubt=read_doubt(_text(inputs.doubt), name=str(inputs.doubt)),
+        links=inputs.links,
+        view=inputs.view,
         certificate=read_certificate(
-            _text(inputs.certificate), gallery.prediction, name=str(inputs.certificate)
+            _text(inputs.certificate), certified, name=str(inputs.certificate)
         ),
         regions=read_regions(_text(inputs.regions), name=str(inputs.regions)),
     )
-    write_file(str(plan.out), render(page).encode())
-    return plan.out
+    page = _pictured(plan, gallery, page) if gallery else page
+    return replace(page, hints=hints(page, inputs))
+
+
+def _pictured(plan: ReportPlan, gallery: Gallery, page: Page) -> Page:
+    """The page with what its volumes show."""
+    inputs, options = plan.inputs, plan.options
+    objects = _objects(inputs)
+    agreements = _agreements(gallery, objects)
+    shown, shades = views(gallery, objects)
+    return replace(
+        page,
+        figures=figures(gallery, inputs.settings or {}, objects, page.steps),
+        views=shown,
+        vote_axes=gallery.vote_axes,
+        agreements=agreements,
+        objects=object_table(
+            gallery,
+            objects,
+            agreements,
+            file=name_of(inputs.table or ""),
+            count=options.rows,
+            doubt=page.doubt,
+            shades=shades,
+        )
+        if objects is not None
+        else None,
+        turntable=turntable(gallery.objects)
+        if gallery.objects and objects and options.in_space
+        else (),
+        model=card_facts(gallery),
+    )
+
+
+def _state(state: RunState, history: History) -> RunState:
+    """The state with why the last run ended early, where something is left to do."""
+    return replace(state, failure=history.failure if state.left else "")
 
 
 def _stored(name: str, url: str) -> str:
@@ -169,9 +176,13 @@ def _text(url: str | None) -> str:
     return read_file(url).decode(errors="replace") if url and exists(url) else ""
 
 
-def _objects(table: str | None) -> Objects | None:
-    text = _text(table)
-    return read_objects(text.splitlines(), name=str(table)) if text else None
+def _objects(inputs: ReportInputs) -> Objects | None:
+    text, measured = _text(inputs.table), _text(inputs.measured)
+    if not text:
+        return None
+    found = read_objects(text.splitlines(), name=str(inputs.table))
+    lines = measured.splitlines()
+    return with_measured(found, lines, name=str(inputs.measured)) if lines else found
 
 
 def _agreements(gallery: Gallery, objects: Objects | None) -> dict[str, Agreement]:
@@ -197,71 +208,6 @@ def _scores(url: str | None) -> Mapping[str, Any] | None:
         ) from error
 
 
-def _table(
-    gallery: Gallery, objects: Objects | None, agreements: Mapping[str, Agreement], file: str
-) -> ObjectTable | None:
-    if objects is None:
-        return None
-    labels = gallery.objects.info.provenance if gallery.objects else {}
-    all_of = labels.get("recipe", {}).get("options", {}).get("object_class", "")
-    rows = tuple(
-        _row(objects, n, objects.classes[n] if objects.classes else all_of, agreements)
-        for n in objects.largest(MAX_ROWS).tolist()
-    )
-    known = [row for row in rows if row.agreement is not None]
-    return ObjectTable(
-        rows=rows,
-        total=len(objects),
-        file=file,
-        histogram=histogram(objects.volume_um3),
-        volume_um3=float(objects.volume_um3.sum()),
-        look_first=tuple(sorted(known, key=lambda row: row.agreement or 0.0)[:LOOK_FIRST]),
-    )
-
-
-def _row(objects: Objects, n: int, of_class: str, agreements: Mapping[str, Agreement]) -> ObjectRow:
-    number, agreement = int(objects.ids[n]), agreements.get(of_class)
-    share = float(agreement.objects[number]) if agreement and number else float("nan")
-    return ObjectRow(
-        id=number,
-        colour=hex_colour(number),
-        volume=float(objects.volume_um3[n]),
-        centroid=tuple(objects.centroid_um[n].tolist()),
-        size=tuple(objects.size_um[n].tolist()),
-        border=bool(objects.touches_border[n]),
-        agreement=None if np.isnan(share) else share,
-        of_class=of_class,
-    )
-
-
 def plan_from(request: Request) -> ReportPlan:
     """The plan for what a command, a function or a run asks for."""
-    return plan_report(_left(request), request.out(), request.table(ReportOptions))
-
-
-def _left(request: Request) -> ReportInputs:
-    """Those parts of a run that are there, and not stale."""
-    run = request.run
-    stale = {name: run.stale(name) for name in ("predict", "label", "evaluate")}
-    if not stale["label"] and run.claim("label").edited:
-        stale["table"] = "the objects were edited since"
-
-    def there(name: str, *stages: str) -> str | None:
-        old = any(stale.get(stage) for stage in stages)
-        return None if old else run.path(name)  # what is not there, its plan leaves out
-
-    predict, evaluate = run.workflow.predict, run.workflow.evaluate
-    return ReportInputs(
-        image=request.volume("image").url,
-        prediction=there("prediction.zarr", "predict"),
-        votes=there("votes.zarr", "predict") if predict.votes else None,
-        objects=there("objects.zarr", "label"),
-        table=there("objects.csv", "label", "table"),
-        scores=there("scores.json", "evaluate") if evaluate.ground_truth else None,
-        log=there("log.jsonl"),
-        certificate=there("prediction-certificate.json", "predict"),
-        regions=there("votes-regions.csv", "predict") if predict.regions_um else None,
-        settings=run.workflow.model_dump(mode="json"),
-        stale=tuple(f"{name}: {why}" for name, why in stale.items() if why),
-        title=request.table(ReportOptions).title or name_of(run.workflow.run.source),
-    )
+    return plan_report(inputs_of(request), request.out(), request.table(ReportOptions))
