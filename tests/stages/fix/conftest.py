@@ -1,0 +1,94 @@
+"""Labels with a table, as `volproc label` leaves them, to be edited."""
+
+import numpy as np
+import pytest
+
+from volproc.engine.run import Runner
+from volproc.engine.serial import SerialEngine
+from volproc.stages.edits.edit_log import read_edit_log
+from volproc.stages.edits.edit_session import open_session
+from volproc.stages.fix.options import FixOptions
+from volproc.stages.fix.stage import plan_fix, run_fix
+from volproc.volume.metadata import new_volume
+from volproc.volume.store import create_volume, open_volume
+
+VOXEL_NM = (40.0, 20.0, 20.0)
+SHAPE = (24, 40, 48)
+CUBE = (16, 16, 16)
+
+
+def blobs(seed=0, count=9):
+    """Balls of random sizes, some of which touch: numbered."""
+    rng = np.random.default_rng(seed)
+    found = np.zeros(SHAPE, np.uint32)
+    grid = np.indices(SHAPE)
+    for number in range(1, count + 1):
+        middle = [rng.integers(0, n) for n in SHAPE]
+        away = sum(((g - m) * v / 20) ** 2 for g, m, v in zip(grid, middle, VOXEL_NM, strict=True))
+        found[(away < rng.integers(25, 90)) & (found == 0)] = number
+    return found
+
+
+def save_labels(folder, values):
+    """FOLDER/objects.zarr and its table, which has of each object the id and the box."""
+    info = new_volume(
+        str(folder / "objects.zarr"),
+        shape=values.shape,
+        voxel_nm=VOXEL_NM,
+        dtype="uint32",
+        kind="labels",
+        chunks=CUBE,
+        shards=CUBE,
+        max_levels=1,
+    )
+    volume = create_volume(info, step="label", digest="test", version="0")
+    volume.write(info.box, values)
+    volume.finish()
+    rows = ["id,start_z,start_y,start_x,stop_z,stop_y,stop_x"]
+    for identifier in np.unique(values[values > 0]).tolist():
+        places = np.argwhere(values == identifier)
+        rows.append(",".join(map(str, (identifier, *places.min(0), *(places.max(0) + 1)))))
+    (folder / "objects.csv").write_text("\n".join(rows) + "\n")
+
+
+class EditedRun:
+    """A folder with labels, a log of edits, and what is made of them."""
+
+    def __init__(self, folder, block=None):
+        self.folder = folder
+        self.block = block
+        self.labels = open_volume(folder / "objects.zarr").info
+
+    @property
+    def log_url(self):
+        return f"{self.folder}/edits.jsonl"
+
+    @property
+    def session(self):
+        return open_session(self.labels, self.log_url, None)
+
+    def plan(self):
+        options = FixOptions(block=self.block)
+        url = str(self.folder / "edited.zarr")
+        return plan_fix(self.labels, url, read_edit_log(self.log_url), options)
+
+    def fix(self, engine=None):
+        runner = Runner(engine or SerialEngine(), self.folder / "ledger", own=True)
+        return run_fix(self.plan(), runner)
+
+    def values(self, name="edited.zarr"):
+        volume = open_volume(self.folder / name)
+        return volume.read(volume.info.box)
+
+
+@pytest.fixture
+def edited_run(tmp_path):
+    """edited_run(values): a run's folder with these labels."""
+
+    def make(values, *, block=None, name="run"):
+        folder = tmp_path / name
+        folder.mkdir()
+        save_labels(folder, values)
+        return EditedRun(folder, block)
+
+    return make
