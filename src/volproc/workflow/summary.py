@@ -14,7 +14,12 @@ from volproc.volume.store import open_volume
 from volproc.workflow.filled import image_url, own
 from volproc.workflow.workflow_file import Workflow
 
-VIEWED = {"predict": "prediction.zarr", "interior": "nuclei.zarr", "label": "objects.zarr"}
+VIEWED = {
+    "predict": "prediction.zarr",
+    "interior": "nuclei.zarr",
+    "label": "objects.zarr",
+    "fix": "edited.zarr",
+}
 
 
 def summary(options: Workflow, stages: Collection[str], seconds: float) -> tuple[str, ...]:

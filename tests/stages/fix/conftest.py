@@ -54,9 +54,8 @@ def save_labels(folder, values):
 class EditedRun:
     """A folder with labels, a log of edits, and what is made of them."""
 
-    def __init__(self, folder, block=None):
+    def __init__(self, folder):
         self.folder = folder
-        self.block = block
         self.labels = open_volume(folder / "objects.zarr").info
 
     @property
@@ -67,17 +66,14 @@ class EditedRun:
     def session(self):
         return open_session(self.labels, self.log_url, None)
 
-    def plan(self):
-        options = FixOptions(block=self.block)
-        url = str(self.folder / "edited.zarr")
-        return plan_fix(self.labels, url, read_edit_log(self.log_url), options)
+    def fix(self, engine=None, *, name="edited", block=None):
+        """Apply the edits of the log; each `name` has a record of its own."""
+        url, log = str(self.folder / f"{name}.zarr"), read_edit_log(self.log_url)
+        plan = plan_fix(self.labels, url, log, FixOptions(block=block))
+        return run_fix(plan, Runner(engine or SerialEngine(), self.folder / name, own=True))
 
-    def fix(self, engine=None):
-        runner = Runner(engine or SerialEngine(), self.folder / "ledger", own=True)
-        return run_fix(self.plan(), runner)
-
-    def values(self, name="edited.zarr"):
-        volume = open_volume(self.folder / name)
+    def values(self, name="edited"):
+        volume = open_volume(self.folder / f"{name}.zarr")
         return volume.read(volume.info.box)
 
 
@@ -85,10 +81,10 @@ class EditedRun:
 def edited_run(tmp_path):
     """edited_run(values): a run's folder with these labels."""
 
-    def make(values, *, block=None, name="run"):
+    def make(values, name="run"):
         folder = tmp_path / name
         folder.mkdir()
         save_labels(folder, values)
-        return EditedRun(folder, block)
+        return EditedRun(folder)
 
     return make

@@ -37,6 +37,12 @@ class Edit:
             return self.asked.objects
         return tuple(set(self.asked.objects) - {self.kept}) if self.asked.do == "merge" else ()
 
+    def depends_on(self, earlier: Edit) -> bool:
+        """Whether it might do something else without `earlier`: it changed the same objects, or
+        paints where that one changed something."""
+        painted_there = self.asked.do == "paint" and self.box.clip(earlier.box).size > 0
+        return painted_there or not set(self.touched).isdisjoint(earlier.touched)
+
     def record(self) -> dict[str, Any]:
         """As JSON keeps it."""
         return {

@@ -94,7 +94,7 @@ class EditLog:
     def undo(self, number: int, *, why: str = "") -> EditLog:
         """The log after one line that undoes an edit (0: the last one that counts).
 
-        ConfigError where there is none, or a later one is of the same objects.
+        ConfigError where there is none, or a later one depends on it.
         """
         if not self.active:
             raise ConfigError(f"{self.url} has no edit to undo")
@@ -103,10 +103,10 @@ class EditLog:
         if chosen is None:
             raise ConfigError(f"edit {number} is not one of those that count; see --list")
         for later in self.active[::-1]:
-            if later.number > chosen.number and set(later.touched) & set(chosen.touched):
+            if later.number > chosen.number and later.depends_on(chosen):
                 raise ConfigError(
-                    f"edit {later.number} ({later}) changed the same objects after edit "
-                    f"{chosen.number}; undo that first"
+                    f"edit {later.number} ({later}) changed the same objects, or painted the same "
+                    f"place, after edit {chosen.number}; undo that first"
                 )
         return self._with({"undo": chosen.number, **({"why": why} if why else {})})
 

@@ -242,7 +242,9 @@ def plan_from(request: Request) -> ReportPlan:
 def _left(request: Request) -> ReportInputs:
     """Those parts of a run that are there, and not stale."""
     run = request.run
-    stale = {name: run.stale(name) for name in ("predict", "label", "evaluate")}
+    objects = "fix" if run.workflow.has(request.stages["fix"]) else "label"
+    volume = "edited" if objects == "fix" else "objects"
+    stale = {name: run.stale(name) for name in ("predict", "label", "fix", "evaluate")}
     if not stale["label"] and run.claim("label").edited:
         stale["table"] = "the objects were edited since"
 
@@ -255,8 +257,8 @@ def _left(request: Request) -> ReportInputs:
         image=request.volume("image").url,
         prediction=there("prediction.zarr", "predict"),
         votes=there("votes.zarr", "predict") if predict.votes else None,
-        objects=there("objects.zarr", "label"),
-        table=there("objects.csv", "label", "table"),
+        objects=there(f"{volume}.zarr", "label", objects),
+        table=there(f"{volume}.csv", "label", objects, "table"),
         scores=there("scores.json", "evaluate") if evaluate.ground_truth else None,
         log=there("log.jsonl"),
         certificate=there("prediction-certificate.json", "predict"),
