@@ -71,7 +71,11 @@ def position(values, identifier, which):
 
 def test_only_what_an_edit_touches_is_made_again(start, copied):
     here = copied("touched")
-    base, rows, before = voxels(here, "objects.zarr"), rows_by_size(here), table(here.run / "measure")
+    base, rows, before = (
+        voxels(here, "objects.zarr"),
+        rows_by_size(here),
+        table(here.run / "measure"),
+    )
     meshes = {f.name: f.stat().st_mtime_ns for f in (here.run / "measure" / "meshes").iterdir()}
     large, small = int(rows[0]["id"]), [int(row["id"]) for row in rows[-3:]]
     fix(start, here, "--delete", small[0])  # once the volume is made as a whole
@@ -160,7 +164,9 @@ def test_wrong_edits_are_one_line(finished, monkeypatch, refused, tmp_path):
     at = position(voxels(finished, "objects.zarr"), int(one), 0)
     refused("both begin at", by=("fix", "run", "--split", one, "--at", f"{at}; {at}"))
     refused("outside the volume", by=("fix", "run", "--split", one, "--at", f"{at}; 1e9 0 0"))
-    refused("changes no voxel", by=("fix", "run", "--paint", 1, "--at", "1e9 0 0", "--radius-nm", 9))
+    refused(
+        "changes no voxel", by=("fix", "run", "--paint", 1, "--at", "1e9 0 0", "--radius-nm", 9)
+    )
     refused("which edit?", by=("fix", "run", "--at", at))
     refused("no edit to undo", by=("fix", "run", "--undo"))
     refused("is not a run's folder", by=("fix", tmp_path, "--undo"))

@@ -14,6 +14,7 @@ from volproc.errors import INSTALL, ConfigError, VolprocError
 from volproc.terminal import note, show
 
 if TYPE_CHECKING:
+    from volproc.viewing.mending import Editor
     from volproc.viewing.server import View
 
 
@@ -28,7 +29,7 @@ def view(
         str, typer.Option(help="Where it listens; others can look only if told so.")
     ] = "127.0.0.1",
 ) -> None:
-    """Look at a run or at volumes in neuroglancer, until Ctrl-C. Reads, and keeps the view."""
+    """Look at a run or at volumes in neuroglancer, until Ctrl-C; mend a run's objects there."""
     try:
         from volproc.viewing.server import View
     except ImportError as error:
@@ -37,7 +38,10 @@ def view(
         ) from error
     from volproc.viewing.scene import scene_of
 
-    opened = View(scene_of(places), port=port, host=host)
+    scene = scene_of(places)
+    opened = View(
+        scene, port=port, host=host, editor=_editor(places[0]) if scene.saved_as else None
+    )
     show(opened.address)
     if os.environ.get("SSH_CONNECTION"):
         number = opened.address.split(":")[2].split("/")[0]
@@ -45,6 +49,17 @@ def view(
         show(f"from your own machine: {tunnel}, then open that address there")
     show("Ctrl-C ends it")
     _serve(opened)
+
+
+def _editor(folder: str) -> Editor | None:
+    """What records edits of a run's objects; None for a run without options of its own."""
+    from volproc.workflow.fixing import edited_run
+
+    try:
+        return edited_run(folder)
+    except VolprocError as error:
+        note(f"nothing can be mended here: {error}")
+        return None
 
 
 def _serve(opened: View) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from volproc.config.loading import parsed
 from volproc.engine.events import Watcher
 from volproc.errors import ConfigError
 from volproc.lease import holding
@@ -53,6 +55,20 @@ class EditedRun:
             session.undo(number, why=why)
             return int(session.log.lines[-1]["undo"])
 
+    def edit(self, stated: Mapping[str, Any]) -> str:
+        """Record an edit as a viewer states it; in words."""
+        (edit,) = self.append([parsed(EditRequest, dict(stated), where=str(stated.get("do")))])
+        return f"edit {edit.number}: {edit}"
+
+    def undo_last(self) -> str:
+        """Record that the last edit that counts is undone; in words."""
+        return f"edit {self.undo()} is undone"
+
+    def apply(self) -> VolumeInfo:
+        """The labels with all edits, written by this process; tables come later, by `make`."""
+        self.make(only_labels=True, serial=True)
+        return open_volume(own(self.workflow, registered()["fix"].outputs[0].file)).info
+
     def label_at(self, point: Point) -> int:
         """The object at a position in nm after all edits, also those that no block has yet."""
         return self.session().label_at(point)
@@ -70,8 +86,8 @@ class EditedRun:
         url = own(self.workflow, registered()["label"].outputs[0].file)
         if not exists(url):
             raise ConfigError(
-                f"{self.workflow.run.folder} has no labels to edit: {url} is missing; `volproc run` "
-                "makes them"
+                f"{self.workflow.run.folder} has no labels to edit: {url} is missing; `volproc "
+                "run` makes them"
             )
         return open_volume(url).info
 
@@ -118,7 +134,9 @@ class EditedRun:
 def edited_run(folder: str) -> EditedRun:
     """The run in a folder, to be edited; ConfigError where it is none."""
     workflow = saved(folder)
-    if canonical(workflow.run.folder) != canonical(folder):  # it was moved, or is seen from elsewhere
+    if canonical(workflow.run.folder) != canonical(
+        folder
+    ):  # it was moved, or is seen from elsewhere
         run = workflow.run.model_copy(update={"folder": folder.rstrip("/")})
         workflow = workflow.model_copy(update={"run": run})
     return EditedRun(filled(workflow))

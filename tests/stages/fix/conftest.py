@@ -30,7 +30,7 @@ def blobs(seed=0, count=9):
 
 
 def save_labels(folder, values):
-    """FOLDER/objects.zarr and its table, which has of each object the id and the box."""
+    """FOLDER/objects.zarr and its table, as far as edits and viewers read it."""
     info = new_volume(
         str(folder / "objects.zarr"),
         shape=values.shape,
@@ -44,11 +44,19 @@ def save_labels(folder, values):
     volume = create_volume(info, step="label", digest="test", version="0")
     volume.write(info.box, values)
     volume.finish()
-    rows = ["id,start_z,start_y,start_x,stop_z,stop_y,stop_x"]
+    names = ("id", "start_{}", "stop_{}", "centroid_{}_nm", "volume_um3")
+    rows = [",".join(name.format(axis) for name in names for axis in _axes_of(name))]
     for identifier in np.unique(values[values > 0]).tolist():
         places = np.argwhere(values == identifier)
-        rows.append(",".join(map(str, (identifier, *places.min(0), *(places.max(0) + 1)))))
+        middle = (places.mean(0) + 0.5) * VOXEL_NM
+        size = len(places) * np.prod(VOXEL_NM) * 1e-9
+        row = (identifier, *places.min(0), *(places.max(0) + 1), *middle, size)
+        rows.append(",".join(map(str, row)))
     (folder / "objects.csv").write_text("\n".join(rows) + "\n")
+
+
+def _axes_of(name):
+    return "zyx" if "{}" in name else "-"
 
 
 class EditedRun:

@@ -118,34 +118,38 @@ def random_edit(rng, model):
     points += [centre(rng, now, one)] * int(rng.integers(0, 2))
     radius = float(rng.uniform(30, 150))
     over = [0, one] if rng.random() < 0.2 else []
-    request = EditRequest(
-        do="paint", objects=target, points=points, radius_nm=radius, over=over
-    )
+    request = EditRequest(do="paint", objects=target, points=points, radius_nm=radius, over=over)
     return request, lambda: paint(target, points, radius, over)
+
+
+def refusal(action):
+    """What an edit is refused with; "" where it is not."""
+    try:
+        action()
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def edit_once(rng, session, model):
     """Do or undo something at random, in both; refusals must be for a reason."""
     if model.edits and rng.random() < 0.3:
         number = rng.choice([n for n, _ in model.edits]) if rng.random() < 0.3 else 0
-        try:
-            session.undo(int(number))
-        except ConfigError as error:
-            assert "undo that first" in str(error)
-            return
-        model.undo(int(number) or model.edits[-1][0])
+        if refused := refusal(lambda: session.undo(int(number))):
+            assert "undo that first" in refused
+        else:
+            model.undo(int(number) or model.edits[-1][0])
         return
     wish = random_edit(rng, model)
     if wish is None:
         return
     request, change = wish
-    try:
-        (edit,) = session.append([request])
-    except ConfigError as error:
-        assert "changes no voxel" in str(error)
+    if refused := refusal(lambda: session.append([request])):
+        assert "changes no voxel" in refused
         assert (change()(model.now) == model.now).all()
         return
     model.do(change())
+    edit = session.log.active[-1]
     assert edit.new_ids == tuple(range(model.largest - len(edit.new_ids) + 1, model.largest + 1))
 
 

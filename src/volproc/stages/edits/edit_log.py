@@ -1,7 +1,7 @@
 """The append-only file of a run's edits: who, when, why, what. Nothing in it is ever changed.
 
     {"edits_of": "9f0c...", "recipe": "51d2...", "id": "c0ffee...", "largest": 41}
-    {"who": "ada", "when": "2026-03-01T10:00:00+00:00", "edits": [{"number": 1, "do": "merge", ...}]}
+    {"who": "ada", "when": "2026-03-01T10:00:00+00:00", "edits": [{"number": 1, ...}]}
     {"who": "ada", "when": "2026-03-01T10:02:11+00:00", "undo": 1}
 
 The first line names the labels that the edits are of, and their largest id. A command appends one
@@ -14,7 +14,7 @@ import getpass
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import Any
 from uuid import uuid4
@@ -119,7 +119,7 @@ class EditLog:
         return EditLog(self.url, head)
 
     def _with(self, what: dict[str, Any]) -> EditLog:
-        when = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        when = datetime.now(UTC).isoformat(timespec="seconds")
         line = json.loads(json.dumps({"who": _who(), "when": when, **what}))
         log = record_log(self.url)
         log.read()  # half a line, left by a kill, is cut off

@@ -218,8 +218,8 @@ def _require_apart(parts: Sequence[Sequence[Point]], seeds: Sequence[Sequence[Sh
         for point, place in zip(parts[number - 1], places, strict=True):
             if seen.setdefault(place, number) != number:
                 raise ConfigError(
-                    f"parts {seen[place]} and {number} of the split both begin at {list(point)} nm, "
-                    f"voxel {list(place)}; give them positions apart"
+                    f"parts {seen[place]} and {number} of the split both begin at {list(point)} "
+                    f"nm, voxel {list(place)}; give them positions apart"
                 )
 
 

@@ -21,7 +21,9 @@ def boxes_in(table: str) -> dict[int, Box]:
             f"{table} is missing: edits need the table that `volproc label` writes beside its "
             "labels; make the labels again"
         )
-    with understanding(VolumeError, f"{table} is no table of objects ({{}}); make the labels again"):
+    with understanding(
+        VolumeError, f"{table} is no table of objects ({{}}); make the labels again"
+    ):
         rows = csv.DictReader(read_file(table).decode().splitlines())
         return {int(row["id"]): _box(row) for row in rows}
 

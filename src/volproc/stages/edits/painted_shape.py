@@ -30,7 +30,10 @@ def shape_box(asked: EditRequest, voxel_nm: VoxelNm) -> Box:
 def painted(asked: EditRequest, box: Box, voxel_nm: VoxelNm) -> Mask:
     """Voxels of `box` in the shape. Every voxel is decided by its own place, whatever the box."""
     centres: Any = np.ix_(
-        *((np.arange(a, b) + 0.5) * v for a, b, v in zip(box.start, box.stop, voxel_nm, strict=True))
+        *(
+            (np.arange(a, b) + 0.5) * v
+            for a, b, v in zip(box.start, box.stop, voxel_nm, strict=True)
+        )
     )
     if asked.shape == "box":
         low, high = _ends(asked.points)

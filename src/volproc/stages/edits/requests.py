@@ -90,7 +90,7 @@ COLUMNS = tuple(EditRequest.model_fields)
 
 
 def requests_in(path: str | Path) -> tuple[EditRequest, ...]:
-    """The edits of a file, `[[edit]]` tables in TOML or rows of CSV; ConfigError says which is wrong.
+    """The edits of a file, `[[edit]]` tables in TOML or rows of CSV; ConfigError if one is wrong.
 
     In CSV positions are "z y x; z y x", the parts of a split separated by "|".
     """
@@ -123,9 +123,7 @@ def _of_csv(text: str, path: str | Path) -> Iterator[dict[str, Any]]:
     rows = csv.DictReader(text.splitlines())
     foreign = sorted({name or "" for name in rows.fieldnames or ()} - set(COLUMNS))
     if foreign:
-        raise ConfigError(
-            f"{path} has a column {foreign[0]!r}; columns are {', '.join(COLUMNS)}"
-        )
+        raise ConfigError(f"{path} has a column {foreign[0]!r}; columns are {', '.join(COLUMNS)}")
     for number, row in enumerate(rows, start=1):
         if None in row:
             raise ConfigError(f"{path}, edit {number} has more values than there are columns")

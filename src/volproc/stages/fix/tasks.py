@@ -96,9 +96,7 @@ class CoarsenChanged(Coarsen):
     def store(self, block: Block, result: Labels) -> dict[str, bool]:  # type: ignore[override]
         """Write the shard, unless it is there and the same."""
         return {
-            "written": write_changed(
-                self.volume, block, result, level=self.level, fresh=self.fresh
-            )
+            "written": write_changed(self.volume, block, result, level=self.level, fresh=self.fresh)
         }
 
 

@@ -181,9 +181,7 @@ def _columns(plan: MeasurePlan, surfaces: ObjectSurfaces) -> Columns:
     )
 
 
-def _meshes(
-    plan: MeasurePlan, surfaces: ObjectSurfaces, runner: Runner, *, complete: bool
-) -> str:
+def _meshes(plan: MeasurePlan, surfaces: ObjectSurfaces, runner: Runner, *, complete: bool) -> str:
     """The folder of the meshes. Where it was `complete`, those of objects that edits touched are
     made again and no others."""
     options, folder = plan.options, f"{plan.folder}/meshes"
