@@ -197,8 +197,10 @@ class Mending:
             if layer["name"] in (name, f"{name} outlines"):
                 layer.update(change(layer))
             if layer["name"] == name:
-                layer["equivalences"] = self._same
-                layer["segmentColors"] = dict.fromkeys(self._gone, "#000000")
+                black = dict.fromkeys(self._gone, "#000000")
+                for key, shown in (("equivalences", self._same), ("segmentColors", black)):
+                    layer.pop(key, None)
+                    layer.update({key: shown} if shown else {})
         self.view.viewer.set_state(state)
 
     def _show_picks(self) -> None:

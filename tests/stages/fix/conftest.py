@@ -17,19 +17,19 @@ SHAPE = (24, 40, 48)
 CUBE = (16, 16, 16)
 
 
-def blobs(seed=0, count=9):
+def blobs(seed=0, count=9, shape=SHAPE, squares=(25, 90)):
     """Balls of random sizes, some of which touch: numbered."""
     rng = np.random.default_rng(seed)
-    found = np.zeros(SHAPE, np.uint32)
-    grid = np.indices(SHAPE)
+    found = np.zeros(shape, np.uint32)
+    grid = np.indices(shape)
     for number in range(1, count + 1):
-        middle = [rng.integers(0, n) for n in SHAPE]
+        middle = [rng.integers(0, n) for n in shape]
         away = sum(((g - m) * v / 20) ** 2 for g, m, v in zip(grid, middle, VOXEL_NM, strict=True))
-        found[(away < rng.integers(25, 90)) & (found == 0)] = number
+        found[(away < rng.integers(*squares)) & (found == 0)] = number
     return found
 
 
-def save_labels(folder, values):
+def save_labels(folder, values, cube=CUBE):
     """FOLDER/objects.zarr and its table, as far as edits and viewers read it."""
     info = new_volume(
         str(folder / "objects.zarr"),
@@ -37,8 +37,8 @@ def save_labels(folder, values):
         voxel_nm=VOXEL_NM,
         dtype="uint32",
         kind="labels",
-        chunks=CUBE,
-        shards=CUBE,
+        chunks=cube,
+        shards=cube,
         max_levels=1,
     )
     volume = create_volume(info, step="label", digest="test", version="0")
@@ -89,10 +89,10 @@ class EditedRun:
 def edited_run(tmp_path):
     """edited_run(values): a run's folder with these labels."""
 
-    def make(values, name="run"):
+    def make(values, name="run", cube=CUBE):
         folder = tmp_path / name
         folder.mkdir()
-        save_labels(folder, values)
+        save_labels(folder, values, cube)
         return EditedRun(folder)
 
     return make

@@ -153,19 +153,21 @@ def edit_once(rng, session, model):
     assert edit.new_ids == tuple(range(model.largest - len(edit.new_ids) + 1, model.largest + 1))
 
 
-BLOCKS = {"edited": None, "flat": (8, 40, 48), "long": (24, 16, 32)}
+SMALL = {"shape": (12, 20, 24), "squares": (9, 40)}
+BLOCKS = {"edited": None, "flat": (4, 20, 24), "long": (12, 8, 16)}
 
 
+@pytest.mark.timeout(1800)
 def test_a_thousand_random_edits_and_undos(edited_run):
-    base = blobs(seed=1)
-    run, model = edited_run(base), Model(base)
+    base = blobs(seed=1, **SMALL)
+    run, model = edited_run(base, cube=(8, 8, 8)), Model(base)
     session, rng = run.session, np.random.default_rng(7)
     done = 0
     for n in range(1000):
         before = (len(session.log.lines), model.number)
         edit_once(rng, session, model)
         done += (len(session.log.lines), model.number) != before
-        if n % 50 == 49:
+        if n % 40 == 39:
             name = rng.choice([*BLOCKS])
             run.fix(name=name, block=BLOCKS[name])
             assert (run.values(name) == model.now).all()
@@ -179,8 +181,8 @@ def test_a_thousand_random_edits_and_undos(edited_run):
 
 @pytest.mark.dask
 def test_workers_give_the_same(edited_run, dask_engine):
-    base = blobs(seed=2)
-    run, model = edited_run(base), Model(base)
+    base = blobs(seed=2, **SMALL)
+    run, model = edited_run(base, cube=(8, 8, 8)), Model(base)
     session, rng = run.session, np.random.default_rng(3)
     for _ in range(3):
         for _ in range(15):

@@ -103,7 +103,7 @@ def requests_in(path: str | Path) -> tuple[EditRequest, ...]:
     if not stated:
         raise ConfigError(f"{path} has no edits; see docs/fix.md for how they are written")
     return tuple(
-        parsed(EditRequest, one, where=f"{path}, edit {n}") for n, one in enumerate(stated, start=1)
+        parsed(EditRequest, dict(one), where=f"{path}, edit {n}") for n, one in enumerate(stated, start=1)
     )
 
 
@@ -158,7 +158,7 @@ def in_words(row: Mapping[str, str], where: str) -> dict[str, Any]:
 
 def positions(text: str) -> list[tuple[float, ...]]:
     """Positions from words; ValueError where one has not three numbers."""
-    found = []
+    found: list[tuple[float, ...]] = []
     for one in text.split(";"):
         point = tuple(map(float, one.replace(",", " ").split()))
         if len(point) != 3:
