@@ -3,38 +3,41 @@
     ctrl-click, or p under the mouse ──▶ picks ──▶ POST edit ──▶ the log, at once
                                                       └──▶ blocks written again ──▶ layer read again
 
-Until then merged objects have one colour and deleted ones are black. Nothing but the page of this
-viewer may edit: a request needs the token that is in the page, from this address, on this machine.
+Until then merged objects have one colour and deleted ones are black.
 """
 
 from __future__ import annotations
 
-import hmac
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
-
-import tornado.web
-from tornado.ioloop import IOLoop
+from typing import Any, Protocol
 
 from volproc.errors import ConfigError, VolprocError
 from volproc.grid.box import each
+from volproc.viewing.scene import Scene
 from volproc.volume.metadata import VolumeInfo
 
-if TYPE_CHECKING:
-    from volproc.viewing.server import View
-
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-HEADER = "X-Volproc-Edit"
 PICK, PICKED = "volproc-pick", "picked"
-MOST_BODY = 10_000
 PointNm = tuple[float, float, float]
 ChangeLayers = Callable[[Callable[[dict[str, Any]], dict[str, Any]]], None]
 """Changes the layers of the labels by a function of each."""
+
+
+class Shown(Protocol):
+    """What is looked at (`server.py`)."""
+
+    viewer: Any
+    """neuroglancer's."""
+    scene: Scene
+
+    def position(self, place_nm: Sequence[float]) -> list[float]:
+        """x, y, z in the viewer's voxels."""
+
+    def show_again(self, info: VolumeInfo, change_layers: ChangeLayers) -> None:
+        """Read the labels' layers again."""
 
 
 class Editor(Protocol):
@@ -66,7 +69,7 @@ class Pick:
 class Mending:
     """The edits of one viewer. Whatever is recorded and applied, one after another."""
 
-    view: View
+    view: Shown
     editor: Editor
     token: str = field(default_factory=lambda: token_urlsafe(16))
     picks: list[Pick] = field(default_factory=list)
@@ -83,10 +86,6 @@ class Mending:
         with viewer.config_state.txn() as config:
             config.input_event_bindings.data_view["control+mousedown0"] = PICK
             config.input_event_bindings.viewer["keyp"] = PICK
-
-    def handlers(self, own: str) -> list[Any]:
-        """What the server answers below the viewer's own address."""
-        return [(rf"{own}/edit", _Edit, {"mending": self})]
 
     def close(self) -> None:
         """Finish what was begun."""
@@ -226,39 +225,3 @@ class Mending:
                 }
             )
         self.view.viewer.set_state({**state, "layers": layers})
-
-
-class _Edit(tornado.web.RequestHandler):
-    def initialize(self, mending: Mending) -> None:
-        self.mending = mending
-
-    def get(self) -> None:
-        self.set_header("Cache-Control", "no-store")
-        self.finish(self.mending.state())
-
-    async def post(self) -> None:
-        if not self._is_from_the_page():
-            self.send_error(403)
-            return
-        try:
-            stated = json.loads(self.request.body[:MOST_BODY])
-            work = self.mending.do(stated if isinstance(stated, dict) else {})
-            await IOLoop.current().run_in_executor(None, work.result)
-        except (VolprocError, ValueError, TypeError) as error:
-            self.mending.said = str(error)
-            self.set_status(400)
-        self.finish(self.mending.state())
-
-    def _is_from_the_page(self) -> bool:
-        """Whether it has the page's token, and comes from this machine and this address.
-
-        Another site's page knows no token, and must ask before it may send the header.
-        """
-        host = self.mending.view.authority
-        given, origin = self.request.headers.get(HEADER, ""), self.request.headers.get("Origin")
-        return (
-            hmac.compare_digest(given.encode(), self.mending.token.encode())
-            and self.request.host == host
-            and (origin is None or urlsplit(origin).netloc == host)
-            and str(self.request.remote_ip) in LOOPBACK
-        )

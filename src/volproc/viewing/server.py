@@ -31,6 +31,7 @@ from tornado.ioloop import IOLoop
 from volproc.errors import ConfigError, VolprocError
 from volproc.faults import first_line
 from volproc.grid.box import each
+from volproc.viewing.edit_handler import EditHandler
 from volproc.viewing.layers import Layer, Shown, image_layers, label_layers
 from volproc.viewing.mending import LOOPBACK, PICKED, ChangeLayers, Editor, Mending
 from volproc.viewing.outlines import Outlines
@@ -72,13 +73,14 @@ class View:
         own = rf"/{self.token}"
         may_edit = self.editor and self.host in LOOPBACK and self.scene.measured
         self.mending = Mending(self, self.editor) if self.editor and may_edit else None
+        mends = {"mending": self.mending, "authority": self.authority}
         server.app.add_handlers(
             ".*",
             [
                 (rf"{own}/", _Page, {"view": self}),
                 (rf"{own}/data/(\d+)/(.*)", _Files, {"view": self}),
                 (rf"{own}/go/(\d+)", _Go, {"view": self}),
-                *(self.mending.handlers(own) if self.mending else ()),
+                *([(rf"{own}/edit", EditHandler, mends)] if self.mending else ()),
             ],
         )
         self.viewer.set_state(self._kept() or state)

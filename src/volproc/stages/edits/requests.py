@@ -103,7 +103,8 @@ def requests_in(path: str | Path) -> tuple[EditRequest, ...]:
     if not stated:
         raise ConfigError(f"{path} has no edits; see docs/fix.md for how they are written")
     return tuple(
-        parsed(EditRequest, dict(one), where=f"{path}, edit {n}") for n, one in enumerate(stated, start=1)
+        parsed(EditRequest, dict(one), where=f"{path}, edit {n}")
+        for n, one in enumerate(stated, start=1)
     )
 
 
