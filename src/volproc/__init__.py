@@ -24,6 +24,7 @@ _HOME = {
     "run": "volproc.functions",
     "plan": "volproc.functions",
     "status": "volproc.functions",
+    "edited_run": "volproc.workflow.fixing",
     "check": "volproc.workflow.checking",
     "check_model": "volproc.model.checking",
     "import_keras": "volproc.model.keras.importing",

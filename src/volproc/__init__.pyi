@@ -28,6 +28,7 @@ from volproc.stages.crowd.stage import CrowdSummary
 from volproc.stages.evaluate.options import EvaluateOptions as EvaluateOptions
 from volproc.stages.evaluate.scores import Scores
 from volproc.stages.filter.options import FilterOptions as FilterOptions
+from volproc.stages.fix.options import FixOptions as FixOptions
 from volproc.stages.ingest.empiar.fetch import plan_fetch as plan_fetch
 from volproc.stages.ingest.empiar.fetch import run_fetch as run_fetch
 from volproc.stages.ingest.options import FetchOptions as FetchOptions
@@ -52,6 +53,7 @@ from volproc.volume.store import Volume as Volume
 from volproc.volume.store import create_volume as create_volume
 from volproc.volume.store import open_volume as open_volume
 from volproc.workflow.checking import check as check
+from volproc.workflow.fixing import edited_run as edited_run
 from volproc.workflow.workflow_file import Workflow as Workflow
 from volproc.workflow.workflow_file import load_workflow as load_workflow
 

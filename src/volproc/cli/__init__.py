@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from volproc.cli import (
     cluster_commands,
+    fix_commands,
     model_commands,
     view_commands,
     volume_commands,
@@ -32,6 +33,7 @@ from volproc.terminal import fail, note
 __all__ = [
     "app",
     "cluster_commands",
+    "fix_commands",
     "main",
     "model_commands",
     "view_commands",

@@ -14,6 +14,7 @@ from volproc.errors import INSTALL, ConfigError, VolprocError
 from volproc.terminal import note, show
 
 if TYPE_CHECKING:
+    from volproc.viewing.mending import Editor
     from volproc.viewing.server import View
 
 
@@ -32,7 +33,7 @@ def view(
         typer.Option("--object", metavar="ID", help="Begin at this object of a run's table."),
     ] = None,
 ) -> None:
-    """Look at a run or at volumes in neuroglancer, until Ctrl-C. Reads, and keeps the view."""
+    """Look at a run or at volumes in neuroglancer, until Ctrl-C; mend a run's objects there."""
     try:
         from volproc.viewing.server import View
     except ImportError as error:
@@ -43,7 +44,8 @@ def view(
 
     scene = scene_of(places)
     first = None if chosen is None else object_of(scene, chosen)
-    opened = View(scene, port=port, host=host)
+    editor = _editor(places[0]) if scene.saved_as else None
+    opened = View(scene, port=port, host=host, editor=editor)
     if first:
         opened.move_to(first)
     show(opened.address)
@@ -53,6 +55,17 @@ def view(
         show(f"from your own machine: {tunnel}, then open that address there")
     show("Ctrl-C ends it")
     _serve(opened)
+
+
+def _editor(folder: str) -> Editor | None:
+    """What records edits of a run's objects; None for a run without options of its own."""
+    from volproc.workflow.fixing import edited_run
+
+    try:
+        return edited_run(folder)
+    except VolprocError as error:
+        note(f"nothing can be mended here: {error}")
+        return None
 
 
 def _serve(opened: View) -> None:

@@ -21,6 +21,8 @@ OF_RUN = (
     "objects",
 )
 """Names in a run's folder, from below to above. The lowest and the labels are seen first."""
+EDITED = "edited"
+"""The objects with edits: they are shown in the objects' place, and by their name."""
 MOST_LISTED = 5000
 MOST_MESHES = 200
 """Objects whose meshes are shown from the beginning: each is fetched."""
@@ -65,7 +67,8 @@ class Scene:
 
     def name(self, info: VolumeInfo) -> str:
         """What a volume is called."""
-        return name_of(info.url).removesuffix(".zarr")
+        name = name_of(info.url).removesuffix(".zarr")
+        return OF_RUN[-1] if name == EDITED else name
 
     @property
     def first(self) -> VolumeInfo:
@@ -90,7 +93,9 @@ def _are_meshes(place: str) -> bool:
 
 
 def _of_run(run: str, more: Sequence[str]) -> Scene:
-    inside = [f"{run}/{name}.zarr" for name in OF_RUN]
+    edited = f"{run}/{EDITED}.zarr"
+    objects = EDITED if exists(edited) and _is_finished(edited) else OF_RUN[-1]
+    inside = [f"{run}/{name}.zarr" for name in (*OF_RUN[:-1], objects)]
     source = _source_of(f"{run}/prediction.zarr")
     images = [source] if source and source not in inside else []
     found = [*(_opened([*images, *inside])), *(open_volume(place).info for place in more)]
@@ -100,7 +105,7 @@ def _of_run(run: str, more: Sequence[str]) -> Scene:
         )
     labels = [info for info in found if info.kind == "labels"]
     meshes = f"{run}/measure/meshes"
-    tables = (f"{run}/measure/objects.csv", f"{run}/objects.csv")
+    tables = (f"{run}/measure/objects.csv", f"{run}/edited.csv", f"{run}/objects.csv")
     table = next(filter(exists, tables), "")
     seen = [info.url for info in found if info in labels or info is found[0]]
     return Scene(

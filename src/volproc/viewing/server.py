@@ -3,6 +3,7 @@
     /TOKEN/                  the page: the list, and neuroglancer beside it
     /TOKEN/data/N/KEY        a file of store N (`stores.py`, `outlines.py`)
     /TOKEN/go/ID             moves the view to an object
+    /TOKEN/edit              what is picked, and edits of it (`mending.py`)
     /v/...                   neuroglancer
 
 It listens on this machine only (or where `host` says), and TOKEN is drawn anew for each start, so
@@ -19,21 +20,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
 from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import urlsplit
 
 import neuroglancer
 import tornado.web
-from jinja2 import Environment
+from jinja2 import Environment, PackageLoader
 from neuroglancer import server as neuroglancer_server
 from tornado.ioloop import IOLoop
 
 from volproc.errors import ConfigError, VolprocError
 from volproc.faults import first_line
 from volproc.grid.box import each
+from volproc.viewing.edit_handler import EditHandler
 from volproc.viewing.layers import Layer, Shown, image_layers, label_layers
+from volproc.viewing.mending import LOOPBACK, PICKED, ChangeLayers, Editor, Mending
 from volproc.viewing.outlines import Outlines
 from volproc.viewing.scene import MOST_MESHES, Listed, Scene
 from volproc.viewing.stores import ForbiddenError, Store, byte_range
@@ -60,6 +62,8 @@ class View:
     host: str = "127.0.0.1"
     token: str = field(default_factory=lambda: token_urlsafe(16))
     stores: list[Store | Outlines] = field(default_factory=list)
+    editor: Editor | None = None
+    """Records edits of the labels; where others than this machine may look, nobody edits."""
     _written: str = ""
     """The view that the scene's file has."""
 
@@ -73,12 +77,16 @@ class View:
         own = rf"/{self.token}"
         foreign = _foreign(self.host, urlsplit(server.server_url).hostname or "")
         server.app.add_handlers(foreign, [(".*", tornado.web.ErrorHandler, {"status_code": 403})])
+        may_edit = self.editor and self.host in LOOPBACK and self.scene.measured
+        self.mending = Mending(self, self.editor) if self.editor and may_edit else None
+        mends = {"mending": self.mending, "authority": self.authority}
         server.app.add_handlers(
             ".*",
             [
                 (rf"{own}/", _Page, {"view": self}),
                 (rf"{own}/data/(\d+)/(.*)", _Files, {"view": self}),
                 (rf"{own}/go/(\d+)", _Go, {"view": self}),
+                *([(rf"{own}/edit", EditHandler, mends)] if self.mending else ()),
             ],
         )
         self.viewer.set_state(self._kept() or state)
@@ -93,14 +101,37 @@ class View:
         """The address below which everything of ours is."""
         return f"{neuroglancer_server.global_server.server_url}/{self.token}"
 
+    @property
+    def authority(self) -> str:
+        """Host and port of the address."""
+        return urlsplit(self.base).netloc
+
+    def show_again(self, info: VolumeInfo, change_layers: ChangeLayers) -> None:
+        """Read the labels' layers again, from `info`: at new addresses, or browsers keep theirs."""
+        name = self.scene.name(info)
+        fresh = {one["name"]: one["source"] for one in self._layers(info)}
+        outlined = f"{name} outlines"
+
+        def renewed(layer: Layer) -> Layer:
+            source = fresh[outlined if layer["name"].endswith(" outlines") else name]
+            if isinstance(source, list):  # meshes stay as they are
+                source = [source[0], *layer["source"][1:]]
+            return {**layer, "source": source}
+
+        change_layers(renewed)
+
     def close(self) -> None:
         """Serve no more."""
+        if self.mending:
+            self.mending.close()
         neuroglancer.stop()
         self._pool.shutdown(cancel_futures=True)
 
     def keep(self) -> None:
         """Write the view into the scene's file if it changed; VolumeError where that cannot be."""
-        text = json.dumps(self.viewer.state.to_json(), indent=1)
+        state = self.viewer.state.to_json()
+        state["layers"] = [layer for layer in state["layers"] if layer["name"] != PICKED]
+        text = json.dumps(state, indent=1)
         if self.scene.saved_as and text != self._written:
             write_file(self.scene.saved_as, text.replace(self.base, PLACE).encode())
             self._written = text
@@ -112,7 +143,7 @@ class View:
     def move_to(self, found: Listed) -> None:
         """Move to an object and choose it."""
         with self.viewer.txn() as state:
-            state.position = self._position(found.place_nm)
+            state.position = self.position(found.place_nm)
             for layer in state.layers:
                 if layer.layer.type == "segmentation":
                     layer.layer.segments.add(found.id)
@@ -127,14 +158,14 @@ class View:
         middle = each(lambda c, n, v: c + n * v / 2, first.corner_nm, first.shape, first.voxel_nm)
         return {
             "dimensions": {axis: [nm[axis] * NM, "m"] for axis in "xyz"},
-            "position": self._position(middle),
+            "position": self.position(middle),
             "crossSectionScale": max(first.shape[1:]) / PANEL_PIXELS,
             "projectionScale": 2.5 * max(first.shape),
             "layout": "4panel",
             "layers": [layer for info in self.scene.volumes for layer in self._layers(info)],
         }
 
-    def _position(self, place_nm: Sequence[float]) -> list[float]:
+    def position(self, place_nm: Sequence[float]) -> list[float]:
         """x, y, z in voxels of the first volume."""
         return [n / v for n, v in zip(place_nm, self.scene.first.voxel_nm, strict=True)][::-1]
 
@@ -196,10 +227,14 @@ class _Handler(tornado.web.RequestHandler):
 
 class _Page(_Handler):
     def get(self) -> None:
-        template = files("volproc.viewing").joinpath("page.html.j2").read_text()
-        page = Environment(autoescape=True).from_string(template)
+        templates = Environment(autoescape=True, loader=PackageLoader("volproc", "viewing"))
+        page = templates.get_template("page.html.j2")
         self.finish(
-            page.render(objects=self.view.scene.objects, viewer=self.view.viewer.get_viewer_url())
+            page.render(
+                objects=self.view.scene.objects,
+                viewer=self.view.viewer.get_viewer_url(),
+                token=self.view.mending.token if self.view.mending else "",
+            )
         )
 
 

@@ -20,6 +20,7 @@ from volproc.volume.access import canonical, exists, local_path
 from volproc.volume.file_io import read_file, write_file
 from volproc.volume.fingerprint import listing
 from volproc.workflow.filled import own
+from volproc.workflow.registry import registered
 from volproc.workflow.workflow_file import Workflow
 
 NOTE = "ledger/finished.json"
@@ -60,7 +61,8 @@ def _key(options: Workflow, stages: Sequence[str]) -> str:
     root = Path(volproc.__file__).parent
     program = sorted((str(file.relative_to(root)), _date(file)) for file in root.rglob("*.py"))
     described = options.model_dump(mode="json", exclude={"cluster"})
-    return digest(described, sorted(stages), program)
+    has = [stage.name for stage in registered().values() if options.has(stage)]  # fix: with edits
+    return digest(described, has, sorted(stages), program)
 
 
 @patient

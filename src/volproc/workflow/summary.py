@@ -15,7 +15,7 @@ from volproc.volume.store import open_volume
 from volproc.workflow.filled import own
 from volproc.workflow.workflow_file import Workflow
 
-VIEWED = {"predict", "interior", "label"}
+VIEWED = {"predict", "interior", "label", "fix"}
 """Stages that make a volume to look at."""
 
 

@@ -22,7 +22,7 @@ STAGE = Stage(
     help="Measure labelled objects: a table of volumes, surfaces and shapes, and their meshes.",
     options=MeasureOptions,
     inputs=(
-        Input("labels", "The objects.", ("label.out",), metavar="OBJECTS.zarr"),
+        Input("labels", "The objects.", ("fix.out", "label.out"), metavar="OBJECTS.zarr"),
         Input(
             "image",
             "Also the mean intensity of each object.",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from volproc.engine.ledger import digest
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
-from volproc.grid.blocks import Tiling
+from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Shape
 from volproc.stages.claims import Claim
+from volproc.stages.edits.edit import Edit
+from volproc.stages.edits.history import History, Stale, stale_blocks
 from volproc.stages.measure.mesh.surface_extraction import (
     ExtractSurfaces,
     smoothing_nm,
@@ -39,13 +42,23 @@ class MeasurePlan:
     level: int
     """Of the labels, that surfaces are made of."""
     recipe: Recipe
+    history: History | None = None
+    """Of edited labels: the edits that they have."""
+    doubtful: tuple[Edit, ...] = ()
+    """Edits whose blocks are measured again."""
 
     @property
     def digest(self) -> str:
-        """Names what is counted: not surfaces, which options about meshes change."""
-        threshold = self.options.threshold
+        """Names what is counted: not surfaces, which options about meshes change.
+
+        Of edited labels it is that of the labels without edits: what was measured of these counts,
+        but for blocks that an edit changed.
+        """
+        threshold, inputs = self.options.threshold, dict(self.recipe.inputs)
+        if self.history:
+            inputs["labels"] = self.history.base
         cut = _core(self.labels.levels[0]), _core(self.surface_level)
-        return digest("measure", ALGORITHM, self.recipe.inputs, threshold, cut)
+        return digest("measure", ALGORITHM, inputs, threshold, cut)
 
     @property
     def claim(self) -> Claim:
@@ -62,6 +75,11 @@ class MeasurePlan:
     def parts(self) -> str:
         """Where blocks leave what they found."""
         return f"{self.folder}/parts"
+
+    @property
+    def note(self) -> str:
+        """Where it is noted which edits the parts have."""
+        return f"{self.parts}/edits.json"
 
     @property
     def files(self) -> SurfaceFiles:
@@ -90,7 +108,8 @@ class MeasurePlan:
         """Statistics, values and slice components of the objects of every block."""
         labels, threshold = Volume(self.labels), self.options.threshold
         task = SumObjects(labels, self.image, self.votes, threshold, self.parts, self.digest)
-        return count_step(task, tiling=self.tiling)
+        step = count_step(task, tiling=self.tiling)
+        return replace(step, writes=(self._stale(self.tiling, 0),))
 
     @property
     def surface_step(self) -> Step:
@@ -103,7 +122,13 @@ class MeasurePlan:
             self.options.closed,
             keep=self.options.meshes != "none",
         )
-        return surface_step(task, core=_core(self.surface_level))
+        step = surface_step(task, core=_core(self.surface_level))
+        return replace(step, writes=(self._stale(step.blocks, self.level),))
+
+    def _stale(self, blocks: Sequence[Block], level: int) -> Stale:
+        assert isinstance(blocks, Tiling)
+        levels = self.labels.levels
+        return stale_blocks(blocks, self.doubtful, levels[0], level=levels[level])
 
     @property
     def _smooth_nm(self) -> float:

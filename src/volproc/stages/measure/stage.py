@@ -10,6 +10,7 @@ from volproc.engine.run import Runner, only
 from volproc.errors import VolumeError
 from volproc.stages.claims import admit
 from volproc.stages.description import Request
+from volproc.stages.edits.history import belongs_to, forget_note, history_of, touched_by
 from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
 from volproc.stages.measure.formats.mesh_formats import require_format
 from volproc.stages.measure.mesh.mesh_assembly import (
@@ -18,6 +19,7 @@ from volproc.stages.measure.mesh.mesh_assembly import (
     begin_meshes,
     gathered,
     mesh_step,
+    touched_meshes,
     write_index,
 )
 from volproc.stages.measure.mesh.surface_extraction import (
@@ -33,7 +35,7 @@ from volproc.stages.measure.tables.voxel_sums import (
     sampled_at,
 )
 from volproc.stages.objects.table import Columns
-from volproc.stages.provenance import write_provenance
+from volproc.stages.provenance import read_provenance, write_provenance
 from volproc.volume.access import exists, relative_url
 from volproc.volume.channels import voted_classes, votes_of_class
 from volproc.volume.fingerprint import fingerprint
@@ -104,6 +106,7 @@ def plan_measure(
             options.model_dump(exclude=ADDED),
             places={name: relative_url(info.url, folder) for name, info in read.items()},
         ),
+        history=history_of(labels),
     )
 
 
@@ -129,17 +132,32 @@ def _require_inputs(labels: VolumeInfo, image: VolumeInfo | None, votes: VolumeI
 def run_measure(plan: MeasurePlan, runner: Runner) -> MeasureResult:
     """The table of all objects, in the order of their ids, and their meshes."""
     admit(plan.claim, runner)
+    complete = bool(read_provenance(plan.folder).get("finished"))
     write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
-    if not exists(plan.parts):  # removed by hand: the record of them is void
-        for step in plan.steps:
-            runner.forget(step.name)
+    plan = _begun(plan, runner)
     runner.run_together(*map(only, plan.steps))
     surfaces = gathered(plan.files, plan.surface_step.blocks)
     columns = _columns(plan, surfaces)
     write_table(columns, plan.labels, plan.options, url=f"{plan.folder}/objects")
-    meshes = _meshes(plan, surfaces, runner) if plan.options.meshes != "none" else None
+    meshes = None
+    if plan.options.meshes != "none":
+        meshes = _meshes(plan, surfaces, runner, complete=complete)
+    if plan.history:
+        plan.history.note_done(plan.note)
     write_provenance(plan.folder, plan.recipe, finished=True, folder=True)
     return MeasureResult(plan.table, columns, meshes, _why(plan.labels, columns))
+
+
+def _begun(plan: MeasurePlan, runner: Runner) -> MeasurePlan:
+    """The plan with the edits whose blocks are measured again; void records are dropped."""
+    others = not belongs_to(plan.note, plan.history)
+    if others or not exists(plan.parts):  # removed by hand: the record of them is void
+        for step in plan.steps:
+            runner.forget(step.name)
+    if others:
+        plan.files.save_mesh_digest("")
+        forget_note(plan.note)
+    return replace(plan, doubtful=plan.history.doubtful(plan.note)) if plan.history else plan
 
 
 def _why(labels: VolumeInfo, columns: Columns) -> str:
@@ -163,7 +181,9 @@ def _columns(plan: MeasurePlan, surfaces: ObjectSurfaces) -> Columns:
     )
 
 
-def _meshes(plan: MeasurePlan, surfaces: ObjectSurfaces, runner: Runner) -> str:
+def _meshes(plan: MeasurePlan, surfaces: ObjectSurfaces, runner: Runner, *, complete: bool) -> str:
+    """The folder of the meshes. Where it was `complete`, those of objects that edits touched are
+    made again and no others."""
     options, folder = plan.options, f"{plan.folder}/meshes"
     assert options.meshes != "none"
     chosen = surfaces.only(options.mesh_ids, what=plan.labels.url)
@@ -174,8 +194,13 @@ def _meshes(plan: MeasurePlan, surfaces: ObjectSurfaces, runner: Runner) -> str:
     step = mesh_step(task, chosen, blocks, worker_bytes=runner.engine.worker_bytes)
     how = options.model_dump(include={"meshes", "mesh_error_nm", "mesh_ids"})
     step = replace(step, digest=digest(step.digest, MESH_ALGORITHM, how))
-    begin_meshes(runner, step, plan.files, folder=folder)
-    runner.run(step)
+    if plan.history and complete and plan.files.mesh_digest() == step.digest:
+        again = touched_meshes(task, chosen, touched_by(plan.doubtful), blocks, runner)
+        runner.run(replace(again, digest=digest(step.digest, plan.recipe.inputs)))
+        plan.files.save_mesh_digest(step.digest)
+    else:
+        begin_meshes(runner, step, plan.files, folder=folder)
+        runner.run(step)
     write_index(chosen, plan.labels, folder=folder, kind=options.meshes)
     return folder
 

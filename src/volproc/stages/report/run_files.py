@@ -72,7 +72,9 @@ def inputs_of(request: Request) -> ReportInputs:
     run = request.run
     state = RunState(tuple(_states(run, request)))
     left = {one.name for one in state.left}
-    stale = {name: run.stale(name) for name in ("predict", "label", "evaluate")}
+    mended = run.workflow.has(request.stages["fix"])
+    objects, labelled = ("edited", "fix") if mended else ("objects", "label")
+    stale = {name: run.stale(name) for name in ("predict", "label", "fix", "evaluate")}
     stale = {name: why for name, why in stale.items() if why and name not in left}
     if "label" not in {*left, *stale} and run.claim("label").edited:
         stale["table"] = "the objects were edited since"
@@ -86,10 +88,10 @@ def inputs_of(request: Request) -> ReportInputs:
         image=None if left & {request.origins.get("image")} else request.volume("image").url,
         prediction=there("prediction.zarr", "predict"),
         votes=there("votes.zarr", "predict") if predict.votes else None,
-        objects=there("objects.zarr", "label"),
-        table=there("objects.csv", "label", "table"),
-        measured=there("measure/objects.csv", "label", "table", "measure"),
-        doubt=there("doubt.json", "label", "table", "doubt"),
+        objects=there(f"{objects}.zarr", "label", labelled),
+        table=there(f"{objects}.csv", "label", labelled, "table"),
+        measured=there("measure/objects.csv", "label", labelled, "table", "measure"),
+        doubt=there("doubt.json", "label", labelled, "table", "doubt"),
         scores=there("scores.json", "evaluate") if evaluate.ground_truth else None,
         log=there("log.jsonl"),
         certificate=there("prediction-certificate.json", "predict"),

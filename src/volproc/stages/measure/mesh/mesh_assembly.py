@@ -6,7 +6,8 @@ over the volume as the objects are. Only one object at a time is in memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,8 @@ from volproc.volume.access import exists
 from volproc.volume.file_io import remove_files, write_file
 from volproc.volume.metadata import Level, VolumeInfo
 
+MESHES = "meshes"
+"""The name of the step."""
 BYTES_PER_TRIANGLE = 300
 """While an object is joined and written: 143 and, as OBJ, 191 measured
 (benchmarks/measure_cost.py)."""
@@ -61,9 +64,11 @@ class ObjectSurfaces:
                 f"{what} has no object {', '.join(map(str, missing))}; its {len(self.ids)} "
                 f"objects have the ids {known}"
             )
-        if not ids:
-            return self
-        requested = np.array(ids, dtype=np.uint64)
+        return self.among(ids) if ids else self
+
+    def among(self, ids: Collection[int]) -> ObjectSurfaces:
+        """Those of `ids` that are there."""
+        requested = np.array([*ids], dtype=np.uint64)
         chosen, parts = np.isin(self.ids, requested), np.isin(self.part_ids, requested)
         return ObjectSurfaces(
             self.ids[chosen], self.sums[chosen], self.part_ids[parts], self.part_blocks[parts]
@@ -146,7 +151,7 @@ def mesh_step(
         task.files.save_parts(block, surfaces.part_ids[here], surfaces.part_blocks[here])
     in_block = np.bincount(homes, weights=triangles).max(initial=0)
     return Step(
-        name="meshes",
+        name=MESHES,
         task=task,
         blocks=[blocks[block] for block in chosen],
         digest=task.files.digest,
@@ -166,6 +171,26 @@ def begin_meshes(runner: Runner, step: Step, files: SurfaceFiles, *, folder: str
         remove_files(folder, NAMES)
         files.save_mesh_digest(step.digest)
     remove_files(folder, HALF_WRITTEN)
+
+
+def touched_meshes(
+    task: WriteMeshes,
+    surfaces: ObjectSurfaces,
+    touched: Collection[int],
+    blocks: Sequence[Block],
+    runner: Runner,
+) -> Step:
+    """The step that makes the meshes of `touched` objects again; those they had are removed.
+
+    First it is noted that the meshes are no step's: killed in between, all are made again.
+    """
+    runner.forget(MESHES)
+    task.files.save_mesh_digest("")
+    if touched:
+        names = "|".join(map(str, sorted(touched)))
+        remove_files(task.folder, re.compile(rf"({names})(\.(ply|obj|glb|index|mesh)|:0)?"))
+    some = surfaces.among(touched)
+    return mesh_step(task, some, blocks, worker_bytes=runner.engine.worker_bytes)
 
 
 def write_index(
