@@ -24,6 +24,7 @@ from volproc.volume.access import exists
 
 FILES = {
     "objects.csv": "the objects: volumes, positions, classes",
+    "edited.csv": "the objects after the edits by hand",
     "measure/objects.csv": "the same with surfaces, sphericity and more",
     "doubt.json": "what the run expects of itself",
     "scores.html": "the page of scores, with the worst places",
