@@ -16,7 +16,6 @@ need be; `needs` is the share of a core that the loader takes for as long as a s
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from volproc import __version__
+from volproc.engine.memory import process_peak_bytes
 from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.unet import UNet
@@ -144,7 +144,7 @@ def one_way(given):
         "cpu_ms": 1e3 * busy / batch,
         "needs": busy / step_s,
         "patches_per_s": batch / (step_s + feed.waited / given.steps),
-        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "peak_gb": process_peak_bytes() / 1e9,
     }
     print(json.dumps(found))
 

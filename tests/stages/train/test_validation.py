@@ -25,9 +25,10 @@ from volproc.stages.train.calibration import calibrated
 from volproc.stages.train.data_options import DataOptions
 from volproc.stages.train.execution import run_training, validator_of
 from volproc.stages.train.held_out import HeldOut
+from volproc.stages.train.pairs import LabelledImage
 from volproc.stages.train.region_counts import counts_of
 from volproc.stages.train.stage import plan_train
-from volproc.stages.train.training_sources import held_out_of, sources_of
+from volproc.stages.train.training_sources import ClassLabels, Source, held_out_of, sources_of
 from volproc.stages.train.validation import tolerance_of
 from volproc.volume.metadata import Kind, new_volume
 from volproc.volume.store import create_volume, open_volume
@@ -189,6 +190,20 @@ def test_the_blocks_of_a_region_are_tiles(plan: Any, monkeypatch: pytest.MonkeyP
         assert {*map(len, (tile.spans(block, n, in_plane=True) for n in range(3)))} == {1}
     assert (seen[region.box.slices] == 1).all()
     assert seen.sum() == region.box.size
+
+
+def test_a_large_region_takes_the_memory_of_a_tile(plan: Any) -> None:
+    def peak(side: int) -> int:
+        image, labels = (
+            new_volume(f"{n}.zarr", shape=(side,) * 3, voxel_nm=CUBE, dtype="uint8", kind=n)
+            for n in ("image", "labels")
+        )
+        known = ClassLabels(labels)
+        source = LabelledImage(Source(image, (known, known)), CUBE, plan.targets)
+        return HeldOut(source, plan.network(), "zyx").peak_bytes
+
+    small, large = peak(1000), peak(3000)
+    assert large < 2 * small < 3000**3 / 2
 
 
 def test_the_tolerance_is_two_voxels_unless_stated() -> None:

@@ -141,7 +141,8 @@ class Sampler:
         weights = np.asarray([image.source.weight for image in self.regions.images])
         per_voxel = np.divide(weights, totals, out=np.zeros(len(totals)), where=totals > 0)
         shares: npt.NDArray[np.float64] = counts * per_voxel[own]
-        return shares / shares.sum()
+        shares /= shares.sum()
+        return shares
 
     @cached_property
     def _cache(self) -> RegionCache:
@@ -158,8 +159,9 @@ class Sampler:
 
 def cumulative(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Sums of shares up to each, the last one 1, as Generator.choice makes them."""
-    sums = shares.cumsum()
-    return sums / sums[-1]
+    sums: npt.NDArray[np.float64] = shares.cumsum()
+    sums /= sums[-1]
+    return sums
 
 
 def slots_of(number: int, batch: int) -> range:
