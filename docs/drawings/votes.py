@@ -38,7 +38,8 @@ def draw() -> str:
     canvas.text(
         LEFT,
         y - 8,
-        "White: the network says nucleus. In colour: x red, y green, z blue, white where all agree",
+        "White: the network says nucleus. "
+        "In colour: x red, y green, z blue; white where all agree.",
         "small",
     )
     return canvas.svg()
