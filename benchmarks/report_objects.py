@@ -61,8 +61,12 @@ def made(folder: Path, *, count: int) -> ReportInputs:
     _write(folder / "image.zarr", image)
     _write(folder / "objects.zarr", labels, kind="labels")
     _table(folder / "objects.csv", starts, sizes, rng)
-    places = {name: str(folder / f"{name}.zarr") for name in ("image", "objects")}
-    return ReportInputs(**places, table=str(folder / "objects.csv"), title=f"{count:,} objects")
+    return ReportInputs(
+        image=str(folder / "image.zarr"),
+        objects=str(folder / "objects.zarr"),
+        table=str(folder / "objects.csv"),
+        title=f"{count:,} objects",
+    )
 
 
 def _table(

@@ -371,6 +371,7 @@ def test_a_file_of_doubt_says_which_come_first_and_what_to_expect(run, tmp_path)
         "expected_precision": {"value": 0.91, "low": 0.85, "high": 0.96},
         "expected_recall": {"value": 0.8, "low": 0.7, "high": 0.9},
         "model": {"name": "phantoms"},
+        "notes": ["seams <b>are</b> seen"],
         "most_doubtful": [3, 99, 2],
     }
     (tmp_path / "doubt.json").write_text(json.dumps(told))
@@ -382,6 +383,12 @@ def test_a_file_of_doubt_says_which_come_first_and_what_to_expect(run, tmp_path)
     assert "<b>80%</b> to be found (70% to 90%)" in html
     found = json.loads((tmp_path / "report.json").read_text())
     assert found["doubt"]["precision"] == told["expected_precision"]
+    assert "seams &lt;b&gt;are&lt;/b&gt; seen" in html
+    unknown = dict.fromkeys(("value", "low", "high"))
+    told = {"expected_precision": unknown, "expected_recall": unknown, "most_doubtful": []}
+    (tmp_path / "doubt.json").write_text(json.dumps(told))
+    html = report(replace(run, doubt=str(tmp_path / "doubt.json")), tmp_path)
+    assert "expected to be right" not in html
     (tmp_path / "doubt.json").write_text("[1]")
     with pytest.raises(VolumeError, match="is not what volproc writes about doubt"):
         report(replace(run, doubt=str(tmp_path / "doubt.json")), tmp_path)

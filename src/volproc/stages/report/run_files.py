@@ -38,6 +38,9 @@ FILES = {
 }
 """In a run's folder: what the page leads to, if it is there."""
 
+STALE = "predict", "label", "fix", "doubt", "evaluate"
+"""Stages whose results the page shows, unless they are stale."""
+
 
 @dataclass(frozen=True)
 class ReportInputs:
@@ -75,7 +78,8 @@ def inputs_of(request: Request) -> ReportInputs:
     left = {one.name for one in state.left}
     mended = run.workflow.has(request.stages["fix"])
     objects, labelled = ("edited", "fix") if mended else ("objects", "label")
-    stale = {name: run.stale(name) for name in ("predict", "label", "fix", "evaluate")}
+    asked = [name for name in STALE if name in request.stages]
+    stale = {name: run.stale(name) for name in asked}
     stale = {name: why for name, why in stale.items() if why and name not in left}
     if "label" not in {*left, *stale} and run.claim("label").edited:
         stale["table"] = "the objects were edited since"
@@ -142,7 +146,7 @@ def _hints(page: Page, inputs: ReportInputs) -> Iterator[str]:
     settings: Mapping[str, Any] = inputs.settings or {}
     if page.objects and page.objects.total:
         if "doubt" in settings and not page.objects.most_doubtful:
-            yield "[doubt] in the workflow file ranks the objects by how likely they are right"
+            yield "a run of the same file again, with its stage doubt, ranks the objects"
         if page.objects.sphericities is None and "measure" in settings:
             yield "[measure] in the workflow file adds surfaces and sphericity of the objects"
     if page.scores is None and "evaluate" in settings:

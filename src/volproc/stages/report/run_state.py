@@ -62,7 +62,7 @@ class FileLink:
 
 @dataclass(frozen=True)
 class Expected:
-    """A share of objects that is expected, and the interval that holds it 95 times of 100."""
+    """A share of objects that is expected, and the interval that holds it nine times out of ten."""
 
     value: float
     low: float
@@ -71,12 +71,16 @@ class Expected:
 
 @dataclass(frozen=True)
 class Doubt:
-    """What the run expects of itself; `most_doubtful` are ids, the most doubtful first."""
+    """What the run expects of itself; `most_doubtful` are ids, the most doubtful first.
+
+    `notes` are lines on what speaks for or against all objects together.
+    """
 
     precision: Expected | None
     recall: Expected | None
     model: Mapping[str, Any]
     most_doubtful: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_doubt(text: str, *, name: str) -> Doubt | None:
@@ -90,6 +94,7 @@ def read_doubt(text: str, *, name: str) -> Doubt | None:
             _expected(found.get("expected_recall")),
             dict(found.get("model") or {}),
             tuple(int(one) for one in found.get("most_doubtful", ())),
+            tuple(str(one) for one in found.get("notes", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise VolumeError(
@@ -98,6 +103,6 @@ def read_doubt(text: str, *, name: str) -> Doubt | None:
 
 
 def _expected(found: Mapping[str, Any] | None) -> Expected | None:
-    if not found:
+    if not found or found["value"] is None:  # of no objects nothing is expected
         return None
     return Expected(*(float(found[key]) for key in ("value", "low", "high")))
