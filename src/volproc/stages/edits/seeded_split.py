@@ -58,7 +58,8 @@ def _markers(depth: Depth, seeds: Sequence[Sequence[Shape]]) -> npt.NDArray[np.i
             for step in _way_up(depth, place):
                 meet |= on_ways[step] not in (0, number)
                 on_ways[step] = number
-    return at_seeds if meet else on_ways
+    markers: npt.NDArray[np.int32] = at_seeds if meet else on_ways
+    return markers
 
 
 def _way_up(depth: Depth, place: Shape) -> Iterator[Shape]:
