@@ -36,12 +36,14 @@ ONLY_PARSED = {
     "workflow.toml": "stands for one's own: my.toml of getting_started.md is run",
     "monday": "stands for runs of one's own: tests/workflow/test_work.py reports two",
     "view": "serves until Ctrl-C: tests/viewing looks",
+    "fix": "has ids and positions of one's own: tests/whole/test_fix.py runs it",
     "examples/crowd.toml": "takes minutes: tests/whole/test_loop.py has a smaller one",
 }
 """Commands with one of these words are parsed and not run."""
 
 NOT_RUN = {
-    "import napari": "needs a screen: tests/whole/test_viewers.py opens volumes by its reader"
+    "import napari": "needs a screen: tests/whole/test_viewers.py opens volumes by its reader",
+    "run = volproc.edited_run": "has ids of one's own: tests/whole/test_fix.py runs the command",
 }
 """Python that begins so is compiled and not run."""
 

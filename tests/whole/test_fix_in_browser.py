@@ -1,9 +1,11 @@
 """A split and a merge done in the viewer with mouse and keyboard, and found in the volume."""
 
+import io
 import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.browser import browser_page
 from tests.stages.fix.conftest import VOXEL_NM, save_labels
 from tests.viewing.test_mending import BLOCKS, Editor, nm
@@ -68,6 +70,12 @@ def pick(page, view, count, *voxel):
     page.get_by_text(f"object {view.mending.picks[-1].id} ", exact=False).last.wait_for()
 
 
+def colour(page, *voxel):
+    """Of the screen at a voxel."""
+    seen = Image.open(io.BytesIO(page.screenshot()))
+    return seen.getpixel([*map(int, screen(page, *voxel))])
+
+
 def until(page, found):
     end = time.monotonic() + PATIENCE_S
     while not found():
@@ -87,6 +95,7 @@ def test_a_split_and_a_merge_by_mouse_and_keyboard(view, tmp_path):
         assert [one.id for one in view.mending.picks] == [1, 3]
         page.get_by_label("why").fill("one nucleus")
         page.screenshot(path=tmp_path / "picked.png")
+        assert colour(page, 8, 10, 24) == colour(page, 8, 10, 36)
         page.get_by_role("button", name="merge").click()
         page.get_by_role("status").get_by_text("merge 1, 3").wait_for()
         until(page, lambda: not view.mending.waiting)
@@ -98,7 +107,7 @@ def test_a_split_and_a_merge_by_mouse_and_keyboard(view, tmp_path):
         page.get_by_role("button", name="split").click()
         page.get_by_role("status").get_by_text("split 2").wait_for()
         until(page, lambda: not view.mending.waiting)
-        page.wait_for_timeout(2000)
+        until(page, lambda: colour(page, 8, 16, 24) != colour(page, 8, 16, 36))
         page.screenshot(path=tmp_path / "mended.png")
     found = view.mending.editor.values()
     assert (found[8, 16, [22, 38]] == [2, 4]).all()

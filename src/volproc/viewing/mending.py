@@ -184,9 +184,9 @@ class Mending:
         except Exception as error:
             self.said = f"recorded, but not applied yet: {error}"
             return
-        self.waiting -= waited
         self._same, self._gone = [], []
         self.view.show_again(labels, self._change_labels)
+        self.waiting -= waited
 
     def _change_labels(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Change the layer of the labels, and show what is merged and deleted by now."""

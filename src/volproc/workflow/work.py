@@ -25,7 +25,10 @@ from volproc.workflow.plans import Plans, chosen
 from volproc.workflow.summary import summary
 from volproc.workflow.workflow_file import Workflow
 
-LEFT_BY_KILLED = ("*.partial", "*.tables/*.partial", "*.parts/*.partial", "*.volproc/**/*.partial")
+LEFT_BY_KILLED = (
+    *("*.partial", "ledger/*.partial", "*.tables/*.partial", "*.parts/*.partial"),
+    "*.volproc/**/*.partial",
+)
 MICROGRAPHS, OTHERS = 0.3, 0.001
 """Of raw bytes, the least that compression leaves: of micrographs, and of what is made of them."""
 

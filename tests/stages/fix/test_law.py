@@ -51,14 +51,29 @@ def delete(ids):
     return lambda labels: np.where(np.isin(labels, ids), 0, labels)
 
 
+def uphill(depth, place):
+    """Voxels up to the deepest, each the first of the deepest neighbours of the one before."""
+    steps = [(z, y, x) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    way = [tuple(map(int, place))]
+    while True:
+        around = [tuple(int(a) + b for a, b in zip(way[-1], step, strict=True)) for step in steps]
+        best = max(around, key=lambda at: depth[at])
+        if depth[best] <= depth[way[-1]]:
+            return way
+        way.append(best)
+
+
 def split(identifier, parts, new_ids):
     def change(labels):
         mask = np.pad(labels == identifier, 1)
-        seeds = np.zeros(mask.shape, np.int32)
-        for n, part in enumerate(parts, start=1):
-            for point in part:
-                seeds[tuple((np.array(point) / SIZE).astype(int) + 1)] = n
         depth = distance_transform_edt(mask, sampling=VOXEL_NM)
+        starts = [[((np.array(p) / SIZE).astype(int) + 1) for p in part] for part in parts]
+        ways = [{step for p in part for step in uphill(depth, p)} for part in starts]
+        apart = sum(map(len, ways)) == len(set().union(*ways))
+        seeds = np.zeros(mask.shape, np.int32)
+        for n, part in enumerate(ways if apart else starts, start=1):
+            for place in part:
+                seeds[tuple(place)] = n
         found = watershed(-depth, seeds, connectivity=np.ones((3, 3, 3)), mask=mask)
         out = labels.copy()
         for n, one in enumerate(new_ids, start=2):

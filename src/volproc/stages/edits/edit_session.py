@@ -148,8 +148,12 @@ class EditSession:
                         f"{self.label_at(point) or 'the background'}; a split begins inside it"
                     )
         within = [[each(int.__sub__, place, box.start) for place in part] for part in seeds]
-        how = {"voxel_nm": self.labels.voxel_nm, "probability": self._heights(asked, box)}
-        parts = seeded_split.split(mask, within, **how)
+        parts = seeded_split.split(
+            mask,
+            within,
+            voxel_nm=self.labels.voxel_nm,
+            probability=self._heights(asked, box),
+        )
         self._parts[self._number] = parts
         new_ids = tuple(range(self._largest + 1, self._largest + count))
         return Edit(

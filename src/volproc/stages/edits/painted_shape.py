@@ -54,7 +54,7 @@ def _squared_nm(centres: Any, start: Point, end: Point) -> Floats:
     away = [c - a for c, a in zip(centres, start, strict=True)]
     along = sum(a * d for a, d in zip(away, leg, strict=True)) / (length or 1.0)
     share = np.clip(along, 0.0, 1.0)
-    found: Floats = sum((a - share * d) ** 2 for a, d in zip(away, leg, strict=True))  # type: ignore[assignment]
+    found: Floats = sum((a - share * d) ** 2 for a, d in zip(away, leg, strict=True))
     return found
 
 

@@ -218,8 +218,10 @@ def _begun(plan: FixPlan, runner: Runner, note: str) -> FixPlan:
         names = ("recipe", "edits", "edits_id")
         record = {name: plan.output.provenance[name] for name in names}
         update_provenance(plan.output.url, finished=False, digest=plan.recipe.digest, **record)
-    how = {"step": "fix", "digest": plan.recipe.digest, "steps": plan.steps}
-    return replace(plan, output=begin_volume(runner, plan.output, **how).info)
+    begun = begin_volume(
+        runner, plan.output, step="fix", digest=plan.recipe.digest, steps=plan.steps
+    )
+    return replace(plan, output=begun.info)
 
 
 def _lost(plan: FixPlan) -> bool:
