@@ -24,11 +24,6 @@ def test_an_empty_table_has_no_objects():
     assert len(found) == found.highest == 0
 
 
-def test_the_largest_keep_the_order_of_the_table():
-    rows = [f"{n},{volume},0,0,0,0,0,0,1,1,1,False" for n, volume in enumerate((3, 1, 2, 9), 1)]
-    assert read_objects([HEADER, *rows], name="t").largest(2).tolist() == [0, 3]
-
-
 def test_another_table_is_refused():
     with pytest.raises(VolumeError, match=r"objects\.csv has no column centroid_x_nm"):
         read_objects(["id,volume_um3,touches_border"], name="objects.csv")
