@@ -110,13 +110,10 @@ class View:
         """Read the labels' layers again, from `info`: at new addresses, or browsers keep theirs."""
         name = self.scene.name(info)
         fresh = {one["name"]: one["source"] for one in self._layers(info)}
-        outlined = f"{name} outlines"
 
         def renewed(layer: Layer) -> Layer:
-            source = fresh[outlined if layer["name"].endswith(" outlines") else name]
-            if isinstance(source, list):  # meshes stay as they are
-                source = [source[0], *layer["source"][1:]]
-            return {**layer, "source": source}
+            own = name if layer["type"] == "segmentation" else f"{name} outlines"
+            return {**layer, "source": _at_address(layer["source"], fresh[own])}
 
         change_layers(renewed)
 
@@ -196,6 +193,15 @@ class View:
             return None  # a view is no result: what cannot be read is made anew
         fresh = {layer["name"] for layer in self._state()["layers"]}
         return state if names == fresh else None
+
+
+def _at_address(source: Any, fresh: Any) -> Any:
+    """A layer's sources as browsers write them (a word, an object, or a list of those), the first
+    one at a new address; further ones, meshes, stay."""
+    if isinstance(source, list):
+        return [_at_address(source[0], fresh), *source[1:]]
+    url = fresh[0] if isinstance(fresh, list) else fresh
+    return {**source, "url": url} if isinstance(source, dict) else url
 
 
 def _require_free(host: str, port: int) -> None:

@@ -199,6 +199,8 @@ def _meshes(plan: MeasurePlan, surfaces: ObjectSurfaces, runner: Runner, *, comp
         runner.run(replace(again, digest=digest(step.digest, plan.recipe.inputs)))
         plan.files.save_mesh_digest(step.digest)
     else:
+        if plan.doubtful:  # killed before the meshes knew of them: none is trusted
+            plan.files.save_mesh_digest("")
         begin_meshes(runner, step, plan.files, folder=folder)
         runner.run(step)
     write_index(chosen, plan.labels, folder=folder, kind=options.meshes)
