@@ -14,5 +14,5 @@ STAGE = Stage(
     outputs=(Output("out", "The page.", "report.html"),),
     in_run="always",
     command=False,
-    after=("predict", "label", "measure", "evaluate"),
+    after=("predict", "label", "doubt", "measure", "evaluate"),
 )
