@@ -90,7 +90,7 @@ def _of_run(run: str, more: Sequence[str]) -> Scene:
         )
     labels = [info for info in found if info.kind == "labels"]
     meshes = f"{run}/measure/meshes"
-    tables = (f"{run}/measure/objects.csv", f"{run}/objects.csv")
+    tables = (f"{run}/objects.csv", f"{run}/measure/objects.csv")  # the first has what is doubted
     table = next(filter(exists, tables), "")
     seen = [info.url for info in found if info in labels or info is found[0]]
     return Scene(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from volproc.grid.scale import VoxelNm
 from volproc.stages.doubt.doubt_tasks import Counted
-from volproc.stages.doubt.profiles import necks
+from volproc.stages.doubt.profiles import main_axes, necks
 from volproc.stages.objects.shape import semi_axes_nm
 from volproc.stages.scores.sparse_sums import SparseSums
 
@@ -58,12 +58,13 @@ class Features:
 
 def features_of(found: Counted, profiles: SparseSums, *, voxel_nm: VoxelNm, axes: int) -> Features:
     """Features of all objects; those of votes with two axes or more, of probabilities with one."""
+    lines = main_axes(found.objects, voxel_nm=voxel_nm)
     columns = {
         **(_of_votes(found) if axes > 1 else {}),
         **(_of_probability(found, axes) if axes else {}),
         **_of_shape(found, voxel_nm),
         "slice_jump": found.jumps,
-        "neck": necks(profiles, found.ids),
+        "neck": necks(profiles, found.ids, lines, voxel_nm=voxel_nm),
         **_of_size(found),
     }
     return Features(tuple(columns), np.stack([*columns.values()], axis=1))

@@ -30,6 +30,8 @@ from volproc.volume.store import Volume
 
 ALGORITHM = 1
 """Raised by hand when the same volumes, options and doubt model would give other numbers."""
+MODEL = "doubt model"
+"""Its name among the inputs of the recipe."""
 BLOCK_BYTES_PER_VOXEL = 8
 """Of shard_shape: blocks of 8 million voxels."""
 
@@ -70,9 +72,14 @@ class DoubtPlan:
     def claim(self) -> Claim:
         """What it reads and writes."""
         read = (self.labels.url, *((self.votes.volume.info.url,) if self.votes else ()))
-        return Claim(
-            self.recipe, read, folders=(self.url, self.table), scratch=(self.files.folder,)
-        )
+        folders, scratch = (self.url, self.table), (self.files.folder,)
+        return Claim(self.recipe, read, folders=folders, scratch=scratch)
+
+    @property
+    def digest(self) -> str:
+        """Names what blocks count, which does not depend on the model that judges."""
+        read = {name: found for name, found in self.recipe.inputs.items() if name != MODEL}
+        return digest("doubt", ALGORITHM, read, self.recipe.options, self.tiling.core)
 
     @property
     def files(self) -> BlockFiles:
@@ -130,10 +137,7 @@ def plan_doubt(
     recipe = Recipe(
         "doubt",
         ALGORITHM,
-        {
-            **{name: fingerprint(info) for name, info in read.items()},
-            "doubt model": digest(found.model_dump()),
-        },
+        {**fingerprints, MODEL: digest(found.model_dump())},
         options.model_dump(exclude={"doubt_model", "object_class"}),
         places={name: relative_url(info.url, url) for name, info in read.items()},
     )

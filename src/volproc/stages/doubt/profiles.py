@@ -77,19 +77,31 @@ def axis_profiles(
     return SparseSums(np.stack([ids[row], slab.astype(np.uint64)], axis=1), found[row, slab])
 
 
-def necks(profiles: SparseSums, ids: Ids) -> Floats:
-    """How much thinner each object is between two thick parts than the thinner of them: 0 to 1."""
+def necks(profiles: SparseSums, ids: Ids, axes: Floats, *, voxel_nm: VoxelNm) -> Floats:
+    """How much thinner each object is between two thick parts than the thinner of them: 0 to 1.
+
+    As a share of its thickest slab, so that a bump on a large object is no neck of it.
+    """
     dense = np.zeros((len(ids), BINS))
     slab = profiles.keys[:, 1].astype(np.intp)
     dense[np.searchsorted(ids, profiles.keys[:, 0]), slab] = profiles.counts
-    smooth = np.pad(dense, ((0, 0), (1, 1)))
-    smooth = (smooth[:, :-2] + 2 * smooth[:, 1:-1] + smooth[:, 2:]) / 4
+    # slabs thinner than a layer of voxels would be full and empty in turn
+    layer = (abs(axes[:, 3:]) * np.array(voxel_nm)).max(axis=1, initial=0.0) * BINS / (2 * REACH)
+    smooth = _smoothed(dense, np.ceil(layer).astype(np.intp))
     left = np.maximum.accumulate(smooth, axis=1)
     right = np.maximum.accumulate(smooth[:, ::-1], axis=1)[:, ::-1]
-    around = np.minimum(left, right)
-    # a small part beside a large one is a bump: it weighs by its share of the thickest slab
-    depth = (around - smooth) / np.maximum(smooth.max(axis=1, keepdims=True), 1)
+    depth = (np.minimum(left, right) - smooth) / np.maximum(smooth.max(axis=1, keepdims=True), 1e-9)
     return np.asarray(depth.max(axis=1, initial=0.0))
+
+
+def _smoothed(rows: Floats, reach: npt.NDArray[np.intp]) -> Floats:
+    """Means over `reach` slabs on either side, a reach of its own for each row."""
+    count = rows.shape[1]
+    sums = np.pad(np.cumsum(rows, axis=1), ((0, 0), (1, 0)))
+    first = np.clip(np.arange(count) - reach[:, None], 0, count)
+    last = np.clip(np.arange(count) + reach[:, None] + 1, 0, count)
+    total = np.take_along_axis(sums, last, axis=1) - np.take_along_axis(sums, first, axis=1)
+    return np.asarray(total / (2 * reach[:, None] + 1))
 
 
 @compiled
