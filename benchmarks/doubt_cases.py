@@ -54,18 +54,17 @@ def case_of(name: str, truth: np.ndarray, votes: np.ndarray, labels: np.ndarray)
     """Everything that is measured of one volume, in one block."""
     shape, voxel_nm = labels.shape, (50.0, 50.0, 50.0)
     mean = ((2 * votes.sum(axis=0, dtype=np.int32) + 3) // 6).astype(np.uint8)
-    given = {"votes": votes, "probability": mean, "labels": None}
-    features = {}
-    for kind, values in given.items():
+    features, kept = {}, None
+    for kind, values in (("votes", votes), ("probability", mean)):
         one = block_counts(labels, values, level=128, core=whole_box(shape), shape=shape)
         found = counted([one], shape)
-        if kind == "votes":
-            kept = found
+        kept = kept or found
         axes = axes_of(found, voxel_nm=voxel_nm)["axes"]
         local, ids = equal_values(labels)
         profiles = axis_profiles(local, ids, axes, origin=(0, 0, 0), voxel_nm=voxel_nm)
-        made = features_of(found, profiles, voxel_nm=voxel_nm, axes=AXES[kind])
-        features[kind] = made.names, made.values
+        for name in (kind, "labels"):  # of the same counts, those of form alone
+            made = features_of(found, profiles, voxel_nm=voxel_nm, axes=AXES[name])
+            features[name] = made.names, made.values
     iou, missed = matches(truth, labels, kept.ids)
     return Case(
         name, features, iou, missed, kept.yes(3), kept.objects.voxels.astype(float), kept.lumps

@@ -1,12 +1,12 @@
 """Fit the doubt models that ship with volproc, and say what they are worth on held-out phantoms.
 
     python benchmarks/doubt_fit.py fit CASES [--write]    from the cases of doubt_cases.py
-    python benchmarks/doubt_fit.py run RUN TRUTH.zarr      a finished run against its truth
+    python benchmarks/doubt_fit.py run RUN TRUTH.zarr [--values 1 2]     a run against its truth
 
 Right is an object whose IoU with one of the truth is above 0.5, as PQ counts matches. A logistic
-regression on hinges, whose weights cannot be negative (scipy's L-BFGS-B); its scores, each of a fold
-that did not fit it, are calibrated by isotonic regression. Phantoms from HELD_OUT on are never
-fitted; each kind of damage is left out in turn as well.
+regression on hinges, whose weights cannot be negative (scipy's L-BFGS-B); its scores, each of
+a fold that did not fit it, are calibrated by isotonic regression. Phantoms from HELD_OUT on are
+never fitted; each kind of damage is left out in turn as well.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cc3d
 import numpy as np
 from doubt_cases import AXES, SHIPPED, Case, cases_in, matches
-from doubt_damage import DAMAGES
+from doubt_damage import DAMAGES, without_small
 from scipy.optimize import isotonic_regression, minimize, nnls
 
 from volproc.grid.box import whole_box
@@ -31,6 +32,7 @@ from volproc.stages.doubt.expected_scores import (
     expected_recall,
     traces_of,
 )
+from volproc.stages.objects.sampled_volume import sampled_at
 from volproc.stages.scores.contingency import MATCH_IOU
 from volproc.volume.store import open_volume
 
@@ -329,14 +331,19 @@ def weights_table(judge: Judge) -> str:
     return "\n".join(lines)
 
 
-def run(folder: Path, truth_url: str) -> None:
-    """Of a finished run: what doubt said, and what the truth says."""
+def run(folder: Path, truth_url: str, values: Sequence[int]) -> None:
+    """Of a finished run: what doubt said, and what the truth says. Truth of the same values that
+    touches is one object, if `values` are given."""
     with open(folder / "objects.csv") as file:
         rows = list(csv.DictReader(file))
     labels, truth = (open_volume(str(url)) for url in (folder / "objects.zarr", truth_url))
     box = whole_box(labels.info.shape)
+    there = sampled_at(labels.info, truth.info).read(box)
+    if values:
+        there = cc3d.connected_components(np.isin(there, values), connectivity=26)
+        there = without_small(there.astype(np.uint32))
     ids = np.array([int(row["id"]) for row in rows])
-    iou, missed = matches(truth.read(box), labels.read(box), ids)
+    iou, missed = matches(there, labels.read(box), ids)
     p, right = np.array([float(row["probability_right"]) for row in rows]), iou > MATCH_IOU
     said = json.loads((folder / "doubt.json").read_text())
     print(f"{len(ids)} objects, {(~right).sum()} wrong, {missed} missed; AUC {auc(p, right):.3f}")
@@ -351,12 +358,13 @@ def main() -> None:
     parser.add_argument("what", choices=("fit", "run"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("truth", nargs="?", default="")
+    parser.add_argument("--values", type=int, nargs="*", default=[])
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
     if given.what == "fit":
         fit(given.folder, write=given.write)
     else:
-        run(given.folder, given.truth)
+        run(given.folder, given.truth, given.values)
 
 
 if __name__ == "__main__":

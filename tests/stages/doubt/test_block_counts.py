@@ -129,6 +129,16 @@ def test_a_flat_profile_has_no_neck():
     assert necks(flat, np.array([4], np.uint64), axes, voxel_nm=VOXEL_NM)[0] == 0
 
 
+def test_parts_of_a_split_object_are_beside_one_another():
+    labels = np.zeros((8, 20, 8), np.uint32)
+    labels[2:6, 2:8, 2:6], labels[2:6, 10:16, 2:6] = 1, 2  # two voxels apart
+    near, _ = all_of(labels, None, (4, 9, 3), axes=0)
+    labels[2:6, 10:12] = 0
+    far, _ = all_of(labels, None, (4, 9, 3), axes=0)
+    assert near.column("beside").tolist() == [16, 16]
+    assert far.column("beside").tolist() == [0, 0]
+
+
 def test_where_the_volume_cuts_an_object_its_area_does_not_jump():
     labels = np.zeros((12, 12, 12), np.uint32)
     labels[:6, 3:9, 3:9] = 1  # begins at the border, ends flat inside

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from volproc.stages.description import Input, Output, Stage
 from volproc.stages.doubt.options import DoubtOptions
+
+
+def _resolve(workflow: Any, place: Callable[[str], str]) -> DoubtOptions:
+    """With the threshold by which the run labels, unless another one is named."""
+    options: DoubtOptions = workflow.doubt
+    if "threshold" in options.model_fields_set:
+        return options
+    return options.model_copy(update={"threshold": workflow.label.threshold})
 
 
 def _lines(made: Any, tables: Mapping[str, Any]) -> Iterable[Any]:
@@ -44,6 +52,7 @@ STAGE = Stage(
     ),
     outputs=(Output("out", "What was found out, as JSON.", "doubt.json", metavar="DOUBT.json"),),
     in_run="always",
+    resolve=_resolve,
     lines=_lines,
     returns="volproc.stages.doubt.stage.DoubtResult",
     about_result="A probability and a reason for each object, and scores to be expected.",

@@ -64,28 +64,42 @@ def add_to_objects(columns: Columns, url: str) -> bool:
     """
     if not exists(url):
         return False
-    said = zip(columns[PROBABILITY].tolist(), columns[REASON].tolist(), strict=True)
-    known = dict(zip(map(str, columns["id"].tolist()), said, strict=True))
-    reader = csv.DictReader(io.StringIO(read_file(url).decode(), newline=""))
-    names = [name for name in reader.fieldnames or () if name not in (PROBABILITY, REASON)]
-    rows = list(reader)
-    if {row.get("id") for row in rows} != {*known}:
-        raise VolumeError(
-            f"{url} lists other objects than the labels have; run `volproc label` again, or move "
-            "the table away"
-        )
-    write_pieces(url, _joined(names, rows, known))
+    reader = csv.reader(io.StringIO(read_file(url).decode(), newline=""))
+    write_pieces(url, _joined(reader, columns, url))
     return True
 
 
-def _joined(
-    names: list[str], rows: list[dict[str, str]], known: dict[str, tuple[float, str]]
-) -> Iterator[bytes]:
-    yield (",".join((*names, PROBABILITY, REASON)) + "\n").encode()
-    for row in rows:
-        probability, reason = known[row["id"]]
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(
-            (*(row[name] for name in names), f"{probability:.4f}", reason)
-        )
-        yield line.getvalue().encode()
+def _joined(reader: Iterator[list[str]], columns: Columns, url: str) -> Iterator[bytes]:
+    """The table row by row, with what is known of each object at its end."""
+    header = next(reader, [])
+    kept = [n for n, name in enumerate(header) if name not in (PROBABILITY, REASON)]
+    yield _line([*(header[n] for n in kept), PROBABILITY, REASON])
+    ids, seen = columns["id"], 0
+    for row in reader:
+        n = int(np.searchsorted(ids, _id_of(row, header)))
+        if n == len(ids) or ids[n] != _id_of(row, header):
+            raise _other_objects(url)
+        seen += 1
+        said = f"{columns[PROBABILITY][n]:.4f}", columns[REASON][n]
+        yield _line([*(row[k] for k in kept), *said])
+    if seen != len(ids):
+        raise _other_objects(url)
+
+
+def _id_of(row: list[str], header: list[str]) -> int:
+    """0, which no object has, where the row has none."""
+    named = dict(zip(header, row, strict=False))
+    return int(named["id"]) if named.get("id", "").isdecimal() else 0
+
+
+def _line(cells: list[str]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue().encode()
+
+
+def _other_objects(url: str) -> VolumeError:
+    return VolumeError(
+        f"{url} lists other objects than the labels have; run `volproc label` again, or move the "
+        "table away"
+    )

@@ -23,7 +23,14 @@ from volproc.stages.doubt.profiles import (
     slice_areas,
     slice_jumps,
 )
-from volproc.stages.doubt.voxel_counts import COLUMNS, MOST_AXES, no_votes, object_counts, votes_of
+from volproc.stages.doubt.voxel_counts import (
+    COLUMNS,
+    MOST_AXES,
+    NEAR,
+    no_votes,
+    object_counts,
+    votes_of,
+)
 from volproc.stages.doubt.weak_cells import NO_CELLS, Cells
 from volproc.stages.objects.array_files import Packed, packed, read_packed
 from volproc.stages.objects.components import Ids, equal_values
@@ -103,7 +110,7 @@ def block_counts(
     core: Box,
     shape: Shape,
 ) -> BlockCounts:
-    """Sums over the `core` of a volume of `shape`, from labels and votes with a voxel around it.
+    """Sums over the `core` of a volume of `shape`, from labels and votes around it (`around`).
 
     Votes have a channel for each axis, or none.
     """
@@ -126,8 +133,8 @@ def block_counts(
 
 
 def around(core: Box, shape: Shape) -> Box:
-    """A voxel more than the core on every side."""
-    return core.grow((1, 1, 1)).clip(whole_box(shape))
+    """NEAR voxels more than the core on every side."""
+    return core.grow((NEAR,) * 3).clip(whole_box(shape))
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ class CountVoxels:
     files: BlockFiles
 
     def load(self, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-        """Labels and votes, with a voxel around them."""
+        """Labels and votes, with NEAR voxels around the core."""
         box = around(block.core, self.labels.info.shape)
         return self.labels.read(box), self.votes.read(box) if self.votes else None
 
@@ -189,7 +196,7 @@ class CountProfiles:
 def count_step(task: CountVoxels, *, tiling: Tiling, digest: str) -> Step:
     """The first pass."""
     core, per_voxel = tiling[0].core, itemsize(task.labels.info.dtype)
-    box = core.grow((1, 1, 1))
+    box = core.grow((NEAR,) * 3)
     under = task.votes.bytes_under(box) if task.votes else 0
     return Step(
         name="doubt: count",

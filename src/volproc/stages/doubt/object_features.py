@@ -25,7 +25,7 @@ REASONS = {
     "unsure": "the network is unsure inside it",
     "soft_surface": "its surface is blurred",
     "open_surface": "the probability goes on beyond its surface",
-    "touching": "it touches another object",
+    "beside": "perhaps split: another object is right beside it",
     "border": "cut by the volume's border",
     "slice_jump": "its area jumps between slices",
     "neck": "two objects joined by a neck",
@@ -102,7 +102,7 @@ def _of_shape(found: Counted, voxel_nm: VoxelNm) -> dict[str, Floats]:
     area = sum(found.column(f"area_{a}") * size.prod() / size[n] for n, a in enumerate("zyx"))
     ball = np.pi ** (1 / 3) * (6 * volume) ** (2 / 3)
     return {
-        "touching": _share(found.column("touching"), faces),
+        "beside": _share(found.column("beside"), faces),
         "border": _share(border, faces + border),
         "hollow": np.maximum(0, 1 - solidity),
         "rough": np.maximum(0, np.log(area / SPHERE_FACES / ball)),

@@ -11,7 +11,8 @@ class DoubtOptions(Options):
     object_class: str = ""
     """Of votes or a prediction of several classes, that whose objects are judged."""
     threshold: Fraction = 0.5
-    """Vote from which an axis says yes: that with which the objects were labelled."""
+    """Vote from which an axis says yes: that with which the objects were labelled, in a run by
+    default that of [label]."""
     doubt_model: FilePath = ""
     """A doubt model (doubt.json); by default that of the model that predicted, else a general
     one."""

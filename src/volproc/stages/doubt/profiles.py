@@ -87,7 +87,8 @@ def necks(profiles: SparseSums, ids: Ids, axes: Floats, *, voxel_nm: VoxelNm) ->
     dense[np.searchsorted(ids, profiles.keys[:, 0]), slab] = profiles.counts
     # slabs thinner than a layer of voxels would be full and empty in turn
     layer = (abs(axes[:, 3:]) * np.array(voxel_nm)).max(axis=1, initial=0.0) * BINS / (2 * REACH)
-    smooth = _smoothed(dense, np.ceil(layer).astype(np.intp))
+    reach = np.ceil(layer).astype(np.intp)
+    smooth = _smoothed(_smoothed(dense, reach), reach)
     left = np.maximum.accumulate(smooth, axis=1)
     right = np.maximum.accumulate(smooth[:, ::-1], axis=1)[:, ::-1]
     depth = (np.minimum(left, right) - smooth) / np.maximum(smooth.max(axis=1, keepdims=True), 1e-9)

@@ -1,8 +1,8 @@
 """The first pass over the voxels: what a block counts of its objects, as whole numbers that add up.
 
-A block reads one voxel more on every side, so that faces and corners at its border are those of the
-whole volume. Each face belongs to the block of the object's voxel, each corner of the lattice to
-the block of the voxel behind it:
+A block reads NEAR voxels more on every side, so that faces and corners at its border are those of
+the whole volume. Each face belongs to the block of the object's voxel, each corner of the lattice
+to the block of the voxel behind it:
 
     |  a  a | a  0      the core ends at |: the face between the last a and 0 is counted by the
     |  a  a | 0  0      second block, the corner in the middle as well
@@ -31,7 +31,7 @@ COLUMNS = (
     "border",  # faces on the volume's border
     "step",  # sum over the faces of the votes inside less those outside
     "open",  # faces whose outside reaches the threshold as well
-    "touching",  # faces to another object
+    "beside",  # faces with another object at most NEAR voxels in front of them
     "area_z",
     "area_y",
     "area_x",  # faces across each axis, those on the volume's border included
@@ -41,6 +41,8 @@ COLUMNS = (
     "yes_2",  # voxels to which each axis says yes
 )
 MOST_AXES = 3
+NEAR = 3
+"""Voxels: where an object was split, its parts are so near."""
 UNSURE = 0.75
 """Mean vote below which a voxel of an object is unsure."""
 
@@ -169,7 +171,7 @@ def _count_faces(
         z = at[0] + (step if axis == 0 else 0)
         y = at[1] + (step if axis == 1 else 0)
         x = at[2] + (step if axis == 2 else 0)
-        # the box ends where the volume does, or a voxel behind the core
+        # the box ends where the volume does, or some voxels behind the core
         if z < 0 or y < 0 or x < 0:
             outside = True
         else:
@@ -182,10 +184,27 @@ def _count_faces(
             row[5] += 1
             row[7] += np.int64(total[at[0], at[1], at[2]]) - there
             row[8] += axes > 0 and 2 * there >= (2 * level - 1) * axes
-            row[9] += local[z, y, x] != 0
+            row[9] += _is_beside(local, (z, y, x), label, axis, step)
             row[10 + axis] += 1
             found += 1
     return found
+
+
+@compiled
+def _is_beside(local: Labels, at: Shape, label: int, axis: int, step: int) -> bool:
+    """Whether from a voxel on along an axis another object comes before the same one."""
+    z, y, x = at
+    for _ in range(NEAR):
+        if z < 0 or y < 0 or x < 0:
+            return False
+        if z >= local.shape[0] or y >= local.shape[1] or x >= local.shape[2]:
+            return False
+        if local[z, y, x] != 0:
+            return bool(local[z, y, x] != label)
+        z += step if axis == 0 else 0
+        y += step if axis == 1 else 0
+        x += step if axis == 2 else 0
+    return False
 
 
 @compiled
