@@ -62,9 +62,9 @@ def case_of(name: str, truth: np.ndarray, votes: np.ndarray, labels: np.ndarray)
         axes = axes_of(found, voxel_nm=voxel_nm)["axes"]
         local, ids = equal_values(labels)
         profiles = axis_profiles(local, ids, axes, origin=(0, 0, 0), voxel_nm=voxel_nm)
-        for name in (kind, "labels"):  # of the same counts, those of form alone
-            made = features_of(found, profiles, voxel_nm=voxel_nm, axes=AXES[name])
-            features[name] = made.names, made.values
+        for own in (kind, "labels"):  # of the same counts, those of form alone
+            made = features_of(found, profiles, voxel_nm=voxel_nm, axes=AXES[own])
+            features[own] = made.names, made.values
     iou, missed = matches(truth, labels, kept.ids)
     return Case(
         name, features, iou, missed, kept.yes(3), kept.objects.voxels.astype(float), kept.lumps
@@ -128,8 +128,12 @@ def predict(folder: Path, seed: int) -> Path:
 
 
 def read(url: Path, level: int) -> np.ndarray:
+    """A level of a volume; of one that its pyramid lacks, every second voxel of its last."""
     volume = open_volume(str(url))
-    return volume.read(whole_box(volume.info.levels[level].shape), level)
+    there = min(level, len(volume.info.levels) - 1)
+    values = volume.read(whole_box(volume.info.levels[there].shape), there)
+    step = slice(None, None, 2 ** (level - there))
+    return np.ascontiguousarray(values[..., step, step, step])
 
 
 def predicted(folder: Path, seed: int, *, level: int = 2, spoil: int = -1) -> Case:

@@ -21,7 +21,7 @@ import cc3d
 import numpy as np
 from doubt_cases import AXES, SHIPPED, Case, cases_in, matches
 from doubt_damage import DAMAGES, without_small
-from scipy.optimize import isotonic_regression, minimize, nnls
+from scipy.optimize import isotonic_regression, lsq_linear, minimize
 
 from volproc.grid.box import whole_box
 from volproc.model.doubt_model import UNFAMILIAR, DoubtModel, Hinges, Judge, Recall, judged
@@ -40,6 +40,8 @@ HELD_OUT = 100
 """Seeds of made phantoms from here on are for judging only."""
 FOLDS = 5
 PENALTY = 0.02
+MOST_DEPENDENT = 5
+"""Factor on what axes that err independently would miss: more is fitted to chance."""
 LEAST_SHARE, MOST_SHARE = 0.01, 0.99
 NO_RECALL = Recall(missed=0, lumps=0, base=0, spread=0)
 
@@ -180,14 +182,15 @@ def traces(case: Case, probability: np.ndarray) -> Traces:
 
 
 def recall_of(runs: Sequence[tuple[Case, np.ndarray]]) -> Recall:
-    """Factors by non-negative least squares; runs weigh by the objects that are right."""
+    """Factors by bounded least squares; runs weigh by the objects that are right."""
     known = [traces(case, p) for case, p in runs]
     rows = np.array([[one.missed_by_axes, one.lumps, 1.0] for one in known])
-    found = np.array([max(1.0, case.right.sum()) for case, _ in runs])
-    missed = np.array([case.missed for case, _ in runs]) / found
-    weight = np.sqrt(found)
-    factors, _ = nnls(rows * weight[:, None], np.minimum(missed, 3) * weight)
-    return with_spread(runs, *factors)
+    right = np.array([max(1.0, case.right.sum()) for case, _ in runs])
+    missed = np.array([case.missed for case, _ in runs]) / right
+    weight = np.sqrt(right)
+    bounds = (0, [MOST_DEPENDENT, 1, np.inf])
+    found = lsq_linear(rows * weight[:, None], np.minimum(missed, 3) * weight, bounds=bounds)
+    return with_spread(runs, *found.x)
 
 
 def recall_without_votes(runs: Sequence[tuple[Case, np.ndarray]]) -> Recall:
@@ -290,9 +293,9 @@ def fit(folder: Path, *, write: bool) -> None:
     ]
     for kind in DAMAGES:
         without = [one for one in fitted if kind not in one.kinds]
-        only = [one for one in held if one.kinds == (kind,)]
-        if only:
-            tables.append((f"{kind}, never fitted", judge_of(without, "votes"), only, "votes"))
+        having = [one for one in held if kind in one.kinds]
+        if having:
+            tables.append((f"{kind}, never fitted", judge_of(without, "votes"), having, "votes"))
     print_table([(name, judgement(*given)) for name, *given in tables if given[1]])
     print(f"\ngeneral, held-out phantoms\n\n{calibration_table(general.votes, mixed)}")
     print(f"\nweights\n{weights_table(nuclei.votes)}")

@@ -11,7 +11,7 @@ recall       found / (found + missed). Missed are estimated from three sources, 
 from __future__ import annotations
 
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +64,9 @@ def expected_recall(probability: Floats, traces: Traces, judge: Judge) -> Expect
     return _interval(value, value * (1 - value) / found + own.spread**2)
 
 
-def traces_of(yes: Floats, voxels: Floats, probability: Floats, lumps: Floats) -> Traces:
+def traces_of(
+    yes: Floats, voxels: npt.NDArray[Any], probability: Floats, lumps: npt.NDArray[Any]
+) -> Traces:
     """From the voxels of each object to which each axis says yes, shape (n, axes), and the lumps.
 
     Objects count by their probability: what is wrong tells nothing of what was missed.

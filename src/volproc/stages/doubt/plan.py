@@ -90,8 +90,9 @@ class DoubtPlan:
     def tiling(self) -> Tiling:
         """Whole chunks, up to 8 million voxels."""
         level = self.labels.levels[0]
-        how = {"chunks": level.chunks, "bytes_per_voxel": BLOCK_BYTES_PER_VOXEL}
-        return Tiling(level.shape, shard_shape(level.shape, **how))
+        per_voxel = BLOCK_BYTES_PER_VOXEL
+        core = shard_shape(level.shape, chunks=level.chunks, bytes_per_voxel=per_voxel)
+        return Tiling(level.shape, core)
 
     @property
     def steps(self) -> tuple[Step, ...]:

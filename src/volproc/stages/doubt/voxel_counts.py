@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.compiled import compiled
-from volproc.grid.box import Box, Shape
+from volproc.grid.box import Box, Shape, each
 from volproc.stages.objects.components import Labels
 
 Integers = npt.NDArray[np.int64]
@@ -98,11 +98,11 @@ def object_counts(
     how = np.array([votes.axes, votes.level, int(4 * UNSURE * 255)], np.int64)
     _count_voxels(local, votes.total, votes.spread, votes.yes, inner.start, inner.stop, how, rows)
     # a layer of nothing behind the volume: its last corners belong to the last blocks
-    ends = tuple(int(b == n) for b, n in zip(core.stop, shape, strict=True))
-    starts = tuple(int(a == 0) for a in core.start)
+    ends = each(lambda b, n: int(b == n), core.stop, shape)
+    starts = each(lambda a: int(a == 0), core.start)
     padded = np.pad(local, [*zip(starts, ends, strict=True)])
-    first = tuple(a + s for a, s in zip(inner.start, starts, strict=True))
-    last = tuple(b + s + e for b, s, e in zip(inner.stop, starts, ends, strict=True))
+    first = each(lambda a, s: a + s, inner.start, starts)
+    last = each(lambda b, s, e: b + s + e, inner.stop, starts, ends)
     _count_corners(padded, first, last, _EULER, rows[:, COLUMNS.index("euler")])
     return rows[1:]
 
