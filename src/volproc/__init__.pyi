@@ -1211,7 +1211,8 @@ def doubt(
     object_class
         Of votes or a prediction of several classes, that whose objects are judged.
     threshold
-        Vote from which an axis says yes: that with which the objects were labelled.
+        Vote from which an axis says yes: that with which the objects were labelled, in a
+        run by default that of [label].
     doubt_model
         A doubt model (doubt.json); by default that of the model that predicted, else a
         general one.
