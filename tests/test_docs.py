@@ -65,6 +65,7 @@ INPUTS = {
     "filter.md": {"IMAGE.zarr": "phantom.zarr"},
     "ingest.md": {"SOURCE": "slices", "VOLUME.zarr": "phantom.zarr"},
     "labels.md": {"prediction.zarr": "run/prediction.zarr", "mask.zarr": TRUTH},
+    "doubt.md": {name: f"run/{name}" for name in MADE},
     "measure.md": {name: f"run/{name}" for name in MADE} | {"image.zarr": "run/image.zarr"},
     "predict.md": {"IMAGE.zarr": "phantom.zarr"},
     "scores.md": {"TRUTH.zarr": TRUTH},

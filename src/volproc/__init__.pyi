@@ -25,6 +25,8 @@ from volproc.stages.annotate.options import AnnotateOptions as AnnotateOptions
 from volproc.stages.annotate.stage import AnnotateResult
 from volproc.stages.crowd.options import CrowdOptions as CrowdOptions
 from volproc.stages.crowd.stage import CrowdSummary
+from volproc.stages.doubt.options import DoubtOptions as DoubtOptions
+from volproc.stages.doubt.stage import DoubtResult
 from volproc.stages.evaluate.options import EvaluateOptions as EvaluateOptions
 from volproc.stages.evaluate.scores import Scores
 from volproc.stages.filter.options import FilterOptions as FilterOptions
@@ -1172,6 +1174,63 @@ def label(
     -------
     LabelResult
         The labels, their table, and how many objects were kept and dropped.
+
+    Raises
+    ------
+    VolprocError
+        One line: the value, what was expected, the way out. Nothing is lost.
+    """
+
+def doubt(
+    labels: str | Path | Volume,
+    out: str | Path,
+    options: DoubtOptions | None = None,
+    *,
+    votes: str | Path | Volume | None = None,
+    prediction: str | Path | Volume | None = None,
+    object_class: str = "",
+    threshold: float = 0.5,
+    doubt_model: str = "",
+    overwrite: bool = False,
+    cluster: ClusterOptions | Client | None = None,
+    watchers: Sequence[Watcher] = (),
+    progress: bool = True,
+) -> DoubtResult:
+    """Say how probable it is that each object is right, and why not; without a ground truth.
+
+    Parameters
+    ----------
+    labels
+        The objects.
+    votes
+        The axes' votes.
+    prediction
+        The probability, where there are no votes.
+    out
+        What was found out, as JSON.
+    options
+        `DoubtOptions`; keywords below go over it.
+    object_class
+        Of votes or a prediction of several classes, that whose objects are judged.
+    threshold
+        Vote from which an axis says yes: that with which the objects were labelled, in a
+        run by default that of [label].
+    doubt_model
+        A doubt model (doubt.json); by default that of the model that predicted, else a
+        general one.
+    overwrite
+        Replace what volproc made there otherwise.
+    cluster
+        Who does the work, or a Dask client of your own; by default this machine.
+    watchers
+        Called with every event of the run.
+    progress
+        Show how far it is, in a terminal or a notebook.
+
+    Returns
+    -------
+    DoubtResult
+        A probability and a reason for each object, and scores to be expected.
 
     Raises
     ------

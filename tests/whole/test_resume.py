@@ -178,7 +178,7 @@ def test_only_what_depends_on_a_change_is_redone(place, start, scene, tmp_path):
         return {step: n for step, n in once.items() if any(word in step for word in words)}
 
     labelling = those_of(
-        *("label", "merge", "unite", "number", "ids", "relabel", "pyramid of labels")
+        *("label", "merge", "unite", "number", "ids", "relabel", "pyramid of labels", "doubt")
     )
     assert done_by() == {}
     assert done_by("--set", "label.threshold=0.6") == labelling

@@ -31,8 +31,8 @@ def test_a_workflow_with_all_tables_has_all_stages():
 
 
 def test_a_stage_is_there_if_its_table_is():
-    assert names({"run": {"source": "a.tif"}}) == ["ingest", "predict", "label", "report"]
-    assert names({"run": {"source": "a.zarr"}}) == ["predict", "label", "report"]
+    assert names({"run": {"source": "a.tif"}}) == ["ingest", "predict", "label", "doubt", "report"]
+    assert names({"run": {"source": "a.zarr"}}) == ["predict", "label", "doubt", "report"]
     for table in EVERYTHING.keys() - {"run"}:
         without = {key: value for key, value in EVERYTHING.items() if key != table}
         assert set(names(EVERYTHING)) - set(names(without)) == {table}

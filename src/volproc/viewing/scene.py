@@ -105,7 +105,8 @@ def _of_run(run: str, more: Sequence[str]) -> Scene:
         )
     labels = [info for info in found if info.kind == "labels"]
     meshes = f"{run}/measure/meshes"
-    tables = (f"{run}/measure/objects.csv", f"{run}/edited.csv", f"{run}/objects.csv")
+    names = "edited.csv", "objects.csv", "measure/objects.csv"  # the first two have what is doubted
+    tables = (f"{run}/{name}" for name in names)
     table = next(filter(exists, tables), "")
     seen = [info.url for info in found if info in labels or info is found[0]]
     return Scene(

@@ -43,6 +43,15 @@ def require_labels(info: VolumeInfo) -> None:
         )
 
 
+def require_ids(info: VolumeInfo) -> None:
+    """VolumeError for a volume without ids: channels, or voxels that are not whole numbers."""
+    if np.dtype(info.dtype).kind not in "iu" or info.channels:
+        raise VolumeError(
+            f"{info.url} holds {'channels of ' if info.channels else ''}{info.dtype}; objects "
+            "need labels, one whole number per voxel: `volproc label` makes them"
+        )
+
+
 def require_grey(info: VolumeInfo, *, stage: str) -> None:
     """VolumeError for anything but an image of one channel."""
     if info.kind == "labels":

@@ -2,9 +2,9 @@
 
 A run's folder holds what its stages write: image.zarr, filtered.zarr, subjects/, crowd.csv,
 annotations.zarr (and its neighbours), model/, prediction.zarr, votes.zarr, nuclei.zarr,
-objects.zarr, objects.csv, edited.zarr and edited.csv (where edits.jsonl has some), measure/,
-scores.json and report.html; the options (workflow.json), the
-log (log.jsonl) and the record of what is done (ledger/). The folder may be at any fsspec URL.
+objects.zarr, objects.csv, edited.zarr and edited.csv (where edits.jsonl has some), doubt.json,
+measure/, scores.json and report.html; the options (workflow.json), the log (log.jsonl) and the
+record of what is done (ledger/). The folder may be at any fsspec URL.
 
 Stages are imported when something is to be done: a finished run costs no more than looking.
 """

@@ -12,7 +12,7 @@ from volproc.stages.description import Stage
 
 OWN = (
     *("phantom", "ingest", "filter", "subjects", "crowd", "annotate", "train"),
-    *("predict", "interior", "label", "fix", "measure", "evaluate", "report"),
+    *("predict", "interior", "label", "fix", "doubt", "measure", "evaluate", "report"),
 )
 """Our own, each the name of its folder in `stages/`, as help lists them."""
 GROUP = "volproc.stages"

@@ -20,7 +20,8 @@ from volproc.stages.measure.mesh.surface_extraction import (
 )
 from volproc.stages.measure.mesh.surface_files import SurfaceFiles
 from volproc.stages.measure.options import MeasureOptions
-from volproc.stages.measure.tables.voxel_sums import SampledVolume, SumObjects, count_step
+from volproc.stages.measure.tables.voxel_sums import SumObjects, count_step
+from volproc.stages.objects.sampled_volume import SampledVolume
 from volproc.volume.metadata import Level, VolumeInfo, shard_shape
 from volproc.volume.store import Volume
 

@@ -23,22 +23,20 @@ from volproc.stages.measure.mesh.mesh_assembly import (
     write_index,
 )
 from volproc.stages.measure.mesh.surface_extraction import (
-    require_ids,
     smoothing_nm,
     surface_level,
 )
 from volproc.stages.measure.options import MeasureOptions
 from volproc.stages.measure.plan import ALGORITHM, MeasurePlan
 from volproc.stages.measure.tables.measured_table import require_parquet, table_of, write_table
-from volproc.stages.measure.tables.voxel_sums import (
-    object_sums,
-    sampled_at,
-)
+from volproc.stages.measure.tables.voxel_sums import object_sums
+from volproc.stages.objects.sampled_volume import sampled_at
 from volproc.stages.objects.table import Columns
 from volproc.stages.provenance import read_provenance, write_provenance
 from volproc.volume.access import exists, relative_url
 from volproc.volume.channels import voted_classes, votes_of_class
 from volproc.volume.fingerprint import fingerprint
+from volproc.volume.kinds import require_ids
 from volproc.volume.metadata import VolumeInfo
 
 __all__ = ["MeasurePlan", "plan_measure", "run_measure"]

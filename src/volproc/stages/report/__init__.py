@@ -14,5 +14,5 @@ STAGE = Stage(
     outputs=(Output("out", "The page.", "report.html"),),
     in_run="always",
     command=False,
-    after=("predict", "label", "fix", "measure", "evaluate"),
+    after=("predict", "label", "fix", "doubt", "measure", "evaluate"),
 )

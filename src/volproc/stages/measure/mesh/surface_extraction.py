@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.ndimage import find_objects
 
 from volproc.engine.protocol import Step
-from volproc.errors import ConfigError, VolumeError
+from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.stages.measure.mesh.isosurface import Surface, extract
@@ -19,7 +19,7 @@ from volproc.stages.measure.mesh.smooth_field import reach, soft
 from volproc.stages.measure.mesh.surface_files import SurfaceFiles
 from volproc.stages.measure.mesh.surface_sums import COLUMNS, Sums, surface_sums
 from volproc.stages.objects.components import equal_values
-from volproc.volume.kinds import refuse_negative
+from volproc.volume.kinds import refuse_negative, require_ids
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
 from volproc.volume.store import Volume
 
@@ -57,15 +57,6 @@ def smoothing_nm(level: Level, smooth_nm: float | None) -> float:
             "than a quarter of it leaves no shape; a voxel or two smooth the steps away"
         )
     return smooth_nm
-
-
-def require_ids(info: VolumeInfo) -> None:
-    """VolumeError for a volume without ids: channels, or voxels that are not whole numbers."""
-    if np.dtype(info.dtype).kind not in "iu" or info.channels:
-        raise VolumeError(
-            f"{info.url} holds {'channels of ' if info.channels else ''}{info.dtype}; objects "
-            "need labels, one whole number per voxel: `volproc label` makes them"
-        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from volproc.engine.protocol import Step
 from volproc.errors import VolumeError
 from volproc.fusion import level_of
 from volproc.grid.blocks import Block, Tiling
-from volproc.grid.box import Box
 from volproc.stages.measure.tables.slice_components import (
     BlockComponents,
     SliceCounts,
@@ -24,43 +23,17 @@ from volproc.stages.measure.tables.slice_components import (
 )
 from volproc.stages.objects.array_files import Packed, packed, read_packed
 from volproc.stages.objects.components import Ids, Labels, equal_values
+from volproc.stages.objects.sampled_volume import SampledVolume
 from volproc.stages.objects.statistics import Statistics, block_statistics, joined, no_statistics
 from volproc.volume.file_io import write_file
 from volproc.volume.kinds import refuse_negative
-from volproc.volume.metadata import VolumeInfo, itemsize
-from volproc.volume.sampling import Sampling, level_not_coarser, sampling_to
+from volproc.volume.metadata import itemsize
 from volproc.volume.store import Volume
 
 Floats = npt.NDArray[np.float64]
 
 WORKING_BYTES = 40
 """Per voxel: ids from 1, components, components of slices and their slices, a column of floats."""
-
-
-@dataclass(frozen=True)
-class SampledVolume:
-    """Another volume at the labels' voxels, from its coarsest level that is not coarser."""
-
-    volume: Volume
-    level: int
-    sampling: Sampling
-
-    def read(self, box: Box) -> npt.NDArray[Any]:
-        """Values at the centres of the labels' voxels; channels stay first."""
-        values = self.volume.read(self.sampling.source(box), self.level)
-        return self.sampling.sample(values, box)
-
-    def bytes_under(self, box: Box) -> int:
-        """What `read` reads for a box."""
-        info = self.volume.info
-        per_voxel = itemsize(info.dtype) * max(1, len(info.channels))
-        return self.sampling.source(box).size * per_voxel
-
-
-def sampled_at(labels: VolumeInfo, info: VolumeInfo) -> SampledVolume:
-    """A volume at the voxels of `labels`; VolumeError unless it covers them."""
-    level = level_not_coarser(info, labels.voxel_nm)
-    return SampledVolume(Volume(info), level, sampling_to(info, labels, level=level))
 
 
 class BlockSums(NamedTuple):
