@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 import pytest
@@ -329,6 +330,8 @@ def test_a_command_without_a_keyboard(run):
     port = free_port()
     command = [sys.executable, "-m", "volproc", "view", str(run), "--port", str(port)]
     said = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # tests that run in the background of a shell would hand on that Ctrl-C is ignored
+    said["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     closed = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
     with subprocess.Popen(closed, **said) as process:
         address = process.stdout.readline().strip()
