@@ -45,12 +45,14 @@ RATES = pytest.mark.parametrize("rate", [0.01, 0.05, 0.2])
 def files(folder):
     """All files below a folder, by name.
 
-    Left out are partial ones, whose removal may fail as well, and digests of files' dates.
+    Left out are partial ones, whose removal may fail as well, digests of files' dates, and how
+    fast a training was.
     """
+    differ = "*.partial", "content-of-*", "pace.json"
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and path.suffix != ".partial" and not path.match("content-of-*")
+        if path.is_file() and not any(map(path.match, differ))
     }
 
 
