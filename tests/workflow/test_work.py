@@ -115,8 +115,9 @@ def test_what_is_made_anew_is_told_with_the_reason_and_nothing_old_is_left(workf
     notes, _ = run(workflow(predict={"threshold": 0.31}))
     assert notes[0] == "predict is remade: threshold: 0.3 -> 0.31"
     assert notes[1] == "label is remade: its mask changed"
+    assert "doubt is remade: its labels changed" in notes
     assert "measure is remade: its labels changed; its votes changed" in notes
-    assert len(notes) == 3  # ingest is left alone
+    assert len(notes) == 4  # ingest is left alone
     assert open_volume(tmp_path / "run" / "objects.zarr").fingerprint != first
 
 
@@ -236,7 +237,7 @@ def test_several_runs_are_reported_each_and_on_one_page(workflow, tmp_path):
     assert [page.name for page in pages] == ["report.html", "report.html", "all.html"]
     told = json.loads((tmp_path / "all.json").read_text())
     assert [one["href"] for one in told["runs"]] == ["one/report.html", "two/report.html"]
-    assert all(one["left"] == ["measure"] for one in told["runs"])
+    assert all(one["left"] == ["doubt", "measure"] for one in told["runs"])
     page = (tmp_path / "one" / "report.html").read_text()
     assert f"volproc view {tmp_path}/one" in page
     assert 'href="objects.csv"' in page

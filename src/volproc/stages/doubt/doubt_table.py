@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from volproc.errors import VolumeError
 from volproc.model.doubt_model import Verdict
 from volproc.stages.doubt.object_features import REASONS, Features
 from volproc.stages.objects.components import Ids
@@ -56,34 +55,33 @@ def _pieces(columns: Columns) -> Iterator[bytes]:
         yield to_csv({k: v[n : n + ROWS_AT_ONCE] for k, v in columns.items()}).encode()
 
 
-def add_to_objects(columns: Columns, url: str) -> bool:
+def add_to_objects(columns: Columns, url: str) -> str:
     """Put probability and reason behind the other columns of the table of objects at `url`.
 
-    In place of those that an earlier doubt put there. Whether there is such a table; VolumeError
-    if it lists other objects.
+    In place of those that an earlier doubt put there. What is to be said of it: a table that lists
+    other objects, as after an edit of the labels, is left alone.
     """
     if not exists(url):
-        return False
+        return ""
     reader = csv.reader(io.StringIO(read_file(url).decode(), newline=""))
-    write_pieces(url, _joined(reader, columns, url))
-    return True
+    lines = _joined(reader, columns)
+    if lines is None:
+        return f"{url} lists other objects than the labels have, so it is left as it is"
+    write_pieces(url, iter(lines))
+    return ""
 
 
-def _joined(reader: Iterator[list[str]], columns: Columns, url: str) -> Iterator[bytes]:
-    """The table row by row, with what is known of each object at its end."""
+def _joined(reader: Iterator[list[str]], columns: Columns) -> list[bytes] | None:
+    """The table's rows, with what is known of each object at its end; None for other objects."""
     header = next(reader, [])
     kept = [n for n, name in enumerate(header) if name not in (PROBABILITY, REASON)]
-    yield _line([*(header[n] for n in kept), PROBABILITY, REASON])
-    ids, seen = columns["id"], 0
-    for row in reader:
-        n = int(np.searchsorted(ids, _id_of(row, header)))
-        if n == len(ids) or ids[n] != _id_of(row, header):
-            raise _other_objects(url)
-        seen += 1
-        said = f"{columns[PROBABILITY][n]:.4f}", columns[REASON][n]
-        yield _line([*(row[k] for k in kept), *said])
-    if seen != len(ids):
-        raise _other_objects(url)
+    rows = {_id_of(row, header): [row[k] for k in kept] for row in reader}
+    said = zip(columns["id"], columns[PROBABILITY], columns[REASON], strict=True)
+    known = {int(number): (f"{share:.4f}", reason) for number, share, reason in said}
+    if rows.keys() != known.keys():
+        return None
+    first = [*(header[k] for k in kept), PROBABILITY, REASON]
+    return [_line(first), *(_line([*row, *known[number]]) for number, row in rows.items())]
 
 
 def _id_of(row: list[str], header: list[str]) -> int:
@@ -96,10 +94,3 @@ def _line(cells: list[str]) -> bytes:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue().encode()
-
-
-def _other_objects(url: str) -> VolumeError:
-    return VolumeError(
-        f"{url} lists other objects than the labels have; run `volproc label` again, or move the "
-        "table away"
-    )

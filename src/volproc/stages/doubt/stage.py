@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,8 @@ def run_doubt(plan: DoubtPlan, runner: Runner) -> DoubtResult:
     verdict = judged(judge, features.names, features.values)
     made = _result(plan, found, features, verdict)
     write_doubt_table(made.columns, plan.table)
-    add_to_objects(made.columns, sibling(plan.labels.url, ".csv"))
+    if left := add_to_objects(made.columns, sibling(plan.labels.url, ".csv")):
+        made = replace(made, notes=(*made.notes, left))
     write_file(plan.url, json.dumps(_record(plan, made), indent=1).encode())
     for url in (plan.url, plan.table):
         write_provenance(url, plan.recipe, finished=True, folder=False)
