@@ -120,7 +120,7 @@ def test_stages_one_by_one_and_settings_on_the_command_line(place, finished, sam
     for stages, there in [
         ("ingest", "image.zarr"),
         ("predict", "prediction.zarr"),
-        ("evaluate,label", "objects.csv"),
+        ("evaluate,label,doubt", "objects.csv"),
         ("report", "report.html"),
     ]:
         assert not (here.run / there).exists()
