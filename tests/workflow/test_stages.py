@@ -27,7 +27,8 @@ def names(tables, *stages):
 
 
 def test_a_workflow_with_all_tables_has_all_stages():
-    assert names(EVERYTHING) == IN_RUN
+    # fix is there once there are edits, not by its table
+    assert names(EVERYTHING) == [name for name in IN_RUN if name != "fix"]
 
 
 def test_a_stage_is_there_if_its_table_is():
