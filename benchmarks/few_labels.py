@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from saved_volume import saved
 
 import volproc
 from volproc.stages.train.data_options import DataOptions
@@ -37,22 +38,9 @@ def slices_by_dispute(out: Path, model: str, image: str, labels: Any) -> list[in
 
 def all_but(path: Path, slices: list[int], labels: Any) -> str:
     """A volume that is 1 where labels are ignored: everywhere but in `slices`."""
-    info = volproc.new_volume(
-        str(path),
-        shape=labels.info.shape,
-        voxel_nm=labels.info.voxel_nm,
-        corner_nm=labels.info.corner_nm,
-        dtype="uint8",
-        kind="labels",
-        max_levels=1,
-    )
-    if not path.exists():
-        how = {"step": "few", "digest": path.name, "version": volproc.__version__}
-        made, values = volproc.create_volume(info, **how), np.ones(info.shape, np.uint8)
-        values[slices] = 0
-        made.write(info.box, values)
-        made.finish()
-    return info.url
+    ignored = np.ones(labels.info.shape, np.uint8)
+    ignored[slices] = 0
+    return saved(path, ignored, labels)
 
 
 def score(asked: argparse.Namespace, name: str, ignore: str, **how: Any) -> float:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from saved_volume import saved
 
 import volproc
 from volproc.fusion import FUSIONS, fuse
@@ -27,28 +28,6 @@ from volproc.volume.channels import votes_of_class
 
 SERIAL: dict[str, Any] = {"cluster": volproc.ClusterOptions(kind="serial"), "progress": False}
 THRESHOLDS = 0.5, 0.7, 0.9
-
-
-def saved(path: Path, values: np.ndarray, box: Any, like: Any) -> str:
-    """A volume of labels at `box` of `like`, made once."""
-    nm = like.info.voxel_nm
-    info = volproc.new_volume(
-        str(path),
-        shape=values.shape,
-        voxel_nm=nm,
-        corner_nm=tuple(
-            c + a * v for c, a, v in zip(like.info.corner_nm, box.start, nm, strict=True)
-        ),
-        dtype=str(values.dtype),
-        kind="labels",
-        max_levels=1,
-    )
-    if not path.exists():
-        how = {"step": "membranes", "digest": path.name, "version": volproc.__version__}
-        made = volproc.create_volume(info, **how)
-        made.write(info.box, values)
-        made.finish()
-    return info.url
 
 
 def body_rows(asked: argparse.Namespace, votes: Any, bodies: str, box: Any, like: Any) -> None:
@@ -72,7 +51,12 @@ def body_row(
 ) -> tuple[float, str]:
     """Adapted Rand error, and a row of the table."""
     stem = f"{name.replace(' ', '-')}-{at}"
-    mask = saved(asked.out / f"{stem}-mask.zarr", (answer >= at * 255).astype(np.uint8), box, like)
+    mask = saved(
+        asked.out / f"{stem}-mask.zarr",
+        (answer >= at * 255).astype(np.uint8),
+        like,
+        start=box.start,
+    )
     found = str(asked.out / f"{stem}-objects.zarr")
     how: dict[str, Any] = {"connectivity": 6, "min_volume_um3": 1e-4}
     volproc.label(mask, found, **how, **SERIAL)
@@ -117,7 +101,9 @@ def main() -> None:
         membranes = target_of(known, options, labels.info.voxel_nm) > 0
     else:
         membranes = known > 0
-    truth = saved(asked.out / "truth.zarr", membranes[here].astype(np.uint8), box, labels)
+    truth = saved(
+        asked.out / "truth.zarr", membranes[here].astype(np.uint8), labels, start=box.start
+    )
     began = time.process_time()
     votes = str(asked.out / "votes.zarr")
     how = {"model": asked.model, "votes": votes, "box": asked.box, "axes": asked.axes}
@@ -125,7 +111,7 @@ def main() -> None:
     print(f"predict: {time.process_time() - began:.0f} CPU s\n")
     membrane_rows(asked, votes, truth)
     if asked.inside:
-        bodies = saved(asked.out / "bodies.zarr", known[here], box, labels)
+        bodies = saved(asked.out / "bodies.zarr", known[here], labels, start=box.start)
         body_rows(asked, volproc.open_volume(votes), bodies, box, labels)
 
 
