@@ -119,7 +119,6 @@ def test_tables_and_meshes_are_those_of_a_measurement_from_scratch(start, copied
     same_results(kept, here.run, ["measure/objects.csv", "measure/meshes"])
 
 
-@pytest.mark.slow
 def test_killed_at_writes_it_ends_as_undisturbed(start, copied, same_results):
     calm = copied("calm")
     ids = [int(row["id"]) for row in rows_by_size(calm)]
