@@ -16,7 +16,7 @@ import fsspec
 
 BETWEEN = re.compile(
     r"\.volproc/|\.tables/|\.parts/|/parts/|made\.json$|checkpoint\.pt$"
-    r"|/log/\d+\.jsonl$|run/(ledger/|log\.jsonl$|workflow\.json$|report\.html$)"
+    r"|/log/\d+\.jsonl$|pace\.json$|run/(ledger/|log\.jsonl$|workflow\.json$|report\.(html|json)$)"
 )
 """Records, tables of blocks, what a training goes on from, what tells of times: no results."""
 DIGEST = re.compile(rb"\b[0-9a-f]{16}\b")

@@ -21,7 +21,7 @@ from volproc.errors import VolprocError
 from volproc.workflow.workflow_file import Workflow
 
 SERIAL = ClusterOptions(kind="serial")
-RECORDS = re.compile(r"^/(ledger|log|workflow\.json|report\.html|.*\.volproc/)")
+RECORDS = re.compile(r"^/(ledger|log|workflow\.json|report\.(html|json)|.*\.volproc/)")
 """They tell of times, of the way there, and of the place."""
 DIE = """
 import os, signal, sys
