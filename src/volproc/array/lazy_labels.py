@@ -37,7 +37,7 @@ from volproc.stages.label.merge_tables import face_towards, lookups
 from volproc.stages.label.merge_task import pairs_from
 from volproc.stages.label.object_search import plan_find
 from volproc.stages.label.options import LabelOptions
-from volproc.stages.objects.components import Labels, border, relabel
+from volproc.stages.objects.components import Labels, border
 from volproc.volume.channels import one_class
 from volproc.volume.kinds import foreground, refuse_classes
 from volproc.volume.metadata import VolumeInfo
@@ -198,5 +198,5 @@ def _relabel(
     if components.input == "mask":
         bits = np.unpackbits(voxels, count=block.core.size)
         voxels = bits.view(np.bool_).reshape(block.core.shape)
-    found, _, _ = components.find(block.core, voxels)
-    return relabel(found, ids)
+    found: npt.NDArray[np.uint32] = components.find(block.core, voxels).painted(ids)
+    return found

@@ -12,6 +12,7 @@ from volproc.grid.blocks import Tiling
 from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.label.mask_source import ArraySource
 from volproc.stages.label.object_search import find_objects, plan_find
+from volproc.stages.objects.runs import most_bytes
 from volproc.stages.objects.statistics import ROW_BYTES, block_statistics
 from volproc.volume.metadata import new_volume
 
@@ -220,14 +221,21 @@ def planned(array, core=(4, 4, 4), *, tables="tables", channels=(), **options):
     ],
 )
 def test_costs_are_sums_of_bytes_per_voxel_component_and_row(dtype, options, components, rows):
-    """Of 27 blocks of 4 x 4 x 4: value, foreground and label; 21 a component; rows three times."""
+    """Of 27 blocks of 4 x 4 x 4: value and foreground; runs; 13 a component; rows three times."""
     array = np.broadcast_to(np.array(1, dtype), (12, 12, 12))
     plan = planned(array, **{"min_volume_um3": 0, **options})
     label, merge, _ = plan.steps
     ids = plan.ids_step(plan.merged_as_one)
     value = array.dtype.itemsize
     assert plan.rows_of_a_block == rows
-    assert plan.finding_bytes == 64 * (value + 1 + 4) + components * 21
+    several = plan.options.input != "mask"
+    runs = most_bytes(
+        (4, 4, 4),
+        value_bytes=value if several else 1,
+        classes=several,
+        equal=plan.options.input == "labels",
+    )
+    assert plan.finding_bytes == 64 * (value + 1) + runs + components * 13
     assert label.peak_bytes == plan.finding_bytes + 3 * rows * ROW_BYTES
     assert label.bytes_read == 12**3 * value
     assert merge.peak_bytes == 6 * 27 * rows * ROW_BYTES

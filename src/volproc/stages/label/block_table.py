@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from volproc.grid.box import Shape
 from volproc.stages.objects.components import Labels
-from volproc.stages.objects.statistics import Integers, Statistics, block_statistics, with_values
+from volproc.stages.objects.runs import Groups
+from volproc.stages.objects.statistics import Integers, Statistics, group_statistics, with_values
 
 Chosen = npt.NDArray[np.bool_]
 
@@ -27,7 +28,7 @@ class BlockTable:
 
 
 def block_table(
-    labels: Labels,
+    groups: Groups,
     at_border: Chosen,
     inside: Chosen,
     *,
@@ -40,7 +41,7 @@ def block_table(
     Of ids 1 to n: `at_border` and `inside` have shape (n,), those in neither are dust.
     """
     kept = at_border | inside
-    found = block_statistics(labels, len(kept), origin=origin, shape=shape, requested=kept)
+    found = group_statistics(groups, origin=origin, shape=shape, requested=kept)
     if values is not None:
         found = with_values(found, values[kept])
     first = at_border[kept]

@@ -22,15 +22,10 @@ from volproc.stages.label.mask_source import Source
 from volproc.stages.label.merge_tables import Tables
 from volproc.stages.objects.components import (
     Labels,
-    border,
-    equal_values,
-    label_components,
     most_at_border,
     most_components,
-    relabel,
-    values_of,
 )
-from volproc.stages.objects.statistics import Integers, voxel_counts
+from volproc.stages.objects.runs import Groups, runs_of
 from volproc.volume.kinds import foreground, refuse_negative
 from volproc.volume.store import Volume
 
@@ -49,19 +44,15 @@ class Components:
     connectivity: Connectivity
     input: str
 
-    def find(self, core: Box, values: npt.NDArray[Any]) -> tuple[Labels, int, Integers | None]:
-        """Ids from 1 for a block, how many there are, and the value of each; None for a mask."""
+    def find(self, core: Box, values: npt.NDArray[Any]) -> Groups:
+        """The components of a block, with ids from 1."""
         where = f"{self.mask.info.url}, voxels {core},"
         if self.input == "mask":
             inside = foreground(values, level=self.level, what=where)
-            labels, count = label_components(inside, connectivity=self.connectivity)
-            return labels, count, None
+            return runs_of(inside).connected(self.connectivity)
         refuse_negative(values, what=where)
-        if self.input == "labels":
-            labels, found = equal_values(values)
-            return labels, len(found), found.view(np.int64)
-        labels, count = label_components(values, connectivity=self.connectivity)
-        return labels, count, values_of(labels, values, count)
+        runs = runs_of(values)
+        return runs.equal() if self.input == "labels" else runs.connected(self.connectivity)
 
 
 def checksum(values: npt.NDArray[Any]) -> int:
@@ -114,24 +105,21 @@ class FindComponents:
 
     def compute(self, block: Block, loaded: npt.NDArray[Any]) -> BlockObjects:
         """Components, their statistics, and which of them lie at a border."""
-        labels, count, values = self.components.find(block.core, loaded)
-        faces = {
-            step: border(labels, step).copy()  # a view would keep the whole block in memory
-            for _, step in self.tiling.neighbours(block.index, FACES)
-        }
-        sizes = voxel_counts(labels, count)[1:]
+        found = self.components.find(block.core, loaded)
+        count, sizes = found.count, found.sizes
+        faces = {step: found.border(step) for _, step in self.tiling.neighbours(block.index, FACES)}
         of_labels = self.components.input == "labels"
         at_border = np.full(count, True) if of_labels else ids_at_border(count, faces)
         # size may be judged this early only inside: at a border it may be the tip of a large object
         inside = ~at_border & (sizes >= self.criteria.minimum)
         self._refuse_noise(block, int(np.count_nonzero(inside | at_border)))
         table = block_table(
-            labels,
+            found,
             at_border,
             inside,
             origin=block.core.start,
             shape=self.tiling.shape,
-            values=values,
+            values=None if self.components.input == "mask" else found.values.astype(np.int64),
         )
         return BlockObjects(
             table,
@@ -199,8 +187,7 @@ class WriteLabels:
         if loaded is None:
             return None
         lookup, values = loaded
-        labels, _, _ = self.components.find(block.core, values)
-        return relabel(labels, lookup)
+        return self.components.find(block.core, values).painted(lookup)
 
     def store(self, block: Block, result: npt.NDArray[np.uint32] | None) -> None:
         """Write the block, even without objects: an absent chunk would count as lost."""

@@ -29,13 +29,13 @@ from volproc.stages.label.object_tasks import (
 )
 from volproc.stages.label.options import LabelOptions
 from volproc.stages.objects.components import most_components
+from volproc.stages.objects.runs import most_bytes
 from volproc.stages.objects.statistics import ROW_BYTES
 from volproc.volume.metadata import itemsize
 
 FOREGROUND_BYTES = 1
-LABEL_BYTES = 4
-COMPONENT_BYTES = 8 + 13
-"""Per component that a block may hold: in cc3d's two tables, then its size, flags and row."""
+COMPONENT_BYTES = 13
+"""Per component that a block may hold: its size, flags and row."""
 ROW_COPIES = 3
 """Rows of a block as found, sorted into two tables, and on their way to disk."""
 
@@ -154,12 +154,17 @@ class FindPlan:
     @property
     def finding_bytes(self) -> int:
         """Memory to find a block's components, the block itself included."""
-        voxels = self.blocks[0].core.size
-        per_voxel = itemsize(self.source.info.dtype) + FOREGROUND_BYTES + LABEL_BYTES
-        classes = self.options.input != "mask"
+        core, value_bytes = self.blocks[0].core, itemsize(self.source.info.dtype)
+        classes, equal = self.options.input != "mask", self.options.input == "labels"
+        runs = most_bytes(
+            core.shape,
+            value_bytes=value_bytes if classes else FOREGROUND_BYTES,
+            classes=classes,
+            equal=equal,
+        )
         how: Any = {"connectivity": self.options.connectivity, "classes": classes}
-        found = most_components(self.blocks[0].core.shape, **how)
-        return voxels * per_voxel + found * COMPONENT_BYTES
+        found = most_components(core.shape, **how)
+        return core.size * (value_bytes + FOREGROUND_BYTES) + runs + found * COMPONENT_BYTES
 
     @property
     def rows_of_a_block(self) -> int:

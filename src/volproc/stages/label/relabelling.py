@@ -20,7 +20,7 @@ from volproc.grid.blocks import Block, Tiling
 from volproc.stages.claims import Claim, admit
 from volproc.stages.label.mask_source import WHOLE, ArraySource, Source
 from volproc.stages.label.object_ids import ids_type
-from volproc.stages.objects.components import equal_values, relabel
+from volproc.stages.objects.runs import runs_of
 from volproc.stages.output import cutting_of, pyramid_steps, write_volume
 from volproc.volume.access import relative_url
 from volproc.volume.kinds import refuse_negative
@@ -48,12 +48,13 @@ class Rename:
     def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The same with new ids; labels that are not listed keep theirs."""
         refuse_negative(loaded, what=f"{self.labels.info.url}, voxels {block.core},")
-        local, found = equal_values(loaded)
+        groups = runs_of(loaded).equal()
+        found = groups.values.astype(np.uint64)
         listed = np.isin(found, self.old)
         # 0 first, as uint64: with Python's 0 numpy would make floats, which hold no ids above 2^53
         ids = np.concatenate([np.zeros(1, np.uint64), found])
         ids[1:][listed] = self.new[np.searchsorted(self.old, found[listed])]
-        return relabel(local, ids.astype(self.output.info.dtype))
+        return groups.painted(ids.astype(self.output.info.dtype))
 
     def store(self, block: Block, result: npt.NDArray[Any]) -> None:
         """Write the block."""

@@ -19,7 +19,7 @@ from volproc.stages.empty_result import (
     search_in,
 )
 from volproc.stages.label.component_tasks import WriteLabels
-from volproc.stages.label.find_plan import LABEL_BYTES, FindPlan
+from volproc.stages.label.find_plan import FindPlan
 from volproc.stages.label.mask_source import (
     ArraySource,
     ClassMap,
@@ -42,8 +42,8 @@ PASSING = {"image_grid", "block"}
 """Options that change no object."""
 CLASS = {"object_class"}
 """Recipes of before there were classes stay as they were."""
-ENCODING_BYTES = 3 * LABEL_BYTES
-"""Writing a shard peaks at up to 3 times its size."""
+WRITING_BYTES = 4 * 4
+"""A voxel's id, and up to 3 times as much while its shard is written."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class LabelPlan:
             blocks=find.blocks,
             digest=name,
             writes=(WrittenLevel(self.output),),
-            peak_bytes=find.finding_bytes + voxels * ENCODING_BYTES,
+            peak_bytes=find.finding_bytes + voxels * WRITING_BYTES,
             bytes_read=prod(find.blocks.shape) * itemsize(find.source.info.dtype),
             bytes_written=prod(self.output.shape) * itemsize(self.output.dtype),
         )

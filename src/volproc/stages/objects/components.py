@@ -1,17 +1,17 @@
-"""Connected components of one block, and which of them touch those of its neighbours."""
+"""How many components a block may hold, and which of them touch those of its neighbours."""
 
 from __future__ import annotations
 
 from itertools import product
 from typing import Any
 
-import cc3d
 import numpy as np
 import numpy.typing as npt
 
 from volproc.compiled import compiled
 from volproc.grid.blocks import Connectivity
 from volproc.grid.box import Shape
+from volproc.stages.objects.runs import runs_of
 
 Labels = npt.NDArray[np.uint32]
 Ids = npt.NDArray[np.uint64]
@@ -50,45 +50,13 @@ def most_at_border(shape: Shape, *, connectivity: Connectivity, classes: bool) -
     return min(of_faces, at_border)
 
 
-def label_components(mask: npt.NDArray[Any], *, connectivity: Connectivity) -> tuple[Labels, int]:
-    """Components of one block as ids from 1 (0 is background), and how many there are.
-
-    In a mask all voxels but 0 connect, in integers equal ones do. The same values always get the
-    same ids: the second pass counts on it.
-    """
-    if mask.dtype == np.uint64:  # cc3d 4.1 stops at values that int64 cannot hold
-        mask = mask.view(np.int64)
-    # cc3d 4.1 sets aside too few ids for arrays of 1 or 3 voxels along an axis that are full of
-    # single voxels, and then stops with a RuntimeError; a layer of background gives it enough
-    roomy = np.pad(mask, [(0, int(n < 4)) for n in mask.shape]) if min(mask.shape) < 4 else mask
-    # one memory order only, because cc3d numbers in memory order
-    labels, count = cc3d.connected_components(
-        np.ascontiguousarray(roomy), connectivity=connectivity, return_N=True, out_dtype=np.uint32
-    )
-    if roomy is not mask:
-        labels = np.ascontiguousarray(labels[tuple(map(slice, mask.shape))])
-    return labels, int(count)
-
-
-def values_of(labels: Labels, values: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
-    """Per id from 1 to `count`, the value of its voxels in `values`; uint64 as the same 64 bits."""
-    found = np.zeros(count + 1, dtype=values.dtype)
-    found[labels.reshape(-1)] = values.reshape(-1)
-    return found[1:].astype(np.int64)
-
-
 def equal_values(values: npt.NDArray[Any]) -> tuple[Labels, Ids]:
     """Ids from 1 for the values of a block, wherever they are, 0 for 0; and each id's value.
 
     Values are whole numbers from 0 on.
     """
-    whole = np.ascontiguousarray(values)
-    flat = whole.reshape(-1).view(np.uint8 if whole.dtype == bool else whole.dtype)
-    found = np.sort(_distinct(flat))
-    ids = np.zeros(values.shape, dtype=np.uint32)
-    if len(found):
-        _rank(flat, found, ids.reshape(-1))
-    return ids, found
+    groups = runs_of(values).equal()
+    return groups.painted(), groups.values.astype(np.uint64)
 
 
 def border(labels: Labels, step: Shape) -> Labels:
@@ -118,16 +86,6 @@ def touching_ids(
     return np.stack([pairs >> np.uint64(32), pairs], axis=1).astype(np.uint32)
 
 
-def relabel(labels: Labels, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """`table[labels]`: the block's ids replaced by those of the whole volume.
-
-    In place where `table` is uint32, so that a block needs no second array.
-    """
-    out = labels if table.dtype == labels.dtype else np.empty(labels.shape, dtype=table.dtype)
-    _look_up(labels.reshape(-1), table, out.reshape(-1))
-    return out
-
-
 @compiled
 def _meet(
     near: Labels, far: Labels, offsets: npt.NDArray[np.int64], out: npt.NDArray[np.uint64]
@@ -155,40 +113,3 @@ def _meet(
                         latest = pair
                     last[k] = pair
     return found
-
-
-@compiled
-def _look_up(labels: Labels, table: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
-    for i in range(labels.size):
-        out[i] = table[labels[i]]
-
-
-@compiled
-def _distinct(values: npt.NDArray[Any]) -> Ids:
-    """All values but 0, in any order. Looked up run by run: most voxels are as the one before."""
-    found = set()
-    last = np.uint64(0)
-    found.add(last)
-    for i in range(values.size):
-        value = np.uint64(values[i])
-        if value != last:
-            last = value
-            found.add(value)
-    found.remove(np.uint64(0))
-    out = np.empty(len(found), dtype=np.uint64)
-    for i, value in enumerate(found):
-        out[i] = value
-    return out
-
-
-@compiled
-def _rank(values: npt.NDArray[Any], found: Ids, ids: Labels) -> None:
-    """The place of each value in `found`, which ascends, from 1 on; 0 stays."""
-    last, rank = np.uint64(0), np.uint32(0)
-    for i in range(values.size):
-        value = np.uint64(values[i])
-        if value != last:
-            last = value
-            rank = np.uint32(np.searchsorted(found, value) + 1) if value else np.uint32(0)
-        if rank:
-            ids[i] = rank

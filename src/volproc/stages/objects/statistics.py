@@ -12,6 +12,7 @@ import numpy.typing as npt
 from volproc.compiled import compiled
 from volproc.grid.box import Shape
 from volproc.stages.objects.components import Labels
+from volproc.stages.objects.runs import Groups, runs_of
 
 Integers = npt.NDArray[np.int64]
 
@@ -118,16 +119,31 @@ def block_statistics(
     shape: Shape,
     requested: npt.NDArray[np.bool_] | None = None,
 ) -> Statistics:
-    """A row per id from 1 to `count` of a block that starts at `origin` of a volume of `shape`.
+    """Those of `group_statistics` for labels with ids from 1 to `count`."""
+    runs = runs_of(labels)
+    groups = Groups(runs, runs.values, count)
+    return group_statistics(groups, origin=origin, shape=shape, requested=requested)
+
+
+def group_statistics(
+    groups: Groups,
+    *,
+    origin: Shape,
+    shape: Shape,
+    requested: npt.NDArray[np.bool_] | None = None,
+) -> Statistics:
+    """A row for each group of a block that starts at `origin` of a volume of `shape`.
 
     Only of those that are `requested`, shape (count,), in their order.
     """
-    row = np.zeros(count + 1, dtype=np.uint32)
+    row = np.zeros(groups.count + 1, dtype=np.uint32)
     chosen = slice(1, None) if requested is None else np.flatnonzero(requested) + 1
     row[chosen] = np.arange(1, row[chosen].size + 1)
     rows = np.zeros((int(row.max()), COLUMNS), dtype=np.int64)
     rows[:, _VALUE] = 1
-    _accumulate(labels, origin, shape, row, rows)
+    runs = groups.runs
+    of_run = row[groups.numbers]
+    _accumulate(runs.rows, runs.start, runs.stop, of_run, runs.shape[1], origin, shape, rows)
     return Statistics(rows)
 
 
@@ -168,23 +184,22 @@ def _count(labels: Labels, found: Integers) -> None:
 
 @compiled
 def _accumulate(
-    labels: Labels, origin: Shape, shape: Shape, row: npt.NDArray[np.uint32], rows: Integers
+    first: Any,
+    start: Any,
+    stop: Any,
+    of_run: npt.NDArray[np.uint32],
+    height: int,
+    origin: Shape,
+    shape: Shape,
+    rows: Integers,
 ) -> None:
-    """One pass, run by run along x: about three times as fast as voxel by voxel."""
-    depth, height, width = labels.shape
-    for z in range(depth):
-        for y in range(height):
-            place = ((z + origin[0]) * shape[1] + y + origin[1]) * shape[2] + origin[2]
-            x = 0
-            while x < width:
-                label = labels[z, y, x]
-                begin = x
-                x += 1
-                while x < width and labels[z, y, x] == label:
-                    x += 1
-                if label and row[label]:
-                    lowest = (z + origin[0], y + origin[1], begin + origin[2])
-                    _add_run(rows[row[label] - 1], lowest, x - begin, place + begin)
+    for line in range(len(first) - 1):
+        z, y = line // height + origin[0], line % height + origin[1]
+        place = (z * shape[1] + y) * shape[2] + origin[2]
+        for run in range(first[line], first[line + 1]):
+            if of_run[run]:
+                lowest = (z, y, start[run] + origin[2])
+                _add_run(rows[of_run[run] - 1], lowest, stop[run] - start[run], place + start[run])
 
 
 @compiled

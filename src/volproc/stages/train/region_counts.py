@@ -21,7 +21,8 @@ from scipy.sparse.csgraph import connected_components
 from volproc.grid.blocks import Block, Tiling, forward_steps
 from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm
-from volproc.stages.objects.components import Labels, border, label_components, touching_ids
+from volproc.stages.objects.components import Labels, touching_ids
+from volproc.stages.objects.runs import runs_of
 from volproc.stages.scores.contingency import NOTHING as NO_PAIRS
 from volproc.stages.scores.contingency import Contingency, block_contingency
 from volproc.stages.scores.sparse_sums import SparseSums
@@ -166,18 +167,20 @@ class _Components:
 
     def add(self, block: Block, mask: Mask) -> Ids:
         """Ids of a block's components, each block's its own; 0 is background."""
-        labels, count = label_components(mask, connectivity=26)
+        found = runs_of(mask).connected(26)
         first = self.count
         for number, back in self.blocks.neighbours(block.index, map(_opposite, STEPS)):
             step = _opposite(back)
             there, near = self._borders[number][step]
-            pairs = touching_ids(near, border(labels, back), step=step, connectivity=26)
+            pairs = touching_ids(near, found.border(back), step=step, connectivity=26)
             self._pairs.append(pairs.astype(np.uint64) + np.array([there, first], np.uint64))
-        self._borders[block.index] = {step: (first, border(labels, step).copy()) for step in STEPS}
+        self._borders[block.index] = {step: (first, found.border(step)) for step in STEPS}
         _, rows, columns = self.blocks.counts
         self._borders.pop(block.index - rows * columns - columns - 1, None)
-        self.count += count
-        return np.where(labels > 0, labels + np.uint64(first), np.uint64(0))
+        self.count += found.count
+        ids = np.arange(first, self.count + 1, dtype=np.uint64)
+        ids[0] = 0
+        return found.painted(ids)
 
     def united(self) -> Ids:
         """By the ids of `add` those of whole components."""

@@ -5,7 +5,7 @@ from scipy import ndimage
 
 from volproc.grid.blocks import Tiling
 from volproc.stages.measure.tables.slice_components import block_components, slice_counts
-from volproc.stages.objects.components import equal_values
+from volproc.stages.objects.runs import runs_of
 
 shapes = st.tuples(*[st.integers(1, 9)] * 3)
 
@@ -13,7 +13,7 @@ shapes = st.tuples(*[st.integers(1, 9)] * 3)
 def in_blocks(labels, core):
     tiling = Tiling(labels.shape, core)
     parts = [
-        block_components(*equal_values(labels[block.core.slices]), first=block.core.start[0])
+        block_components(runs_of(labels[block.core.slices]), first=block.core.start[0])
         for block in tiling
     ]
     return slice_counts(

@@ -16,8 +16,8 @@ from scipy.sparse.csgraph import connected_components
 
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Shape, each
-from volproc.stages.objects.components import Ids, Labels, border, label_components, touching_ids
-from volproc.stages.objects.statistics import block_statistics
+from volproc.stages.objects.components import Ids, Labels, border, touching_ids
+from volproc.stages.objects.runs import Runs
 
 SIDES: tuple[Shape, ...] = ((0, -1, 0), (0, 1, 0), (0, 0, -1), (0, 0, 1))
 """Steps to the neighbours within a slice. Those across edges are found along these sides."""
@@ -46,25 +46,13 @@ class SliceCounts:
     most: Integers
 
 
-def block_components(local: Labels, ids: Ids, *, first: int) -> BlockComponents:
-    """Components of the objects of a block from slice `first` on; `ids[i]` is i + 1 in `local`."""
-    # Equal values connect. Objects are 2 i in even slices and 2 i + 1 in odd ones, so nothing
-    # connects from one slice to the next, and one call labels all slices.
-    by_slice = 2 * local
-    np.add(by_slice[1::2], 1, out=by_slice[1::2], where=local[1::2] > 0)
-    components, count = label_components(by_slice, connectivity=26)
-    found = block_statistics(components, count, origin=(0, 0, 0), shape=local.shape)
-    objects = local.reshape(-1)[found.first]
-    slices = (found.start[:, 0] + first).astype(np.uint64)  # as ids: int64 with uint64 is float64
-    places = np.stack([ids[objects - 1], slices], axis=1)
-    return BlockComponents(places, {step: border(components, step).copy() for step in SIDES})
-
-
-def no_components(shape: Shape) -> BlockComponents:
-    """Those of a block of `shape` without objects."""
-    nothing = np.broadcast_to(np.uint32(0), shape)
-    sides = {step: border(nothing, step).copy() for step in SIDES}
-    return BlockComponents(np.empty((0, 2), dtype=np.uint64), sides)
+def block_components(runs: Runs, *, first: int) -> BlockComponents:
+    """Components of the objects of a block from slice `first` on, whose runs have their ids."""
+    found = runs.connected("slices")
+    slices = first + found.first_rows // runs.shape[1]
+    # both of ids' type: int64 with uint64 is float64
+    places = np.stack([found.values.astype(np.uint64), slices.astype(np.uint64)], axis=1)
+    return BlockComponents(places, {step: found.border(step) for step in SIDES})
 
 
 def slice_counts(

@@ -18,13 +18,13 @@ from volproc.stages.measure.tables.slice_components import (
     BlockComponents,
     SliceCounts,
     block_components,
-    no_components,
     slice_counts,
 )
 from volproc.stages.objects.array_files import Packed, packed, read_packed
-from volproc.stages.objects.components import Ids, Labels, equal_values
+from volproc.stages.objects.components import Ids
+from volproc.stages.objects.runs import Groups, runs_of
 from volproc.stages.objects.sampled_volume import SampledVolume
-from volproc.stages.objects.statistics import Statistics, block_statistics, joined, no_statistics
+from volproc.stages.objects.statistics import Statistics, group_statistics, joined
 from volproc.volume.file_io import write_file
 from volproc.volume.kinds import refuse_negative
 from volproc.volume.metadata import itemsize
@@ -73,20 +73,18 @@ class SumObjects:
         """Sums over the voxels of each object."""
         labels, *values = loaded
         refuse_negative(labels, what=f"{self.labels.info.url}, voxels {block.core},")
-        local, ids = equal_values(labels)
-        count, sums = len(ids), np.empty((len(ids), len(self.sampled)))
-        if not count:
-            return BlockSums(ids, no_statistics(), sums, no_components(local.shape))
-        objects = block_statistics(
-            local, count, origin=block.core.start, shape=self.labels.info.shape
-        )
-        if self.image:
-            sums[:, 0] = self._image_sums(block, local, values[0], count)
-        if self.votes:
+        objects = runs_of(labels).equal()
+        sums = np.zeros((objects.count, len(self.sampled)))
+        if self.image and objects.count:
+            sums[:, 0] = self._image_sums(block, objects, values[0])
+        if self.votes and objects.count:
             yes = (values[-1] >= level_of(self.threshold)).mean(axis=0, dtype=np.float64)
-            sums[:, -1] = _sums(local, yes, count)
+            sums[:, -1] = _sums(objects, yes)
         return BlockSums(
-            ids, objects, sums, block_components(local, ids, first=block.core.start[0])
+            objects.values.astype(np.uint64),
+            group_statistics(objects, origin=block.core.start, shape=self.labels.info.shape),
+            sums,
+            block_components(objects.runs, first=block.core.start[0]),
         )
 
     def store(self, block: Block, result: BlockSums) -> dict[str, int]:
@@ -101,13 +99,11 @@ class SumObjects:
         write_file(f"{self.folder}/{block.index}.objects", packed(arrays, digest=self.digest))
         return {"objects": len(result.ids)}
 
-    def _image_sums(
-        self, block: Block, local: Labels, values: npt.NDArray[Any], count: int
-    ) -> Floats:
+    def _image_sums(self, block: Block, objects: Groups, values: npt.NDArray[Any]) -> Floats:
         assert self.image
-        sums = _sums(local, values, count)
+        sums = _sums(objects, values)
         if not np.isfinite(sums).all():
-            nan = np.isnan(values[local > 0]).any()
+            nan = np.isnan(values[objects.painted() > 0]).any()
             found = "not a number (NaN)" if nan else "infinite or too large to add"
             raise VolumeError(
                 f"{self.image.volume.info.url}, under voxels {block.core} of the labels, has "
@@ -161,18 +157,24 @@ def object_sums(folder: str, digest: str, tiling: Tiling) -> ObjectSums:
     )
 
 
-def _sums(local: Labels, values: npt.NDArray[Any], count: int) -> Floats:
-    """Sum of the values of ids 1 to `count`: exact for whole numbers up to 2**53."""
-    found = np.zeros(count + 1)
-    _add(local.reshape(-1), values.reshape(-1), found)
+def _sums(objects: Groups, values: npt.NDArray[Any]) -> Floats:
+    """Sum of the values under each object: exact for whole numbers up to 2**53."""
+    found, runs = np.zeros(objects.count + 1), objects.runs
+    lines = values.reshape(-1, values.shape[-1])
+    _add(runs.rows, runs.start, runs.stop, objects.numbers, lines, found)
     return found[1:]
 
 
 @compiled
-def _add(local: Labels, values: npt.NDArray[Any], found: Floats) -> None:
-    for i in range(local.size):
-        if local[i]:
-            found[local[i]] += values[i]
+def _add(
+    rows: Any, start: Any, stop: Any, numbers: Any, lines: npt.NDArray[Any], found: Floats
+) -> None:
+    for line in range(len(lines)):
+        for run in range(rows[line], rows[line + 1]):
+            total = found[numbers[run]]
+            for x in range(start[run], stop[run]):
+                total += lines[line, x]
+            found[numbers[run]] = total
 
 
 def _all(blocks: Sequence[Packed], name: str) -> npt.NDArray[Any]:
