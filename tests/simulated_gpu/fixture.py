@@ -1,0 +1,29 @@
+"""The simulated GPU as a fixture: a test fails for any fault that was found meanwhile."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulated_gpu.gpus import Gpus
+from tests.simulated_gpu.native import compiler_is_missing
+from tests.simulated_gpu.simulation import simulated_gpus
+from tests.simulated_gpu.streams import timeline
+from volproc.stages.inference import batches, device_link, votes
+
+
+def fresh_caches(patch: pytest.MonkeyPatch) -> None:
+    """A process keeps networks, streams and limits of its GPU: not of one that is gone."""
+    for module, name in ((batches, "_limits"), (device_link, "_links"), (votes, "_loaded")):
+        patch.setattr(module, name, {})
+
+
+def simulated(count: int = 1) -> Iterator[Gpus]:
+    """Simulated GPUs for a test; it fails for the faults that nobody took from the list."""
+    if why := compiler_is_missing():
+        pytest.skip(why)
+    with simulated_gpus(count) as gpus:
+        yield gpus
+        gc.collect()
+        timeline.synchronize()
+    assert not timeline.faults, "\n".join(dict.fromkeys(timeline.faults))
