@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tests.simulated_gpu.fixture import fresh_caches, simulated
+from tests.simulated_gpu.fixture import fresh_caches, in_workers, simulated
 
 import volproc
 from volproc import ClusterOptions, PredictOptions
@@ -11,13 +11,14 @@ HERE = ClusterOptions(kind="serial")
 
 
 @pytest.fixture(autouse=True)
-def gpu(monkeypatch):
+def gpu(monkeypatch, tmp_path):
     """The simulated GPUs; None on a real one."""
     fresh_caches(monkeypatch)
     if torch.cuda.is_available():
         yield None
     else:
-        yield from simulated()
+        with in_workers(tmp_path):
+            yield from simulated()
 
 
 @pytest.fixture

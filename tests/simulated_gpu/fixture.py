@@ -2,13 +2,15 @@
 
 import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.simulated_gpu.gpus import Gpus
 from tests.simulated_gpu.native import compiler_is_missing
 from tests.simulated_gpu.simulation import simulated_gpus
-from tests.simulated_gpu.streams import timeline
+from tests.simulated_gpu.streams import FAULTS_FILE, timeline
 from volproc.stages.inference import batches, device_link, votes
 
 
@@ -16,6 +18,17 @@ def fresh_caches(patch: pytest.MonkeyPatch) -> None:
     """A process keeps networks, streams and limits of its GPU: not of one that is gone."""
     for module, name in ((batches, "_limits"), (device_link, "_links"), (votes, "_loaded")):
         patch.setattr(module, name, {})
+
+
+@contextmanager
+def in_workers(folder: Path) -> Iterator[None]:
+    """Within it workers that Dask starts have a simulated GPU; a fault of theirs is an error."""
+    faults = folder / "faults"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", str(Path(__file__).with_name("preload.py")))
+        patch.setenv(FAULTS_FILE, str(faults))
+        yield
+    assert not faults.exists(), faults.read_text()
 
 
 def simulated(count: int = 1) -> Iterator[Gpus]:

@@ -12,6 +12,7 @@ The host learns that operations are over when it waits; everybody knows it from 
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections import Counter
@@ -21,6 +22,9 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import torch
+
+FAULTS_FILE = "VOLPROC_SIMULATED_GPU_FAULTS"
+"""The variable that names the file in which the faults of all processes are noted."""
 
 Clock = dict["Stream", int]
 """How many operations of each stream are over."""
@@ -201,6 +205,9 @@ class Timeline:
     def note(self, what: str) -> None:
         """Remember a fault that nothing can be told of where it shows."""
         self.faults.append(f"{what} ({caller()})")
+        if file := os.environ.get(FAULTS_FILE):
+            with open(file, "a") as faults:
+                faults.write(f"{self.faults[-1]}\n")
 
     def fault(self, what: str) -> NoReturn:
         self.note(what)

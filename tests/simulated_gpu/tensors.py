@@ -77,19 +77,19 @@ def empty(size: Any, dtype: Any = None, device: Any = None, **more: Any) -> Simu
         if gpus.each[index].allocated + nbytes > gpus.each[index].total:
             gpus.require(index, nbytes)  # before the host's memory is taken
         form = more.get("memory_format") or torch.contiguous_format
-        return _fresh(torch.empty(size, dtype=dtype, memory_format=form), index)
+        with torch.inference_mode(False):
+            return _fresh(torch.empty(size, dtype=dtype, memory_format=form), index)
 
 
 def empty_strided(size: Any, stride: Any, dtype: Any = None, device: Any = None, **_: Any) -> Any:
     """torch.empty_strided on a GPU."""
-    held = torch.empty_strided(size, stride, dtype=dtype or torch.get_default_dtype())
-    with timeline.lock:
+    with timeline.lock, torch.inference_mode(False):
+        held = torch.empty_strided(size, stride, dtype=dtype or torch.get_default_dtype())
         return _fresh(held, timeline.index_of(device))
 
 
 def _fresh(held: Tensor, index: int) -> SimulatedTensor:
-    with torch.inference_mode(False), torch.no_grad():
-        _spoil(held)
+    _spoil(held)
     made = SimulatedTensor(held, index)
     _launch(timeline.current_stream(index), (), (made,), "empty")
     return made
@@ -97,7 +97,9 @@ def _fresh(held: Tensor, index: int) -> SimulatedTensor:
 
 def _spoil(held: Tensor) -> None:
     """What nobody has written yet is rubbish."""
-    held.fill_(float("nan") if held.is_floating_point() else 1 if held.dtype == torch.bool else 85)
+    rubbish = float("nan") if held.is_floating_point() else 1 if held.dtype == torch.bool else 85
+    with torch.inference_mode():
+        held.fill_(rubbish)
 
 
 def _done(func: Any, args: Any, kwargs: Any) -> Any:
@@ -224,7 +226,12 @@ def _download(target: Tensor, source: SimulatedTensor, non_blocking: bool) -> No
         pinned.used(stream, write=True, what="copy from the GPU")
         values = source.held.clone()
         _spoil(target)
-        timeline.later(stream, partial(target.copy_, values))
+        timeline.later(stream, partial(_arrive, target, values))
+
+
+def _arrive(target: Tensor, values: Tensor) -> None:
+    with torch.inference_mode():  # `target` may have been made there
+        target.copy_(values)
 
 
 def _in_one_piece(tensor: Tensor) -> bool:
