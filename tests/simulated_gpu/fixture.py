@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from tests.simulated_gpu.gpus import Gpus
 from tests.simulated_gpu.native import compiler_is_missing
 from tests.simulated_gpu.simulation import simulated_gpus
 from tests.simulated_gpu.streams import FAULTS_FILE, timeline
+
 from volproc.stages.inference import batches, device_link, votes
+
+
+PRELOAD = Path(__file__).with_name("preload.py")
 
 
 def fresh_caches(patch: pytest.MonkeyPatch) -> None:
@@ -25,7 +28,7 @@ def in_workers(folder: Path) -> Iterator[None]:
     """Within it workers that Dask starts have a simulated GPU; a fault of theirs is an error."""
     faults = folder / "faults"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", str(Path(__file__).with_name("preload.py")))
+        patch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", str(PRELOAD))
         patch.setenv(FAULTS_FILE, str(faults))
         yield
     assert not faults.exists(), faults.read_text()

@@ -7,10 +7,9 @@ import weakref
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
 from tests.simulated_gpu.native import native
 from tests.simulated_gpu.streams import Memory, timeline
+from torch import Tensor
 
 GRAIN = 512
 """Bytes that memory is given out in."""

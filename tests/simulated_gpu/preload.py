@@ -1,4 +1,4 @@
-"""A simulated GPU for the whole life of a process: Dask's workers load this file before they work."""
+"""A simulated GPU for a whole process: Dask's workers load this file before they work."""
 
 import sys
 from pathlib import Path

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 import torch
-
 from tests.simulated_gpu.gpus import Gpus, gpus
 from tests.simulated_gpu.native import native
 from tests.simulated_gpu.streams import Event, Stream, timeline

@@ -10,11 +10,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
-
 from tests.simulated_gpu.gpus import gpus
 from tests.simulated_gpu.streams import Stream, caller, timeline
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 aten = torch.ops.aten
 INDEXED_BY_THE_HOST = {aten.index.Tensor, aten.index_put_.default, aten.index_put.default}

@@ -155,7 +155,7 @@ def test_a_pinned_buffer_that_is_filled_again_while_it_is_filled_is_found(gpu, e
 
 def test_a_tensor_on_the_wrong_device_is_refused(gpu):
     assert answer().isfinite().all()
-    with pytest.raises(RuntimeError, match="two devices|bias type"):
+    with pytest.raises(RuntimeError, match=r"two devices|bias type"):
         answer(network("cpu"))
 
 
