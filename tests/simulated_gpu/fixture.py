@@ -13,7 +13,6 @@ from tests.simulated_gpu.streams import FAULTS_FILE, timeline
 
 from volproc.stages.inference import batches, device_link, votes
 
-
 PRELOAD = Path(__file__).with_name("preload.py")
 
 
