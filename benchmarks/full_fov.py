@@ -76,7 +76,7 @@ def image_of(shape: Shape) -> VolumeInfo:
 def options_for(name: str, model: Path, given: argparse.Namespace) -> PredictOptions:
     return PredictOptions(
         model=str(model),
-        keep=KEPT.get(name, 0),
+        center_planes=KEPT.get(name, 0),
         device=given.device,
         compiled=given.compiled,
         batch=given.batch,
