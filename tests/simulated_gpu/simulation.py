@@ -12,6 +12,7 @@ autocast, gradients, checkpoints. What is not: speed, cuDNN, torch.compile, NCCL
 from __future__ import annotations
 
 import ctypes
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,8 +39,10 @@ def simulated_gpus(
     with pytest.MonkeyPatch.context() as patch:
         native().simulated_start(count)
         try:
-            kernels.impl("empty.memory_format", empty, "CUDA")
-            kernels.impl("empty_strided", empty_strided, "CUDA")
+            with warnings.catch_warnings():  # once a process, torch says that it had others
+                warnings.simplefilter("ignore")
+                kernels.impl("empty.memory_format", empty, "CUDA")
+                kernels.impl("empty_strided", empty_strided, "CUDA")
             _replace(patch)
             yield gpus
         finally:
