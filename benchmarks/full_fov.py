@@ -44,7 +44,7 @@ from volproc.engine.events import (
     StepFinished,
     StepStarted,
 )
-from volproc.engine.memory import machine_cores
+from volproc.engine.machine import machine_cores
 from volproc.grid.box import Shape
 from volproc.grid.scale import VoxelNm, parse_voxel_nm
 from volproc.model.device import device_for
@@ -76,7 +76,7 @@ def image_of(shape: Shape) -> VolumeInfo:
 def options_for(name: str, model: Path, given: argparse.Namespace) -> PredictOptions:
     return PredictOptions(
         model=str(model),
-        keep=KEPT.get(name, 0),
+        center_planes=KEPT.get(name, 0),
         device=given.device,
         compiled=given.compiled,
         batch=given.batch,
@@ -156,8 +156,9 @@ class Gpu:
 def probe(model: str, given: argparse.Namespace) -> None:
     """Print TFLOP/s of a matrix product, and of the network on its largest tiles."""
     device = device_for(given.device)
-    side, kind = (16384, torch.bfloat16) if device == "cuda" else (2048, torch.float32)
-    a = torch.randn(side, side, device=device, dtype=kind)
+    real = device == "cuda" and torch.backends.cuda.is_built()  # a simulated one is slow
+    side, kind = (16384, torch.bfloat16) if real else (2048, torch.float32)
+    a = torch.randn(side, side, dtype=kind).to(device)
     peak = 2 * side**3 / _seconds(lambda: a @ a, device)
     options = options_for(Path(model).name, Path(model), given)
     network = open_network(model)
@@ -167,7 +168,7 @@ def probe(model: str, given: argparse.Namespace) -> None:
     _, high, wide = along("z", one.window.shape)
     tiles = batch_limit(network, device, requested=options.batch).at_once(one)
     shape = (max(1, tiles), network.slices_in, high, wide)
-    planes = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
+    planes = torch.randint(0, 256, shape, dtype=torch.uint8).to(device)
     constants = network.constants_from(planes[0, :1].cpu().numpy())
     work = load_once(network, device, compiled=given.compiled)
     seconds = _seconds(lambda: work(planes, constants, one.requested), device)

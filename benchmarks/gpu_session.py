@@ -10,6 +10,9 @@ same command goes on, with the part that was cut off unless that had all the tim
 follows `--` goes to full_fov.py and profile_block.py:
 
     python benchmarks/gpu_session.py WHEELS WORK OUT -- --shape 64 512 512          to try it out
+    python benchmarks/gpu_session.py WHEELS WORK OUT --simulated -- --shape 32 128 128
+
+--simulated is for machines without a GPU: the parts run on the one of tests/simulated_gpu.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +72,7 @@ def parts(work: Path, more: Sequence[str]) -> tuple[Part, ...]:
 
 
 VERSIONS = """
-import os, subprocess, sys
+import os, shutil, subprocess, sys
 from importlib.metadata import version
 import torch
 print("Python", sys.version.split()[0], "on", os.cpu_count(), "cores")
@@ -78,7 +81,7 @@ for name in ("torch", "numpy", "numba", "zarr", "dask", "distributed", "imagecod
 print("CUDA", torch.version.cuda, [torch.cuda.get_device_name(n)
       for n in range(torch.cuda.device_count())])
 print(subprocess.run(["df", "-h", "."], capture_output=True, text=True).stdout)
-if torch.cuda.is_available():
+if shutil.which("nvidia-smi"):
     print(subprocess.run(["nvidia-smi"], capture_output=True, text=True).stdout)
 """
 
@@ -98,7 +101,21 @@ def environment(wheels: Path, work: Path) -> Path:
     return python
 
 
-def do(part: Part, python: Path, results: Path, *, left_s: float, first: bool) -> None:
+def simulated() -> dict[str, str]:
+    """The environment of processes that have a simulated GPU."""
+    site = PROJECT / "tests" / "simulated_gpu" / "site"
+    return {"PYTHONPATH": os.pathsep.join([str(site), str(PROJECT), str(PROJECT / "src")])}
+
+
+def do(
+    part: Part,
+    python: Path,
+    results: Path,
+    *,
+    left_s: float,
+    first: bool,
+    more: Mapping[str, str],
+) -> None:
     """Run a part and note how it ended; whatever it has started ends with it."""
     again = False
     began = time.monotonic()
@@ -108,7 +125,7 @@ def do(part: Part, python: Path, results: Path, *, left_s: float, first: bool) -
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=PROJECT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **more},
             start_new_session=True,
         )
         try:
@@ -187,7 +204,10 @@ def run(
         for part in chosen:
             if end - time.monotonic() < given.least:
                 break
-            do(part, python, results, left_s=end - time.monotonic(), first=part is chosen[0])
+            left = end - time.monotonic()
+            # the tests simulate a GPU by themselves
+            more = simulated() if given.simulated and part.name != "tests" else {}
+            do(part, python, results, left_s=left, first=part is chosen[0], more=more)
             tell(known, results, out)
     finally:
         if watching:
@@ -203,6 +223,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", default=(), help="only these, also if done before")
     parser.add_argument("--limit", type=float, default=6 * 3600, help="seconds in all")
     parser.add_argument("--least", type=float, default=30, help="seconds left to begin a part")
+    parser.add_argument("--simulated", action="store_true", help="on a simulated GPU")
     words = sys.argv[1:]
     cut = words.index("--") if "--" in words else len(words)
     given = parser.parse_args(words[:cut])

@@ -60,7 +60,7 @@ def main() -> None:
     image = repeated_phantom(given.folder / f"image-{name}.zarr", tuple(given.shape), AT_50)
     options = PredictOptions(
         model=str(models(given.folder, AT_50)[given.model]),
-        keep=KEPT.get(given.model, 0),
+        center_planes=KEPT.get(given.model, 0),
         device=given.device,
         compiled=given.compiled,
         votes=False,

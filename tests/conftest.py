@@ -21,7 +21,7 @@ from volproc.model.weights import card_for, save_model
 from volproc.volume.metadata import new_volume
 from volproc.volume.store import create_volume
 
-collect_ignore = ["user_script.py"]
+collect_ignore = ["user_script.py", "simulated_gpu/site/sitecustomize.py"]
 
 # compiling with numba takes its time on the first example
 settings.register_profile("volproc", deadline=None)

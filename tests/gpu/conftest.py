@@ -1,7 +1,8 @@
-"""What only a GPU shows: `scripts/test -m gpu`. Without one these tests are skipped."""
+"""What differs on a GPU: on a real one with `scripts/test -m gpu`, else on a simulated one."""
 
 import pytest
 import torch
+from tests.simulated_gpu.fixture import fresh_caches, in_workers, simulated
 
 import volproc
 from volproc import ClusterOptions, PredictOptions
@@ -10,9 +11,14 @@ HERE = ClusterOptions(kind="serial")
 
 
 @pytest.fixture(autouse=True)
-def gpu():
-    if not torch.cuda.is_available():
-        pytest.skip("torch finds no CUDA device here")
+def gpu(monkeypatch, tmp_path):
+    """The simulated GPUs; None on a real one."""
+    fresh_caches(monkeypatch)
+    if torch.cuda.is_available():
+        yield None
+    else:
+        with in_workers(tmp_path):
+            yield from simulated()
 
 
 @pytest.fixture

@@ -1,0 +1,44 @@
+"""The simulated GPU as a fixture: a test fails for any fault that was found meanwhile."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.simulated_gpu.gpus import Gpus
+from tests.simulated_gpu.native import compiler_is_missing
+from tests.simulated_gpu.simulation import simulated_gpus
+from tests.simulated_gpu.streams import FAULTS_FILE, timeline
+
+from volproc.stages.inference import batches, device_link, votes
+
+PRELOAD = Path(__file__).with_name("preload.py")
+
+
+def fresh_caches(patch: pytest.MonkeyPatch) -> None:
+    """A process keeps networks, streams and limits of its GPU: not of one that is gone."""
+    for module, name in ((batches, "_limits"), (device_link, "_links"), (votes, "_loaded")):
+        patch.setattr(module, name, {})
+
+
+@contextmanager
+def in_workers(folder: Path) -> Iterator[None]:
+    """Within it workers that Dask starts have a simulated GPU; a fault of theirs is an error."""
+    faults = folder / "faults"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", str(PRELOAD))
+        patch.setenv(FAULTS_FILE, str(faults))
+        yield
+    assert not faults.exists(), faults.read_text()
+
+
+def simulated(count: int = 1) -> Iterator[Gpus]:
+    """Simulated GPUs for a test; it fails for the faults that nobody took from the list."""
+    if why := compiler_is_missing():
+        pytest.skip(why)
+    with simulated_gpus(count) as gpus:
+        yield gpus
+        gc.collect()
+        timeline.synchronize()
+    assert not timeline.faults, "\n".join(dict.fromkeys(timeline.faults))
