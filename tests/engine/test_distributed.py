@@ -104,6 +104,44 @@ class Deadly(Here):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@dataclass(frozen=True)
+class LosesItsDevice(Here):
+    """Breaks the CUDA context of the first process that comes here: all its later blocks fail."""
+
+    folder: Path
+
+    def compute(self, block, loaded):
+        first = self.folder / "first"
+        if not first.exists():
+            first.write_text(str(os.getpid()))
+        if first.read_text() == str(os.getpid()):
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return os.getpid()
+
+
+def test_a_worker_whose_device_is_lost_is_restarted_and_no_block_fails(tmp_path):
+    with cluster_of(1) as cluster:
+        engine = DaskEngine(ClusterWorkers(cluster), worker_bytes=10**9)
+        found = list(outcomes(engine, LosesItsDevice(tmp_path)))
+        engine.client.close()
+    assert [one.failure for one in found] == [None] * len(BLOCKS)
+    assert (tmp_path / "first").read_text() not in {str(one.record) for one in found}
+
+
+@pytest.mark.parametrize(
+    ("failure", "lost"),
+    [
+        ("RuntimeError: CUDA error: device-side assert triggered", True),
+        ("net.pt does not take (1, 3): CUDA error: unspecified launch failure", True),
+        ("OutOfMemoryError: CUDA out of memory. Tried to allocate 20 MiB", False),
+        ("CUDA error: out of memory", False),
+        (None, False),
+    ],
+)
+def test_only_a_broken_context_is_a_lost_device(failure, lost):
+    assert wire.lost_device(Outcome(next(iter(BLOCKS)), failure=failure)) == lost
+
+
 def pids(engine):
     return set(engine.client.run(os.getpid).values())
 

@@ -17,6 +17,7 @@ import os
 import pickle
 import platform
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -40,6 +41,11 @@ PACKAGES = ("dask", "distributed", "numpy", "torch", "zarr", "numba")
 """With another version of these a worker may write other voxels, or not understand its task."""
 
 load = pickle.loads
+DEVICE_LOST = (
+    *("device-side assert", "illegal memory access", "unspecified launch failure"),
+    *("misaligned address", "illegal instruction", "uncorrectable ECC error"),
+)
+"""What CUDA says when every later call of the process fails, too (cudaError_t in its manual)."""
 PROGRESS, REPLY = "progress", "reply"
 """The events of a step's topic, with what follows: how far a block is; a key and its reply."""
 
@@ -154,7 +160,19 @@ def _done(needed: Expected, task: bytes, block: bytes) -> Reply:
         return Reply(worker, failed(here, error, doing=doing))
     tell = partial(_tell, needed.topic)
     with reporting_to(tell):
-        return Reply(worker, do_block(done, here))
+        outcome = do_block(done, here)
+    if lost_device(outcome) and get_worker().nanny:
+        # without a nanny nobody would restart it, and it may be a thread of the client
+        sys.stderr.write(f"volproc: this worker ends: {outcome.failure}\n")
+        sys.stderr.flush()
+        os._exit(1)
+    return Reply(worker, outcome)
+
+
+def lost_device(outcome: Outcome) -> bool:
+    """Whether the block broke its process' CUDA context, so that only a new process can go on."""
+    said = f"{outcome.failure or ''}{outcome.trace}"
+    return "CUDA" in said and any(words in said for words in DEVICE_LOST)
 
 
 def _tell(topic: str, *report: Any) -> None:

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from volproc.errors import ModelError
 from volproc.grid.box import Box, whole_box
+from volproc.model.foreign.torch_formats import TorchModule
 from volproc.model.network import Network
 from volproc.stages.inference import batches
 from volproc.stages.inference.batches import (
+    GOOD_CALLS,
     BatchLimit,
     fitting_pixels,
     halves,
@@ -119,12 +121,38 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(tiles):
             True,
         ),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("FIND was unable to find an engine to execute this computation"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED"), True),
         (RuntimeError("Sizes of tensors must match"), False),
         (ValueError("out of memory"), False),
     ],
 )
 def test_lack_of_memory_is_told_apart(error, full):
     assert is_out_of_memory(error) == full
+
+
+@pytest.mark.parametrize(("error", "full"), [(FULL[1], True), (RuntimeError("sizes"), False)])
+def test_lack_of_memory_in_a_foreign_network_is_told_apart(error, full):
+    def module(values):
+        raise error
+
+    foreign = TorchModule(module, "net.pt", 0, ())
+    with pytest.raises(ModelError) as raised:
+        foreign(torch.zeros(1))
+    assert is_out_of_memory(raised.value) == full
+
+
+def test_a_halved_limit_grows_back_to_what_it_was(tiles):
+    """A neighbour took the memory for one call, and gave it back."""
+    _, (one, *_) = tiles
+    whole = 8 * pixels(one)
+    limit = BatchLimit(tiles=8, pixels=whole)
+    limit.halve([one] * 4)
+    assert limit.at_once(one) == 2
+    found = [done([one], fits=whole, limit=limit) and limit.pixels for _ in range(4 * GOOD_CALLS)]
+    assert found[GOOD_CALLS - 2] == whole // 4
+    assert found[GOOD_CALLS - 1] == whole // 2
+    assert found[-1] == whole
 
 
 class Costly(Network):

@@ -2,6 +2,7 @@
 
     many tiles -> half as many -> ... -> one tile -> half a tile -> ... -> ModelError
 
+A limit that was halved is doubled again after some good calls: who took the memory may be gone.
 Half a tile has the network's whole halo, so its output is that of the tile, but for rounding.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from volproc.errors import ModelError
@@ -25,6 +26,9 @@ SHARE = 0.8
 MAX_PIXELS = 4 * 2**20
 """In one call on a GPU: enough to keep it busy, few enough for tensors of under 2^31 values."""
 
+GOOD_CALLS = 64
+"""After which a halved limit is doubled: one that is still too high costs one call in 64."""
+
 HOST_BYTES = 2 * 2**30
 """For a call on a CPU: the same everywhere, so that the same tiles are halved on all machines."""
 
@@ -36,6 +40,11 @@ class BatchLimit:
     tiles: int
     pixels: int
     device: str = "cpu"
+    _most: int = field(init=False)
+    _good: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._most = self.pixels
 
     def at_once(self, one: Tile) -> int:
         """How many tiles like this fit; 0 if not even one does."""
@@ -44,7 +53,14 @@ class BatchLimit:
     def halve(self, batch: list[Tile]) -> None:
         """Remember that `batch` was too much."""
         self.pixels = sum(map(_pixels, batch)) // 2
+        self._good = 0
         give_back(self.device)
+
+    def fitted(self) -> None:
+        """Count a good call; the limit grows back, at most to what it was at first."""
+        self._good += 1
+        if self._good % GOOD_CALLS == 0:
+            self.pixels = min(self._most, 2 * self.pixels)
 
 
 _limits: dict[tuple[str, str, int], BatchLimit] = {}
@@ -106,6 +122,8 @@ def in_batches(
                 raise _too_large(batch[0])
             limit.halve(batch)
             waiting.extendleft(reversed(batch))
+        else:
+            limit.fitted()
 
 
 def _out_of_memory(run: Callable[[list[Tile]], None], batch: list[Tile]) -> bool:

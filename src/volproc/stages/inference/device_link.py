@@ -89,14 +89,26 @@ def free_bytes() -> int:
     return int(free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a call failed for lack of memory, whichever library says so."""
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "ALLOC_FAILED",
+    # cuDNN, where no way of convolving fits into the memory that is left
+    "unable to find an engine",
+    "CUDNN_STATUS_NOT_SUPPORTED",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a call failed for lack of memory, whichever library says so.
+
+    What the error was raised from counts, too: a ModelError of another maker's network.
+    """
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    message = str(error)
-    return isinstance(error, RuntimeError) and any(
-        words in message for words in ("out of memory", "can't allocate memory", "ALLOC_FAILED")
-    )
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
 
 
 def give_back(device: str) -> None:
