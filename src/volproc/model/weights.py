@@ -23,7 +23,7 @@ from volproc.location import filesystem_of
 from volproc.model.card import Card, TrainedOn, card_for
 from volproc.model.etchacell import EtchACell
 from volproc.model.etchacell_spec import EtchACellSpec
-from volproc.model.model_folder import CARD, WEIGHTS, load_card, read_file
+from volproc.model.model_folder import CARD, INT8, WEIGHTS, load_card, read_file
 from volproc.model.unet import UNet
 from volproc.model.unet_spec import UNetSpec
 from volproc.retry import patient
@@ -53,6 +53,17 @@ def save_model(folder: Path | str, module: PlaneNetwork, card: Card) -> Card:
     _replace(f"{folder}/{WEIGHTS}", data)
     _replace(f"{folder}/{CARD}", final.model_dump_json(indent=2).encode() + b"\n")
     return final
+
+
+def save_int8(folder: Path | str, source: Path | str, data: bytes, card: Card) -> None:
+    """Write a model with its quantised weights, file content `data`, to a path or URL.
+
+    `source` is the folder of its float32 weights, which may be the same; `card` is of both.
+    """
+    if str(folder) != str(source):
+        _replace(f"{folder}/{WEIGHTS}", read_file(f"{source}/{WEIGHTS}"))
+    _replace(f"{folder}/{INT8}", data)
+    _replace(f"{folder}/{CARD}", card.model_dump_json(indent=2).encode() + b"\n")
 
 
 def load_model(folder: Path | str) -> tuple[PlaneNetwork, Card]:
