@@ -92,16 +92,14 @@ class MatchedGreys:
 
 
 def looked_up(planes: Tensor, table: Tensor) -> Tensor:
-    """`table` of each uint8 voxel, channels last: one pass over planes (N, C, H, W) of any strides."""
+    """`table` of each uint8 voxel of planes (N, C, H, W) of any strides, channels last: one pass."""
     out = torch.empty(planes.shape, dtype=table.dtype, memory_format=torch.channels_last)
     _look_up(planes.numpy(), table.numpy(), out.permute(0, 2, 3, 1).numpy())
     return out
 
 
 @compiled
-def _look_up(
-    planes: npt.NDArray[np.uint8], table: npt.NDArray[Any], out: npt.NDArray[Any]
-) -> None:
+def _look_up(planes: npt.NDArray[np.uint8], table: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
     for n in range(out.shape[0]):
         for y in range(out.shape[1]):
             for x in range(out.shape[2]):

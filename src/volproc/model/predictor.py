@@ -72,7 +72,8 @@ class Sigmoid:
         self._sharpness = None if bool((per_class == 1).all()) else 1 / per_class.view(-1, 1, 1, 1)
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        of_class = logits.float().unflatten(1, (self._classes, -1))
+        """The probabilities."""
+        of_class = torch.unflatten(logits.float(), 1, (self._classes, -1))
         return torch.sigmoid(of_class if self._sharpness is None else of_class * self._sharpness)
 
 

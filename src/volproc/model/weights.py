@@ -63,7 +63,7 @@ def save_int8(folder: Path | str, source: Path | str, data: bytes, card: Card) -
     if str(folder) != str(source):
         _replace(f"{folder}/{WEIGHTS}", read_file(f"{source}/{WEIGHTS}"))
     _replace(f"{folder}/{INT8}", data)
-    _replace(f"{folder}/{CARD}", card.model_dump_json(indent=2).encode() + b"\n")
+    _replace(f"{folder}/{CARD}", card.model_dump_json(indent=2, exclude_unset=True).encode() + b"\n")
 
 
 def load_model(folder: Path | str) -> tuple[PlaneNetwork, Card]:

@@ -23,5 +23,5 @@ def require_openvino() -> None:
     """ModelError with the way to install it where openvino is missing."""
     if find_spec("openvino") is None:
         raise ModelError(
-            f"int8 needs openvino: {INSTALL.format('int8')}; or use precision = \"float32\""
+            f'int8 needs openvino: {INSTALL.format("int8")}; or use precision = "float32"'
         )
