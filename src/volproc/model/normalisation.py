@@ -92,7 +92,7 @@ class MatchedGreys:
 
 
 def looked_up(planes: Tensor, table: Tensor) -> Tensor:
-    """`table` of each uint8 voxel of planes (N, C, H, W) of any strides, channels last: one pass."""
+    """`table` of each uint8 voxel of planes (N, C, H, W), any strides; channels last. One pass."""
     out = torch.empty(planes.shape, dtype=table.dtype, memory_format=torch.channels_last)
     _look_up(planes.numpy(), table.numpy(), out.permute(0, 2, 3, 1).numpy())
     return out
