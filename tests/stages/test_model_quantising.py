@@ -48,7 +48,7 @@ def test_the_same_images_make_the_same_weights_in_place_too(image, tiny_model, t
 def test_the_steps_are_of_the_first_planes_and_the_costs_of_the_others(
     save_volume, noise, tiny_model, tmp_path
 ):
-    """Of a model that looks along z; the other half upside down leaves the constants as they are."""
+    """Of a model that looks along z; the other half upside down leaves its constants alone."""
     folder = tmp_path / "along-z"
     shutil.copytree(tiny_model, folder)
     card = load_card(folder).model_copy(update={"axes": "z"})
