@@ -1,6 +1,6 @@
 """int8 against float32 on this CPU: the network alone, the whole command, Dice of both.
 
-    python benchmarks/int8.py DATA FOLDER [--model nuclei-50nm] [--volumes phantom cell] [--rounds 3]
+    python benchmarks/int8.py DATA FOLDER [--model nuclei-50nm] [--volumes phantom cell]
     ONEDNN_MAX_CPU_ISA=AVX2 python benchmarks/int8.py ...          # as on a CPU without AVX-512
 
 One thread; both precisions take turns, so that a busy machine slows both. CPU seconds are the least

@@ -50,7 +50,7 @@ def test_no_instruction_set_changes_a_bit(kind, tmp_path):
     """oneDNN takes instructions up to `kind`, where the machine has them.
 
     Weights up to 127 instead of 63 would overflow without VNNI, and steps that are no powers of two
-    would be rounded in another order with AVX2.
+    may be rounded otherwise where kernels multiply and add in another order.
     """
     _, layers = quantised_network(widths=SPEC.widths, slices_in=SPEC.slices_in)
     sha256 = written(tmp_path, layers)
