@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 from tests.model.int8.exact import CONSTANTS, exact_head, noise, quantised_network, written
 
-pytest.importorskip("openvino", reason="openvino is not installed (pip install volproc[int8])")
+if find_spec("openvino") is None:
+    pytest.skip("openvino is not installed (pip install volproc[int8])", allow_module_level=True)
 from tests.model.int8.probabilities import SPEC, probabilities
 
 from volproc.model.int8.openvino_graph import compiled
@@ -62,6 +64,24 @@ def test_no_instruction_set_changes_a_bit(kind, tmp_path):
         env={**os.environ, "ONEDNN_MAX_CPU_ISA": kind, "PYTHONPATH": path},
     )
     assert found.stdout == probabilities(layers).tobytes()
+
+
+def test_nothing_is_reported_to_the_makers_of_openvino(tmp_path):
+    """By itself it leaves an identity in the home folder, and sends an event with every import."""
+    code = (
+        "import sys; from volproc.model.int8.requirements import openvino; openvino().Core(); "
+        "print(*(name for name in sys.modules if name.startswith('openvino_telemetry')))"
+    )
+    path = os.pathsep.join(map(os.path.abspath, sys.path))
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": path},
+    )
+    assert found.stdout.split() == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_probabilities_of_a_part_are_those_of_the_whole():

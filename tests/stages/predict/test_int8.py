@@ -1,6 +1,7 @@
 """[predict] precision = "int8": the laws of float32 hold, and what cannot be is said in a line."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -33,9 +34,8 @@ def int8_model(tiny_model, tmp_path_factory):
 
 
 def has_openvino():
-    return pytest.importorskip(
-        "openvino", reason="openvino is not installed (pip install volproc[int8])"
-    )
+    if find_spec("openvino") is None:
+        pytest.skip("openvino is not installed (pip install volproc[int8])")
 
 
 def test_blocks_never_change_the_votes(image, int8_model, runner):  # noqa: F811
@@ -99,6 +99,8 @@ def test_what_cannot_run_in_int8_is_refused(
         plan(model=str(tiny_model))
     with pytest.raises(ModelError, match=r"cannot be quantised: int8 is for volproc's U-Nets"):
         plan(model=str(small_etchacell))
+    with pytest.raises(ConfigError, match=r"run by OpenVINO, .* leave compiled out"):
+        plan(model=str(tiny_model), compiled=True)
     monkeypatch.setattr("volproc.stages.predict.stage.device_for", lambda _: "cuda")
     with pytest.raises(ConfigError, match=r'"int8" is for CPUs.* use device = "cpu"'):
         plan(model=str(tiny_model))

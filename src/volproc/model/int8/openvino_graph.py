@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from volproc.model.int8.layers import ZERO, Int8Layers, walk, zero_of
+from volproc.model.int8.requirements import openvino
 from volproc.model.output_window import OutputWindow, Region, regions
 from volproc.model.unet_spec import UNetSpec
 
@@ -28,8 +29,6 @@ def compiled(
 
     float32 (N, h, w, channels) at the `requested` pixels. As many threads as torch has.
     """
-    import openvino
-
     model = _graph(layers, spec, shape, requested)
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -37,7 +36,7 @@ def compiled(
         "ENABLE_CPU_PINNING": False,  # else all workers of a machine share its first core
         "INFERENCE_PRECISION_HINT": "f32",  # of what is not int8; bfloat16 would round
     }
-    return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    return openvino().Core().compile_model(model, "CPU", settings).create_infer_request()
 
 
 def _graph(
@@ -46,8 +45,6 @@ def _graph(
     shape: tuple[int, int, int, int],
     requested: OutputWindow | None,
 ) -> Any:
-    from openvino import Model
-
     ops = _Operations(layers, spec)
     planes = ops.op.parameter(list(shape), np.uint8)
     # permuted as what is computed from it: only the sizes count
@@ -56,16 +53,15 @@ def _graph(
     kept = regions(requested, sizes, levels=levels, reach=reach, stem=spec.stem)
     head = walk(ops, spec, ops.given(planes), kept)
     result = ops.op.result(ops.transposed(head, NCHW_TO_NHWC))
-    return Model([result], [planes], "unet")
+    return openvino().Model([result], [planes], "unet")
 
 
 class _Operations:
     """`Arithmetic` of OpenVINO's nodes, which have no types."""
 
     def __init__(self, layers: Int8Layers, spec: UNetSpec) -> None:
-        import openvino.opset13 as op
-
-        self.op, self._layers, self._spec = op, layers, spec
+        self.op: Any = openvino().opset13
+        self._layers, self._spec = layers, spec
 
     def given(self, planes: Any) -> Any:
         """uint8 planes (N, H, W, C) as values around 0, to be quantised as they are."""

@@ -13,6 +13,7 @@ import torch
 
 from volproc.model.int8.layers import INPUT_STEPS, ZERO, Int8Layers
 from volproc.model.int8.openvino_graph import compiled
+from volproc.model.int8.requirements import openvino
 from volproc.model.network import Constants
 from volproc.model.normalisation import looked_up
 from volproc.model.output_window import OutputWindow
@@ -43,12 +44,10 @@ class Int8Predictor:
         self, planes: torch.Tensor, constants: Constants, requested: OutputWindow | None = None
     ) -> torch.Tensor:
         """The probabilities, given the volume's normalisation constants."""
-        from openvino import Tensor
-
         with self._calling:  # a request has one input and one output
             given = quantised(planes, constants).permute(0, 2, 3, 1).numpy()
             request = self._request(given, requested)
-            request.set_input_tensor(Tensor(given, shared_memory=True))
+            request.set_input_tensor(openvino().Tensor(given, shared_memory=True))
             request.infer()
             head = torch.from_numpy(request.get_output_tensor().data).permute(0, 3, 1, 2)
             return self._sigmoid(torch.nn.functional.pixel_shuffle(head, self._spec.stem))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 from volproc.errors import INSTALL, ModelError
 from volproc.model.spec import PlaneSpec
@@ -25,3 +29,27 @@ def require_openvino() -> None:
         raise ModelError(
             f'int8 needs openvino: {INSTALL.format("int8")}; or use precision = "float32"'
         )
+
+
+def openvino() -> Any:
+    """The module; ModelError with the way to install it where it is missing.
+
+    Imported without openvino_telemetry, which would report every import to Google Analytics.
+    """
+    require_openvino()
+    with _missing("openvino_telemetry"):
+        import openvino as runtime
+    return runtime
+
+
+@contextmanager
+def _missing(module: str) -> Iterator[None]:
+    """Within it an import of `module` fails as if it were not installed."""
+    there = sys.modules.get(module)
+    sys.modules[module] = None  # type: ignore[assignment] # as the import system wants it
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+        if there is not None:
+            sys.modules[module] = there

@@ -44,8 +44,8 @@ from volproc.stages.predict.native_prediction import plan_native
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.plan import PredictPlan
 from volproc.stages.predict.requirements import (
-    require_cpu,
     require_greys,
+    require_plain_cpu,
     require_reachable,
     require_weights,
     settled,
@@ -93,7 +93,7 @@ def plan_predict(
     device = device_for(options.device)
     network = network or open_network(options.model, card=options.card, trust=options.trust_model)
     if options.precision == "int8":
-        require_cpu(device)
+        require_plain_cpu(options, device)
         network = in_int8(network)
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
