@@ -54,6 +54,7 @@ SMALLER = {
     "--shape 64 240 240": "--shape 8 64 64",
     "--roi 50 2000 2000": "--roi 8 100 100",
     "--shape 64 400 400": "--shape 64 64 64",
+    "--shape 96 320 320": "--shape 24 64 64",
     "--shape 120 1024 1024": "--shape 8 160 160",
     "few = true": "few = true\nsteps = 2\npatch = 48\nbatch = 1",
     "--volunteers 11": "--volunteers 3",
@@ -67,6 +68,7 @@ INPUTS = {
     "labels.md": {"prediction.zarr": "run/prediction.zarr", "mask.zarr": TRUTH},
     "doubt.md": {name: f"run/{name}" for name in MADE},
     "measure.md": {name: f"run/{name}" for name in MADE} | {"image.zarr": "run/image.zarr"},
+    "models.md": {"IMAGE.zarr": "phantom.zarr"},
     "predict.md": {"IMAGE.zarr": "phantom.zarr"},
     "scores.md": {"TRUTH.zarr": TRUTH},
 }

@@ -905,6 +905,7 @@ def predict(
     block: Sequence[int] | None = None,
     batch: int = 0,
     compiled: bool = False,
+    precision: Literal["float32", "int8"] = "float32",
     device: Literal["auto", "cpu", "cuda"] = "auto",
     overwrite: bool = False,
     cluster: ClusterOptions | Client | None = None,
@@ -990,6 +991,9 @@ def predict(
     compiled
         Compile the network for each size of tile, by torch.compile: takes a minute or more
         on each worker. No faster on a CPU; not measured on a GPU.
+    precision
+        int8: a model's quantised weights, by OpenVINO, on CPUs only; the same bits on every
+        CPU. `volproc models quantise` makes them.
     device
         Where the network runs; auto takes a GPU if there is one.
     overwrite

@@ -81,9 +81,15 @@ def test_check_says_what_is_wrong_by_its_exit_code(folder: Path) -> None:
     assert (code, "error: " in said, "SHA-256 differs" in said) == (1, True, True)
 
 
+def test_what_int8_costs_is_shown() -> None:
+    """Of the shipped model, which has quantised weights."""
+    assert "of a million voxels change sides of 0.5" in volproc("show", "nuclei-50nm")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("quantise", "nuclei-50nm", "--images", "a.zarr"), "is a shipped model; give a folder"),
         (("show", "nothing"), "no model 'nothing': neither a folder nor shipped"),
         (("list", "nothing"), "nothing is not a folder; give one that holds model folders"),
         (("import-keras", "none.h5", "out"), "none.h5 is not a file; expected HDF5 of Keras"),

@@ -15,7 +15,7 @@ from volproc.terminal import out, show
 if TYPE_CHECKING:
     from volproc.model.card import Calibration, Card
 
-models = typer.Typer(help="List, show, check and import models.", no_args_is_help=True)
+models = typer.Typer(help="List, show, check, quantise and import models.", no_args_is_help=True)
 app.add_typer(models, name="models")
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A folder or shipped name.")]
@@ -69,6 +69,28 @@ def check_models(model: ModelArgument) -> None:
     show(f"{model}: nothing is wrong" + (", see the notes" if found else ""))
 
 
+@models.command("quantise")
+def quantise_model(
+    model: ModelArgument,
+    folder: Annotated[
+        str, typer.Argument(metavar="[OUT]", help="The folder it goes to; its own if left out.")
+    ] = "",
+    *,
+    images: Annotated[
+        list[str],
+        typer.Option(help="Volumes like those to predict. Repeatable.", metavar="IMAGE.zarr"),
+    ],
+) -> None:
+    """Make a model's int8 weights ([predict] precision = "int8"), and say what they cost."""
+    from volproc.model.card import int8_costs
+    from volproc.stages.model_quantising import quantise_model
+
+    made = quantise_model(model, images, folder)
+    assert made.int8
+    show(f"{made.name}: {folder or model}")
+    show(int8_costs(made.int8))
+
+
 @models.command("import-keras")
 def import_keras_model(
     file: Annotated[Path, typer.Argument(metavar="MODEL.hdf5", help="What Keras saved as HDF5.")],
@@ -101,6 +123,8 @@ def _kflop(card: Card) -> str:
 
 
 def _facts(card: Card) -> Iterator[tuple[str, str]]:
+    from volproc.model.card import int8_costs
+
     yield "name", card.name
     yield "purpose", card.purpose
     yield "limits", card.limits
@@ -124,6 +148,8 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     for key, value in card.scores.items():
         yield "score", f"{key}: {value:.4g}"
     yield "notes", card.notes
+    if card.int8:
+        yield "quantised", int8_costs(card.int8)
     yield "made by", card.made_by
     yield "weights", card.weights_sha256
 

@@ -70,6 +70,22 @@ class Calibration(_Frozen):
     """The mean probability of each bin, and the share of its voxels that are of the class."""
 
 
+class Int8(_Frozen):
+    """Quantised weights beside the float32 ones, and what they cost on planes held out."""
+
+    sha256: str
+    """Digest of int8.safetensors."""
+    steps_from: tuple[str, ...]
+    """Names of the images whose planes gave the steps of the activations, and others of whose
+    planes gave the differences."""
+    largest_difference: Share
+    """Of probabilities, from those of the float32 weights."""
+    mean_difference: Share
+    """Of the same."""
+    changed_sides: Share
+    """Of the voxels, those that float32 puts on the other side of 0.5."""
+
+
 class Card(_Frozen):
     """All there is to know about a model without loading its weights."""
 
@@ -118,6 +134,8 @@ class Card(_Frozen):
     format: Format = FORMAT
     weights_sha256: str = ""
     """Digest of weights.safetensors; written by `save_model`."""
+    int8: Int8 | None = None
+    """Of these weights; None where nobody quantised them."""
 
     @model_validator(mode="after")
     def _one_name_per_output(self) -> Self:
@@ -147,6 +165,16 @@ class Card(_Frozen):
             words = json.dumps([self.weights_sha256, self.temperatures, self.grey_quantiles])
             return hashlib.sha256(words.encode()).hexdigest()
         return self.weights_sha256
+
+
+def int8_costs(quantised: Int8) -> str:
+    """In a line, what the quantised weights cost."""
+    return (
+        f"int8: on planes of {', '.join(quantised.steps_from)} probabilities differ from "
+        f"float32's by {quantised.mean_difference:.2g} on average, "
+        f"{quantised.largest_difference:.2g} at most; "
+        f"{1e6 * quantised.changed_sides:.0f} of a million voxels change sides of 0.5"
+    )
 
 
 def card_for(

@@ -10,6 +10,8 @@ import torch
 
 from volproc.errors import ModelError
 from volproc.model.card import Card
+from volproc.model.int8.layers import load_layers
+from volproc.model.int8.requirements import require_int8
 from volproc.model.measured_halo import measured_halo
 from volproc.model.model_folder import model_folder
 from volproc.model.normalisation import Normalisation
@@ -41,6 +43,8 @@ def check_model(name: str) -> tuple[ModelFinding, ...]:
     """What is wrong with the model of that folder, URL or shipped name; errors first."""
     try:
         network, card = load_model(model_folder(name))
+        if card.int8:
+            load_layers(model_folder(name), require_int8(card.spec, card.name), card.int8.sha256)
     except ModelError as error:
         return (ModelFinding(True, str(error)),)
     found = (*_seeing(network, card), *_tiles(network, card), *_left_out(card))

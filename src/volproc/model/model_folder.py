@@ -15,7 +15,7 @@ from volproc.location import filesystem_of
 from volproc.model.card import FORMAT, Card, Format
 from volproc.retry import patient
 
-WEIGHTS, CARD = "weights.safetensors", "card.json"
+WEIGHTS, INT8, CARD = "weights.safetensors", "int8.safetensors", "card.json"
 SHIPPED = Path(__file__).parent / "shipped"
 
 

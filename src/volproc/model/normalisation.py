@@ -50,7 +50,7 @@ class Normalisation:
     def apply(self, values: Tensor) -> Tensor:
         """`values` normalised, float32, each voxel on its own; NaN becomes 0, the mean."""
         if values.dtype == torch.uint8 and values.ndim == 4 and not values.is_cuda:
-            return _looked_up(values, self.apply(torch.arange(256, dtype=torch.uint8)))
+            return looked_up(values, self.apply(torch.arange(256, dtype=torch.uint8)))
         scaled = values.to(torch.float32, copy=True).sub_(self.mean).mul_(1 / self.std)
         if values.is_floating_point():
             scaled.nan_to_num_(nan=0.0, posinf=CLIP, neginf=-CLIP)
@@ -76,7 +76,7 @@ class MatchedGreys:
         if values.dtype == torch.uint8:
             table = self._matched(torch.arange(256, device=values.device))
             if values.ndim == 4 and not values.is_cuda:
-                return _looked_up(values, table)
+                return looked_up(values, table)
             return table[values.int()]
         return self._matched(values)
 
@@ -91,17 +91,15 @@ class MatchedGreys:
         return matched.nan_to_num_(nan=0.0).clamp_(-CLIP, CLIP)
 
 
-def _looked_up(planes: Tensor, table: Tensor) -> Tensor:
-    """`table` of each voxel, channels last: one pass over planes (N, C, H, W) of any strides."""
+def looked_up(planes: Tensor, table: Tensor) -> Tensor:
+    """`table` of each uint8 voxel of planes (N, C, H, W), any strides; channels last. One pass."""
     out = torch.empty(planes.shape, dtype=table.dtype, memory_format=torch.channels_last)
     _look_up(planes.numpy(), table.numpy(), out.permute(0, 2, 3, 1).numpy())
     return out
 
 
 @compiled
-def _look_up(
-    planes: npt.NDArray[np.uint8], table: npt.NDArray[np.float32], out: npt.NDArray[np.float32]
-) -> None:
+def _look_up(planes: npt.NDArray[np.uint8], table: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
     for n in range(out.shape[0]):
         for y in range(out.shape[1]):
             for x in range(out.shape[2]):

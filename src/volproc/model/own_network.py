@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from volproc.errors import ModelError
 from volproc.model.card import Card
 from volproc.model.etchacell_spec import EtchACellSpec
+from volproc.model.int8.requirements import require_int8, require_openvino
 from volproc.model.model_folder import WEIGHTS, file_bytes, load_card
 from volproc.model.network import Constants, Network, Predict
 from volproc.model.normalisation import constants_from, matched_constants
@@ -24,6 +26,8 @@ class UNetNetwork(Network):
     spec: UNetSpec | EtchACellSpec
     grey_quantiles: tuple[float, ...] = ()
     """Of the images that it learnt from, normalised."""
+    int8_sha256: str = ""
+    """Digest of its quantised weights; none where nobody made them."""
 
     def flop(self, height: int, width: int, requested: tuple[int, int] | None = None) -> int:
         """Operations of the convolutions; the decoder computes only what is requested."""
@@ -57,6 +61,53 @@ class UNetNetwork(Network):
         return Predictor(module, device, name=self.name, temperatures=card.temperatures)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Int8UNetNetwork(UNetNetwork):
+    """The same with its quantised weights, on a CPU."""
+
+    def load(self, device: str) -> Predict:
+        """The quantised U-Net; ModelError where openvino is missing."""
+        from volproc.model.int8.layers import load_layers
+        from volproc.model.int8.predictor import Int8Predictor
+
+        if device != "cpu":
+            raise ModelError(f'{self.name} in int8 is for CPUs; use [predict] device = "cpu"')
+        card = load_card(self.source)
+        if in_int8(described(card, self.source)).digest != self.digest:
+            raise ModelError(
+                f"the model {self.source} changed after the run was planned; run again"
+            )
+        spec = require_int8(self.spec, self.name)
+        layers = load_layers(self.source, spec, self.int8_sha256)
+        return Int8Predictor(layers, spec, temperatures=card.temperatures)
+
+
+def in_int8(network: Network) -> Int8UNetNetwork:
+    """`network` with its quantised weights; ModelError where it has none, or openvino is missing.
+
+    No part of its digest is the kind of CPU, as all give the same bits (`int8/layers.py`).
+    """
+    if not isinstance(network, UNetNetwork):
+        raise ModelError(
+            f"{network.name} is not one of volproc's U-Nets, which int8 is for; use "
+            'precision = "float32"'
+        )
+    require_int8(network.spec, network.name)
+    if not network.int8_sha256:
+        raise ModelError(
+            f"{network.name} has no quantised weights; make them (volproc models quantise "
+            f'{network.source} --images IMAGE.zarr), or use precision = "float32"'
+        )
+    require_openvino()
+    words = f"{network.digest} int8 {network.int8_sha256}"
+    known = {one.name: getattr(network, one.name) for one in fields(network)}
+    changed = {
+        "digest": hashlib.sha256(words.encode()).hexdigest(),
+        "notes": (*network.notes, "runs in int8, as [predict] precision asks"),
+    }
+    return Int8UNetNetwork(**known | changed)
+
+
 def own_network(folder: Path | str) -> UNetNetwork:
     """The network in one of our model folders; ModelError if its card is missing or unusable."""
     return described(load_card(folder), folder)
@@ -78,5 +129,6 @@ def described(card: Card, folder: Path | str) -> UNetNetwork:
         fusion=card.fusion,
         grey_quantiles=card.grey_quantiles,
         weight_bytes=file_bytes(f"{folder}/{WEIGHTS}"),
+        int8_sha256=card.int8.sha256 if card.int8 else "",
         spec=card.spec,
     )

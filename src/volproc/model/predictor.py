@@ -20,8 +20,7 @@ from volproc.model.unet import UNet
 class Predictor:
     """Probabilities (N, classes, slices_out, h, w), float32, for raw planes (N, slices_in, H, W).
 
-    float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it. Logits are
-    divided by the `temperatures`, one per class (1 if there are none).
+    float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it.
     """
 
     def __init__(
@@ -32,9 +31,8 @@ class Predictor:
         name: str = "the network",
         temperatures: Sequence[float] = (),
     ) -> None:
-        self._name, self._classes = name, module.spec.classes
-        per_class = torch.tensor(temperatures or (1.0,) * self._classes, device=device)
-        self._sharpness = None if bool((per_class == 1).all()) else 1 / per_class.view(-1, 1, 1, 1)
+        self._name = name
+        self._sigmoid = Sigmoid(module.spec.classes, temperatures, device)
         folded = without_batch_norm(module).to(device)
         if isinstance(folded, UNet) and device == "cpu":
             folded = without_stem(folded)
@@ -48,9 +46,7 @@ class Predictor:
         normal = constants.apply(planes).contiguous(memory_format=torch.channels_last)
         with torch.autocast(normal.device.type, dtype=half(), enabled=normal.is_cuda):
             logits = self.module(normal, requested)
-        of_class = logits.float().unflatten(1, (self._classes, -1))
-        calibrated = of_class if self._sharpness is None else of_class * self._sharpness
-        probabilities = torch.sigmoid(calibrated)
+        probabilities = self._sigmoid(logits)
         if math.isnan(float(probabilities.sum())):  # as NaN is where one of its parts is
             raise self._not_a_number(logits.dtype)
         return probabilities
@@ -62,6 +58,23 @@ class Predictor:
             f"model {self._name} predicts NaN: its weights are so large that {kind} cannot hold "
             f"the results; {way_out}, or take another model"
         )
+
+
+class Sigmoid:
+    """Probabilities (N, classes, slices, H, W), float32, from logits (N, classes x slices, H, W).
+
+    Logits are divided by the `temperatures`, one per class (1 if there are none).
+    """
+
+    def __init__(self, classes: int, temperatures: Sequence[float], device: str) -> None:
+        self._classes = classes
+        per_class = torch.tensor(temperatures or (1.0,) * classes, device=device)
+        self._sharpness = None if bool((per_class == 1).all()) else 1 / per_class.view(-1, 1, 1, 1)
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """The probabilities."""
+        of_class = torch.unflatten(logits.float(), 1, (self._classes, -1))
+        return torch.sigmoid(of_class if self._sharpness is None else of_class * self._sharpness)
 
 
 def without_batch_norm(module: nn.Module) -> nn.Module:

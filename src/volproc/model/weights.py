@@ -23,7 +23,7 @@ from volproc.location import filesystem_of
 from volproc.model.card import Card, TrainedOn, card_for
 from volproc.model.etchacell import EtchACell
 from volproc.model.etchacell_spec import EtchACellSpec
-from volproc.model.model_folder import CARD, WEIGHTS, load_card, read_file
+from volproc.model.model_folder import CARD, INT8, WEIGHTS, load_card, read_file
 from volproc.model.unet import UNet
 from volproc.model.unet_spec import UNetSpec
 from volproc.retry import patient
@@ -37,8 +37,8 @@ __all__ = ["Card", "TrainedOn", "card_for", "load_model", "save_model"]
 def save_model(folder: Path | str, module: PlaneNetwork, card: Card) -> Card:
     """Write the model to a path or URL and return its card, now with the weights' digest.
 
-    The card is written last: a folder with a card is complete. ModelError for weights that are
-    not numbers or a card of another network.
+    The card is written last: a folder with a card is complete; it states no quantised weights.
+    ModelError for weights that are not numbers or a card of another network.
     """
     if module.spec != card.spec:
         raise ModelError(
@@ -49,10 +49,24 @@ def save_model(folder: Path | str, module: PlaneNetwork, card: Card) -> Card:
     }
     _require_finite(tensors, where=card.name)
     data = save_tensors(tensors)
-    final = card.model_copy(update={"weights_sha256": hashlib.sha256(data).hexdigest()})
+    sha256 = hashlib.sha256(data).hexdigest()
+    final = card.model_copy(update={"weights_sha256": sha256, "int8": None})
     _replace(f"{folder}/{WEIGHTS}", data)
     _replace(f"{folder}/{CARD}", final.model_dump_json(indent=2).encode() + b"\n")
     return final
+
+
+def save_int8(folder: Path | str, source: Path | str, data: bytes, card: Card) -> None:
+    """Write a model with its quantised weights, file content `data`, to a path or URL.
+
+    `source` is the folder of its float32 weights, which may be the same; `card` is of both.
+    """
+    if str(folder) != str(source):
+        _replace(f"{folder}/{WEIGHTS}", read_file(f"{source}/{WEIGHTS}"))
+    _replace(f"{folder}/{INT8}", data)
+    _replace(
+        f"{folder}/{CARD}", card.model_dump_json(indent=2, exclude_unset=True).encode() + b"\n"
+    )
 
 
 def load_model(folder: Path | str) -> tuple[PlaneNetwork, Card]:

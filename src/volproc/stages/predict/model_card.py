@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from volproc.model.card import Card
+from volproc.model.card import Card, int8_costs
 from volproc.model.model_folder import load_card
 from volproc.model.network import Network
-from volproc.model.own_network import UNetNetwork
+from volproc.model.own_network import Int8UNetNetwork, UNetNetwork
 
 
 def card_record(network: Network) -> dict[str, str]:
@@ -15,7 +15,11 @@ def card_record(network: Network) -> dict[str, str]:
 
     The model's folder is there, also of one that was trained a moment ago.
     """
-    return _said_by(load_card(network.source)) if isinstance(network, UNetNetwork) else {}
+    if not isinstance(network, UNetNetwork):
+        return {}
+    card = load_card(network.source)
+    quantised = card.int8 if isinstance(network, Int8UNetNetwork) else None
+    return ({"Precision": int8_costs(quantised)} if quantised else {}) | _said_by(card)
 
 
 def _said_by(card: Card) -> dict[str, str]:

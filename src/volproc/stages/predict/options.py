@@ -91,6 +91,9 @@ class PredictOptions(Options):
     compiled: bool = False
     """Compile the network for each size of tile, by torch.compile: takes a minute or more on each
     worker. No faster on a CPU; not measured on a GPU."""
+    precision: Literal["float32", "int8"] = "float32"
+    """int8: a model's quantised weights, by OpenVINO, on CPUs only; the same bits on every CPU.
+    `volproc models quantise` makes them."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network runs; auto takes a GPU if there is one."""
 

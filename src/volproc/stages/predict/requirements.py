@@ -33,6 +33,20 @@ def validation_notes(options: PredictOptions, network: Network) -> Iterator[str]
         )
 
 
+def require_plain_cpu(options: PredictOptions, device: str) -> None:
+    """ConfigError where int8 is to run on a GPU, or compiled by torch."""
+    if device != "cpu":
+        raise ConfigError(
+            '[predict] precision = "int8" is for CPUs, and the network would run on a GPU; use '
+            'device = "cpu", or precision = "float32"'
+        )
+    if options.compiled:
+        raise ConfigError(
+            '[predict] precision = "int8" is run by OpenVINO, not compiled by torch; leave '
+            "compiled out"
+        )
+
+
 def require_greys(options: PredictOptions, network: Network) -> None:
     """ModelError where the model does not know the grey values that are to be matched."""
     if options.match_greys and exists(network.source):  # one that is still to be trained will

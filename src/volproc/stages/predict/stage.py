@@ -14,6 +14,7 @@ from volproc.grid.box import Box, each, whole_box
 from volproc.grid.scale import parse_voxel_nm
 from volproc.model.device import device_for
 from volproc.model.network import Network
+from volproc.model.own_network import in_int8
 from volproc.model.resolver import open_network
 from volproc.stages.claims import admit
 from volproc.stages.description import Request
@@ -44,6 +45,7 @@ from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.plan import PredictPlan
 from volproc.stages.predict.requirements import (
     require_greys,
+    require_plain_cpu,
     require_reachable,
     require_weights,
     settled,
@@ -69,7 +71,7 @@ ALGORITHM = 1
 PASSING = {
     *("model", "card", "trust_model", "device", "batch", "compiled", "votes"),
     *("agreement", "disagreement", "regions_um", "image_grid", "seam_check", "box", "mask"),
-    *("classes", "match_greys"),
+    *("classes", "match_greys", "precision"),
 }
 """Options that do not change the prediction, or are named otherwise in its digest."""
 
@@ -88,8 +90,11 @@ def plan_predict(
     do not go together.
     """
     require_grey(image, stage="predict")
-    device_for(options.device)
+    device = device_for(options.device)
     network = network or open_network(options.model, card=options.card, trust=options.trust_model)
+    if options.precision == "int8":
+        require_plain_cpu(options, device)
+        network = in_int8(network)
     voxel_nm = parse_voxel_nm(network.voxel_nm)
     require_reachable(image, voxel_nm, network)
     require_greys(options, network)
@@ -166,6 +171,8 @@ def _lasting(options: PredictOptions, network: Network, classes: Sequence[str]) 
     found = options.recorded(exclude=PASSING)
     if len(network.classes) > 1:
         found |= {"classes": classes}
+    if options.precision != "float32":
+        found |= {"precision": options.precision}
     return found | ({"match_greys": True} if options.match_greys else {})
 
 
