@@ -163,12 +163,14 @@ def test_a_missing_file_is_named(folder: Path, missing: str) -> None:
 def test_names_are_shipped_models_or_paths(folder: Path) -> None:
     assert model_folder(str(folder)) == folder
     assert (model_folder("nuclei-50nm") / CARD).is_file()
-    known = r"no model 'nuclei-7nm'.*shipped: membranes-10nm, nuclei-50nm"
+    known = r"no model 'nuclei-7nm'.*shipped: membranes-10nm, nuclei-100nm, nuclei-50nm"
     with pytest.raises(ModelError, match=known):
         model_folder("nuclei-7nm")
 
 
-@pytest.mark.parametrize(("name", "nm"), [("nuclei-50nm", 50), ("membranes-10nm", 10)])
+@pytest.mark.parametrize(
+    ("name", "nm"), [("nuclei-50nm", 50), ("nuclei-100nm", 100), ("membranes-10nm", 10)]
+)
 def test_the_shipped_models_are_whole_and_small(name: str, nm: int) -> None:
     folder = model_folder(name)
     module, card = load_model(folder)

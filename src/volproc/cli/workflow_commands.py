@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from itertools import chain
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,16 +22,26 @@ from volproc.cli.app import (
     listed,
 )
 from volproc.config.times import length_of, moment_of
+from volproc.engine.events import Note
 from volproc.progress_bars import progress
 from volproc.terminal import (
     costs,
     out,
     show,
 )
+from volproc.workflow.preview import preview_of, said_of
 from volproc.workflow.registry import registered
 from volproc.workflow.speeds import GPU_FLOPS
 from volproc.workflow.workflow_file import Workflow, load_workflow
 
+PreviewFlag = Annotated[
+    bool,
+    typer.Option(
+        "--preview",
+        help="A quick look, in a folder of its own beside [run] folder: with nuclei-100nm in place "
+        "of nuclei-50nm.",
+    ),
+]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN/", help="Its folder, or the URL of it.")]
 IN_RUN = ", ".join(stage.name for stage in registered().values() if stage.in_run != "never")
 
@@ -69,6 +80,7 @@ def run(
             metavar="TIME",
         ),
     ] = "",
+    preview: PreviewFlag = False,
     settings: SetFlag = None,
     quiet: bool = False,
 ) -> None:
@@ -76,14 +88,22 @@ def run(
     from volproc import workflow
 
     end = moment_of(until, now=datetime.now(), flag="--until") if until else None
-    options = load_workflow(file, flags=flags_of(settings, box))
+    options = _loaded(file, flags_of(settings, box), preview=preview)
     with nullcontext() if quiet else progress() as watch:
         watchers = (watch,) if watch else ()
+        if watch and preview:
+            watch(Note(said_of(options)))
         workflow.run(
             options, stages=listed(stages), redo=listed(redo), watchers=watchers, until=end
         )
     for line in workflow.found(options):
-        show(line)
+        show(f"preview: {line}" if preview else line)
+
+
+def _loaded(file: Path, flags: list[str], *, preview: bool) -> Workflow:
+    """The options of a workflow file, or of its preview."""
+    options = load_workflow(file, flags=flags)
+    return preview_of(options) if preview else options
 
 
 @app.command()
@@ -105,10 +125,13 @@ def plan(
         float,
         typer.Option(min=0.001, help="With --cluster: TFLOP/s of a GPU, where none was measured."),
     ] = GPU_FLOPS / 1e12,
+    preview: PreviewFlag = False,
     settings: SetFlag = None,
 ) -> None:
     """Say what `run` would do and what it would cost, and stop."""
-    options = load_workflow(file, flags=flags_of(settings, box))
+    options = _loaded(file, flags_of(settings, box), preview=preview)
+    if preview:
+        show(said_of(options))
     if cluster or deadline:
         within = length_of(deadline, flag="--deadline") if deadline else None
         _tell_cost(options, listed(stages), within, gpu_flops=gpu_tflops * 1e12)
