@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from secrets import token_urlsafe
 from typing import Any, Protocol
@@ -54,6 +55,12 @@ class Editor(Protocol):
 
     def apply(self) -> VolumeInfo:
         """The labels with all edits, once they are written."""
+
+
+def state_of(viewer: Any) -> dict[str, Any]:
+    """A copy of what is shown: neuroglancer gives out its own, and once that was changed by
+    others it takes the new one for the same, and tells no browser."""
+    return deepcopy(dict(viewer.state.to_json()))
 
 
 @dataclass(frozen=True)
@@ -190,7 +197,7 @@ class Mending:
 
     def _change_labels(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Change the layer of the labels, and show what is merged and deleted by now."""
-        state = self.view.viewer.state.to_json()
+        state = state_of(self.view.viewer)
         name = self.view.scene.name(self._labels)
         for layer in state["layers"]:
             if layer["name"] in (name, f"{name} outlines"):
@@ -204,7 +211,7 @@ class Mending:
 
     def _show_picks(self) -> None:
         """Mark the places that are picked."""
-        state = self.view.viewer.state.to_json()
+        state = state_of(self.view.viewer)
         layers = [layer for layer in state["layers"] if layer["name"] != PICKED]
         corner = self._labels.corner_nm
         places = [each(lambda n, c: n + c, one.place_nm, corner) for one in self.picks]

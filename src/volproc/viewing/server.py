@@ -35,7 +35,14 @@ from volproc.faults import first_line
 from volproc.grid.box import each
 from volproc.viewing.edit_handler import EditHandler
 from volproc.viewing.layers import Layer, Shown, image_layers, label_layers
-from volproc.viewing.mending import LOOPBACK, PICKED, ChangeLayers, Editor, Mending
+from volproc.viewing.mending import (
+    LOOPBACK,
+    PICKED,
+    ChangeLayers,
+    Editor,
+    Mending,
+    state_of,
+)
 from volproc.viewing.outlines import Outlines
 from volproc.viewing.scene import MOST_MESHES, Listed, Scene
 from volproc.viewing.stores import ForbiddenError, Store, byte_range
@@ -89,7 +96,7 @@ class View:
                 *([(rf"{own}/edit", EditHandler, mends)] if self.mending else ()),
             ],
         )
-        self.viewer.set_state(self._kept() or state)
+        self.viewer.set_state(self._kept(state) or state)
 
     @property
     def address(self) -> str:
@@ -126,7 +133,7 @@ class View:
 
     def keep(self) -> None:
         """Write the view into the scene's file if it changed; VolumeError where that cannot be."""
-        state = self.viewer.state.to_json()
+        state = state_of(self.viewer)
         state["layers"] = [layer for layer in state["layers"] if layer["name"] != PICKED]
         text = json.dumps(state, indent=1)
         if self.scene.saved_as and text != self._written:
@@ -181,18 +188,22 @@ class View:
         self.stores.append(store)
         return f"{self.base}/data/{len(self.stores) - 1}"
 
-    def _kept(self) -> dict[str, Any] | None:
-        """The view of the last time, if it was of the same volumes."""
+    def _kept(self, made: dict[str, Any]) -> dict[str, Any] | None:
+        """The view of the last time, if it was of the volumes of the view `made` now."""
         place = self.scene.saved_as
         if not (place and exists(place)):
             return None
         try:
             state: dict[str, Any] = json.loads(read_file(place).decode().replace(PLACE, self.base))
             names = {layer["name"] for layer in state["layers"]}
+            fresh = {layer["name"]: layer["source"] for layer in made["layers"]}
+            if names != fresh.keys():
+                return None
+            for layer in state["layers"]:  # edits gave it addresses that are no more
+                layer["source"] = _at_address(layer["source"], fresh[layer["name"]])
         except (ValueError, TypeError, KeyError):
             return None  # a view is no result: what cannot be read is made anew
-        fresh = {layer["name"] for layer in self._state()["layers"]}
-        return state if names == fresh else None
+        return state
 
 
 def _at_address(source: Any, fresh: Any) -> Any:
