@@ -73,6 +73,3 @@ def test_the_report_of_a_run_made_before_there_was_doubt_is_no_unfinished_one(
     page = (run / "report.html").read_text()
     assert "This run was made before volproc had doubt; run it again to add it." in page
     assert "This run is not finished" not in page
-    settings.write_text(json.dumps({**told, "doubt": {}}))
-    assert volproc("report", run)[0] == 0
-    assert "This run is not finished" in (run / "report.html").read_text()

@@ -1,24 +1,36 @@
 """Edited labels are labels like any other: checked, scored, trained on; also in a bucket."""
 
-import csv
 import json
 
 import numpy as np
 import pytest
-from tests.whole.test_doubt import run_of
-from tests.whole.test_run_at_s3 import begun
 
 import volproc
 from volproc.volume.store import open_volume
+from volproc.workflow.workflow_file import Workflow
 
 
-def rows_of(run):
-    return sorted(volproc_rows(run / "objects.csv"), key=lambda row: -int(row["voxels"]))
+def run_of(scene, model, folder):
+    """A run of many objects into a folder or URL."""
+    volproc.run(
+        Workflow.model_validate(
+            {
+                "run": {"source": str(scene.tiff), "folder": str(folder)},
+                "cluster": {"kind": "serial"},
+                "ingest": {"voxel_nm": scene.voxel_nm},
+                "predict": {"model": str(model), "tile": [16, 80, 80]},
+                "label": {"min_volume_um3": 0.001},
+                "report": {"slices": 1},
+            }
+        ),
+        progress=False,
+    )
 
 
-def volproc_rows(table):
-    with open(table, newline="") as file:
-        return list(csv.DictReader(file))
+def largest_first(labels):
+    """Ids of the objects of an array."""
+    sizes = np.bincount(labels.reshape(-1))[1:]
+    return [int(n) + 1 for n in np.argsort(-sizes, kind="stable")]
 
 
 def values(url):
@@ -27,11 +39,11 @@ def values(url):
 
 
 @pytest.fixture
-def edited(tmp_path, tiny_model, noise):
+def edited(tmp_path, tiny_model, scene):
     """A run whose second largest object was deleted, and the two after it merged."""
-    run_of(tmp_path, tiny_model, noise)
     run = tmp_path / "run"
-    ids = [int(row["id"]) for row in rows_of(run)]
+    run_of(scene, tiny_model, run)
+    ids = largest_first(values(run / "objects.zarr"))
     opened = volproc.edited_run(str(run))
     opened.edit({"do": "delete", "objects": ids[1]})
     opened.edit({"do": "merge", "objects": ids[2:4]})
@@ -73,14 +85,13 @@ def test_a_network_learns_from_edited_labels(edited, tmp_path):
     assert "edited.zarr" in json.dumps(source)
 
 
-def test_a_run_in_a_bucket_is_edited_as_one_in_a_folder(s3, tiny_model, tmp_path):
+def test_a_run_in_a_bucket_is_edited_as_one_in_a_folder(s3, scene, tiny_model, tmp_path):
     found = {}
     for place in (s3, str(tmp_path)):
-        volproc.run(begun(place, tiny_model), progress=False)
+        run_of(scene, tiny_model, f"{place}/run")
         run = volproc.edited_run(f"{place}/run")
         objects = values(f"{place}/run/objects.zarr")
-        sizes = np.bincount(objects.reshape(-1))[1:]
-        first, second, third = (int(n) + 1 for n in np.argsort(-sizes, kind="stable")[:3])
+        first, second, third = largest_first(objects)[:3]
         places = np.argwhere(objects == third)[[0, -1]]
         ends = ((places + 0.5) * open_volume(f"{place}/run/objects.zarr").info.voxel_nm).tolist()
         run.edit({"do": "merge", "objects": [first, second]})

@@ -1,6 +1,7 @@
 """neuroglancer's own server, with files, a list of objects, and the view that is kept.
 
     /TOKEN/                  the page: the list, and neuroglancer beside it
+    /TOKEN/list              the list alone
     /TOKEN/data/N/KEY        a file of store N (`stores.py`, `outlines.py`)
     /TOKEN/go/ID             moves the view to an object
     /TOKEN/edit              what is picked, and edits of it (`mending.py`)
@@ -26,7 +27,7 @@ from urllib.parse import urlsplit
 
 import neuroglancer
 import tornado.web
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Template
 from neuroglancer import server as neuroglancer_server
 from tornado.ioloop import IOLoop
 
@@ -44,7 +45,7 @@ from volproc.viewing.mending import (
     state_of,
 )
 from volproc.viewing.outlines import Outlines
-from volproc.viewing.scene import MOST_MESHES, Listed, Scene
+from volproc.viewing.scene import MOST_MESHES, Listed, Scene, listed_after_edits
 from volproc.viewing.stores import ForbiddenError, Store, byte_range
 from volproc.volume.access import exists
 from volproc.volume.file_io import read_file, write_file
@@ -71,10 +72,13 @@ class View:
     stores: list[Store | Outlines] = field(default_factory=list)
     editor: Editor | None = None
     """Records edits of the labels; where others than this machine may look, nobody edits."""
+    objects: tuple[Listed, ...] = field(init=False)
+    """The list: that of the scene, and as edits left it."""
     _written: str = ""
     """The view that the scene's file has."""
 
     def __post_init__(self) -> None:
+        self.objects = self.scene.objects
         _require_free(self.host, self.port)
         neuroglancer.set_server_bind_address(self.host, self.port)
         self.viewer = neuroglancer.Viewer()
@@ -91,6 +95,7 @@ class View:
             ".*",
             [
                 (rf"{own}/", _Page, {"view": self}),
+                (rf"{own}/list", _List, {"view": self}),
                 (rf"{own}/data/(\d+)/(.*)", _Files, {"view": self}),
                 (rf"{own}/go/(\d+)", _Go, {"view": self}),
                 *([(rf"{own}/edit", EditHandler, mends)] if self.mending else ()),
@@ -123,6 +128,8 @@ class View:
             return {**layer, "source": _at_address(layer["source"], fresh[own])}
 
         change_layers(renewed)
+        if self.editor:
+            self.objects = listed_after_edits(self.scene, info, self.editor.touched())
 
     def close(self) -> None:
         """Serve no more."""
@@ -152,9 +159,9 @@ class View:
                 if layer.layer.type == "segmentation":
                     layer.layer.segments.add(found.id)
 
-    @cached_property
+    @property
     def _by_id(self) -> dict[int, Listed]:
-        return {one.id: one for one in self.scene.objects}
+        return {one.id: one for one in self.objects}
 
     def _state(self) -> dict[str, Any]:
         first = self.scene.first
@@ -242,15 +249,26 @@ class _Handler(tornado.web.RequestHandler):
         self.view = view
 
 
+class _List(_Handler):
+    def get(self) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.finish(_template("list.html.j2").render(objects=self.view.objects))
+
+
+def _template(name: str) -> Template:
+    loader = PackageLoader("volproc", "viewing")
+    return Environment(autoescape=True, loader=loader).get_template(name)
+
+
 class _Page(_Handler):
     def get(self) -> None:
-        templates = Environment(autoescape=True, loader=PackageLoader("volproc", "viewing"))
-        page = templates.get_template("page.html.j2")
+        page = _template("page.html.j2")
         self.finish(
             page.render(
-                objects=self.view.scene.objects,
+                objects=self.view.objects,
                 viewer=self.view.viewer.get_viewer_url(),
                 token=self.view.mending.token if self.view.mending else "",
+                edition=self.view.mending.edition if self.view.mending else 0,
             )
         )
 
