@@ -9,6 +9,7 @@ import pytest
 from tests.stages.fix.conftest import VOXEL_NM, EditedRun, save_labels
 
 from volproc.errors import ConfigError
+from volproc.stages.edits.history import touched_by
 from volproc.stages.edits.requests import EditRequest
 from volproc.viewing.scene import scene_of
 from volproc.volume.store import open_volume
@@ -35,6 +36,9 @@ class Editor(EditedRun):
     def undo_last(self):
         self.session.undo()
         return "undone"
+
+    def touched(self):
+        return touched_by(self.session.log.edits.values())
 
     def apply(self):
         self.fix()
@@ -127,9 +131,72 @@ def test_parts_of_a_split_may_have_several_picks(view):
     assert set(np.unique(applied(view)[BLOCKS == 1])) == {1, 4}
 
 
+def test_a_stroke_is_of_the_first_pick_over_what_else_was_picked(view):
+    """From object 2 through the gap into object 3: voxels of 1 in its way stay."""
+    for x in (39, 42, 44):
+        view.mending.pick(nm(view, 8, 10, x))
+    status, state = post(view, {"do": "paint", "radius_nm": "45"})
+    assert (status, state["said"]) == (200, "edit 1: paint 2")
+    found = applied(view)
+    assert (found[8, 10, 39:45] == 2).all()
+    (edit,) = view.mending.editor.session.log.active
+    assert (edit.asked.over, edit.asked.radius_nm) == ((0, 3), 45)
+    changed = found != BLOCKS
+    assert set(np.unique(BLOCKS[changed])) == {0, 3}
+    view.mending.pick(nm(view, 0, 0, 0))
+    view.mending.pick(nm(view, 8, 10, 10))
+    post(view, {"do": "paint", "radius_nm": 30})
+    assert applied(view)[8, 10, 10] == 0  # what begins in the background takes away
+
+
+def test_the_list_follows_the_edits(view):
+    def said():
+        return {one.id: one.said for one in view.objects}
+
+    before = said()
+    for x in (10, 30):
+        view.mending.pick(nm(view, 8, 10, x))
+    post(view, {"do": "merge"})
+    applied(view)
+    assert [*said()] == [number for number in before if number != 2]
+    assert said()[1].startswith("edited")
+    assert said()[3] == before[3]
+    page = urllib.request.urlopen(f"{view.base}/list").read().decode()
+    assert ('data-id="2"' in page, 'data-id="3"' in page) == (False, True)
+    assert view.mending.state()["edition"] == 1
+    for x in (46, 58):
+        view.mending.pick(nm(view, 8, 10, x))
+    post(view, {"do": "split"})
+    applied(view)
+    assert [*said()][-1] == 4
+    view.go(4)
+    post(view, {"do": "undo"})
+    applied(view)
+    assert 4 not in said()
+
+
+def test_the_view_is_kept_between_starts_though_edits_gave_it_addresses(view, tmp_path):
+    view.mending.pick(nm(view, 8, 10, 10))
+    post(view, {"do": "delete"})
+    applied(view)
+    view.keep()
+    scene = scene_of([str(tmp_path)])
+    view.close()
+    again = server.View(scene, editor=view.mending.editor)
+    sources = {one["name"]: one["source"] for one in again.viewer.state.to_json()["layers"]}
+    made = {one["name"]: one["source"] for one in again._layers(scene.measured)}
+    again.close()
+    assert sources.keys() == made.keys()
+    number = again.base + "/data/"
+    assert all(number in str(one) for one in sources.values())
+    served = {int(str(one).partition(number)[2].partition("/")[0]) for one in sources.values()}
+    assert served == {0, 1}
+
+
 def test_wrong_edits_are_said_and_nothing_is_recorded(view):
     status, state = post(view, {"do": "merge"})
-    assert (status, state["said"][:17]) == (400, "nothing is picked")
+    assert (status, state["said"][:19]) == (400, "no object is picked")
+    assert post(view, {"do": "paint", "radius_nm": 40})[1]["said"].startswith("nothing is picked")
     view.mending.pick(nm(view, 8, 10, 10))
     status, state = post(view, {"do": "split"})
     assert status == 400
@@ -137,7 +204,13 @@ def test_wrong_edits_are_said_and_nothing_is_recorded(view):
     assert post(view, {"do": "explode"})[0] == 400
     assert view.mending.editor.session.log.lines == ()
     view.mending.pick(nm(view, 0, 0, 0))
-    assert view.mending.said == "there is background, no object"
+    assert view.mending.said.startswith("background is picked")
+    assert post(view, {"do": "paint", "radius_nm": ""})[1]["said"].startswith(
+        "paint needs a radius"
+    )
+    assert post(view, {"do": "clear"})[1]["picks"] == []
+    view.mending.pick(nm(view, 0, 0, 0))
+    assert post(view, {"do": "delete"})[1]["said"].startswith("no object is picked")
 
 
 def test_only_the_page_of_this_viewer_may_edit(view):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import tifffile
 
@@ -54,3 +55,21 @@ def test_a_run_without_objects_has_nothing_to_doubt(tmp_path, tiny_model, noise)
     assert said["expected_precision"]["value"] is None
     header = (tmp_path / "run" / "objects.csv").read_text().splitlines()[0]
     assert header.endswith("probability_right,reason")
+
+
+def test_the_report_of_a_run_made_before_there_was_doubt_is_no_unfinished_one(
+    volproc, tmp_path, tiny_model, noise
+):
+    run_of(tmp_path, tiny_model, noise)
+    run = tmp_path / "run"
+    for left in ("doubt.json", "doubt.csv"):
+        (run / left).unlink()
+        shutil.rmtree(run / f"{left}.volproc", ignore_errors=True)
+    settings = run / "workflow.json"
+    told = json.loads(settings.read_text())
+    del told["doubt"]
+    settings.write_text(json.dumps(told))
+    assert volproc("report", run)[0] == 0
+    page = (run / "report.html").read_text()
+    assert "This run was made before volproc had doubt; run it again to add it." in page
+    assert "This run is not finished" not in page

@@ -1,4 +1,4 @@
-"""Mending objects in the viewer: places that were picked, buttons that merge, split, delete, undo.
+"""Mending objects in the viewer: places that were picked, buttons that merge, split, delete, paint.
 
     ctrl-click, or p under the mouse ──▶ picks ──▶ POST edit ──▶ the log, at once
                                                       └──▶ blocks written again ──▶ layer read again
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from secrets import token_urlsafe
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from volproc.volume.metadata import VolumeInfo
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PICK, PICKED = "volproc-pick", "picked"
+BACKGROUND = "background is picked: places of it are for paint alone"
 PointNm = tuple[float, float, float]
 ChangeLayers = Callable[[Callable[[dict[str, Any]], dict[str, Any]]], None]
 """Changes the layers of the labels by a function of each."""
@@ -55,6 +57,15 @@ class Editor(Protocol):
     def apply(self) -> VolumeInfo:
         """The labels with all edits, once they are written."""
 
+    def touched(self) -> set[int]:
+        """Ids of all objects that edits changed, also those that were undone since."""
+
+
+def state_of(viewer: Any) -> dict[str, Any]:
+    """A copy of what is shown: neuroglancer gives out its own, and once that was changed by
+    others it takes the new one for the same, and tells no browser."""
+    return deepcopy(dict(viewer.state.to_json()))
+
 
 @dataclass(frozen=True)
 class Pick:
@@ -76,6 +87,8 @@ class Mending:
     said: str = "ctrl-click an object, or press p over it, to pick it"
     waiting: int = 0
     """Edits that no block has yet."""
+    edition: int = 0
+    """How often the labels were read again: the list of objects is another one then."""
 
     def __post_init__(self) -> None:
         self._one = ThreadPoolExecutor(1)
@@ -94,7 +107,12 @@ class Mending:
     def state(self) -> dict[str, Any]:
         """For the page."""
         picks = [asdict(one) for one in self.picks]
-        return {"picks": picks, "said": self.said, "waiting": self.waiting}
+        return {
+            "picks": picks,
+            "said": self.said,
+            "waiting": self.waiting,
+            "edition": self.edition,
+        }
 
     def do(self, stated: Mapping[str, Any]) -> Future[None]:
         """What a button says, done after all before it; VolprocError where that cannot be."""
@@ -104,8 +122,8 @@ class Mending:
             self._show_picks()
         elif what == "part":
             self._set_part(stated)
-        elif what in ("merge", "split", "delete", "undo"):
-            return self._one.submit(self._record, str(what), str(stated.get("why", "")))
+        elif what in ("merge", "split", "delete", "paint", "undo"):
+            return self._one.submit(self._record, str(what), stated)
         else:
             raise ConfigError(f"no button says {what!r}")
         return self._one.submit(lambda: None)
@@ -115,11 +133,8 @@ class Mending:
         labels = self._labels
         inside = each(lambda n, c: n - c, place_nm, labels.corner_nm)
         identifier = self.editor.label_at(inside)
-        if identifier:
-            self.picks.append(Pick(identifier, inside, len(self.picks) + 1))
-            self.said = f"object {identifier} is picked"
-        else:
-            self.said = "there is background, no object"
+        self.picks.append(Pick(identifier, inside, len(self.picks) + 1))
+        self.said = f"object {identifier} is picked" if identifier else BACKGROUND
         self._show_picks()
 
     @property
@@ -144,11 +159,12 @@ class Mending:
             raise ConfigError(f"pick {number} and part {part} are not there")
         self.picks[number] = Pick(self.picks[number].id, self.picks[number].place_nm, part)
 
-    def _record(self, what: str, why: str) -> None:
+    def _record(self, what: str, stated: Mapping[str, Any]) -> None:
         if what == "undo":
             self.said = self.editor.undo_last()
         else:
-            self.said = self.editor.edit({**self._stated(what), "why": why})
+            asked = self._painted(stated) if what == "paint" else self._stated(what)
+            self.said = self.editor.edit({**asked, "why": str(stated.get("why", ""))})
             self._preview(what)
         self.picks.clear()
         self._show_picks()
@@ -157,15 +173,29 @@ class Mending:
 
     def _stated(self, what: str) -> dict[str, Any]:
         """The edit of the picks as a request states it."""
-        ids = [*dict.fromkeys(one.id for one in self.picks)]
+        picks = [one for one in self.picks if one.id]
+        ids = [*dict.fromkeys(one.id for one in picks)]
         if not ids:
-            raise ConfigError("nothing is picked: ctrl-click an object, or press p over it")
+            raise ConfigError("no object is picked: ctrl-click one, or press p over it")
         if what == "split":
             parts: dict[int, list[PointNm]] = {}
-            for one in self.picks:
+            for one in picks:
                 parts.setdefault(one.part, []).append(one.place_nm)
             return {"do": what, "objects": ids, "parts": [parts[n] for n in sorted(parts)]}
         return {"do": what, "objects": ids}
+
+    def _painted(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """A stroke along the picks, of the first one's object or background. It changes voxels of
+        what else was picked; of everything, if nothing else was."""
+        if not self.picks:
+            raise ConfigError("nothing is picked: press p where the stroke begins, and further on")
+        radius = stated.get("radius_nm")
+        if not radius:
+            raise ConfigError("paint needs a radius in nm: half the width of the stroke")
+        own, *others = dict.fromkeys(one.id for one in self.picks)
+        points = [one.place_nm for one in self.picks]
+        shape = {"points": points, "radius_nm": float(radius), "over": others}
+        return {"do": "paint", "objects": [own], **shape}
 
     def _preview(self, what: str) -> None:
         """Show a merge or a deletion by colours, before blocks are written."""
@@ -186,11 +216,12 @@ class Mending:
             return
         self._same, self._gone = [], []
         self.view.show_again(labels, self._change_labels)
+        self.edition += 1
         self.waiting -= waited
 
     def _change_labels(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Change the layer of the labels, and show what is merged and deleted by now."""
-        state = self.view.viewer.state.to_json()
+        state = state_of(self.view.viewer)
         name = self.view.scene.name(self._labels)
         for layer in state["layers"]:
             if layer["name"] in (name, f"{name} outlines"):
@@ -204,7 +235,7 @@ class Mending:
 
     def _show_picks(self) -> None:
         """Mark the places that are picked."""
-        state = self.view.viewer.state.to_json()
+        state = state_of(self.view.viewer)
         layers = [layer for layer in state["layers"] if layer["name"] != PICKED]
         corner = self._labels.corner_nm
         places = [each(lambda n, c: n + c, one.place_nm, corner) for one in self.picks]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from volproc.errors import ConfigError, VolumeError
 from volproc.location import name_of
 from volproc.volume.access import exists, url_from
 from volproc.volume.creation import provenance_of
-from volproc.volume.file_io import read_file
+from volproc.volume.file_io import read_file, sibling
 from volproc.volume.metadata import VolumeInfo
 from volproc.volume.store import open_volume
 
@@ -146,6 +146,19 @@ def _listed(table: str, labels: VolumeInfo) -> tuple[Listed, ...]:
         key=lambda row: float(row["probability_right"]) if doubt else -float(row["volume_um3"])
     )
     return tuple(_object(row, labels, doubt=doubt) for row in rows[:MOST_LISTED])
+
+
+def listed_after_edits(scene: Scene, labels: VolumeInfo, touched: Set[int]) -> tuple[Listed, ...]:
+    """The scene's list once its labels were edited, from the table beside the edited `labels`.
+
+    Objects that edits `touched` say so, what is gone is left out, new ones are at the end.
+    """
+    text = read_file(sibling(labels.url, ".csv")).decode()
+    rows = (row for row in csv.DictReader(text.splitlines()) if int(row["id"]) in touched)
+    now = {one.id: one for one in (_object(row, labels, doubt=False) for row in rows)}
+    edited = {n: replace(one, said=f"edited · {one.said}") for n, one in now.items()}
+    first = [edited.pop(one.id, None) if one.id in touched else one for one in scene.objects]
+    return (*filter(None, first), *edited.values())
 
 
 def object_of(scene: Scene, number: int) -> Listed:

@@ -1,6 +1,7 @@
 """neuroglancer's own server, with files, a list of objects, and the view that is kept.
 
     /TOKEN/                  the page: the list, and neuroglancer beside it
+    /TOKEN/list              the list alone
     /TOKEN/data/N/KEY        a file of store N (`stores.py`, `outlines.py`)
     /TOKEN/go/ID             moves the view to an object
     /TOKEN/edit              what is picked, and edits of it (`mending.py`)
@@ -26,7 +27,7 @@ from urllib.parse import urlsplit
 
 import neuroglancer
 import tornado.web
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Template
 from neuroglancer import server as neuroglancer_server
 from tornado.ioloop import IOLoop
 
@@ -35,9 +36,16 @@ from volproc.faults import first_line
 from volproc.grid.box import each
 from volproc.viewing.edit_handler import EditHandler
 from volproc.viewing.layers import Layer, Shown, image_layers, label_layers
-from volproc.viewing.mending import LOOPBACK, PICKED, ChangeLayers, Editor, Mending
+from volproc.viewing.mending import (
+    LOOPBACK,
+    PICKED,
+    ChangeLayers,
+    Editor,
+    Mending,
+    state_of,
+)
 from volproc.viewing.outlines import Outlines
-from volproc.viewing.scene import MOST_MESHES, Listed, Scene
+from volproc.viewing.scene import MOST_MESHES, Listed, Scene, listed_after_edits
 from volproc.viewing.stores import ForbiddenError, Store, byte_range
 from volproc.volume.access import exists
 from volproc.volume.file_io import read_file, write_file
@@ -64,10 +72,13 @@ class View:
     stores: list[Store | Outlines] = field(default_factory=list)
     editor: Editor | None = None
     """Records edits of the labels; where others than this machine may look, nobody edits."""
+    objects: tuple[Listed, ...] = field(init=False)
+    """The list: that of the scene, and as edits left it."""
     _written: str = ""
     """The view that the scene's file has."""
 
     def __post_init__(self) -> None:
+        self.objects = self.scene.objects
         _require_free(self.host, self.port)
         neuroglancer.set_server_bind_address(self.host, self.port)
         self.viewer = neuroglancer.Viewer()
@@ -84,12 +95,13 @@ class View:
             ".*",
             [
                 (rf"{own}/", _Page, {"view": self}),
+                (rf"{own}/list", _List, {"view": self}),
                 (rf"{own}/data/(\d+)/(.*)", _Files, {"view": self}),
                 (rf"{own}/go/(\d+)", _Go, {"view": self}),
                 *([(rf"{own}/edit", EditHandler, mends)] if self.mending else ()),
             ],
         )
-        self.viewer.set_state(self._kept() or state)
+        self.viewer.set_state(self._kept(state) or state)
 
     @property
     def address(self) -> str:
@@ -116,6 +128,8 @@ class View:
             return {**layer, "source": _at_address(layer["source"], fresh[own])}
 
         change_layers(renewed)
+        if self.editor:
+            self.objects = listed_after_edits(self.scene, info, self.editor.touched())
 
     def close(self) -> None:
         """Serve no more."""
@@ -126,7 +140,7 @@ class View:
 
     def keep(self) -> None:
         """Write the view into the scene's file if it changed; VolumeError where that cannot be."""
-        state = self.viewer.state.to_json()
+        state = state_of(self.viewer)
         state["layers"] = [layer for layer in state["layers"] if layer["name"] != PICKED]
         text = json.dumps(state, indent=1)
         if self.scene.saved_as and text != self._written:
@@ -145,9 +159,9 @@ class View:
                 if layer.layer.type == "segmentation":
                     layer.layer.segments.add(found.id)
 
-    @cached_property
+    @property
     def _by_id(self) -> dict[int, Listed]:
-        return {one.id: one for one in self.scene.objects}
+        return {one.id: one for one in self.objects}
 
     def _state(self) -> dict[str, Any]:
         first = self.scene.first
@@ -181,18 +195,22 @@ class View:
         self.stores.append(store)
         return f"{self.base}/data/{len(self.stores) - 1}"
 
-    def _kept(self) -> dict[str, Any] | None:
-        """The view of the last time, if it was of the same volumes."""
+    def _kept(self, made: dict[str, Any]) -> dict[str, Any] | None:
+        """The view of the last time, if it was of the volumes of the view `made` now."""
         place = self.scene.saved_as
         if not (place and exists(place)):
             return None
         try:
             state: dict[str, Any] = json.loads(read_file(place).decode().replace(PLACE, self.base))
             names = {layer["name"] for layer in state["layers"]}
+            fresh = {layer["name"]: layer["source"] for layer in made["layers"]}
+            if names != fresh.keys():
+                return None
+            for layer in state["layers"]:  # edits gave it addresses that are no more
+                layer["source"] = _at_address(layer["source"], fresh[layer["name"]])
         except (ValueError, TypeError, KeyError):
             return None  # a view is no result: what cannot be read is made anew
-        fresh = {layer["name"] for layer in self._state()["layers"]}
-        return state if names == fresh else None
+        return state
 
 
 def _at_address(source: Any, fresh: Any) -> Any:
@@ -231,15 +249,26 @@ class _Handler(tornado.web.RequestHandler):
         self.view = view
 
 
+class _List(_Handler):
+    def get(self) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.finish(_template("list.html.j2").render(objects=self.view.objects))
+
+
+def _template(name: str) -> Template:
+    loader = PackageLoader("volproc", "viewing")
+    return Environment(autoescape=True, loader=loader).get_template(name)
+
+
 class _Page(_Handler):
     def get(self) -> None:
-        templates = Environment(autoescape=True, loader=PackageLoader("volproc", "viewing"))
-        page = templates.get_template("page.html.j2")
+        page = _template("page.html.j2")
         self.finish(
             page.render(
-                objects=self.view.scene.objects,
+                objects=self.view.objects,
                 viewer=self.view.viewer.get_viewer_url(),
                 token=self.view.mending.token if self.view.mending else "",
+                edition=self.view.mending.edition if self.view.mending else 0,
             )
         )
 

@@ -15,6 +15,7 @@ from volproc.lease import holding
 from volproc.stages.edits.edit import Edit
 from volproc.stages.edits.edit_log import NAME, EditLog, read_edit_log
 from volproc.stages.edits.edit_session import EditSession, open_session
+from volproc.stages.edits.history import touched_by
 from volproc.stages.edits.requests import EditRequest, Point
 from volproc.volume.access import canonical, exists
 from volproc.volume.metadata import VolumeInfo
@@ -68,6 +69,10 @@ class EditedRun:
         """The labels with all edits, written by this process; tables come later, by `make`."""
         self.make(only_labels=True, serial=True)
         return open_volume(own(self.workflow, registered()["fix"].outputs[0].file)).info
+
+    def touched(self) -> set[int]:
+        """Ids of all objects that edits changed, also those that were undone since."""
+        return touched_by(self.log.edits.values())
 
     def label_at(self, point: Point) -> int:
         """The object at a position in nm after all edits, also those that no block has yet."""

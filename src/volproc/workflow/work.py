@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from volproc.config.devices import planned_for
@@ -13,12 +15,13 @@ from volproc.engine.events import JsonLines, Watcher
 from volproc.engine.memory import human
 from volproc.engine.run import Runner
 from volproc.errors import ConfigError, OutputError
+from volproc.faults import MALFORMED
 from volproc.lease import holding, left_by_dead
 from volproc.retry import patient
 from volproc.stages.claims import Claim, remove_made, require_apart, require_free
 from volproc.stages.description import Stage
-from volproc.volume.access import local_path
-from volproc.volume.file_io import write_file
+from volproc.volume.access import exists, local_path
+from volproc.volume.file_io import read_file, write_file
 from volproc.workflow.filled import LOG, SETTINGS, own
 from volproc.workflow.finished import note_finished
 from volproc.workflow.plans import Plans, chosen
@@ -59,7 +62,7 @@ def run_stages(
         holding(ledger),
         engine_of(options.cluster) as engine,
     ):
-        _begin(options)
+        _begin(options, stages)
         log = JsonLines(own(options, LOG))
         expected = [step for name in claims for step in ahead.of(name).steps]
         follows = engine.expect(expected)
@@ -142,13 +145,25 @@ def _places(options: Workflow, names: Sequence[str]) -> list[str]:
 
 
 @patient
-def _begin(options: Workflow) -> None:
+def _begin(options: Workflow, stages: Sequence[str]) -> None:
     """Put the options into the run's folder, and remove half files of a killed run.
 
     Only a folder of this machine has those: object stores take objects whole.
     """
-    write_file(own(options, SETTINGS), options.model_dump_json(indent=1).encode())
+    settings = options.model_dump_json(indent=1, include=_stated(options, stages))
+    write_file(own(options, SETTINGS), settings.encode())
     folder = local_path(own(options, ""))
     for pattern in LEFT_BY_KILLED if folder and left_by_dead() else ():
         for path in folder.glob(pattern) if folder else ():
             path.unlink(missing_ok=True)
+
+
+def _stated(options: Workflow, stages: Sequence[str]) -> set[str] | None:
+    """Tables that the run's folder is to state, None for all: where some stages are run by
+    themselves, those and what it states already, so that a stage that is newer than the run shows.
+    """
+    place = own(options, SETTINGS)
+    with suppress(*MALFORMED):
+        if stages and exists(place):
+            return {*json.loads(read_file(place)), *stages}
+    return None

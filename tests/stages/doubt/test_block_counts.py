@@ -156,3 +156,38 @@ def test_lumps_are_weak_voxels_away_from_objects():
     assert cells.side == 4
     assert cells.lumps(sums).tolist() == [512]
     assert Cells.over((4000, 4000, 4000)).side > 50
+
+
+@pytest.mark.parametrize(("gap", "faces"), [(3, (16, 16)), (6, (0, 16)), (7, (0, 0))])
+def test_parts_across_a_gap_face_one_another(gap, faces):
+    """`gap` is the number of the first voxel of the other part: one more than lie between."""
+    labels = np.zeros((8, 24, 8), np.uint32)
+    labels[2:6, 2:8, 2:6], labels[2:6, 7 + gap : 20, 2:6] = 1, 2
+    found, _ = all_of(labels, None, (4, 9, 3), axes=0)
+    for name, count in zip(("beside", "facing"), faces):
+        assert found.column(name).tolist() == [count, count]
+
+
+def test_what_some_axis_sees_in_front_of_a_surface_is_beyond():
+    """A layer of two voxels before one side of 16 faces; three are looked at."""
+    labels = np.zeros((8, 20, 8), np.uint32)
+    labels[2:6, 2:8, 2:6] = 1
+    votes = np.where(labels, 255, 0).astype(np.uint8)[None].repeat(3, axis=0)
+    votes[1, 2:6, 8:10, 2:6] = 200
+    found, features = all_of(labels, votes, (4, 9, 3))
+    assert found.column("beyond").tolist() == [32]
+    share = features.values[0, features.names.index("beyond")]
+    assert share == pytest.approx(32 / (3 * found.column("faces")[0]))
+
+
+def test_what_the_border_leaves_of_an_object_is_not_small():
+    """A tenth of a ball at the border counts as the ball, a small ball away from it as small."""
+    labels = np.zeros((60, 60, 90), np.uint32)
+    z, y, x = np.indices(labels.shape)
+    places = [(15, 15, 15), (15, 45, 15), (45, 15, 15), (45, 45, 15), (15, 15, 45), (45, 45, 45)]
+    for n, (a, b, c) in enumerate([*places, (15, 45, 96), (30, 30, 75)], start=1):
+        radius = 5 if n == 8 else 10
+        labels[(z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2 < radius**2] = n
+    _, features = all_of(labels, None, (60, 60, 90), axes=0)
+    small = features.values[:, features.names.index("small")]
+    assert small[6] < 1 < 4 < small[7]

@@ -1,5 +1,6 @@
 """The edited volume: labels relabelled block by block, and nothing else written."""
 
+import csv
 import os
 import random
 import signal
@@ -42,6 +43,32 @@ def test_a_merge_a_delete_and_a_split(edited_run):
     assert (result.objects, result.edits) == (len(np.unique(found)) - 1, 3)
     history = history_of(open_volume(run.folder / "edited.zarr").info)
     assert touched_by(history.log.active) == {1, 2, 3, 4, int(base.max()) + 1}
+
+
+@pytest.mark.parametrize(
+    ("column", "words"), [("class", ("nucleus", "mito, small")), ("value", ("7", "3"))]
+)
+def test_objects_keep_their_class(edited_run, column, words):
+    """Parts of a split are of its object's class, merged ones of that of the smallest id."""
+    run = edited_run(blobs())
+    base = run.values("objects")
+    table = run.folder / "objects.csv"
+    head, *rows = table.read_text().splitlines()
+    said = [f'{row},"{words[int(row.split(",")[0]) % 2]}"' for row in rows]
+    table.write_text("\n".join([f"{head},{column}", *said]) + "\n")
+    at = [tuple((np.argwhere(base == 4)[k] + 0.5) * VOXEL_NM) for k in (0, -1)]
+    run.session.append(
+        [
+            EditRequest(do="merge", objects=(2, 1)),
+            EditRequest(do="split", objects=4, parts=[[at[0]], [at[1]]]),
+        ]
+    )
+    run.fix()
+    with open(run.folder / "edited.csv") as file:
+        found = {int(row["id"]): row[column] for row in csv.DictReader(file)}
+    assert found[1] == words[1]
+    assert found[4] == found[int(base.max()) + 1] == words[0]
+    assert all(found[n] == words[n % 2] for n in found if 4 < n <= base.max())
 
 
 def blocks_of(mask):

@@ -25,8 +25,8 @@ from volproc.stages.doubt.profiles import (
 )
 from volproc.stages.doubt.voxel_counts import (
     COLUMNS,
+    FAR,
     MOST_AXES,
-    NEAR,
     no_votes,
     object_counts,
     votes_of,
@@ -133,8 +133,8 @@ def block_counts(
 
 
 def around(core: Box, shape: Shape) -> Box:
-    """NEAR voxels more than the core on every side."""
-    return core.grow((NEAR,) * 3).clip(whole_box(shape))
+    """FAR voxels more than the core on every side."""
+    return core.grow((FAR,) * 3).clip(whole_box(shape))
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class CountVoxels:
     files: BlockFiles
 
     def load(self, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray[Any] | None]:
-        """Labels and votes, with NEAR voxels around the core."""
+        """Labels and votes, with FAR voxels around the core."""
         box = around(block.core, self.labels.info.shape)
         return self.labels.read(box), self.votes.read(box) if self.votes else None
 
@@ -196,7 +196,7 @@ class CountProfiles:
 def count_step(task: CountVoxels, *, tiling: Tiling, digest: str) -> Step:
     """The first pass."""
     core, per_voxel = tiling[0].core, itemsize(task.labels.info.dtype)
-    box = core.grow((NEAR,) * 3)
+    box = core.grow((FAR,) * 3)
     under = task.votes.bytes_under(box) if task.votes else 0
     return Step(
         name="doubt: count",

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from volproc.grid.scale import VoxelNm
 from volproc.stages.doubt.doubt_tasks import Counted
 from volproc.stages.doubt.profiles import main_axes, necks
+from volproc.stages.doubt.voxel_counts import NEAR
 from volproc.stages.objects.shape import semi_axes_nm
 from volproc.stages.scores.sparse_sums import SparseSums
 
@@ -25,6 +26,8 @@ REASONS = {
     "unsure": "the network is unsure inside it",
     "soft_surface": "its surface is blurred",
     "open_surface": "the probability goes on beyond its surface",
+    "beyond": "some axes see more beyond its surface",
+    "facing": "perhaps split: another object lies across a narrow gap",
     "beside": "perhaps split: another object is right beside it",
     "border": "cut by the volume's border",
     "slice_jump": "its area jumps between slices",
@@ -38,7 +41,7 @@ REASONS = {
     "unfamiliar": "unlike the objects that the doubt model knows",
 }
 """What people read, by feature; the last one is the model's own."""
-OF_VOTES = ("disagree_surface", "split_inside")
+OF_VOTES = ("disagree_surface", "split_inside", "beyond")
 OF_PROBABILITY = ("unsure", "soft_surface", "open_surface")
 LEAST_SPREAD = 0.25
 """Of the logarithm of sizes: a run of equal objects must not make each of them an outlier."""
@@ -46,6 +49,8 @@ FEW = 5
 """Objects that count as equal to the others, when sizes are compared: of few, none stands out."""
 SPHERE_FACES = 1.5
 """Faces of voxels of a large ball over its area."""
+LEAST_HEIGHT = 0.4
+"""Radii of a ball: what the border leaves of an object may be less, but says nothing of it then."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ def _of_votes(found: Counted) -> dict[str, Floats]:
     return {
         "disagree_surface": _share(found.column("spread"), 255 * found.column("surface")),
         "split_inside": _share(found.column("split"), voxels),
+        "beyond": _share(found.column("beyond"), NEAR * found.column("faces")),
     }
 
 
@@ -102,6 +108,7 @@ def _of_shape(found: Counted, voxel_nm: VoxelNm) -> dict[str, Floats]:
     area = sum(found.column(f"area_{a}") * size.prod() / size[n] for n, a in enumerate("zyx"))
     ball = np.pi ** (1 / 3) * (6 * volume) ** (2 / 3)
     return {
+        "facing": _share(found.column("facing"), faces),
         "beside": _share(found.column("beside"), faces),
         "border": _share(border, faces + border),
         "hollow": np.maximum(0, 1 - solidity),
@@ -114,12 +121,27 @@ def _of_shape(found: Counted, voxel_nm: VoxelNm) -> dict[str, Floats]:
 def _of_size(found: Counted) -> dict[str, Floats]:
     """How many spreads the logarithm of each size lies below and above the run's median.
 
-    Median and MAD (1.4826 times it is a standard deviation), of objects that no border cuts.
+    Median and MAD (1.4826 times it is a standard deviation), of objects that no border cuts. What
+    the border cuts is small if the whole of it would be.
     """
-    logs = np.log(found.objects.voxels)
+    logs, completed = np.log(found.objects.voxels), np.log(_completed(found))
     whole = logs[found.column("border") == 0]
-    sample = whole if len(whole) >= FEW else logs
+    sample = whole if len(whole) >= FEW else completed
     middle = np.median(sample) if len(sample) else 0.0
     spread = 1.4826 * np.median(abs(sample - middle)) if len(sample) else 0.0
-    far = (logs - middle) / max(spread, LEAST_SPREAD) * len(logs) / (len(logs) + FEW)
-    return {"small": np.maximum(0, -far), "large": np.maximum(0, far)}
+    scale = len(logs) / (len(logs) + FEW) / max(spread, LEAST_SPREAD)
+    return {
+        "small": np.maximum(0, middle - completed) * scale,
+        "large": np.maximum(0, logs - middle) * scale,
+    }
+
+
+def _completed(found: Counted) -> Floats:
+    """Voxels of the ball of which each object is a cap, the border being its base.
+
+    Base over curved surface is (2 - h) / 2 of a cap h radii high, its share of the ball
+    h^2 (3 - h) / 4.
+    """
+    base = _share(SPHERE_FACES * found.column("border"), found.column("faces"))
+    height = np.clip(2 - 2 * base, LEAST_HEIGHT, 2)
+    return np.asarray(found.objects.voxels / (height**2 * (3 - height) / 4))

@@ -1,6 +1,6 @@
 """The first pass over the voxels: what a block counts of its objects, as whole numbers that add up.
 
-A block reads NEAR voxels more on every side, so that faces and corners at its border are those of
+A block reads FAR voxels more on every side, so that faces and corners at its border are those of
 the whole volume. Each face belongs to the block of the object's voxel, each corner of the lattice
 to the block of the voxel behind it:
 
@@ -39,10 +39,14 @@ COLUMNS = (
     "yes_0",
     "yes_1",
     "yes_2",  # voxels to which each axis says yes
+    "facing",  # faces with another object at most FAR voxels in front of them
+    "beyond",  # sum over faces of the voxels in front, NEAR at most, where some axis says yes
 )
 MOST_AXES = 3
 NEAR = 3
 """Voxels: where an object was split, its parts are so near."""
+FAR = 6
+"""Voxels: the widest gap across which two objects may be parts of one."""
 UNSURE = 0.75
 """Mean vote below which a voxel of an object is unsure."""
 
@@ -149,7 +153,7 @@ def _count_voxels(  # the columns are those of COLUMNS, by number
                 row[3] += 4 * here < unsure * axes
                 for axis in range(min(axes, 3)):
                     row[14 + axis] += (said >> axis) & 1
-                if _count_faces(local, total, (z, y, x), label, axes, level, row):
+                if _count_faces(local, total, yes, (z, y, x), label, axes, level, row):
                     row[0] += 1
                     row[1] += spread[z, y, x]
 
@@ -158,6 +162,7 @@ def _count_voxels(  # the columns are those of COLUMNS, by number
 def _count_faces(
     local: Labels,
     total: npt.NDArray[np.uint16],
+    yes: npt.NDArray[np.uint8],
     at: Shape,
     label: int,
     axes: int,
@@ -184,27 +189,35 @@ def _count_faces(
             row[5] += 1
             row[7] += np.int64(total[at[0], at[1], at[2]]) - there
             row[8] += axes > 0 and 2 * there >= (2 * level - 1) * axes
-            row[9] += _is_beside(local, (z, y, x), label, axis, step)
             row[10 + axis] += 1
+            gap, seen = _in_front(local, yes, (z, y, x), label, axis, step)
+            row[9] += gap <= NEAR
+            row[17] += gap <= FAR
+            row[18] += seen
             found += 1
     return found
 
 
 @compiled
-def _is_beside(local: Labels, at: Shape, label: int, axis: int, step: int) -> bool:
-    """Whether from a voxel on along an axis another object comes before the same one."""
+def _in_front(
+    local: Labels, yes: npt.NDArray[np.uint8], at: Shape, label: int, axis: int, step: int
+) -> tuple[int, int]:
+    """From a voxel on along an axis: the number of the first one of another object, if it comes
+    before the same object's (else more than FAR); and of no object, to which some axis says yes."""
     z, y, x = at
-    for _ in range(NEAR):
+    seen = 0
+    for n in range(FAR):
         if z < 0 or y < 0 or x < 0:
-            return False
+            return FAR + 1, seen
         if z >= local.shape[0] or y >= local.shape[1] or x >= local.shape[2]:
-            return False
+            return FAR + 1, seen
         if local[z, y, x] != 0:
-            return bool(local[z, y, x] != label)
+            return (n + 1 if local[z, y, x] != label else FAR + 1), seen
+        seen += n < NEAR and yes[z, y, x] != 0
         z += step if axis == 0 else 0
         y += step if axis == 1 else 0
         x += step if axis == 2 else 0
-    return False
+    return FAR + 1, seen
 
 
 @compiled

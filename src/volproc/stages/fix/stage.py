@@ -27,6 +27,7 @@ from volproc.stages.edits.history import (
     noted,
     stale_blocks,
 )
+from volproc.stages.edits.object_classes import classes_in
 from volproc.stages.fix.options import FixOptions
 from volproc.stages.fix.tasks import BlockObjects, CoarsenChanged, EditBlock
 from volproc.stages.objects.table import csv_parts
@@ -186,7 +187,10 @@ def run_fix(plan: FixPlan, runner: Runner) -> FixResult:
     records = runner.run(plan.step)
     ids, objects = plan.found.all(len(plan.blocks))
     voxel_nm, shape = plan.output.voxel_nm, plan.output.shape
-    write_pieces(plan.table, csv_parts([(ids, objects)], voxel_nm=voxel_nm, shape=shape))
+    classes = classes_in(sibling(plan.labels.url, ".csv")).after(plan.history.log.active)
+    objects, values = classes.put_into(objects, ids)
+    rows = csv_parts([(ids, objects)], voxel_nm=voxel_nm, shape=shape, values=values)
+    write_pieces(plan.table, rows)
     begun = Volume(plan.output.with_provenance(objects=len(ids)))
     labels = finish_volume(runner, begun, plan.pyramid)
     plan.history.note_done(note)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 from urllib.parse import quote as quoted
 
 from volproc.errors import VolprocError
+from volproc.faults import MALFORMED
 from volproc.location import name_of
 from volproc.stages.description import Request
 from volproc.stages.report.options import ReportOptions
@@ -21,6 +24,7 @@ from volproc.stages.report.run_state import (
     StageState,
 )
 from volproc.volume.access import exists
+from volproc.volume.file_io import read_file
 
 FILES = {
     "objects.csv": "the objects: volumes, positions, classes",
@@ -112,13 +116,23 @@ def inputs_of(request: Request) -> ReportInputs:
 
 def _states(run: Any, request: Request) -> Iterator[StageState]:
     """Where the stages of the run stand, in their order."""
-    begun = False
+    begun, known = False, _tables(run)
     for name, stage in request.stages.items():
         if name == "report" or stage.in_run == "never" or not run.workflow.has(stage):
             continue
         state = _state(run, name, waits=begun)
+        if state.state in ("absent", "waits") and known and name not in known:
+            state = StageState(name, "newer")
         begun = begun or state.state in UNFINISHED
         yield state
+
+
+def _tables(run: Any) -> set[str]:
+    """Tables of the options that the run left: every stage that the volproc which made it had."""
+    place = run.path("workflow.json")
+    with suppress(*MALFORMED, VolprocError):
+        return set(json.loads(read_file(place))) if exists(place) else set()
+    return set()
 
 
 def _state(run: Any, name: str, *, waits: bool) -> StageState:

@@ -15,6 +15,7 @@ WORDS = {
     "begun": "not finished",
     "absent": "not begun",
     "waits": "not begun",
+    "newer": "the run is older than this stage; run it again to add it",
     "other": "made from other options or inputs",
     "foreign": "made by somebody else",
     "unknown": "done; what it was made from is gone",
@@ -46,6 +47,11 @@ class RunState:
     def left(self) -> tuple[StageState, ...]:
         """Stages that have not come to their end."""
         return tuple(one for one in self.stages if one.state in UNFINISHED)
+
+    @property
+    def newer(self) -> tuple[str, ...]:
+        """Stages that volproc did not have yet when it made the run."""
+        return tuple(one.name for one in self.stages if one.state == "newer")
 
 
 FINISHED = RunState()
