@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dask
 import pytest
 from tests.simulated_gpu.gpus import Gpus
 from tests.simulated_gpu.native import compiler_is_missing
@@ -26,8 +27,8 @@ def fresh_caches(patch: pytest.MonkeyPatch) -> None:
 def in_workers(folder: Path) -> Iterator[None]:
     """Within it workers that Dask starts have a simulated GPU; a fault of theirs is an error."""
     faults = folder / "faults"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", str(PRELOAD))
+    preload = {"distributed.worker.preload": [str(PRELOAD)]}  # a nanny hands it to its worker
+    with pytest.MonkeyPatch.context() as patch, dask.config.set(preload):
         patch.setenv(FAULTS_FILE, str(faults))
         yield
     assert not faults.exists(), faults.read_text()
