@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import volproc
+from volproc.errors import VolprocError
 from volproc.volume.store import open_volume
 from volproc.workflow.workflow_file import Workflow
 
@@ -64,27 +65,38 @@ def test_check_finds_nothing_and_scores_are_those_of_the_edits(edited, tmp_path)
 
 
 def test_a_network_learns_from_edited_labels(edited, tmp_path):
+    """And has nothing to learn from where edits have deleted all that was found."""
     run, _ = edited
-    card = volproc.train(
-        model_out=str(tmp_path / "model"),
-        images=(str(run / "image.zarr"),),
-        labels=(str(run / "edited.zarr"),),
-        slices_in=4,
-        slices_out=2,
-        widths=(4, 4),
-        stem=1,
-        convs_down=1,
-        patch=16,
-        batch=1,
-        steps=2,
-        validate_steps=0,
-        calibrate=False,
-        progress=False,
-    )
-    (source,) = card.training["data"] if "data" in card.training else card.training["volumes"]
-    assert "edited.zarr" in json.dumps(source)
+
+    def train(model):
+        volproc.train(
+            model_out=str(tmp_path / model),
+            images=(str(run / "image.zarr"),),
+            labels=(str(run / "edited.zarr"),),
+            slices_in=4,
+            slices_out=2,
+            widths=(4, 4),
+            stem=1,
+            convs_down=1,
+            patch=16,
+            batch=1,
+            steps=2,
+            calibrate=False,
+            progress=False,
+        )
+
+    train("some")
+    assert (tmp_path / "some" / "weights.safetensors").exists()
+    opened = volproc.edited_run(str(run))
+    for left in np.unique(values(run / "edited.zarr"))[1:].tolist():
+        opened.edit({"do": "delete", "objects": left})
+    opened.make()
+    with pytest.raises(VolprocError, match=r"edited.zarr"):
+        train("none")
+    assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_is_edited_as_one_in_a_folder(s3, scene, tiny_model, tmp_path):
     found = {}
     for place in (s3, str(tmp_path)):
