@@ -39,7 +39,9 @@ def test_a_run_ends_with_what_to_doubt(tmp_path, tiny_model, noise):
     worst = min(rows, key=lambda row: float(row["probability_right"]))
     first = {row["id"]: row for row in rows}[str(said["most_doubtful"][0])]
     assert first["probability_right"] == worst["probability_right"]
-    assert any("a general one judges" in note for note in said["notes"])
+    (note,) = said["notes"]
+    assert "a general one judges" in note
+    assert said["model"]["axes"] == 3  # by the votes of all axes, not by form alone
     made = json.loads((run / "doubt.json.volproc" / "made.json").read_text())
     assert made["recipe"]["options"]["threshold"] == 0.4
     assert all(one.state == "done" for one in volproc.status(run))

@@ -38,7 +38,7 @@ from volproc.stages.doubt.plan import DoubtPlan, model_that_predicted, plan_doub
 from volproc.stages.objects.table import Columns
 from volproc.stages.provenance import write_provenance
 from volproc.volume.access import exists
-from volproc.volume.channels import answers_of_class, voted_classes
+from volproc.volume.channels import answers_of_class, holds_votes, voted_classes
 from volproc.volume.file_io import read_file, sibling, write_file
 from volproc.volume.metadata import VolumeInfo
 
@@ -175,7 +175,8 @@ def _votes_for(
     name = options.object_class
     if request.run and request.run.workflow.interior is not None:
         return None, ("the prediction is of envelopes, the objects are what they enclose",)
-    if request.run and (voted_classes(given) or len(given.channels) > 1):
+    classes = voted_classes(given) if holds_votes(given) else given.channels
+    if request.run and classes:
         name = name or request.run.workflow.label.object_class
         if not name:
             return None, ("objects of several classes were labelled at once",)
