@@ -115,7 +115,7 @@ def test_what_is_made_anew_is_told_with_the_reason_and_nothing_old_is_left(workf
     notes, _ = run(workflow(predict={"threshold": 0.31}))
     assert notes[0] == "predict is remade: threshold: 0.3 -> 0.31"
     assert notes[1] == "label is remade: its mask changed"
-    assert "doubt is remade: its labels changed" in notes
+    assert "doubt is remade: its labels changed; its votes changed" in notes
     assert "measure is remade: its labels changed; its votes changed" in notes
     assert len(notes) == 4  # ingest is left alone
     assert open_volume(tmp_path / "run" / "objects.zarr").fingerprint != first
