@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from saved_volume import saved
 
 import volproc
 
@@ -27,24 +27,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "light augmentation, 5e-4": {"learning_rate": 5e-4, "augmentation": {"profile": "light"}},
     "from scratch, 2e-3": {"start_from": "", "learning_rate": 2e-3},
 }
-
-
-def saved(path: Path, values: np.ndarray, *, kind: str, like: Any) -> str:
-    """A finished volume of these voxels at the voxel size of `like`."""
-    info = volproc.new_volume(
-        str(path),
-        shape=values.shape,
-        voxel_nm=like.info.voxel_nm,
-        dtype=str(values.dtype),
-        kind=kind,
-        max_levels=1,
-    )
-    if not path.exists():
-        how = {"step": "few", "digest": path.name, "version": volproc.__version__}
-        made = volproc.create_volume(info, **how)
-        made.write(info.box, values)
-        made.finish()
-    return info.url
 
 
 def main() -> None:
@@ -69,7 +51,7 @@ def main() -> None:
         parts = ("images", greys, "image", image), ("labels", known, "labels", labels)
         for key, values, kind, like in parts:
             name = f"{prefix}{key}-{given.slices}.zarr"
-            how[prefix + key] = (saved(given.out / name, values[rows], kind=kind, like=like),)
+            how[prefix + key] = (saved(given.out / name, values[rows], like, kind=kind),)
     spec = volproc.load_card(given.model).spec
     how |= {name: getattr(spec, name) for name in ("slices_in", "slices_out", "widths", "skips")}
     for name, changes in ((way, WAYS[way]) for way in given.ways):
