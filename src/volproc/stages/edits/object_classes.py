@@ -36,12 +36,15 @@ class ObjectClasses(NamedTuple):
     def put_into(
         self, objects: Statistics, ids: Ids
     ) -> tuple[Statistics, str | tuple[str, ...] | None]:
-        """The objects with it as their value, and the `values` by which `describe` says it."""
+        """The objects with it as their value, and the `values` by which `describe` says it.
+
+        Of an object that the table lacks, as after an edit by hand: "", or 0.
+        """
         own = [self.words.get(int(one), "") for one in ids]
         if not self.column:
             return objects, None
         if self.column == "value":
-            return with_values(objects, np.array([int(one) for one in own], np.int64)), "int64"
+            return with_values(objects, np.array([int(one or 0) for one in own], np.int64)), "int64"
         names = tuple(sorted(set(own)))
         return with_values(objects, np.array([names.index(one) + 1 for one in own])), names
 
