@@ -31,12 +31,10 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from saved_volume import saved
 
 import volproc
-from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.train.augmentation.options import AugmentationOptions
-from volproc.volume.metadata import new_volume
-from volproc.volume.store import create_volume
 
 KINDS = {
     **{kind: (kind,) for kind in ("brightness", "contrast", "gamma")},
@@ -110,7 +108,8 @@ def trained(
     }
     if not (folder / "held-out-labels.zarr").exists():
         for url, values, size in VOLUMES[data](args.data):
-            save(folder / f"{url}.zarr", values, size)
+            kind = "image" if "images" in url else "labels"
+            saved(folder / f"{url}.zarr", values, size, kind=kind)
     before = time.perf_counter()
     card = volproc.train(
         **{role: (url,) for role, url in parts.items()},
@@ -161,17 +160,6 @@ def hela(data: Path) -> Iterator[tuple[str, np.ndarray, tuple]]:
 
 
 VOLUMES = {"fib25": fib25, "hela": hela}
-
-
-def save(url: Path, values: np.ndarray, size: tuple) -> None:
-    kind = "image" if "images" in url.name else "labels"
-    info = new_volume(
-        str(url), shape=values.shape, voxel_nm=parse_voxel_nm(size), dtype="uint8", kind=kind,
-        max_levels=1,
-    )  # fmt: skip
-    volume = create_volume(info, step="made", digest="made", version=volproc.__version__)
-    volume.write(info.box, values)
-    volume.finish()
 
 
 def write(rows: list[dict[str, object]], folder: Path) -> None:
