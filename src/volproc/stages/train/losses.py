@@ -52,8 +52,8 @@ class Loss:
         `axes` are those along which each of the N patches is viewed; `together` gives the sums of
         all processes that share the batch.
         """
-        _, target, weight = batch
-        parts = [self._sums(logits[n], target[n], weight[n], r) for n, r in self._views(axes)]
+        whole = logits, batch.target, batch.weight
+        parts = [self._sums(*patches_at(n, *whole), r) for n, r in self._views(axes)]
         losses, there = self._per_class(together(torch.stack(parts).sum(0)))
         return (losses * there).sum() / there.sum().clamp(min=1)
 
@@ -96,6 +96,16 @@ class Loss:
             precision, recall = (near_true + 1) / (found + 1), (near_found + 1) / (true + 1)
             losses = losses + self.boundary * (1 - 2 * precision * recall / (precision + recall))
         return losses, (weight > 0).to(losses.dtype)
+
+
+def patches_at(places: Sequence[int], *parts: Tensor) -> Sequence[Tensor]:
+    """The patches at `places` of parts (N, ...); all of them as they are."""
+    if len(places) == len(parts[0]):
+        return parts
+    there = parts[0].device
+    # pinned: for a list torch would make a copy to a GPU for which the host waits
+    index = torch.tensor(places, pin_memory=there.type == "cuda").to(there, non_blocking=True)
+    return [part[index] for part in parts]
 
 
 def on_border(target: Tensor, counts: Tensor, reach: Shape) -> Tensor:
