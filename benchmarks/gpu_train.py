@@ -1,11 +1,11 @@
 """Training on a GPU: patches a second of the feed, of the steps, and of both together.
 
-    python benchmarks/gpu_train.py FOLDER nuclei-50nm           (or etchacell: the published network)
+    python benchmarks/gpu_train.py FOLDER nuclei-50nm        (or etchacell: the published network)
 
 Patches of 12 x 256 x 256 voxels of a made volume (FOLDER has it afterwards), changed by the profile
 `em`. First the feed alone, then steps on one batch alone, then the loop of `volproc train` for
---steps; from these the seconds of the published recipe, 120,000 patches, are extrapolated. "busy" is
-what nvidia-smi says.
+--steps; from these the seconds of the published recipe, 120,000 patches, are extrapolated. "busy"
+is what nvidia-smi says.
 """
 
 from __future__ import annotations
