@@ -53,7 +53,7 @@ class Loss:
         all processes that share the batch.
         """
         whole = logits, batch.target, batch.weight
-        parts = [self._sums(*patches_at(n, *whole), r) for n, r in self._views(axes)]
+        parts = [self._sums(*patches_at(n, whole), reach) for n, reach in self._views(axes)]
         losses, there = self._per_class(together(torch.stack(parts).sum(0)))
         return (losses * there).sum() / there.sum().clamp(min=1)
 
@@ -98,14 +98,19 @@ class Loss:
         return losses, (weight > 0).to(losses.dtype)
 
 
-def patches_at(places: Sequence[int], *parts: Tensor) -> Sequence[Tensor]:
+Parts = tuple[Tensor, Tensor, Tensor]
+"""Logits, target and weight of patches."""
+
+
+def patches_at(places: Sequence[int], parts: Parts) -> Parts:
     """The patches at `places` of parts (N, ...); all of them as they are."""
-    if len(places) == len(parts[0]):
+    logits, target, weight = parts
+    if len(places) == len(logits):
         return parts
-    there = parts[0].device
+    there = logits.device
     # pinned: for a list torch would make a copy to a GPU for which the host waits
     index = torch.tensor(places, pin_memory=there.type == "cuda").to(there, non_blocking=True)
-    return [part[index] for part in parts]
+    return logits[index], target[index], weight[index]
 
 
 def on_border(target: Tensor, counts: Tensor, reach: Shape) -> Tensor:
