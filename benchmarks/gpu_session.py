@@ -39,6 +39,7 @@ from gpu_wheels import requirements
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
 TOLD_LINES = 60
+SIMULATED = "The parts ran to their ends or limits; no figure here says how fast a GPU is."
 SMALL_PATCHES = ("--patch", "32", "--batch", "2", "--steps", "4", "--gb", "0.013", "--towers", "4")
 
 
@@ -211,7 +212,8 @@ def section(place: Path, all_parts: Sequence[Part]) -> str:
         tail = "\n".join(said.splitlines()[-TOLD_LINES:])
         ends.append(f"### {part.name}\n\n```\n{tail}\n```")
     title = (place / "device").read_text()
-    return "\n".join([f"# {title}", "", *told, "", *ended, "", *ends, ""])
+    warning = [SIMULATED, ""] if "simulated" in title else []
+    return "\n".join([f"# {title}", "", *warning, *told, "", *ended, "", *ends, ""])
 
 
 def _said(log: Path) -> str:

@@ -237,6 +237,9 @@ def sixteen_bits(device: torch.device) -> torch.autocast:
 
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """Within it, equal steps on equal GPUs give equal weights: cuDNN adds in one order."""
+    """Within it, equal steps on equal GPUs give equal weights: cuDNN adds in one order.
+
+    Of max pooling whose windows overlap (Etch-a-Cell's network) torch promises no such order.
+    """
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield
