@@ -128,6 +128,8 @@ class Watched(Clock):
             self._began = time.time()
         elif isinstance(event, StepFinished):
             self.spans[event.step] = (self._began, time.time())
+            # what is known when the benchmark is cut off
+            print(f"{event.step}: {time.time() - self._began:.2f} s", flush=True)
 
 
 class Gpu:

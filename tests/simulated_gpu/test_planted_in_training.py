@@ -2,20 +2,22 @@
 
 import gc
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
 from tests.simulated_gpu.fixture import fresh_caches, simulated
+from tests.simulated_gpu.simulation import simulated_gpus
 from tests.simulated_gpu.streams import Event, SimulatedFault, Stream, timeline
 from tests.stages.train.tiny_training import SCHEDULE, learn, losses
 
-from volproc.stages.train import loop
+from volproc.stages.train import feed, loop
 
 CUDA = torch.device("cuda", 0)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def gpu(monkeypatch):
     fresh_caches(monkeypatch)
     yield from simulated()
@@ -90,3 +92,23 @@ def test_the_type_of_numbers_is_seen(gpu, tmp_path, planted):
     planted.setattr(loop, "sixteen_bits", lambda _: torch.autocast("cuda", dtype=torch.bfloat16))
     with pytest.raises(RuntimeError, match="does not support bfloat16"):
         learn(tmp_path / "wrong", device=CUDA, schedule=few, validate=None)
+
+
+def test_threads_use_the_gpu_of_the_process(tmp_path, monkeypatch):
+    """Of two GPUs the second: a new thread has the first as its current one."""
+    with simulated_gpus(2) as gpus:
+        torch.cuda.set_device(1)
+        learn(tmp_path / "second", device=torch.device("cuda"))
+        assert gpus.each[0].allocations == 0 < gpus.each[1].allocations
+        plain, start = feed.moved, torch.cuda.Stream
+
+        def to_the_current_one(raw, move):
+            return plain(raw, lambda part: part.pin_memory().to("cuda", non_blocking=True))
+
+        with monkeypatch.context() as planted:
+            planted.setattr(feed, "moved", to_the_current_one)
+            planted.setattr(torch.cuda, "Stream", lambda device: start())
+            planted.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+            with pytest.raises(RuntimeError, match="two devices"):
+                learn(tmp_path / "first", device=torch.device("cuda"))
+    timeline.faults.clear()
