@@ -4,7 +4,10 @@ from volproc.model.own_network import own_network
 from volproc.model.whole_planes import WholePlanes
 from volproc.stages.inference.votes import load_once
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.filterwarnings("default"),  # what torch.compile uses may be deprecated
+]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
