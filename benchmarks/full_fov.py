@@ -6,13 +6,14 @@
 Makes FOLDER/image.zarr of 50 x 10 x 10 nm unless it is there (a phantom, repeated in plane; any
 OME-Zarr of that size may be put there), then runs predict, label, measure and report with
 nuclei-50nm, and predict alone with the network of Etch-a-Cell (random weights: the same work) at
-50 nm, keeping 6 of its 12 planes as published. --native adds both at the image's own sampling.
+50 nm, keeping 6 of its 12 planes as published. --at native does it at the image's own sampling.
 
 --fraction takes as many of predict's blocks as come closest, at least one, in a volume that is cut
-accordingly; predict is extrapolated by its arithmetic, all else by voxels. --workers and
---threads are those of [cluster], by default one worker per GPU or core. The GPU's share of
-busy time and its memory are what nvidia-smi says, five times a second. "peak" is a large matrix
-product, measured here; "in the network" are the largest tiles alone, one after the other.
+accordingly; predict is extrapolated by its arithmetic, all else by voxels. --workers,
+--gpu-workers and --threads are those of [cluster], by default one worker per GPU or core. The
+GPU's share of busy time and its memory are what nvidia-smi says, five times a second. "peak" is a
+large matrix product, measured here; "in the network" are the largest tiles alone, one after the
+other.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pathlib import Path
 
 import torch
 from clock import Clock
+from figures import figure
 from repeated import repeated_phantom
 
 import volproc
@@ -64,6 +66,7 @@ from volproc.workflow.workflow_file import Workflow
 SHAPE: Shape = (518, 8192, 8192)
 VOXEL_NM = parse_voxel_nm((50, 10, 10))
 AT_50 = parse_voxel_nm((50, 50, 50))
+SAMPLINGS = {"50": AT_50, "native": VOXEL_NM}
 KEPT = {"etchacell": 6}
 """Planes that count of those a network answers, as published."""
 WITH_WORKERS = "with starting and closing of workers"
@@ -125,6 +128,8 @@ class Watched(Clock):
             self._began = time.time()
         elif isinstance(event, StepFinished):
             self.spans[event.step] = (self._began, time.time())
+            # what is known when the benchmark is cut off
+            print(f"{event.step}: {time.time() - self._began:.2f} s", flush=True)
 
 
 class Gpu:
@@ -202,7 +207,9 @@ def run(name: str, model: Path, given: argparse.Namespace, gpu: Gpu) -> None:
     road = name == "nuclei-50nm" and model.parent.name == "50x50x50"
     workflow = Workflow(
         run=RunOptions(source=image.info.url, folder=str(folder)),
-        cluster=ClusterOptions(workers=given.workers, threads=given.threads),
+        cluster=ClusterOptions(
+            workers=given.workers, gpu_workers=given.gpu_workers, threads=given.threads
+        ),
         predict=options,
         measure=MeasureOptions() if road else None,
     )
@@ -243,6 +250,8 @@ def print_table(
     probed: dict[str, float],
     gpu: Gpu,
 ) -> None:
+    nm = "50 nm" if whole.output.voxel_nm == AT_50 else "native"
+    named = f"{name}, {nm}"
     print(f"\n## {name} at {list(whole.output.voxel_nm)} nm, {shape} voxels of {VOXEL_NM} nm\n")
     print(
         f"matrix peak {probed['peak'] / 1e12:.3g} TFLOP/s, in the network on {probed['shape']} ",
@@ -269,6 +278,12 @@ def print_table(
         cells = [step, speed, f"{moved[0]:.2f}, {moved[1]:.2f}", rate, busy, used]
         cells += [f"{peak / 1e9:.2f}", f"{cpu:.1f}", f"{seconds * times:.1f}"]
         print(f"| {' | '.join(cells)} |")
+        if step == "predict":
+            figure(f"{named}: predict", seconds * times, "s")
+            figure(f"{named}: predict, arithmetic", work / seconds / 1e12, "TFLOP/s")
+            if busy:
+                figure(f"{named}: predict, GPU busy", float(busy.rstrip("%")), "%")
+    figure(f"{named}: all steps", total, "s")
     print(f"\nall steps of the whole field of view, extrapolated {more:.3g} times: {total:.0f} s")
     for what, (began, ended) in clock.spans.items():
         if what.endswith(WITH_WORKERS):
@@ -281,12 +296,13 @@ def main() -> None:
     parser.add_argument("--fraction", type=float, default=1.0)
     parser.add_argument("--shape", type=int, nargs=3, default=SHAPE)
     parser.add_argument("--models", nargs="*", default=["nuclei-50nm", "etchacell"])
-    parser.add_argument("--native", action="store_true")
+    parser.add_argument("--at", nargs="+", choices=SAMPLINGS, default=["50"])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--compiled", action="store_true")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--gpu-workers", type=int, default=0)
     parser.add_argument("--probe", help=argparse.SUPPRESS)
     parser.add_argument("--part", type=int, nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -297,8 +313,8 @@ def main() -> None:
     gpu, device = Gpu(), device_for(given.device)
     what = torch.cuda.get_device_name(0) if device == "cuda" else f"{machine_cores()} cores"
     print(f"{what}, torch {torch.__version__}, fraction {given.fraction:g}")
-    for voxel_nm in (AT_50, VOXEL_NM) if given.native else (AT_50,):
-        for name, model in models(given.folder, voxel_nm).items():
+    for at in given.at:
+        for name, model in models(given.folder, SAMPLINGS[at]).items():
             if name in given.models:
                 run(name, model, given, gpu)
 

@@ -4,15 +4,17 @@
 
 Makes WORK/venv, which sees the packages of the Python it is run by and takes the rest from WHEELS
 (gpu_wheels.py fills it), and does the parts below one after the other, each within its time; a part
-that fails or is late is noted, and the next begins. Everything is told in OUT: summary.md,
-logs.txt, dmon.txt (what the GPU did, second by second). --limit ends it after so many seconds; the
-same command goes on, with the part that was cut off unless that had all the time there is. What
-follows `--` goes to full_fov.py and profile_block.py:
+that fails or is late is noted with what it has said so far, and the next begins. Everything is
+told in OUT: summary.md (for each GPU a table of figures, one of the parts, and the ends of what
+they say), logs.txt, dmon.txt (what the GPU did, second by second). --limit ends it after so many
+seconds; the same command goes on, with the part that was cut off unless that had all the time there
+is. What follows `--` goes to full_fov.py and profile_block.py:
 
     python benchmarks/gpu_session.py WHEELS WORK OUT -- --shape 64 512 512          to try it out
-    python benchmarks/gpu_session.py WHEELS WORK OUT --simulated -- --shape 32 128 128
+    python benchmarks/gpu_session.py WHEELS WORK OUT --simulated -- --shape 24 128 128
 
---simulated is for machines without a GPU: the parts run on the one of tests/simulated_gpu.
+--simulated is for machines without a GPU: the parts run on the one of tests/simulated_gpu, with
+small patches to train on, and without those of torch.compile, which is not simulated.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,11 +33,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from figures import figures
 from gpu_wheels import requirements
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
 TOLD_LINES = 60
+SIMULATED = "The parts ran to their ends or limits; no figure here says how fast a GPU is."
+SMALL_PATCHES = ("--patch", "32", "--batch", "2", "--steps", "4", "--gb", "0.013", "--towers", "4")
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,9 @@ class Part:
     limit_s: int
 
 
-def parts(work: Path, more: Sequence[str]) -> tuple[Part, ...]:
+def parts(work: Path, more: Sequence[str], *, simulated: bool) -> tuple[Part, ...]:
     """In the order of what is wanted first. What is at native sampling is a part, extrapolated."""
+    patches = SMALL_PATCHES if simulated else ()
 
     def fov(name: str, limit_s: int, *words: str) -> Part:
         return Part(name, (str(HERE / "full_fov.py"), str(work / "fov"), *words, *more), limit_s)
@@ -56,21 +63,40 @@ def parts(work: Path, more: Sequence[str]) -> tuple[Part, ...]:
         words = (str(HERE / "profile_block.py"), str(work / "profile"), model, *more)
         return Part(f"profile-{model}", words, 240)
 
+    def training(network: str) -> Part:
+        words = (str(HERE / "gpu_train.py"), str(work / "training"), network, *patches)
+        return Part(f"training-{network}", words, 300)
+
+    def shared(workers: int) -> Part:
+        words = ("--models", "nuclei-50nm", "--gpu-workers", str(workers))
+        return fov(f"native-{workers}-workers", 400, *native, *words)
+
     tests = ("-m", "pytest", "-W", "default", "-p", "no:cacheprovider", "-m", "gpu", "tests/gpu")
-    few = ("--fraction", "0.1", "--native")
-    return (
+    native = ("--at", "native", "--fraction", "0.1")
+    kernels = HERE / "cupy_kernels.py"
+    found = (
         Part("machine", ("-c", VERSIONS), 60),
-        Part("tests", (*tests, "-rs", "--basetemp", str(work / "tests")), 240),
+        Part("tests", (*tests, "-rs", "--basetemp", str(work / "tests")), 540),
         profile("nuclei-50nm"),
         profile("etchacell"),
         fov("nuclei", 540, "--models", "nuclei-50nm"),
         fov("etchacell", 300, "--models", "etchacell"),
+        training("nuclei-50nm"),
+        training("etchacell"),
+        Part("model", (str(HERE / "gpu_time_model.py"),), 300),
+        fov("native", 540, *native, "--models", "etchacell"),
+        *(shared(workers) for workers in (1, 2, 3)),
+        *([Part("cupy", (str(kernels),), 300)] if kernels.exists() else []),
         fov("compiled", 540, "--compiled"),
-        fov("native", 540, *few),
-        fov("native-compiled", 540, *few, "--compiled"),
+        fov("native-compiled", 540, *native, "--compiled"),
     )
+    return tuple(part for part in found if not (simulated and "--compiled" in part.words))
 
 
+DEVICE = """
+import torch
+print(torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU")
+"""
 VERSIONS = """
 import os, shutil, subprocess, sys
 from importlib.metadata import version
@@ -149,26 +175,49 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def device_of(python: Path, more: Mapping[str, str]) -> str:
+    """What the GPU is called."""
+    words, env = [str(python), "-c", DEVICE], {**os.environ, **more}
+    found = subprocess.run(words, capture_output=True, text=True, env=env, cwd=PROJECT)
+    return (found.stdout.strip().splitlines() or ["no GPU"])[-1]
+
+
 def tell(all_parts: Sequence[Part], results: Path, out: Path) -> None:
-    """Gather what there is by now in `out`: few files, whatever the number of parts."""
-    lines = ["| part | ended | s |", "|---|---|---|"]
-    logs, ends = [], []
-    for part in all_parts:
-        note, log = results / f"{part.name}.json", results / f"{part.name}.log"
-        if not note.exists():
-            lines.append(f"| {part.name} | not started | |")
-            continue
-        said = log.read_text(errors="replace")
-        found = json.loads(note.read_text())
-        lines.append(f"| {part.name} | {found['ended']} | {found['seconds']} |")
-        logs.append(f"{'=' * 20} {part.name}\n{said}")
-        tail = "\n".join(said.splitlines()[-TOLD_LINES:])
-        ends.append(f"# {part.name}\n\n```\n{tail}\n```")
+    """Gather what there is by now in `out`, of all GPUs: few files for any number of parts."""
+    told, logs = [], []
+    for place in sorted(path for path in results.iterdir() if path.is_dir()):
+        told.append(section(place, all_parts))
+        for part in all_parts:
+            if (log := place / f"{part.name}.log").exists():
+                logs.append(f"{'=' * 20} {place.name}: {part.name}\n{_said(log)}")
     out.mkdir(parents=True, exist_ok=True)
-    (out / "summary.md").write_text("\n".join([*lines, "", *ends, ""]))
+    (out / "summary.md").write_text("\n".join(told))
     (out / "logs.txt").write_text("\n".join(logs))
     if (results / "dmon.txt").exists():
         shutil.copy(results / "dmon.txt", out)
+
+
+def section(place: Path, all_parts: Sequence[Part]) -> str:
+    """Of one GPU: its figures, how the parts ended, and the ends of what they said."""
+    ended = ["| part | ended | s |", "|---|---|---|"]
+    told, ends = ["| part | what | figure |", "|---|---|---|"], []
+    for part in all_parts:
+        note, log = place / f"{part.name}.json", place / f"{part.name}.log"
+        if not note.exists():
+            ended.append(f"| {part.name} | not started | |")
+            continue
+        said, found = _said(log), json.loads(note.read_text())
+        ended.append(f"| {part.name} | {found['ended']} | {found['seconds']} |")
+        told += [f"| {part.name} | {what} | {value} |" for what, value in figures(said)]
+        tail = "\n".join(said.splitlines()[-TOLD_LINES:])
+        ends.append(f"### {part.name}\n\n```\n{tail}\n```")
+    title = (place / "device").read_text()
+    warning = [SIMULATED, ""] if "simulated" in title else []
+    return "\n".join([f"# {title}", "", *warning, *told, "", *ended, "", *ends, ""])
+
+
+def _said(log: Path) -> str:
+    return log.read_text(errors="replace")
 
 
 def watched(results: Path) -> subprocess.Popen[bytes] | None:
@@ -197,8 +246,13 @@ def run(
     if not (results / "environment").exists():
         python = environment(wheels, work)
         (results / "environment").touch()
+    simulating = simulated() if given.simulated else {}
+    device = device_of(python, simulating)
+    place = results / re.sub(r"\W+", "-", device)
+    place.mkdir(exist_ok=True)
+    (place / "device").write_text(device)
     chosen = [part for part in known if part.name in given.parts]
-    chosen = chosen or [part for part in known if not done(part, results)]
+    chosen = chosen or [part for part in known if not done(part, place)]
     watching = watched(results)
     try:
         for part in chosen:
@@ -206,8 +260,8 @@ def run(
                 break
             left = end - time.monotonic()
             # the tests simulate a GPU by themselves
-            more = simulated() if given.simulated and part.name != "tests" else {}
-            do(part, python, results, left_s=left, first=part is chosen[0], more=more)
+            more = simulating if part.name != "tests" else {}
+            do(part, python, place, left_s=left, first=part is chosen[0], more=more)
             tell(known, results, out)
     finally:
         if watching:
@@ -228,7 +282,7 @@ def main() -> None:
     cut = words.index("--") if "--" in words else len(words)
     given = parser.parse_args(words[:cut])
     wheels, work, out = (path.resolve() for path in (given.wheels, given.work, given.out))
-    known = parts(work, words[cut + 1 :])
+    known = parts(work, words[cut + 1 :], simulated=given.simulated)
     unknown = sorted(set(given.parts) - {part.name for part in known})
     if unknown:
         raise SystemExit(f"no part {unknown[0]!r}; parts are {', '.join(p.name for p in known)}")

@@ -8,11 +8,13 @@ from pathlib import Path
 import dask
 import pytest
 from tests.simulated_gpu.gpus import Gpus
-from tests.simulated_gpu.native import compiler_is_missing
+from tests.simulated_gpu.native import compiler_is_missing, make_threads_for_gradients
 from tests.simulated_gpu.simulation import simulated_gpus
 from tests.simulated_gpu.streams import FAULTS_FILE, timeline
 
 from volproc.stages.inference import batches, device_link, votes
+
+make_threads_for_gradients()  # when tests are collected: before any has a backward pass
 
 PRELOAD = Path(__file__).with_name("preload.py")
 

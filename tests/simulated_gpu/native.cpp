@@ -1,8 +1,10 @@
 // What torch asks C++ about CUDA, answered where torch was built without it: how many devices there
-// are, which one is current (of each thread), and which memory of the host is pinned.
+// are, which one is current (of each thread), which memory of the host is pinned; random numbers are
+// the CPU's.
 //
 // simulated_start and simulated_stop put the answers in place and take them away again.
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
@@ -93,6 +95,9 @@ struct Hooks final : at::CUDAHooksInterface {
   void setCurrentDevice(c10::DeviceIndex device) const override { current = device; }
   bool isPinnedPtr(const void* memory) const override {
     return pinned_at(reinterpret_cast<std::uintptr_t>(memory)) != 0;
+  }
+  at::Generator getNewGenerator(c10::DeviceIndex) const override {
+    return at::make_generator<at::CPUGeneratorImpl>();
   }
   c10::Allocator* getPinnedMemoryAllocator() const override { return &pinned_memory; }
 } hooks;

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from tests.simulated_gpu.gpus import gpus
 from tests.simulated_gpu.streams import Stream, caller, timeline
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 aten = torch.ops.aten
@@ -53,6 +53,14 @@ class SimulatedTensor(Tensor):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.held.__reduce_ex__(protocol)  # `tag` says where its storage is
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SimulatedTensor:
+        # torch's would copy `held` beside: memory that no GPU has given out
+        copied = self.detach().clone().requires_grad_(self.requires_grad)
+        if isinstance(self, nn.Parameter):
+            copied._is_param = True  # type: ignore[attr-defined]
+        memo[id(self)] = copied
+        return copied  # type: ignore[return-value]
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

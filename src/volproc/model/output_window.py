@@ -45,6 +45,20 @@ class Region:
         return Region(*(slice(2 * s.start, 2 * s.stop) for s in (self.rows, self.columns)))
 
 
+class _Whole(Region):
+    """All of a level, whatever its size: no numbers of which `torch.compile` would make other code
+    for each size."""
+
+    def of(self, values: Tensor, seen: Region | None = None) -> Tensor:
+        return values
+
+    def raised(self) -> Region:
+        return self
+
+
+WHOLE = _Whole(slice(None), slice(None))
+
+
 def regions(
     requested: OutputWindow | None,
     planes: Tensor,
@@ -59,9 +73,10 @@ def regions(
     `reach` are the pixels that a level's convolutions in the decoder see to either side, `back`
     those that its transposed convolution looks back; the finest level has pixels of `stem`.
     """
+    if requested is None:
+        return (WHOLE,) * levels
     height, width = (n // stem for n in planes.shape[-2:])
-    rows, columns = requested or (slice(0, height * stem), slice(0, width * stem))
-    rows, columns = (slice(s.start // stem, s.stop // stem) for s in (rows, columns))
+    rows, columns = (slice(s.start // stem, s.stop // stem) for s in requested)
     found = [Region(rows, columns)]
     for level in range(1, levels):
         rows = _behind(rows, height >> level, reach, back)

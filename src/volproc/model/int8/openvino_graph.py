@@ -50,7 +50,8 @@ def _graph(
     # permuted as what is computed from it: only the sizes count
     sizes = torch.empty(shape, device="meta").permute(NHWC_TO_NCHW)
     levels, reach = len(spec.widths), spec.convs_up
-    kept = regions(requested, sizes, levels=levels, reach=reach, stem=spec.stem)
+    how = {"levels": levels, "reach": reach, "stem": spec.stem}
+    kept = regions(requested, sizes, **how) if requested else None
     head = walk(ops, spec, ops.given(planes), kept)
     result = ops.op.result(ops.transposed(head, NCHW_TO_NHWC))
     return openvino().Model([result], [planes], "unet")

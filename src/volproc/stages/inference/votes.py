@@ -42,9 +42,13 @@ def load_once(network: Network, device: str, *, compiled: bool = False) -> Predi
 def _compiled(predict: Predict) -> Predict:
     """The network compiled; of our own the module alone, as the code around it is not torch's."""
     from volproc.model.predictor import Predictor
+    from volproc.model.whole_planes import WholePlanes
 
     if isinstance(predict, Predictor):
-        predict.module.compile()
+        if next(predict.module.parameters()).is_cuda:  # calls of many sizes; on a CPU of few
+            predict.module = WholePlanes(predict.module)
+        else:
+            predict.module.compile()
         return predict
     found: Predict = torch.compile(predict)
     return found

@@ -89,8 +89,8 @@ class PredictOptions(Options):
     as its memory holds, up to 4 Mpixel. Fewer are tried, and then halves of tiles, where that
     proves too many."""
     compiled: bool = False
-    """Compile the network for each size of tile, by torch.compile: takes a minute or more on each
-    worker. No faster on a CPU; not measured on a GPU."""
+    """Compile the network by torch.compile, on a GPU once for tiles of all sizes: takes a minute or
+    more on each worker. No faster on a CPU; not measured on a GPU."""
     precision: Literal["float32", "int8"] = "float32"
     """int8: a model's quantised weights, by OpenVINO, on CPUs only; the same bits on every CPU.
     `volproc models quantise` makes them."""

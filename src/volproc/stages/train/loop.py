@@ -13,6 +13,7 @@ whole epochs, and whose callbacks, loggers and strategies are more code to know 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from volproc.errors import StoppedError
@@ -109,18 +111,20 @@ def _steps(state: State, training: Training, folder: Path | str, key: str) -> No
     feed = Feed(training.patches, training.augment, state.device, share)
     pace = _Pace(state.step, training.batch)
     over = stopped = False
+    coming: deque[_Done] = deque()
     for batch, axes in feed.steps(state.step, schedule.steps):
         rate = schedule.rate(state.step)
-        loss = one_step(state, training, batch, axes)
+        loss = on_its_way(one_step(state, training, batch, axes))
         scores = _validated(state, training)
         over, stopped = processes.first_says(state.is_over(schedule), training.is_over())
-        now = pace.progress(state, schedule, loss, feed.waited)
-        if log:
-            log.add({"step": state.step, "loss": loss, "learning_rate": rate, **scores}, now.speed)
-            if over or stopped or state.step % schedule.checkpoint == 0:
-                log.flush()
-                save(state, folder, key=key)
-        training.watch(now)
+        coming.append(_Done(state.step, rate, loss, scores, state.best.score))
+        due = over or stopped or state.step % schedule.checkpoint == 0
+        # the loss of a step is waited for when the next one is under way
+        while len(coming) > (0 if due else 1):
+            _tell(coming.popleft(), training, log, pace, feed)
+        if due and log:
+            log.flush()
+            save(state, folder, key=key)
         if over or stopped:
             break
     if log:
@@ -132,6 +136,30 @@ def _steps(state: State, training: Training, folder: Path | str, key: str) -> No
         )
 
 
+@dataclass(frozen=True)
+class _Done:
+    """A step that the device has been told to do."""
+
+    step: int
+    rate: float
+    loss: Callable[[], float]
+    scores: Scores
+    best: float | None
+
+
+def _tell(
+    done: _Done, training: Training, log: TrainingLog | None, pace: _Pace, feed: Feed
+) -> None:
+    """Log a step and tell how far the training is, once its loss is there."""
+    loss = done.loss()
+    speed, waiting = pace.speed(done.step), pace.share(feed.waited)
+    row = {"step": done.step, "loss": loss, "learning_rate": done.rate, **done.scores}
+    if log:
+        log.add(row, speed)
+    steps = training.schedule.steps
+    training.watch(Progress(done.step, steps, loss, done.best, speed, waiting))
+
+
 @dataclass
 class _Pace:
     """How fast a training is since it was started or resumed."""
@@ -140,11 +168,13 @@ class _Pace:
     batch: int
     began: float = field(default_factory=time.monotonic)
 
-    def progress(self, state: State, schedule: Schedule, loss: float, waited: float) -> Progress:
-        seconds = time.monotonic() - self.began
-        speed = (state.step - self.first) * self.batch / seconds
-        best = state.best.score
-        return Progress(state.step, schedule.steps, loss, best, speed, waited / seconds)
+    def speed(self, step: int) -> float:
+        """Patches a second."""
+        return (step - self.first) * self.batch / (time.monotonic() - self.began)
+
+    def share(self, waited: float) -> float:
+        """Of the time, what so many seconds are."""
+        return waited / (time.monotonic() - self.began)
 
 
 def _log(state: State, training: Training, folder: Path | str) -> TrainingLog | None:
@@ -164,8 +194,8 @@ def _validated(state: State, training: Training) -> dict[str, Any]:
     return dict(scores)
 
 
-def one_step(state: State, training: Training, batch: Batch, axes: Sequence[int]) -> float:
-    """The loss before the step; `state` is one step further."""
+def one_step(state: State, training: Training, batch: Batch, axes: Sequence[int]) -> Tensor:
+    """The loss before the step, on the device; `state` is one step further."""
     schedule, processes = training.schedule, training.processes
     for group in state.optimiser.param_groups:
         group["lr"] = schedule.rate(state.step)
@@ -181,7 +211,22 @@ def one_step(state: State, training: Training, batch: Batch, axes: Sequence[int]
     state.optimiser.step()
     state.step += 1
     update_average(state, decay=schedule.decay(state.step))
-    return float(loss.detach())
+    return loss.detach()
+
+
+def on_its_way(number: Tensor) -> Callable[[], float]:
+    """Gives a number of the device, and waits only until what it was told before is done."""
+    if not number.is_cuda:
+        return number.item
+    here = torch.empty(number.shape, dtype=number.dtype, pin_memory=True)
+    here.copy_(number, non_blocking=True)
+    copied = torch.cuda.current_stream(number.device).record_event()
+
+    def arrived() -> float:
+        copied.synchronize()
+        return here.item()
+
+    return arrived
 
 
 def sixteen_bits(device: torch.device) -> torch.autocast:
@@ -192,6 +237,9 @@ def sixteen_bits(device: torch.device) -> torch.autocast:
 
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """Within it, equal steps on equal GPUs give equal weights: cuDNN adds in one order."""
+    """Within it, equal steps on equal GPUs give equal weights: cuDNN adds in one order.
+
+    Of max pooling whose windows overlap (Etch-a-Cell's network) torch promises no such order.
+    """
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         yield

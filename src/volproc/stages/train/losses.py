@@ -52,8 +52,8 @@ class Loss:
         `axes` are those along which each of the N patches is viewed; `together` gives the sums of
         all processes that share the batch.
         """
-        _, target, weight = batch
-        parts = [self._sums(logits[n], target[n], weight[n], r) for n, r in self._views(axes)]
+        whole = logits, batch.target, batch.weight
+        parts = [self._sums(*patches_at(n, whole), reach) for n, reach in self._views(axes)]
         losses, there = self._per_class(together(torch.stack(parts).sum(0)))
         return (losses * there).sum() / there.sum().clamp(min=1)
 
@@ -96,6 +96,21 @@ class Loss:
             precision, recall = (near_true + 1) / (found + 1), (near_found + 1) / (true + 1)
             losses = losses + self.boundary * (1 - 2 * precision * recall / (precision + recall))
         return losses, (weight > 0).to(losses.dtype)
+
+
+Parts = tuple[Tensor, Tensor, Tensor]
+"""Logits, target and weight of patches."""
+
+
+def patches_at(places: Sequence[int], parts: Parts) -> Parts:
+    """The patches at `places` of parts (N, ...); all of them as they are."""
+    logits, target, weight = parts
+    if len(places) == len(logits):
+        return parts
+    there = logits.device
+    # pinned: for a list torch would make a copy to a GPU for which the host waits
+    index = torch.tensor(places, pin_memory=there.type == "cuda").to(there, non_blocking=True)
+    return logits[index], target[index], weight[index]
 
 
 def on_border(target: Tensor, counts: Tensor, reach: Shape) -> Tensor:

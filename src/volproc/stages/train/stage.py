@@ -4,7 +4,7 @@
                                                                           │
                                         MODEL/training/ centres.json, checkpoint.pt, log.csv
 
-Killed at any moment and started again, it ends with the same weights.
+Killed at any moment and started again, it ends with the same weights (on GPUs: see `reproducible`).
 """
 
 from __future__ import annotations
