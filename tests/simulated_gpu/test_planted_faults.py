@@ -103,8 +103,41 @@ def test_a_stream_that_did_not_wait_is_found(gpu, planted):
 
 
 def test_a_host_that_did_not_wait_sees_rubbish(gpu, planted):
+    values = blocks(1)[0]
+
+    def fetched():
+        return GpuLink().to_host(torch.from_numpy(values).to("cuda"))()
+
+    assert np.array_equal(fetched(), values)
     planted.setattr(*NO_WAIT_OF_THE_HOST)
-    assert not all(there_and_back())
+    assert not np.array_equal(fetched(), values)
+    assert found()  # the GPU's memory is given back too early, too
+
+
+def test_a_buffer_of_the_ring_that_is_filled_again_too_early_is_found(gpu, planted):
+    """A block of seven parts goes up through two buffers."""
+    planted.setattr(device_link, "BUFFER_BYTES", 256)
+    assert all(there_and_back())
+    assert not found()
+    planted.setattr(*NO_WAIT_OF_THE_HOST)
+    GpuLink().to_device(blocks(1)[0])
+    assert any("pinned memory was changed" in fault for fault in found())
+
+
+def test_a_buffer_of_the_ring_that_is_fetched_into_too_early_is_found(gpu, planted):
+    """It is the one from which a block goes up."""
+
+    def up_and_down():
+        link = GpuLink()
+        coming = link.to_host(torch.zeros(8, device="cuda"))
+        link.to_device(blocks(1)[0])
+        coming()
+
+    up_and_down()
+    planted.setattr(*NO_WAIT_OF_THE_HOST)
+    with pytest.raises(SimulatedFault, match="overwrites what another stream may still read"):
+        up_and_down()
+    assert found()
 
 
 def test_a_lost_record_of_a_stream_is_found(gpu, planted):
@@ -211,7 +244,7 @@ def test_a_type_that_an_old_gpu_lacks_is_refused(gpu, planted):
     gpu.capability = (7, 5)
     assert types_of_layers() == {torch.float16}
     planted.setattr(predictor, "half", lambda: torch.bfloat16)
-    with pytest.raises(RuntimeError, match="does not support bfloat16"):
+    with pytest.raises(RuntimeError, match="unable to find an engine"):
         answer()
 
 
