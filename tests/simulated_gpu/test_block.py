@@ -182,7 +182,7 @@ def test_a_process_pins_two_buffers_for_each_transfer_at_a_time(gpu, plan, run, 
     )
     run(plan("a", block=(20, 12, 12), tile=(20, 12, 12)))
     assert len(made) == 2  # nine blocks, one at a time: up and down
-    assert device_link.PINNED_BYTES == 2 * device_link.BUFFER_BYTES
+    assert 2 * device_link.BUFFER_BYTES < device_link.TRANSFER_BYTES
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -203,3 +203,16 @@ def test_a_process_that_feeds_a_gpu_switches_threads_sooner(gpu):
     sys.setswitchinterval(1e-6)  # whoever wants less keeps it
     GpuLink()
     assert sys.getswitchinterval() < 2e-6
+
+
+def test_what_a_block_costs_the_host_is_what_is_read_or_what_is_written(gpu, plan):
+    """Each vote is a byte a voxel, and twice that while it is encoded; what is read is less."""
+    voxels = 20 * 36 * 36
+    voted, plain = (
+        planned.step(planned.task(Normalisation(0.0, 1.0)))
+        for planned in (plan("a", votes=True), plan("b", votes=False))
+    )
+    assert voted.peak_bytes == voted.waiting_bytes
+    assert voted.peak_bytes - device_link.TRANSFER_BYTES == (1 + 3 + 2 * 3) * voxels
+    assert plain.peak_bytes - device_link.TRANSFER_BYTES >= (1 + 2) * voxels
+    assert plain.peak_bytes < voted.peak_bytes

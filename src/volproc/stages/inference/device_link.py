@@ -38,12 +38,13 @@ BUFFER_BYTES = 16 * 2**20
 """Of a pinned buffer: 0.3 ms of copying, far more than asking for it takes. A power of two, to
 which torch rounds pinned memory up."""
 
-PINNED_BYTES = 2 * BUFFER_BYTES
-"""Pinned memory of a block in hand, at the most: a thread copies one thing at a time."""
+TRANSFER_BYTES = 3 * BUFFER_BYTES
+"""Memory of the host that a block in hand takes to be copied: two pinned buffers, as its thread
+copies one thing at a time, and a part of which torch lacks the type and that is converted."""
 
 SWITCH_SECONDS = 5e-5
 """After which a thread that runs Python lets another one have the interpreter, where one of them
-feeds a GPU: by Python's own 5 ms it waits a hundred times as long as a launch takes."""
+feeds a GPU: each launch lets go of the interpreter, and by Python's own 5 ms may wait that long."""
 
 
 class PinnedBuffer:
