@@ -8,6 +8,7 @@ import torch
 from volproc import ClusterOptions
 from volproc.engine.events import BlockDone
 from volproc.errors import ModelError
+from volproc.model import predictor
 from volproc.stages.predict import seam_check
 from volproc.stages.predict.seam_check import WRITTEN_TOLERANCE
 from volproc.volume.file_io import sibling
@@ -87,17 +88,18 @@ def test_votes_that_16_bits_did_not_give_are_told_apart(image, predict, monkeypa
 
 def test_a_certificate_is_made_without_tf32(image, predict, monkeypatch):
     seen = []
-    sigmoid = torch.sigmoid
+    sigmoid = predictor.Sigmoid.__call__
 
-    def noted(logits):
+    def noted(self, logits):
         seen.append((torch.backends.cudnn.allow_tf32, logits.dtype))
-        return sigmoid(logits)
+        return sigmoid(self, logits)
 
     predict(image, "out", **CUDA, **SMALL)
-    monkeypatch.setattr(torch, "sigmoid", noted)
+    monkeypatch.setattr(predictor.Sigmoid, "__call__", noted)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     predict(image, "out", **CUDA, **SMALL, seam_check=2)
     assert {tf32 for tf32, _ in seen} == {False}
+    assert {dtype for _, dtype in seen} == {torch.float32}  # as the votes are kept
     assert torch.backends.cudnn.allow_tf32
 
 

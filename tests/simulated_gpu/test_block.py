@@ -14,10 +14,15 @@ from volproc import PredictOptions
 from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import VolprocError
+from volproc.grid.box import Box
+from volproc.grid.scale import parse_voxel_nm
 from volproc.model.normalisation import Normalisation
 from volproc.stages.inference import device_link
 from volproc.stages.inference.device_link import GpuLink
 from volproc.stages.predict.stage import plan_predict, run_predict
+from volproc.volume import resampling
+from volproc.volume.metadata import new_volume
+from volproc.volume.resampling import resampled, resampling_to
 from volproc.volume.store import open_volume
 
 
@@ -130,13 +135,36 @@ def test_only_what_is_written_comes_down(gpu, plan, run, monkeypatch):
 
 def test_a_lost_record_of_a_blocks_voxels_is_found(gpu, plan, run):
     """Nothing waits while a block is computed: its voxels are let go while they may be read."""
-    run(plan("right"), "a")
+    run(plan("first"), "a")  # brings the network up, and waits for that
+    run(plan("right"), "b")
+    gc.collect()
+    assert not timeline.faults
     with pytest.MonkeyPatch.context() as planted:
         planted.setattr(torch.Tensor, "record_stream", lambda *_: None)
-        run(plan("lost"), "b")
+        run(plan("lost"), "c")
         gc.collect()
     faults, timeline.faults = timeline.faults, []
     assert any("no record_stream" in fault for fault in faults)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize("voxel_nm", [(35, 41, 60), (50, 50, 40), (100, 50, 50), (20, 50, 30)])
+@pytest.mark.parametrize("slab", [1, 3 * 36 * 36, 2**25])
+def test_voxels_are_resampled_there_to_the_bits_of_the_cpu(
+    gpu, noise, monkeypatch, kind, voxel_nm, slab
+):
+    """In slabs of one plane, of some, of all; the host does not wait for their taps."""
+    monkeypatch.setattr(resampling, "GPU_SLAB_VOXELS", slab)
+    values = noise[:20, :36, :45]
+    info = new_volume("i.zarr", shape=values.shape, voxel_nm=voxel_nm, dtype="uint8", max_levels=1)
+    way = resampling_to(info, parse_voxel_nm((50, 50, 50)))
+    window = Box((-3, 2, -4), (13, 20, 17))
+    source = values[way.source(window).slices].astype(kind)
+    there = torch.from_numpy(source).to("cuda")
+    before = sum(timeline.waits.values())
+    found = resampled(there, way, window)
+    assert sum(timeline.waits.values()) == before
+    assert torch.equal(found.cpu(), resampled(torch.from_numpy(source), way, window))
 
 
 @pytest.mark.parametrize("fusion", ["mean", "max", "union", "majority", "weighted"])
