@@ -9,7 +9,7 @@ from volproc import ClusterOptions
 from volproc.engine.events import BlockDone
 from volproc.errors import ModelError
 from volproc.model import predictor
-from volproc.stages.predict import seam_check
+from volproc.stages.predict import seam_places
 from volproc.stages.predict.seam_check import WRITTEN_TOLERANCE
 from volproc.volume.file_io import sibling
 
@@ -53,7 +53,7 @@ def certificate(made):
 @pytest.mark.parametrize("votes", [True, False])
 def test_no_seams_on_the_gpu(image, predict, votes, monkeypatch):
     """Looked for in float32, as sharply as on a CPU; what 16 bits did is told apart."""
-    monkeypatch.setattr(seam_check, "SIDE", 16)
+    monkeypatch.setattr(seam_places, "SIDE", 16)
     made, _ = predict(image, "out", **CUDA, **SMALL, seam_check=6, keep_votes=votes)
     found = certificate(made)
     assert found["passed"] is True
@@ -67,7 +67,7 @@ def test_a_card_that_lies_about_how_far_its_network_sees_is_caught_on_the_gpu(
     image, predict, votes, monkeypatch
 ):
     """By a seam that is smaller than what 16 bits may do."""
-    monkeypatch.setattr(seam_check, "SIDE", 16)
+    monkeypatch.setattr(seam_places, "SIDE", 16)
     said = r"not certified: with other tiles its votes differ by up to (\d+) of 255"
     with pytest.raises(ModelError, match=said) as caught:
         predict(image, "out", **CUDA, **SMALL, halo=4, seam_check=6, keep_votes=votes)
@@ -78,7 +78,7 @@ def test_a_card_that_lies_about_how_far_its_network_sees_is_caught_on_the_gpu(
 
 def test_votes_that_16_bits_did_not_give_are_told_apart(image, predict, monkeypatch):
     """Votes on disk that are all others: nothing is wrong with the tiles."""
-    monkeypatch.setattr(seam_check, "SIDE", 16)
+    monkeypatch.setattr(seam_places, "SIDE", 16)
     _, votes = predict(image, "out", **CUDA, **SMALL)
     votes.write(votes.info.box, 255 - votes.read(votes.info.box))
     said = r"not certified: its votes, in 16 bits, differ by up to \d+ of 255 from those in float32"

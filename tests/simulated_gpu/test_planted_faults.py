@@ -216,7 +216,7 @@ def tiled(gpu, fail_at=0):
 
 def test_memory_may_run_out_at_each_allocation(gpu, planted):
     whole, allocations = tiled(gpu)
-    assert allocations > 20
+    assert allocations > 15
     for n in range(1, allocations + 1):
         # a GPU's 16 bits: halves of a tile round otherwise, nothing is lost
         assert torch.allclose(tiled(gpu, n)[0], whole, atol=0.02), n
@@ -266,13 +266,15 @@ def test_a_checkpoint_of_a_gpu_is_read_where_there_is_none(tmp_path, planted):
         resume(state_on("cpu"), tmp_path, key="k")
 
 
-def test_planes_that_are_not_in_one_piece_are_found(gpu, planted):
+def test_planes_that_are_not_in_one_piece_are_found(gpu):
     values = blocks(1)[0][:, :, ::2]
-    assert np.array_equal(GpuLink().to_host(GpuLink().to_device(values)())(), values)
+    there = GpuLink().to_device(values)()
+    assert np.array_equal(GpuLink().to_host(there)(), values)
+    assert np.array_equal(GpuLink().to_host(there.permute(2, 0, 1))(), values.transpose(2, 0, 1))
     assert not found()
-    planted.setattr(device_link, "as_tensor", torch.from_numpy)
+    pinned = torch.empty(blocks(1)[0].shape, dtype=torch.uint8, pin_memory=True)
     with pytest.raises(SimulatedFault, match="not in one piece"):
-        GpuLink().to_device(values)
+        pinned[:, :, ::2].to("cuda", non_blocking=True)
     assert found()
 
 

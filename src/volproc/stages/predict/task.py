@@ -177,8 +177,6 @@ class Predict:
 
     def store(self, block: Block, result: PendingBlock | None) -> dict[str, Any]:
         """Write the fused block, and the votes as channels x, y, z; zeros for an empty one."""
-        if result:
-            result.checks.require(result.numbers().tolist())
         fused = self.written(block, result)
         votes = result.votes() if result and result.votes else self.zeros(block)
         self.output.write(block.core, fused)
@@ -200,8 +198,14 @@ class Predict:
         return {"class_values": [[int(one.min()), int(one.max())] for one in fused]}
 
     def written(self, block: Block, result: PendingBlock | None) -> npt.NDArray[np.uint8]:
-        """The voxels of the prediction that are a block, as they are written."""
-        return result.fused() if result else self.zeros(block)[self._one_or_all, 0]
+        """The voxels of the prediction that are a block, as they are written.
+
+        ModelError where the network predicted no numbers.
+        """
+        if result is None:
+            return self.zeros(block)[self._one_or_all, 0]
+        result.checks.require(result.numbers().tolist())
+        return result.fused()
 
     @property
     def _one_or_all(self) -> Any:
