@@ -3,6 +3,7 @@
 import gc
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,10 @@ from volproc.engine.serial import SerialEngine
 from volproc.errors import ModelError, VolprocError
 from volproc.grid.box import Box
 from volproc.grid.scale import parse_voxel_nm
-from volproc.model.normalisation import Normalisation
+from volproc.model.normalisation import MatchedGreys, Normalisation
+from volproc.model.predictor import Predictor
+from volproc.model.unet import UNet
+from volproc.model.unet_spec import UNetSpec
 from volproc.stages.inference import device_link
 from volproc.stages.inference.device_link import GpuLink
 from volproc.stages.predict.stage import plan_predict, run_predict
@@ -164,6 +168,30 @@ def test_voxels_are_resampled_there_to_the_bits_of_the_cpu(
     found = resampled(there, way, window)
     assert sum(timeline.waits.values()) == before
     assert torch.equal(found.cpu(), resampled(torch.from_numpy(source), way, window))
+
+
+GREYS = [
+    Normalisation(120.0, 60.0),
+    MatchedGreys(Normalisation(120.0, 60.0), raw=(0.0, 90.0, 255.0), normal=(-2.0, 0.5, 2.5)),
+]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize("constants", GREYS, ids=lambda c: type(c).__name__)
+def test_voxels_are_normalised_there_as_on_the_cpu_and_rounded_once(gpu, noise, kind, constants):
+    planes = torch.from_numpy(noise[:6, :36, :45].astype(kind)).permute(0, 2, 1)[None]
+    predict = Predictor(UNet(UNetSpec(slices_in=6, slices_out=4, widths=(4, 6))).eval(), "cuda")
+    there = planes.to("cuda")
+    predict._normal(there, constants)  # makes the table
+    before = sum(timeline.waits.values())
+    found = predict._normal(there, constants)
+    assert sum(timeline.waits.values()) == before
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(found.cpu(), constants.apply(planes).to(torch.bfloat16))
+    others = replace(constants, **({"mean": 90.0} if constants is GREYS[0] else {"raw": (0, 1, 2)}))
+    assert torch.equal(
+        predict._normal(there, others).cpu(), others.apply(planes).to(torch.bfloat16)
+    )
 
 
 @pytest.mark.parametrize("fusion", ["mean", "max", "union", "majority", "weighted"])
