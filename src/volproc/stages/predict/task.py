@@ -203,7 +203,8 @@ class Predict:
         ModelError where the network predicted no numbers.
         """
         if result is None:
-            return self.zeros(block)[self._one_or_all, 0]
+            nothing: npt.NDArray[np.uint8] = self.zeros(block)[self._one_or_all, 0]
+            return nothing
         result.checks.require(result.numbers().tolist())
         return result.fused()
 
