@@ -1,4 +1,4 @@
-"""What 16 bits do to an answer, emulated on a CPU: autocast as on a GPU, convolutions in bfloat16.
+"""What 16 bits do to an answer, emulated on a CPU by autocast, whose numbers a GPU's weights give.
 
     python benchmarks/sixteen_bits.py DATA FOLDER [--type float16] [--side 256] [--passes 8]
 
@@ -109,7 +109,7 @@ def changed(module: nn.Module, kind: type[Reordered] | type[Halved]) -> nn.Modul
 
 
 def answers(module: nn.Module, bits: torch.dtype | None) -> Callable[..., Tensor]:
-    """As `model/predictor.py` does on a GPU, in 16 `bits`, or in float32."""
+    """As `model/predictor.py` does on a GPU but for rounding, in 16 `bits`, or in float32."""
 
     def predict(planes: Tensor, constants: Normalisation, wanted: OutputWindow) -> Tensor:
         normal = constants.apply(planes).contiguous(memory_format=torch.channels_last)

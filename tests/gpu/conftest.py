@@ -25,14 +25,14 @@ def gpu(monkeypatch, tmp_path):
 def predict(tmp_path, tiny_model):
     """predict(image, "name", device="cuda", ...): the prediction, and its votes."""
 
-    def run(image, name, *, cluster=HERE, watchers=(), **options):
+    def run(image, name, *, cluster=HERE, watchers=(), keep_votes=True, **options):
         chosen = PredictOptions(**{"model": str(tiny_model), "fusion": "mean", **options})
-        votes = str(tmp_path / f"{name}-votes.zarr")
+        votes = str(tmp_path / f"{name}-votes.zarr") if keep_votes else None
         url = str(tmp_path / f"{name}.zarr")
         made = volproc.predict(
             image.info.url, url, chosen, votes=votes, cluster=cluster, watchers=watchers
         )
-        return made, volproc.open_volume(votes)
+        return made, volproc.open_volume(votes) if votes else None
 
     return run
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from volproc.errors import ModelError
+from volproc.model.etchacell import EtchACell
+from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.model.normalisation import Normalisation
 from volproc.model.predictor import Predictor, without_batch_norm, without_stem
 from volproc.model.unet import UNet
@@ -49,6 +51,46 @@ def test_an_answer_is_the_networks_probability_of_the_normalised_planes() -> Non
         wanted = torch.sigmoid(network(constants.apply(planes)))
         found = Predictor(copy.deepcopy(network), "cpu")(planes, constants)
     torch.testing.assert_close(found, wanted[:, None], rtol=1e-4, atol=1e-4)
+
+
+def etchacell() -> EtchACell:
+    """Small, as if trained; its BatchNorm has no convolution before it to fold into."""
+    torch.manual_seed(2)
+    network = EtchACell(EtchACellSpec(start=4, levels=3)).eval()
+    for part in network.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean = torch.empty_like(part.bias.data).uniform_(-0.5, 0.5)
+            part.running_var = torch.empty_like(part.weight.data).uniform_(0.5, 2)
+    return network
+
+
+SIXTEEN_BITS = [
+    lambda: trained(2, block="plain", skips="concat"),
+    lambda: trained(1, block="residual", skips="add"),
+    lambda: trained(2, block="separable", skips="concat"),
+    etchacell,
+]
+
+
+@pytest.mark.parametrize("make", SIXTEEN_BITS)
+@pytest.mark.parametrize("bits", [torch.bfloat16, torch.float16])
+def test_weights_in_16_bits_answer_as_autocast_did(make, bits: torch.dtype) -> None:
+    """Within 2^-8, a step of 255: autocast rounds the same weights anew at every call."""
+    network, constants = make(), Normalisation(100.0, 40.0)
+    planes = torch.randint(0, 256, (2, network.spec.slices_in, 32, 48), dtype=torch.uint8)
+    whole = without_batch_norm(copy.deepcopy(network))
+    with torch.inference_mode():
+        with torch.autocast("cpu", dtype=bits):
+            logits = whole(constants.apply(planes))
+        wanted = torch.sigmoid(torch.unflatten(logits.float(), 1, (network.spec.classes, -1)))
+        predict = Predictor(copy.deepcopy(network), "cpu", dtype=bits)
+        found = predict(planes, constants)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, wanted, rtol=0, atol=2**-8)
+    assert wanted.std() > 0.01
+    kinds = {type(p): p.weight.dtype for p in predict.module.modules() if hasattr(p, "weight")}
+    assert kinds.pop(torch.nn.BatchNorm2d, torch.float32) == torch.float32
+    assert set(kinds.values()) == {bits}
 
 
 def test_weights_too_large_for_their_sums_are_no_answer() -> None:

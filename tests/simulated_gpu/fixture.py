@@ -1,6 +1,7 @@
 """The simulated GPU as a fixture: a test fails for any fault that was found meanwhile."""
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,8 +41,10 @@ def simulated(count: int = 1) -> Iterator[Gpus]:
     """Simulated GPUs for a test; it fails for the faults that nobody took from the list."""
     if why := compiler_is_missing():
         pytest.skip(why)
+    interval = sys.getswitchinterval()
     with simulated_gpus(count) as gpus:
         yield gpus
         gc.collect()
         timeline.synchronize()
+    sys.setswitchinterval(interval)  # whoever feeds a GPU makes it shorter
     assert not timeline.faults, "\n".join(dict.fromkeys(timeline.faults))

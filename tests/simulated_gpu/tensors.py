@@ -121,6 +121,7 @@ def _done(func: Any, args: Any, kwargs: Any) -> Any:
     tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
     there = [one for one in tensors if isinstance(one, SimulatedTensor)]
     index = _one_device(func, tensors)
+    _require_known_type(func, there)
     stream = timeline.current_stream(index)
     if func in WAITS:
         timeline.host_waits(stream.clock(), str(func))
@@ -153,6 +154,13 @@ def _one_device(func: Any, tensors: list[Tensor]) -> int:
             f"{' and '.join(sorted(places))}! ({func}, {caller()})"
         )
     return next(one.device.index for one in tensors if isinstance(one, SimulatedTensor))
+
+
+def _require_known_type(func: Any, tensors: list[SimulatedTensor]) -> None:
+    """RuntimeError for a convolution in a type that the GPU lacks, as cuDNN says it."""
+    bfloat16 = any(one.dtype == torch.bfloat16 for one in tensors)
+    if bfloat16 and "convolution" in str(func) and gpus.capability < (8, 0):
+        raise RuntimeError("GET was unable to find an engine to execute this computation")
 
 
 def _held(value: Any) -> Any:

@@ -12,6 +12,7 @@ from volproc.volume.resampling import (
     in_plane_by_torch,
     read_resampled,
     resampling_to,
+    tap_tensors,
 )
 
 
@@ -72,7 +73,7 @@ def test_rows_in_the_cache_and_torch_give_the_same_bits(factors, sizes, kind):
     planes = torch.randint(0, 256, (2, y.count, x.count), dtype=torch.uint8)
     found, wanted = (torch.empty((2, len(y.indices), len(x.indices)), dtype=kind) for _ in "ab")
     in_plane_by_rows(planes, y, x, found)
-    in_plane_by_torch(planes, y, x, wanted)
+    in_plane_by_torch(planes, *(tap_tensors(axis, planes.device) for axis in (y, x)), wanted)
     assert torch.equal(found, wanted)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from volproc.errors import VolumeError
 from volproc.stages.inference import votes
-from volproc.stages.predict import seam_check
+from volproc.stages.predict import seam_places
 from volproc.volume.store import open_volume
 
 GREY = np.random.default_rng(6).integers(60, 190, (16, 40, 40), dtype=np.uint8)
@@ -29,7 +29,7 @@ def here(tmp_path, monkeypatch, save_volume):
     save_volume("image.zarr", GREY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(votes, "_loaded", {})
-    monkeypatch.setattr(seam_check, "SIDE", 16)
+    monkeypatch.setattr(seam_places, "SIDE", 16)
     return tmp_path
 
 

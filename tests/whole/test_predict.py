@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from volproc import cli
-from volproc.stages.predict import seam_check
+from volproc.stages.predict import seam_places
 from volproc.volume.store import open_volume
 
 
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path, tiny_model):
     """command("--flips", ...): the exit code, and what was said."""
-    monkeypatch.setattr(seam_check, "SIDE", 16)
+    monkeypatch.setattr(seam_places, "SIDE", 16)
 
     def run(*flags):
         names = (str(tmp_path / name) for name in ("image.zarr", "out.zarr"))

@@ -82,5 +82,8 @@ class Network(ABC):
         """
 
     @abstractmethod
-    def load(self, device: str) -> Predict:
-        """The network on `device`; ModelError if it is not the one described here."""
+    def load(self, device: str, *, exact: bool = False) -> Predict:
+        """The network on `device`; ModelError if it is not the one described here.
+
+        `exact`: in float32 also where it would be in 16 bits, on a GPU.
+        """

@@ -82,7 +82,7 @@ class MatchedGreys:
 
     def _matched(self, values: Tensor) -> Tensor:
         known = values.to(torch.float32).nan_to_num(nan=self.normalisation.mean)
-        raw, normal = (torch.tensor(n, device=values.device) for n in (self.raw, self.normal))
+        raw, normal = (_there(n, values.device) for n in (self.raw, self.normal))
         after = torch.bucketize(known.contiguous(), raw[1:-1]) + 1
         low, high = raw[after - 1], raw[after]
         share = (known.clamp(raw[0], raw[-1]) - low) / (high - low)
@@ -91,8 +91,20 @@ class MatchedGreys:
         return matched.nan_to_num_(nan=0.0).clamp_(-CLIP, CLIP)
 
 
+def _there(numbers: Sequence[float], device: torch.device) -> Tensor:
+    """`numbers` on a device; the host does not wait for a GPU."""
+    here = torch.tensor(numbers)
+    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here
+
+
 def looked_up(planes: Tensor, table: Tensor) -> Tensor:
-    """`table` of each uint8 voxel of planes (N, C, H, W), any strides; channels last. One pass."""
+    """`table` of each uint8 voxel of planes (N, C, H, W), any strides; channels last.
+
+    One pass on a CPU; on a GPU two, as torch takes 32 bits at least to look up by.
+    """
+    if planes.is_cuda:
+        rows = planes.to(torch.int32, memory_format=torch.channels_last)
+        return table[rows].contiguous(memory_format=torch.channels_last)
     out = torch.empty(planes.shape, dtype=table.dtype, memory_format=torch.channels_last)
     _look_up(planes.numpy(), table.numpy(), out.permute(0, 2, 3, 1).numpy())
     return out

@@ -48,9 +48,11 @@ class UNetNetwork(Network):
             return matched_constants(sample, self.grey_quantiles)
         return constants_from(sample)
 
-    def load(self, device: str) -> Predict:
+    def load(self, device: str, *, exact: bool = False) -> Predict:
         """The U-Net on `device`, ready to predict."""
-        from volproc.model.predictor import Predictor  # torch: only those who predict wait for it
+        import torch  # only those who predict wait for it
+
+        from volproc.model.predictor import Predictor
         from volproc.model.weights import load_model
 
         module, card = load_model(self.source)
@@ -58,14 +60,16 @@ class UNetNetwork(Network):
             raise ModelError(
                 f"the model {self.source} changed after the run was planned; run again"
             )
-        return Predictor(module, device, name=self.name, temperatures=card.temperatures)
+        dtype = torch.float32 if exact else None
+        temperatures = card.temperatures
+        return Predictor(module, device, name=self.name, temperatures=temperatures, dtype=dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Int8UNetNetwork(UNetNetwork):
     """The same with its quantised weights, on a CPU."""
 
-    def load(self, device: str) -> Predict:
+    def load(self, device: str, *, exact: bool = False) -> Predict:
         """The quantised U-Net; ModelError where openvino is missing."""
         from volproc.model.int8.layers import load_layers
         from volproc.model.int8.predictor import Int8Predictor

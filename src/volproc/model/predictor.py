@@ -11,8 +11,10 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from volproc.errors import ModelError
+from volproc.model.deferred_checks import check_soon
 from volproc.model.etchacell import EtchACell
 from volproc.model.network import Constants
+from volproc.model.normalisation import looked_up
 from volproc.model.output_window import OutputWindow
 from volproc.model.unet import UNet
 
@@ -20,7 +22,8 @@ from volproc.model.unet import UNet
 class Predictor:
     """Probabilities (N, classes, slices_out, h, w), float32, for raw planes (N, slices_in, H, W).
 
-    float32 on the CPU; on a GPU bfloat16, or float16 where the hardware lacks it.
+    Computed in `dtype`; without, in float32 on the CPU, on a GPU in bfloat16, or float16 where the
+    hardware lacks it. Only the sigmoid is float32 everywhere.
     """
 
     def __init__(
@@ -30,31 +33,54 @@ class Predictor:
         *,
         name: str = "the network",
         temperatures: Sequence[float] = (),
+        dtype: torch.dtype | None = None,
     ) -> None:
+        on_gpu = torch.device(device).type == "cuda"
         self._name = name
+        self._dtype = dtype or (half() if on_gpu else torch.float32)
         self._sigmoid = Sigmoid(module.spec.classes, temperatures, device)
-        folded = without_batch_norm(module).to(device)
-        if isinstance(folded, UNet) and device == "cpu":
+        folded = without_batch_norm(module)
+        if isinstance(folded, UNet) and not on_gpu:
             folded = without_stem(folded)
+        rounded = with_weights_in(folded, self._dtype).to(device)
         # torch declares this overload for tensors only, though modules have it
-        self.module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module = rounded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._greys: tuple[Constants, torch.Tensor] | None = None
 
     def __call__(
         self, planes: torch.Tensor, constants: Constants, requested: OutputWindow | None = None
     ) -> torch.Tensor:
         """The probabilities, given the volume's normalisation constants; ModelError for NaN."""
-        normal = constants.apply(planes).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(normal.device.type, dtype=half(), enabled=normal.is_cuda):
-            logits = self.module(normal, requested)
-        probabilities = self._sigmoid(logits)
-        if math.isnan(float(probabilities.sum())):  # as NaN is where one of its parts is
-            raise self._not_a_number(logits.dtype)
+        probabilities = self._sigmoid(self.module(self._normal(planes, constants), requested))
+        # a sum is NaN where one of its parts is
+        check_soon(probabilities.sum().view(1), self._require_number)
         return probabilities
 
-    def _not_a_number(self, dtype: torch.dtype) -> ModelError:
-        kind = str(dtype).removeprefix("torch.")
-        way_out = 'use [predict] device = "cpu"' if dtype != torch.float32 else "train it again"
-        return ModelError(
+    def _normal(self, planes: torch.Tensor, constants: Constants) -> torch.Tensor:
+        """Normalised planes in the network's type, channels last.
+
+        Of uint8 on a GPU looked up among 256 values that were rounded once: 11 bytes of memory
+        traffic a voxel, where computing them in float32, turning and rounding them take 43.
+        """
+        if planes.is_cuda and planes.dtype == torch.uint8:
+            return looked_up(planes, self._table(constants, planes.device))
+        normal = constants.apply(planes).to(self._dtype)
+        return normal.contiguous(memory_format=torch.channels_last)
+
+    def _table(self, constants: Constants, device: torch.device) -> torch.Tensor:
+        """The normalised value of each uint8, kept until another volume's constants come."""
+        if self._greys is None or self._greys[0] != constants:
+            greys = constants.apply(torch.arange(256, dtype=torch.uint8))
+            self._greys = constants, greys.to(self._dtype).to(device)
+        return self._greys[1]
+
+    def _require_number(self, total: float) -> None:
+        if not math.isnan(total):
+            return
+        kind = str(self._dtype).removeprefix("torch.")
+        rounded = self._dtype != torch.float32
+        way_out = 'use [predict] device = "cpu"' if rounded else "train it again"
+        raise ModelError(
             f"model {self._name} predicts NaN: its weights are so large that {kind} cannot hold "
             f"the results; {way_out}, or take another model"
         )
@@ -68,8 +94,9 @@ class Sigmoid:
 
     def __init__(self, classes: int, temperatures: Sequence[float], device: str) -> None:
         self._classes = classes
-        per_class = torch.tensor(temperatures or (1.0,) * classes, device=device)
-        self._sharpness = None if bool((per_class == 1).all()) else 1 / per_class.view(-1, 1, 1, 1)
+        per_class = torch.tensor(temperatures or (1.0,) * classes)
+        needless = bool((per_class == 1).all())
+        self._sharpness = None if needless else (1 / per_class.view(-1, 1, 1, 1)).to(device)
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         """The probabilities."""
@@ -85,6 +112,18 @@ def without_batch_norm(module: nn.Module) -> nn.Module:
                 if isinstance(before, nn.Conv2d) and isinstance(layer, nn.BatchNorm2d):
                     part[n] = fuse_conv_bn_eval(before, layer)
                     part[n + 1] = nn.Identity()
+    return module
+
+
+def with_weights_in(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """`module` with weights and biases in `dtype`; its planes have to come in that, too.
+
+    A BatchNorm that is left stays in float32, which torch takes beside planes in 16 bits: in 8 bits
+    of mantissa a running variance would be off by up to 0.4%.
+    """
+    for part in module.modules():
+        if not (isinstance(part, nn.BatchNorm2d) or [*part.children()]):
+            part.to(dtype)
     return module
 
 

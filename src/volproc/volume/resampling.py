@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,9 @@ class Voxels(Protocol):
 
 
 SLAB = 16
-"""Planes resampled at a time: bounds the float32 copies."""
+"""Planes resampled at a time on a CPU: bounds the float32 copies."""
+GPU_SLAB_VOXELS = 32 * 2**20
+"""Of a slab on a GPU, before or after: enough to keep it busy, and some 0.5 GB of copies."""
 
 
 @dataclass(frozen=True)
@@ -94,23 +96,45 @@ def resampled(
 
     uint8 stays uint8 if `rounded`, all else becomes float32. In plane first, y then x, and then
     along z, a few planes at a time: in one order everywhere, for rounding differs between orders.
+    On a GPU without a wait of the host.
     """
     axes = z, y, x = resampler.axes(window)
     dtype = torch.uint8 if rounded and values.dtype == torch.uint8 else torch.float32
     if all(map(_is_straight, axes, values.shape)):
         return values.to(dtype)
     out = torch.empty([len(axis.indices) for axis in axes], dtype=dtype, device=values.device)
-    in_plane = in_plane_by_torch if values.is_cuda else in_plane_by_rows
+    if values.is_cuda:
+        _by_torch(values, z, y, x, out)
+    else:
+        _by_rows(values, z, y, x, out)
+    return out
+
+
+def _by_rows(values: torch.Tensor, z: Taps, y: Taps, x: Taps, out: torch.Tensor) -> None:
     for first in range(0, len(out), SLAB):
         part, slab = z.part(first, first + SLAB), out[first : first + SLAB]
         planes = values[part.first : part.first + part.count]
         if _picks(z):
-            in_plane(planes[part.indices[:, 0]], y, x, slab)
+            in_plane_by_rows(planes[part.indices[:, 0]], y, x, slab)
         else:
+            flat = torch.empty((len(planes), *out.shape[1:]))
+            in_plane_by_rows(planes, y, x, flat)
+            _keep(_along(flat, tap_tensors(part, flat.device), 0), slab)
+
+
+def _by_torch(values: torch.Tensor, z: Taps, y: Taps, x: Taps, out: torch.Tensor) -> None:
+    zs, ys, xs = (tap_tensors(axis, values.device) for axis in (z, y, x))
+    depth = max(1, GPU_SLAB_VOXELS * len(out) // max(values.numel(), out.numel()))
+    for first in range(0, len(out), depth):
+        part, slab = z.part(first, first + depth), out[first : first + depth]
+        here = TapTensors(*(rows[:, first : first + depth] for rows in zs))
+        if _picks(z):
+            in_plane_by_torch(values.index_select(0, here.indices[0]), ys, xs, slab)
+        else:
+            planes = values[part.first : part.first + part.count]
             flat = torch.empty((len(planes), *out.shape[1:]), device=values.device)
-            in_plane(planes, y, x, flat)
-            _keep(_along(flat, part, 0), slab)
-    return out
+            in_plane_by_torch(planes, ys, xs, flat)
+            _keep(_along(flat, TapTensors(here.indices - part.first, here.weights), 0), slab)
 
 
 def _is_straight(axis: Taps, size: int) -> bool:
@@ -127,13 +151,30 @@ def _keep(values: torch.Tensor, out: torch.Tensor) -> None:
     out.copy_(values if out.is_floating_point() else values.round())
 
 
-def in_plane_by_torch(planes: torch.Tensor, y: Taps, x: Taps, out: torch.Tensor) -> None:
+class TapTensors(NamedTuple):
+    """Taps on a device: int32 indices and float32 weights, both (taps, outputs)."""
+
+    indices: torch.Tensor
+    weights: torch.Tensor
+
+
+def tap_tensors(axis: Taps, device: torch.device) -> TapTensors:
+    """The taps of an axis on a device; the host does not wait for a GPU."""
+    here = [torch.from_numpy(rows) for rows in _by_tap(axis)]
+    if device.type == "cuda":
+        here = [rows.pin_memory().to(device, non_blocking=True) for rows in here]
+    return TapTensors(*here)
+
+
+def in_plane_by_torch(
+    planes: torch.Tensor, y: TapTensors, x: TapTensors, out: torch.Tensor
+) -> None:
     """Rows, then columns, of `planes` into `out`, with torch: for a GPU."""
     _keep(_along(_along(planes.to(torch.float32), y, 1), x, 2), out)
 
 
-def _along(values: torch.Tensor, taps: Taps, axis: int) -> torch.Tensor:
-    indices, weights = (torch.from_numpy(a).to(values.device) for a in _by_tap(taps))
+def _along(values: torch.Tensor, taps: TapTensors, axis: int) -> torch.Tensor:
+    indices, weights = taps
     # with the axis in front whole planes are picked: 3 times as fast as picking single voxels
     planes = values.movedim(axis, 0).contiguous()
     total = torch.zeros((), device=values.device)

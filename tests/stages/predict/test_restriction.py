@@ -13,7 +13,7 @@ from volproc.engine.run import Runner
 from volproc.errors import ConfigError, GridError, OutputError, VolumeError
 from volproc.grid.box import Box, whole_box
 from volproc.grid.scale import parse_voxel_nm
-from volproc.stages.predict import seam_check
+from volproc.stages.predict import seam_places
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.restriction import model_box
 from volproc.stages.predict.stage import plan_predict, run_predict
@@ -144,7 +144,7 @@ def test_what_is_made_of_votes_is_of_the_box(image, tiny_model, runner, tmp_path
 def test_a_certificate_looks_inside_the_box_and_the_mask(
     image, tiny_model, runner, tmp_path, monkeypatch, save_volume, votes
 ):
-    monkeypatch.setattr(seam_check, "SIDE", 8)
+    monkeypatch.setattr(seam_places, "SIDE", 8)
     inside = np.zeros((20, 36, 45), np.uint8)
     inside[:, 10:20] = 1
     mask = save_volume("m.zarr", inside, voxel_nm=(50, 50, 40), corner_nm=(1000, 0, 500))

@@ -14,8 +14,8 @@ from volproc.grid.box import (
 )
 from volproc.model.resolver import open_network
 from volproc.stages.inference.layout import lay_out
-from volproc.stages.predict import seam_check
-from volproc.stages.predict.seam_check import places_in
+from volproc.stages.predict import seam_places
+from volproc.stages.predict.seam_places import places_in
 from volproc.volume.file_io import sibling
 from volproc.volume.store import open_volume
 
@@ -23,7 +23,7 @@ from volproc.volume.store import open_volume
 @pytest.fixture(autouse=True)
 def small_places(monkeypatch):
     """Places of 16 voxels: several fit into a small volume."""
-    monkeypatch.setattr(seam_check, "SIDE", 16)
+    monkeypatch.setattr(seam_places, "SIDE", 16)
 
 
 def certificate(plan):

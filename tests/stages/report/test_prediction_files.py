@@ -9,12 +9,14 @@ from volproc.stages.predict.seam_certificate import certificate_of
 from volproc.stages.report.prediction_files import (
     MAX_REGIONS,
     SHOWN,
+    SHOWN_OF_GPUS,
     read_certificate,
     read_regions,
 )
 
 RECORDS = [
     {"kind": kind, "start": [4, 8, n], "largest": n, "sum": 10 * n, "votes": 300}
+    | {"written_largest": 5 * n}
     | {"changed": n, "voxels": 100}
     for n, kind in enumerate(("border", "elsewhere", "skipped"))
 ]
@@ -26,15 +28,26 @@ def prediction(save_volume):
 
 
 def test_a_certificate_is_read_as_predict_writes_it(prediction):
-    certificate = asdict(certificate_of(RECORDS, tolerance=1, halo="exact"))
+    made = certificate_of(RECORDS, tolerance=1, written_tolerance=4, halo="exact")
+    certificate = asdict(made)
     digest = prediction.info.provenance["digest"]
     found = read_certificate(json.dumps({"digest": digest, **certificate}), prediction, name="c")
-    assert found == {key: json.loads(json.dumps(certificate))[key] for key in SHOWN}
+    keys = (*SHOWN, *SHOWN_OF_GPUS)
+    assert found == {key: json.loads(json.dumps(certificate))[key] for key in keys}
+    assert (found["written_largest"], found["written_tolerance"]) == (5, 4)
     assert (found["places"], found["borders"], found["skipped"]) == (3, 1, 1)
     assert (found["largest"], found["worst"]) == (1, [4, 8, 1])
     assert (found["mean"], found["changed"]) == (10 / 600, 1 / 200)
     assert found["skipped_changed"] == 2 / 100
     assert found["passed"] is False  # something was lost in a skipped block
+
+
+def test_a_certificate_of_before_says_nothing_of_16_bits(prediction):
+    certificate = asdict(certificate_of(RECORDS, tolerance=1, halo="exact"))
+    old = {key: value for key, value in certificate.items() if key not in SHOWN_OF_GPUS}
+    text = json.dumps({"digest": prediction.info.provenance["digest"], **old})
+    found = read_certificate(text, prediction, name="c")
+    assert {found[key] for key in SHOWN_OF_GPUS} == {None}
 
 
 def test_the_certificate_of_another_prediction_is_not_shown(prediction):

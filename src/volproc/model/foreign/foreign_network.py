@@ -6,6 +6,7 @@ import hashlib
 import io
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from volproc.errors import ModelError
+from volproc.model.deferred_checks import check_soon
 from volproc.model.foreign.forward import LETTERS, Forward
 from volproc.model.foreign.model_card import Description
 from volproc.model.foreign.processing import prepared, through
@@ -26,8 +28,12 @@ BEYOND = 0.01
 
 
 def require_probability(probability: Tensor, name: str, *, to: str) -> None:
-    """ModelError unless all values lie within 0 and 1, with a little room."""
-    low, high = float(probability.min()), float(probability.max())
+    """ModelError unless all values lie within 0 and 1, with a little room; see `check_soon`."""
+    ends = torch.stack(torch.aminmax(probability)).float()
+    check_soon(ends, partial(_require_range, name=name, to=to))
+
+
+def _require_range(low: float, high: float, *, name: str, to: str) -> None:
     if math.isnan(low) or math.isinf(high - low):
         raise ModelError(
             f"{name} predicts NaN or infinity for {to}; it may want other preprocessing than its "
@@ -75,8 +81,8 @@ class ForeignNetwork(Network):
             )
         return prepared(self.description.preprocessing, sample)
 
-    def load(self, device: str) -> Predict:
-        """The network on `device`, from the same file as when it was opened."""
+    def load(self, device: str, *, exact: bool = False) -> Predict:
+        """The network on `device`, from the same file as when it was opened; always in float32."""
         data, where = self.file.read(), self.file.where
         if hashlib.sha256(data).hexdigest() != self.weights_sha256:
             raise ModelError(f"the model {where} changed after the run was planned; run again")

@@ -25,16 +25,18 @@ else:
 PIECE = 64
 """Voxels of a side that are turned at a time."""
 
-_loaded: dict[tuple[str, str, bool], Predict] = {}
+_loaded: dict[tuple[str, str, bool, bool], Predict] = {}
 _loading = threading.Lock()
 
 
-def load_once(network: Network, device: str, *, compiled: bool = False) -> Predict:
-    """The network on `device`, loaded (and compiled) once per process."""
+def load_once(
+    network: Network, device: str, *, compiled: bool = False, exact: bool = False
+) -> Predict:
+    """The network on `device`, loaded (and compiled) once per process; `exact`: `Network.load`."""
     with _loading:
-        key = (network.digest, device, compiled)
+        key = (network.digest, device, compiled, exact)
         if key not in _loaded:
-            predict = network.load(device)
+            predict = network.load(device, exact=exact)
             _loaded[key] = _compiled(predict) if compiled else predict
         return _loaded[key]
 
@@ -77,6 +79,8 @@ def vote(
 
     def run(batch: list[Tile], *, viewed: torch.Tensor, into: torch.Tensor) -> None:
         answers = predict(_planes(viewed, batch, origin), constants, batch[0].requested)
+        if answers.is_cuda:  # of all tiles in one go: each operation is launched by this thread
+            answers = answers.mul(255).round_().to(torch.uint8)
         for one, classes in zip(batch, answers, strict=True):
             for place, number in zip(into, outputs, strict=True):
                 _store(classes[number], one, place, core)
@@ -127,18 +131,22 @@ def _planes(viewed: torch.Tensor, batch: list[Tile], origin: Box) -> torch.Tenso
 
 
 def _store(probabilities: torch.Tensor, one: Tile, votes: torch.Tensor, core: Box) -> None:
-    """Put the part of a tile's output that lies in the core where it belongs, times 255."""
+    """Put the part of a tile's output that lies in the core where it belongs, times 255.
+
+    A GPU's probabilities are votes already.
+    """
     mine = one.output.clip(core)
     there = oriented(votes[mine.within(core.start).slices], one.axis)
-    quantise(probabilities[along(one.axis, mine.within(one.output.start).slices)], there)
+    inside = probabilities[along(one.axis, mine.within(one.output.start).slices)]
+    if inside.is_cuda:
+        there.copy_(inside)
+    else:
+        quantise(inside, there)
 
 
 def quantise(probabilities: torch.Tensor, out: torch.Tensor) -> None:
     """`probabilities` times 255, rounded, into the uint8 `out` of the same shape, any strides."""
-    if out.is_cuda:
-        out.copy_(probabilities.mul(255).round_())
-    else:
-        _quantise(probabilities.numpy(), out.numpy())
+    _quantise(probabilities.numpy(), out.numpy())
 
 
 @compiled

@@ -39,9 +39,11 @@ def _certificate(prediction: str) -> str:
     with understanding(VolumeError, damaged):
         found = json.loads(content)
         said = {True: "certified", False: "NOT certified", None: "measured"}[found["passed"]]
+        rounded = found.get("written_largest")  # of certificates before 16 bits were told apart
+        bits = "" if rounded is None else f", those in 16 bits by up to {rounded} from float32"
         return (
             f"seams {said}: {found['places']} places predicted again with other tiles, votes "
-            f"differ by up to {found['largest']} of 255, {found['mean']:.3g} on average; "
+            f"differ by up to {found['largest']} of 255, {found['mean']:.3g} on average{bits}; "
             f"{100 * found['changed']:.3g}% of the voxels change sides"
         )
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.inference.batches import HOST_BYTES, requested_tiles
+from volproc.stages.inference.device_link import TRANSFER_BYTES
 from volproc.stages.inference.tta import FLIPS
 from volproc.stages.inference.votes import flop_of
 from volproc.stages.predict.task import Predict
@@ -38,11 +39,13 @@ def cost_of(core: Box, task: Predict) -> Cost:
     source = task.resampler.source(window)
     read = source.size * itemsize(task.image.info.dtype)
     read += task.mask.bytes_under(placed) if task.mask else 0
-    votes = core.size * len(task.outputs) * (len(task.options.axes) + 1)
+    fused = core.size * len(task.outputs)
+    votes = fused * (len(task.options.axes) + 1)
     encoding = _encoding(core, task)
     if task.device == "cuda":
-        # the rest is on the device; page-locked copies are rounded up to a power of two, and stay
-        host = read + 2 * (read + votes) + encoding
+        # read and copied to the device, or copied back and written: never both in one thread
+        down = votes if task.votes else fused
+        host = TRANSFER_BYTES + max(read, down + encoding)
         return Cost(host, host, read, _flop(placed, task))
     peak = (
         read + _computing(window, source, task) + votes + max(_activations(window, task), encoding)

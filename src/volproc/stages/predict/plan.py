@@ -28,12 +28,8 @@ from volproc.stages.predict.empty_blocks import (
 )
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.restriction import Mask
-from volproc.stages.predict.seam_check import (
-    ENDING,
-    Place,
-    certificate_step,
-    places_in,
-)
+from volproc.stages.predict.seam_check import ENDING, certificate_step
+from volproc.stages.predict.seam_places import Place, places_in
 from volproc.stages.predict.task import Predict
 from volproc.volume.access import exists
 from volproc.volume.file_io import sibling

@@ -3,7 +3,8 @@
     image ─load─▶ voxels under the window ─compute─▶ resampled ─▶ votes (3 axes) ─▶ fused ─store─▶
 
 On a GPU the copies there and back run while other blocks are computed: `load` returns before its
-voxels are on the device, `compute` before its result is back, and whoever needs one waits for it.
+voxels are on the device, `compute` before anything of it is computed, and `store` fetches what is
+written: the prediction, the votes if they are kept, and a number a call that shows NaN.
 """
 
 from __future__ import annotations
@@ -19,16 +20,14 @@ from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box, Shape
 from volproc.lazy import lazy
+from volproc.model.deferred_checks import DeferredChecks, deferring
 from volproc.model.device import device_for
 from volproc.model.network import Constants, Network
 from volproc.stages.inference.batches import batch_limit
 from volproc.stages.inference.device_link import link_to
 from volproc.stages.inference.tiling import Layout
 from volproc.stages.inference.tta import augmented
-from volproc.stages.inference.votes import (
-    load_once,
-    vote,
-)
+from volproc.stages.inference.votes import load_once, vote
 from volproc.stages.predict.empty_blocks import EmptyBlockRule
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.restriction import Mask
@@ -53,15 +52,18 @@ class Loaded:
     """A block on its way to the device, and which of its voxels are inside the mask: None, all."""
 
     values: PendingVoxels
-    inside: npt.NDArray[np.bool_] | None
+    inside: PendingVoxels | None
 
 
 @dataclass(frozen=True)
 class PendingBlock:
-    """A block on its way back from the device: each call waits for its part."""
+    """A block that is computed on the device: each call waits, and fetches its part."""
 
     fused: Callable[[], npt.NDArray[np.uint8]]
     votes: Callable[[], Votes] | None
+    numbers: Callable[[], npt.NDArray[np.float32]]
+    """What is to be checked before anything is written."""
+    checks: DeferredChecks
 
 
 @dataclass(frozen=True)
@@ -106,26 +108,34 @@ class Predict:
         source = self.resampler.source(window)
         values = self.image.read(source, level=self.resampler.level)
         refuse_not_finite(values, what=f"{self.image.info.url}, voxels {source},")
-        pending = link_to(self.device).to_device(values)
-        return Loaded(pending, None if inside is None or inside.all() else inside)
+        link = link_to(self.device)
+        cut = None if inside is None or inside.all() else link.to_device(inside.view(np.uint8))
+        return Loaded(link.to_device(values), cut)
 
     def compute(self, block: Block, loaded: Loaded | None) -> PendingBlock | None:
         """The fused block and, if they are written, its votes; None if it is empty."""
         if loaded is None:
             return None
-        votes, link = self.vote(block, loaded), link_to(self.device)
+        link = link_to(self.device)
+        with deferring() as checks:
+            votes = self.vote(block, loaded)
         return PendingBlock(
-            link.to_host(self.fused_classes(votes)), link.to_host(votes) if self.votes else None
+            link.to_host(self.fused_classes(votes)),
+            link.to_host(votes) if self.votes else None,
+            link.to_host(checks.numbers),
+            checks,
         )
 
-    def vote(self, block: Block, loaded: Loaded) -> torch.Tensor:
+    def vote(self, block: Block, loaded: Loaded, *, exact: bool = False) -> torch.Tensor:
         """uint8 votes of every class and axis, in the order of `options.axes`, on the device.
 
-        Outside the mask they are 0, and so is what any fusion makes of them.
+        Outside the mask they are 0, and so is what any fusion makes of them. `exact`: of a network
+        in float32, also on a GPU.
         """
         options, core = self.options, self.placed(block.core)
         window = self.layout.window(core, options.axes)
-        predict = load_once(self.network, self.device, compiled=options.compiled)
+        compiled = options.compiled and not exact
+        predict = load_once(self.network, self.device, compiled=compiled, exact=exact)
         votes = vote(
             resampled(loaded.values(), self.resampler, window),
             origin=window,
@@ -138,7 +148,7 @@ class Predict:
             limit=batch_limit(self.network, self.device, requested=options.batch),
         )
         if loaded.inside is not None:
-            votes *= torch.from_numpy(loaded.inside.view(np.uint8)).to(votes.device)
+            votes *= loaded.inside()
         return votes
 
     def fused_classes(self, votes: torch.Tensor) -> torch.Tensor:
@@ -168,9 +178,9 @@ class Predict:
     def store(self, block: Block, result: PendingBlock | None) -> dict[str, Any]:
         """Write the fused block, and the votes as channels x, y, z; zeros for an empty one."""
         fused = self.written(block, result)
+        votes = result.votes() if result and result.votes else self.zeros(block)
         self.output.write(block.core, fused)
         if self.votes:
-            votes = result.votes() if result and result.votes else self.zeros(block)
             # axes are named zyx, zy, zx or yx; of one class nothing is copied
             self.votes.write(block.core, votes[:, ::-1].reshape(-1, *block.core.shape))
         return {
@@ -188,8 +198,15 @@ class Predict:
         return {"class_values": [[int(one.min()), int(one.max())] for one in fused]}
 
     def written(self, block: Block, result: PendingBlock | None) -> npt.NDArray[np.uint8]:
-        """The voxels of the prediction that are a block, as they are written."""
-        return result.fused() if result else self.zeros(block)[self._one_or_all, 0]
+        """The voxels of the prediction that are a block, as they are written.
+
+        ModelError where the network predicted no numbers.
+        """
+        if result is None:
+            nothing: npt.NDArray[np.uint8] = self.zeros(block)[self._one_or_all, 0]
+            return nothing
+        result.checks.require(result.numbers().tolist())
+        return result.fused()
 
     @property
     def _one_or_all(self) -> Any:

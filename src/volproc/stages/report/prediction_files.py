@@ -17,7 +17,9 @@ SHOWN = (
     *("places", "borders", "voxels", "largest", "mean", "changed", "worst", "tolerance"),
     *("skipped", "skipped_changed", "halo", "passed"),
 )
-"""Of the certificate."""
+"""Of every certificate."""
+SHOWN_OF_GPUS = ("written_largest", "written_tolerance")
+"""Of the certificate of a GPU; older ones lack them."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ def read_certificate(
     try:
         found: dict[str, Any] = json.loads(text)
         mine = found["digest"] == prediction.info.provenance.get("digest")
-        return {key: found[key] for key in SHOWN} if mine else None
+        if not mine:
+            return None
+        return {key: found[key] for key in SHOWN} | {key: found.get(key) for key in SHOWN_OF_GPUS}
     except (ValueError, KeyError, TypeError) as error:
         raise _unknown(name) from error
 
