@@ -87,7 +87,8 @@ def failure(found: Certificate, network: Network, url: str) -> str:
     if found.largest <= found.tolerance:
         return (
             f"{url} is kept, but not certified: its votes, in 16 bits, differ by up to "
-            f"{found.written_largest} of 255 from those in float32 (at most {found.written_tolerance} expected); predict with "
+            f"{found.written_largest} of 255 from those in float32 (at most "
+            f"{found.written_tolerance} expected); predict with "
             '[predict] device = "cpu", or take another model'
         )
     notes = "".join(f" ({note})" for note in network.notes)
