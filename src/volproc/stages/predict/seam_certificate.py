@@ -77,27 +77,23 @@ def _share(records: Sequence[dict[str, Any]], part: str, whole: str) -> float:
 
 def failure(found: Certificate, network: Network, url: str) -> str:
     """Why it does not pass, and what to do about it."""
-    why = _why(found, network)
-    return f"{url} is kept, but not certified: {why}"
-
-
-def _why(found: Certificate, network: Network) -> str:
     where = ", ".join(f"{axis} {at}" for axis, at in zip("zyx", found.worst, strict=True))
     if found.largest <= found.tolerance and found.skipped_changed:
         return (
-            f"{100 * found.skipped_changed:.3g}% of the voxels "
+            f"{url} is kept, but not certified: {100 * found.skipped_changed:.3g}% of the voxels "
             f"looked at in skipped blocks would have been foreground; "
             "make [predict] skip_empty_std smaller"
         )
     if found.largest <= found.tolerance:
         return (
-            f"its votes, in 16 bits, differ by up to {found.written_largest} of 255 from those in "
-            f"float32 (at most {found.written_tolerance} expected); predict with "
+            f"{url} is kept, but not certified: its votes, in 16 bits, differ by up to "
+            f"{found.written_largest} of 255 from those in float32 (at most "
+            f"{found.written_tolerance} expected); predict with "
             '[predict] device = "cpu", or take another model'
         )
     notes = "".join(f" ({note})" for note in network.notes)
     return (
-        f"with other tiles its votes differ by up to "
+        f"{url} is kept, but not certified: with other tiles its votes differ by up to "
         f"{found.largest} of 255 (near {where}; at most {found.tolerance} expected). Model "
         f"{network.name} sees further than the halo of its tiles{notes}: give a larger one as "
         "[predict] halo = PIXELS, or leave seam_check out"
