@@ -14,6 +14,7 @@ from volproc.errors import VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
 from volproc.stages.train import pairs
+from volproc.stages.train.data_options import TargetOptions
 from volproc.stages.train.pairs import LabelledImage, Truth, truth_of
 from volproc.stages.train.training_sources import ClassLabels, Source
 from volproc.volume.resampling import read_resampled, resampling_to
@@ -148,3 +149,45 @@ def test_grey_values_that_are_no_number_are_refused(save_volume: Callable[..., A
     bad = replace(image, source=replace(image.source, image=nan))
     with pytest.raises(VolumeError, match=r"nan\.zarr, near voxels .* holds NaN"):
         bad.image(Box((0, 0, 0), (2, 2, 2)))
+
+
+@pytest.mark.parametrize("how", ["labels", "values", "ignored", "shares"])
+@pytest.mark.parametrize("nm", [(100, 100, 100), (100, 50, 50), (50, 100, 150), (75, 200, 300)])
+def test_labels_are_in_phase_with_the_image(
+    save_volume: Callable[..., Any], how: str, nm: tuple[float, float, float]
+) -> None:
+    """A body that is symmetrical in a volume of 50 nm is so at any voxel size, where the image is.
+
+    Of two classes, what is ignored and what people say as well.
+    """
+    size = 36
+    z, y, x = np.indices((size,) * 3) - (size - 1) / 2
+    ball = (z / 9) ** 2 + (y / 11) ** 2 + (x / 13) ** 2 < 1
+    image = save_volume("image.zarr", 200 * ball.astype(np.uint8)).info
+    inner = (z**2 + y**2 + x**2 < 25).astype(np.uint16)
+    labels = save_volume("labels.zarr", 2 * ball.astype(np.uint16) + inner, kind="labels").info
+    mask = ball.astype(np.uint8)
+    marks, people = (
+        save_volume(f"{name}.zarr", values, kind=kind).info
+        for name, values, kind in (("ignore", mask, "labels"), ("people", 255 * mask, "image"))
+    )
+    known = {
+        "ignored": ClassLabels(labels, ignore=marks),
+        "shares": ClassLabels(labels, agreement=people),
+    }.get(how, ClassLabels(labels))
+    core = TargetOptions(made_from="values", values=(3,))
+    targets = (FILLED, core) if how == "values" else (FILLED,)
+    source = Source(image, (known,) * len(targets))
+    labelled = LabelledImage(
+        source, VoxelNm(nm), targets, "labels" if how == "shares" else "nothing"
+    )
+    pair = labelled.read(labelled.box)
+    grey = pair.image.astype(float)
+    for target, weight in zip(pair.targets, pair.weights, strict=True):
+        seen = 255 - weight if how == "ignored" else target
+        assert seen.any()
+        for axis in range(3):
+            assert np.array_equal(grey, np.flip(grey, axis))
+            assert np.array_equal(seen, np.flip(seen, axis)), axis
+    if how == "shares":
+        assert np.unique(pair.targets[0]).size > 2

@@ -174,15 +174,16 @@ class LabelledImage:
         seen = None
         if one.ignore:
             seen = ~labelled(self._sampled(one.ignore, grown), what=one.ignore.url)
-        people = self._sampled(one.agreement, grown) if one.agreement else None
+        people = self._sampled(one.agreement, grown, shares=True) if one.agreement else None
         truth = truth_of(bodies, target, self.voxel_nm, seen, people, self.agreement_as)
         inner = part.within(grown.start).slices
         cut = (array[inner] for array in (truth.target, truth.weight, truth.edges))
         return Truth(*(_filled(values, part, box) for values in cut))
 
-    def _sampled(self, info: VolumeInfo, box: Box) -> npt.NDArray[Any]:
+    def _sampled(self, info: VolumeInfo, box: Box, *, shares: bool = False) -> npt.NDArray[Any]:
         sampling, level = self._samplings[info.url]
-        return sampling.sample(self._volumes[info.url].read(sampling.source(box), level=level), box)
+        values = self._volumes[info.url].read(sampling.source(box), level=level)
+        return sampling.sample_mean(values, box) if shares else sampling.sample(values, box)
 
     @cached_property
     def _image(self) -> Volume:

@@ -53,7 +53,7 @@ from volproc.volume.metadata import itemsize
 
 __all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Raised by hand when the same volumes and options would give other weights."""
 WORKING_BYTES = 32
 """More per voxel of a slab that is being read: its labels, copies, and distances to faces."""
