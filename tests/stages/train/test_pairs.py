@@ -13,10 +13,11 @@ from tests.stages.train.sources import FILLED, MEMBRANE, NM, SHAPE, made_image
 from volproc.errors import VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
-from volproc.stages.train import pairs
+from volproc.stages.train import bounded_reads, pairs
 from volproc.stages.train.data_options import TargetOptions
 from volproc.stages.train.pairs import LabelledImage, Truth, truth_of
 from volproc.stages.train.training_sources import ClassLabels, Source
+from volproc.stages.train.voxels_per_core import voxels_per_core
 from volproc.volume.resampling import read_resampled, resampling_to
 from volproc.volume.store import Volume
 
@@ -91,6 +92,35 @@ def test_any_box_is_that_of_the_whole_resampled_volume(
         for name in ("targets", "weights"):
             for one, other in zip(getattr(part, name), getattr(whole, name), strict=True):
                 assert np.array_equal(one, other[index])
+
+
+def test_of_volumes_without_a_pyramid_parts_are_in_memory(
+    save_volume: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However coarse the grid, what is read together is bounded, and the result is the same."""
+    rng = np.random.default_rng(3)
+    image = made_image(save_volume, ignore=rng.random(SHAPE) < 0.01).coarser(4)
+    whole, counted = image.read(image.box), voxels_per_core(image, (2, 3, 4))
+    read: list[int] = []
+
+    def counting(self: Volume, box: Box, level: int = 0, **how: Any) -> Any:
+        values = original(self, box, level=level, **how)
+        read.append(values.nbytes)
+        return values
+
+    original = Volume.read
+    monkeypatch.setattr(Volume, "read", counting)
+    image.read(image.box)
+    assert max(read) > 100_000
+    read.clear()
+    monkeypatch.setattr(bounded_reads, "READ_BYTES", 4000)
+    part = image.read(image.box)
+    assert np.array_equal(voxels_per_core(image, (2, 3, 4)), counted)
+    assert 1000 < max(read) <= 4000
+    assert np.array_equal(part.image, whole.image)
+    for name in ("targets", "weights", "edges"):
+        for one, other in zip(getattr(part, name), getattr(whole, name), strict=True):
+            assert np.array_equal(one, other)
 
 
 def test_a_class_counts_where_it_is_labelled_only(save_volume: Callable[..., Any]) -> None:
