@@ -368,6 +368,16 @@ def test_labels_that_lie_elsewhere_are_refused(volumes: dict[str, Any], tmp_path
         trained(options({**volumes, **apart}, tmp_path / "model"))
 
 
+def test_a_hold_out_that_shows_nothing_is_refused(volumes: dict[str, Any], tmp_path: Path) -> None:
+    """Every score of it would be none, and any weights the best."""
+    nothing = save(
+        tmp_path / "nothing.zarr", np.zeros(SHAPE, np.uint8), voxel_nm=FINE, kind="labels"
+    )
+    with pytest.raises(ConfigError, match=r"no voxel held out is of any class in .*nothing\.zarr"):
+        trained(options(volumes, tmp_path / "model", validation_labels=(nothing,)))
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "said"),
     [
@@ -388,6 +398,7 @@ def test_what_nothing_can_be_learnt_from_is_refused(
     url = save(tmp_path / "changed.zarr", values, voxel_nm=nm, kind=volume.info.kind)
     with pytest.raises(VolprocError, match=said):
         trained(options({**volumes, kind: (url,)}, tmp_path / "model"))
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
