@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,15 +29,71 @@ SIZES = st.tuples(*[st.integers(1, 9)] * 3)
     offset=st.tuples(*[st.sampled_from([-2.5, 0.0, 0.5, 3.0])] * 3),
 )
 def test_blocks_give_what_the_whole_array_gives(shape, wanted, core, factor, offset):
-    values = np.arange(np.prod(shape)).reshape(shape)
+    values = np.random.default_rng(0).integers(0, 4, shape).astype(np.uint8)
     sampling = Sampling(shape, factor, offset)
-    axes = zip(wanted, shape, factor, offset, strict=True)
-    picks = (nearest(0, n, size_in=m, factor=f, offset=o) for n, m, f, o in axes)
-    expected = values[np.ix_(*picks)]
-    for block in Tiling(wanted, core):
-        source = values[sampling.source(block.core).slices]
-        found = sampling.sample(source, block.core)
-        np.testing.assert_array_equal(found, expected[block.core.slices])
+    for sample, of_these in ((sampling.sample, most), (sampling.sample_mean, mean)):
+        expected = by_hand(values, wanted, sampling, of_these)
+        for block in Tiling(wanted, core):
+            source = values[sampling.source(block.core).slices]
+            found = sample(source, block.core)
+            np.testing.assert_array_equal(found, expected[block.core.slices])
+
+
+def by_hand(values, wanted, sampling, of_these):
+    """Voxel by voxel: what the voxels nearest to each centre are together."""
+    axes = zip(wanted, sampling.shape, sampling.factor, sampling.offset, strict=True)
+    sides = [nearest(0, n, size_in=m, factor=f, offset=o) for n, m, f, o in axes]
+    found = np.empty(wanted, values.dtype)
+    for at in np.ndindex(*wanted):
+        near = [(low[i], high[i]) for (low, high), i in zip(sides, at, strict=True)]
+        found[at] = of_these([int(values[one]) for one in product(*near)])
+    return found
+
+
+def most(near):
+    others = [label for label in near if label]
+    return min(others, key=lambda n: (-others.count(n), n)) if 2 * len(others) >= len(near) else 0
+
+
+def mean(near):
+    return round(sum(near) / len(near))
+
+
+FACTORS = [1.0, 1.25, 1.5, 2.0, 3.0, 3.2, 4.0, 5.0, 6.0, 2 / 3, 0.5]
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("along", FACTORS)
+def test_what_is_symmetrical_stays_so(axis, along):
+    """Along each axis, of labels, masks, levels and grey values; whatever the other factors."""
+    size = 4 * int(60 * along) // 4
+    rng = np.random.default_rng(1)
+    lines = np.moveaxis(rng.integers(0, 4, (size, 4, 5)).astype(np.uint8), 0, axis)
+    values = np.minimum(lines, np.flip(lines, axis))
+    factor = tuple(along if a == axis else f for a, f in enumerate((2.0, 1.0, 2.0)))
+    sampling = Sampling(values.shape, factor)
+    wanted = tuple(round(n / f) for n, f in zip(values.shape, factor, strict=True))
+    if abs(wanted[axis] * along - size) > 1e-9:
+        pytest.skip("the grid's end is not the volume's")
+    whole = Box((0, 0, 0), wanted)
+    given = values[sampling.source(whole).slices]
+    for sample in (sampling.sample, sampling.sample_mean, sampling.sample_reached):
+        found = sample(given, whole)
+        np.testing.assert_array_equal(found, np.flip(found, axis))
+    inside = sampling.sample(given > 1, whole)
+    np.testing.assert_array_equal(inside, np.flip(inside, axis))
+    # levels and masks of them agree
+    np.testing.assert_array_equal(inside, sampling.sample_reached(given, whole) > 1)
+
+
+def test_odd_factors_take_the_voxel_in_the_middle():
+    values = np.arange(9 * 15 * 5).reshape(9, 15, 5)
+    sampling = Sampling(values.shape, (3.0, 5.0, 1.0))
+    assert not sampling.has_ties
+    whole = Box((0, 0, 0), (3, 3, 5))
+    found = sampling.sample(values[sampling.source(whole).slices], whole)
+    np.testing.assert_array_equal(found, values[1::3, 2::5])
+    assert Sampling(values.shape, (3.0, 5.0, 2.0)).has_ties
 
 
 def test_channels_are_kept():

@@ -2,7 +2,17 @@ import json
 
 import pytest
 
-from volproc.workflow.speeds import CORE_FLOPS, GPU_FLOPS, OTHERS, speeds, stated_seconds
+from volproc.workflow import rates
+from volproc.workflow.speeds import (
+    CORE_FLOPS,
+    GPU_FLOPS,
+    INT8_NETWORK,
+    INT8_STEP,
+    OTHERS,
+    Rate,
+    speeds,
+    stated_seconds,
+)
 
 
 def started(time, *, done=0, total=4, **more):
@@ -77,3 +87,30 @@ def test_cores_compute_then_move_and_a_gpu_does_both_at_once():
     assert stated_seconds("x", cores=1, **given) == 2 * GPU_FLOPS / CORE_FLOPS + 3
     assert stated_seconds("x", cores=1, gpu_flops=GPU_FLOPS, **given) == 3
     assert stated_seconds("x", cores=2, gpu_flops=GPU_FLOPS, **given) == 2
+
+
+def test_what_was_measured_in_another_precision_is_told_as_stated():
+    """After a run in float32 a plan in int8 is of int8, and the other way round."""
+    found = measured(started(0), block(10, 1, seconds=10))["a"]
+    assert (found.precision, found.voxels) == ("float32", 10.0)
+    assert found.voxels_in("float32") == 10.0
+    assert found.voxels_in("int8") == 10.0 * INT8_STEP
+    whole = measured(started(0, precision="int8"), block(10, 1, seconds=10))["a"]
+    assert whole.voxels_in("int8") == 10.0
+    assert whole.voxels_in("float32") == pytest.approx(10.0 / INT8_STEP)
+    stated = (
+        stated_seconds("predict", flop=CORE_FLOPS, bytes_moved=0, cores=1, precision=precision)
+        for precision in ("float32", "int8")
+    )
+    assert next(stated) == INT8_NETWORK * next(stated)
+
+
+def test_the_rates_of_a_plan_are_of_the_last_precision(tmp_path):
+    """One line of the log for each event, as runs write them."""
+
+    def finished(voxels):
+        return {"event": "StepFinished", "step": "a", "voxels": voxels, "seconds": 10.0}
+
+    events = [started(0), finished(100), started(0, precision="int8"), finished(300)]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
+    assert rates(str(tmp_path)) == {"a": Rate(30.0, "int8")}

@@ -7,8 +7,9 @@ import os
 import typer
 
 from volproc.cli.app import BoxFlag, RedoFlag, SetFlag, StagesFlag, WorkflowFile, app, listed
-from volproc.cli.workflow_commands import RunFolder, flags_of
+from volproc.cli.workflow_commands import PreviewFlag, RunFolder, flags_of, loaded
 from volproc.terminal import show
+from volproc.workflow.preview import said_of
 from volproc.workflow.workflow_file import load_workflow
 
 cluster = typer.Typer(help="Look at the cluster of a workflow.", no_args_is_help=True)
@@ -21,14 +22,18 @@ def submit(
     stages: StagesFlag = "",
     redo: RedoFlag = "",
     box: BoxFlag = "",
+    preview: PreviewFlag = False,
     settings: SetFlag = None,
 ) -> None:
     """Run a workflow in a job of the batch system, which submits the jobs of its workers."""
     from volproc.workflow import queued
 
-    options = load_workflow(file, flags=flags_of(settings, box))
+    options = loaded(file, flags_of(settings, box), preview=preview)
+    if preview:
+        show(said_of(options))
     given = [*(["--stages", ",".join(listed(stages))] if stages else [])]
     given += ["--redo", ",".join(listed(redo))] if redo else []
+    given += ["--preview"] if preview else []
     for one in flags_of(settings, box):
         given += ["--set", one]
     number = queued.submit(options, [os.path.abspath(file), *given])

@@ -88,7 +88,7 @@ def run(
     from volproc import workflow
 
     end = moment_of(until, now=datetime.now(), flag="--until") if until else None
-    options = _loaded(file, flags_of(settings, box), preview=preview)
+    options = loaded(file, flags_of(settings, box), preview=preview)
     with nullcontext() if quiet else progress() as watch:
         watchers = (watch,) if watch else ()
         if watch and preview:
@@ -100,7 +100,7 @@ def run(
         show(f"preview: {line}" if preview else line)
 
 
-def _loaded(file: Path, flags: list[str], *, preview: bool) -> Workflow:
+def loaded(file: Path, flags: list[str], *, preview: bool) -> Workflow:
     """The options of a workflow file, or of its preview."""
     options = load_workflow(file, flags=flags)
     return preview_of(options) if preview else options
@@ -129,7 +129,7 @@ def plan(
     settings: SetFlag = None,
 ) -> None:
     """Say what `run` would do and what it would cost, and stop."""
-    options = _loaded(file, flags_of(settings, box), preview=preview)
+    options = loaded(file, flags_of(settings, box), preview=preview)
     if preview:
         show(said_of(options))
     if cluster or deadline:
@@ -144,7 +144,9 @@ def plan(
     planned = volproc.plan(options, stages=listed(stages))
     for stage, steps in planned:
         for step in steps:
-            table.add_row(stage, *costs(step, known.get(step.name)))
+            rate = known.get(step.name)
+            pace = rate.voxels_in(step.precision) if rate else None
+            table.add_row(stage, *costs(step, pace))
     show(table)
     for note in chain.from_iterable(step.notes for _, steps in planned for step in steps):
         show(note)

@@ -28,6 +28,7 @@ class StepStarted:
     on_gpu: bool = False
     promised_bytes: int = 0
     worker_bytes: int = 0
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,8 @@ class Step:
     """One line each on what users should know before it runs."""
     on_gpu: bool = False
     """Whether `compute` works on a GPU."""
+    precision: str = "float32"
+    """Of its arithmetic: how fast it was in another says little."""
     alone: bool = False
     """Whether it is one block that takes all cores: of this machine, this process does it."""
     way_out: str = ""

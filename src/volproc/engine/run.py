@@ -135,7 +135,10 @@ class Runner:
         outcomes = engine.map(step, self._in_time(left)) if some else _nothing()
         began = time.monotonic()
         done, total = len(ledger.records), len(step.blocks)
-        self._tell(StepStarted(step.name, done, total, step.on_gpu, projected + reserved, limit))
+        memory = projected + reserved, limit
+        self._tell(
+            StepStarted(step.name, done, total, step.on_gpu, *memory, precision=step.precision)
+        )
         try:
             voxels, peak = yield from self._do(step, outcomes, ledger)
         finally:

@@ -93,13 +93,27 @@ def taps(start: int, stop: int, *, size_in: int, size_out: int, factor: float) -
     return Taps(first, last - first + 1, inside - first, weights.astype(np.float32))
 
 
+NOISE = 1e-4
+"""Of a voxel, by which centres that are computed from sizes in nm may be off."""
+
+
 def nearest(
     start: int, stop: int, *, size_in: int, factor: float, offset: float = 0.0
-) -> npt.NDArray[np.intp]:
-    """The input voxel that holds the centre of each output voxel, for labels."""
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The input voxels nearest to the centre of each output voxel, on either side of it.
+
+    They are one and the same, the voxel that holds the centre, unless it lies on the border of two:
+    as all do at even factors.
+
+    >>> [side.tolist() for side in nearest(0, 2, size_in=4, factor=2)]
+    [[0, 2], [1, 3]]
+    """
     centres = (np.arange(start, stop) + 0.5) * factor + offset
-    inside: npt.NDArray[np.intp] = np.clip(np.floor(centres).astype(np.intp), 0, size_in - 1)
-    return inside
+    border = np.rint(centres)
+    between = np.abs(centres - border) <= NOISE
+    high = np.where(between, border, np.floor(centres)).astype(np.intp)
+    low = high - between
+    return np.clip(low, 0, size_in - 1), np.clip(high, 0, size_in - 1)
 
 
 def covering(
@@ -109,12 +123,12 @@ def covering(
     shape_in: Shape,
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Box:
-    """Input voxels that hold the centres of the output voxels of `box` (see `nearest`)."""
+    """Input voxels nearest to the centres of the output voxels of `box` (see `nearest`)."""
     ranges = [
         nearest(a, b, size_in=n, factor=f, offset=o)
         for a, b, n, f, o in zip(box.start, box.stop, shape_in, factor, offset, strict=True)
     ]
-    return Box(each(lambda r: int(r[0]), ranges), each(lambda r: int(r[-1]) + 1, ranges))
+    return Box(each(lambda r: int(r[0][0]), ranges), each(lambda r: int(r[1][-1]) + 1, ranges))
 
 
 def covered(

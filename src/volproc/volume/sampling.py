@@ -1,10 +1,18 @@
-"""Voxels of one volume at the centres of another's: for labels and masks, which have no means.
+"""Voxels of one volume at the centres of another's.
 
-Volumes meet in nm, where their metadata put them (`VolumeInfo.corner_nm`), never by index.
+    volume     |-----|-----|-----|-----|-----|-----|     at odd factors a centre lies in a voxel,
+    grid       |--------x--------|--------x--------|     which is taken
+
+    volume     |-----|-----|-----|-----|-----|-----|     at even ones on the border of two, of four
+    grid       |-----x-----|-----x-----|-----x-----|     or of eight: all of these have a say
+
+So what is symmetrical stays so, and in phase with a resampled image. Volumes meet in nm, where
+their metadata put them (`VolumeInfo.corner_nm`), never by index.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -13,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.errors import VolumeError
-from volproc.grid.box import Box, Shape, each
+from volproc.grid.box import Box, Shape, each, whole_box
 from volproc.grid.scale import VoxelNm, covered, covering, nearest
 from volproc.volume.metadata import PositionNm, VolumeInfo
 
@@ -51,21 +59,94 @@ class Sampling:
         ends = zip(shape, self.factor, self.shape, strict=True)
         return not any(self.offset) and all(abs(n * f - m) < max(1.0, f) for n, f, m in ends)
 
+    @property
+    def has_ties(self) -> bool:
+        """Whether centres of the grid's voxels lie on borders of the volume's."""
+        return any(np.any(low != high) for low, high in self._sides(whole_box(self._shape_out)))
+
     def sample(self, values: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
-        """Voxels of `box`, from the `values` of `source(box)`; axes before z, y, x are kept."""
-        source = self.source(box)
-        # x first and z last: the result grows last by whole planes, which is copying only
-        for axis in (2, 1, 0):
-            indices = nearest(
-                box.start[axis],
-                box.stop[axis],
-                size_in=self.shape[axis],
-                factor=self.factor[axis],
-                offset=self.offset[axis],
-            )
-            if len(indices) != source.shape[axis] or (np.diff(indices) != 1).any():
-                values = values.take(indices - source.start[axis], axis=axis - 3)
-        return values
+        """Labels or a mask in `box`, from the `values` of `source(box)`; leading axes are kept.
+
+        Of several voxels that are equally near to a centre: 0 if more than half of them are, else
+        what most of the others are, of labels as frequent the least.
+        """
+        parts = self._parts(values, box)
+        if len(parts) == 1:
+            return np.ascontiguousarray(parts[0])
+        found, differ = parts[0].copy(), np.zeros(parts[0].shape, np.bool_)
+        for part in parts[1:]:
+            differ |= part != found
+        at = np.nonzero(differ)
+        found[at] = _of_most(np.stack([part[at] for part in parts]))
+        return found
+
+    def sample_mean(self, values: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
+        """The same of grey values or shares, of which the mean is taken; whole numbers stay so."""
+        parts = self._parts(values, box)
+        if len(parts) == 1:
+            return np.ascontiguousarray(parts[0])
+        total = np.zeros(parts[0].shape, np.result_type(values.dtype, np.float32))
+        for part in parts:
+            total += part
+        total /= len(parts)
+        return total if values.dtype.kind == "f" else np.rint(total).astype(values.dtype)
+
+    def sample_reached(self, values: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:
+        """The same of levels: the highest that half of them reach.
+
+        So a level that is sampled reaches a threshold where the mask of those that reach it does.
+        """
+        parts = self._parts(values, box)
+        if len(parts) == 1:
+            return np.ascontiguousarray(parts[0])
+        return np.asarray(np.sort(np.stack(parts), axis=0)[len(parts) // 2])
+
+    def _parts(self, values: npt.NDArray[Any], box: Box) -> list[npt.NDArray[Any]]:
+        """Views of what is nearest to the centres, on all sides of them: 1, 2, 4 or 8."""
+        parts, source = [values], self.source(box)
+        for axis, (low, high) in enumerate(self._sides(box)):
+            sides = (low,) if np.array_equal(low, high) else (low, high)
+            parts = [
+                _picked(part, side - source.start[axis], axis - 3)
+                for part in parts
+                for side in sides
+            ]
+        return parts
+
+    def _sides(self, box: Box) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+        axes = zip(box.start, box.stop, self.shape, self.factor, self.offset, strict=True)
+        for start, stop, size, factor, offset in axes:
+            yield nearest(start, stop, size_in=size, factor=factor, offset=offset)
+
+    @property
+    def _shape_out(self) -> Shape:
+        """Voxels of the grid up to the end of the volume, about."""
+        return each(lambda n, f, o: max(1, ceil((n - o) / f)), self.shape, self.factor, self.offset)
+
+
+def _picked(values: npt.NDArray[Any], indices: npt.NDArray[np.intp], axis: int) -> npt.NDArray[Any]:
+    """`values` at indices along an axis; a view where they are evenly spaced."""
+    steps = np.diff(indices)
+    step = int(steps[0]) if len(steps) else 1
+    if step < 1 or (steps != step).any():
+        return values.take(indices, axis=axis)
+    index = [slice(None)] * values.ndim
+    index[axis] = slice(int(indices[0]), int(indices[-1]) + 1, step)
+    return values[tuple(index)]
+
+
+def _of_most(columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Of each column of `columns` (n, m) what `Sampling.sample` says; they are sorted in place."""
+    columns.sort(axis=0)
+    counts = np.zeros(columns.shape, np.uint8)
+    for row in columns:
+        counts += columns == row
+    is_zero = columns == 0
+    counts[is_zero] = 0
+    chosen = counts.argmax(axis=0)[None]
+    most: npt.NDArray[Any] = np.take_along_axis(columns, chosen, axis=0)[0]
+    most[2 * np.count_nonzero(is_zero, axis=0) > len(columns)] = 0
+    return most
 
 
 def overlap(

@@ -31,6 +31,7 @@ from volproc.volume.access import exists
 from volproc.volume.file_io import read_file
 from volproc.workflow.filled import LOG, SETTINGS, filled, own
 from volproc.workflow.finished import found_by, nothing_to_do
+from volproc.workflow.speeds import Rate
 from volproc.workflow.workflow_file import Workflow
 
 if TYPE_CHECKING:
@@ -125,13 +126,23 @@ def saved(folder: str | Path) -> Workflow:
     return parsed(Workflow, stated, where=settings)
 
 
-def rates(folder: str) -> dict[str, float]:
-    """Voxels per second of every step that the log of an earlier run in a folder tells of."""
+def rates(folder: str) -> dict[str, Rate]:
+    """How fast every step was that the log of an earlier run in a folder tells of."""
     done: dict[str, tuple[float, float]] = {}
+    precisions: dict[str, str] = {}
     for line in record_log(f"{folder.rstrip('/')}/{LOG}").peek():
         with suppress(*MALFORMED):  # a full disk cut it short, say
             event: dict[str, Any] = json.loads(line)
+            if event["event"] == "StepStarted":
+                now = event.get("precision", "float32")
+                if precisions.get(event["step"], now) != now:
+                    done.pop(event["step"], None)
+                precisions[event["step"]] = now
             if event["event"] == "StepFinished" and event["voxels"]:
                 voxels, seconds = done.get(event["step"], (0.0, 0.0))
                 done[event["step"]] = (voxels + event["voxels"], seconds + event["seconds"])
-    return {step: voxels / seconds for step, (voxels, seconds) in done.items() if seconds}
+    return {
+        step: Rate(voxels / seconds, precisions.get(step, "float32"))
+        for step, (voxels, seconds) in done.items()
+        if seconds
+    }

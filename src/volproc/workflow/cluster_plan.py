@@ -120,7 +120,9 @@ class _Speeds:
         voxels = sum(block.core.size for block in step.blocks) / max(1, len(step.blocks))
         faster = 1.0 if step.on_gpu else cores / self.cores
         workers = "worker" if speed.workers == 1 else "workers"
-        return voxels / speed.voxels / faster, f"{MEASURED} on {speed.workers} {workers}"
+        how = "" if speed.precision == step.precision else f" in {speed.precision}"
+        seconds = voxels / speed.voxels_in(step.precision) / faster
+        return seconds, f"{MEASURED} on {speed.workers} {workers}{how}"
 
     def _stated(self, step: Step, cores: float) -> float:
         blocks = max(1, len(step.blocks))
@@ -130,4 +132,5 @@ class _Speeds:
             bytes_moved=(step.bytes_read + step.bytes_written) / blocks,
             cores=cores,
             gpu_flops=self.gpu_flops if step.on_gpu else 0.0,
+            precision=step.precision,
         )

@@ -14,6 +14,9 @@ from typing import Any
 CORE_FLOPS = 107e9
 """A second, of float32 on one core, in the network alone: 0.177 TFLOP/s of the step predict on two
 cores, of which the network takes 82.4%."""
+INT8_NETWORK, INT8_STEP = 2.1, 1.8
+"""How many times as fast as in float32 int8 is, the network and the whole step predict: on a core
+without VNNI. With it these are 3.7 and 2.4 (docs/performance.md#int8)."""
 GPU_FLOPS = 30e12
 """A second on one GPU: assumed, a tenth of the peak of an A100. No GPU has been measured."""
 BYTES_A_SECOND = {
@@ -31,12 +34,33 @@ OTHERS = 70e6
 
 
 @dataclass(frozen=True)
-class Speed:
-    """What an earlier run measured of a step: voxels a second of one worker."""
+class Rate:
+    """Voxels a second of a step in an earlier run."""
 
     voxels: float
+    precision: str
+
+    def voxels_in(self, precision: str) -> float:
+        """Voxels a second in another precision: by stated figures where it was not this one."""
+        return self.voxels * times_as_fast(precision, self.precision)
+
+
+@dataclass(frozen=True)
+class Speed(Rate):
+    """The same of one worker of so many."""
+
     workers: int
     on_gpu: bool
+
+
+def times_as_fast(precision: str, other: str) -> float:
+    """How many times as fast a whole step is in one precision as in another, as stated."""
+    stated = {"int8": INT8_STEP}
+    return stated.get(precision, 1.0) / stated.get(other, 1.0)
+
+
+_Way = tuple[bool, str]
+"""Whether a step was done on a GPU, and its precision."""
 
 
 @dataclass
@@ -54,14 +78,15 @@ def speeds(lines: Iterable[str]) -> dict[str, Speed]:
     A worker counts from the beginning of its first block to the end of its last one: neither the
     time in a queue nor that of workers who came later makes a step look slow.
     """
-    found: dict[str, tuple[bool, dict[tuple[str, int], _Worker]]] = {}
+    found: dict[str, tuple[_Way, dict[tuple[str, int], _Worker]]] = {}
     began: dict[str, float] = {}
     for event in _events(lines):
         step = event.get("step", "")
         if event["event"] == "StepStarted":
             began[step] = event["time"]
             if event["done"] < event["total"]:
-                found[step] = event.get("on_gpu", False), {}
+                way = event.get("on_gpu", False), event.get("precision", "float32")
+                found[step] = way, {}
         elif event["event"] == "BlockDone" and step in found:
             _add(found[step][1], event, began[step])
     return {step: _speed(*one) for step, one in found.items() if _seconds(one[1])}
@@ -87,13 +112,20 @@ def _seconds(workers: dict[tuple[str, int], _Worker]) -> float:
     return sum(one.ended - one.began for one in workers.values())
 
 
-def _speed(on_gpu: bool, workers: dict[tuple[str, int], _Worker]) -> Speed:
+def _speed(way: _Way, workers: dict[tuple[str, int], _Worker]) -> Speed:
     voxels = sum(one.voxels for one in workers.values())
-    return Speed(voxels / _seconds(workers), len(workers), on_gpu)
+    on_gpu, precision = way
+    return Speed(voxels / _seconds(workers), precision, len(workers), on_gpu)
 
 
 def stated_seconds(
-    name: str, *, flop: float, bytes_moved: float, cores: float, gpu_flops: float = 0.0
+    name: str,
+    *,
+    flop: float,
+    bytes_moved: float,
+    cores: float,
+    gpu_flops: float = 0.0,
+    precision: str = "float32",
 ) -> float:
     """Seconds of one worker for so much of a step, by the stated figures.
 
@@ -102,4 +134,5 @@ def stated_seconds(
     """
     rates = (rate for start, rate in BYTES_A_SECOND.items() if name.startswith(start))
     moving = bytes_moved / next(rates, OTHERS) / cores
-    return max(flop / gpu_flops, moving) if gpu_flops else flop / CORE_FLOPS / cores + moving
+    core_flops = CORE_FLOPS * (INT8_NETWORK if precision == "int8" else 1.0)
+    return max(flop / gpu_flops, moving) if gpu_flops else flop / core_flops / cores + moving

@@ -36,6 +36,9 @@ class Exact:
     def join(self, skip, lifted):
         return torch.cat([skip, lifted], dim=1)
 
+    def add(self, skip, lifted, name):
+        return self._rounded(skip + lifted, zero_of(name, self.spec))
+
     def part(self, values, region, seen):
         return region.of(values, seen)
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -36,6 +37,8 @@ def head_of(layers, spec, planes, requested):
         {"stem": 4, "widths": (5, 7)},
         {"convs_up": 2, "classes": 2},
         {"widths": (32, 48, 64), "slices_in": 12},
+        {"skips": "add"},
+        {"skips": "add", "widths": (32, 48, 64), "slices_in": 12, "stem": 1},
     ],
 )
 def test_every_bit_is_that_of_the_exact_sums(more, requested):
@@ -47,23 +50,25 @@ def test_every_bit_is_that_of_the_exact_sums(more, requested):
     assert torch.equal(found.double(), exact)
 
 
+@pytest.mark.parametrize("skips", ["concat", "add"])
 @pytest.mark.parametrize("kind", ["SSE41", "AVX2", "AVX512_CORE", "AVX512_CORE_VNNI"])
-def test_no_instruction_set_changes_a_bit(kind, tmp_path):
+def test_no_instruction_set_changes_a_bit(kind, skips, tmp_path):
     """oneDNN takes instructions up to `kind`, where the machine has them.
 
     Weights up to 127 instead of 63 would overflow without VNNI, and steps that are no powers of two
     may be rounded otherwise where kernels multiply and add in another order.
     """
-    _, layers = quantised_network(widths=SPEC.widths, slices_in=SPEC.slices_in)
+    spec = replace(SPEC, skips=skips)
+    _, layers = quantised_network(widths=spec.widths, slices_in=spec.slices_in, skips=skips)
     sha256 = written(tmp_path, layers)
     path = os.pathsep.join(map(os.path.abspath, sys.path))
     found = subprocess.run(
-        [sys.executable, "-m", "tests.model.int8.probabilities", str(tmp_path), sha256],
+        [sys.executable, "-m", "tests.model.int8.probabilities", str(tmp_path), sha256, skips],
         capture_output=True,
         check=True,
         env={**os.environ, "ONEDNN_MAX_CPU_ISA": kind, "PYTHONPATH": path},
     )
-    assert found.stdout == probabilities(layers).tobytes()
+    assert found.stdout == probabilities(layers, spec).tobytes()
 
 
 def test_nothing_is_reported_to_the_makers_of_openvino(tmp_path):

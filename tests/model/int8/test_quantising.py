@@ -37,7 +37,7 @@ def test_no_sum_is_beyond_what_float32_holds_exactly(factor):
         assert sums.max() < 2**24
 
 
-@pytest.mark.parametrize("more", [{}, {"stem": 1}, {"convs_up": 2}])
+@pytest.mark.parametrize("more", [{}, {"stem": 1}, {"convs_up": 2}, {"skips": "add"}])
 def test_logits_are_near_those_of_float32(more):
     """On noise that the steps do not come from."""
     found, layers = quantised_network(**more)
@@ -77,7 +77,6 @@ def test_layers_are_read_as_they_werewritten(tmp_path):
     [
         network(block="separable"),
         network(block="residual"),
-        network(skips="add"),
         EtchACell(EtchACellSpec(start=2, levels=3)),
     ],
 )

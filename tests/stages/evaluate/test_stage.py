@@ -10,12 +10,14 @@ from volproc.engine.run import Runner
 from volproc.engine.serial import SerialEngine
 from volproc.errors import ConfigError, VolprocError, VolumeError
 from volproc.fusion import FUSIONS, fuse
-from volproc.grid.scale import nearest, parse_voxel_nm
+from volproc.grid.box import Box
+from volproc.grid.scale import parse_voxel_nm
 from volproc.stages.description import Request
 from volproc.stages.evaluate import score_blocks
 from volproc.stages.evaluate.score_blocks import block_of
 from volproc.stages.evaluate.stage import plan_evaluate, plan_from, run_evaluate
 from volproc.volume.metadata import new_volume
+from volproc.volume.sampling import Sampling
 from volproc.volume.store import create_volume
 
 SHAPE = (36, 40, 44)
@@ -136,14 +138,10 @@ def test_the_truth_may_be_on_another_grid(tmp_path, votes, voxel_nm, small_block
     expert = write_volume(tmp_path / "truth.zarr", expert_values, kind="labels", voxel_nm=voxel_nm)
     options = {"ground_truth_labels": (140, 150), "surfaces": "none"}
     scores = evaluate(tmp_path, {"prediction": result}, expert, **options)
-    at = np.ix_(
-        *(
-            nearest(0, n, size_in=m, factor=v / 50)
-            for n, m, v in zip(shape, SHAPE, voxel_nm, strict=True)
-        )
-    )
+    sampling = Sampling(SHAPE, tuple(v / 50 for v in voxel_nm))
+    answer = sampling.sample(votes[0] >= 128, Box((0, 0, 0), shape))
     listed = np.isin(expert_values, (140, 150))
-    assert scores["prediction"].whole.dice == pytest.approx(dice(votes[0][at] >= 128, listed))
+    assert scores["prediction"].whole.dice == pytest.approx(dice(answer, listed))
 
 
 def test_labels_and_masks_are_results_too(tmp_path, votes, truth):
@@ -277,7 +275,8 @@ def test_a_coarse_truth_elsewhere_takes_the_voxel_at_its_centres(tmp_path, votes
         tmp_path / "t.zarr", coarse, kind="labels", voxel_nm=(100,) * 3, corner_nm=at_voxel(4, 3, 2)
     )
     found = evaluate(tmp_path, {"prediction": result}, there)["prediction"].whole
-    seen = votes[0, 5:25:2, 4:20:2, 3:15:2] >= 128
+    sampling = Sampling(SHAPE, (2.0, 2.0, 2.0), (4.0, 3.0, 2.0))
+    seen = sampling.sample((votes[0] >= 128)[4:24, 3:19, 2:14], Box((0, 0, 0), coarse.shape))
     assert found.dice == pytest.approx(dice(seen, coarse > 0))
 
 

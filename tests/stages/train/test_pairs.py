@@ -13,9 +13,11 @@ from tests.stages.train.sources import FILLED, MEMBRANE, NM, SHAPE, made_image
 from volproc.errors import VolumeError
 from volproc.grid.box import Box
 from volproc.grid.scale import VoxelNm
-from volproc.stages.train import pairs
+from volproc.stages.train import bounded_reads, pairs
+from volproc.stages.train.data_options import TargetOptions
 from volproc.stages.train.pairs import LabelledImage, Truth, truth_of
 from volproc.stages.train.training_sources import ClassLabels, Source
+from volproc.stages.train.voxels_per_core import voxels_per_core
 from volproc.volume.resampling import read_resampled, resampling_to
 from volproc.volume.store import Volume
 
@@ -92,6 +94,35 @@ def test_any_box_is_that_of_the_whole_resampled_volume(
                 assert np.array_equal(one, other[index])
 
 
+def test_of_volumes_without_a_pyramid_parts_are_in_memory(
+    save_volume: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However coarse the grid, what is read together is bounded, and the result is the same."""
+    rng = np.random.default_rng(3)
+    image = made_image(save_volume, ignore=rng.random(SHAPE) < 0.01).coarser(4)
+    whole, counted = image.read(image.box), voxels_per_core(image, (2, 3, 4))
+    read: list[int] = []
+
+    def counting(self: Volume, box: Box, level: int = 0, **how: Any) -> Any:
+        values = original(self, box, level=level, **how)
+        read.append(values.nbytes)
+        return values
+
+    original = Volume.read
+    monkeypatch.setattr(Volume, "read", counting)
+    image.read(image.box)
+    assert max(read) > 100_000
+    read.clear()
+    monkeypatch.setattr(bounded_reads, "READ_BYTES", 4000)
+    part = image.read(image.box)
+    assert np.array_equal(voxels_per_core(image, (2, 3, 4)), counted)
+    assert 1000 < max(read) <= 4000
+    assert np.array_equal(part.image, whole.image)
+    for name in ("targets", "weights", "edges"):
+        for one, other in zip(getattr(part, name), getattr(whole, name), strict=True):
+            assert np.array_equal(one, other)
+
+
 def test_a_class_counts_where_it_is_labelled_only(save_volume: Callable[..., Any]) -> None:
     """The second class is labelled in a part, the third nowhere in this image."""
     image = made_image(save_volume)
@@ -148,3 +179,45 @@ def test_grey_values_that_are_no_number_are_refused(save_volume: Callable[..., A
     bad = replace(image, source=replace(image.source, image=nan))
     with pytest.raises(VolumeError, match=r"nan\.zarr, near voxels .* holds NaN"):
         bad.image(Box((0, 0, 0), (2, 2, 2)))
+
+
+@pytest.mark.parametrize("how", ["labels", "values", "ignored", "shares"])
+@pytest.mark.parametrize("nm", [(100, 100, 100), (100, 50, 50), (50, 100, 150), (75, 200, 300)])
+def test_labels_are_in_phase_with_the_image(
+    save_volume: Callable[..., Any], how: str, nm: tuple[float, float, float]
+) -> None:
+    """A body that is symmetrical in a volume of 50 nm is so at any voxel size, where the image is.
+
+    Of two classes, what is ignored and what people say as well.
+    """
+    size = 36
+    z, y, x = np.indices((size,) * 3) - (size - 1) / 2
+    ball = (z / 9) ** 2 + (y / 11) ** 2 + (x / 13) ** 2 < 1
+    image = save_volume("image.zarr", 200 * ball.astype(np.uint8)).info
+    inner = (z**2 + y**2 + x**2 < 25).astype(np.uint16)
+    labels = save_volume("labels.zarr", 2 * ball.astype(np.uint16) + inner, kind="labels").info
+    mask = ball.astype(np.uint8)
+    marks, people = (
+        save_volume(f"{name}.zarr", values, kind=kind).info
+        for name, values, kind in (("ignore", mask, "labels"), ("people", 255 * mask, "image"))
+    )
+    known = {
+        "ignored": ClassLabels(labels, ignore=marks),
+        "shares": ClassLabels(labels, agreement=people),
+    }.get(how, ClassLabels(labels))
+    core = TargetOptions(made_from="values", values=(3,))
+    targets = (FILLED, core) if how == "values" else (FILLED,)
+    source = Source(image, (known,) * len(targets))
+    labelled = LabelledImage(
+        source, VoxelNm(nm), targets, "labels" if how == "shares" else "nothing"
+    )
+    pair = labelled.read(labelled.box)
+    grey = pair.image.astype(float)
+    for target, weight in zip(pair.targets, pair.weights, strict=True):
+        seen = 255 - weight if how == "ignored" else target
+        assert seen.any()
+        for axis in range(3):
+            assert np.array_equal(grey, np.flip(grey, axis))
+            assert np.array_equal(seen, np.flip(seen, axis)), axis
+    if how == "shares":
+        assert np.unique(pair.targets[0]).size > 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from volproc import TrainOptions, __version__
 from volproc.errors import ConfigError, ModelError, OutputError, VolprocError, VolumeError
-from volproc.grid.box import Shape, whole_box
+from volproc.grid.box import Shape, each, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.model_folder import CARD, WEIGHTS
 from volproc.model.weights import load_model
@@ -28,6 +29,7 @@ from volproc.stages.train.training_sources import (
     held_out_of,
     sources_of,
 )
+from volproc.volume import metadata
 from volproc.volume.metadata import Kind, PositionNm, new_volume
 from volproc.volume.store import create_volume, open_volume
 
@@ -366,6 +368,16 @@ def test_labels_that_lie_elsewhere_are_refused(volumes: dict[str, Any], tmp_path
         trained(options({**volumes, **apart}, tmp_path / "model"))
 
 
+def test_a_hold_out_that_shows_nothing_is_refused(volumes: dict[str, Any], tmp_path: Path) -> None:
+    """Every score of it would be none, and any weights the best."""
+    nothing = save(
+        tmp_path / "nothing.zarr", np.zeros(SHAPE, np.uint8), voxel_nm=FINE, kind="labels"
+    )
+    with pytest.raises(ConfigError, match=r"no voxel held out is of any class in .*nothing\.zarr"):
+        trained(options(volumes, tmp_path / "model", validation_labels=(nothing,)))
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "said"),
     [
@@ -386,9 +398,57 @@ def test_what_nothing_can_be_learnt_from_is_refused(
     url = save(tmp_path / "changed.zarr", values, voxel_nm=nm, kind=volume.info.kind)
     with pytest.raises(VolprocError, match=said):
         trained(options({**volumes, kind: (url,)}, tmp_path / "model"))
+    assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused(volumes: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r'\[train\] device = "cuda", but torch finds no GPU'):
         trained(options(volumes, tmp_path / "m", device="cuda"))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"dtype": "uint64"},
+        {"ids": 77, "dtype": "uint32"},
+        {"chunks": (4, 8, 8)},
+        {"chunks": (4, 4, 8), "shards": (4, 8, 16)},
+        {"levels": True, "chunks": (2, 2, 2)},
+        {"corner_nm": (-25.0, -12.5, -12.5)},
+    ],
+    ids=str,
+)
+def test_weights_follow_from_the_voxels_of_labels_and_not_from_how_they_are_stored(
+    volumes: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, Any],
+) -> None:
+    """Edited labels and a plain copy of them teach the same; so do positions that mean the same."""
+    how = dict(changed)
+    monkeypatch.setattr(metadata, "MIN_LEVEL", 4 if how.pop("levels", False) else 10**9)
+    ball = open_volume(volumes["labels"][0])
+    values = ball.read(ball.info.box) * how.pop("ids", 1)
+    values = values.astype(how.pop("dtype", values.dtype))
+    info = new_volume(
+        str(tmp_path / "copy.zarr"),
+        shape=ball.info.shape,
+        voxel_nm=VoxelNm(ball.info.voxel_nm),
+        dtype=str(values.dtype),
+        kind="labels",
+        **how,
+    )
+    copy = create_volume(info, step="other", digest="other", version="0")
+    copy.write(info.box, values)
+    for level, (one, lower) in enumerate(pairwise(info.levels), start=1):
+        step = each(lambda a, b: -(-a // b), one.shape, lower.shape)
+        values = values[tuple(slice(None, None, n) for n in step)]
+        copy.write(lower.box, values, level=level)
+    copy.finish()
+    assert (len(info.levels) > 1) == ("levels" in changed)
+    alike = {**volumes, "labels": (info.url,)}
+    validated = {"validation_labels": volumes["labels"]}
+    plain = trained(options(volumes, tmp_path / "a", **validated))
+    found = trained(options(alike, tmp_path / "b", **validated))
+    assert found.weights_sha256 == plain.weights_sha256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,17 @@ def test_what_cannot_be_started_from_is_refused_in_a_line(
     with pytest.raises(ModelError, match=message) as refused:
         plan(volumes, tmp_path / "m", **more)
     assert "\n" not in str(refused.value)
+
+
+def test_weights_that_are_no_longer_a_models_are_refused_before_anything_is_written(
+    volumes: dict[str, Any], tmp_path: Path
+) -> None:
+    """A pickle under their name, say, which is not read at all."""
+    trained(volumes, tmp_path / "first")
+    (tmp_path / "first" / "weights.safetensors").write_bytes(pickle.dumps({"weights": 1}))
+    with pytest.raises(ModelError, match=r"weights\.safetensors is not the file its card was wri"):
+        trained(volumes, tmp_path / "m", start_from=str(tmp_path / "first"))
+    assert not (tmp_path / "m").exists()
 
 
 def test_the_published_network_may_be_started_from(volumes: dict[str, Any], tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ from volproc.model.unet_spec import UNetSpec
 MAX_WEIGHT = 63
 """Two products of a weight and a uint8 fit into 16 bits: 2 x 255 x 63 < 2^15."""
 ZERO = 128
-"""What stands for 0 in planes, and in what a decoder's convolution reads: skips, lifted values."""
+"""What stands for 0 in planes, and in what a decoder's convolution reads: skips and lifted values
+beside one another, or their sum."""
 INPUT_STEPS = (ZERO - 1) / CLIP
 """Steps per unit of a normalised voxel."""
 
@@ -80,6 +81,9 @@ class Arithmetic(Protocol[Node]):
     def join(self, skip: Node, lifted: Node) -> Node:
         """Channels of both."""
 
+    def add(self, skip: Node, lifted: Node, name: str) -> Node:
+        """The sum `name` of both, which are in its steps, clipped as a lifted value is."""
+
     def part(self, values: Node, region: Region, seen: Region | None) -> Node:
         """`region` of `values`, which cover `seen`, or the whole level."""
 
@@ -99,17 +103,23 @@ def walk(
         below = ops.part(values, kept[level + 1], seen) if kept else values
         seen = kept[level + 1].raised() if kept else None
         skip = ops.part(skips[level], seen, None) if seen else skips[level]
-        values = ops.join(skip, ops.lift(below, f"lift.{level}"))
+        lifted = ops.lift(below, f"lift.{level}")
+        added = spec.skips == "add"
+        values = ops.add(skip, lifted, f"sum.{level}") if added else ops.join(skip, lifted)
         for n in range(spec.convs_up):
             values = ops.convolution(values, f"up.{level}.{n}")
     return ops.convolution(ops.part(values, kept[0], seen) if kept else values, "head")
 
 
 def zero_of(name: str, spec: UNetSpec) -> int:
-    """The uint8 that stands for 0 in the output of a layer."""
-    deepest = len(spec.widths) - 1
-    skips = {f"down.{level}.{spec.convs_down - 1}" for level in range(deepest)}
-    return ZERO if name in skips or name.startswith("lift") else 0
+    """The uint8 that stands for 0 in the output of a layer, or in a sum."""
+    beside = spec.skips == "concat" and name in skip_layers(spec)
+    return ZERO if beside or name.startswith(("lift", "sum")) else 0
+
+
+def skip_layers(spec: UNetSpec) -> list[str]:
+    """Names of the layers whose output is a skip, by level."""
+    return [f"down.{level}.{spec.convs_down - 1}" for level in range(len(spec.widths) - 1)]
 
 
 def layer_sizes(spec: UNetSpec) -> dict[str, Sizes]:
@@ -127,7 +137,7 @@ def layer_sizes(spec: UNetSpec) -> dict[str, Sizes]:
     for level, (here, below) in reversed(list(enumerate(pairwise(widths)))):
         found[f"lift.{level}"] = (below, here, 2, 2)
         for n in range(spec.convs_up):
-            found[f"up.{level}.{n}"] = (here, here if n else 2 * here, 3, 3)
+            found[f"up.{level}.{n}"] = (here, here if n else spec.joined(here), 3, 3)
     return found | {"head": (spec.channels_out * spec.stem**2, widths[0], 1, 1)}
 
 

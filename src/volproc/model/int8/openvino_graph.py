@@ -92,6 +92,9 @@ class _Operations:
     def join(self, skip: Any, lifted: Any) -> Any:
         return self.op.concat([skip, lifted], 1)
 
+    def add(self, skip: Any, lifted: Any, name: str) -> Any:
+        return self._rounded(self.op.add(skip, lifted), zero_of(name, self._spec))
+
     def part(self, values: Any, region: Region, seen: Region | None) -> Any:
         top, left = (seen.rows.start, seen.columns.start) if seen else (0, 0)
         start = (0, 0, region.rows.start - top, region.columns.start - left)

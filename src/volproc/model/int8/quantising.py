@@ -22,6 +22,7 @@ from volproc.model.int8.layers import (
     MAX_WEIGHT,
     Int8Layer,
     Int8Layers,
+    skip_layers,
     walk,
     zero_of,
 )
@@ -104,14 +105,22 @@ class _Ranges:
     def join(self, skip: _Made, lifted: _Made) -> _Made:
         return _Made(torch.cat([skip.values, lifted.values], dim=1), skip.by + lifted.by)
 
+    def add(self, skip: _Made, lifted: _Made, name: str) -> _Made:
+        found = skip.values + lifted.values
+        self._note(found, name)
+        return _Made(found, (name,))
+
     def part(self, values: _Made, region: Region, seen: Region | None) -> _Made:
         return _Made(region.of(values.values, seen), values.by)
 
     def _noted(self, read: _Made, made: Tensor, name: str) -> _Made:
-        low, high = self.ranges.get(name, (-TINIEST, TINIEST))
-        self.ranges[name] = (min(low, float(made.min())), max(high, float(made.max())))
+        self._note(made, name)
         self.read[name] = read.by
         return _Made(made, (name,))
+
+    def _note(self, made: Tensor, name: str) -> None:
+        low, high = self.ranges.get(name, (-TINIEST, TINIEST))
+        self.ranges[name] = (min(low, float(made.min())), max(high, float(made.max())))
 
 
 def _steps(ranges: dict[str, tuple[float, float]], spec: UNetSpec) -> dict[str, float]:
@@ -119,9 +128,13 @@ def _steps(ranges: dict[str, tuple[float, float]], spec: UNetSpec) -> dict[str, 
     found = {PLANES: 1 / INPUT_STEPS, "head": 1.0}
     for name, (low, high) in ranges.items():
         zero = zero_of(name, spec)
-        signed = zero and name.startswith("lift")
+        signed = zero and name.startswith(("lift", "sum"))
         step = max(high / (255 - zero), -low / zero if signed else 0.0)
         found.setdefault(name, step)
+    for level, skip in enumerate(skip_layers(spec) if spec.skips == "add" else ()):
+        # whole numbers of one step add up to whole numbers
+        together = (skip, f"lift.{level}", f"sum.{level}")
+        found |= dict.fromkeys(together, max(found[name] for name in together))
     return found
 
 

@@ -15,10 +15,10 @@ from volproc.model.unet_spec import UNetSpec
 
 def require_int8(spec: PlaneSpec, name: str) -> UNetSpec:
     """The description of a network that can be quantised; ModelError for others."""
-    if not isinstance(spec, UNetSpec) or (spec.block, spec.skips) != ("plain", "concat"):
+    if not isinstance(spec, UNetSpec) or spec.block != "plain":
         raise ModelError(
-            f"{name} cannot be quantised: int8 is for volproc's U-Nets of plain convolutions and "
-            'concatenated skips; use precision = "float32"'
+            f"{name} cannot be quantised: int8 is for volproc's U-Nets of plain convolutions; use "
+            'precision = "float32"'
         )
     return spec
 

@@ -171,7 +171,7 @@ class EditSession:
             )
         level = level_not_coarser(info, self.labels.voxel_nm)
         sampling = sampling_to(info, self.labels, level=level)
-        return sampling.sample(Volume(info).read(sampling.source(box), level), box)
+        return sampling.sample_mean(Volume(info).read(sampling.source(box), level), box)
 
     def _paint(self, asked: EditRequest) -> Edit:
         for one in asked.over:

@@ -24,7 +24,7 @@ from volproc.volume.metadata import VolumeInfo
 from volproc.volume.sampling import overlap
 from volproc.volume.store import Volume
 
-ALGORITHM = 3
+ALGORITHM = 4
 """Raised by hand when the same volumes and options would give other scores."""
 TRUTH_LABELS = "[evaluate] ground_truth_labels"
 NOT_COUNTED = {"ground_truth", "ignore", "csv", "page", "object_class"}

@@ -107,7 +107,7 @@ class Result:
         """Its answers on `box`, one at a time to spare memory, from what was read for it."""
         found = self._answers(values, target)
         for name, (inside, levels) in zip(self.names(target), found, strict=True):
-            levels = None if levels is None else self.sampling.sample(levels, box)
+            levels = None if levels is None else self.sampling.sample_reached(levels, box)
             yield Answer(name, self.sampling.sample(inside, box), levels)
 
     def ids(self, values: npt.NDArray[Any], box: Box) -> npt.NDArray[Any]:

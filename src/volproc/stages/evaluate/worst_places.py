@@ -108,6 +108,6 @@ def _grey(image: VolumeInfo | None, task: ScoreBlocks, box: Box) -> Bytes:
     sampling, both = overlap(image, task.truth.info)
     if not both.contains(box):
         return np.full(box.shape[1:], BACKGROUND, dtype=np.uint8)
-    values = sampling.sample(Volume(image).read(sampling.source(box)), box)[0]
+    values = sampling.sample_mean(Volume(image).read(sampling.source(box)), box)[0]
     ends = window(values)
     return grey(values, low=ends.start, high=ends.end)

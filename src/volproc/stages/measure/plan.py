@@ -25,7 +25,7 @@ from volproc.stages.objects.sampled_volume import SampledVolume
 from volproc.volume.metadata import Level, VolumeInfo, shard_shape
 from volproc.volume.store import Volume
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Raised by hand when the same volumes and options would give other numbers or surfaces."""
 BLOCK_BYTES_PER_VOXEL = 8
 """Of shard_shape: blocks of 8 million voxels."""

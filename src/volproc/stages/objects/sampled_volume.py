@@ -24,7 +24,7 @@ class SampledVolume:
     def read(self, box: Box) -> npt.NDArray[Any]:
         """Values at the centres of the labels' voxels; channels stay first."""
         values = self.volume.read(self.sampling.source(box), self.level)
-        return self.sampling.sample(values, box)
+        return self.sampling.sample_mean(values, box)
 
     def bytes_under(self, box: Box) -> int:
         """What `read` reads for a box."""

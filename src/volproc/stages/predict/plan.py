@@ -134,6 +134,7 @@ class PredictPlan:
             peak_bytes=max(cost.peak_bytes for _, cost in costs),
             waiting_bytes=max(cost.waiting_bytes for _, cost in costs),
             on_gpu=task.device == "cuda",
+            precision=self.options.precision,
             bytes_read=sum(count * cost.bytes_read for count, cost in costs),
             bytes_written=prod(self.output.shape) * channels,
             flop=sum(count * cost.flop for count, cost in costs),

@@ -17,6 +17,7 @@ from math import ceil, floor
 import numpy as np
 import numpy.typing as npt
 
+from volproc.engine.ledger import digest
 from volproc.errors import VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each, whole_box
@@ -52,7 +53,8 @@ def model_box(text: str, image: VolumeInfo, way: Resampling) -> Box:
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask on the model's grid: what is not 0 at a voxel's centre is inside.
+    """A mask on the model's grid: what is not 0 at a voxel's centre is inside,
+    and where half of the nearest voxels are not 0.
 
     `covered` are the voxels of the grid that the mask's volume covers; beyond, nothing is inside.
     """
@@ -64,8 +66,9 @@ class Mask:
 
     @property
     def fingerprint(self) -> str:
-        """Of the mask's volume."""
-        return fingerprint(self.volume.info)
+        """Of the mask's volume, and of how it is sampled where that has changed."""
+        own = fingerprint(self.volume.info)
+        return digest(own, "ties") if self.sampling.has_ties else own
 
     def read(self, box: Box) -> npt.NDArray[np.bool_]:
         """Whether each voxel of `box` is inside."""

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.grid.box import Box, Shape, each
-from volproc.grid.scale import nearest, taps
+from volproc.grid.scale import taps
 from volproc.volume.metadata import Level, VolumeInfo, itemsize
+from volproc.volume.sampling import Sampling
 from volproc.volume.store import Volume
 
 MAX_PX = (600, 900)
@@ -147,18 +148,27 @@ def bytes_of_plane(info: VolumeInfo, canvas: Canvas) -> int:
 
 
 def read_nearest(volume: Volume, canvas: Canvas, at_nm: float) -> npt.NDArray[Any]:
-    """The voxel at each pixel's centre, shape (height, width); a channel axis comes first."""
-    values, level, box = _read(volume, canvas, at_nm)
-    for axis, (side, first, size) in enumerate(_ways(canvas), start=-2):
-        factor = canvas.pixel_nm / level.voxel_nm[side]
-        there = nearest(first, first + size, size_in=level.shape[side], factor=factor)
-        values = values.take(there - box.start[side], axis=axis)
-    return values
+    """What is at each pixel's centre, shape (height, width); a channel axis comes first."""
+    number = level_for(volume.info, canvas)
+    level = volume.info.levels[number]
+    factor, slice_ = [1.0, 1.0, 1.0], plane(level, canvas, at_nm)
+    start, stop = list(slice_.start), list(slice_.stop)
+    for side, first, size in _ways(canvas):
+        factor[side] = canvas.pixel_nm / level.voxel_nm[side]
+        start[side], stop[side] = first, first + size
+    sampling = Sampling(level.shape, (factor[0], factor[1], factor[2]))
+    box = Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+    values = volume.read(sampling.source(box), level=number)
+    sample = sampling.sample if volume.info.kind == "labels" else sampling.sample_mean
+    return sample(values, box).squeeze(axis=canvas.axis - 3)
 
 
 def read_smooth(volume: Volume, canvas: Canvas, at_nm: float) -> npt.NDArray[np.float32]:
     """The image (its first channel) at each pixel, interpolated or averaged: (height, width)."""
-    values, level, box = _read(volume, canvas, at_nm)
+    number = level_for(volume.info, canvas)
+    level = volume.info.levels[number]
+    box = plane(level, canvas, at_nm)
+    values = volume.read(box, level=number).squeeze(axis=canvas.axis - 3)
     out: npt.NDArray[np.float32] = values.reshape(-1, *values.shape[-2:])[0].astype(np.float32)
     for axis, (side, first, size) in enumerate(_ways(canvas)):
         factor = canvas.pixel_nm / level.voxel_nm[side]
@@ -172,13 +182,6 @@ def read_smooth(volume: Volume, canvas: Canvas, at_nm: float) -> npt.NDArray[np.
             total += out.take(there, axis=axis) * weights.reshape(column)
         out = total
     return out
-
-
-def _read(volume: Volume, canvas: Canvas, at_nm: float) -> tuple[npt.NDArray[Any], Level, Box]:
-    number = level_for(volume.info, canvas)
-    level = volume.info.levels[number]
-    box = plane(level, canvas, at_nm)
-    return volume.read(box, level=number).squeeze(axis=canvas.axis - 3), level, box
 
 
 def _ways(canvas: Canvas) -> tuple[tuple[int, int, int], tuple[int, int, int]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
+from volproc.errors import ConfigError
 from volproc.model.weights import Card, PlaneNetwork, save_model
 from volproc.stages.claims import remove_left, require_apart, require_free
 from volproc.stages.provenance import write_provenance
@@ -51,8 +52,10 @@ def run_training(
 def _made(plan: TrainPlan, watch: Watch, is_over: Callable[[], bool]) -> Card:
     index = index_for(plan)
     validator = validator_of(plan) if plan.validation else None
-    for region in validator.regions if validator else ():
-        region.require_readable()
+    if validator:
+        _require_scorable(validator.regions)
+    if plan.start:  # what cannot be read is refused before anything is written
+        started(plan.start, plan.options, plan.card().classes)
     write_provenance(plan.folder, plan.recipe, finished=False, folder=True)
     index.keep()
     with training_together(plan) as processes:
@@ -62,6 +65,20 @@ def _made(plan: TrainPlan, watch: Watch, is_over: Callable[[], bool]) -> Card:
     finished = plan.finished_record(card)
     write_provenance(plan.folder, plan.recipe, finished=True, folder=True, **finished)
     return card
+
+
+def _require_scorable(regions: Sequence[HeldOut]) -> None:
+    """ConfigError where nothing that is held out is of any class; VolumeError for no numbers."""
+    for region in regions:
+        region.require_readable()
+    if not any(region.shows_something for region in regions):
+        urls = dict.fromkeys(
+            one.labels.url for r in regions for one in r.labelled.source.classes if one
+        )
+        raise ConfigError(
+            f"[train] validation: no voxel held out is of any class in {', '.join(urls)}, so "
+            "nothing can be scored; hold out a part that shows some, or leave validation out"
+        )
 
 
 def trained(

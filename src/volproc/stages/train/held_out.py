@@ -105,6 +105,12 @@ class HeldOut:
                 self._values(block)
         _ = self.known
 
+    @property
+    def shows_something(self) -> bool:
+        """Whether some voxel is known to be of a class."""
+        of_class = TRUE | KNOWN
+        return any((plane == of_class).any() for own in self.known for plane in own)
+
     def _values(self, block: Box) -> npt.NDArray[Any]:
         """The image's voxels under the windows of a block's tiles."""
         image, resampling = Volume(self.labelled.source.image), self._resampling

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm
 from volproc.model.normalisation import Normalisation
+from volproc.stages.train.bounded_reads import read_in_parts
 from volproc.stages.train.data_options import TargetOptions
 from volproc.stages.train.targets import (
     Bytes,
@@ -32,7 +33,7 @@ from volproc.stages.train.training_sources import (
 )
 from volproc.stages.volume_sample import volume_constants
 from volproc.volume.kinds import labelled, refuse_not_finite
-from volproc.volume.metadata import VolumeInfo
+from volproc.volume.metadata import VolumeInfo, itemsize
 from volproc.volume.resampling import Resampling, read_resampled, resampling_to
 from volproc.volume.sampling import Sampling, level_not_coarser
 from volproc.volume.store import Volume
@@ -174,15 +175,20 @@ class LabelledImage:
         seen = None
         if one.ignore:
             seen = ~labelled(self._sampled(one.ignore, grown), what=one.ignore.url)
-        people = self._sampled(one.agreement, grown) if one.agreement else None
+        people = self._sampled(one.agreement, grown, shares=True) if one.agreement else None
         truth = truth_of(bodies, target, self.voxel_nm, seen, people, self.agreement_as)
         inner = part.within(grown.start).slices
         cut = (array[inner] for array in (truth.target, truth.weight, truth.edges))
         return Truth(*(_filled(values, part, box) for values in cut))
 
-    def _sampled(self, info: VolumeInfo, box: Box) -> npt.NDArray[Any]:
-        sampling, level = self._samplings[info.url]
-        return sampling.sample(self._volumes[info.url].read(sampling.source(box), level=level), box)
+    def _sampled(self, info: VolumeInfo, box: Box, *, shares: bool = False) -> npt.NDArray[Any]:
+        (sampling, level), volume = self._samplings[info.url], self._volumes[info.url]
+        sample = sampling.sample_mean if shares else sampling.sample
+
+        def read(part: Box) -> npt.NDArray[Any]:
+            return sample(volume.read(sampling.source(part), level=level), part)
+
+        return read_in_parts(box, read, source=sampling.source, itemsize=itemsize(info.dtype))
 
     @cached_property
     def _image(self) -> Volume:
@@ -254,9 +260,13 @@ def truth_of(
 
 def image_on(image: Volume, resampler: Resampling, box: Box) -> npt.NDArray[Any]:
     """The image in `box` of the new grid; 8-bit images stay 8-bit, others become float32."""
-    values = read_resampled(image, resampler, box).numpy()
-    refuse_not_finite(values, what=f"{image.info.url}, near voxels {resampler.source(box)},")
-    return values.round().astype(np.uint8) if image.info.dtype == "uint8" else values
+
+    def read(part: Box) -> npt.NDArray[Any]:
+        values = read_resampled(image, resampler, part).numpy()
+        refuse_not_finite(values, what=f"{image.info.url}, near voxels {resampler.source(part)},")
+        return values.round().astype(np.uint8) if image.info.dtype == "uint8" else values
+
+    return read_in_parts(box, read, source=resampler.source, itemsize=itemsize(image.info.dtype))
 
 
 def _unknown(shape: Shape) -> Truth:

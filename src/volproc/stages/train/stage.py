@@ -27,6 +27,7 @@ from volproc.model.model_folder import load_card
 from volproc.model.weights import Card, NetworkSpec
 from volproc.stages.description import Request
 from volproc.stages.train.axes import require_large_enough, shares_of
+from volproc.stages.train.bounded_reads import READ_BYTES
 from volproc.stages.train.centre_index import counted_apart
 from volproc.stages.train.execution import held_out_regions, run_training
 from volproc.stages.train.loop import Progress
@@ -53,7 +54,7 @@ from volproc.volume.metadata import itemsize
 
 __all__ = ["TrainPlan", "plan_train", "run_train", "run_training"]
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Raised by hand when the same volumes and options would give other weights."""
 WORKING_BYTES = 32
 """More per voxel of a slab that is being read: its labels, copies, and distances to faces."""
@@ -154,17 +155,19 @@ def _with_costs(plan: TrainPlan) -> TrainPlan:
     # the last network is validated in any case, then calibrated, and scored for its card
     validations = -(-options.steps // options.validate_steps) + 1 + options.calibrate
     largest = max(region.read.size for region in regions.all)
-    # where surfaces are, and slabs
-    reading = plan.spec.classes * largest + WORKING_BYTES * SLABS * min(largest, SLAB_VOXELS)
     everything = (*plan.sources, *plan.validation)
-    stored = sum(prod(v.shape) * itemsize(v.dtype) for s in everything for v in s.volumes)
+    volumes = [prod(v.shape) * itemsize(v.dtype) for s in everything for v in s.volumes]
+    # where surfaces are, and slabs with what they are sampled from
+    reading = plan.spec.classes * largest + SLABS * (
+        WORKING_BYTES * min(largest, SLAB_VOXELS) + min(READ_BYTES, max(volumes))
+    )
     return replace(
         plan,
         peak_bytes=max(1, options.processes) * (regions.most_bytes + reading)
         + max(
             [passes * plan.spec.activation_bytes(side, side), *(one.peak_bytes for one in held_out)]
         ),
-        bytes_read=stored + regions.bytes_read(options.steps * options.batch),
+        bytes_read=sum(volumes) + regions.bytes_read(options.steps * options.batch),
         flop=options.steps * passes * plan.spec.flop(side, side)
         + validations * sum(one.flop for one in held_out),
     )

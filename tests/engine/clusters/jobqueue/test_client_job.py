@@ -1,10 +1,11 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
-from volproc import lease
+from volproc import cli, lease
 from volproc.config.cluster import ClusterOptions
 from volproc.engine.clusters.jobqueue.client_job import cancel, submit
 from volproc.engine.clusters.jobqueue.job_records import CLIENT, JobBook
@@ -68,3 +69,22 @@ def test_a_client_elsewhere_is_named(queue, root, monkeypatch):
         monkeypatch.setattr("volproc.engine.clusters.jobqueue.client_job.machine", lambda: "other")
         with pytest.raises(VolprocError, match="writes this run; end it there"):
             list(cancel(root))
+
+
+def test_a_preview_is_submitted_into_its_own_folder(queue, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "w.toml"
+    file.write_text(
+        '[run]\nsource = "a.zarr"\nfolder = "out"\n[cluster]\nkind = "jobqueue"\n'
+        '[cluster.client]\nwalltime = "01:00:00"\n[cluster.cpu]\nwalltime = "01:00:00"\n[predict]\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["volproc", "submit", str(file), "--preview", "--box", "8"])
+    with suppress(SystemExit):
+        cli.main()
+    script = queue.script(1)
+    assert f"-m volproc run {file} --preview --set 'run.box=\"8\"'" in script
+    said = capsys.readouterr().out
+    assert "nuclei-100nm in place of nuclei-50nm" in said
+    assert said.endswith(f"job 1 runs it; see `volproc status {tmp_path / 'out-preview'}`\n")
+    assert (tmp_path / "out-preview" / "ledger").is_dir()
+    assert not (tmp_path / "out").exists()
