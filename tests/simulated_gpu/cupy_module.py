@@ -76,7 +76,7 @@ class _Memory:
         weakref.finalize(self, free, pointer, device).atexit = False
 
 
-class ndarray:  # noqa: N801
+class ndarray:
     """Stands for cupy.ndarray."""
 
     __array_ufunc__ = None

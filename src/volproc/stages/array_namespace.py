@@ -139,10 +139,11 @@ def _imported_cupy(install: str) -> ModuleType:
         import cupy
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
-        why = "which is not installed" if missing else f"which cannot be loaded: {error}"
+        # its own text is a page on what may be the reason
+        reason = _first_line(error.__cause__ or error)
+        why = "is not installed" if missing else f"cannot be loaded: {reason}"
         raise ConfigError(
-            f'device = "cuda" computes by cupy, {_first_line(why)}; {install}, or take device = '
-            '"cpu"'
+            f'device = "cuda" computes by cupy, which {why}; {install}, or take device = "cpu"'
         ) from None
     try:
         cupy.cuda.runtime.getDeviceCount()
