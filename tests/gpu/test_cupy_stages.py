@@ -90,7 +90,7 @@ def envelopes():
     """Two shells, one with a hole."""
     z, y, x = np.ogrid[:40, :48, :60]
     balls = [((z - 20) ** 2 + (y - 24) ** 2 + (x - at) ** 2) ** 0.5 for at in (16, 44)]
-    shell = sum((9 < r) & (r < 12) for r in balls) > 0
+    shell = sum((r > 9) & (r < 12) for r in balls) > 0
     shell[20, 24, 25:29] = False
     return shell.astype(np.uint8) * 255
 

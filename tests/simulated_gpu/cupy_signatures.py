@@ -1,9 +1,9 @@
 """What volproc uses of cupy, with the parameters that it has in the real one.
 
-    python -m tests.simulated_gpu.cupy_signatures > tests/simulated_gpu/cupy_signatures.json
+    python -m tests.simulated_gpu.cupy_signatures
 
-writes those of the cupy that is installed, which takes no GPU. Tests compare the simulated cupy
-with that file, and the file with a cupy that is installed.
+writes cupy_signatures.json from the cupy that is installed, which takes no GPU. Tests compare
+the simulated cupy with that file, and the file with a cupy that is installed.
 """
 
 from __future__ import annotations
@@ -68,4 +68,4 @@ def _named(holder: Any, name: str) -> Any:
 if __name__ == "__main__":
     from tests.simulated_gpu.cupy_module import FUNCTIONS
 
-    print(json.dumps(signatures(FUNCTIONS), indent=1))
+    FILE.write_text(f"{json.dumps(signatures(FUNCTIONS), indent=1)}\n")

@@ -131,6 +131,13 @@ def _matching_cupy() -> ModuleType:
             f"cupy {cupy.__version__} is built for CUDA {found}, torch for CUDA {wanted}: pip "
             f'uninstall cupy-cuda{found}x; {install}; or take device = "cpu"'
         )
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"cupy {cupy.__version__} finds no driver that it can use: {_first_line(error)}; "
+            'renew the driver, or take device = "cpu"'
+        ) from None
     return cupy
 
 
@@ -145,15 +152,7 @@ def _imported_cupy(install: str) -> ModuleType:
         raise ConfigError(
             f'device = "cuda" computes by cupy, which {why}; {install}, or take device = "cpu"'
         ) from None
-    try:
-        cupy.cuda.runtime.getDeviceCount()
-    except RuntimeError as error:
-        raise ConfigError(
-            f"cupy {cupy.__version__} finds no driver that it can use: {_first_line(error)}; "
-            'renew the driver, or take device = "cpu"'
-        ) from None
-    found: ModuleType = cupy
-    return found
+    return cast("ModuleType", cupy)
 
 
 def _built_for() -> str:
@@ -194,14 +193,14 @@ def _beside_torch(cupy: Any) -> Iterator[None]:
 
 
 def _allocate(nbytes: int, device: int) -> int:
-    pointer: int = torch.cuda.caching_allocator_alloc(  # type: ignore[no-untyped-call]
+    pointer: int = torch.cuda.caching_allocator_alloc(
         nbytes, device, torch.cuda.current_stream(device).cuda_stream
     )
     return pointer
 
 
 def _free(pointer: int, device: int) -> None:
-    torch.cuda.caching_allocator_delete(pointer)
+    torch.cuda.caching_allocator_delete(pointer)  # type: ignore[no-untyped-call]
 
 
 def _to_gpu(values: npt.NDArray[Any], cupy: Any) -> Any:

@@ -88,15 +88,14 @@ def _applied(step: FilterStep, values: Values, voxel_nm: VoxelNm, radius: Shape)
 
 
 def _gaussian(values: Values, step: FilterStep, voxel_nm: VoxelNm, radius: Shape) -> Values:
+    sigma = each(lambda nm: step.size_nm / nm, voxel_nm)
     ndimage, found = namespace_of(values).ndimage, values
-    for axis, nm in enumerate(voxel_nm):
-        found = ndimage.gaussian_filter(
-            _wide(found),
-            step.size_nm / nm,
-            output=values.dtype,
-            radius=radius[axis],
-            axes=(axis,),
-        )
+    if isinstance(values, np.ndarray):
+        found = ndimage.gaussian_filter(values, sigma, output=values.dtype, radius=radius)
+        return found
+    for axis in range(3):  # one call would add up all but the first in 32 bits
+        how = {"output": values.dtype, "radius": radius[axis], "axes": (axis,)}
+        found = ndimage.gaussian_filter(_wide(found), sigma[axis], **how)
     return found
 
 
