@@ -15,6 +15,7 @@ a voxel depends on where its block ends.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,13 +90,13 @@ def _applied(step: FilterStep, values: Values, voxel_nm: VoxelNm, radius: Shape)
 
 def _gaussian(values: Values, step: FilterStep, voxel_nm: VoxelNm, radius: Shape) -> Values:
     sigma = each(lambda nm: step.size_nm / nm, voxel_nm)
-    ndimage, found = namespace_of(values).ndimage, values
+    blurred = partial(namespace_of(values).ndimage.gaussian_filter, output=values.dtype)
     if isinstance(values, np.ndarray):
-        found = ndimage.gaussian_filter(values, sigma, output=values.dtype, radius=radius)
-        return found
-    for axis in range(3):  # one call would add up all but the first in 32 bits
-        how = {"output": values.dtype, "radius": radius[axis], "axes": (axis,)}
-        found = ndimage.gaussian_filter(_wide(found), sigma[axis], **how)
+        found: Values = blurred(values, sigma, radius=radius)
+    else:  # one call would add up all axes but the first in 32 bits
+        found = values
+        for axis in range(3):
+            found = blurred(_wide(found), sigma[axis], radius=radius[axis], axes=(axis,))
     return found
 
 
