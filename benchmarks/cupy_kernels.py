@@ -109,7 +109,7 @@ def cases(shape: Shape, *, real: bool) -> Iterator[Case | Surfaces]:
             "not used: cupyx's components instead of runs",
             _components,
             (smooth > 1,),
-            on_cpu=lambda a: runs_of(a).connected(26).ids,
+            on_cpu=lambda a: runs_of(a).connected(26).numbers,
             compared=False,
         )
 
