@@ -205,6 +205,7 @@ def _free(pointer: int, device: int) -> None:
 
 def _to_gpu(values: npt.NDArray[Any], cupy: Any) -> Any:
     """A copy on the GPU. As bytes, because torch and DLPack lack some of numpy's types."""
-    data = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    # writable: torch warns of what is not, though it only reads it
+    data = np.require(values, requirements=["C", "W"]).reshape(-1).view(np.uint8)
     there = torch.from_numpy(data).to("cuda")
     return cupy.from_dlpack(there).view(values.dtype).reshape(values.shape)
