@@ -97,7 +97,7 @@ def envelopes():
 
 def test_interior(save_volume, tmp_path, on_gpu):
     envelope = save_volume("envelope.zarr", envelopes())
-    options = {"axes": "zx", "min_volume_um3": 0.001, "gap_nm": 300, "block": (16, 32, 32)}
+    options = {"axes": "zx", "min_volume_um3": 0.001, "gap_nm": 300, "block": (48, 48, 32)}
     found = [
         voxels(
             volproc.interior(
