@@ -343,6 +343,7 @@ def filter(
     box: str = "",
     voxel_nm: Sequence[float] | None = None,
     block: Sequence[int] | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
     overwrite: bool = False,
     cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
@@ -368,6 +369,10 @@ def filter(
         Voxel size of the image in nm (z, y, x), where its metadata lacks it.
     block
         Voxels of one task, a shard of the output; by default about 64 MB.
+    device
+        Where it is computed. cuda: on a GPU by cupy, which needs the extra gpu (or gpu13
+        for CUDA 13); means may differ in the last bit of a float, medians do not. Not
+        measured yet.
     overwrite
         Replace what volproc made there otherwise.
     cluster
@@ -1033,6 +1038,7 @@ def interior(
     min_volume_um3: float = 1.25,
     envelope_nm: float = 250.0,
     block: Sequence[int] | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
     overwrite: bool = False,
     cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
@@ -1077,6 +1083,9 @@ def interior(
         Envelope within this distance of an interior belongs to the nearest; nm.
     block
         Voxels of one task; by default 16 million.
+    device
+        Where distances and growth are computed, with the same bits. cuda: on a GPU by cupy,
+        which needs the extra gpu (or gpu13 for CUDA 13); not measured yet.
     overwrite
         Replace what volproc made there otherwise.
     cluster
@@ -1344,6 +1353,7 @@ def evaluate(
     objects: bool = True,
     reference: bool = False,
     votes_in_full: bool = False,
+    device: Literal["cpu", "cuda"] = "cpu",
     overwrite: bool = False,
     cluster: ClusterOptions | Client | None = None,
     watchers: Sequence[Watcher] = (),
@@ -1400,6 +1410,9 @@ def evaluate(
     votes_in_full
         Also score surfaces, thresholds and objects of every vote and fusion that is not the
         result itself; else only their overlap.
+    device
+        Where distances between surfaces in space are found, to the same digits. cuda: on a
+        GPU by cupy, which needs the extra gpu (or gpu13 for CUDA 13); not measured yet.
     overwrite
         Replace what volproc made there otherwise.
     cluster

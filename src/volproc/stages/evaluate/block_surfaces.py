@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from volproc.grid.box import Box, Shape
 from volproc.grid.scale import VoxelNm
+from volproc.stages.array_namespace import Device
 from volproc.stages.evaluate.block_tables import ALL_SLICES
 from volproc.stages.scores.sparse_sums import SparseSums
 from volproc.stages.scores.surface_elements import surface_elements
@@ -42,12 +43,16 @@ class BlockView:
 
 @dataclass(frozen=True)
 class SurfaceTask:
-    """How surfaces are compared: `in_slices`, `in_space` or both, up to `most_nm` apart."""
+    """How surfaces are compared: `in_slices`, `in_space` or both, up to `most_nm` apart.
+
+    In space on the `device`; a slice is too little work for a GPU.
+    """
 
     voxel_nm: VoxelNm
     most_nm: float
     in_slices: bool
     in_space: bool
+    device: Device = "cpu"
 
     @property
     def halo(self) -> Shape:
@@ -69,7 +74,7 @@ class SurfaceTask:
                 yield Surface(elements, self.voxel_nm[1:], self.most_nm)
         if self.in_space:
             elements = surface_elements(mask, at_border=False, ignored=ignored)
-            yield Surface(elements, self.voxel_nm, self.most_nm)
+            yield Surface(elements, self.voxel_nm, self.most_nm, self.device)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,9 @@ class EvaluateOptions(Options):
     votes_in_full: bool = False
     """Also score surfaces, thresholds and objects of every vote and fusion that is not the result
     itself; else only their overlap."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where distances between surfaces in space are found, to the same digits. cuda: on a GPU by
+    cupy, which needs the extra gpu (or gpu13 for CUDA 13); not measured yet."""
     csv: bool = False
     """Also write all rows as CSV: of the whole, slices, objects and thresholds."""
     page: bool = False

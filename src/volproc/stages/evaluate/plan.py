@@ -11,6 +11,7 @@ from volproc.engine.recipe import Recipe
 from volproc.errors import ConfigError, VolumeError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape
+from volproc.stages.array_namespace import require_device
 from volproc.stages.claims import Claim
 from volproc.stages.evaluate.block_surfaces import SurfaceTask
 from volproc.stages.evaluate.block_tables import TableFiles
@@ -27,7 +28,7 @@ from volproc.volume.store import Volume
 ALGORITHM = 4
 """Raised by hand when the same volumes and options would give other scores."""
 TRUTH_LABELS = "[evaluate] ground_truth_labels"
-NOT_COUNTED = {"ground_truth", "ignore", "csv", "page", "object_class"}
+NOT_COUNTED = {"ground_truth", "ignore", "csv", "page", "object_class", "device"}
 """Options that change no number, or by what is in the volume that they name."""
 ASKED_FOR = {"votes_in_full"}
 """Options that only add: scores of before there were such stay as they were."""
@@ -83,6 +84,7 @@ class EvaluatePlan:
             task=self.task,
             blocks=blocks,
             digest=self.recipe.digest,
+            on_gpu=self.task.on_gpu,
             peak_bytes=max(map(self.task.peak_bytes, blocks)),
             bytes_read=sum(map(self.task.bytes_read, blocks)),
         )
@@ -188,6 +190,7 @@ def _surfaces(truth: VolumeInfo, options: EvaluateOptions, *, depth: int) -> Sur
         # a single slice has no surface in space that is not at its border
         in_slices=asked in ("2d", "both") or (depth == 1 and asked != "none"),
         in_space=asked in ("3d", "both") and depth > 1,
+        device=require_device(options.device, table="evaluate"),
     )
 
 

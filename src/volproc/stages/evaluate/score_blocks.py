@@ -93,6 +93,11 @@ class ScoreBlocks:
         """Values of the ground truth that were asked for."""
         return tuple(value for target in self.targets for value in target.values)
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether surfaces are compared on a GPU."""
+        return bool(self.surfaces and self.surfaces.in_space and self.surfaces.device == "cuda")
+
     def core(self, block: Block) -> Box:
         """The voxels that a block counts."""
         return block.core.clip(self.scored)

@@ -15,14 +15,15 @@ a voxel depends on where its block ends.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from volproc.grid.box import Box, Shape, each
 from volproc.grid.scale import VoxelNm
+from volproc.stages.array_namespace import namespace_of
 from volproc.stages.filter.filter_steps import FilterStep
 
 TRUNCATE = 4
@@ -62,7 +63,7 @@ def filtered(values: Values, steps: tuple[FilterStep, ...], voxel_nm: VoxelNm) -
     """`values` without the halo of `steps`, which are applied in order.
 
     Computed in floats, which steps pass to one another; returned in the type of `values`,
-    rounded half to even and clipped.
+    rounded half to even and clipped. Arrays of the CPU, or of a GPU.
     """
     out = values.astype(np.result_type(values.dtype, np.float32))
     for step in steps:
@@ -74,7 +75,8 @@ def filtered(values: Values, steps: tuple[FilterStep, ...], voxel_nm: VoxelNm) -
 
 def _applied(step: FilterStep, values: Values, voxel_nm: VoxelNm, radius: Shape) -> Values:
     if step.name == "median":
-        found: Values = ndimage.median_filter(values, size=each(lambda r: 2 * r + 1, radius))
+        size = each(lambda r: 2 * r + 1, radius)
+        found: Values = namespace_of(values).ndimage.median_filter(values, size=size)
         return found
     if step.name == "gaussian":
         return _gaussian(values, step, voxel_nm, radius)
@@ -88,7 +90,13 @@ def _applied(step: FilterStep, values: Values, voxel_nm: VoxelNm, radius: Shape)
 
 def _gaussian(values: Values, step: FilterStep, voxel_nm: VoxelNm, radius: Shape) -> Values:
     sigma = each(lambda nm: step.size_nm / nm, voxel_nm)
-    found: Values = ndimage.gaussian_filter(values, sigma, output=values.dtype, radius=radius)
+    blurred = partial(namespace_of(values).ndimage.gaussian_filter, output=values.dtype)
+    if isinstance(values, np.ndarray):
+        found: Values = blurred(values, sigma, radius=radius)
+    else:  # one call would add up all axes but the first in 32 bits
+        found = values
+        for axis in range(3):
+            found = blurred(_wide(found), sigma[axis], radius=radius[axis], axes=(axis,))
     return found
 
 
@@ -106,9 +114,18 @@ def _mean(values: Values, axis: int, radius: int) -> Values:
     `uniform_filter1d` adds the next voxel and takes the last one off: rounding would then depend
     on where the block begins.
     """
-    weights = np.full(2 * radius + 1, 1 / (2 * radius + 1))
-    found: Values = ndimage.correlate1d(values, weights, axis=axis, output=values.dtype)
+    xp, ndimage = (arrays := namespace_of(values)).xp, arrays.ndimage
+    weights = xp.full(2 * radius + 1, 1 / (2 * radius + 1))
+    found: Values = ndimage.correlate1d(_wide(values), weights, axis=axis, output=values.dtype)
     return found
+
+
+def _wide(values: Values) -> Values:
+    """What sums are taken of in 64 bits: on a CPU scipy does so, cupyx in the type of its input.
+
+    In 32 bits, whole numbers above 2^16 would be off by more than a rounding (cupy issue 8403).
+    """
+    return values if isinstance(values, np.ndarray) else values.astype(np.float64)
 
 
 def _as_type(values: Values, dtype: np.dtype[Any]) -> Values:
@@ -117,4 +134,5 @@ def _as_type(values: Values, dtype: np.dtype[Any]) -> Values:
     ends = np.iinfo(dtype if dtype.kind != "b" else "uint8")
     # the largest 64-bit number is no float: the next one below is
     highest = float(ends.max) if ends.bits < 64 else np.nextafter(float(ends.max), 0)
-    return np.rint(values).clip(ends.min, highest).astype(dtype)
+    rounded: Values = namespace_of(values).xp.rint(values)
+    return rounded.clip(ends.min, highest).astype(dtype)

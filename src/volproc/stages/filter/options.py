@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import field_validator
 
 from volproc.config.options import Crop, Options, Triple, Voxels
@@ -21,6 +23,9 @@ class FilterOptions(Options):
     """Voxel size of the image in nm (z, y, x), where its metadata lacks it."""
     block: Voxels | None = None
     """Voxels of one task, a shard of the output; by default about 64 MB."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where it is computed. cuda: on a GPU by cupy, which needs the extra gpu (or gpu13 for CUDA
+    13); means may differ in the last bit of a float, medians do not. Not measured yet."""
 
     @field_validator("steps")
     @classmethod

@@ -19,6 +19,7 @@ from volproc.errors import ConfigError
 from volproc.grid.blocks import Block, Tiling, reflected
 from volproc.grid.box import Box, Shape, each
 from volproc.grid.crop import box_in
+from volproc.stages.array_namespace import Device, require_device, run_on
 from volproc.stages.claims import Claim, admit
 from volproc.stages.description import Request
 from volproc.stages.filter.filter_steps import FilterStep
@@ -46,6 +47,7 @@ class FilterPlan:
     output: VolumeInfo
     box: Box
     filters: tuple[FilterStep, ...]
+    device: Device
     recipe: Recipe
 
     @property
@@ -74,8 +76,14 @@ class FilterPlan:
         return Step(
             name="filter",
             task=FilterBlock(
-                Volume(self.image), Volume(self.output), self.filters, halo, self.box.start
+                Volume(self.image),
+                Volume(self.output),
+                self.filters,
+                halo,
+                self.box.start,
+                self.device,
             ),
+            on_gpu=self.device == "cuda",
             blocks=blocks,
             digest=self.digest,
             writes=(WrittenLevel(self.output),),
@@ -107,7 +115,8 @@ def _voxels_read(blocks: Tiling, origin: Shape, halo: Shape, whole: Shape) -> in
 def plan_filter(image: VolumeInfo, url: str, options: FilterOptions) -> FilterPlan:
     """Decide blocks and halo for filtering `image` into `url`.
 
-    VolumeError for what is no grey image; ConfigError for operations that do not suit its voxels.
+    VolumeError for what is no grey image; ConfigError for operations that do not suit its voxels,
+    or where there is no GPU that was asked for.
     """
     require_grey(image, stage="filter")
     filters = options.operations
@@ -118,6 +127,7 @@ def plan_filter(image: VolumeInfo, url: str, options: FilterOptions) -> FilterPl
         )
     for one in filters:
         _require_suited(one, image)
+    device = require_device(options.device, table="filter")
     box = box_in(options.box, image.shape, image.voxel_nm)
     output = new_volume(
         url,
@@ -133,11 +143,21 @@ def plan_filter(image: VolumeInfo, url: str, options: FilterOptions) -> FilterPl
         "filter",
         ALGORITHM,
         {"image": [fingerprint(image), image.corner_nm]},
-        {"steps": [str(one) for one in filters], "box": [box.start, box.stop]},
+        {
+            "steps": [str(one) for one in filters],
+            "box": [box.start, box.stop],
+            # sums end in other last bits there; a median is one of its voxels, wherever it is found
+            **({"device": device} if device != "cpu" and not _all_medians(filters) else {}),
+        },
         cutting_of(output.write_unit, output),
         {"image": relative_url(image.url, url)},
     )
-    return FilterPlan(image, output.with_provenance(recipe=recipe.record()), box, filters, recipe)
+    output = output.with_provenance(recipe=recipe.record())
+    return FilterPlan(image, output, box, filters, device, recipe)
+
+
+def _all_medians(filters: tuple[FilterStep, ...]) -> bool:
+    return all(one.name == "median" for one in filters)
 
 
 def _require_suited(step: FilterStep, image: VolumeInfo) -> None:
@@ -178,6 +198,7 @@ class FilterBlock:
     filters: tuple[FilterStep, ...]
     halo: Shape
     origin: Shape
+    device: Device
 
     def load(self, block: Block) -> npt.NDArray[Any]:
         """The block with its halo, mirrored beyond the border of the image."""
@@ -188,7 +209,8 @@ class FilterBlock:
 
     def compute(self, block: Block, loaded: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The block, filtered."""
-        return filtered(loaded, self.filters, self.image.info.voxel_nm)
+        nm = self.image.info.voxel_nm
+        return run_on(self.device, filtered, loaded, steps=self.filters, voxel_nm=nm)
 
     def store(self, block: Block, result: npt.NDArray[Any]) -> None:
         """Write the block."""

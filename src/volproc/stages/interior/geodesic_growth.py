@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from volproc.compiled import compiled
 from volproc.grid.box import Shape, each
 from volproc.grid.scale import VoxelNm
+from volproc.stages.array_namespace import namespace_of
+from volproc.stages.offset_distance import towards
 
 FREE, INSIDE, OUTSIDE, WALL = 0, 1, 2, 3
 """What a voxel is before the growth; a free one becomes INSIDE, OUTSIDE or stays FREE."""
@@ -27,21 +31,45 @@ def grown(states: States, *, voxel_nm: VoxelNm, reach_nm: float) -> States:
     Paths lead from face to face, never through walls, and are at most `reach_nm` long; at equal
     length the inside wins. That is a watershed on the path length. A block with the halo of
     `halo_of` gets what the whole volume would.
+
+    On a CPU free voxels are visited one by one, on a GPU all at once, until no path gets shorter:
+    lengths are whole numbers, so both end alike.
     """
     steps, reach = _in_units(voxel_nm, reach_nm)
+    xp = namespace_of(states).xp
     # length and side in one number, 2 x length + side: the lowest is the shortest path, and of
     # equally long ones that from inside (even) comes before that from outside (odd)
-    lengths = np.full(states.shape, FAR, dtype=np.int32)
+    lengths = xp.full(states.shape, FAR, dtype=np.int32)
     lengths[states == INSIDE] = 0
     lengths[states == OUTSIDE] = 1
     longest = 2 * reach + 1
-    free = np.flatnonzero(states == FREE)
-    while _sweep(free, lengths, steps, longest):
-        pass
+    free = states == FREE
+    if isinstance(states, np.ndarray):
+        places = np.flatnonzero(free)
+        while _sweep(places, lengths, steps, longest):
+            pass
+    else:
+        shorten_all(lengths, free, steps, reach)
     out = states.copy()
-    reached = (states == FREE) & (lengths <= longest)
-    out[reached] = np.where(lengths[reached] % 2, OUTSIDE, INSIDE)
+    reached = free & (lengths <= longest)
+    out[reached] = (INSIDE + lengths[reached] % 2).astype(out.dtype)  # odd is OUTSIDE
     return out
+
+
+def shorten_all(lengths: Any, free: Any, steps: Shape, reach: int) -> None:
+    """Paths to all `free` voxels, in place, in whole arrays: each round leads a step farther.
+
+    After as many rounds as the reach has steps, every path within it is as short as it can be.
+    """
+    xp = namespace_of(lengths).xp
+    for _ in range(reach // min(steps)):
+        before = lengths.copy()
+        for axis, step in enumerate(steps):
+            (first, last), (to_first, to_last) = (towards(a, axis, 1) for a in (lengths, free))
+            xp.minimum(first, xp.where(to_first, last + 2 * step, FAR), out=first)
+            xp.minimum(last, xp.where(to_last, first + 2 * step, FAR), out=last)
+        if not (lengths < before).any():
+            return
 
 
 def halo_of(reach_nm: float, *, voxel_nm: VoxelNm) -> Shape:

@@ -39,6 +39,9 @@ class InteriorOptions(Options):
     """Envelope within this distance of an interior belongs to the nearest; nm."""
     block: Voxels | None = None
     """Voxels of one task; by default 16 million."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where distances and growth are computed, with the same bits. cuda: on a GPU by cupy, which
+    needs the extra gpu (or gpu13 for CUDA 13); not measured yet."""
 
     @model_validator(mode="after")
     def _enough_voters(self) -> Self:

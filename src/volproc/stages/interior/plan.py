@@ -40,6 +40,8 @@ from volproc.volume.written_level import WrittenLevel
 ALGORITHM = 1
 """Raised by hand when the same envelope and options would give other nuclei."""
 LABEL_BYTES = 4
+NOT_COUNTED = {"block", "object_class", "device"}
+"""Options that change no voxel, or by what is in the volume that they name."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class InteriorPlan:
             "interior",
             ALGORITHM,
             {"envelope": self.fingerprint},
-            self.options.model_dump(exclude={"block", "object_class"}),
+            self.options.model_dump(exclude=NOT_COUNTED),
             cutting_of(self.output.write_unit, self.output),
             {"envelope": relative_url(self.source.url, self.output.url)},
         )
@@ -112,7 +114,7 @@ class InteriorPlan:
         voxel_nm = with_slices_apart(output.info.voxel_nm, axis)
         return self._step(
             named("regions", axis),
-            FindCores(self.envelope, self.gap_nm, axis, output),
+            FindCores(self.envelope, self.gap_nm, axis, output, self.options.device),
             halo=reach_voxels(self.gap_nm / 2, voxel_nm=voxel_nm),
             output=output.info,
             depends=self.options.model_dump(include={"gap_nm", "threshold"}),
@@ -142,23 +144,23 @@ class InteriorPlan:
             votes=options.votes or ceil(len(self.axes) / 2),
             reach_nm=reach_nm,
             output=output,
+            device=options.device,
         )
         return self._step(
             "inside",
             task,
             halo=each(max, *(halo_of(reach_nm, voxel_nm=size) for size in sizes), (0, 0, 0)),
             output=output.info,
-            depends=options.model_dump(
-                exclude={"envelope_nm", "min_volume_um3", "block", "object_class"}
-            ),
+            depends=options.model_dump(exclude={"envelope_nm", "min_volume_um3", *NOT_COUNTED}),
         )
 
     def output_steps(self, interiors: Volume) -> tuple[Step, ...]:
         """Interiors with their envelopes, and the coarser levels."""
         reach_nm, voxel_nm = self.options.envelope_nm, self.output.voxel_nm
+        output, device = Volume(self.output), self.options.device
         nuclei = self._step(
             "nuclei",
-            AddEnvelope(self.envelope, interiors, reach_nm, Volume(self.output)),
+            AddEnvelope(self.envelope, interiors, reach_nm, output, device),
             halo=reach_voxels(reach_nm, voxel_nm=voxel_nm),
             output=self.output,
             depends=self.digest,
@@ -220,6 +222,7 @@ class InteriorPlan:
             task=task,
             blocks=blocks,
             digest=digest(name, ALGORITHM, self.fingerprint, depends, halo, unit),
+            on_gpu=not isinstance(task, CountFaces) and task.device == "cuda",
             writes=(WrittenLevel(output),) if output else (),
             peak_bytes=read * (per_voxel + task.working_bytes) + 4 * blocks[0].core.size * written,
             bytes_read=read * len(blocks) * per_voxel,

@@ -9,6 +9,7 @@ from typing import Any
 
 from volproc.engine.protocol import Step
 from volproc.engine.run import Runner
+from volproc.stages.array_namespace import require_device
 from volproc.stages.claims import admit
 from volproc.stages.description import Request
 from volproc.stages.empty_result import NOTHING, empty_result_reason, search_in
@@ -37,10 +38,11 @@ def plan_interior(
     """Decide how the nuclei that `envelope` encloses are found and written to `url`.
 
     VolumeError for votes or a type that is no mask, ConfigError where one of several classes has to
-    be named.
+    be named, or where there is no GPU that was asked for.
     """
     envelope = one_class(envelope, options.object_class, option="[interior] object_class")
     level = foreground_level(envelope, threshold=options.threshold)
+    require_device(options.device, table="interior")
     plan = InteriorPlan(
         envelope=Envelope(Volume(envelope), level),
         output=volume_like(envelope, url, "uint32", options, levels=12),

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from volproc.grid.blocks import Block
 from volproc.grid.scale import VoxelNm
+from volproc.stages.array_namespace import Device, run_on
 from volproc.stages.interior.envelope_distance import (
     Mask,
     near,
@@ -71,6 +72,7 @@ class FindCores:
     gap_nm: float
     axis: int | None
     output: Volume
+    device: Device
 
     def load(self, block: Block) -> npt.NDArray[Any]:
         """The block of the envelope, with its halo."""
@@ -81,7 +83,7 @@ class FindCores:
         is envelope."""
         mask = self.envelope.mask(block, loaded)
         voxel_nm = with_slices_apart(self.output.info.voxel_nm, self.axis)
-        found = cores(mask, gap_nm=self.gap_nm, voxel_nm=voxel_nm)
+        found = run_on(self.device, cores, mask, gap_nm=self.gap_nm, voxel_nm=voxel_nm)
         inside = found[block.core.within(block.read.start).slices]
         highest = -1 if mask.any() else int(loaded.max(initial=0))
         if self.axis is None:
@@ -94,10 +96,13 @@ class FindCores:
         return {"highest": result[1]}
 
 
-def filled(envelope: Mask, cores: States, *, voxel_nm: VoxelNm, reach_nm: float) -> Mask:
+def filled(
+    envelope: Mask, cores: States, *, voxel_nm: VoxelNm, reach_nm: float, device: Device
+) -> Mask:
     """Voxels inside, from what is known of the cores: INSIDE, OUTSIDE, or FREE between them."""
     states = np.where(envelope, np.uint8(WALL), cores)
-    inside: Mask = grown(states, voxel_nm=voxel_nm, reach_nm=reach_nm) == INSIDE
+    found = run_on(device, grown, states, voxel_nm=voxel_nm, reach_nm=reach_nm)
+    inside: Mask = found == INSIDE
     return inside
 
 
@@ -116,6 +121,7 @@ class FillInside:
     votes: int
     reach_nm: float
     output: Volume
+    device: Device
 
     @property
     def working_bytes(self) -> int:
@@ -138,7 +144,9 @@ class FillInside:
         count = np.zeros(block.core.shape, dtype=np.uint8)
         for axis, cores in zip(self.axes, known, strict=True):
             voxel_nm = with_slices_apart(self.output.info.voxel_nm, axis)
-            inside = filled(envelope, cores, voxel_nm=voxel_nm, reach_nm=self.reach_nm)
+            inside = filled(
+                envelope, cores, voxel_nm=voxel_nm, reach_nm=self.reach_nm, device=self.device
+            )
             count += inside[core]
         return (count >= self.votes).astype(np.uint8)
 
@@ -158,6 +166,7 @@ class AddEnvelope:
     interiors: Volume
     reach_nm: float
     output: Volume
+    device: Device
 
     def load(self, block: Block) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
         """Interiors and envelope with a halo; None where there is no interior."""
@@ -173,7 +182,14 @@ class AddEnvelope:
         interiors, values = loaded
         envelope = self.envelope.mask(block, values)
         voxel_nm = self.output.info.voxel_nm
-        found = with_envelope(interiors, envelope, voxel_nm=voxel_nm, reach_nm=self.reach_nm)
+        found = run_on(
+            self.device,
+            with_envelope,
+            interiors,
+            envelope,
+            voxel_nm=voxel_nm,
+            reach_nm=self.reach_nm,
+        )
         return found[block.core.within(block.read.start).slices]
 
     def store(self, block: Block, result: npt.NDArray[Any] | None) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, cached_property
-from math import gamma, inf, pi, prod
+from math import ceil, gamma, inf, pi, prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from volproc.compiled import compiled
+from volproc.stages.array_namespace import Device, namespace_of, run_on
+from volproc.stages.offset_distance import squares_by_offsets
 
 Corners = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
@@ -25,16 +28,29 @@ AT_ONCE = 2**20
 class Nearest:
     """The corners `there`, shape (n, axes), of a grid with edges of `nm`.
 
-    What is farther than `most_nm` is that far.
+    What is farther than `most_nm` is that far. On a GPU that has to be finite.
     """
 
-    def __init__(self, there: Corners, *, nm: Sequence[float], most_nm: float = inf) -> None:
+    def __init__(
+        self,
+        there: Corners,
+        *,
+        nm: Sequence[float],
+        most_nm: float = inf,
+        device: Device = "cpu",
+    ) -> None:
         self._there, self._nm, self._most = there, tuple(map(float, nm)), most_nm
+        self._device = device
 
     def distances(self, here: Corners) -> Floats:
         """Of each of the corners `here` in nm, shape (n,)."""
         found = np.full(len(here), self._most, dtype=np.float64)
-        if len(self._there):
+        if self._device == "cuda" and len(self._there) and len(here):
+            squares = run_on(
+                self._device, squares_at, here, self._there, nm=self._nm, most_nm=self._most
+            )
+            np.minimum(np.sqrt(squares), self._most, out=found)
+        elif len(self._there):
             for first in range(0, len(here), AT_ONCE):
                 part = slice(first, first + AT_ONCE)
                 found[part] = np.minimum(self._distances(here[part]), self._most)
@@ -55,6 +71,22 @@ class Nearest:
     @cached_property
     def _tree(self) -> _Tree:
         return _Tree(self._there, self._nm)
+
+
+def squares_at(here: Any, there: Any, *, nm: Sequence[float], most_nm: float) -> Any:
+    """Squared distances in nm² from corners `here` to the nearest of `there`; inf beyond `most_nm`.
+
+    On a map of the box around all of them. Sums are taken in the order of `_lengths`.
+    """
+    xp = namespace_of(here).xp
+    low = xp.minimum(here.min(axis=0), there.min(axis=0))
+    high = xp.maximum(here.max(axis=0), there.max(axis=0))
+    there_map = xp.zeros([int(n) + 1 for n in high - low], dtype=np.bool_)
+    there_map[tuple((there - low).T)] = True
+    steps = [np.arange(ceil(most_nm / edge) + 1) for edge in nm]
+    lengths = [((n * edge) ** 2).tolist() for n, edge in zip(steps, nm, strict=True)]
+    found = squares_by_offsets(there_map, lengths, axes=range(len(nm)), dtype="float64")
+    return found[tuple((here - low).T)]
 
 
 class _Steps:

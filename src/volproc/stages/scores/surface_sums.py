@@ -15,6 +15,7 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
+from volproc.stages.array_namespace import Device
 from volproc.stages.scores.nearest import Nearest
 from volproc.stages.scores.sparse_sums import SparseSums
 from volproc.stages.scores.surface_distances import DECIMALS, Distances, SurfaceDistances
@@ -32,11 +33,13 @@ class Surface:
     elements: Elements
     nm: tuple[float, ...]
     most_nm: float
+    device: Device = "cpu"
 
     @cached_property
     def nearest(self) -> Nearest:
         """Answers how far it is."""
-        return Nearest(self.elements.corners, nm=self.nm, most_nm=self.most_nm)
+        corners = self.elements.corners
+        return Nearest(corners, nm=self.nm, most_nm=self.most_nm, device=self.device)
 
 
 def surface_sums(
