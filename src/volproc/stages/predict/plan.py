@@ -11,6 +11,7 @@ from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box
+from volproc.model.device import unused_gpu_note
 from volproc.model.network import Constants, Network
 from volproc.model.normalisation import Normalisation
 from volproc.stages.claims import Claim
@@ -56,6 +57,8 @@ class PredictPlan:
     """The part of the layout's grid that is predicted."""
     blocks: Tiling
     network: Network
+    device: str
+    """"cuda" or "cpu": where its workers run the network."""
     classes: tuple[str, ...]
     """Those of the network's that are predicted."""
     options: PredictOptions
@@ -123,6 +126,7 @@ class PredictPlan:
             mask=self.mask,
             origin=self.box.start,
             outputs=outputs_of(self.network, self.classes),
+            device=self.device,
         )
 
     def step(self, task: Predict) -> Step:
@@ -137,7 +141,7 @@ class PredictPlan:
             writes=tuple(WrittenLevel(info) for info in (self.output, self.votes) if info),
             peak_bytes=max(cost.peak_bytes for _, cost in costs),
             waiting_bytes=max(cost.waiting_bytes for _, cost in costs),
-            on_gpu=task.device == "cuda",
+            on_gpu=self.device == "cuda",
             bytes_read=sum(count * cost.bytes_read for count, cost in costs),
             bytes_written=prod(self.output.shape) * channels,
             flop=sum(count * cost.flop for count, cost in costs),
@@ -145,6 +149,7 @@ class PredictPlan:
                 *(f"{self.network.name}: {note}" for note in self.notes),
                 *skip_notes(self.options.skip_empty_std),
                 *self._mask_notes(),
+                *unused_gpu_note(self.options.device),
             ),
         )
 

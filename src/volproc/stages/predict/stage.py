@@ -125,6 +125,7 @@ def plan_predict(
         box=box,
         blocks=blocks,
         network=network,
+        device=device,
         classes=classes,
         options=options,
         recipe=recipe,

@@ -19,7 +19,7 @@ from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box, Shape
 from volproc.lazy import lazy
-from volproc.model.device import device_for
+from volproc.model.device import require_planned
 from volproc.model.network import Constants, Network
 from volproc.stages.inference.batches import batch_limit
 from volproc.stages.inference.device_link import link_to
@@ -84,11 +84,8 @@ class Predict:
     mask: Mask | None = None
     origin: Shape = (0, 0, 0)
     outputs: tuple[int, ...] = (0,)
-
-    @property
-    def device(self) -> str:
-        """Where this process runs the network."""
-        return device_for(self.options.device)
+    device: str = "cpu"
+    """Where the network runs, as planned: "cuda" is the GPU that the worker sees."""
 
     def placed(self, core: Box) -> Box:
         """The voxels of the layout's grid that `core` of the output is."""
@@ -97,6 +94,7 @@ class Predict:
     def load(self, block: Block) -> Loaded | None:
         """The image's voxels under the block's window; None if there is nothing in them, or the
         block is outside the mask."""
+        require_planned(self.device)
         inside = self.mask.read(self.placed(block.core)) if self.mask else None
         if inside is not None and not inside.any():
             return None
