@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,18 @@ import numpy.typing as npt
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.inference.batches import HOST_BYTES, requested_tiles
+from volproc.stages.inference.device_memory import device_itemsize
 from volproc.stages.inference.tta import FLIPS
 from volproc.stages.inference.votes import flop_of
-from volproc.stages.predict.task import Predict
 from volproc.volume.metadata import itemsize
 from volproc.volume.resampling import SLAB
+
+if TYPE_CHECKING:
+    from volproc.stages.predict.task import Predict
+
+
+FUSING_BYTES = {"mean": 7, "weighted": 33, "max": 1, "union": 6, "majority": 6}
+"""A voxel, on a device, besides the votes: sums of 16 or 64 bits, comparisons, and the result."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,47 @@ class Cost:
     waiting_bytes: int
     bytes_read: int
     flop: int
+
+
+@dataclass(frozen=True)
+class DeviceBytes:
+    """Of a block on a GPU: while it waits, and while it is computed, without weights.
+
+    `computing` is without a call of the network; `call` is one of a single tile.
+    """
+
+    waiting: int
+    computing: int
+    call: int
+
+
+def device_bytes(placed: Box, task: Predict) -> DeviceBytes:
+    """GPU memory for the block at `placed` of the layout's grid, with the tiles of `task`.
+
+        raw voxels ─▶ resampled, turned ─▶ votes ─▶ fused
+        waiting       a call's activations          waiting to be written
+    """
+    axes, window = task.options.axes, task.layout.window(placed, task.options.axes)
+    source = task.resampler.source(window)
+    raw = source.size * device_itemsize(task.image.info.dtype)
+    seen = window.size * (1 if task.image.info.dtype == "uint8" else 4)
+    votes = placed.size * len(task.outputs) * len(axes)
+    fused = placed.size * len(task.outputs)
+    resampling = raw + seen + 4 * 4 * _slab_voxels(window, source)
+    voting = seen * (2 if "x" in axes else 1) + votes
+    fusing = votes + fused + FUSING_BYTES[task.options.fusion] * placed.size
+    tile = [side + 2 * task.layout.halo for side in task.layout.tile]
+    sides = sorted(map(min, tile, window.shape))[-2:]
+    return DeviceBytes(
+        max(raw, votes + fused),
+        max(resampling, voting, fusing),
+        task.network.activation_bytes(*sides),
+    )
+
+
+def _slab_voxels(window: Box, source: Box) -> int:
+    """The most voxels that are resampled at a time, before or after."""
+    return SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
 
 
 def cost_of(core: Box, task: Predict) -> Cost:
@@ -100,7 +148,7 @@ def _flop(core: Box, task: Predict) -> int:
 def _computing(window: Box, source: Box, task: Predict) -> int:
     """Besides the voxels read: the weights, and the window, resampled and turned."""
     voxel = 1 if task.image.info.dtype == "uint8" else 4
-    slab = 3 * 4 * SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
+    slab = 3 * 4 * _slab_voxels(window, source)
     windows = window.size * voxel * (2 if "x" in task.options.axes else 1)  # one turned
     return task.network.weight_bytes + windows + slab
 

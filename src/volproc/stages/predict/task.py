@@ -9,12 +9,14 @@ voxels are on the device, `compute` before its result is back, and whoever needs
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from volproc.config.cluster import GPU_THREADS
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box, Shape
@@ -23,14 +25,17 @@ from volproc.model.device import require_planned
 from volproc.model.network import Constants, Network
 from volproc.stages.inference.batches import batch_limit
 from volproc.stages.inference.device_link import link_to
+from volproc.stages.inference.device_memory import Upload, capacity, room_for_calls, within_memory
 from volproc.stages.inference.tiling import Layout
 from volproc.stages.inference.tta import augmented
 from volproc.stages.inference.votes import (
     load_once,
     vote,
 )
+from volproc.stages.predict.cost import device_bytes
 from volproc.stages.predict.empty_blocks import EmptyBlockRule
 from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.parts import in_parts
 from volproc.stages.predict.restriction import Mask
 from volproc.volume.kinds import refuse_not_finite
 from volproc.volume.resampling import Resampling, Voxels, resampled
@@ -54,6 +59,8 @@ class Loaded:
 
     values: PendingVoxels
     inside: npt.NDArray[np.bool_] | None
+    host: npt.NDArray[Any]
+    """The same voxels on the host."""
 
 
 @dataclass(frozen=True)
@@ -104,24 +111,62 @@ class Predict:
         source = self.resampler.source(window)
         values = self.image.read(source, level=self.resampler.level)
         refuse_not_finite(values, what=f"{self.image.info.url}, voxels {source},")
-        pending = link_to(self.device).to_device(values)
-        return Loaded(pending, None if inside is None or inside.all() else inside)
+        cut = None if inside is None or inside.all() else inside
+        return Loaded(self._pending(block, values), cut, values)
+
+    def _pending(self, block: Block, values: npt.NDArray[Any]) -> PendingVoxels:
+        """The voxels for the device: on a GPU uploaded ahead if there is room for them."""
+        if self.device == "cpu":
+            return link_to("cpu").to_device(values)
+        return Upload(values, keep=self.device_need(self.placed(block.core)))
 
     def compute(self, block: Block, loaded: Loaded | None) -> PendingBlock | None:
         """The fused block and, if they are written, its votes; None if it is empty."""
         if loaded is None:
             return None
-        votes, link = self.vote(block, loaded), link_to(self.device)
-        return PendingBlock(
-            link.to_host(self.fused_classes(votes)), link.to_host(votes) if self.votes else None
-        )
+        votes = self.vote(block, loaded)
+        fused = within_memory(lambda: self.fused_classes(votes))
+        if fused is None:  # a GPU has no room for that: the host has, and finds the same bits
+            fused = self.fused_classes(votes.cpu())
+        written = _to_host(votes) if self.votes else None
+        return PendingBlock(_to_host(fused), written)
 
     def vote(self, block: Block, loaded: Loaded) -> torch.Tensor:
         """uint8 votes of every class and axis, in the order of `options.axes`, on the device.
 
-        Outside the mask they are 0, and so is what any fusion makes of them.
+        Of a GPU with too little memory they come in parts, on the host. Outside the mask they are
+        0, and so is what any fusion makes of them.
         """
-        options, core = self.options, self.placed(block.core)
+        core = self.placed(block.core)
+        if self.device == "cpu":
+            return self._vote_at_once(core, loaded)
+        return in_parts(
+            (core, self.layout),
+            partial(self._vote_part, core, loaded),
+            fits=lambda core, layout: replace(self, layout=layout).device_need(core) <= capacity(),
+            cut_tiles=self.layout.halo >= self.network.halo,
+        )
+
+    def device_need(self, core: Box) -> int:
+        """GPU memory for computing `core` of the layout's grid, with one tile in a call."""
+        need = device_bytes(core, self)
+        return need.computing + need.call + self.network.weight_bytes
+
+    def _vote_part(self, whole: Box, loaded: Loaded, core: Box, layout: Layout) -> torch.Tensor:
+        """The votes of `core`, a part of a block, by the tiles of `layout`."""
+        task = replace(self, layout=layout)
+        if core == whole:
+            return task._vote_at_once(core, loaded)
+        first, part = (
+            self.resampler.source(tiles.window(box, self.options.axes))
+            for tiles, box in ((self.layout, whole), (layout, core))
+        )
+        host = loaded.host[part.within(first.start).slices]
+        inside = None if loaded.inside is None else loaded.inside[core.within(whole.start).slices]
+        return task._vote_at_once(core, Loaded(link_to("cuda").to_device(host), inside, host))
+
+    def _vote_at_once(self, core: Box, loaded: Loaded) -> torch.Tensor:
+        options = self.options
         window = self.layout.window(core, options.axes)
         predict = load_once(self.network, self.device, compiled=options.compiled)
         votes = vote(
@@ -133,11 +178,21 @@ class Predict:
             layout=self.layout,
             predict=augmented(predict, flips=options.flips, keep=self.layout.slices_out),
             constants=self.constants,
-            limit=batch_limit(self.network, self.device, requested=options.batch),
+            limit=batch_limit(
+                self.network, self.device, requested=options.batch, room=self._call_room(core)
+            ),
         )
         if loaded.inside is not None:
             votes *= torch.from_numpy(loaded.inside.view(np.uint8)).to(votes.device)
         return votes
+
+    def _call_room(self, core: Box) -> int | None:
+        """Bytes of a GPU for calls of the network beside a block, and those in hand."""
+        if self.device == "cpu":
+            return None
+        need = device_bytes(core, self)
+        ahead = (GPU_THREADS - 1) * need.waiting
+        return room_for_calls(self.network, taken=need.computing, ahead=ahead)
 
     def fused_classes(self, votes: torch.Tensor) -> torch.Tensor:
         """One value a voxel: (z, y, x), of several classes (classes, z, y, x)."""
@@ -198,3 +253,7 @@ class Predict:
         """Votes of 0 for all of a block; they take no memory."""
         shape = (len(self.outputs), len(self.options.axes), *block.core.shape)
         return np.broadcast_to(np.uint8(0), shape)
+
+
+def _to_host(values: torch.Tensor) -> Callable[[], npt.NDArray[np.uint8]]:
+    return link_to(values.device.type).to_host(values)
