@@ -1,19 +1,20 @@
 """Memory of a GPU that runs out anywhere in a block: the right votes, or one clear line."""
 
-from dataclasses import replace
+import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from tests.simulated_gpu.fixture import fresh_caches, simulated
+from tests.simulated_gpu.gpus import GRAIN
 
 from volproc import PredictOptions
 from volproc.engine.protocol import do_block
-from volproc.grid.blocks import Block
 from volproc.model.normalisation import Normalisation
 from volproc.stages.inference import device_memory
-from volproc.stages.inference.device_memory import Upload, capacity
-from volproc.stages.predict import parts
+from volproc.stages.predict import cost
 from volproc.stages.predict.cost import device_bytes
 from volproc.stages.predict.stage import plan_predict
 from volproc.stages.predict.task import Predict
@@ -25,6 +26,7 @@ ROUNDING = 12
 @pytest.fixture
 def gpu(monkeypatch):
     fresh_caches(monkeypatch)
+    monkeypatch.setattr(cost, "GPU_LIBRARY_BYTES", 128 * GRAIN)  # the network is small, too
     yield from simulated()
 
 
@@ -39,7 +41,7 @@ def task(gpu, save_volume, noise, tiny_model, tmp_path):
         chosen = {"model": str(tiny_model), "device": "cuda", "fusion": "mean", **options}
         plan = plan_predict(image.info, str(tmp_path / "o.zarr"), PredictOptions(**chosen))
         assert plan.steps[0].on_gpu
-        return Kept(plan.task(Normalisation(120.0, 40.0)), plan.blocks)
+        return Kept(plan.task(Normalisation(120.0, 40.0)), plan.blocks, plan.steps[0].notes)
 
     return make
 
@@ -47,8 +49,8 @@ def task(gpu, save_volume, noise, tiny_model, tmp_path):
 class Kept:
     """A prediction's blocks, done without a disk."""
 
-    def __init__(self, task, blocks):
-        self.task, self.blocks = task, list(blocks)
+    def __init__(self, task, blocks, notes):
+        self.task, self.blocks, self.notes = task, list(blocks), notes
 
     def load(self, block):
         return self.task.load(block)
@@ -87,3 +89,106 @@ def test_memory_may_run_out_at_each_allocation_of_a_block(gpu, task, monkeypatch
         assert gpu.each[0].allocations >= gpu.each[0].fail_at, n
         assert not isinstance(found, str), (n, found)
         assert same([found], [whole]), n
+
+
+HOW = {
+    "mean": {},
+    "weighted": {"fusion": "weighted"},
+    "union": {"fusion": "union"},
+    "majority": {"fusion": "majority"},
+    "max": {"fusion": "max", "axes": "zy"},
+    "uint16": {"dtype": "uint16"},
+    "float32": {"dtype": "float32", "axes": "z"},
+}
+
+
+@pytest.mark.parametrize("how", HOW.values(), ids=list(HOW))
+def test_a_block_takes_the_memory_that_was_planned(gpu, task, how):
+    kept = task(shape=(24, 48, 60), batch=1, **how)
+    block = max(kept.blocks, key=lambda block: block.core.size)
+    kept.blocks = [block]
+    (found,) = kept.done()
+    assert not isinstance(found, str), found
+    need = device_bytes(kept.task.placed(block.core), kept.task).alone
+    assert need / 3 < gpu.each[0].peak <= need
+
+
+def test_a_small_gpu_computes_a_block_in_parts(gpu, task, monkeypatch):
+    kept = task(shape=(24, 48, 60), tile=(24, 48, 48))
+    (whole,) = kept.done()
+    need = device_bytes(kept.blocks[0].core, kept.task).alone
+    done = []
+    plain = Predict._vote_at_once
+    monkeypatch.setattr(Predict, "_vote_at_once", lambda *given: done.append(1) or plain(*given))
+    for share in (0.8, 0.6):
+        fresh_caches(monkeypatch)
+        gpu.each[0].total, gpu.each[0].peak = int(share * need), 0
+        (found,) = kept.done()
+        assert not isinstance(found, str), found
+        assert same([found], [whole])
+        assert gpu.each[0].peak <= gpu.each[0].total
+        assert len(done) >= 2
+        done.clear()
+
+
+def test_a_gpu_too_small_for_any_part_is_refused_in_one_line(gpu, task):
+    kept = task()
+    gpu.each[0].total = 40_000
+    for line in kept.done():
+        assert line.startswith("the GPU has too little memory for ")
+        assert 'or [predict] device = "cpu"' in line
+        assert "\n" not in line
+
+
+def test_blocks_are_uploaded_ahead_only_beside_the_one_that_is_computed(gpu, task):
+    kept = task(tile=(20, 20, 20), block=(20, 20, 20))
+    first = kept.blocks[0]
+    need = device_bytes(first.core, kept.task).alone
+    raw = kept.load(first).values.nbytes
+
+    def ahead(total):
+        gpu.each[0].total = total
+        loaded = [kept.load(block) for block in (first, first)]
+        return len(device_memory._ahead), loaded
+
+    assert ahead(need - 1)[0] == 0
+    assert ahead(need + raw)[0] == 1
+    count, loaded = ahead(need + 3 * raw)
+    assert count == 2
+    before = gpu.each[0].allocated
+    device_memory.make_room()
+    assert gpu.each[0].allocated < before
+    assert all(torch.equal(one.values().cpu(), torch.from_numpy(one.host)) for one in loaded)
+
+
+@pytest.mark.parametrize("share", [3.0, 1.0, 0.7])
+def test_threads_with_blocks_in_hand_share_a_small_gpu(gpu, task, monkeypatch, share):
+    kept = task(shape=(24, 48, 60), tile=(16, 24, 24), block=(16, 24, 24))
+    wanted = kept.done()
+    fresh_caches(monkeypatch)
+    gpu.each[0].total = int(share * device_bytes(kept.blocks[0].core, kept.task).alone)
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(partial(do_block, kept), kept.blocks))
+    assert [o.failure for o in outcomes] == [None] * len(wanted)
+    assert [o.tries for o in outcomes] == [1] * len(wanted)
+    assert same([o.record for o in outcomes], wanted)
+
+
+def test_calls_leave_room_for_the_blocks_in_hand(gpu, task):
+    kept = task()
+    core = kept.blocks[0].core
+    need = device_bytes(core, kept.task)
+    gpu.each[0].total = need.weights + need.computing + 10 * need.waiting
+    assert kept.task._call_room(core) == 7 * need.waiting
+    gpu.each[0].total = need.weights + need.computing + 4 * need.waiting
+    assert kept.task._call_room(core) == 2 * need.waiting  # then fewer are in hand
+
+
+def test_a_plan_states_the_memory_and_down_to_it_blocks_are_done(gpu, task, monkeypatch):
+    kept = task(shape=(24, 48, 60), tile=(24, 48, 48))
+    (note,) = [note for note in kept.notes if "of GPU memory" in note]
+    numbers = re.search(r"needs (\S+) MB .* 4 blocks in hand; .* down to (\S+) (k|M)B,", note)
+    most, least = (float(numbers[n]) for n in (1, 2))
+    assert most > least * (1e-3 if numbers[3] == "k" else 1)
+    gpu.each[0].total = int(least * (1e3 if numbers[3] == "k" else 1e6))
+    assert not isinstance(kept.done()[0], str)

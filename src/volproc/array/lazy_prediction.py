@@ -139,7 +139,9 @@ def _predicted(
     """
     boxes = [(level, box, whole(part)) for (level, box), part in zip(reads, parts, strict=True)]
     image, device = _Given(task.image.info, boxes), device_for(task.options.device)
-    result: npt.NDArray[np.uint8] = done_once(_Returned(replace(task, image=image, device=device)), block)
+    result: npt.NDArray[np.uint8] = done_once(
+        _Returned(replace(task, image=image, device=device)), block
+    )
     return result
 
 

@@ -1,8 +1,8 @@
 """GPUs: whether a plan is made for any, and whether this process can use one.
 
 A plan says of each step whether it runs on a GPU (`Step.on_gpu`), for workers elsewhere or of this
-machine. Workers obey: what was planned for a CPU runs on the CPU of a machine that has a GPU, too,
-as its memory was planned for that; what was planned for a GPU fails in one line where there is none.
+machine. Workers obey: what was planned for a CPU runs on the CPU where there is a GPU, too, as its
+memory was planned for that; what was planned for a GPU fails in one line where there is none.
 """
 
 from __future__ import annotations

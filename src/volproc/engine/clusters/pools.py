@@ -16,6 +16,7 @@ from volproc.engine.protocol import Engine, Outcomes, Step
 from volproc.engine.serial import SerialEngine
 from volproc.grid.blocks import Block
 
+
 @dataclass(frozen=True)
 class WorkerPool:
     """Workers of one kind: blocks in flight on each, and its memory."""

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from volproc.lazy import lazy
-from volproc.model.network import Network
 from volproc.stages.inference.device_link import give_back, is_out_of_memory, link_to
 
 if TYPE_CHECKING:
@@ -113,10 +112,10 @@ def _tried(do: Callable[[], T]) -> T | None:
     return None
 
 
-def room_for_calls(network: Network, *, taken: int, ahead: int) -> int:
-    """Bytes for calls of the network besides the block itself and those in hand.
+def room_for_calls(*, taken: int, ahead: int) -> int:
+    """Bytes for calls of a network besides what is `taken`, and by blocks in hand.
 
     Where these are many it is half of what they would leave alone: they stay on the host.
     """
-    free = max(0, capacity() - network.weight_bytes - taken)
+    free = max(0, capacity() - taken)
     return max(free - ahead, free // 2)

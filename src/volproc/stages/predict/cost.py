@@ -28,33 +28,47 @@ FUSING_BYTES = {"mean": 7, "weighted": 33, "max": 1, "union": 6, "majority": 6}
 """A voxel, on a device, besides the votes: sums of 16 or 64 bits, comparisons, and the result."""
 
 
+GPU_LIBRARY_BYTES = 64 * 2**20
+"""On a GPU besides: torch takes memory in pieces of 2 and 20 MiB, cuBLAS 8 or 32 MiB to work in."""
+
+
+@dataclass(frozen=True)
+class DeviceBytes:
+    """Of a block on a GPU: while it waits, while it is computed, a call of a single tile besides,
+    and the network's weights with what libraries take."""
+
+    waiting: int
+    computing: int
+    call: int
+    weights: int
+
+    @property
+    def alone(self) -> int:
+        """What the block needs if no other one is in hand."""
+        return self.computing + self.call + self.weights
+
+    def in_hand(self, blocks: int) -> int:
+        """What so many blocks in hand need, of which one is computed."""
+        return self.alone + (blocks - 1) * self.waiting
+
+
 @dataclass(frozen=True)
 class Cost:
-    """Of one block: memory at its peak and while it waits for another; bytes read; operations."""
+    """Of one block: memory at its peak and while it waits for another; bytes read; operations; and
+    the memory of a GPU, if it is computed there."""
 
     peak_bytes: int
     waiting_bytes: int
     bytes_read: int
     flop: int
-
-
-@dataclass(frozen=True)
-class DeviceBytes:
-    """Of a block on a GPU: while it waits, and while it is computed, without weights.
-
-    `computing` is without a call of the network; `call` is one of a single tile.
-    """
-
-    waiting: int
-    computing: int
-    call: int
+    device: DeviceBytes | None = None
 
 
 def device_bytes(placed: Box, task: Predict) -> DeviceBytes:
     """GPU memory for the block at `placed` of the layout's grid, with the tiles of `task`.
 
-        raw voxels ─▶ resampled, turned ─▶ votes ─▶ fused
-        waiting       a call's activations          waiting to be written
+    raw voxels ─▶ resampled, turned ─▶ votes ─▶ fused
+    waiting       a call's activations          waiting to be written
     """
     axes, window = task.options.axes, task.layout.window(placed, task.options.axes)
     source = task.resampler.source(window)
@@ -71,6 +85,7 @@ def device_bytes(placed: Box, task: Predict) -> DeviceBytes:
         max(raw, votes + fused),
         max(resampling, voting, fusing),
         task.network.activation_bytes(*sides),
+        task.network.weight_bytes + GPU_LIBRARY_BYTES,
     )
 
 
@@ -91,7 +106,7 @@ def cost_of(core: Box, task: Predict) -> Cost:
     if task.device == "cuda":
         # the rest is on the device; page-locked copies are rounded up to a power of two, and stay
         host = read + 2 * (read + votes) + encoding
-        return Cost(host, host, read, _flop(placed, task))
+        return Cost(host, host, read, _flop(placed, task), device_bytes(placed, task))
     peak = (
         read + _computing(window, source, task) + votes + max(_activations(window, task), encoding)
     )

@@ -18,6 +18,7 @@ from volproc.engine.memory import human
 from volproc.errors import ModelError
 from volproc.grid.box import Box, Shape, each
 from volproc.lazy import lazy
+from volproc.model.network import Network
 from volproc.stages.inference.device_memory import capacity, within_memory
 from volproc.stages.inference.tile_size import up
 from volproc.stages.inference.tiling import Layout
@@ -38,7 +39,7 @@ def in_parts(
     fits: Callable[[Box, Layout], bool],
     cut_tiles: bool,
 ) -> torch.Tensor:
-    """The votes of a part (classes, axes, z, y, x); where memory is short of its halves, on the host.
+    """The votes of a part (classes, axes, z, y, x): of its halves, on the host, if memory is short.
 
     `fits` tells where not to try, by estimate. ModelError where the smallest part is too much.
     """
@@ -79,6 +80,19 @@ def halves_of(core: Box, layout: Layout, *, cut_tiles: bool) -> tuple[Part, Part
             second = Box(_with(core.start, n, cut), core.stop)
             return _part(first, layout, n), _part(second, layout, n)
     return None
+
+
+def cuts_tiles(layout: Layout, network: Network) -> bool:
+    """Whether halves of a tile have its votes: else tiles show, and stay as they are."""
+    return layout.halo >= network.halo
+
+
+def smallest_part(core: Box, layout: Layout, axes: str, *, cut_tiles: bool) -> Part:
+    """What is left of a block where there is memory for nothing more: that with most around it."""
+    part = core, layout
+    while halves := halves_of(*part, cut_tiles=cut_tiles):
+        part = max(halves, key=lambda half: half[1].window(half[0], axes).size)
+    return part
 
 
 def _cut(core: Box, n: int, offset: int, step: int) -> int:

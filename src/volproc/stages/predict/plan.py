@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from math import prod
 
+from volproc.config.cluster import GPU_THREADS
+from volproc.engine.memory import human
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
@@ -19,7 +21,7 @@ from volproc.stages.inference.tiling import Layout
 from volproc.stages.native_grid import NativePlan
 from volproc.stages.output import pyramid_steps
 from volproc.stages.predict.classes import outputs_of
-from volproc.stages.predict.cost import costs_of
+from volproc.stages.predict.cost import DeviceBytes, costs_of, device_bytes
 from volproc.stages.predict.disagreement import (
     DisagreementPlan,
 )
@@ -28,6 +30,7 @@ from volproc.stages.predict.empty_blocks import (
     skip_notes,
 )
 from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.parts import cuts_tiles, smallest_part
 from volproc.stages.predict.restriction import Mask
 from volproc.stages.predict.seam_check import (
     ENDING,
@@ -150,7 +153,22 @@ class PredictPlan:
                 *skip_notes(self.options.skip_empty_std),
                 *self._mask_notes(),
                 *unused_gpu_note(self.options.device),
+                *self._gpu_notes(task, [cost.device for _, cost in costs if cost.device]),
             ),
+        )
+
+    def _gpu_notes(self, task: Predict, needs: Sequence[DeviceBytes]) -> tuple[str, ...]:
+        """What GPU its workers need."""
+        if not needs:
+            return ()
+        most = max(need.in_hand(GPU_THREADS) for need in needs)
+        some = task.placed(self.blocks[len(self.blocks) // 2].core)
+        cut_tiles = cuts_tiles(self.layout, self.network)
+        core, layout = smallest_part(some, self.layout, self.options.axes, cut_tiles=cut_tiles)
+        least = device_bytes(core, replace(task, layout=layout)).alone
+        return (
+            f"needs {human(most)} of GPU memory with {GPU_THREADS} blocks in hand; with less, down "
+            f"to {human(least)}, it has fewer in hand, and computes them in parts",
         )
 
     def _mask_notes(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ from volproc.stages.inference.votes import (
 from volproc.stages.predict.cost import device_bytes
 from volproc.stages.predict.empty_blocks import EmptyBlockRule
 from volproc.stages.predict.options import PredictOptions
-from volproc.stages.predict.parts import in_parts
+from volproc.stages.predict.parts import cuts_tiles, in_parts
 from volproc.stages.predict.restriction import Mask
 from volproc.volume.kinds import refuse_not_finite
 from volproc.volume.resampling import Resampling, Voxels, resampled
@@ -118,7 +118,7 @@ class Predict:
         """The voxels for the device: on a GPU uploaded ahead if there is room for them."""
         if self.device == "cpu":
             return link_to("cpu").to_device(values)
-        return Upload(values, keep=self.device_need(self.placed(block.core)))
+        return Upload(values, keep=device_bytes(self.placed(block.core), self).alone)
 
     def compute(self, block: Block, loaded: Loaded | None) -> PendingBlock | None:
         """The fused block and, if they are written, its votes; None if it is empty."""
@@ -143,14 +143,13 @@ class Predict:
         return in_parts(
             (core, self.layout),
             partial(self._vote_part, core, loaded),
-            fits=lambda core, layout: replace(self, layout=layout).device_need(core) <= capacity(),
-            cut_tiles=self.layout.halo >= self.network.halo,
+            fits=self._fits,
+            cut_tiles=cuts_tiles(self.layout, self.network),
         )
 
-    def device_need(self, core: Box) -> int:
-        """GPU memory for computing `core` of the layout's grid, with one tile in a call."""
-        need = device_bytes(core, self)
-        return need.computing + need.call + self.network.weight_bytes
+    def _fits(self, core: Box, layout: Layout) -> bool:
+        """Whether the GPU has room for `core` with the tiles of `layout`, by estimate."""
+        return device_bytes(core, replace(self, layout=layout)).alone <= capacity()
 
     def _vote_part(self, whole: Box, loaded: Loaded, core: Box, layout: Layout) -> torch.Tensor:
         """The votes of `core`, a part of a block, by the tiles of `layout`."""
@@ -192,7 +191,7 @@ class Predict:
             return None
         need = device_bytes(core, self)
         ahead = (GPU_THREADS - 1) * need.waiting
-        return room_for_calls(self.network, taken=need.computing, ahead=ahead)
+        return room_for_calls(taken=need.computing + need.weights, ahead=ahead)
 
     def fused_classes(self, votes: torch.Tensor) -> torch.Tensor:
         """One value a voxel: (z, y, x), of several classes (classes, z, y, x)."""
