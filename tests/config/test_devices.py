@@ -34,8 +34,11 @@ def driver(monkeypatch):
 
 def test_a_driver_that_is_too_old_is_said_to_be(driver):
     driver(error=RuntimeError(f"{TOO_OLD}\nand more lines"))
-    with pytest.raises(ModelError, match=r'device = "cuda", but .*: .*too old \(found version 1'):
+    said = r'device = "cuda", but .*: .*too old \(found version 1.*; take "auto" or "cpu"'
+    with pytest.raises(ModelError, match=said) as caught:
         device_for("cuda")
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
     assert device_for("auto") == "cpu"
     assert unused_gpu_note("auto") == (
         f"the network runs on CPUs, though there is a driver of a GPU: {TOO_OLD[:-1]}",

@@ -10,8 +10,10 @@ import torch
 from tests.simulated_gpu.fixture import fresh_caches, simulated
 from tests.simulated_gpu.gpus import GRAIN
 
-from volproc import PredictOptions
+import volproc
+from volproc import ClusterOptions, PredictOptions
 from volproc.engine.protocol import do_block
+from volproc.errors import VolprocError
 from volproc.model.normalisation import Normalisation
 from volproc.stages.inference import device_memory
 from volproc.stages.predict import cost
@@ -19,6 +21,7 @@ from volproc.stages.predict.cost import device_bytes
 from volproc.stages.predict.stage import plan_predict
 from volproc.stages.predict.task import Predict
 
+HERE = ClusterOptions(kind="serial")
 ROUNDING = 12
 """Steps of 255: halves are rounded to 16 bits elsewhere."""
 
@@ -28,6 +31,11 @@ def gpu(monkeypatch):
     fresh_caches(monkeypatch)
     monkeypatch.setattr(cost, "GPU_LIBRARY_BYTES", 128 * GRAIN)  # the network is small, too
     yield from simulated()
+
+
+@pytest.fixture
+def small(save_volume, noise):
+    return save_volume("small.zarr", noise[:8, :20, :25], voxel_nm=(50, 50, 40))
 
 
 @pytest.fixture
@@ -140,6 +148,14 @@ def test_a_gpu_too_small_for_any_part_is_refused_in_one_line(gpu, task):
         assert "\n" not in line
 
 
+def test_a_run_on_a_gpu_that_is_too_small_ends_with_one_line(gpu, small, tiny_model, tmp_path):
+    gpu.each[0].total = 40_000
+    options = PredictOptions(model=str(tiny_model), device="cuda")
+    with pytest.raises(VolprocError, match="predict: the GPU has too little memory") as caught:
+        volproc.predict(small.info.url, str(tmp_path / "o.zarr"), options, cluster=HERE)
+    assert caught.value.exit_code == 2
+
+
 def test_blocks_are_uploaded_ahead_only_beside_the_one_that_is_computed(gpu, task):
     kept = task(tile=(20, 20, 20), block=(20, 20, 20))
     first = kept.blocks[0]
@@ -185,7 +201,7 @@ def test_calls_leave_room_for_the_blocks_in_hand(gpu, task):
 
 
 def test_a_plan_states_the_memory_and_down_to_it_blocks_are_done(gpu, task, monkeypatch):
-    kept = task(shape=(24, 48, 60), tile=(24, 48, 48))
+    kept = task(shape=(8, 20, 25), tile=(8, 20, 20))
     (note,) = [note for note in kept.notes if "of GPU memory" in note]
     numbers = re.search(r"needs (\S+) MB .* 4 blocks in hand; .* down to (\S+) (k|M)B,", note)
     most, least = (float(numbers[n]) for n in (1, 2))

@@ -76,9 +76,14 @@ def halves_of(core: Box, layout: Layout, *, cut_tiles: bool) -> tuple[Part, Part
             step = layout.stride
         cut = _cut(core, n, layout.offset[n], step)
         if core.start[n] < cut < core.stop[n]:
-            first = Box(core.start, _with(core.stop, n, cut))
-            second = Box(_with(core.start, n, cut), core.stop)
-            return _part(first, layout, n), _part(second, layout, n)
+            both = (
+                Box(core.start, _with(core.stop, n, cut)),
+                Box(_with(core.start, n, cut), core.stop),
+            )
+            first, second = (
+                _part(half, layout, n) if cut_tiles else (half, layout) for half in both
+            )
+            return first, second
     return None
 
 

@@ -111,8 +111,9 @@ class PredictPlan:
         extras = [plan.steps for plan in (self.native, self.disagreement) if plan]
         places = self.certified()
         certify = [certificate_step(task, places, digest=self.digest)] if places else []
-        main = (self.step(task), *self.pyramid, *self.votes_pyramid)
-        return (*main, *chain.from_iterable(extras), *certify)
+        pyramids = (*self.pyramid, *self.votes_pyramid)
+        # both steps on a GPU one after the other: its workers are started once
+        return (self.step(task), *certify, *pyramids, *chain.from_iterable(extras))
 
     def task(self, constants: Constants, empty: EmptyBlockRule | None = None) -> Predict:
         """The task, with the volume's normalisation constants."""

@@ -162,7 +162,7 @@ class Predict:
         )
         host = loaded.host[part.within(first.start).slices]
         inside = None if loaded.inside is None else loaded.inside[core.within(whole.start).slices]
-        return task._vote_at_once(core, Loaded(link_to("cuda").to_device(host), inside, host))
+        return task._vote_at_once(core, Loaded(link_to(self.device).to_device(host), inside, host))
 
     def _vote_at_once(self, core: Box, loaded: Loaded) -> torch.Tensor:
         options = self.options
