@@ -76,14 +76,11 @@ def halves_of(core: Box, layout: Layout, *, cut_tiles: bool) -> tuple[Part, Part
             step = layout.stride
         cut = _cut(core, n, layout.offset[n], step)
         if core.start[n] < cut < core.stop[n]:
-            both = (
-                Box(core.start, _with(core.stop, n, cut)),
-                Box(_with(core.start, n, cut), core.stop),
-            )
-            first, second = (
-                _part(half, layout, n) if cut_tiles else (half, layout) for half in both
-            )
-            return first, second
+            first = Box(core.start, _with(core.stop, n, cut))
+            second = Box(_with(core.start, n, cut), core.stop)
+            if not cut_tiles:
+                return (first, layout), (second, layout)
+            return _part(first, layout, n), _part(second, layout, n)
     return None
 
 
