@@ -122,7 +122,7 @@ def test_a_block_takes_the_memory_that_was_planned(gpu, task, how):
 
 
 def test_a_small_gpu_computes_a_block_in_parts(gpu, task, monkeypatch):
-    kept = task(shape=(24, 48, 60), tile=(24, 48, 48))
+    kept = task(shape=(16, 32, 40), tile=(16, 32, 32))
     (whole,) = kept.done()
     need = device_bytes(kept.blocks[0].core, kept.task).alone
     parts = voted(monkeypatch)
@@ -149,17 +149,23 @@ def voted(monkeypatch):
     return parts
 
 
-def test_parts_are_halved_where_the_estimate_was_too_low(gpu, task, monkeypatch):
-    kept = task(shape=(24, 48, 60), tile=(24, 48, 48))
+def test_a_block_is_tried_again_and_then_halved_where_the_estimate_was_too_low(
+    gpu, task, monkeypatch
+):
+    kept = task(shape=(8, 20, 25))
     (whole,) = kept.done()
-    need = device_bytes(kept.blocks[0].core, kept.task)
-    monkeypatch.setattr(Predict, "_fits", lambda *_: True)
-    parts = voted(monkeypatch)
-    gpu.each[0].total = need.weights + need.computing // 2
+    plain, tried = Predict._vote_at_once, []
+
+    def vote(task, core, loaded):
+        tried.append(core.size)
+        if core.size > whole.size // 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(task, core, loaded)
+
+    monkeypatch.setattr(Predict, "_vote_at_once", vote)
     (found,) = kept.done()
-    assert not isinstance(found, str), found
     assert same([found], [whole])
-    assert not all(parts)
+    assert tried == [whole.size] * 2 + [whole.size // 2] * 2
 
 
 def test_a_run_on_a_gpu_that_is_too_small_ends_with_one_line(gpu, small, tiny_model, tmp_path):
@@ -193,7 +199,7 @@ def test_blocks_are_uploaded_ahead_only_beside_the_one_that_is_computed(gpu, tas
 
 @pytest.mark.parametrize("share", [3.0, 0.9])
 def test_threads_with_blocks_in_hand_share_a_small_gpu(gpu, task, monkeypatch, share):
-    kept = task(shape=(24, 48, 60), tile=(16, 24, 24), block=(16, 24, 24))
+    kept = task(shape=(12, 32, 40), tile=(12, 16, 16), block=(12, 16, 16))
     wanted = kept.done()
     fresh_caches(monkeypatch)
     gpu.each[0].total = int(share * device_bytes(kept.blocks[0].core, kept.task).alone)
