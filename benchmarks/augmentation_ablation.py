@@ -2,7 +2,7 @@
 
     python benchmarks/augmentation_ablation.py DATA FOLDER [--only fib25 hela] [--steps 300]
         [--widths 16 32 48] [--patch 96] [--batch 8] [--seeds 0] [--profile em]
-        [--variants none flips em ...]
+        [--variants none flips em ...] [--spoilt]
 
 DATA holds fib25/raw.tif and bodies.tif (membranes between bodies, 10 nm), and hela-roi329/ with
 raw_40nm.tif, labels5_40nm.tif and lost_mask.tif (nuclei, at 50 nm). Of both volumes the first
@@ -15,7 +15,9 @@ steps, seed and patches:
     em - KIND    the profile without one kind
     flips + KIND flips with one kind, as strong as in the profile
 
-Scores are the Dice of the hold-out, the mean of the axes. FOLDER/ablation.csv and ablation.md are
+Scores are the Dice of the hold-out, the mean of the axes; with --spoilt also that of the fused
+prediction of its first sections as they are, darker (greys to the power of 2), noisier and blurred,
+as another microscope might show them. FOLDER/ablation.csv and ablation.md are
 written after every training; the same command goes on where it was stopped. A difference is one if
 it is larger than that between seeds: give more than one.
 """
@@ -28,15 +30,16 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
+from saved_volume import saved
+from scipy.ndimage import gaussian_filter
 
 import volproc
-from volproc.grid.scale import parse_voxel_nm
+from volproc.grid.box import Box
 from volproc.stages.train.augmentation.options import AugmentationOptions
-from volproc.volume.metadata import new_volume
-from volproc.volume.store import create_volume
 
 KINDS = {
     **{kind: (kind,) for kind in ("brightness", "contrast", "gamma")},
@@ -51,7 +54,10 @@ CARRIED |= {"gauss": "noise", "shot": "noise"}
 """Strengths that say nothing without the probability of their kind."""
 CURVES = 0.35
 """How often curves are drawn where they are tried: as often as the shipped model saw them."""
-FIELDS = ("data", "variant", "seed", "dice", "seconds")
+SPOILT = ("as it is", "darker", "noisier", "blurred")
+SPOILT_SECTIONS = 48
+FIELDS = ("data", "variant", "seed", "dice", *SPOILT, "seconds")
+SERIAL = volproc.ClusterOptions(kind="serial")
 
 
 def main() -> None:
@@ -61,6 +67,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=list(VOLUMES), choices=list(VOLUMES))
     parser.add_argument("--profile", default="em")
     parser.add_argument("--variants", nargs="+", default=[])
+    parser.add_argument("--spoilt", action="store_true")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--widths", nargs="+", type=int, default=[16, 32, 48])
     for name, default in (("steps", 300), ("patch", 96), ("batch", 8)):
@@ -110,12 +117,14 @@ def trained(
     }
     if not (folder / "held-out-labels.zarr").exists():
         for url, values, size in VOLUMES[data](args.data):
-            save(folder / f"{url}.zarr", values, size)
+            kind = "image" if "images" in url else "labels"
+            saved(folder / f"{url}.zarr", values, size, kind=kind)
     before = time.perf_counter()
+    model = folder / f"{variant.replace(' ', '')}-{seed}"
     card = volproc.train(
         **{role: (url,) for role, url in parts.items()},
         ignore=(str(folder / "train-ignore.zarr"),) if data == "hela" else (),
-        model_out=str(folder / f"{variant.replace(' ', '')}-{seed}"),
+        model_out=str(model),
         voxel_nm=50.0 if data == "hela" else 10.0,
         widths=tuple(args.widths),
         patch=args.patch,
@@ -129,7 +138,40 @@ def trained(
     )
     scores = [score for name, score in card.scores.items() if "dice" in name]
     seconds = round(time.perf_counter() - before, 1)
-    return dict(zip(FIELDS, (data, variant, seed, round(np.mean(scores), 4), seconds), strict=True))
+    others = tuple(spoilt_scores(model, folder)) if args.spoilt else ("",) * len(SPOILT)
+    values = (data, variant, seed, round(np.mean(scores), 4), *others, seconds)
+    return dict(zip(FIELDS, values, strict=True))
+
+
+def spoilt_scores(model: Path, folder: Path) -> Iterator[float]:
+    """Dice of the fused prediction of the hold-out's first sections, for each of SPOILT."""
+    greys, labels = (cut(folder / f"held-out-{name}.zarr") for name in ("images", "labels"))
+    nm, how = greys[1], {"cluster": SERIAL, "progress": False}
+    truth = saved(folder / "spoilt-labels.zarr", labels[0], nm)
+    for name in (one.replace(" ", "-") for one in SPOILT):
+        url = saved(folder / f"{name}.zarr", spoilt(greys[0], name), nm, kind="image")
+        made = volproc.predict(url, f"{model}-{name}.zarr", model=str(model), **how)
+        found = volproc.evaluate(made, volproc.EvaluateOptions(ground_truth=truth), **how)
+        yield round(float(found.rows()[0]["dice"]), 4)
+
+
+def cut(path: Path) -> tuple[np.ndarray, Any]:
+    """The first sections of a volume, and its voxel size."""
+    volume = volproc.open_volume(str(path))
+    box = volume.info.box.clip(Box((0, 0, 0), (SPOILT_SECTIONS, *volume.info.shape[1:])))
+    return volume.read(box), volume.info.voxel_nm
+
+
+def spoilt(values: np.ndarray, how: str) -> np.ndarray:
+    """The same sections as another microscope might show them."""
+    greys = values.astype(np.float32)
+    if how == "darker":
+        greys = (greys / 255) ** 2 * 255
+    elif how == "noisier":
+        greys += np.random.default_rng(0).normal(0, 15, greys.shape)
+    elif how == "blurred":
+        greys = gaussian_filter(greys, 1.5)
+    return greys.round().clip(0, 255).astype(np.uint8)
 
 
 def fib25(data: Path) -> Iterator[tuple[str, np.ndarray, tuple]]:
@@ -163,17 +205,6 @@ def hela(data: Path) -> Iterator[tuple[str, np.ndarray, tuple]]:
 VOLUMES = {"fib25": fib25, "hela": hela}
 
 
-def save(url: Path, values: np.ndarray, size: tuple) -> None:
-    kind = "image" if "images" in url.name else "labels"
-    info = new_volume(
-        str(url), shape=values.shape, voxel_nm=parse_voxel_nm(size), dtype="uint8", kind=kind,
-        max_levels=1,
-    )  # fmt: skip
-    volume = create_volume(info, step="made", digest="made", version=volproc.__version__)
-    volume.write(info.box, values)
-    volume.finish()
-
-
 def write(rows: list[dict[str, object]], folder: Path) -> None:
     with (folder / "ablation.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, FIELDS)
@@ -183,17 +214,26 @@ def write(rows: list[dict[str, object]], folder: Path) -> None:
 
 
 def markdown(rows: list[dict[str, object]]) -> Iterator[str]:
-    """Mean Dice over seeds, and in brackets how far the seeds are apart."""
+    """Means over seeds, and in brackets how far the seeds are apart; empty columns are left out."""
     sets = list(dict.fromkeys(row["data"] for row in rows))
-    yield f"| variant | {' | '.join(map(str, sets))} |"
-    yield "|---" * (1 + len(sets)) + "|"
+    scores = [one for one in ("dice", *SPOILT) if any(row[one] != "" for row in rows)]
+    columns = [(data, score) for data in sets for score in scores]
+    yield f"| variant | {' | '.join(f'{data}, {score}' for data, score in columns)} |"
+    yield "|---" * (1 + len(columns)) + "|"
     for variant in dict.fromkeys(row["variant"] for row in rows):
-        cells = []
-        for data in sets:
-            dice = [r["dice"] for r in rows if (r["data"], r["variant"]) == (data, variant)]
-            apart = f" ({max(dice) - min(dice):.3f})" if len(dice) > 1 else ""
-            cells.append(f"{statistics.mean(dice):.3f}{apart}" if dice else "")
+        of_variant = [row for row in rows if row["variant"] == variant]
+        cells = [
+            cell([row[score] for row in of_variant if row["data"] == data])
+            for data, score in columns
+        ]
         yield f"| {variant} | {' | '.join(cells)} |"
+
+
+def cell(values: list[Any]) -> str:
+    if not values:
+        return ""
+    apart = f" ({max(values) - min(values):.3f})" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{apart}"
 
 
 if __name__ == "__main__":

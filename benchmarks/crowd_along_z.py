@@ -22,7 +22,7 @@ from crowd_table import markdown
 from volproc import AnnotateOptions
 from volproc.drawing import Patch
 from volproc.stages.annotate.methods import METHODS
-from volproc.stages.annotate.quality.consistency import mend
+from volproc.stages.annotate.quality.consistency import replace_failures
 from volproc.stages.annotate.quality.slice_scores import SliceScores, means_of, score_slice
 from volproc.stages.crowd.volunteers import CROWDS
 
@@ -56,7 +56,7 @@ def main() -> None:
         shape_yx = tifffile.imread(labels, key=0).shape
         for n in given.volunteers:
             alone = [patches[n] for patches in slices]
-            mended, replaced = mend(alone, nm=NM, shape_yx=shape_yx)
+            mended, replaced = replace_failures(alone, nm=NM, shape_yx=shape_yx)
             for name, patches in (("cria", alone), (f"along z ({len(replaced)})", mended)):
                 score = partial(scores_of_patch, labels)
                 means = means_of(pool.map(score, enumerate(patches), chunksize=4))

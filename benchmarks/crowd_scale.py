@@ -24,11 +24,10 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from processes import Cost, measured
-from volproc.stages.crowd.export_parts import Parts
 
 from volproc import __version__
 from volproc.grid.scale import VoxelNm
-from volproc.stages.crowd.export_rows import Export, header
+from volproc.stages.crowd.export_rows import Export, Parts, header
 from volproc.stages.crowd.simulated_votes import draw
 from volproc.stages.crowd.visible_outlines import FRAME_VOXELS, Outline, trace
 from volproc.stages.crowd.volunteers import panel, volunteers

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from saved_volume import saved
+from saved_volume import saved_in
 
 import volproc
 from volproc.stages.train.data_options import DataOptions
@@ -40,7 +40,7 @@ def all_but(path: Path, slices: list[int], labels: Any) -> str:
     """A volume that is 1 where labels are ignored: everywhere but in `slices`."""
     ignored = np.ones(labels.info.shape, np.uint8)
     ignored[slices] = 0
-    return saved(path, ignored, labels)
+    return saved_in(path, ignored, labels)
 
 
 def score(asked: argparse.Namespace, name: str, ignore: str, **how: Any) -> float:

@@ -51,7 +51,9 @@ def main() -> None:
         parts = ("images", greys, "image", image), ("labels", known, "labels", labels)
         for key, values, kind, like in parts:
             name = f"{prefix}{key}-{given.slices}.zarr"
-            how[prefix + key] = (saved(given.out / name, values[rows], like, kind=kind),)
+            how[prefix + key] = (
+                saved(given.out / name, values[rows], like.info.voxel_nm, kind=kind),
+            )
     spec = volproc.load_card(given.model).spec
     how |= {name: getattr(spec, name) for name in ("slices_in", "slices_out", "widths", "skips")}
     for name, changes in ((way, WAYS[way]) for way in given.ways):

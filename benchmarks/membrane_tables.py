@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from saved_volume import saved
+from saved_volume import saved_in
 
 import volproc
 from volproc.fusion import FUSIONS, fuse
@@ -51,7 +51,7 @@ def body_row(
 ) -> tuple[float, str]:
     """Adapted Rand error, and a row of the table."""
     stem = f"{name.replace(' ', '-')}-{at}"
-    mask = saved(
+    mask = saved_in(
         asked.out / f"{stem}-mask.zarr",
         (answer >= at * 255).astype(np.uint8),
         like,
@@ -101,7 +101,7 @@ def main() -> None:
         membranes = target_of(known, options, labels.info.voxel_nm) > 0
     else:
         membranes = known > 0
-    truth = saved(
+    truth = saved_in(
         asked.out / "truth.zarr", membranes[here].astype(np.uint8), labels, start=box.start
     )
     began = time.process_time()
@@ -111,7 +111,7 @@ def main() -> None:
     print(f"predict: {time.process_time() - began:.0f} CPU s\n")
     membrane_rows(asked, votes, truth)
     if asked.inside:
-        bodies = saved(asked.out / "bodies.zarr", known[here], labels, start=box.start)
+        bodies = saved_in(asked.out / "bodies.zarr", known[here], labels, start=box.start)
         body_rows(asked, volproc.open_volume(votes), bodies, box, labels)
 
 

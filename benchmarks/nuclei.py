@@ -27,12 +27,11 @@ from pathlib import Path
 import cc3d
 import numpy as np
 import tifffile
+from saved_volume import saved
 from scipy.ndimage import binary_dilation, distance_transform_edt
 
 import volproc
 from volproc import ClusterOptions, InteriorOptions, PhantomOptions
-from volproc.grid.scale import parse_voxel_nm
-from volproc.volume.metadata import new_volume
 
 THICKNESS_NM = 77
 MIN_UM3 = 1.25
@@ -133,17 +132,6 @@ def scored(found: np.ndarray, truth: np.ndarray, few: np.ndarray) -> dict:
     return {"best": best, "matched": matched, "wrong": wrong, "missed": missed, "pq": quality}
 
 
-def save(url: Path, values: np.ndarray, size: tuple) -> str:
-    info = new_volume(
-        str(url), shape=values.shape, voxel_nm=parse_voxel_nm(size), dtype="uint8", kind="labels",
-        max_levels=1,
-    )  # fmt: skip
-    volume = volproc.create_volume(info, step="benchmark", digest="made", version="0")
-    volume.write(info.box, values.astype(np.uint8))
-    volume.finish()
-    return str(url)
-
-
 def cases(
     args: argparse.Namespace,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray, tuple, np.ndarray]]:
@@ -208,7 +196,7 @@ def main() -> None:
     for name, envelope, truth, size, ids in cases(args):
         if name not in args.cases:
             continue
-        source = save(args.folder / f"{name}.zarr", envelope, size)
+        source = saved(args.folder / f"{name}.zarr", envelope.astype(np.uint8), size)
         lines = []
         for title in args.only:
             options = METHODS[title]

@@ -1,12 +1,12 @@
 """How models mark nuclei of a real cell: Dice, holes in them, and what becomes of invaginations.
 
-    python benchmarks/nucleus_shape.py DATA MODEL... [--slices 150 300]
+    python benchmarks/nucleus_shape.py DATA FOLDER MODEL... [--slices 150 300] [--real-only]
 
 Phantoms that no model learnt from, and the real cell. DATA holds hela-roi329/ as
-benchmarks/real_cell.py has it. A MODEL is a folder, a shipped name or a training's checkpoint.pt.
-In memory, at 50 nm, lost pixels filled, each slice brought to one mean and spread, votes averaged
-over three axes and cut at 0.5. A hole is background that nuclei enclose in 3D, a pocket what they
-enclose in a slice; an invagination is what a disc of 400 nm closes in the truth's slices.
+benchmarks/real_cell.py has it; volumes and votes are kept in FOLDER. A MODEL is a model's folder or
+a shipped name. At 50 nm, lost pixels filled, each slice brought to one mean and spread, votes
+averaged over three axes and cut at 0.5. A hole is background that nuclei enclose in 3D, a pocket
+what they enclose in a slice; an invagination is what a disc of 400 nm closes in the truth's slices.
 """
 
 from __future__ import annotations
@@ -19,26 +19,36 @@ import numpy as np
 import tifffile
 import torch
 from real_cell import EXACT, NUCLEUS, filled
+from saved_volume import saved
 from scipy import ndimage
 from torch.nn.functional import interpolate
 
+import volproc
+from volproc.config.cluster import ClusterOptions
 from volproc.grid.box import whole_box
 from volproc.grid.scale import parse_voxel_nm
-from volproc.model.model_folder import model_folder
-from volproc.model.normalisation import constants_from
-from volproc.model.unet import UNet
-from volproc.model.unet_spec import UNetSpec
-from volproc.model.weights import load_model
 from volproc.stages.phantom.look import look_of
 from volproc.stages.phantom.render import render
 from volproc.stages.phantom.scene_layout import make_scene
-from volproc.stages.train.pairs import Pair, pair_of
-from volproc.stages.train.validation import predicted
 
 UM3 = 0.05**3
 """Of a voxel."""
 DISC_PIXELS = 8
 PHANTOMS = [("hela", 301), ("varied", 302), ("varied", 303), ("varied", 304)]
+
+
+NM = parse_voxel_nm((50, 50, 50))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A volume at 50 nm, uint8, and its nuclei."""
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+    exact: tuple[int, ...] = ()
+    """Slices in which every pixel is exact."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,8 @@ def at_50_nm(image: np.ndarray) -> np.ndarray:
     return small[:, 0].round().clamp(0, 255).numpy().astype(np.uint8)
 
 
-def real_cell(data: Path, slices: slice) -> Pair:
+def real_cell(data: Path, first: int, stop: int) -> Case:
+    slices = slice(first, stop)
     image, lost = (
         tifffile.imread(data / name)[slices] for name in ("raw_40nm.tif", "lost_mask.tif")
     )
@@ -95,36 +106,32 @@ def real_cell(data: Path, slices: slice) -> Pair:
     labels = tifffile.imread(data / "labels4_multinuclei_10nm.tif")[slices]
     z, y, x = labels.shape
     share = np.isin(labels, NUCLEUS).reshape(z, y // 5, 5, x // 5, 5).mean((2, 4))
-    small = at_50_nm(even)
-    return pair_of(small, share >= 0.5, normalisation=constants_from(small))
-
-
-def network_of(model: str) -> UNet:
-    if not model.endswith(".pt"):
-        network, _ = load_model(model_folder(model))
-        assert isinstance(network, UNet)
-        return network.eval()
-    network = UNet(UNetSpec(slices_in=12, slices_out=8))
-    network.load_state_dict(torch.load(model, weights_only=True)["average"])
-    return network.eval()
+    exact = tuple(z - first for z in EXACT if first <= z < stop)
+    name = f"real cell, slices {first} to {stop - 1}"
+    return Case(name, at_50_nm(even), share >= 0.5, exact)
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
     return float(2 * (one & other).sum() / max(1, one.sum() + other.sum()))
 
 
-def votes_of(network: UNet, pair: Pair) -> list[np.ndarray]:
-    return [
-        torch.sigmoid(predicted(network, pair, axis)).movedim(0, axis).numpy() for axis in range(3)
-    ]
+def votes_of(model: str, case: Case, folder: Path) -> np.ndarray:
+    """Probabilities (3, z, y, x) along z, y and x."""
+    image = saved(folder / "image.zarr", case.image, NM, kind="image")
+    name = model.strip("./").replace("/", "-")
+    out, votes = (str(folder / f"{name}{end}.zarr") for end in ("", "-votes"))
+    how = {"cluster": ClusterOptions(kind="serial"), "progress": False}
+    volproc.predict(image, out, model=model, votes=votes, axes="zyx", **how)
+    made = volproc.open_volume(votes)
+    return made.read(made.info.box)[::-1] / np.float32(255)
 
 
-def row(name: str, pair: Pair, votes: list[np.ndarray], exact: list[int]) -> str:
-    truth = pair.ground_truth
+def row(name: str, case: Case, votes: np.ndarray) -> str:
+    truth = case.truth
     mask = np.mean(votes, axis=0) > 0.5
     shape, folds = shape_of(mask), invaginations(truth)
     numbers = [dice(mask, truth), *(dice(vote > 0.5, truth) for vote in votes)]
-    numbers += [dice(mask[z], truth[z]) for z in exact]
+    numbers += [dice(mask[z], truth[z]) for z in case.exact]
     numbers += [(mask & truth).sum() / mask.sum(), (mask & truth).sum() / truth.sum()]
     cells = [f"{number:.3f}" for number in (*numbers, (~mask & folds).sum() / folds.sum())]
     cells += [
@@ -134,39 +141,36 @@ def row(name: str, pair: Pair, votes: list[np.ndarray], exact: list[int]) -> str
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def phantom(look: str, seed: int) -> Pair:
+def phantom(look: str, seed: int) -> Case:
     """A phantom of 4.8 x 16 x 16 µm that no model learnt from."""
     shape, chosen = (96, 320, 320), look_of(look, seed=seed, given={})
-    scene = make_scene(shape, parse_voxel_nm((50, 50, 50)), seed=seed, look=chosen)
-    image, truth = render(scene, whole_box(shape))
-    return pair_of(image, truth, normalisation=constants_from(image))
+    image, truth = render(make_scene(shape, NM, seed=seed, look=chosen), whole_box(shape))
+    return Case(f"phantom {seed}, {look}", image, truth > 0)
 
 
-def table(title: str, pair: Pair, networks: dict[str, UNet], exact: list[int]) -> None:
-    truth = shape_of(pair.ground_truth)
+def table(case: Case, models: list[str], folder: Path) -> None:
+    truth = shape_of(case.truth)
     heads = ["model", "Dice", "along z", "along y", "along x"]
-    heads += [f"exact slice {n + 1}" for n in range(len(exact))]
+    heads += [f"exact slice {n + 1}" for n in range(len(case.exact))]
     heads += ["precision", "recall", "invaginations open"]
     heads += [f"holes (µm³), truth {truth.holes} ({truth.holes_um3:.2f})"]
     heads += [f"pockets (µm³), truth {truth.pockets} ({truth.pockets_um3:.2f})"]
-    print(f"\n{title}\n\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
-    for name, network in networks.items():
-        print(row(name, pair, votes_of(network, pair), exact), flush=True)
+    print(f"\n{case.name}\n\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+    for model in models:
+        print(row(model, case, votes_of(model, case, folder)), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--slices", type=int, nargs=2, default=(150, 300))
+    parser.add_argument("--real-only", action="store_true")
     given = parser.parse_args()
-    networks = {model: network_of(model) for model in given.models}
-    for look, seed in PHANTOMS:
-        table(f"phantom {seed}, {look}", phantom(look, seed), networks, [])
-    first, stop = given.slices
-    pair = real_cell(given.data / "hela-roi329", slice(first, stop))
-    exact = [z - first for z in EXACT if first <= z < stop]
-    table(f"real cell, slices {first} to {stop - 1}", pair, networks, exact)
+    cases = [] if given.real_only else [phantom(look, seed) for look, seed in PHANTOMS]
+    for case in (*cases, real_cell(given.data / "hela-roi329", *given.slices)):
+        table(case, given.models, given.folder / case.name.replace(" ", "-").replace(",", ""))
 
 
 if __name__ == "__main__":

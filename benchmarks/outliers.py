@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from planes_kept import real_cell
+from saved_volume import saved
 
 import volproc
 from volproc import ClusterOptions, EvaluateOptions, PhantomOptions, PredictOptions
 from volproc.grid.box import Box
-from volproc.volume.metadata import VolumeInfo, new_volume
-from volproc.volume.store import create_volume, open_volume
+from volproc.volume.metadata import VolumeInfo
+from volproc.volume.store import open_volume
 
 SERIAL = ClusterOptions(kind="serial")
 COUNTS = (0, 1, 10, 1000)
@@ -52,23 +53,14 @@ def slabs(data: Path, folder: Path) -> Iterator[Slab]:
     yield "cell", grey, np.isin(wide, (1, 2))[:, 2::4, 2::4], image.info
 
 
-def saved(url: Path, values: Any, like: VolumeInfo, *, kind: Any = "image") -> str:
-    """`values` as a volume with the voxels of `like`."""
-    how = {"voxel_nm": like.voxel_nm, "dtype": str(values.dtype), "kind": kind}
-    info = new_volume(str(url), shape=values.shape, max_levels=1, **how)
-    volume = create_volume(info, step="benchmark", digest=url.name, version="0")
-    volume.write(info.box, values)
-    return volume.finish().info.url
-
-
 def dice(folder: Path, slab: Slab, name: str, values: Any, axes: str) -> float:
     """Of the shipped model on `values`, which lie around the middle of a slab."""
     of, grey, nuclei, like = slab
     first = (len(grey) - len(values)) // 2
     place = folder / f"{of}-{name}-{axes}"
     marks = nuclei[first : first + len(values), : values.shape[1], : values.shape[2]]
-    truth = saved(Path(f"{place}-truth.zarr"), marks.astype(np.uint8), like, kind="labels")
-    image = saved(Path(f"{place}.zarr"), values, like)
+    truth = saved(Path(f"{place}-truth.zarr"), marks.astype(np.uint8), like.voxel_nm)
+    image = saved(Path(f"{place}.zarr"), values, like.voxel_nm, kind="image")
     out = f"{place}-out.zarr"
     volproc.predict(image, out, PredictOptions(axes=axes, votes=False), cluster=SERIAL)
     return float(

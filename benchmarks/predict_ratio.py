@@ -37,23 +37,20 @@ from processes import Cost, measured
 
 import volproc
 from volproc import PhantomOptions, PredictOptions
-from volproc.engine.clusters.local import SETTINGS, thread_settings
+from volproc.engine.worker_settings import environment
 from volproc.grid.box import whole_box
 from volproc.model.normalisation import Normalisation
 from volproc.model.predictor import Predictor
+from volproc.stages.inference import votes as voting
 from volproc.stages.inference.tile_size import up
 from volproc.stages.inference.tiling import along
 from volproc.stages.inference.votes import load_once
-from volproc.stages.predict import (
-    inference,
-    task,
-)
+from volproc.stages.predict import task
 from volproc.stages.predict.stage import PredictPlan, plan_predict
 from volproc.stages.volume_sample import volume_sample
 from volproc.volume.store import Volume, create_volume, open_volume
 
 STEP = ("StepFinished", "predict")
-ENVIRON = "distributed.nanny.pre-spawn-environ."
 
 
 def planned(folder: Path, model: str, *, votes: bool) -> PredictPlan:
@@ -163,7 +160,7 @@ def parts(folder: Path, model: str, *, votes: bool) -> dict[str, float]:
         found.wrap(answering.module, "forward", "network")
         found.wrap(type(constants), "apply", "normalise")
         found.wrap(task, "resampled", "resample")
-        found.wrap(inference, "quantise", "quantise and keep")
+        found.wrap(voting, "quantise", "quantise and keep")
         found.wrap(task.Predict, "fused", "fuse")
         with found.timed("read and decode"):
             loaded = work.load(block)
@@ -243,8 +240,7 @@ def print_parts(seconds: dict[str, float], own: float) -> None:
 
 def as_a_worker() -> None:
     """Start anew with a worker's settings: how memory is kept is decided at the very start."""
-    settings = {**SETTINGS, **thread_settings(2, cores=2)}
-    wanted = {k.removeprefix(ENVIRON): str(v) for k, v in settings.items() if ENVIRON in k}
+    wanted = environment(2, cores=2)
     if not wanted.keys() <= os.environ.keys():
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
 

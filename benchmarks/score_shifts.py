@@ -12,31 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from saved_volume import saved
 
 import volproc
 from volproc import ClusterOptions
-from volproc.grid.scale import parse_voxel_nm
-from volproc.volume.metadata import new_volume
-from volproc.volume.store import create_volume
 
 VOXEL_NM = (50.0, 40.0, 40.0)
 NUCLEUS = (1, 2)
 SHOWN = ("masd_nm", "assd_nm", "hd_nm", "hd95_nm", "nsd_50", "nsd_100", "bf_50", "bf_100")
-
-
-def write(url: Path, mask: np.ndarray) -> str:
-    """The mask as a label volume."""
-    info = new_volume(
-        str(url),
-        shape=mask.shape,
-        voxel_nm=parse_voxel_nm(VOXEL_NM),
-        dtype="uint8",
-        kind="labels",
-        max_levels=1,
-    )
-    volume = create_volume(info, step="made", digest="made", version="0")
-    volume.write(info.box, mask.astype(np.uint8))
-    return str(volume.finish().info.url)
 
 
 def shifted(mask: np.ndarray, axis: int, by: int) -> np.ndarray:
@@ -53,12 +36,16 @@ def main() -> None:
     asked = parser.parse_args()
     labels = tifffile.imread(asked.data / "hela-roi329" / "labels5_40nm.tif")
     mask = np.isin(labels, NUCLEUS)
-    truth = write(asked.folder / "truth.zarr", mask)
+    truth = saved(asked.folder / "truth.zarr", mask.astype(np.uint8), VOXEL_NM)
     print("| shift |", " | ".join(("Dice", "IoU", *SHOWN, "2d mean masd_nm", "published, px")), "|")
     print("|---" * (len(SHOWN) + 5) + "|", flush=True)
     for axis, name in enumerate("zyx"):
         for by in (1, 2, 3):
-            result = write(asked.folder / f"{name}{by}.zarr", shifted(mask, axis, by))
+            result = saved(
+                asked.folder / f"{name}{by}.zarr",
+                shifted(mask, axis, by).astype(np.uint8),
+                VOXEL_NM,
+            )
             score = volproc.evaluate(
                 result,
                 truth,
