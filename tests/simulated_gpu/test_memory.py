@@ -16,8 +16,8 @@ from volproc.engine.protocol import do_block
 from volproc.errors import VolprocError
 from volproc.model.normalisation import Normalisation
 from volproc.stages.inference import device_memory
-from volproc.stages.predict import cost
-from volproc.stages.predict.cost import device_bytes
+from volproc.stages.predict import gpu_memory
+from volproc.stages.predict.gpu_memory import device_bytes
 from volproc.stages.predict.stage import plan_predict
 from volproc.stages.predict.task import Predict
 
@@ -29,7 +29,7 @@ ROUNDING = 12
 @pytest.fixture
 def gpu(monkeypatch):
     fresh_caches(monkeypatch)
-    monkeypatch.setattr(cost, "GPU_LIBRARY_BYTES", 128 * GRAIN)  # the network is small, too
+    monkeypatch.setattr(gpu_memory, "GPU_LIBRARY_BYTES", 128 * GRAIN)  # the network is small, too
     yield from simulated()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,42 +14,11 @@ import numpy.typing as npt
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.stages.inference.batches import HOST_BYTES, requested_tiles
-from volproc.stages.inference.device_memory import device_itemsize
 from volproc.stages.inference.tta import FLIPS
 from volproc.stages.inference.votes import flop_of
+from volproc.stages.predict.gpu_memory import DeviceBytes, device_bytes, slab_voxels
+from volproc.stages.predict.task import Predict
 from volproc.volume.metadata import itemsize
-from volproc.volume.resampling import SLAB
-
-if TYPE_CHECKING:
-    from volproc.stages.predict.task import Predict
-
-
-FUSING_BYTES = {"mean": 7, "weighted": 33, "max": 1, "union": 6, "majority": 6}
-"""A voxel, on a device, besides the votes: sums of 16 or 64 bits, comparisons, and the result."""
-
-
-GPU_LIBRARY_BYTES = 64 * 2**20
-"""On a GPU besides: torch takes memory in pieces of 2 and 20 MiB, cuBLAS 8 or 32 MiB to work in."""
-
-
-@dataclass(frozen=True)
-class DeviceBytes:
-    """Of a block on a GPU: while it waits, while it is computed, a call of a single tile besides,
-    and the network's weights with what libraries take."""
-
-    waiting: int
-    computing: int
-    call: int
-    weights: int
-
-    @property
-    def alone(self) -> int:
-        """What the block needs if no other one is in hand."""
-        return self.computing + self.call + self.weights
-
-    def in_hand(self, blocks: int) -> int:
-        """What so many blocks in hand need, of which one is computed."""
-        return self.alone + (blocks - 1) * self.waiting
 
 
 @dataclass(frozen=True)
@@ -62,36 +31,6 @@ class Cost:
     bytes_read: int
     flop: int
     device: DeviceBytes | None = None
-
-
-def device_bytes(placed: Box, task: Predict) -> DeviceBytes:
-    """GPU memory for the block at `placed` of the layout's grid, with the tiles of `task`.
-
-    raw voxels ─▶ resampled, turned ─▶ votes ─▶ fused
-    waiting       a call's activations          waiting to be written
-    """
-    axes, window = task.options.axes, task.layout.window(placed, task.options.axes)
-    source = task.resampler.source(window)
-    raw = source.size * device_itemsize(task.image.info.dtype)
-    seen = window.size * (1 if task.image.info.dtype == "uint8" else 4)
-    votes = placed.size * len(task.outputs) * len(axes)
-    fused = placed.size * len(task.outputs)
-    resampling = raw + seen + 4 * 4 * _slab_voxels(window, source)
-    voting = seen * (2 if "x" in axes else 1) + votes
-    fusing = votes + fused + FUSING_BYTES[task.options.fusion] * placed.size
-    tile = [side + 2 * task.layout.halo for side in task.layout.tile]
-    sides = sorted(map(min, tile, window.shape))[-2:]
-    return DeviceBytes(
-        max(raw, votes + fused),
-        max(resampling, voting, fusing),
-        task.network.activation_bytes(*sides),
-        task.network.weight_bytes + GPU_LIBRARY_BYTES,
-    )
-
-
-def _slab_voxels(window: Box, source: Box) -> int:
-    """The most voxels that are resampled at a time, before or after."""
-    return SLAB * max(source.size // source.shape[0], window.size // window.shape[0])
 
 
 def cost_of(core: Box, task: Predict) -> Cost:
@@ -163,7 +102,7 @@ def _flop(core: Box, task: Predict) -> int:
 def _computing(window: Box, source: Box, task: Predict) -> int:
     """Besides the voxels read: the weights, and the window, resampled and turned."""
     voxel = 1 if task.image.info.dtype == "uint8" else 4
-    slab = 3 * 4 * _slab_voxels(window, source)
+    slab = 3 * 4 * slab_voxels(window, source)
     windows = window.size * voxel * (2 if "x" in task.options.axes else 1)  # one turned
     return task.network.weight_bytes + windows + slab
 

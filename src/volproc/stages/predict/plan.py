@@ -21,7 +21,7 @@ from volproc.stages.inference.tiling import Layout
 from volproc.stages.native_grid import NativePlan
 from volproc.stages.output import pyramid_steps
 from volproc.stages.predict.classes import outputs_of
-from volproc.stages.predict.cost import DeviceBytes, costs_of, device_bytes
+from volproc.stages.predict.cost import costs_of
 from volproc.stages.predict.disagreement import (
     DisagreementPlan,
 )
@@ -29,6 +29,7 @@ from volproc.stages.predict.empty_blocks import (
     EmptyBlockRule,
     skip_notes,
 )
+from volproc.stages.predict.gpu_memory import DeviceBytes, device_bytes
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.parts import cuts_tiles, smallest_part
 from volproc.stages.predict.restriction import Mask

@@ -87,8 +87,7 @@ def plan_predict(
 ) -> PredictPlan:
     """Decide level, grid, tiles and blocks for predicting `image` into `url`.
 
-    `network` is one that is still to be trained. VolumeError or ModelError where image and model
-    do not go together.
+    `network` is one still to be trained. VolumeError or ModelError where it suits no such image.
     """
     require_grey(image, stage="predict")
     device = device_for(options.device)

@@ -32,8 +32,8 @@ from volproc.stages.inference.votes import (
     load_once,
     vote,
 )
-from volproc.stages.predict.cost import device_bytes
 from volproc.stages.predict.empty_blocks import EmptyBlockRule
+from volproc.stages.predict.gpu_memory import device_bytes
 from volproc.stages.predict.options import PredictOptions
 from volproc.stages.predict.parts import cuts_tiles, in_parts
 from volproc.stages.predict.restriction import Mask
