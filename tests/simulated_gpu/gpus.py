@@ -21,6 +21,8 @@ class Gpu:
 
     total: int
     allocated: int = 0
+    peak: int = 0
+    """The most that was allocated at once."""
     allocations: int = 0
     """How many there have been."""
     fail_at: int = 0
@@ -60,7 +62,9 @@ class Gpus:
         self.require(index, nbytes)
         memory = Memory(nbytes, timeline.current_stream(index))
         self.memories[key], self.places[key] = memory, index
-        self.each[index].allocated += nbytes
+        gpu = self.each[index]
+        gpu.allocated += nbytes
+        gpu.peak = max(gpu.peak, gpu.allocated)
         weakref.finalize(storage, self._free, key, memory).atexit = False
 
     def _free(self, key: int, memory: Memory) -> None:

@@ -8,13 +8,14 @@ import itertools
 import os
 import signal
 import sys
+from dataclasses import replace
 
 import torch
 
 from volproc import cli
 from volproc.engine.clusters import local_pools
 from volproc.stages.ingest import shard_layout
-from volproc.stages.predict import stage as predict
+from volproc.stages.predict.plan import PredictPlan
 from volproc.volume import metadata
 
 
@@ -35,7 +36,8 @@ def die_before_write(number):
 def as_if_on(gpus):
     """The workers that a machine with so many GPUs has for predict; they compute on the CPU."""
     local_pools.visible_gpus = lambda: tuple(map(str, range(gpus)))
-    predict.device_for = lambda requested: "cuda"
+    step = PredictPlan.step
+    PredictPlan.step = lambda plan, task: replace(step(plan, task), on_gpu=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from volproc.engine.protocol import done_once
 from volproc.errors import ConfigError
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box
+from volproc.model.device import device_for
 from volproc.model.network import Constants
 from volproc.model.normalisation import Normalisation
 from volproc.model.resolver import open_network
@@ -132,10 +133,15 @@ def _add_block(plan: PredictPlan, image: Image, layer: Blocks, block: Block, rea
 def _predicted(
     task: Predict, block: Block, reads: list[tuple[int, Box]], parts: list[Parts]
 ) -> npt.NDArray[np.uint8]:
-    """A block of the prediction, by the stage's own task: one at a time in a process."""
+    """A block of the prediction, by the stage's own task: one at a time in a process.
+
+    Nothing was planned for these workers: each takes its own GPU if it has one.
+    """
     boxes = [(level, box, whole(part)) for (level, box), part in zip(reads, parts, strict=True)]
-    image = _Given(task.image.info, boxes)
-    result: npt.NDArray[np.uint8] = done_once(_Returned(replace(task, image=image)), block)
+    image, device = _Given(task.image.info, boxes), device_for(task.options.device)
+    result: npt.NDArray[np.uint8] = done_once(
+        _Returned(replace(task, image=image, device=device)), block
+    )
     return result
 
 

@@ -17,6 +17,10 @@ def _walltime(value: str) -> str:
     return value
 
 
+GPU_THREADS = 4
+"""Blocks in hand on a GPU's worker, one for each thing that happens to a block: it is read, waits
+on the GPU for the one before it, is computed, and is written. More would wait twice."""
+
 Walltime = Annotated[str, BeforeValidator(_walltime)]
 """hours:minutes:seconds, also days-hours:minutes:seconds; "" is what the queue allows."""
 

@@ -13,7 +13,9 @@ RESERVED_BYTES = 600 * 2**20
 """For a worker's libraries: 364 MB measured idle, the rest for compiled kernels and their pools."""
 
 GPU_RESERVED_BYTES = 4 * 2**30
-"""The same with CUDA: users of torch report 1 to 3 GB more. Not measured here yet."""
+"""The same with CUDA, on the host: libraries of torch, cuDNN and cuBLAS, and what the driver keeps.
+Users of torch report 1 to 3 GB more. It is a limit and takes nothing: too much of it seldom matters
+on a machine with a GPU, too little would end workers. Not measured here yet."""
 
 
 def share_of_machine(workers: int) -> int:

@@ -29,8 +29,8 @@ from distributed import get_worker
 from distributed.protocol.pickle import dumps, loads
 
 import volproc
+from volproc.config.devices import why_no_gpu
 from volproc.credentials import secrets_here
-from volproc.engine.machine import visible_gpus
 from volproc.engine.memory import human
 from volproc.engine.protocol import Outcome, do_block, failed
 from volproc.engine.reporting import reporting_to
@@ -80,8 +80,8 @@ class Expected:
         """What this process lacks, in words; "" if it fits."""
         if wrong := other_versions(self.versions, versions()):
             return wrong
-        if self.gpu and not visible_gpus():
-            return "it sees no GPU, which this step needs; ask for one in [cluster.gpu]"
+        if self.gpu and (why := why_no_gpu()):
+            return f"it sees no GPU, which this step needs ({why}); ask for one in [cluster.gpu]"
         limit = get_worker().memory_manager.memory_limit
         if limit and limit < self.bytes:
             return f"it has {human(limit)} of memory, the step needs {human(self.bytes)}"

@@ -1,46 +1,50 @@
-"""The device that a network runs on."""
+"""The device that a network runs on: planned once, and obeyed by whoever computes a block."""
 
 from __future__ import annotations
 
-from ctypes import CDLL
-from pathlib import Path
-from typing import TYPE_CHECKING
+from socket import gethostname
 
-from volproc.config.devices import gpus_elsewhere
+from volproc.config.devices import NO_DRIVER, gpus_elsewhere, why_no_gpu, why_unusable
 from volproc.errors import ModelError
-from volproc.lazy import lazy
-
-if TYPE_CHECKING:
-    import torch
-else:
-    torch = lazy("torch")
 
 
 def device_for(requested: str, *, table: str = "predict") -> str:
-    """Either "cuda" or "cpu", for `[table] device`; ModelError for a GPU where there is none."""
+    """Either "cuda" or "cpu" for `[table] device`, where the workers that are planned for have it.
+
+    ModelError for a GPU where there is none.
+    """
+    if requested == "cpu":
+        return "cpu"
     elsewhere = gpus_elsewhere()
-    there = _has_gpu() if elsewhere is None else elsewhere
+    why = why_no_gpu() if elsewhere is None else ""
+    there = not why if elsewhere is None else elsewhere
     if requested == "cuda" and not there:
         if elsewhere is None:
             raise ModelError(
-                f'[{table}] device = "cuda", but torch finds no GPU here; take "auto" or "cpu"'
+                f'[{table}] device = "cuda", but torch finds no GPU here: {why}; take "auto" or '
+                '"cpu"'
             )
         raise ModelError(
             f'[{table}] device = "cuda", but the cluster has no GPUs; add [cluster.gpu], or take '
             '"auto" or "cpu"'
         )
-    return ("cuda" if there else "cpu") if requested == "auto" else requested
+    return "cuda" if there else "cpu"
 
 
-def _has_gpu() -> bool:
-    """Whether torch finds a GPU; it takes a second, so it is asked only where there is a driver."""
-    return _has_driver() and torch.cuda.is_available()
+def require_planned(device: str, *, table: str = "predict") -> None:
+    """ModelError in a process that is to compute on a GPU, as planned, and has none."""
+    if device == "cuda" and (why := why_unusable()):
+        raise ModelError(
+            f"the network was planned to run on a GPU, but torch can use none on {gethostname()}: "
+            f'{why}; or take [{table}] device = "cpu"'
+        )
 
 
-def _has_driver() -> bool:
-    """Whether there is NVIDIA's library, or AMD's device: torch sees no GPU without either."""
-    try:
-        CDLL("libcuda.so.1")
-    except OSError:
-        return Path("/dev/kfd").exists()
-    return True
+def unused_gpu_note(requested: str) -> tuple[str, ...]:
+    """What users should know where "auto" takes CPUs though this machine seems to have a GPU."""
+    if requested != "auto" or gpus_elsewhere() is not None:
+        return ()
+    why = why_no_gpu()
+    if why in ("", NO_DRIVER):
+        return ()
+    return (f"the network runs on CPUs, though there is a driver of a GPU: {why}",)

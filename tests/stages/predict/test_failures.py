@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from volproc.config.devices import planned_for
+from volproc.engine.run import Runner
+from volproc.engine.serial import SerialEngine
 from volproc.errors import BlocksFailedError, VolprocError, VolumeError
+from volproc.stages.predict.stage import run_predict
 from volproc.stages.predict.task import Predict
 from volproc.volume.store import open_volume
 
@@ -57,3 +61,25 @@ def test_blocks_with_voxels_that_are_no_numbers_are_counted_and_the_others_kept(
         predict(image, tile=(20, 12, 12), block=(20, 12, 12))
     assert caught.value.exit_code == 2
     assert len(recorded(image)) > 20
+
+
+def test_a_worker_without_the_gpu_that_was_planned_says_so(small, predict):
+    with planned_for(True):
+        plan = predict(small, plan_only=True, votes=False)
+        assert all(step.on_gpu == (step.name in ("predict", "certify")) for step in plan.steps)
+    said = r"^predict: the network was planned to run on a GPU, .*: no driver .* device = \"cpu\""
+    with pytest.raises(VolprocError, match=said) as caught:
+        run_predict(plan, Runner(SerialEngine(), Path(small.info.url).with_name("l")))
+    assert caught.value.exit_code == 2
+
+
+def test_a_worker_with_a_gpu_runs_on_its_cpu_what_was_planned_for_that(small, predict, monkeypatch):
+    with planned_for(False):
+        plan = predict(small, plan_only=True, votes=False)
+    assert not any(step.on_gpu for step in plan.steps)
+    monkeypatch.setattr("volproc.model.device.why_no_gpu", lambda: "")
+    made = run_predict(plan, Runner(SerialEngine(), Path(small.info.url).with_name("l")))
+    values = made.read(made.info.box)
+    monkeypatch.undo()
+    _, wanted = predict(small, "undisturbed", device="cpu", votes=False)
+    assert np.array_equal(values, wanted.read(wanted.info.box))

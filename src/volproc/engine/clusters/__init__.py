@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import Any, cast
 
 from volproc.config.cluster import ClusterOptions
+from volproc.config.devices import why_no_gpu
 from volproc.engine.clusters.jobqueue.job_records import end_left_jobs
-from volproc.engine.machine import visible_gpus
 from volproc.engine.protocol import Engine
 
 HOMES = {"serial": "volproc.engine.serial", "local": f"{__name__}.local_pools"}
@@ -19,7 +19,7 @@ def gpus_of(cluster: ClusterOptions | Any) -> bool | None:
     """Whether workers elsewhere have GPUs; None where the workers are of this machine."""
     if isinstance(cluster, ClusterOptions):
         return cluster.gpus_elsewhere
-    return any(cluster.run(visible_gpus).values())
+    return any(not why for why in cluster.run(why_no_gpu).values())
 
 
 def engine_of(cluster: ClusterOptions | Any) -> AbstractContextManager[Engine]:

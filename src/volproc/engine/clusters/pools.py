@@ -9,14 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+from volproc.config.cluster import GPU_THREADS
 from volproc.engine.distributed import DaskEngine
 from volproc.engine.events import BlockDone, Event, StepStarted, Watcher
 from volproc.engine.protocol import Engine, Outcomes, Step
 from volproc.engine.serial import SerialEngine
 from volproc.grid.blocks import Block
-
-GPU_THREADS = 4
-"""Blocks in flight on a GPU's worker: one is computed, the others are read or written."""
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,21 @@ from math import prod
 from volproc.errors import ModelError
 from volproc.grid.box import Box
 from volproc.model.network import Network
-from volproc.stages.inference.device_link import free_bytes, give_back, is_out_of_memory
+from volproc.stages.inference.device_link import free_bytes, is_out_of_memory
+from volproc.stages.inference.device_memory import make_room
 from volproc.stages.inference.tiling import Tile, along
 
 SHARE = 0.8
-"""Of a GPU's free memory that a call may take by its estimate."""
+"""Of the memory for calls that one may take by its estimate: the rest is for what convolutions
+need besides, and for gaps. Too much costs a call in 64 (`GOOD_CALLS`)."""
 
-MAX_PIXELS = 4 * 2**20
-"""In one call on a GPU: enough to keep it busy, few enough for tensors of under 2^31 values."""
+MAX_CHANNELS = 512
+"""At full resolution, of any network: the published one has 236."""
+
+MAX_PIXELS = 2**31 // MAX_CHANNELS
+"""In one call on a GPU, 4 Mpixel: few enough for tensors of under 2^31 values, to which cuDNN's
+indices reach, and enough for a GPU to compute longer than a thread needs for its launches: 74 of
+4 us for `nuclei-50nm`, which are 0.2 TFLOP then."""
 
 GOOD_CALLS = 64
 """After which a halved limit is doubled: one that is still too high costs one call in 64."""
@@ -54,7 +61,8 @@ class BatchLimit:
         """Remember that `batch` was too much."""
         self.pixels = sum(map(_pixels, batch)) // 2
         self._good = 0
-        give_back(self.device)
+        if self.device == "cuda":
+            make_room()
 
     def fitted(self) -> None:
         """Count a good call; the limit grows back, at most to what it was at first."""
@@ -67,19 +75,27 @@ _limits: dict[tuple[str, str, int], BatchLimit] = {}
 _finding = threading.Lock()
 
 
-def batch_limit(network: Network, device: str, *, requested: int) -> BatchLimit:
-    """This worker's limit for `network`, from the memory that is free at the first call.
+def batch_limit(
+    network: Network, device: str, *, requested: int, room: int | None = None
+) -> BatchLimit:
+    """This worker's limit for `network`, from `room` at the first call: bytes of a GPU for calls.
 
-    `requested` tiles, or if that is 0 as many as fit; on a CPU one, which is fastest there.
+    Without it all that is free. `requested` tiles, or if that is 0 as many as fit; on a CPU one,
+    which is fastest there.
     """
     with _finding:
         key = (network.digest, device, requested)
         if key not in _limits:
-            room = SHARE * free_bytes() if device == "cuda" else HOST_BYTES
-            pixels = fitting_pixels(network, room)
-            most = min(MAX_PIXELS, pixels) if device == "cuda" else pixels
-            _limits[key] = BatchLimit(requested_tiles(device, requested), most, device)
+            _limits[key] = _new_limit(network, device, requested, room)
         return _limits[key]
+
+
+def _new_limit(network: Network, device: str, requested: int, room: int | None) -> BatchLimit:
+    tiles = requested_tiles(device, requested)
+    if device == "cpu":
+        return BatchLimit(tiles, fitting_pixels(network, HOST_BYTES), device)
+    pixels = fitting_pixels(network, SHARE * (free_bytes() if room is None else room))
+    return BatchLimit(tiles, min(MAX_PIXELS, pixels), device)
 
 
 def requested_tiles(device: str, requested: int) -> int:
@@ -180,9 +196,13 @@ def _pixels(one: Tile) -> int:
     return prod(along(one.axis, one.window.shape)[1:])
 
 
-def _too_large(one: Tile) -> ModelError:
+class TileError(ModelError, MemoryError):
+    """Not even the smallest tile fits into memory."""
+
+
+def _too_large(one: Tile) -> TileError:
     height, width = along(one.axis, one.window.shape)[1:]
-    return ModelError(
+    return TileError(
         f"no memory for one tile of {height} x {width} pixels, the smallest that the network can "
         'take; close other programs, take a smaller model, or [predict] device = "cpu"'
     )

@@ -17,6 +17,7 @@ from volproc.stages.inference.batches import HOST_BYTES, requested_tiles
 from volproc.stages.inference.device_link import TRANSFER_BYTES
 from volproc.stages.inference.tta import FLIPS
 from volproc.stages.inference.votes import flop_of
+from volproc.stages.predict.gpu_memory import DeviceBytes, device_bytes
 from volproc.stages.predict.task import Predict
 from volproc.volume.metadata import itemsize
 from volproc.volume.resampling import SLAB
@@ -24,12 +25,14 @@ from volproc.volume.resampling import SLAB
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one block: memory at its peak and while it waits for another; bytes read; operations."""
+    """Of one block: memory at its peak and while it waits for another; bytes read; operations; and
+    the memory of a GPU, if it is computed there."""
 
     peak_bytes: int
     waiting_bytes: int
     bytes_read: int
     flop: int
+    device: DeviceBytes | None = None
 
 
 def cost_of(core: Box, task: Predict) -> Cost:
@@ -46,7 +49,7 @@ def cost_of(core: Box, task: Predict) -> Cost:
         # read and copied to the device, or copied back and written: never both in one thread
         down = votes if task.votes else fused
         host = TRANSFER_BYTES + max(read, down + encoding)
-        return Cost(host, host, read, _flop(placed, task))
+        return Cost(host, host, read, _flop(placed, task), device_bytes(placed, task))
     peak = (
         read + _computing(window, source, task) + votes + max(_activations(window, task), encoding)
     )

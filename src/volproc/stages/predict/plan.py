@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from math import prod
 
+from volproc.config.cluster import GPU_THREADS
+from volproc.engine.memory import human
 from volproc.engine.protocol import Step
 from volproc.engine.recipe import Recipe
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box
+from volproc.model.device import unused_gpu_note
 from volproc.model.network import Constants, Network
 from volproc.model.normalisation import Normalisation
 from volproc.stages.claims import Claim
@@ -26,7 +29,9 @@ from volproc.stages.predict.empty_blocks import (
     EmptyBlockRule,
     skip_notes,
 )
+from volproc.stages.predict.gpu_memory import DeviceBytes, device_bytes
 from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.parts import cuts_tiles, smallest_part
 from volproc.stages.predict.restriction import Mask
 from volproc.stages.predict.seam_check import ENDING, certificate_step
 from volproc.stages.predict.seam_places import Place, places_in
@@ -52,6 +57,8 @@ class PredictPlan:
     """The part of the layout's grid that is predicted."""
     blocks: Tiling
     network: Network
+    device: str
+    """"cuda" or "cpu": where its workers run the network."""
     classes: tuple[str, ...]
     """Those of the network's that are predicted."""
     options: PredictOptions
@@ -101,8 +108,9 @@ class PredictPlan:
         extras = [plan.steps for plan in (self.native, self.disagreement) if plan]
         places = self.certified()
         certify = [certificate_step(task, places, digest=self.digest)] if places else []
-        main = (self.step(task), *self.pyramid, *self.votes_pyramid)
-        return (*main, *chain.from_iterable(extras), *certify)
+        pyramids = (*self.pyramid, *self.votes_pyramid)
+        # both steps on a GPU one after the other: its workers are started once
+        return (self.step(task), *certify, *pyramids, *chain.from_iterable(extras))
 
     def task(self, constants: Constants, empty: EmptyBlockRule | None = None) -> Predict:
         """The task, with the volume's normalisation constants."""
@@ -119,6 +127,7 @@ class PredictPlan:
             mask=self.mask,
             origin=self.box.start,
             outputs=outputs_of(self.network, self.classes),
+            device=self.device,
         )
 
     def step(self, task: Predict) -> Step:
@@ -133,7 +142,7 @@ class PredictPlan:
             writes=tuple(WrittenLevel(info) for info in (self.output, self.votes) if info),
             peak_bytes=max(cost.peak_bytes for _, cost in costs),
             waiting_bytes=max(cost.waiting_bytes for _, cost in costs),
-            on_gpu=task.device == "cuda",
+            on_gpu=self.device == "cuda",
             precision=self.options.precision,
             bytes_read=sum(count * cost.bytes_read for count, cost in costs),
             bytes_written=prod(self.output.shape) * channels,
@@ -142,7 +151,23 @@ class PredictPlan:
                 *(f"{self.network.name}: {note}" for note in self.notes),
                 *skip_notes(self.options.skip_empty_std),
                 *self._mask_notes(),
+                *unused_gpu_note(self.options.device),
+                *self._gpu_notes(task, [cost.device for _, cost in costs if cost.device]),
             ),
+        )
+
+    def _gpu_notes(self, task: Predict, needs: Sequence[DeviceBytes]) -> tuple[str, ...]:
+        """What GPU its workers need."""
+        if not needs:
+            return ()
+        most = max(need.in_hand(GPU_THREADS) for need in needs)
+        some = task.placed(self.blocks[len(self.blocks) // 2].core)
+        cut_tiles = cuts_tiles(self.layout, self.network)
+        core, layout = smallest_part(some, self.layout, self.options.axes, cut_tiles=cut_tiles)
+        least = device_bytes(core, replace(task, layout=layout)).alone
+        return (
+            f"needs {human(most)} of GPU memory with {GPU_THREADS} blocks in hand; with less, down "
+            f"to {human(least)}, it has fewer in hand, and computes them in parts",
         )
 
     def _mask_notes(self) -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
 from volproc.engine.recipe import Recipe
 from volproc.engine.run import Chain, Runner
+from volproc.errors import ModelError
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each, whole_box
 from volproc.grid.scale import parse_voxel_nm
@@ -52,9 +54,9 @@ from volproc.stages.predict.requirements import (
     validation_notes,
 )
 from volproc.stages.predict.restriction import Mask, blocks_inside, model_box, open_mask
-from volproc.stages.predict.seam_check import (
-    run_certificate,
-)
+from volproc.stages.predict.seam_check import run_certificate
+from volproc.stages.predict.seam_places import Place
+from volproc.stages.predict.task import Predict
 from volproc.stages.volume_sample import volume_sample
 from volproc.volume.access import exists, relative_url
 from volproc.volume.fingerprint import fingerprint
@@ -86,8 +88,7 @@ def plan_predict(
 ) -> PredictPlan:
     """Decide level, grid, tiles and blocks for predicting `image` into `url`.
 
-    `network` is one that is still to be trained. VolumeError or ModelError where image and model
-    do not go together.
+    `network` is one still to be trained. VolumeError or ModelError where it suits no such image.
     """
     require_grey(image, stage="predict")
     device = device_for(options.device)
@@ -125,6 +126,7 @@ def plan_predict(
         box=box,
         blocks=blocks,
         network=network,
+        device=device,
         classes=classes,
         options=options,
         recipe=recipe,
@@ -230,13 +232,29 @@ def run_predict(plan: PredictPlan, runner: Runner) -> Volume:
         told[FLAT] = empty.flat
     told |= values_record(plan.output.with_provenance(**told), records)
     prediction = Volume(plan.output.with_provenance(**told))
-    chains = [finishing(runner, prediction, plan.pyramid)]
-    if plan.votes:
-        chains.append(finishing(runner, Volume(plan.votes), plan.votes_pyramid))
-    made, *_ = runner.run_together(*chains, *_extras(plan, runner))
-    if places := plan.certified(skipped):  # last: it may fail
-        run_certificate(task, places, runner, digest=plan.digest)
+    with _certified(task, plan.certified(skipped), runner, digest=plan.digest):
+        chains = [finishing(runner, prediction, plan.pyramid)]
+        if plan.votes:
+            chains.append(finishing(runner, Volume(plan.votes), plan.votes_pyramid))
+        made, *_ = runner.run_together(*chains, *_extras(plan, runner))
     return cast(Volume, made)
+
+
+@contextmanager
+def _certified(
+    task: Predict, places: tuple[Place, ...], runner: Runner, *, digest: str
+) -> Iterator[None]:
+    """The certificate first, while the workers are those that predicted; one that does not pass
+    fails at the end, when the prediction is finished and can be looked at."""
+    failed: ModelError | None = None
+    try:
+        if places:
+            run_certificate(task, places, runner, digest=digest)
+    except ModelError as error:
+        failed = error
+    yield
+    if failed:
+        raise failed
 
 
 def _extras(plan: PredictPlan, runner: Runner) -> Iterator[Chain[Any]]:

@@ -10,26 +10,31 @@ written: the prediction, the votes if they are kept, and a number a call that sh
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from volproc.config.cluster import GPU_THREADS
 from volproc.fusion import fuse
 from volproc.grid.blocks import Block
 from volproc.grid.box import Box, Shape
 from volproc.lazy import lazy
 from volproc.model.deferred_checks import DeferredChecks, deferring
-from volproc.model.device import device_for
+from volproc.model.device import require_planned
 from volproc.model.network import Constants, Network
 from volproc.stages.inference.batches import batch_limit
 from volproc.stages.inference.device_link import link_to
+from volproc.stages.inference.device_memory import Upload, capacity, room_for_calls, within_memory
 from volproc.stages.inference.tiling import Layout
 from volproc.stages.inference.tta import augmented
 from volproc.stages.inference.votes import load_once, vote
 from volproc.stages.predict.empty_blocks import EmptyBlockRule
+from volproc.stages.predict.gpu_memory import device_bytes
 from volproc.stages.predict.options import PredictOptions
+from volproc.stages.predict.parts import cuts_tiles, in_parts
 from volproc.stages.predict.restriction import Mask
 from volproc.volume.kinds import refuse_not_finite
 from volproc.volume.resampling import Resampling, Voxels, resampled
@@ -52,7 +57,9 @@ class Loaded:
     """A block on its way to the device, and which of its voxels are inside the mask: None, all."""
 
     values: PendingVoxels
-    inside: PendingVoxels | None
+    inside: npt.NDArray[np.bool_] | None
+    host: npt.NDArray[Any]
+    """The same voxels on the host."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +93,8 @@ class Predict:
     mask: Mask | None = None
     origin: Shape = (0, 0, 0)
     outputs: tuple[int, ...] = (0,)
-
-    @property
-    def device(self) -> str:
-        """Where this process runs the network."""
-        return device_for(self.options.device)
+    device: str = "cpu"
+    """Where the network runs, as planned: "cuda" is the GPU that the worker sees."""
 
     def placed(self, core: Box) -> Box:
         """The voxels of the layout's grid that `core` of the output is."""
@@ -99,6 +103,7 @@ class Predict:
     def load(self, block: Block) -> Loaded | None:
         """The image's voxels under the block's window; None if there is nothing in them, or the
         block is outside the mask."""
+        require_planned(self.device)
         inside = self.mask.read(self.placed(block.core)) if self.mask else None
         if inside is not None and not inside.any():
             return None
@@ -108,31 +113,65 @@ class Predict:
         source = self.resampler.source(window)
         values = self.image.read(source, level=self.resampler.level)
         refuse_not_finite(values, what=f"{self.image.info.url}, voxels {source},")
-        link = link_to(self.device)
-        cut = None if inside is None or inside.all() else link.to_device(inside.view(np.uint8))
-        return Loaded(link.to_device(values), cut)
+        cut = None if inside is None or inside.all() else inside
+        return Loaded(self._pending(block, values), cut, values)
+
+    def _pending(self, block: Block, values: npt.NDArray[Any]) -> PendingVoxels:
+        """The voxels for the device: on a GPU uploaded ahead if there is room for them."""
+        if self.device == "cpu":
+            return link_to("cpu").to_device(values)
+        return Upload(values, keep=device_bytes(self.placed(block.core), self).alone)
 
     def compute(self, block: Block, loaded: Loaded | None) -> PendingBlock | None:
         """The fused block and, if they are written, its votes; None if it is empty."""
         if loaded is None:
             return None
-        link = link_to(self.device)
         with deferring() as checks:
             votes = self.vote(block, loaded)
-        return PendingBlock(
-            link.to_host(self.fused_classes(votes)),
-            link.to_host(votes) if self.votes else None,
-            link.to_host(checks.numbers),
-            checks,
-        )
+        fused = within_memory(lambda: self.fused_classes(votes))
+        if fused is None:  # a GPU has no room for that: the host has, and finds the same bits
+            fused = self.fused_classes(votes.cpu())
+        written = _to_host(votes) if self.votes else None
+        return PendingBlock(_to_host(fused), written, _to_host(checks.numbers), checks)
 
     def vote(self, block: Block, loaded: Loaded, *, exact: bool = False) -> torch.Tensor:
         """uint8 votes of every class and axis, in the order of `options.axes`, on the device.
 
-        Outside the mask they are 0, and so is what any fusion makes of them. `exact`: of a network
-        in float32, also on a GPU.
+        Of a GPU with too little memory they come in parts, on the host. Outside the mask they are
+        0, and so is what any fusion makes of them. `exact`: of a network in float32, also on a GPU.
         """
-        options, core = self.options, self.placed(block.core)
+        core = self.placed(block.core)
+        if self.device == "cpu":
+            return self._vote_at_once(core, loaded, exact)
+        return in_parts(
+            (core, self.layout),
+            partial(self._vote_part, core, loaded, exact),
+            fits=self._fits,
+            cut_tiles=cuts_tiles(self.layout, self.network),
+        )
+
+    def _fits(self, core: Box, layout: Layout) -> bool:
+        """Whether the GPU has room for `core` with the tiles of `layout`, by estimate."""
+        return device_bytes(core, replace(self, layout=layout)).alone <= capacity()
+
+    def _vote_part(
+        self, whole: Box, loaded: Loaded, exact: bool, core: Box, layout: Layout
+    ) -> torch.Tensor:
+        """The votes of `core`, a part of a block, by the tiles of `layout`."""
+        task = replace(self, layout=layout)
+        if core == whole:
+            return task._vote_at_once(core, loaded, exact)
+        first, part = (
+            self.resampler.source(tiles.window(box, self.options.axes))
+            for tiles, box in ((self.layout, whole), (layout, core))
+        )
+        host = loaded.host[part.within(first.start).slices]
+        inside = None if loaded.inside is None else loaded.inside[core.within(whole.start).slices]
+        there = Loaded(link_to(self.device).to_device(host), inside, host)
+        return task._vote_at_once(core, there, exact)
+
+    def _vote_at_once(self, core: Box, loaded: Loaded, exact: bool) -> torch.Tensor:
+        options = self.options
         window = self.layout.window(core, options.axes)
         compiled = options.compiled and not exact
         predict = load_once(self.network, self.device, compiled=compiled, exact=exact)
@@ -145,11 +184,21 @@ class Predict:
             layout=self.layout,
             predict=augmented(predict, flips=options.flips, keep=self.layout.slices_out),
             constants=self.constants,
-            limit=batch_limit(self.network, self.device, requested=options.batch),
+            limit=batch_limit(
+                self.network, self.device, requested=options.batch, room=self._call_room(core)
+            ),
         )
         if loaded.inside is not None:
-            votes *= loaded.inside()
+            votes *= link_to(self.device).to_device(loaded.inside.view(np.uint8))()
         return votes
+
+    def _call_room(self, core: Box) -> int | None:
+        """Bytes of a GPU for calls of the network beside a block, and those in hand."""
+        if self.device == "cpu":
+            return None
+        need = device_bytes(core, self)
+        ahead = (GPU_THREADS - 1) * need.waiting
+        return room_for_calls(taken=need.computing + need.weights, ahead=ahead)
 
     def fused_classes(self, votes: torch.Tensor) -> torch.Tensor:
         """One value a voxel: (z, y, x), of several classes (classes, z, y, x)."""
@@ -217,3 +266,7 @@ class Predict:
         """Votes of 0 for all of a block; they take no memory."""
         shape = (len(self.outputs), len(self.options.axes), *block.core.shape)
         return np.broadcast_to(np.uint8(0), shape)
+
+
+def _to_host(values: torch.Tensor) -> Callable[[], npt.NDArray[Any]]:
+    return link_to(values.device.type).to_host(values)
