@@ -127,6 +127,7 @@ def trained(
         model_out=str(model),
         voxel_nm=50.0 if data == "hela" else 10.0,
         widths=tuple(args.widths),
+        skips="concat",
         patch=args.patch,
         batch=args.batch,
         steps=args.steps,

@@ -51,7 +51,8 @@ def all_but(path: Path, slices: list[int], labels: Any) -> str:
 def score(asked: argparse.Namespace, name: str, ignore: str, **how: Any) -> float:
     """The Dice on the test of a model that was trained so."""
     card = volproc.load_card(asked.model)
-    spec = {name: getattr(card.spec, name) for name in ("slices_in", "slices_out", "widths")}
+    network = ("slices_in", "slices_out", "widths", "skips")
+    spec = {name: getattr(card.spec, name) for name in network}
     options = volproc.TrainOptions(
         few=True,
         voxel_nm=tuple(asked.voxel_nm or card.voxel_nm),

@@ -2,7 +2,7 @@
 
     python benchmarks/network_choice.py OUT --steps 3000                # on phantoms made here
     python benchmarks/network_choice.py OUT --train IMAGE LABELS --test IMAGE LABELS
-    python benchmarks/network_choice.py OUT --only today lean_add       # some of them
+    python benchmarks/network_choice.py OUT --only concat default      # some of them
 
 Every candidate learns from the same patches (same seed); its Dice is that of each axis by itself,
 on the test image. FLOP are those of planes without a halo, and of 512 x 512 pixels with theirs.
@@ -20,9 +20,10 @@ import volproc
 from volproc.stages.train.network_choice import spec_of
 
 CANDIDATES: dict[str, dict[str, Any]] = {
-    "today": {},
-    # skips added, not put beside: the decoder's convolutions read half as many channels
-    "lean_add": {"widths": (28, 48, 80, 112), "skips": "add"},
+    # skips are added, not put beside: the decoder's convolutions read half as many channels
+    "default": {},
+    # that of nuclei-50nm
+    "concat": {"widths": (32, 64, 96, 128), "skips": "concat"},
     # more planes for nearly the same work: 16 of 20 instead of 8 of 12
     "more_planes": {"slices_in": 20, "slices_out": 16},
     "residual_add": {"widths": (24, 48, 80, 112), "block": "residual", "skips": "add"},

@@ -156,11 +156,11 @@ def test_a_block_is_tried_again_and_then_halved_where_the_estimate_was_too_low(
     (whole,) = kept.done()
     plain, tried = Predict._vote_at_once, []
 
-    def vote(task, core, loaded):
+    def vote(task, core, loaded, exact):
         tried.append(core.size)
         if core.size == whole.size:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return plain(task, core, loaded)
+        return plain(task, core, loaded, exact)
 
     monkeypatch.setattr(Predict, "_vote_at_once", vote)
     (found,) = kept.done()

@@ -78,7 +78,7 @@ class TrainOptions(Options):
     """Planes it answers: the central ones."""
     network: Literal["unet", "etchacell"] = "unet"
     """A U-Net, or the published network of Etch-a-Cell (12 slices in and out)."""
-    widths: tuple[Count, ...] = (32, 64, 96, 128)
+    widths: tuple[Count, ...] = (28, 48, 80, 112)
     """Channels per level of the U-Net, finest first."""
     stem: Annotated[int, Field(ge=1)] = 2
     """Pixels of a side that become channels before the U-Net's first convolution; 1 for none."""
@@ -88,7 +88,7 @@ class TrainOptions(Options):
     """Convolutions per level of the U-Net's decoder."""
     block: Block = "plain"
     """The U-Net's convolutions: plain, residual, or separable (a fifth of the work)."""
-    skips: Skips = "concat"
+    skips: Skips = "add"
     """Whether the U-Net's decoder takes the encoder's planes beside its own, or added to them."""
     towers: Count = 32
     """Channels of a tower of Etch-a-Cell's network, at the finest level."""
