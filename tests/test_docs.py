@@ -54,7 +54,7 @@ SMALLER = {
     "--shape 64 240 240": "--shape 8 64 64",
     "--roi 50 2000 2000": "--roi 8 100 100",
     "--shape 64 400 400": "--shape 64 64 64",
-    "--shape 96 320 320": "--shape 24 64 64",
+    "--shape 96 320 320": "--shape 48 64 64",
     "--shape 120 1024 1024": "--shape 8 160 160",
     "few = true": "few = true\nsteps = 2\npatch = 48\nbatch = 1",
     "--volunteers 11": "--volunteers 3",
