@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from tests.simulated_gpu.cupy_module import simulated_cupy
 from tests.simulated_gpu.fixture import fresh_caches, in_workers, simulated
 
 import volproc
 from volproc import ClusterOptions, PredictOptions
+from volproc.stages import array_namespace
 
 HERE = ClusterOptions(kind="serial")
 
@@ -19,6 +21,18 @@ def gpu(monkeypatch, tmp_path):
     else:
         with in_workers(tmp_path):
             yield from simulated()
+
+
+@pytest.fixture
+def cupy(gpu):
+    """cupy, real or simulated."""
+    array_namespace._on_gpu.cache_clear()
+    if gpu is None:
+        yield pytest.importorskip("cupy", reason="a GPU, but no cupy here")
+    else:
+        with simulated_cupy() as module:
+            yield module
+    array_namespace._on_gpu.cache_clear()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.simulated_gpu.cupy_module import simulated_cupy
 from tests.simulated_gpu.streams import SimulatedFault
 
 from volproc.errors import MemoryLimitError
@@ -19,22 +18,10 @@ from volproc.stages.interior.envelope_distance import near, squared_nm, with_env
 from volproc.stages.interior.geodesic_growth import FREE, INSIDE, OUTSIDE, WALL, grown
 from volproc.stages.scores.nearest import Nearest
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cupy")]
 
 SIZES = [(50, 40, 40), (50, 10, 10), (0.1, 0.2, 0.3), (50, 7.9, 8.3)]
 seeds, sizes = st.integers(0, 2**32), st.sampled_from(SIZES)
-
-
-@pytest.fixture(autouse=True)
-def cupy(gpu):
-    """cupy, real or simulated."""
-    array_namespace._on_gpu.cache_clear()
-    if gpu is None:
-        yield pytest.importorskip("cupy", reason="a GPU, but no cupy here")
-    else:
-        with simulated_cupy() as module:
-            yield module
-    array_namespace._on_gpu.cache_clear()
 
 
 def both(kernel, *values, **options):

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from tests.simulated_gpu.cupy_module import simulated_cupy
 
 import volproc
 from volproc import (
@@ -17,22 +16,10 @@ from volproc.stages import array_namespace
 from volproc.stages.filter.stage import plan_filter
 from volproc.volume.metadata_reader import read_info
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cupy")]
 
 HERE = ClusterOptions(kind="serial")
 DEVICES = ("cpu", "cuda")
-
-
-@pytest.fixture(autouse=True)
-def cupy(gpu):
-    """cupy, real or simulated."""
-    array_namespace._on_gpu.cache_clear()
-    if gpu is None:
-        yield pytest.importorskip("cupy", reason="a GPU, but no cupy here")
-    else:
-        with simulated_cupy() as module:
-            yield module
-    array_namespace._on_gpu.cache_clear()
 
 
 @pytest.fixture

@@ -48,3 +48,11 @@ def simulated(count: int = 1) -> Iterator[Gpus]:
         timeline.synchronize()
     sys.setswitchinterval(interval)  # whoever feeds a GPU makes it shorter
     assert not timeline.faults, "\n".join(dict.fromkeys(timeline.faults))
+
+
+def found() -> list[str]:
+    """The faults so far, which are thereby known."""
+    gc.collect()
+    timeline.synchronize()
+    known, timeline.faults = timeline.faults, []
+    return known

@@ -3,15 +3,14 @@
 Every test runs a piece twice: as it is, which passes, and with one thing broken.
 """
 
-import gc
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from tests.simulated_gpu.fixture import fresh_caches, simulated
+from tests.simulated_gpu.fixture import found, fresh_caches, simulated
 from tests.simulated_gpu.simulation import simulated_gpus
-from tests.simulated_gpu.streams import Event, SimulatedFault, Stream, timeline
+from tests.simulated_gpu.streams import Event, SimulatedFault, Stream
 
 from volproc.errors import ModelError
 from volproc.grid.box import Box
@@ -35,30 +34,9 @@ NO_RECORD = (torch.Tensor, "record_stream", lambda *_: None)
 
 
 @pytest.fixture
-def gpu(monkeypatch):
-    fresh_caches(monkeypatch)
-    yield from simulated()
-
-
-@pytest.fixture
 def two_gpus(monkeypatch):
     fresh_caches(monkeypatch)
     yield from simulated(2)
-
-
-@pytest.fixture
-def planted(gpu):
-    """Plants a fault, which is gone before the simulation is."""
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
-
-
-def found():
-    """The faults so far, which are thereby known."""
-    gc.collect()
-    timeline.synchronize()
-    known, timeline.faults = timeline.faults, []
-    return known
 
 
 def blocks(count=3):

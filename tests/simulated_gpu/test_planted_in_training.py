@@ -1,13 +1,12 @@
 """Faults of a training on a GPU, each planted once: every test runs as it is, and broken."""
 
-import gc
 import math
 from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
-from tests.simulated_gpu.fixture import fresh_caches, simulated
+from tests.simulated_gpu.fixture import found
 from tests.simulated_gpu.simulation import simulated_gpus
 from tests.simulated_gpu.streams import Event, SimulatedFault, Stream, timeline
 from tests.stages.train.tiny_training import SCHEDULE, learn, losses
@@ -15,27 +14,6 @@ from tests.stages.train.tiny_training import SCHEDULE, learn, losses
 from volproc.stages.train import feed, loop
 
 CUDA = torch.device("cuda", 0)
-
-
-@pytest.fixture
-def gpu(monkeypatch):
-    fresh_caches(monkeypatch)
-    yield from simulated()
-
-
-@pytest.fixture
-def planted(gpu):
-    """Plants a fault, which is gone before the simulation is."""
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
-
-
-def found():
-    """The faults so far, which are thereby known."""
-    gc.collect()
-    timeline.synchronize()
-    known, timeline.faults = timeline.faults, []
-    return known
 
 
 def test_a_step_that_did_not_wait_for_its_batch_is_found(tmp_path, planted):
