@@ -20,6 +20,7 @@ import torch
 
 from volproc.grid.blocks import Tiling
 from volproc.grid.box import Box, each
+from volproc.model.deferred_checks import deferring
 from volproc.model.network import Network, Predict
 from volproc.stages.inference.batches import HOST_BYTES, batch_limit
 from volproc.stages.inference.device_link import link_to
@@ -124,7 +125,7 @@ class HeldOut:
         window, resampling = self._layout.window(block, self.axes), self._resampling
         values = self._values(block)
         link = link_to(device)
-        with torch.inference_mode():
+        with torch.inference_mode(), deferring() as checks:
             votes = vote(
                 resampled(link.to_device(values)(), resampling, window),
                 origin=window,
@@ -136,6 +137,7 @@ class HeldOut:
                 constants=self.labelled.normalisation,
                 limit=batch_limit(self.network, device, requested=0),
             )
+        checks.require(link.to_host(checks.numbers)().tolist())
         return link.to_host(votes)()
 
     @cached_property
