@@ -137,3 +137,7 @@ def test_a_predictor_needs_no_temperatures() -> None:
     planes = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8)
     with torch.inference_mode():
         assert Predictor(UNet(SPEC).eval(), "cpu")(planes, Normalisation(0, 1)).shape[1] == 2
+
+
+def test_a_shipped_model_is_known_by_its_name() -> None:
+    assert load_card("nuclei-50nm").name == "nuclei-50nm"

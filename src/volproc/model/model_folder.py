@@ -20,8 +20,11 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 
 def load_card(folder: Path | str) -> Card:
-    """The card of a model folder, checked; ModelError if it is missing or not usable."""
-    path = f"{folder}/{CARD}"
+    """The card of a model's folder or of a shipped model, checked.
+
+    ModelError if it is missing or not usable.
+    """
+    path = f"{model_folder(str(folder))}/{CARD}"
     content = read_file(path)
     try:
         card = Card.model_validate_json(content)
