@@ -20,6 +20,7 @@ from volproc.stages.predict import gpu_memory
 from volproc.stages.predict.gpu_memory import device_bytes
 from volproc.stages.predict.stage import plan_predict
 from volproc.stages.predict.task import Predict
+from volproc.volume import resampling
 
 HERE = ClusterOptions(kind="serial")
 ROUNDING = 12
@@ -29,7 +30,10 @@ ROUNDING = 12
 @pytest.fixture
 def gpu(monkeypatch):
     fresh_caches(monkeypatch)
-    monkeypatch.setattr(gpu_memory, "GPU_LIBRARY_BYTES", 128 * GRAIN)  # the network is small, too
+    # the network and its blocks are small, too
+    monkeypatch.setattr(gpu_memory, "GPU_LIBRARY_BYTES", 128 * GRAIN)
+    for module in (gpu_memory, resampling):
+        monkeypatch.setattr(module, "GPU_SLAB_VOXELS", 4096)
     yield from simulated()
 
 

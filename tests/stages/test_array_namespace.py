@@ -9,7 +9,7 @@ import torch
 from tests.simulated_gpu.cupy_module import simulated_cupy
 
 from volproc import EvaluateOptions, FilterOptions, InteriorOptions
-from volproc.config.devices import planned_for
+from volproc.config.devices import NO_DRIVER, planned_for
 from volproc.errors import ConfigError
 from volproc.stages import array_namespace
 from volproc.stages.array_namespace import require_device, run_on
@@ -20,7 +20,7 @@ CPU = r'take (device = )?"cpu"|device = "cpu"'
 @pytest.fixture(autouse=True)
 def there(monkeypatch):
     """torch finds a GPU, and nothing of cupy is known yet."""
-    monkeypatch.setattr("volproc.model.device._has_gpu", lambda: True)
+    monkeypatch.setattr("volproc.model.device.why_no_gpu", lambda: "")
     array_namespace._on_gpu.cache_clear()
 
 
@@ -44,12 +44,12 @@ def without_cupy(patch, error):
 
 
 def test_without_a_gpu(monkeypatch):
-    monkeypatch.setattr("volproc.model.device._has_gpu", lambda: False)
+    monkeypatch.setattr("volproc.model.device.why_no_gpu", lambda: NO_DRIVER)
     refused(r'\[filter\] device = "cuda", but torch finds no GPU here')
 
 
 def test_workers_elsewhere_count_and_look_for_themselves(monkeypatch):
-    monkeypatch.setattr("volproc.model.device._has_gpu", lambda: False)
+    monkeypatch.setattr("volproc.model.device.why_no_gpu", lambda: NO_DRIVER)
     with planned_for(gpus=True):
         assert require_device("cuda", table="filter") == "cuda"
     with planned_for(gpus=False):
@@ -117,7 +117,7 @@ def failing(message):
 
 @pytest.mark.parametrize("kind", [FilterOptions, InteriorOptions, EvaluateOptions])
 def test_by_default_no_stage_looks_for_a_gpu(kind, monkeypatch):
-    monkeypatch.setattr("volproc.model.device._has_gpu", failing("asked"))
+    monkeypatch.setattr("volproc.model.device.why_no_gpu", failing("asked"))
     assert require_device(kind().device, table="x") == "cpu"
 
 

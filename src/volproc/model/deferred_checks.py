@@ -40,10 +40,10 @@ class DeferredChecks:
         self._numbers.append(numbers)
         self._checks.append(check)
 
-    @property
-    def numbers(self) -> Tensor:
-        """All numbers, (n,) float32, on the device; none where all was checked at once."""
-        return torch.cat(self._numbers) if self._numbers else torch.empty(0)
+    def numbers(self, device: torch.device) -> Tensor:
+        """All numbers, (n,) float32, on `device`; none where all was checked at once."""
+        here = [numbers.to(device) for numbers in self._numbers]
+        return torch.cat(here) if here else torch.empty(0)
 
     def require(self, numbers: Sequence[float]) -> None:
         """Call each check with its part of the `numbers`, which have come from the device."""

@@ -5,30 +5,28 @@ from __future__ import annotations
 from socket import gethostname
 
 from volproc.config.devices import NO_DRIVER, gpus_elsewhere, why_no_gpu, why_unusable
-from volproc.errors import ModelError
+from volproc.errors import ConfigError, ModelError
 
 
 def device_for(requested: str, *, table: str = "predict") -> str:
     """Either "cuda" or "cpu" for `[table] device`, where the workers that are planned for have it.
 
-    ModelError for a GPU where there is none.
+    ConfigError for a GPU where there is none.
     """
     if requested == "cpu":
         return "cpu"
     elsewhere = gpus_elsewhere()
     why = why_no_gpu() if elsewhere is None else ""
-    there = not why if elsewhere is None else elsewhere
-    if requested == "cuda" and not there:
-        if elsewhere is None:
-            raise ModelError(
-                f'[{table}] device = "cuda", but torch finds no GPU here: {why}; take "auto" or '
-                '"cpu"'
-            )
-        raise ModelError(
-            f'[{table}] device = "cuda", but the cluster has no GPUs; add [cluster.gpu], or take '
-            '"auto" or "cpu"'
-        )
-    return "cuda" if there else "cpu"
+    if not why and elsewhere is not False:
+        return "cuda"
+    if requested != "cuda":
+        return "cpu"
+    asked = f'[{table}] device = "cuda"'
+    if elsewhere is None:
+        raise ConfigError(f'{asked}, but torch finds no GPU here: {why}; take device = "cpu"')
+    raise ConfigError(
+        f'{asked}, but the cluster has no GPUs; add [cluster.gpu], or take device = "cpu"'
+    )
 
 
 def require_planned(device: str, *, table: str = "predict") -> None:

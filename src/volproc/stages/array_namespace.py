@@ -24,6 +24,7 @@ import numpy.typing as npt
 from volproc.config.devices import gpus_elsewhere
 from volproc.engine.memory import human
 from volproc.errors import INSTALL, ConfigError, MemoryLimitError
+from volproc.faults import first_line
 from volproc.lazy import lazy
 from volproc.model.device import device_for
 from volproc.stages.inference.device_link import free_bytes, is_out_of_memory
@@ -86,11 +87,7 @@ def require_device(device: Device, *, table: str) -> Device:
     On workers elsewhere cupy is looked for when they begin.
     """
     if device == "cuda":
-        if device_for("auto", table=table) == "cpu":
-            raise ConfigError(
-                f'[{table}] device = "cuda", but torch finds no GPU here, nor does the cluster '
-                'have any ([cluster.gpu]); take "cpu"'
-            )
+        device_for("cuda", table=table)
         if gpus_elsewhere() is None:
             _matching_cupy()
     return device
@@ -109,7 +106,7 @@ def _on_gpu() -> ArrayNamespace:
         if is_out_of_memory(error):
             raise
         raise ConfigError(
-            f"cupy {cupy.__version__} cannot compute here: {_first_line(error)}; cupy-cuda"
+            f"cupy {cupy.__version__} cannot compute here: {first_line(error)}; cupy-cuda"
             f'{_cuda_of(cupy)}x[ctk] brings what it compiles with, or take device = "cpu"'
         ) from None
     return ArrayNamespace(cupy, ndimage)
@@ -135,7 +132,7 @@ def _matching_cupy() -> ModuleType:
         cupy.cuda.runtime.getDeviceCount()
     except RuntimeError as error:
         raise ConfigError(
-            f"cupy {cupy.__version__} finds no driver that it can use: {_first_line(error)}; "
+            f"cupy {cupy.__version__} finds no driver that it can use: {first_line(error)}; "
             'renew the driver, or take device = "cpu"'
         ) from None
     return cupy
@@ -147,7 +144,7 @@ def _imported_cupy(install: str) -> ModuleType:
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
         # its own text is a page on what may be the reason
-        reason = _first_line(error.__cause__ or error)
+        reason = first_line(error.__cause__ or error)
         why = "is not installed" if missing else f"cannot be loaded: {reason}"
         raise ConfigError(
             f'device = "cuda" computes by cupy, which {why}; {install}, or take device = "cpu"'
@@ -162,11 +159,6 @@ def _built_for() -> str:
 def _cuda_of(cupy: Any) -> int:
     """The major version of CUDA that cupy was built for."""
     return int(cupy.cuda.runtime.runtimeGetVersion()) // 1000
-
-
-def _first_line(error: object) -> str:
-    """What an error says first: some of cupy's go on for a page."""
-    return next((line for line in map(str.strip, str(error).splitlines()) if line), "no reason")
 
 
 @dataclass(frozen=True)

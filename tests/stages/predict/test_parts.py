@@ -72,5 +72,5 @@ def test_parts_have_the_votes_of_the_block(small, predict, masked):
         parts = [half for part in parts for half in halves_of(*part, cut_tiles=True)]
     assert len(parts) == 16
     for core, own in parts:
-        found = task._vote_part(block.core, loaded, core, own).numpy()
+        found = task._vote_part(block.core, loaded, False, core, own).numpy()
         assert np.abs(found.astype(int) - whole[:, :, *core.slices]).max() <= 1

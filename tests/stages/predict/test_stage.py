@@ -7,7 +7,7 @@ from tests.stages.predict.whole import whole_at_once
 
 from volproc import PredictOptions
 from volproc.engine.run import Runner
-from volproc.errors import ModelError, VolumeError
+from volproc.errors import ConfigError, ModelError, VolumeError
 from volproc.fusion import FUSIONS, fuse
 from volproc.stages.predict.stage import plan_predict, run_predict
 from volproc.stages.volume_sample import volume_constants
@@ -135,7 +135,7 @@ def test_a_missing_model_or_gpu_is_named(image, tiny_model):
         plan_predict(image.info, "out.zarr", PredictOptions(model="nothing-here"))
     if not torch.cuda.is_available():
         options = PredictOptions(model=str(tiny_model), device="cuda")
-        with pytest.raises(ModelError, match="torch finds no GPU here"):
+        with pytest.raises(ConfigError, match="torch finds no GPU here"):
             plan_predict(image.info, "out.zarr", options)
 
 

@@ -128,11 +128,15 @@ class Predict:
             return None
         with deferring() as checks:
             votes = self.vote(block, loaded)
-        fused = within_memory(lambda: self.fused_classes(votes))
-        if fused is None:  # a GPU has no room for that: the host has, and finds the same bits
-            fused = self.fused_classes(votes.cpu())
+        pending = within_memory(lambda: self._pending_block(votes, checks))
+        # where a GPU has no room for that, the host has, and finds the same bits
+        return pending or self._pending_block(votes.cpu(), checks)
+
+    def _pending_block(self, votes: torch.Tensor, checks: DeferredChecks) -> PendingBlock:
+        """What is to be written, and checked before, on the votes' device."""
+        fused = _to_host(self.fused_classes(votes))
         written = _to_host(votes) if self.votes else None
-        return PendingBlock(_to_host(fused), written, _to_host(checks.numbers), checks)
+        return PendingBlock(fused, written, _to_host(checks.numbers(votes.device)), checks)
 
     def vote(self, block: Block, loaded: Loaded, *, exact: bool = False) -> torch.Tensor:
         """uint8 votes of every class and axis, in the order of `options.axes`, on the device.

@@ -137,7 +137,7 @@ class HeldOut:
                 constants=self.labelled.normalisation,
                 limit=batch_limit(self.network, device, requested=0),
             )
-        checks.require(link.to_host(checks.numbers)().tolist())
+        checks.require(link.to_host(checks.numbers(votes.device))().tolist())
         return link.to_host(votes)()
 
     @cached_property

@@ -22,7 +22,8 @@ def votes_on(z, origin=(0, 0), shape=(16, 20)):
 def test_the_part_of_a_region_that_it_covers(save_volume, image):
     """It begins at slice 1, row 4 and column 6 of the image."""
     part = LABELS[1:3, 4:12, 6:16]
-    saved = save_volume("part.zarr", part, voxel_nm=NM, corner_nm=(50, 160, 240), kind="labels")
+    at = (50 - 25, 160 - 20, 240 - 20)  # the image's corner is at -25, -20, -20
+    saved = save_volume("part.zarr", part, voxel_nm=NM, corner_nm=at, kind="labels")
     truth = ground_truth_of(saved.info, (2, 3), image=image)
     votes = votes_on(2, (8, 2), (8, 10))
     assert box_of_slice(votes) == Box((2, 8, 2), (3, 16, 12))

@@ -44,10 +44,8 @@ def truth(save_volume):
     """A disc of radius 20 on slices 0 to 2 of the image, none on slice 1."""
     image = save_volume("image.zarr", np.zeros(SHAPE, np.uint8), voxel_nm=(50, *NM)).info
     labels = np.stack([disc(20), disc(0), disc(20)]).astype(np.uint8)
-    saved = save_volume(
-        "truth.zarr", labels, voxel_nm=(50, *NM), corner_nm=(0, 0, 0), kind="labels"
-    )
-    return ground_truth_of(saved.info, (), image=image)
+    saved = save_volume("truth.zarr", labels, voxel_nm=(50, *NM), kind="labels")
+    return ground_truth_of(saved.info.with_provenance(part=True), (), image=image)
 
 
 def done(task):
@@ -137,7 +135,8 @@ def test_a_truth_of_a_part_scores_that_part(drawings, save_volume):
     """It covers the right half of the disc."""
     image = save_volume("image.zarr", np.zeros(SHAPE, np.uint8), voxel_nm=(50, *NM)).info
     half = np.broadcast_to(disc(20)[:, 40:], (4, 60, 40)).astype(np.uint8)
-    part = save_volume("p.zarr", half, voxel_nm=(50, *NM), corner_nm=(0, 0, 1600), kind="labels")
+    at = (-25, -20, 1600 - 20)
+    part = save_volume("p.zarr", half, voxel_nm=(50, *NM), corner_nm=at, kind="labels")
     made = np.stack([disc(20)] * 4)
     made[:, :, :40] = False
     truth = ground_truth_of(part.info, (), image=image)
