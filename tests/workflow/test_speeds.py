@@ -5,12 +5,14 @@ import pytest
 from volproc.workflow import rates
 from volproc.workflow.speeds import (
     CORE_FLOPS,
-    GPU_FLOPS,
+    DECODED,
+    ENCODED,
     INT8_NETWORK,
     INT8_STEP,
     OTHERS,
     Rate,
     speeds,
+    stated_on_gpu,
     stated_seconds,
 )
 
@@ -82,11 +84,17 @@ def test_stated_figures_are_those_of_the_benchmark():
         assert seconds == pytest.approx(measured_s, rel=0.02), name
 
 
-def test_cores_compute_then_move_and_a_gpu_does_both_at_once():
-    given = {"flop": 2 * GPU_FLOPS, "bytes_moved": 3 * OTHERS}
-    assert stated_seconds("x", cores=1, **given) == 2 * GPU_FLOPS / CORE_FLOPS + 3
-    assert stated_seconds("x", cores=1, gpu_flops=GPU_FLOPS, **given) == 3
-    assert stated_seconds("x", cores=2, gpu_flops=GPU_FLOPS, **given) == 2
+def test_cores_compute_then_move():
+    given = {"flop": 2 * CORE_FLOPS, "bytes_moved": 3 * OTHERS}
+    assert stated_seconds("x", cores=1, **given) == 5
+    assert stated_seconds("x", cores=2, **given) == 2.5
+
+
+def test_beside_a_gpu_cores_decode_and_encode_meanwhile():
+    given = {"flop": 2e12, "bytes_read": DECODED, "bytes_written": 2 * ENCODED, "gpu_flops": 1e12}
+    one, four = (stated_on_gpu(cores=cores, **given) for cores in (1, 4))
+    assert (one.longest, four.longest) == (3, 2)
+    assert (one.bottleneck, four.bottleneck) == ("the cores", "the GPU")
 
 
 def test_what_was_measured_in_another_precision_is_told_as_stated():

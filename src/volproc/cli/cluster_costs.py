@@ -93,3 +93,10 @@ def _sources(plan: ClusterPlan, gpu_flops: float) -> Iterator[str]:
             f"assumed: {gpu_flops / 1e12:g} TFLOP/s of a GPU, which nobody measured; "
             "--gpu-tflops states another, a run with --box measures your own"
         )
+    for one in plan.work:
+        if one.gpu:
+            yield (
+                f"a block of {one.step}: {one.gpu.network:.2g} s on the GPU, meanwhile its cores "
+                f"decode for {one.gpu.decode:.2g} s and encode for {one.gpu.encode:.2g} s; "
+                f"bottleneck: {one.gpu.bottleneck}"
+            )

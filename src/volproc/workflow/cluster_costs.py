@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from volproc.workflow.speeds import GpuSeconds
+
 MOST_JOBS = 4096
 """That are thought of for a deadline."""
 
@@ -23,6 +25,8 @@ class Work:
     block_seconds: float
     source: str
     """Where `block_seconds` is from, in words."""
+    gpu: GpuSeconds | None = None
+    """What makes them up, where a GPU's are estimated."""
 
     def seconds(self, workers: int) -> float:
         """How long so many workers take: a block is never shared."""

@@ -13,7 +13,7 @@ from volproc.errors import ConfigError
 from volproc.workflow import saved
 from volproc.workflow.cluster_costs import PoolSize, Work
 from volproc.workflow.filled import LOG, filled, own
-from volproc.workflow.speeds import Speed, speeds, stated_seconds
+from volproc.workflow.speeds import GpuSeconds, Speed, speeds, stated_on_gpu, stated_seconds
 from volproc.workflow.workflow_file import Workflow
 
 Planned = Sequence[tuple[str, Sequence[Step]]]
@@ -99,8 +99,7 @@ def _work(planned: Planned, speeds: _Speeds, pools: Mapping[str, PoolSize]) -> I
             left = max(1, len(step.blocks)) - step.recorded
             pool = "gpu" if step.on_gpu else "cpu"
             if left > 0:
-                seconds, source = speeds.of_block(step, pools[pool])
-                yield Work(stage, step.name, pool, left, seconds, source)
+                yield Work(stage, step.name, pool, left, *speeds.of_block(step, pools[pool]))
 
 
 @dataclass(frozen=True)
@@ -111,18 +110,22 @@ class _Speeds:
     cores: float
     gpu_flops: float
 
-    def of_block(self, step: Step, size: PoolSize) -> tuple[float, str]:
-        """How long a worker takes for a block of a step, and where that is from."""
+    def of_block(self, step: Step, size: PoolSize) -> tuple[float, str, GpuSeconds | None]:
+        """How long a worker takes for a block of a step, where that is from, and what a GPU is
+        estimated to take of it."""
         speed = self.known.get(step.name)
         cores = size.cores / size.workers_per_job
         if speed is None or speed.on_gpu != step.on_gpu:
-            return self._stated(step, cores), ASSUMED if step.on_gpu else STATED
+            if not step.on_gpu:
+                return self._stated(step, cores), STATED, None
+            gpu = self._on_gpu(step, cores)
+            return gpu.longest, ASSUMED, gpu
         voxels = sum(block.core.size for block in step.blocks) / max(1, len(step.blocks))
         faster = 1.0 if step.on_gpu else cores / self.cores
         workers = "worker" if speed.workers == 1 else "workers"
         how = "" if speed.precision == step.precision else f" in {speed.precision}"
         seconds = voxels / speed.voxels_in(step.precision) / faster
-        return seconds, f"{MEASURED} on {speed.workers} {workers}{how}"
+        return seconds, f"{MEASURED} on {speed.workers} {workers}{how}", None
 
     def _stated(self, step: Step, cores: float) -> float:
         blocks = max(1, len(step.blocks))
@@ -131,6 +134,15 @@ class _Speeds:
             flop=step.flop / blocks,
             bytes_moved=(step.bytes_read + step.bytes_written) / blocks,
             cores=cores,
-            gpu_flops=self.gpu_flops if step.on_gpu else 0.0,
             precision=step.precision,
+        )
+
+    def _on_gpu(self, step: Step, cores: float) -> GpuSeconds:
+        blocks = max(1, len(step.blocks))
+        return stated_on_gpu(
+            flop=step.flop / blocks,
+            bytes_read=step.bytes_read / blocks,
+            bytes_written=step.bytes_written / blocks,
+            cores=cores,
+            gpu_flops=self.gpu_flops,
         )

@@ -31,6 +31,8 @@ BYTES_A_SECOND = {
 """Bytes read and written in a second on one core, by how the name of a step begins."""
 OTHERS = 70e6
 """Of steps that the table does not name: that of the slowest."""
+DECODED, ENCODED = 895e6, 342e6
+"""The same where a GPU does all else, read and written: benchmarks/gpu_time_model.py."""
 
 
 @dataclass(frozen=True)
@@ -119,20 +121,35 @@ def _speed(way: _Way, workers: dict[tuple[str, int], _Worker]) -> Speed:
 
 
 def stated_seconds(
-    name: str,
-    *,
-    flop: float,
-    bytes_moved: float,
-    cores: float,
-    gpu_flops: float = 0.0,
-    precision: str = "float32",
+    name: str, *, flop: float, bytes_moved: float, cores: float, precision: str = "float32"
 ) -> float:
-    """Seconds of one worker for so much of a step, by the stated figures.
-
-    On a GPU (`gpu_flops`) the worker's cores read and write while it computes; on cores they do one
-    after the other.
-    """
+    """Seconds of one worker for so much of a step on its cores, by the stated figures."""
     rates = (rate for start, rate in BYTES_A_SECOND.items() if name.startswith(start))
-    moving = bytes_moved / next(rates, OTHERS) / cores
     core_flops = CORE_FLOPS * (INT8_NETWORK if precision == "int8" else 1.0)
-    return max(flop / gpu_flops, moving) if gpu_flops else flop / core_flops / cores + moving
+    return (flop / core_flops + bytes_moved / next(rates, OTHERS)) / cores
+
+
+@dataclass(frozen=True)
+class GpuSeconds:
+    """Of a block on a GPU: the network's, and its worker's cores', which go on meanwhile."""
+
+    network: float
+    decode: float
+    encode: float
+
+    @property
+    def longest(self) -> float:
+        """From block to block, where others are in hand."""
+        return max(self.network, self.decode + self.encode)
+
+    @property
+    def bottleneck(self) -> str:
+        """What a block waits for."""
+        return "the GPU" if self.network == self.longest else "the cores"
+
+
+def stated_on_gpu(
+    *, flop: float, bytes_read: float, bytes_written: float, cores: float, gpu_flops: float
+) -> GpuSeconds:
+    """Seconds of one worker with a GPU for so much of a step, by the stated and assumed figures."""
+    return GpuSeconds(flop / gpu_flops, bytes_read / DECODED / cores, bytes_written / ENCODED / cores)
