@@ -52,7 +52,7 @@ def test_a_first_estimate_needs_no_run(plan):
     assert [row[1:3] for row in rows(said, "cpu")] == [["4", "8"]]
     assert [row[1:3] for row in rows(said, "gpu")] == [["1", "1"]]
     assert "assumed: 30 TFLOP/s of a GPU" in said
-    assert re.search(r"a block of predict: \S+ s on the GPU, .* encode for \S+ s; bottleneck: the cores", said)
+    assert re.search(r"a block of predict: \S+ s on the GPU, .* bottleneck: the cores", said)
     assert "stated: 0.107 TFLOP/s" in said
     assert "(price_per_job_hour)" in said
 

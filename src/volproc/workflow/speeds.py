@@ -152,4 +152,5 @@ def stated_on_gpu(
     *, flop: float, bytes_read: float, bytes_written: float, cores: float, gpu_flops: float
 ) -> GpuSeconds:
     """Seconds of one worker with a GPU for so much of a step, by the stated and assumed figures."""
-    return GpuSeconds(flop / gpu_flops, bytes_read / DECODED / cores, bytes_written / ENCODED / cores)
+    decode, encode = bytes_read / DECODED, bytes_written / ENCODED
+    return GpuSeconds(flop / gpu_flops, decode / cores, encode / cores)
