@@ -21,6 +21,7 @@ from tests.stages.train.tiny_training import (
 
 from volproc import TrainOptions
 from volproc.grid.scale import parse_voxel_nm
+from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.model.weights import load_model
 from volproc.stages.train.augmentation.augmenter import Augmenter
 from volproc.stages.train.augmentation.options import AugmentationOptions
@@ -122,7 +123,10 @@ def test_a_checkpoint_goes_on_elsewhere(tmp_path, way):
     assert losses(tmp_path) == pytest.approx(losses(tmp_path / "stayed"), abs=0.05)
 
 
-def test_the_loop_waits_for_nothing_but_losses_of_steps_before(gpu, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "spec", [SPEC, EtchACellSpec(1, 1, 2, levels=2)], ids=["unet", "etchacell"]
+)
+def test_the_loop_waits_for_nothing_but_losses_of_steps_before(gpu, tmp_path, monkeypatch, spec):
     if not gpu:
         pytest.skip("a real GPU does not count what waits for it")
     waits, begun = [], threading.Event()
@@ -139,7 +143,7 @@ def test_the_loop_waits_for_nothing_but_losses_of_steps_before(gpu, tmp_path, mo
 
     monkeypatch.setattr(timeline, "host_waits", counted)
     schedule = replace(SCHEDULE, steps=8, checkpoint=100, validate=100)
-    learn_changed(tmp_path, device=CUDA, schedule=schedule, source=source, validate=None)
+    learn_changed(tmp_path, spec=spec, device=CUDA, schedule=schedule, source=source, validate=None)
     assert {line.partition(":")[0] for line, _ in waits} == {"loop.py"}
     assert len(waits) == schedule.steps
     *earlier, last = [behind for _, behind in waits]

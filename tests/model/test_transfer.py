@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from volproc.model.etchacell import EtchACell
+from volproc.model.etchacell import DROPOUT, EtchACell, PlaneDropout
 from volproc.model.etchacell_spec import EtchACellSpec
 from volproc.model.predictor import without_batch_norm
 from volproc.model.transfer import copy_weights, freeze
@@ -104,13 +104,23 @@ def test_dropout_follows_from_the_step_alone() -> None:
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
-    from volproc.model.etchacell import DROPOUT, PlaneDropout
-
     layer, ones = PlaneDropout().train(), torch.ones(100, 100, 2, 2)
     found = layer(ones, torch.tensor(3))
     assert float((found == 0).float().mean()) == pytest.approx(DROPOUT, abs=0.02)
     assert float(found.mean()) == pytest.approx(1, abs=0.03)
     assert torch.equal(layer.eval()(ones, torch.tensor(3)), ones)
+
+
+def test_processes_drop_what_one_alone_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, ones, step = PlaneDropout().train(), torch.ones(6, 40, 2, 2), torch.tensor(7)
+    alone = layer(ones, step)
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    halves = []
+    for rank in range(2):
+        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
+        halves.append(layer(ones[:3], step))
+    assert torch.equal(torch.cat(halves), alone)
+    assert not torch.equal(*halves)
 
 
 def test_a_network_that_is_not_frozen_is_the_same() -> None:

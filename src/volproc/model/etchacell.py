@@ -17,7 +17,7 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from volproc.model.etchacell_spec import BLOCK_REACH, EtchACellSpec
 from volproc.model.output_window import OutputWindow, regions
@@ -33,16 +33,35 @@ class PlaneDropout(nn.Module):
     """Drops whole channels in training, which ones following from the number of the step alone.
 
     torch's own draws from a state that no checkpoint holds, so a training that was interrupted
-    would end with other weights.
+    would end with other weights. Processes that train together drop what one alone would.
     """
 
     def forward(self, values: Tensor, step: Tensor) -> Tensor:
         """`values` (N, C, H, W) with a share of `DROPOUT` of their channels 0, the others more."""
         if not self.training:
             return values
-        chance = torch.Generator().manual_seed(int(step))
-        kept = torch.rand(values.shape[:2], generator=chance) >= DROPOUT
-        return values * (kept.to(values) / (1 - DROPOUT))[..., None, None]
+        planes = len(values) * values.shape[1]
+        first = planes * _rank()
+        numbers = torch.arange(first, first + planes, device=values.device)
+        kept = _chances(numbers, step).view(*values.shape[:2], 1, 1) >= DROPOUT
+        return values * (kept.to(values.dtype) / (1 - DROPOUT))
+
+
+def _rank() -> int:
+    """Of this process among those that train together."""
+    together = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_rank() if together else 0
+
+
+def _chances(numbers: Tensor, step: Tensor) -> Tensor:
+    """From 0 to 1, one for each of the int64 `numbers`, at random: hashes, so no host has to wait.
+
+    The mixing of SplitMix64 (Steele et al. 2014, doi:10.1145/2714064.2660195), in wrapping int64.
+    """
+    mixed = (numbers + (step << 32)) * -7046029254386353131
+    for shift, factor in ((30, -4658895280553007687), (27, -7723592293110705685)):
+        mixed = (mixed ^ (mixed >> shift)) * factor
+    return ((mixed ^ (mixed >> 31)) & 0xFFFFFF).to(torch.float32) / 2**24
 
 
 class _Towers(nn.Module):

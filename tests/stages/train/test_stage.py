@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from volproc import TrainOptions, __version__
-from volproc.errors import ConfigError, ModelError, OutputError, VolprocError, VolumeError
+from volproc.errors import ConfigError, OutputError, VolprocError, VolumeError
 from volproc.grid.box import Shape, each, whole_box
 from volproc.grid.scale import VoxelNm
 from volproc.model.model_folder import CARD, WEIGHTS

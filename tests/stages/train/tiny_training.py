@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from volproc.errors import StoppedError
+from volproc.model.spec import PlaneSpec
 from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import PlaneNetwork
 from volproc.stages.train.batch import Batch, RawPatches
@@ -62,6 +63,7 @@ def bias(network: PlaneNetwork) -> dict[str, float]:
 def learn(
     folder: Path | str,
     *,
+    spec: PlaneSpec = SPEC,
     schedule: Schedule = SCHEDULE,
     key: str = "a",
     stop: int | None = None,
@@ -81,7 +83,7 @@ def learn(
     usual: dict[str, Any] = {"augment": as_they_are, "loss": Loss((1, 1, 1)), "batch": 2}
     usual |= {"validate": bias, "score_names": ("bias",), "best_by": "bias"}
     training = Training(schedule, patches, **usual | more)
-    state = new_state(SPEC, schedule, seed=3, device=device)
+    state = new_state(spec, schedule, seed=3, device=device)
     with pytest.raises(StoppedError, match="is in its checkpoint") if until else nullcontext():
         train(state, training, folder, key=key, from_scratch=from_scratch)
     return state
