@@ -11,13 +11,14 @@ steps, seed and patches:
 
     none         patches are normalised
     flips        none, with mirroring and quarter turns
-    em           the profile
+    em           the profile; light and cross-microscope: those
     em - KIND    the profile without one kind
     flips + KIND flips with one kind, as strong as in the profile
 
 Scores are the Dice of the hold-out, the mean of the axes; with --spoilt also that of the fused
 prediction of its first sections as they are, darker (greys to the power of 2), noisier and blurred,
-as another microscope might show them. FOLDER/ablation.csv and ablation.md are
+as another microscope might show them, and damaged: every sixth section is black, shifted, the one
+before it, or has charged up in stripes. FOLDER/ablation.csv and ablation.md are
 written after every training; the same command goes on where it was stopped. A difference is one if
 it is larger than that between seeds: give more than one.
 """
@@ -54,8 +55,9 @@ CARRIED |= {"gauss": "noise", "shot": "noise"}
 """Strengths that say nothing without the probability of their kind."""
 CURVES = 0.35
 """How often curves are drawn where they are tried: as often as the shipped model saw them."""
-SPOILT = ("as it is", "darker", "noisier", "blurred")
+SPOILT = ("as it is", "darker", "noisier", "blurred", "damaged")
 SPOILT_SECTIONS = 48
+DAMAGED_EVERY = 6
 FIELDS = ("data", "variant", "seed", "dice", *SPOILT, "seconds")
 SERIAL = volproc.ClusterOptions(kind="serial")
 
@@ -89,7 +91,8 @@ def variants(profile: str) -> Iterator[tuple[str, AugmentationOptions]]:
     flips = AugmentationOptions(profile="none", flips=True)
     yield "none", AugmentationOptions(profile="none")
     yield "flips", flips
-    yield profile, whole
+    for named in dict.fromkeys((profile, "light", "cross-microscope")):
+        yield named, AugmentationOptions(profile=named)
     for kind, options in KINDS.items():
         if kind == "curves":
             yield f"{profile} + curves", whole.model_copy(update={"curves": CURVES})
@@ -172,7 +175,21 @@ def spoilt(values: np.ndarray, how: str) -> np.ndarray:
         greys += np.random.default_rng(0).normal(0, 15, greys.shape)
     elif how == "blurred":
         greys = gaussian_filter(greys, 1.5)
+    elif how == "damaged":
+        for number, z in enumerate(range(DAMAGED_EVERY - 1, len(greys), DAMAGED_EVERY)):
+            greys[z] = damaged(greys, z, number % 4)
     return greys.round().clip(0, 255).astype(np.uint8)
+
+
+def damaged(greys: np.ndarray, z: int, how: int) -> np.ndarray:
+    """A section that is black, shifted, the one before it, or has charged up in stripes."""
+    if how == 0:
+        return np.zeros_like(greys[z])
+    if how == 1:
+        return np.roll(greys[z], (5, 3), axis=(0, 1))
+    if how == 2:
+        return greys[z - 1]
+    return greys[z] + 60 * (np.arange(greys.shape[1]) % 32 < 8)[:, None]
 
 
 def fib25(data: Path) -> Iterator[tuple[str, np.ndarray, tuple]]:

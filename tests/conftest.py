@@ -36,6 +36,18 @@ def pytest_configure(config):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+LONG = ("tests/whole/", "tests/workflow/", "tests/stages/train/", "tests/test_credentials.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take minutes first: at the end all processes have something to do."""
+
+    def place(item):
+        return next((n for n, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(autouse=True)
 def pauses():
     """Seconds that would have been waited between tries: no test waits for them."""

@@ -18,6 +18,12 @@ SPECS = [UNetSpec(3, 1, (3, 4)), EtchACellSpec(3, 3, start=2, levels=2)]
 pytestmark = pytest.mark.filterwarnings("default")  # what torch.compile uses may be deprecated
 
 
+@pytest.fixture(autouse=True)
+def nothing_compiled():
+    """torch counts what it compiled of a function, whichever network it was called for."""
+    torch.compiler.reset()
+
+
 def network_of(spec):
     torch.manual_seed(1)
     return (EtchACell if isinstance(spec, EtchACellSpec) else UNet)(spec).eval()
