@@ -2,7 +2,8 @@
 
 zarr reads every chunk by a task of its own on one event loop for the whole process, which keeps
 the interpreter busy and caps a process at 0.6 GB/s (benchmarks/LOG.md). Here a thread reads
-what its box needs: the index of each shard, and the chunks that the box touches.
+what its box needs: the index of each shard, and the chunks that the box touches; several threads
+where there are cores for them (`shards_at_once.py`).
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ import numpy.typing as npt
 import zarr
 from numcodecs.zstd import Zstd
 
-from volproc.grid.blocks import Tiling
+from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, Shape, each
 from volproc.retry import PatientFile
 from volproc.volume.access import local_path
 from volproc.volume.metadata import Level, VolumeInfo
 from volproc.volume.presence import AbsentError
 from volproc.volume.shard import MISSING, is_plain
+from volproc.volume.shards_at_once import each_at_once
 
 CHECKSUM_BYTES = 4
 PLACE_BYTES = 16
@@ -50,12 +52,15 @@ class ShardedLevel:
     def read(self, box: Box, channels: Sequence[int]) -> npt.NDArray[Any]:
         """Voxels of `box` in some channels, (c, z, y, x)."""
         out = np.empty((len(channels), *box.shape), self.dtype)
-        for shard in Tiling(shape=self.shape, core=self.shards).over(box):
+
+        def read(shard: Block) -> None:
             path = self.file_of(each(lambda a, n: a // n, shard.core.start, self.shards))
             with self._opened(path) as file:
                 places, end = self._index(file, path)
                 for n, channel in enumerate(channels):
                     self._fill(out[n], box, shard.core, file, places[channel], end)
+
+        each_at_once(read, Tiling(shape=self.shape, core=self.shards).over(box))
         return out
 
     def _opened(self, path: Path) -> PatientFile:

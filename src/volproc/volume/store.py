@@ -18,7 +18,7 @@ import zarr
 from volproc import lease
 from volproc.credentials import without_secrets
 from volproc.errors import GridError, VolumeError
-from volproc.grid.blocks import Tiling
+from volproc.grid.blocks import Block, Tiling
 from volproc.grid.box import Box, each
 from volproc.volume.access import (
     canonical,
@@ -50,6 +50,7 @@ from volproc.volume.presence import has_all_chunks, requiring_chunks, when_there
 from volproc.volume.retrying_store import for_zarr
 from volproc.volume.shard import encoded_shard, is_plain, write_shard
 from volproc.volume.shard_reader import ShardedLevel, sharded_level
+from volproc.volume.shards_at_once import each_at_once
 from volproc.volume.stored_arrays import model_error
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class Volume(ArrayProtocol):
         how = {"shard": array.shards, "chunk": array.chunks}
         keep_empty = self.info.kind == "image"
         values = np.broadcast_to(np.asarray(values, self.info.dtype), (*lead, *box.shape))
-        for part in Tiling(shape=level.shape, core=level.shards).over(box):
+
+        def write(part: Block) -> None:
             number = each(lambda a, n: a // n, part.core.start, level.shards)
             key = f"{level.path}/{array.metadata.encode_chunk_key((*(0 for _ in lead), *number))}"
             voxels = values[(..., *part.core.within(box.start).slices)]
@@ -132,6 +134,13 @@ class Volume(ArrayProtocol):
             else:
                 content = encoded_shard(voxels, keep_empty=keep_empty, **how)
                 write_file(f"{self.info.url}/{key}", content)
+
+        shards = Tiling(shape=level.shape, core=level.shards).over(box)
+        if folder:
+            each_at_once(write, shards)
+        else:  # each is held in memory as a whole
+            for part in shards:
+                write(part)
 
     def channel(self, name: str) -> Volume:
         """One channel as a volume of its own; ConfigError where none is called so."""
