@@ -54,6 +54,13 @@ class OnnxNetwork:
         there = [name for name in requested if name in runtime.get_available_providers()]
         with renamed(f"onnxruntime cannot run {where}"):
             self._session = runtime.InferenceSession(data, options, providers=there)
+        # where CUDA is not as it needs it, it takes the CPU
+        if not set(requested) <= set(self._session.get_providers()):
+            raise ModelError(
+                f"{where} was planned to run on a GPU, but this onnxruntime has no CUDA; pip "
+                "install onnxruntime-gpu in place of onnxruntime, or take [predict] device = "
+                '"cpu"'
+            )
         given = self._session.get_inputs()
         if len(given) != 1 or given[0].type not in _TYPES:
             kinds = ", ".join(f"{one.name} {one.type}" for one in given)
