@@ -22,8 +22,8 @@ import psutil
 
 SAMPLE_S = 0.2
 SAMPLE_SHARE = 0.02
-"""Of the time, that sampling takes at the most: to add up a process of some GB takes 50 ms, in which
-it cannot get memory; sampled five times a second, two workers lost a sixth of their time."""
+"""Of the time, that sampling takes at the most: to add up a process of some GB takes 50 ms, in
+which it gets no memory; sampled five times a second, two workers lost a sixth of their time."""
 FAREWELL_S = 10
 """How long processes that outlive the command may take to end."""
 _PR_SET_CHILD_SUBREAPER = 36
