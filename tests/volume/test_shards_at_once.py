@@ -75,14 +75,10 @@ def test_threads_are_several_and_know_what_the_caller_knows():
 
     def do(_):
         together.wait()
-        seen.append(lease._held.get())
+        seen.append(lease.current())
 
-    token = lease._held.set(("mine",))
-    try:
-        with on(3):
-            each_at_once(do, range(3))
-    finally:
-        lease._held.reset(token)
+    with lease.under(("mine",)), on(3):
+        each_at_once(do, range(3))
     assert seen == [("mine",)] * 3
 
 

@@ -57,9 +57,9 @@ class OnnxNetwork:
         # where CUDA is not as it needs it, it takes the CPU
         if not set(requested) <= set(self._session.get_providers()):
             raise ModelError(
-                f"{where} was planned to run on a GPU, but this onnxruntime has no CUDA; pip "
-                "install onnxruntime-gpu in place of onnxruntime, or take [predict] device = "
-                '"cpu"'
+                f"{where} was planned to run on a GPU, but onnxruntime finds no CUDA that it can "
+                "use; pip install onnxruntime-gpu in place of onnxruntime, for the CUDA of this "
+                'machine, or take [predict] device = "cpu"'
             )
         given = self._session.get_inputs()
         if len(given) != 1 or given[0].type not in _TYPES:
