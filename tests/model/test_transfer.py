@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from volproc.model.etchacell import DROPOUT, EtchACell, PlaneDropout
 from volproc.model.etchacell_spec import EtchACellSpec
@@ -16,6 +17,7 @@ from volproc.model.transfer import copy_weights, freeze
 from volproc.model.unet import UNet
 from volproc.model.unet_spec import UNetSpec
 from volproc.model.weights import network_of
+from volproc.stages.train.processes import Processes, share_batches
 
 SPECS = [
     UNetSpec(3, 1, (2, 3), stem=2, classes=2),
@@ -111,16 +113,17 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     assert torch.equal(layer.eval()(ones, torch.tensor(3)), ones)
 
 
-def test_processes_drop_what_one_alone_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer, ones, step = PlaneDropout().train(), torch.ones(6, 40, 2, 2), torch.tensor(7)
-    alone = layer(ones, step)
-    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
-    halves = []
+def test_processes_drop_what_one_alone_would() -> None:
+    """Of 7 samples the first process has 3."""
+    ones, step = torch.ones(7, 40, 2, 2), torch.tensor(7)
+    alone, parts = PlaneDropout().train()(ones, step), []
     for rank in range(2):
-        monkeypatch.setattr("torch.distributed.get_rank", lambda rank=rank: rank)
-        halves.append(layer(ones[:3], step))
-    assert torch.equal(torch.cat(halves), alone)
-    assert not torch.equal(*halves)
+        network, processes = nn.Sequential(PlaneDropout()), Processes(rank, 2)
+        share_batches(network, processes, 7)
+        share = processes.share(7)
+        parts.append(network[0].train()(ones[share.start : share.stop], step))
+    assert torch.equal(torch.cat(parts), alone)
+    assert not torch.equal(parts[0], parts[1][:3])
 
 
 def test_a_network_that_is_not_frozen_is_the_same() -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from volproc.model.etchacell_spec import BLOCK_REACH, EtchACellSpec
 from volproc.model.output_window import OutputWindow, regions
@@ -36,21 +36,18 @@ class PlaneDropout(nn.Module):
     would end with other weights. Processes that train together drop what one alone would.
     """
 
+    first = 0
+    """The number in the whole batch of the first sample that this process has."""
+
     def forward(self, values: Tensor, step: Tensor) -> Tensor:
         """`values` (N, C, H, W) with a share of `DROPOUT` of their channels 0, the others more."""
         if not self.training:
             return values
-        planes = len(values) * values.shape[1]
-        first = planes * _rank()
-        numbers = torch.arange(first, first + planes, device=values.device)
-        kept = _chances(numbers, step).view(*values.shape[:2], 1, 1) >= DROPOUT
+        samples, channels = values.shape[:2]
+        first, end = self.first * channels, (self.first + samples) * channels
+        numbers = torch.arange(first, end, device=values.device)
+        kept = _chances(numbers, step).view(samples, channels, 1, 1) >= DROPOUT
         return values * (kept.to(values.dtype) / (1 - DROPOUT))
-
-
-def _rank() -> int:
-    """Of this process among those that train together."""
-    together = distributed.is_available() and distributed.is_initialized()
-    return distributed.get_rank() if together else 0
 
 
 def _chances(numbers: Tensor, step: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from volproc.model.weights import PlaneNetwork
 from volproc.stages.train.batch import Batch
 from volproc.stages.train.feed import Augment, Feed, Patches
 from volproc.stages.train.losses import Loss
-from volproc.stages.train.processes import ALONE, Processes, share_statistics
+from volproc.stages.train.processes import ALONE, Processes, share_batches
 from volproc.stages.train.schedule import Schedule
 from volproc.stages.train.state import State, resume, save, update_average
 from volproc.stages.train.training_log import TrainingLog
@@ -93,7 +93,7 @@ def train(
         resume(state, folder, key=key, from_scratch=from_scratch)
     if processes.count > 1:
         state.load(processes.from_first(state.dump()))
-    share_statistics(state.network, processes)
+    share_batches(state.network, processes, training.batch)
     if training.compiled:
         state.network.compile()
     with reproducible():

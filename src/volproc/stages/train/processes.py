@@ -20,6 +20,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from volproc.model.etchacell import PlaneDropout
+
 T = TypeVar("T")
 
 
@@ -136,11 +138,13 @@ def _moments(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return mean, _summed(apart) / count, count
 
 
-def share_statistics(network: nn.Module, processes: Processes) -> None:
-    """Let all BatchNorm layers of `network` see the batches of all processes."""
+def share_batches(network: nn.Module, processes: Processes, batch: int) -> None:
+    """Let BatchNorm see the batches of all processes, and dropout this one's place in a batch."""
     if processes.count == 1:
         return
     for parent in list(network.modules()):
+        if isinstance(parent, PlaneDropout):
+            parent.first = processes.share(batch).start
         for name, layer in parent.named_children():
             if type(layer) is nn.BatchNorm2d:
                 setattr(parent, name, _shared(layer))
